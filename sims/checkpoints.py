@@ -1,0 +1,83 @@
+"""Checkpoints of a simulation: weights, step and records so far, in one file that is replaced atomically."""
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from teacherstudent.description import describe_problem
+
+EVERY_SECONDS = 60.0
+
+
+class Saved(NamedTuple):
+    """What a checkpoint holds."""
+
+    w: np.ndarray
+    v: np.ndarray
+    done: int
+    rows: list[dict[str, np.ndarray]]
+
+
+def fingerprint(problem, arrays, settings) -> str:
+    """A hash of everything that decides a simulation's numbers."""
+    digest = hashlib.sha256(json.dumps([describe_problem(problem), settings], sort_keys=True).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def read(path: str | os.PathLike, mark: str) -> Saved | None:
+    """The state in a checkpoint, or None if there is no such file.
+
+    Raises ValueError if the file is no checkpoint or belongs to another simulation.
+    """
+    path = Path(path)
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+        found = str(content["fingerprint"])
+    except Exception as error:
+        raise ValueError(f"checkpoint = {str(path)!r} is not a checkpoint of a simulation; name another file.") from error
+    if found != mark:
+        raise ValueError(
+            f"checkpoint = {str(path)!r} belongs to a simulation with another problem, start, times, N, seeds or dtype; "
+            "name another file, or delete it to begin anew."
+        )
+    names = [name.removeprefix("row_") for name in content if name.startswith("row_")]
+    count = len(content[f"row_{names[0]}"]) if names else 0
+    rows = [{name: content[f"row_{name}"][index] for name in names} for index in range(count)]
+    return Saved(content["w"], content["v"], int(content["done"]), rows)
+
+
+class Keeper:
+    """Writes the checkpoint about every minute, and deletes it at the end.  With no path it does nothing."""
+
+    def __init__(self, path: str | os.PathLike | None, mark: str):
+        self.path, self.mark, self.last = Path(path) if path else None, mark, time.monotonic()
+
+    def keep_if_due(self, w, v, done: int, rows: list[dict[str, np.ndarray]]) -> None:
+        """Write the state unless the last one is younger than `EVERY_SECONDS`."""
+        if self.path is None or time.monotonic() - self.last < EVERY_SECONDS:
+            return
+        content = {f"row_{name}": np.stack([row[name] for row in rows]) for name in (rows[0] if rows else {})}
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                np.savez(file, fingerprint=self.mark, w=np.asarray(w), v=np.asarray(v), done=done, **content)
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self.last = time.monotonic()
+
+    def drop(self) -> None:
+        """Delete the checkpoint of a simulation that is complete."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)

@@ -1,0 +1,68 @@
+"""Statistical physics of learning: order-parameter equations of online SGD beside finite networks.
+
+>>> import teacherstudent as ts
+>>> problem = ts.Problem(ts.TeacherStudent(width=2), ts.Student(width=3), ts.SGD(learning_rate=0.3))
+>>> start = ts.random_start(problem, N=1000, seed=0)
+>>> theory = ts.integrate(problem, start, times=[0, 1, 10])
+>>> networks = ts.simulate(problem, start, times=[0, 1, 10], N=1000, seeds=4)
+>>> report = ts.compare(theory, networks)
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# name: module.  All names load on first use: `import teacherstudent` is quick, and theory and simulation can be used
+# one without the other.
+_NAMES = {
+    "Activation": "teacherstudent.activations",
+    "DivergenceError": "teacherstudent.errors",
+    "OrderParameters": "teacherstudent.order_parameters",
+    "Problem": "teacherstudent.problem",
+    "SGD": "teacherstudent.rules",
+    "SolverError": "teacherstudent.errors",
+    "SphericalSGD": "teacherstudent.rules",
+    "Student": "teacherstudent.problem",
+    "TeacherStudent": "teacherstudent.tasks",
+    "compare": "teacherstudent.comparison",
+    "generalisation_error": "teacherstudent.generalisation",
+    "integrate": "odes.integrate",
+    "linear_times": "teacherstudent.times",
+    "load": "teacherstudent.results",
+    "log_times": "teacherstudent.times",
+    "plot": "teacherstudent.plots",
+    "random_start": "teacherstudent.starts",
+    "save": "teacherstudent.results",
+    "simulate": "sims.simulate",
+    "solve": "odes.integrate",
+    "start_from_weights": "teacherstudent.starts",
+}
+
+__all__ = ["__version__", *_NAMES]
+
+
+def __getattr__(name: str):
+    if name not in _NAMES:
+        raise AttributeError(f"module 'teacherstudent' has no attribute {name!r}")
+    value = getattr(_module(_NAMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_NAMES})
+
+
+def _module(name: str):
+    """Import a module; if a stranger's `odes` or `sims` stands in the way, say whose."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        top = name.split(".")[0]
+        stranger = importlib.import_module(top) if top in ("odes", "sims") and error.name in (name, top) else None
+        if stranger is None:
+            raise
+        raise ImportError(
+            f"teacherstudent needs its own package {top!r}, but Python finds {stranger.__file__ or stranger.__path__} "
+            "first; rename that file or folder, or run from another one."
+        ) from error

@@ -1,0 +1,110 @@
+"""Activation functions g of the hidden units.
+
+A name ("erf"), polynomial coefficients ((0, 1) is g(x) = x) or any elementwise JAX function becomes an
+`Activation`.  Conventions: "erf" is erf(x / sqrt 2), so that g'(x) = sqrt(2/pi) exp(-x^2/2); "quadratic" is exactly x^2.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """The polynomial c_0 + c_1 x + ... + c_d x^d."""
+
+    coefficients: tuple[float, ...]
+
+    def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        value = jnp.zeros_like(x)
+        for coefficient in reversed(self.coefficients):
+            value = value * x + coefficient
+        return value
+
+    def derivative(self) -> "Polynomial":
+        """The polynomial c_1 + 2 c_2 x + ... + d c_d x^(d-1)."""
+        slopes = tuple(power * c for power, c in enumerate(self.coefficients))[1:]
+        return Polynomial(slopes or (0.0,))
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation g: R -> R, applied to each field.
+
+    `kinks` are the points where g or g' jumps; quadrature splits its intervals there.  A function of your own with a
+    kink, such as a leaky ReLU, should name it: `Activation("leaky", jax.nn.leaky_relu, kinks=(0.0,))`.
+    """
+
+    name: str
+    function: Callable
+    kinks: tuple[float, ...] = ()
+
+    def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return self.function(x)
+
+    def derivative(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """g'(x), by forward differentiation."""
+        return jax.jvp(self.function, (x,), (jnp.ones_like(x),))[1]
+
+
+def _erf(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return jax.scipy.special.erf(x / math.sqrt(2))
+
+
+ACTIVATIONS = {
+    activation.name: activation
+    for activation in (
+        Activation("erf", _erf),
+        Activation("linear", Polynomial((0.0, 1.0))),
+        Activation("quadratic", Polynomial((0.0, 0.0, 1.0))),
+        Activation("relu", jax.nn.relu, kinks=(0.0,)),
+        Activation("tanh", jnp.tanh),
+        Activation("gelu", lambda x: x * (1 + _erf(x)) / 2),
+    )
+}
+
+ActivationLike = str | Sequence[float] | Callable | Activation
+
+
+def as_activation(given: ActivationLike, argument: str = "activation") -> Activation:
+    """The `Activation` meant by a name, a sequence of polynomial coefficients or an elementwise JAX function.
+
+    Raises ValueError for an unknown name or non-finite coefficients, TypeError for anything else.
+    """
+    if isinstance(given, Activation):
+        return given
+    if isinstance(given, str):
+        return _by_name(given, argument)
+    if isinstance(given, Sequence):
+        return _by_coefficients(given, argument)
+    if callable(given):
+        return Activation(f"function:{given.__module__}.{given.__qualname__}", given)
+    raise TypeError(
+        f"{argument} is {given!r}; give a name ({', '.join(ACTIVATIONS)}), "
+        "a list of polynomial coefficients, or an elementwise JAX function."
+    )
+
+
+def _by_name(name: str, argument: str) -> Activation:
+    if name in ACTIVATIONS:
+        return ACTIVATIONS[name]
+    near = get_close_matches(name, ACTIVATIONS, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"{argument} = {name!r} is not a known activation; known are {', '.join(ACTIVATIONS)}, "
+        f"a list of polynomial coefficients, or an elementwise JAX function.{hint}"
+    )
+
+
+def _by_coefficients(given: Sequence[float], argument: str) -> Activation:
+    coefficients = tuple(float(c) for c in given)
+    if not coefficients or not all(map(math.isfinite, coefficients)):
+        raise ValueError(
+            f"{argument} = {list(given)!r}: polynomial coefficients c_0, c_1, ... must be finite, at least one."
+        )
+    return Activation(f"polynomial{list(coefficients)}", Polynomial(coefficients))

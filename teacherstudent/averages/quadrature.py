@@ -1,0 +1,7 @@
+"""(being written)"""
+
+from teacherstudent.averages.base import Averages
+
+
+class QuadratureAverages(Averages):
+    pass

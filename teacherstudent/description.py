@@ -1,0 +1,120 @@
+"""Problems and starts as plain dictionaries: the JSON in result files and the tables of an experiment's TOML."""
+
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from teacherstudent.activations import Activation, Polynomial, ACTIVATIONS
+from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.problem import Problem, Student
+from teacherstudent.rules import RULES
+from teacherstudent.tasks import TASKS
+
+
+def describe_problem(problem: Problem) -> dict:
+    """A problem as a dictionary of numbers, lists and names."""
+    return {
+        "task": {"type": type(problem.task).__name__} | _fields(problem.task),
+        "student": _fields(problem.student),
+        "rule": {"type": type(problem.rule).__name__} | _fields(problem.rule),
+        "loss": problem.loss,
+        "batch_size": problem.batch_size,
+    }
+
+
+def describe_start(start: OrderParameters) -> dict:
+    """A start's order parameters as nested lists."""
+    return {name: np.asarray(getattr(start, name)).tolist() for name in ("Q", "R", "T", "v")}
+
+
+def _fields(part) -> dict:
+    values = {name: _plain(getattr(part, name)) for name in part.__dataclass_fields__}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _plain(value):
+    if not isinstance(value, Activation):
+        return value if value is None or isinstance(value, bool | int | float | str) else np.asarray(value).tolist()
+    if value.name in ACTIVATIONS:
+        return value.name
+    return list(value.function.coefficients) if isinstance(value.function, Polynomial) else value.name
+
+
+def problem_from(tables: Mapping) -> Problem:
+    """The problem of a dictionary as `describe_problem` makes it.
+
+    Raises ValueError naming every key that is unknown (with the nearest known one) or missing, and any bad value.
+    """
+    outer = validated(PROBLEM, tables)
+    task = _made(TASKS, outer.get("task"), "task")
+    student = Student(**validated(_schema(Student), outer["student"], "student."))
+    rule = _made(RULES, outer.get("rule"), "rule")
+    rest = {name: outer[name] for name in ("loss", "batch_size") if outer.get(name) is not None}
+    return Problem(task=task, student=student, rule=rule, **rest)
+
+
+class _ProblemTables(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    task: dict
+    student: dict
+    rule: dict
+    loss: str | None = None
+    batch_size: int | None = None
+
+
+PROBLEM = _ProblemTables
+
+
+def start_from(table: Mapping) -> OrderParameters:
+    """The order parameters of a dictionary with Q, R and, if they differ from the default, T and v."""
+    return OrderParameters(**validated(_StartTable, table, "start."))
+
+
+class _StartTable(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    Q: list
+    R: list
+    T: list | None = None
+    v: list | None = None
+
+
+def _made(kinds: Mapping[str, type], table: Mapping, where: str):
+    table = dict(table)
+    name = table.pop("type", None)
+    if name not in kinds:
+        near = get_close_matches(str(name), kinds, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"{where}.type = {name!r} is not known; known are {', '.join(kinds)}{hint}")
+    return kinds[name](**validated(_schema(kinds[name]), table, f"{where}."))
+
+
+def _schema(kind: type) -> type[BaseModel]:
+    """What a class takes: the names and defaults of its arguments.  The class itself checks the values."""
+    arguments = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    fields: Any = {
+        one.name: (Any, ... if one.default is inspect.Parameter.empty else one.default) for one in arguments
+    }
+    return create_model(kind.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def validated(schema: type[BaseModel], table: Mapping, where: str = "") -> dict:
+    """The table with its defaults filled in; ValueError with one sentence per problem found."""
+    try:
+        return schema.model_validate(dict(table)).model_dump()
+    except ValidationError as failure:
+        raise ValueError(" ".join(_sentence(error, schema, where) for error in failure.errors())) from None
+
+
+def _sentence(error: Mapping, schema: type[BaseModel], where: str) -> str:
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(key, schema.model_fields, n=1)
+        hint = f"did you mean {where}{near[0]}?" if near else f"known are {', '.join(schema.model_fields)}."
+        return f"unknown key {where}{key}: {hint}"
+    if error["type"] == "missing":
+        return f"{where}{key} is missing."
+    return f"{where}{key} = {error['input']!r}: {error['msg'].lower()}."

@@ -1,0 +1,96 @@
+"""A learning problem: task x student x update rule x loss."""
+
+import equinox as eqx
+import numpy as np
+
+from teacherstudent import checks
+from teacherstudent.activations import Activation, ActivationLike, as_activation
+from teacherstudent.losses import LOSSES
+from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.rules import SGD, Rule
+from teacherstudent.tasks import TeacherStudent
+
+
+class Student(eqx.Module):
+    """A two-layer student network phi(x) = sum_k v_k g(w_k . x / sqrt N).
+
+    - `width`: number K of hidden units.
+    - `activation`: g, a name, polynomial coefficients or an elementwise JAX function.
+    - `train_readout`: whether v is trained too; otherwise v keeps its value at the start (ones: a committee machine).
+
+    Raises ValueError if a value is outside its range.
+    """
+
+    width: int = eqx.field(static=True)
+    activation: Activation = eqx.field(static=True)
+    train_readout: bool = eqx.field(static=True)
+
+    def __init__(self, width: int, activation: ActivationLike = "erf", train_readout: bool = False):
+        self.width = width
+        self.activation = as_activation(activation, "student.activation")
+        self.train_readout = train_readout
+
+    def __check_init__(self):
+        checks.positive_integer("student.width", self.width)
+        checks.one_of("student.train_readout", self.train_readout, (True, False))
+
+
+class Problem(eqx.Module):
+    """What is learnt, by whom, and how: all that theory and simulation share.
+
+    - `task`: the law of inputs and labels, such as `TeacherStudent`.
+    - `student`: the network, `Student`.
+    - `rule`: the update, such as `SGD`.
+    - `loss`: "square" is (phi - y)^2 / 2.
+    - `batch_size`: fresh samples per update; time counts updates, t = updates / N, whatever the batch size.
+
+    A learning rate, a noise or a weight decay may be a one-dimensional sequence: `integrate` then solves for every value,
+    and for every combination if there are several.
+
+    Raises ValueError if a value is outside its range or the parts do not fit together.
+    """
+
+    task: TeacherStudent
+    student: Student
+    rule: Rule
+    loss: str = eqx.field(static=True, default="square")
+    batch_size: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        for name, kind in (("task", TeacherStudent), ("student", Student), ("rule", Rule)):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name} = {getattr(self, name)!r} is not a {kind.__name__}; see the README's ten lines.")
+        checks.one_of("loss", self.loss, LOSSES)
+        checks.positive_integer("batch_size", self.batch_size)
+        if getattr(self.rule, "readout_learning_rate", None) is not None and not self.student.train_readout:
+            raise ValueError(
+                "rule.readout_learning_rate is given but the student's readout is frozen; "
+                "set student.train_readout = true, or leave the rate out."
+            )
+
+    def check_start(self, start: OrderParameters) -> None:
+        """Raise ValueError if the order parameters do not fit this problem."""
+        for unit, found, wanted in (
+            ("student", start.students, self.student.width),
+            ("teacher", start.teachers, self.task.width),
+        ):
+            if found != wanted:
+                raise ValueError(
+                    f"start has {found} {unit} units, but the problem has {wanted}; "
+                    f"give Q of shape ({self.student.width}, {self.student.width}) "
+                    f"and R of shape ({self.student.width}, {self.task.width})."
+                )
+        self.rule.check_start(start)
+
+    @property
+    def sweeps(self) -> dict[str, np.ndarray]:
+        """The parameters given as sequences, by name: the dimensions of a sweep."""
+        candidates = {"noise": self.task.noise} | {
+            name: getattr(self.rule, name)
+            for name in ("learning_rate", "readout_learning_rate", "weight_decay")
+            if hasattr(self.rule, name)
+        }
+        return {name: np.asarray(value) for name, value in candidates.items() if np.ndim(value) == 1}
+
+
+__all__ = ["SGD", "Problem", "Student"]

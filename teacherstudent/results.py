@@ -1,0 +1,199 @@
+"""Results: labelled datasets, and the HDF5 files that hold them.
+
+A file has the groups `theory`, `simulation` and `comparison`; each is an xarray dataset whose attribute `teacherstudent`
+is one JSON string with the problem, the start, and how the numbers were made.  It opens with plain h5py as well.
+"""
+
+import datetime
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+import teacherstudent
+from teacherstudent.description import describe_problem, describe_start
+from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.problem import Problem
+
+SCHEMA = 1
+DESCRIPTION = "teacherstudent"  # the attribute with the JSON string, and the mark of our files
+
+# name: (dimensions after the leading ones, long name, LaTeX symbol); all quantities are dimensionless
+VARIABLES = {
+    "Q": (("time", "student", "student_"), "overlap of student units", r"$Q_{kl}$"),
+    "R": (("time", "student", "teacher"), "overlap of student and teacher units", r"$R_{km}$"),
+    "T": (("teacher", "teacher_"), "overlap of teacher units", r"$T_{mn}$"),
+    "v": (("time", "student"), "readout of the student", r"$v_k$"),
+    "eps_g": (("time",), "generalisation error", r"$\epsilon_g$"),
+    "test_error": (("time",), "error on held-out samples", r"$\hat\epsilon_g$"),
+    "w_start": (("student", "input"), "student weights at the start", r"$w_k$"),
+    "w_star": (("teacher", "input"), "teacher weights", r"$w^*_m$"),
+}
+COORDINATES = {
+    "time": ("updates over input dimension", r"$t$", "updates / N"),
+    "seed": ("seed of the random stream", r"seed", "1"),
+    "start": ("index of the start", r"start", "1"),
+    "learning_rate": ("learning rate of the first layer", r"$\eta$", "1"),
+    "readout_learning_rate": ("learning rate of the readout", r"$\eta_v$", "1"),
+    "weight_decay": ("weight decay", r"$\kappa$", "1"),
+    "noise": ("standard deviation of the label noise", r"$\sigma$", "1"),
+}
+
+
+def dataset(
+    kind: str,
+    problem: Problem,
+    start: OrderParameters,
+    *,
+    coordinates: Mapping[str, np.ndarray],
+    variables: Mapping[str, np.ndarray],
+    leading: Sequence[str] = (),
+    report: Mapping,
+) -> xr.Dataset:
+    """A labelled dataset of order parameters.
+
+    `leading` names the dimensions in front of those in `VARIABLES`; a variable without a time (T) has of them only
+    `start`.  `report` says how the numbers were made and must be JSON.
+    """
+    data = {}
+    for name, values in variables.items():
+        dims, long_name, symbol = VARIABLES[name]
+        front = tuple(leading)[: np.ndim(values) - len(dims)] if "time" in dims else ("start",) * (np.ndim(values) - len(dims))
+        data[name] = (front + dims, np.asarray(values), {"long_name": long_name, "symbol": symbol, "units": "1"})
+    coords = {name: _coordinate(name, values) for name, values in coordinates.items()}
+    description = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "problem": describe_problem(problem),
+        "start": describe_start(start),
+        "report": dict(report),
+        "versions": versions(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    return xr.Dataset(data, coords=coords, attrs={DESCRIPTION: json.dumps(description)})
+
+
+def _coordinate(name: str, values):
+    long_name, symbol, units = COORDINATES[name]
+    return (name, np.asarray(values), {"long_name": long_name, "symbol": symbol, "units": units})
+
+
+def description(data: xr.Dataset) -> dict:
+    """What a dataset says of itself: problem, start, report, versions, creation time."""
+    return json.loads(data.attrs[DESCRIPTION])
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that made the numbers."""
+    packages = ("jax", "jaxlib", "diffrax", "equinox", "numpy", "xarray", "h5py")
+    return {"teacherstudent": teacherstudent.__version__, "python": platform.python_version()} | {
+        name: version(name) for name in packages
+    }
+
+
+def save(
+    path: str | os.PathLike,
+    *,
+    theory: xr.Dataset | None = None,
+    simulation: xr.Dataset | Sequence[xr.Dataset] | None = None,
+    comparison: xr.Dataset | None = None,
+    force: bool = False,
+) -> xr.DataTree:
+    """Write results to one HDF5 file, atomically, and return them as a `DataTree`.
+
+    Several simulations become the groups `simulation/N_250`, `simulation/N_1000`, ... by their dimension.  The file is
+    written beside its place under a temporary name and then renamed, so that it is whole or not there at all.
+
+    Raises FileExistsError if the file exists and `force` is false, ValueError if there is nothing to save or the file
+    could not be read back, OSError if the disk refuses.
+    """
+    path = Path(path)
+    tree = as_tree(theory=theory, simulation=simulation, comparison=comparison)
+    check_writable(path, force=force)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    try:
+        tree.to_netcdf(temporary, mode="w", engine="h5netcdf", format="NETCDF4")
+        _flush_to_disk(temporary)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return tree
+
+
+def as_tree(*, theory=None, simulation=None, comparison=None) -> xr.DataTree:
+    """The groups of a result file as a `DataTree`."""
+    groups = {"theory": theory, "comparison": comparison}
+    if isinstance(simulation, xr.Dataset) or simulation is None:
+        groups["simulation"] = simulation
+    else:
+        sizes = [description(one)["report"]["N"] for one in simulation]
+        if len(set(sizes)) < len(sizes):
+            raise ValueError(f"two of the simulations have the same N ({sizes}); save them to files of their own.")
+        groups |= {f"simulation/N_{N}": one for N, one in zip(sizes, simulation, strict=True)}
+    present = {name: data for name, data in groups.items() if data is not None}
+    if not present:
+        raise ValueError("there is nothing to save; give theory=, simulation= or comparison=.")
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})}), **present})
+
+
+def load(path: str | os.PathLike) -> xr.DataTree:
+    """Read a result file into memory.  Nothing from the file is executed.
+
+    Raises FileNotFoundError if it is not there, ValueError if it is not HDF5 or not one of our files.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist.")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            loaded = tree.load()
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as an HDF5 result file ({type(error).__name__}: {error}).") from error
+    mark = loaded.attrs.get(DESCRIPTION)
+    if not isinstance(mark, str):
+        raise ValueError(f"{path} is an HDF5 file, but not one that teacherstudent wrote (no attribute {DESCRIPTION!r}).")
+    if json.loads(mark)["schema"] > SCHEMA:
+        raise ValueError(f"{path} was written by a newer teacherstudent (schema {json.loads(mark)['schema']}); update it.")
+    return loaded
+
+
+def simulations(tree: xr.DataTree) -> list[xr.Dataset]:
+    """The simulations of a result, smallest N first."""
+    if "simulation" not in tree.children:
+        return []
+    group = tree["simulation"]
+    found = [group.to_dataset()] if group.data_vars else [child.to_dataset() for child in group.children.values()]
+    return sorted(found, key=lambda one: description(one)["report"]["N"])
+
+
+def check_writable(path: str | os.PathLike, *, force: bool = False) -> None:
+    """Raise before any work if a result could not be written to `path`."""
+    path = Path(path)
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} exists; choose another name, or pass force (--force) to replace it.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file, such as {path / 'result.h5'}.")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise PermissionError(f"{path} cannot be written: no permission in {parent}; choose another folder.")
+
+
+def _flush_to_disk(path: str) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
