@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -27,7 +27,6 @@ from teacherstudent.order_parameters import OrderParameters, covariance
 from teacherstudent.problem import Problem
 from teacherstudent.results import dataset
 
-SolverName = Literal["auto", "tsit5", "dopri8", "kvaerno5"]
 SOLVERS = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}
 DIVERGED = 1e6  # overlaps beyond this are on their way to infinity: fields of order 1000
 
@@ -51,7 +50,7 @@ def solve(
     *,
     rtol: float = 1e-8,
     atol: float = 1e-10,
-    solver: SolverName = "auto",
+    solver: str = "auto",
     max_steps: int = 100_000,
 ) -> Trajectory:
     """Order parameters of one problem at increasing times t = updates / N, as float64 JAX arrays.
@@ -73,7 +72,7 @@ def integrate(
     *,
     rtol: float = 1e-8,
     atol: float = 1e-10,
-    solver: SolverName = "auto",
+    solver: str = "auto",
     max_steps: int = 100_000,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -119,7 +118,7 @@ def _overlaps(start: OrderParameters) -> tuple:
     return start.Q, start.R, start.T, start.v
 
 
-def _chosen(solver: SolverName, rtol: float) -> str:
+def _chosen(solver: str, rtol: float) -> str:
     if solver != "auto":
         return solver
     return "tsit5" if rtol >= 1e-6 else "dopri8"
@@ -141,7 +140,7 @@ def _over_parameter(run, name: str):
     place = (lambda problem: problem.task.noise) if name == "noise" else (lambda problem: getattr(problem.rule, name))
 
     def swept(problem, *rest):
-        at = lambda value: run(eqx.tree_at(place, problem, value), *rest)  # noqa: E731
+        at = lambda value: run(eqx.tree_at(place, problem, value), *rest)
         return jax.vmap(at)(place(problem))
 
     return swept
@@ -227,7 +226,7 @@ def _check_success(answer: Trajectory, times: np.ndarray, max_steps: int) -> Non
 
 def _labelled(problem: Problem, start: OrderParameters, times, answer: Trajectory, report: dict) -> xr.Dataset:
     batch = {**problem.sweeps} | ({"start": np.arange(start.batch[0])} if start.batch else {})
-    finite = lambda values: np.where(np.isfinite(values), values, np.nan)  # noqa: E731
+    finite = lambda values: np.where(np.isfinite(values), values, np.nan)
     T = start.T
     return dataset(
         "theory",

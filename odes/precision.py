@@ -21,7 +21,7 @@ def in_float64(function: Callable, *arguments):
 
     Raises RuntimeError inside a `jax.jit` of float32 code.
     """
-    if jax.config.jax_enable_x64:
+    if jax.config.read("jax_enable_x64"):
         return function(*exact(arguments))
     if any(isinstance(leaf, DynamicJaxprTracer) for leaf in jax.tree.leaves(arguments)):
         raise RuntimeError(

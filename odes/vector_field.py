@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from odes.moments import Moments, moments
 from teacherstudent.order_parameters import covariance
 from teacherstudent.problem import Problem
-from teacherstudent.rules import SGD, RULES, Rule, SphericalSGD
+from teacherstudent.rules import RULES, SGD, Rule, SphericalSGD
 
 
 class State(NamedTuple):

@@ -44,7 +44,9 @@ def read(path: str | os.PathLike, mark: str) -> Saved | None:
             content = {name: file[name] for name in file.files}
         found = str(content["fingerprint"])
     except Exception as error:
-        raise ValueError(f"checkpoint = {str(path)!r} is not a checkpoint of a simulation; name another file.") from error
+        raise ValueError(
+            f"checkpoint = {str(path)!r} is not a checkpoint of a simulation; name another file."
+        ) from error
     if found != mark:
         raise ValueError(
             f"checkpoint = {str(path)!r} belongs to a simulation with another problem, start, times, N, seeds or dtype; "
@@ -67,10 +69,11 @@ class Keeper:
         if self.path is None or time.monotonic() - self.last < EVERY_SECONDS:
             return
         content = {f"row_{name}": np.stack([row[name] for row in rows]) for name in (rows[0] if rows else {})}
+        content |= {"fingerprint": np.asarray(self.mark), "w": np.asarray(w), "v": np.asarray(v), "done": np.asarray(done)}
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
             with open(temporary, "wb") as file:
-                np.savez(file, fingerprint=self.mark, w=np.asarray(w), v=np.asarray(v), done=done, **content)
+                np.savez(file, allow_pickle=False, **content)
                 os.fsync(file.fileno())
             os.replace(temporary, self.path)
         finally:

@@ -57,11 +57,12 @@ def simulate(
     times = checks.times(times)
     checks.one_of("method", method, ("weights",))
     checks.one_of("dtype", dtype, ("float32", "float64"))
+    checks.number("test_samples", test_samples)
     _check_single(problem, start)
     problem.check_start(start)
     N = _dimension(N, start)
     numbers = _seeds(seeds)
-    place = _device(device)
+    place = checks.device(device)
     steps = np.unique(np.rint(times * N).astype(int)).tolist()
     report = {"method": method, "N": N, "dtype": dtype, "device": str(place), "test_samples": test_samples}
     began = time.perf_counter()
@@ -80,38 +81,30 @@ def simulate(
 def _check_single(problem: Problem, start: OrderParameters) -> None:
     if problem.sweeps or start.batch:
         what = f"a sequence for {', '.join(problem.sweeps)}" if problem.sweeps else "a batch of starts"
-        raise ValueError(f"simulate runs one problem from one start, but was given {what}; call it once for each value.")
+        raise ValueError(
+            f"simulate runs one problem from one start, but was given {what}; call it once for each value."
+        )
 
 
 def _dimension(N: int | None, start: OrderParameters) -> int:
-    own = None if start.weights is None else start.weights.w.shape[-1]
-    if N is None and own is None:
-        raise ValueError("N is missing; give the input dimension of the networks.")
-    if None not in (N, own) and N != own:
-        raise ValueError(f"N = {N}, but the start has weights with N = {own}; leave N out, or give a start without weights.")
+    own = None if start.weights is None else int(start.weights.w.shape[-1])
     size = own if N is None else N
+    if size is None:
+        raise ValueError("N is missing; give the input dimension of the networks.")
+    if own not in (None, size):
+        raise ValueError(f"N = {N}, but the start has weights with N = {own}; leave N out, or drop the weights.")
     check_dimension(size, start.students, start.teachers)
     return int(size)
 
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
-    if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
+    if not isinstance(seeds, Iterable):
         checks.positive_integer("seeds", seeds)
         return list(range(seeds))
     numbers = [int(seed) for seed in seeds]
     if not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= 2**32:
         raise ValueError(f"seeds = {numbers}: give a number of seeds, or different integers from 0 to 2^32 - 1.")
     return numbers
-
-
-def _device(name: str | None) -> jax.Device:
-    if name is None:
-        return jax.devices()[0]
-    try:
-        return jax.devices(name)[0]
-    except RuntimeError:
-        here = ", ".join(sorted({device.platform for device in jax.devices()} | {"cpu"}))
-        raise ValueError(f"device = {name!r} is not on this machine; here are: {here}.") from None
 
 
 def _begin(start: OrderParameters, N: int, seeds: list[int]) -> Begin:

@@ -17,7 +17,7 @@ from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
 
 TRAINING, TESTING = 0, 1  # the streams of a seed's key; its starting weights come from NumPy with the same seed
-BLOCK_BYTES = 2**20  # of inputs drawn at once: about what stays in a core's cache
+BLOCK_BYTES = {"cpu": 2**18, "gpu": 2**26}  # of inputs drawn at once; on a CPU, what stays in a core's cache
 CALL_SECONDS = 0.25  # between two looks at the progress bar, at Ctrl-C and at the checkpoint
 TEST_BLOCK = 1000
 
@@ -33,7 +33,9 @@ class Begin(NamedTuple):
 class Training:
     """One simulation: its arrays on the device, and the records so far (`rows`, one dictionary for each recorded time)."""
 
-    def __init__(self, problem: Problem, begin: Begin, seeds: list[int], steps: list[int], dtype: str, test_samples: int):
+    def __init__(
+        self, problem: Problem, begin: Begin, seeds: list[int], steps: list[int], dtype: str, test_samples: int
+    ):
         cast = partial(jax.tree.map, lambda leaf: jnp.asarray(leaf, dtype))
         exact = partial(jax.tree.map, lambda leaf: jnp.asarray(leaf, jnp.float64))
         self.problem, self.exact_problem = cast(problem), exact(problem)
@@ -44,11 +46,13 @@ class Training:
         roots = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
         self.training = jax.vmap(lambda root: jax.random.fold_in(root, TRAINING))(roots)
         self.testing = jax.vmap(lambda root: jax.random.fold_in(root, TESTING))(roots)
+        platform = "cpu" if next(iter(self.w_star.devices())).platform == "cpu" else "gpu"
         bytes_per_step = len(seeds) * problem.batch_size * self.N * np.dtype(dtype).itemsize
-        self.block = max(1, min(64, BLOCK_BYTES // bytes_per_step))
+        self.block = max(1, min(64, BLOCK_BYTES[platform] // bytes_per_step))
         self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
         self.mark = checkpoints.fingerprint(problem, begin, [steps, seeds, dtype, test_samples])
-        self.done, self.rows = 0, []
+        self.done = 0
+        self.rows: list[dict[str, np.ndarray]] = []
 
     def finish(self, checkpoint: str | None, progress: bool | None) -> None:
         """Train to the last step, going on from the checkpoint if there is one."""
@@ -88,10 +92,12 @@ class Training:
             )
 
     def _record(self) -> dict[str, np.ndarray]:
-        measured = record(self.exact_problem, self.T, self.w_star, self.run)
+        measured = record(self.exact_problem, self.T, self.w_star, self.run.student)
         values = {name: np.asarray(value) for name, value in measured._asdict().items()}
         if self.test_blocks:
             values["test_error"] = np.asarray(
-                test_error(self.problem, self.w_star, self.testing, self.run, blocks=self.test_blocks, block=TEST_BLOCK)
+                test_error(
+                    self.problem, self.w_star, self.testing, self.run.student, blocks=self.test_blocks, block=TEST_BLOCK
+                )
             )
         return values

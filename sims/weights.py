@@ -1,7 +1,7 @@
 """Training real networks: weights of length N, one fresh mini-batch per step, many seeds side by side.
 
-Inputs are drawn in blocks of steps, which costs one call to the random generator and one product with the teacher's
-weights per block; the block length changes nothing in the numbers, since every sample has its own key.
+Inputs are drawn in blocks of steps, with one call to the random generator for each block.  The length of the block
+changes no number: every sample has its own key, and all that follows is done step by step.
 """
 
 from functools import partial
@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.tasks import Samples, sample
+from sims.network import gradient, output
+from sims.tasks import draw, label
 from teacherstudent.generalisation import averages_of, error_at, output_weights
-from teacherstudent.losses import LOSSES
 from teacherstudent.order_parameters import covariance
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
@@ -39,62 +39,42 @@ def advance(
     block: int,
 ) -> Run:
     """The runs after `count` more steps, of which the first has the number `first`."""
-    steps = jax.vmap(partial(_steps, problem), in_axes=(0, 0, 0, None))
-    blocks = count // block
+    of_block = jax.vmap(partial(_steps, problem, block), in_axes=(0, 0, 0, None, None))
 
-    def whole(index, run):
-        return steps(w_star, keys, run, first + index * block + jnp.arange(block, dtype=jnp.uint32))
+    def one_block(index, run):
+        done = index * block
+        return of_block(w_star, keys, run, first + done, jnp.minimum(count - done, block))
 
-    def single(index, run):
-        return steps(w_star, keys, run, (first + blocks * block + index)[None])
-
-    zero = jnp.zeros((), jnp.uint32)
-    run = jax.lax.fori_loop(zero, blocks, whole, run)
-    return jax.lax.fori_loop(zero, count % block, single, run)
+    blocks = (count + block - 1) // block
+    return jax.lax.fori_loop(jnp.zeros((), jnp.uint32), blocks, one_block, run)
 
 
-def _steps(problem: Problem, w_star, key, run: Run, numbers: UInt32[Array, " steps"]) -> Run:
-    """One seed's steps with the given numbers, their samples drawn at once."""
-    B = problem.batch_size
-    of_step = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
-    of_sample = jax.vmap(lambda one: jax.random.split(one, B))(of_step).reshape(-1) if B > 1 else of_step
-    drawn = sample(problem.task, of_sample, w_star)
-    batches = jax.tree.map(lambda part: part.reshape(-1, B, *part.shape[1:]), drawn)
+def _steps(problem: Problem, block: int, w_star, key: Key[Array, ""], run: Run, first, count) -> Run:
+    """One seed's next `count` <= `block` steps, the inputs for `block` steps drawn at once."""
+    numbers = first + jnp.arange(block, dtype=jnp.uint32)
+    inputs = draw(problem.task, _sample_keys(key, numbers, problem.batch_size), w_star)
+    batches = jax.tree.map(lambda part: part.reshape(block, problem.batch_size, *part.shape[1:]), inputs)
 
-    def step(run: Run, inputs) -> tuple[Run, None]:
-        number, batch = inputs
-        gradient, output = _gradient(problem, run.student, batch)
-        moved = problem.rule.update(run.student, gradient)
+    def step(index, run: Run) -> Run:
+        batch = jax.tree.map(lambda part: part[index], batches)
+        slope, phi = gradient(problem, run.student, batch.x, label(problem.task, batch, w_star).noisy)
+        moved = problem.rule.update(run.student, slope)
         if not problem.student.train_readout:
             moved = moved._replace(v=run.student.v)
-        healthy = jnp.isfinite(output).all()
-        return Run(moved, jnp.minimum(run.diverged, jnp.where(healthy, jnp.uint32(NEVER), number))), None
+        now = jnp.where(jnp.isfinite(phi).all(), jnp.uint32(NEVER), first + index)
+        return Run(moved, jnp.minimum(run.diverged, now))
 
-    return jax.lax.scan(step, run, (numbers, batches))[0]
-
-
-def outputs(problem: Problem, student: Network, x: Float[Array, "samples inputs"]):
-    """The fields lambda = w x / sqrt N and the outputs phi = sum_k v_k g(lambda_k)."""
-    fields = x @ student.w.T / jnp.sqrt(jnp.asarray(x.shape[-1], x.dtype))
-    return fields, problem.student.activation(fields) @ student.v
+    return jax.lax.fori_loop(jnp.zeros((), jnp.uint32), count, step, run)
 
 
-def _gradient(problem: Problem, student: Network, batch: Samples) -> tuple[Network, Float[Array, " samples"]]:
-    """The gradient of the batch-averaged loss, and the outputs."""
-    activation = problem.student.activation
-    B, N = batch.x.shape
-    fields, output = outputs(problem, student, batch.x)
-    slope = LOSSES[problem.loss].slope(output, batch.y) / B
-    delta = student.v[None, :] * activation.derivative(fields) * slope[:, None]
-    gradient = Network(
-        w=jnp.einsum("bk,bn->kn", delta, batch.x) / jnp.sqrt(jnp.asarray(N, batch.x.dtype)),
-        v=activation(fields).T @ slope,
-    )
-    return gradient, output
+def _sample_keys(key: Key[Array, ""], numbers: UInt32[Array, " steps"], batch_size: int) -> Key[Array, " samples"]:
+    """A key for every sample of every step."""
+    of_step = jax.vmap(partial(jax.random.fold_in, key))(numbers)
+    return of_step if batch_size == 1 else jax.vmap(lambda one: jax.random.split(one, batch_size))(of_step).reshape(-1)
 
 
 class Record(NamedTuple):
-    """The order parameters of every seed at one time, in float64."""
+    """The order parameters of every seed at one time."""
 
     Q: Float[Array, "seeds students students"]
     R: Float[Array, "seeds students teachers"]
@@ -103,9 +83,9 @@ class Record(NamedTuple):
 
 
 @jax.jit
-def record(problem: Problem, T: Float[Array, "seeds teachers teachers"], w_star, run: Run) -> Record:
-    """Q = w w^T / N, R = w w*^T / N and eps_g in closed form; `problem` and `T` in float64, sums in float64."""
-    w, v, w_star = (part.astype(jnp.float64) for part in (*run.student, w_star))
+def record(problem: Problem, T: Float[Array, "seeds teachers teachers"], w_star, student: Network) -> Record:
+    """Q = w w^T / N, R = w w*^T / N and eps_g in closed form, all in float64 (as `problem` and `T` must be)."""
+    w, v, w_star = (part.astype(jnp.float64) for part in (*student, w_star))
     N = w.shape[-1]
     Q = jnp.einsum("skn,sln->skl", w, w) / N
     R = jnp.einsum("skn,smn->skm", w, w_star) / N
@@ -117,16 +97,19 @@ def record(problem: Problem, T: Float[Array, "seeds teachers teachers"], w_star,
 
 
 @partial(jax.jit, static_argnames=("blocks", "block"))
-def test_error(problem: Problem, w_star, keys: Key[Array, " seeds"], run: Run, blocks: int, block: int):
-    """Half the mean squared error against the noise-free labels of blocks x block samples, the same ones each time."""
+def test_error(
+    problem: Problem, w_star, keys: Key[Array, " seeds"], student: Network, blocks: int, block: int
+) -> Float[Array, " seeds"]:
+    """Half the mean squared error against noise-free labels of blocks x block samples, the same ones at each call."""
 
     def one_seed(inputs):
         w_star, key, student = inputs
 
         def one_block(index):
-            samples = sample(problem.task, jax.random.split(jax.random.fold_in(key, index), block), w_star)
-            return 0.5 * jnp.mean((outputs(problem, student, samples.x)[1] - samples.clean) ** 2)
+            inputs = draw(problem.task, jax.random.split(jax.random.fold_in(key, index), block), w_star)
+            error = output(problem, student, inputs.x) - label(problem.task, inputs, w_star).clean
+            return 0.5 * jnp.mean(error**2)
 
         return jnp.mean(jax.lax.map(one_block, jnp.arange(blocks)).astype(jnp.float64))
 
-    return jax.lax.map(one_seed, (w_star, keys, run.student))
+    return jax.lax.map(one_seed, (w_star, keys, student))

@@ -11,7 +11,10 @@ from difflib import get_close_matches
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Float
+
+from teacherstudent.checks import AnyArray
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Polynomial:
 
     coefficients: tuple[float, ...]
 
-    def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    def __call__(self, x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
         value = jnp.zeros_like(x)
         for coefficient in reversed(self.coefficients):
             value = value * x + coefficient
@@ -44,15 +47,15 @@ class Activation:
     function: Callable
     kinks: tuple[float, ...] = ()
 
-    def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    def __call__(self, x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
         return self.function(x)
 
-    def derivative(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    def derivative(self, x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
         """g'(x), by forward differentiation."""
         return jax.jvp(self.function, (x,), (jnp.ones_like(x),))[1]
 
 
-def _erf(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _erf(x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
     return jax.scipy.special.erf(x / math.sqrt(2))
 
 
@@ -80,7 +83,7 @@ def as_activation(given: ActivationLike, argument: str = "activation") -> Activa
         return given
     if isinstance(given, str):
         return _by_name(given, argument)
-    if isinstance(given, Sequence):
+    if isinstance(given, list | tuple | np.ndarray):
         return _by_coefficients(given, argument)
     if callable(given):
         return Activation(f"function:{given.__module__}.{given.__qualname__}", given)

@@ -3,8 +3,17 @@
 Values inside a JAX transformation have no number to look at and pass.
 """
 
+from typing import TYPE_CHECKING, Any
+
 import jax
 import numpy as np
+from jaxtyping import Float
+
+if TYPE_CHECKING:
+    AnyArray = Any  # a union would have to be narrowed at every use
+else:
+    AnyArray = jax.Array | np.ndarray  # what users give may be either
+Parameter = float | Float[AnyArray, "..."]  # one number, or one for each value of a sweep
 
 
 def is_traced(value) -> bool:
@@ -29,7 +38,9 @@ def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> N
     if array.dtype == bool or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
         raise ValueError(f"{name} = {value!r} is not a number; give a real number.")
     if array.ndim > 1 or array.size == 0:
-        raise ValueError(f"{name} has shape {array.shape}; give one number, or a one-dimensional sequence to sweep over.")
+        raise ValueError(
+            f"{name} has shape {array.shape}; give one number, or a one-dimensional sequence to sweep over."
+        )
     wrong = ~np.isfinite(array) | (array <= minimum if strict else array < minimum)
     if wrong.any():
         bound = "larger than" if strict else "at least"
@@ -63,3 +74,14 @@ def times(values) -> np.ndarray:
             f"times[{first}] = {array[first]:g}; sort them and drop repetitions."
         )
     return array
+
+
+def device(name: str | None) -> jax.Device:
+    """The first JAX device of a kind, or JAX's default for None; ValueError that lists the kinds there are."""
+    if name is None:
+        return jax.devices()[0]
+    try:
+        return jax.devices(name)[0]
+    except RuntimeError:
+        here = ", ".join(sorted({one.platform for one in jax.devices()} | {"cpu"}))
+        raise ValueError(f"device = {name!r} is not on this machine; here are: {here}.") from None

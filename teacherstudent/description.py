@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from teacherstudent.activations import Activation, Polynomial, ACTIVATIONS
+from teacherstudent.activations import ACTIVATIONS, Activation, Polynomial
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem, Student
 from teacherstudent.rules import RULES
@@ -50,9 +50,9 @@ def problem_from(tables: Mapping) -> Problem:
     Raises ValueError naming every key that is unknown (with the nearest known one) or missing, and any bad value.
     """
     outer = validated(PROBLEM, tables)
-    task = _made(TASKS, outer.get("task"), "task")
+    task = _made(TASKS, outer["task"], "task")
     student = Student(**validated(_schema(Student), outer["student"], "student."))
-    rule = _made(RULES, outer.get("rule"), "rule")
+    rule = _made(RULES, outer["rule"], "rule")
     rest = {name: outer[name] for name in ("loss", "batch_size") if outer.get(name) is not None}
     return Problem(task=task, student=student, rule=rule, **rest)
 
@@ -94,10 +94,8 @@ def _made(kinds: Mapping[str, type], table: Mapping, where: str):
 
 def _schema(kind: type) -> type[BaseModel]:
     """What a class takes: the names and defaults of its arguments.  The class itself checks the values."""
-    arguments = list(inspect.signature(kind.__init__).parameters.values())[1:]
-    fields: Any = {
-        one.name: (Any, ... if one.default is inspect.Parameter.empty else one.default) for one in arguments
-    }
+    arguments = list(inspect.signature(kind).parameters.values())
+    fields: Any = {one.name: (Any, ... if one.default is inspect.Parameter.empty else one.default) for one in arguments}
     return create_model(kind.__name__, __config__=ConfigDict(extra="forbid"), **fields)
 
 

@@ -33,9 +33,7 @@ def _batched_error(problem: Problem, Q, R, T, v) -> Float[Array, "*batch"]:
 
 def averages_of(problem: Problem) -> Averages:
     """The Gaussian averages for the problem's two activations and widths."""
-    return averages_for(
-        problem.student.activation, problem.task.activation, problem.student.width, problem.task.width
-    )
+    return averages_for(problem.student.activation, problem.task.activation, problem.student.width, problem.task.width)
 
 
 def output_weights(problem: Problem, v: Float[Array, " students"]) -> Float[Array, " fields"]:

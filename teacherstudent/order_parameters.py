@@ -6,9 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from teacherstudent import checks
+from teacherstudent.checks import AnyArray
 
 # Rounding in given numbers makes a singular matrix indefinite by about this much, relative to its largest entry.
 PSD_TOLERANCE = 1e-6
@@ -17,8 +18,8 @@ PSD_TOLERANCE = 1e-6
 class Weights(NamedTuple):
     """First-layer weights of a student and of its teacher."""
 
-    w: Float[Array, "students inputs"]
-    w_star: Float[Array, "teachers inputs"]
+    w: Float[AnyArray, "students inputs"]
+    w_star: Float[AnyArray, "teachers inputs"]
 
 
 class OrderParameters(eqx.Module):
@@ -33,10 +34,10 @@ class OrderParameters(eqx.Module):
     Raises ValueError if shapes do not fit, Q or T is not symmetric, or [[Q, R], [R^T, T]] is not positive semi-definite.
     """
 
-    Q: Float[Array, "*batch students students"]
-    R: Float[Array, "*batch students teachers"]
-    T: Float[Array, "*batch teachers teachers"]
-    v: Float[Array, "*batch students"]
+    Q: Float[AnyArray, "*batch students students"]
+    R: Float[AnyArray, "*batch students teachers"]
+    T: Float[AnyArray, "*batch teachers teachers"]
+    v: Float[AnyArray, "*batch students"]
     weights: Weights | None = None
 
     def __init__(self, Q, R, T=None, v=None, weights: Weights | None = None):
@@ -45,7 +46,9 @@ class OrderParameters(eqx.Module):
             raise ValueError(f"start.Q has shape {self.Q.shape}; give a square matrix (K, K), or a batch (B, K, K).")
         if self.R.ndim != self.Q.ndim or self.R.shape[:-1] != self.Q.shape[:-1] or self.R.shape[-1] == 0:
             expected = (*self.Q.shape[:-1], "M")
-            raise ValueError(f"start.R has shape {self.R.shape} beside Q of shape {self.Q.shape}; give {_shown(expected)}.")
+            raise ValueError(
+                f"start.R has shape {self.R.shape} beside Q of shape {self.Q.shape}; give {_shown(expected)}."
+            )
         batch, K, M = self.Q.shape[:-2], self.Q.shape[-1], self.R.shape[-1]
         self.T = np.broadcast_to(np.eye(M), (*batch, M, M)) if T is None else _array(T)
         self.v = np.ones((*batch, K)) if v is None else _array(v)
@@ -79,12 +82,12 @@ class OrderParameters(eqx.Module):
         return self.Q.shape[:-2]
 
     @property
-    def C(self) -> Float[Array, "*batch fields fields"]:
+    def C(self) -> Float[AnyArray, "*batch fields fields"]:
         """The covariance [[Q, R], [R^T, T]] of the fields (lambda_1..lambda_K, nu_1..nu_M)."""
         return covariance(self.Q, self.R, self.T)
 
 
-def covariance(Q, R, T) -> Float[Array, "*batch fields fields"]:
+def covariance(Q, R, T) -> Float[AnyArray, "*batch fields fields"]:
     """The covariance [[Q, R], [R^T, T]] of all fields."""
     xp = np if all(isinstance(part, np.ndarray) for part in (Q, R, T)) else jnp
     upper = xp.concatenate([Q, R], axis=-1)

@@ -59,7 +59,9 @@ class Problem(eqx.Module):
     def __check_init__(self):
         for name, kind in (("task", TeacherStudent), ("student", Student), ("rule", Rule)):
             if not isinstance(getattr(self, name), kind):
-                raise ValueError(f"{name} = {getattr(self, name)!r} is not a {kind.__name__}; see the README's ten lines.")
+                raise ValueError(
+                    f"{name} = {getattr(self, name)!r} is not a {kind.__name__}; see the README's ten lines."
+                )
         checks.one_of("loss", self.loss, LOSSES)
         checks.positive_integer("batch_size", self.batch_size)
         if getattr(self.rule, "readout_learning_rate", None) is not None and not self.student.train_readout:

@@ -64,7 +64,11 @@ def dataset(
     data = {}
     for name, values in variables.items():
         dims, long_name, symbol = VARIABLES[name]
-        front = tuple(leading)[: np.ndim(values) - len(dims)] if "time" in dims else ("start",) * (np.ndim(values) - len(dims))
+        front = (
+            tuple(leading)[: np.ndim(values) - len(dims)]
+            if "time" in dims
+            else ("start",) * (np.ndim(values) - len(dims))
+        )
         data[name] = (front + dims, np.asarray(values), {"long_name": long_name, "symbol": symbol, "units": "1"})
     coords = {name: _coordinate(name, values) for name, values in coordinates.items()}
     description = {
@@ -161,9 +165,13 @@ def load(path: str | os.PathLike) -> xr.DataTree:
         raise ValueError(f"{path} cannot be read as an HDF5 result file ({type(error).__name__}: {error}).") from error
     mark = loaded.attrs.get(DESCRIPTION)
     if not isinstance(mark, str):
-        raise ValueError(f"{path} is an HDF5 file, but not one that teacherstudent wrote (no attribute {DESCRIPTION!r}).")
+        raise ValueError(
+            f"{path} is an HDF5 file, but not one that teacherstudent wrote (no attribute {DESCRIPTION!r})."
+        )
     if json.loads(mark)["schema"] > SCHEMA:
-        raise ValueError(f"{path} was written by a newer teacherstudent (schema {json.loads(mark)['schema']}); update it.")
+        raise ValueError(
+            f"{path} was written by a newer teacherstudent (schema {json.loads(mark)['schema']}); update it."
+        )
     return loaded
 
 

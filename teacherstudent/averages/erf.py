@@ -23,6 +23,7 @@ of C'; both agree, and this one loses fewer digits.
 import math
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.averages.base import Averages
@@ -44,9 +45,7 @@ class ErfAverages(Averages):
         widened = 1 + jnp.diag(C)[students, None]
         return -(2 / math.pi) * C[students] / (widened * jnp.sqrt(self._determinants(C)))
 
-    def I4(
-        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
-    ) -> Float[Array, "students students"]:
+    def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
         k, l = unordered_pairs(self.students)
         a, b = unordered_pairs(self.students + self.teachers)
         p, q = _tilts(C, k, l)
@@ -63,7 +62,9 @@ class ErfAverages(Averages):
         return widened[: self.students, None] * widened[None, :] - C[: self.students] ** 2
 
 
-def _tilts(C: Float[Array, "fields fields"], k, l) -> tuple[Float[Array, "fields pairs"], Float[Array, "fields pairs"]]:
+def _tilts(
+    C: Float[Array, "fields fields"], k: np.ndarray, l: np.ndarray
+) -> tuple[Float[Array, "fields pairs"], Float[Array, "fields pairs"]]:
     """p_a and q_a of all fields a (rows) for all pairs k, l (columns)."""
     widened_k, widened_l = 1 + C[k, k][None, :], 1 + C[l, l][None, :]
     slope = C[k, l][None, :] / widened_k

@@ -52,9 +52,7 @@ class PolynomialAverages(Averages):
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
         return self._pairs(C, self._curvatures, self._values)[: self.students]
 
-    def I4(
-        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
-    ) -> Float[Array, "students students"]:
+    def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
         powers = _divided_powers(C, self._degree)
         slopes = _means(self._slopes, C)
         weighted = u[:, None] * _means(self._values, C)

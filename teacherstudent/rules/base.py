@@ -31,5 +31,5 @@ class Rule(eqx.Module):
         and d l/d v_k = g(lambda_k) l'(phi), both at the weights before the step.
         """
 
-    def check_start(self, start: OrderParameters) -> None:  # noqa: B027 (most rules allow every start)
+    def check_start(self, start: OrderParameters) -> None:
         """Raise ValueError if the rule cannot begin at these order parameters."""

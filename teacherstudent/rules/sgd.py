@@ -1,7 +1,5 @@
 """Online stochastic gradient descent with the scalings of the high-dimensional limit."""
 
-from jaxtyping import Array, Float
-
 from teacherstudent import checks
 from teacherstudent.rules.base import Network, Rule
 
@@ -21,9 +19,9 @@ class SGD(Rule):
     Goldt et al., NeurIPS 2019.  Saad & Solla (1995) write J = w / sqrt N and a step eta / N: same eta.
     """
 
-    learning_rate: float | Float[Array, " sweep"]
-    readout_learning_rate: float | Float[Array, " sweep"] | None = None
-    weight_decay: float | Float[Array, " sweep"] = 0.0
+    learning_rate: checks.Parameter
+    readout_learning_rate: checks.Parameter | None = None
+    weight_decay: checks.Parameter = 0.0
 
     def __init__(self, learning_rate, readout_learning_rate=None, weight_decay=0.0):
         self.learning_rate = checks.parameter(learning_rate)

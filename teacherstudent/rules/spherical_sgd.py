@@ -2,7 +2,6 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from teacherstudent import checks
 from teacherstudent.order_parameters import OrderParameters
@@ -19,8 +18,8 @@ class SphericalSGD(Rule):
     is another algorithm.  The start must have Q_kk = 1.
     """
 
-    learning_rate: float | Float[Array, " sweep"]
-    readout_learning_rate: float | Float[Array, " sweep"] | None = None
+    learning_rate: checks.Parameter
+    readout_learning_rate: checks.Parameter | None = None
 
     def __init__(self, learning_rate, readout_learning_rate=None):
         self.learning_rate = checks.parameter(learning_rate)

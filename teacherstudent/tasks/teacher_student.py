@@ -27,8 +27,8 @@ class TeacherStudent(eqx.Module):
 
     width: int = eqx.field(static=True)
     activation: Activation = eqx.field(static=True)
-    readout: float | Float[Array, " teachers"]
-    noise: float | Float[Array, " sweep"]
+    readout: checks.Parameter
+    noise: checks.Parameter
 
     def __init__(self, width: int, activation: ActivationLike = "erf", readout=1.0, noise=0.0):
         self.width = width

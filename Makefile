@@ -1,0 +1,39 @@
+# On a machine with Python >= 3.11 and make: `make demo` and `make test` set up .venv by themselves.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/ready
+DEMO = results/demo.h5
+
+.PHONY: demo test test-fast lint types bench clean
+
+demo: $(READY)  ## theory and finite networks from the same start: an HDF5 file and a picture
+	$(BIN)/teacherstudent run goldt-2019-scm-k4 --out $(DEMO) --force
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+test-fast: $(READY)  ## without the long statistical ones
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+bench: $(READY)  ## ratios, measured side by side
+	$(BIN)/python -m benchmarks
+
+# The pinned versions are for Python 3.11; a newer Python takes the newest packages there are.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "teacherstudent needs Python 3.11 or newer; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$$($(BIN)/python -c 'import sys; print("--constraint constraints.txt" * (sys.version_info[:2] == (3, 11)))') --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,232 @@
+"""The command line: list, run, show, plot, compare.
+
+Exit codes: 0 done, 1 the work failed (or was interrupted: 130), 2 bad input.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Order-parameter theory of online learning beside finite networks, in one HDF5 file.",
+)
+
+Force = Annotated[bool, typer.Option("--force", help="Replace an output file that exists.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import teacherstudent
+
+        typer.echo(f"teacherstudent {teacherstudent.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Order-parameter theory of online learning beside finite networks, in one HDF5 file."""
+
+
+@app.command("list")
+def list_() -> None:
+    """List the published set-ups that `run` knows by name."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from teacherstudent import experiment
+
+    table = Table("name", "title", "reference")
+    for name in experiment.names():
+        tables = experiment.read(name)[1]
+        table.add_row(name, tables["title"], tables.get("reference", ""))
+    Console().print(table)
+
+
+@app.command()
+def run(
+    experiment_: Annotated[str, typer.Argument(metavar="NAME_OR_FILE.toml", help="A published set-up or a TOML file.")],
+    out: Annotated[Path | None, typer.Option(help="The HDF5 file to write; results/NAME.h5 unless given.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of simulated networks of each size.")] = None,
+    size: Annotated[list[int] | None, typer.Option(help="Input dimension N; repeat it for several sizes.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change an entry, such as rule.learning_rate=0.2; repeatable.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Where to simulate: cpu, gpu, ...")] = None,
+    theory_only: Annotated[bool, typer.Option("--theory-only", help="Integrate the theory, simulate nothing.")] = False,
+    figure: Annotated[bool, typer.Option(help="Also draw the result beside the HDF5 file.")] = True,
+    force: Force = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no table.")] = False,
+) -> None:
+    """Integrate the theory, simulate networks, compare, and save all to one HDF5 file (and a PNG)."""
+    import teacherstudent as ts
+    from teacherstudent import checks, experiment, results
+
+    name, tables = experiment.read(experiment_)
+    assignments = [*(set_ or [])]
+    if seeds is not None:
+        assignments.append(f"simulation.seeds={seeds}")
+    if size:
+        assignments.append(f"simulation.N={size if len(size) > 1 else size[0]}")
+    job = experiment.experiment(name, experiment.changed(tables, assignments))
+    out = out or Path("results") / f"{name}.h5"
+    picture = out.with_suffix(".png")
+    results.check_writable(out, force=force)
+    if figure:
+        results.check_writable(picture, force=force)
+    simulated = not theory_only
+    if simulated and (job.problem.sweeps or job.start.batch):
+        raise ValueError("this experiment sweeps a parameter, which only the theory can; add --theory-only.")
+    checks.device(device)
+    progress = False if quiet else None
+
+    theory = ts.integrate(job.problem, job.start, job.times, progress=progress, **job.theory.model_dump())
+    networks = [
+        ts.simulate(
+            job.problem, job.start, job.times, N=N, progress=progress, device=device,
+            **job.simulation.model_dump(exclude={"N"}),
+        )
+        for N in (job.simulation.sizes if simulated else [])
+    ]  # fmt: skip
+    simulation = None if not networks else networks[0] if len(networks) == 1 else networks
+    comparison = None if simulation is None else ts.compare(theory, simulation)
+    tree = ts.save(out, theory=theory, simulation=simulation, comparison=comparison, force=force)
+    if figure:
+        ts.plot(tree, picture)
+    if not quiet:
+        _print_result(tree, job.title)
+        typer.echo(f"wrote {out}" + (f" and {picture}" if figure else ""))
+
+
+@app.command()
+def show(file: Annotated[Path, typer.Argument(help="A result file.")]) -> None:
+    """Say what is in a result file."""
+    import teacherstudent as ts
+    from teacherstudent.results import description
+
+    tree = ts.load(file)
+    for name, node in tree.children.items():
+        for data in [node.to_dataset()] if node.data_vars else [child.to_dataset() for child in node.children.values()]:
+            told = description(data)
+            sizes = ", ".join(f"{dim} {size}" for dim, size in data.sizes.items())
+            typer.echo(f"{name}: {', '.join(map(str, data.data_vars))} over {sizes}")
+            for key in ("problem", "report", "versions", "created"):
+                if key in told:
+                    typer.echo(f"  {key}: {told[key]}")
+    _print_result(tree, str(file))
+
+
+@app.command()
+def plot(
+    file: Annotated[Path, typer.Argument(help="A result file.")],
+    out: Annotated[Path | None, typer.Option(help="The picture; FILE.png unless given (also .pdf, .svg).")] = None,
+    force: Force = False,
+) -> None:
+    """Draw a result file."""
+    import teacherstudent as ts
+    from teacherstudent.results import check_writable
+
+    picture = out or file.with_suffix(".png")
+    tree = ts.load(file)
+    check_writable(picture, force=force)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    ts.plot(tree, picture)
+    typer.echo(f"wrote {picture}")
+
+
+@app.command()
+def compare(file: Annotated[Path, typer.Argument(help="A result file with a theory and a simulation.")]) -> None:
+    """Compare theory and simulation in a result file anew; exit code 1 if they disagree."""
+    import teacherstudent as ts
+    from teacherstudent.results import simulations
+
+    tree = ts.load(file)
+    sims = simulations(tree)
+    if "theory" not in tree.children or not sims:
+        raise ValueError(f"{file} has no theory or no simulation; there is nothing to compare.")
+    report = ts.compare(tree["theory"].to_dataset(), sims if len(sims) > 1 else sims[0])
+    _print_comparison(report)
+    if report.attrs["verdict"].startswith("DISAGREE"):
+        raise typer.Exit(1)
+
+
+def _print_result(tree, title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from teacherstudent.results import description, simulations
+
+    sims = simulations(tree)
+    theory = tree["theory"].to_dataset() if "theory" in tree.children else None
+    source = theory if theory is not None else sims[-1]
+    if set(source.eps_g.dims) <= {"time", "seed"}:
+        table = Table("t", title=title)
+        if theory is not None:
+            table.add_column("eps_g theory", justify="right")
+        for one in sims:
+            table.add_column(f"eps_g N={description(one)['report']['N']}", justify="right")
+        for index in sorted({round(i * (source.sizes["time"] - 1) / 8) for i in range(9)}):
+            time = float(source.time[index])
+            row = [f"{time:.4g}"] + ([f"{float(theory.eps_g[index]):.5g}"] if theory is not None else [])
+            for one in sims:
+                at = one.eps_g.sel(time=time, method="nearest")
+                row.append(
+                    f"{float(at.mean()):.5g} +- {float(at.std(ddof=1)) / at.size**0.5 if at.size > 1 else float('nan'):.2g}"
+                )
+            table.add_row(*row)
+        Console().print(table)
+    if "comparison" in tree.children:
+        _print_comparison(tree["comparison"].to_dataset())
+
+
+def _print_comparison(report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from teacherstudent.results import description
+
+    told = description(report)
+    table = Table(
+        "N", "seeds", "", "deviation", "s.e.", "at t", "z", "z by chance", title="theory - simulation, largest"
+    )
+    for N, seeds, largest in zip(told["N"], told["seeds"], told["largest"], strict=True):
+        for name, one in largest.items():
+            table.add_row(
+                str(N), str(seeds), name, f"{one['deviation']:.3g}", f"{one['standard_error']:.2g}",
+                f"{one['time']:.4g}", *((f"{one['z']:.1f}", f"{one['critical_z']:.1f}") if "z" in one else ("-", "-")),
+            )  # fmt: skip
+    Console().print(table)
+    typer.echo(report.attrs["verdict"])
+
+
+def main() -> None:
+    """Run the command line, turning failures into one sentence and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except (
+        ValueError,
+        FileNotFoundError,
+        FileExistsError,
+        IsADirectoryError,
+        PermissionError,
+        NotADirectoryError,
+    ) as error:
+        _stop(error, 2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; nothing was written.", err=True)
+        sys.exit(130)
+    except (RuntimeError, OSError, MemoryError) as error:
+        _stop(error, 1)
+
+
+def _stop(error: BaseException, code: int) -> None:
+    typer.echo(f"teacherstudent: {error}", err=True)
+    sys.exit(code)

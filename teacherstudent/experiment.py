@@ -1,0 +1,186 @@
+"""Experiments: a problem, a start, times, and how to integrate and simulate it, as a TOML file."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from teacherstudent import checks
+from teacherstudent.description import problem_from, start_from, validated
+from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.problem import Problem
+from teacherstudent.starts import check_dimension, random_start
+from teacherstudent.times import linear_times, log_times
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Theory(_Table):
+    """Options of `integrate`."""
+
+    rtol: PositiveFloat = 1e-8
+    atol: PositiveFloat = 1e-10
+    solver: Literal["auto", "tsit5", "dopri8", "kvaerno5"] = "auto"
+    max_steps: PositiveInt = 100_000
+
+
+class Simulation(_Table):
+    """Options of `simulate`; N may be a list of sizes."""
+
+    N: PositiveInt | list[PositiveInt] = 1000
+    seeds: PositiveInt | list[int] = 8
+    method: Literal["weights"] = "weights"
+    dtype: Literal["float32", "float64"] = "float32"
+    test_samples: int = Field(default=0, ge=0)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The sizes N as a list."""
+        return self.N if isinstance(self.N, list) else [self.N]
+
+
+class _Times(_Table):
+    values: list[float] | None = None
+    stop: float | None = None
+    points: int = 100
+    spacing: Literal["log", "linear"] = "log"
+    first: float = 0.1
+
+
+class _Random(_Table):
+    N: PositiveInt
+    seed: int = 0
+    scale: float = 1.0
+    T: list[list[float]] | None = None
+    readout_scale: float = 1.0
+
+
+class _Tables(_Table):
+    title: str
+    reference: str = ""
+    task: dict
+    student: dict
+    rule: dict
+    loss: str | None = None
+    batch_size: int | None = None
+    start: dict
+    times: dict
+    theory: dict = {}
+    simulation: dict = {}
+
+
+class Experiment(NamedTuple):
+    """What one command runs: `integrate` and `simulate` of `problem` from `start` at `times`."""
+
+    name: str
+    title: str
+    reference: str
+    problem: Problem
+    start: OrderParameters
+    times: np.ndarray
+    theory: Theory
+    simulation: Simulation
+
+
+def names() -> list[str]:
+    """The names of the published set-ups that come with the package."""
+    return sorted(path.name.removesuffix(".toml") for path in _folder().iterdir() if path.name.endswith(".toml"))
+
+
+def read(name_or_file: str) -> tuple[str, dict]:
+    """The name and the tables of a published set-up or of a TOML file.
+
+    Raises FileNotFoundError if there is neither, ValueError if the file is not TOML.
+    """
+    if name_or_file in names():
+        text, name = (_folder() / f"{name_or_file}.toml").read_text(encoding="utf-8"), name_or_file
+    elif Path(name_or_file).is_file():
+        text, name = Path(name_or_file).read_text(encoding="utf-8"), Path(name_or_file).stem
+    else:
+        near = get_close_matches(name_or_file, names(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "`teacherstudent list` shows the names."
+        raise FileNotFoundError(f"{name_or_file!r} is neither a published set-up nor a file; {hint}")
+    try:
+        return name, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{name_or_file} is not valid TOML: {error}.") from None
+
+
+def changed(tables: Mapping, assignments: Sequence[str]) -> dict:
+    """The tables after assignments such as "rule.learning_rate=0.2"; the right side is TOML, or else a string."""
+    tables = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()}
+    for assignment in assignments:
+        place, equals, text = assignment.partition("=")
+        *path, key = place.strip().split(".")
+        if not equals or not key:
+            raise ValueError(
+                f"--set {assignment!r} is not of the form table.key=value, such as rule.learning_rate=0.2."
+            )
+        table = tables
+        for name in path:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise ValueError(f"--set {assignment!r}: {name} is a value, not a table.")
+        table[key] = _toml_value(text.strip())
+    return tables
+
+
+def experiment(name: str, tables: Mapping) -> Experiment:
+    """The experiment of the tables of a TOML file, checked completely before anything runs.
+
+    Raises ValueError naming what is unknown, missing or not allowed.
+    """
+    outer = validated(_Tables, tables)
+    problem = problem_from({key: outer[key] for key in ("task", "student", "rule", "loss", "batch_size")})
+    start = _start(problem, outer["start"])
+    problem.check_start(start)
+    simulation = Simulation(**validated(Simulation, outer["simulation"], "simulation."))
+    for N in simulation.sizes:
+        check_dimension(N, start.students, start.teachers)
+    return Experiment(
+        name=name,
+        title=outer["title"],
+        reference=outer["reference"],
+        problem=problem,
+        start=start,
+        times=_times(outer["times"]),
+        theory=Theory(**validated(Theory, outer["theory"], "theory.")),
+        simulation=simulation,
+    )
+
+
+def _start(problem: Problem, table: Mapping) -> OrderParameters:
+    if "random" not in table:
+        return start_from(table)
+    if len(table) > 1:
+        raise ValueError(f"start has both random and {', '.join(set(table) - {'random'})}; give one or the other.")
+    return random_start(problem, **validated(_Random, table["random"], "start.random."))
+
+
+def _times(table: Mapping) -> np.ndarray:
+    given = validated(_Times, table, "times.")
+    if (given["values"] is None) == (given["stop"] is None):
+        raise ValueError("times: give either values = [...] or stop = ... (with points, spacing, first).")
+    if given["values"] is not None:
+        return checks.times(given["values"])
+    if given["spacing"] == "linear":
+        return linear_times(given["stop"], given["points"])
+    return log_times(given["stop"], given["points"], given["first"])
+
+
+def _toml_value(text: str):
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _folder():
+    return files("teacherstudent") / "experiments"

@@ -1,0 +1,9 @@
+"""Strict settings for all tests: float64, no silent promotion of ranks or dtypes, no display."""
+
+import jax
+import matplotlib
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+matplotlib.use("agg")
