@@ -19,8 +19,10 @@ import xarray as xr
 from jaxtyping import Array, Float, Int
 
 from odes.precision import exact, in_float64
+from odes.quadrature_error import quadrature_error
 from odes.vector_field import State, vector_field
 from teacherstudent import checks
+from teacherstudent.averages.pairs import pair_number, unordered_pairs
 from teacherstudent.errors import DivergenceError, SolverError
 from teacherstudent.generalisation import averages_of, error_at, output_weights
 from teacherstudent.order_parameters import OrderParameters, covariance
@@ -107,10 +109,12 @@ def integrate(
             *exact((problem, _overlaps(start), times, rtol, atol)), sweeps, chosen, max_steps, shows_progress
         )
         answer = jax.tree.map(np.asarray, answer)
+        quadrature = _quadrature_error(problem, start, answer)
     seconds = time.perf_counter() - began
     _check_success(answer, times, max_steps)
     report = {"solver": chosen, "rtol": rtol, "atol": atol, "max_steps": max_steps, "seconds": round(seconds, 4)}
     report |= {"steps": answer.steps.tolist(), "rejected_steps": answer.rejected.tolist()}
+    report |= {} if quadrature is None else {"quadrature_error": quadrature}
     return _labelled(problem, start, times, answer, report)
 
 
@@ -176,16 +180,13 @@ def _solve_one(problem, overlaps, times, rtol, atol, *, solver, max_steps, progr
 
 def _pack(state: State, problem: Problem) -> tuple:
     """What the solver moves: Q as its upper triangle, so that it stays symmetric, and v only if it is trained."""
-    upper = state.Q[np.triu_indices(state.v.shape[0])]
+    upper = state.Q[unordered_pairs(state.v.shape[0])]
     return (upper, state.R, state.v) if problem.student.train_readout else (upper, state.R)
 
 
 def _unpack(packed: tuple, problem: Problem, v) -> State:
-    K = v.shape[0]
-    index = np.zeros((K, K), dtype=int)
-    index[np.triu_indices(K)] = np.arange(K * (K + 1) // 2)
-    index = np.maximum(index, index.T)
-    return State(packed[0][index], packed[1], packed[2] if problem.student.train_readout else v)
+    symmetric = packed[0][pair_number(v.shape[0])]
+    return State(symmetric, packed[1], packed[2] if problem.student.train_readout else v)
 
 
 def _packed_field(t, packed, args, T) -> tuple:
@@ -199,6 +200,13 @@ def _has_diverged(t, packed, args, **kwargs):
 
 def _error(problem: Problem, T, state: State) -> Float[Array, ""]:
     return error_at(averages_of(problem), covariance(state.Q, state.R, T), output_weights(problem, state.v))
+
+
+def _quadrature_error(problem: Problem, start: OrderParameters, answer: Trajectory) -> float | None:
+    """Estimated along the first curve of a batch."""
+    first = (0,) * answer.reached.ndim
+    single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), problem)
+    return quadrature_error(single, start.T[0] if start.batch else start.T, *(part[first] for part in answer[:3]))
 
 
 def _check_success(answer: Trajectory, times: np.ndarray, max_steps: int) -> None:

@@ -74,7 +74,7 @@ ACTIVATIONS = {
 ActivationLike = str | Sequence[float] | Callable | Activation
 
 
-def as_activation(given: ActivationLike, argument: str = "activation") -> Activation:
+def as_activation(given, argument: str = "activation") -> Activation:
     """The `Activation` meant by a name, a sequence of polynomial coefficients or an elementwise JAX function.
 
     Raises ValueError for an unknown name or non-finite coefficients, TypeError for anything else.
@@ -104,7 +104,7 @@ def _by_name(name: str, argument: str) -> Activation:
     )
 
 
-def _by_coefficients(given: Sequence[float], argument: str) -> Activation:
+def _by_coefficients(given: Sequence, argument: str) -> Activation:
     coefficients = tuple(float(c) for c in given)
     if not coefficients or not all(map(math.isfinite, coefficients)):
         raise ValueError(

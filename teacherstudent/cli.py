@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -210,21 +212,18 @@ def _print_comparison(report) -> None:
 def main() -> None:
     """Run the command line, turning failures into one sentence and an exit code."""
     try:
-        app(standalone_mode=True)
-    except (
-        ValueError,
-        FileNotFoundError,
-        FileExistsError,
-        IsADirectoryError,
-        PermissionError,
-        NotADirectoryError,
-    ) as error:
-        _stop(error, 2)
+        app()
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:  # Typer has caught Ctrl-C
+            typer.echo("interrupted; nothing was written.", err=True)
+        raise
     except KeyboardInterrupt:
         typer.echo("interrupted; nothing was written.", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except (ValueError, FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError) as error:
+        _stop(error, BAD_INPUT)
     except (RuntimeError, OSError, MemoryError) as error:
-        _stop(error, 1)
+        _stop(error, FAILED)
 
 
 def _stop(error: BaseException, code: int) -> None:

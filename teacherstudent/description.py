@@ -104,11 +104,12 @@ def validated(schema: type[BaseModel], table: Mapping, where: str = "") -> dict:
     try:
         return schema.model_validate(dict(table)).model_dump()
     except ValidationError as failure:
-        raise ValueError(" ".join(_sentence(error, schema, where) for error in failure.errors())) from None
+        first = {error["loc"][0]: error for error in reversed(failure.errors())}  # one sentence for each key
+        raise ValueError(" ".join(_sentence(first[key], schema, where) for key in reversed(first))) from None
 
 
 def _sentence(error: Mapping, schema: type[BaseModel], where: str) -> str:
-    key = ".".join(map(str, error["loc"]))
+    key = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         near = get_close_matches(key, schema.model_fields, n=1)
         hint = f"did you mean {where}{near[0]}?" if near else f"known are {', '.join(schema.model_fields)}."

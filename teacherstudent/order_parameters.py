@@ -102,7 +102,7 @@ def _array(value):
 
 
 def _shown(shape) -> str:
-    return f"({', '.join(map(str, shape))})"
+    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
 
 
 def _check_shape(name: str, array, expected: tuple[int, ...]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import h5py
 import numpy as np
 import xarray as xr
 
@@ -159,11 +160,10 @@ def load(path: str | os.PathLike) -> xr.DataTree:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist.")
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
-            loaded = tree.load()
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read as an HDF5 result file ({type(error).__name__}: {error}).") from error
-    mark = loaded.attrs.get(DESCRIPTION)
+        with h5py.File(path) as file:
+            mark = file.attrs.get(DESCRIPTION)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: it is not an HDF5 file, or a damaged one ({error}).") from error
     if not isinstance(mark, str):
         raise ValueError(
             f"{path} is an HDF5 file, but not one that teacherstudent wrote (no attribute {DESCRIPTION!r})."
@@ -172,7 +172,8 @@ def load(path: str | os.PathLike) -> xr.DataTree:
         raise ValueError(
             f"{path} was written by a newer teacherstudent (schema {json.loads(mark)['schema']}); update it."
         )
-    return loaded
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        return tree.load()
 
 
 def simulations(tree: xr.DataTree) -> list[xr.Dataset]:

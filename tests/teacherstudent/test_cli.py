@@ -1,0 +1,131 @@
+"""The command line as a user meets it: a process of its own, its output, its exit code, the files it leaves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import teacherstudent as ts
+from teacherstudent.results import description
+
+QUICK = """
+title = "A quick test"
+task = { type = "TeacherStudent", width = 2, noise = 0.1 }
+student = { width = 3 }
+rule = { type = "SGD", learning_rate = 0.3 }
+start = { random = { N = 100, seed = 1 } }
+times = { stop = 4.0, points = 9 }
+simulation = { N = 80, seeds = 4 }
+"""
+
+
+def run(*arguments, cwd: Path) -> subprocess.CompletedProcess:
+    environment = os.environ | {"COLUMNS": "100"}
+    return subprocess.run(
+        [sys.executable, "-m", "teacherstudent", *map(str, arguments)],
+        capture_output=True, text=True, cwd=cwd, env=environment, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A folder in which the quick experiment has been run once."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "quick.toml").write_text(QUICK)
+    done = run(
+        "run", "quick.toml", "--set", "rule.learning_rate=0.2", "--seeds", 3, "--size", 60, "--size", 120, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    (folder / "output.txt").write_text(done.stdout)
+    return folder
+
+
+def test_run_leaves_a_file_a_picture_and_a_table(workspace):
+    output = (workspace / "output.txt").read_text()
+    assert "A quick test" in output and "eps_g theory" in output and "eps_g N=120" in output
+    assert "AGREE" in output and "wrote results/quick.h5 and results/quick.png" in output
+    assert (workspace / "results" / "quick.png").read_bytes()[:4] == b"\x89PNG"
+    tree = ts.load(workspace / "results" / "quick.h5")
+    assert description(tree["theory"].to_dataset())["problem"]["rule"]["learning_rate"] == 0.2
+    assert set(tree["simulation"].children) == {"N_60", "N_120"}
+    assert tree["simulation/N_60"].sizes["seed"] == 3
+
+
+def test_an_existing_result_is_refused_without_force(workspace):
+    before = (workspace / "results" / "quick.h5").read_bytes()
+    refused = run("run", "quick.toml", "--quiet", cwd=workspace)
+    assert refused.returncode == 2
+    assert refused.stderr.strip() == (
+        "teacherstudent: results/quick.h5 exists; choose another name, or pass force (--force) to replace it."
+    )
+    assert (workspace / "results" / "quick.h5").read_bytes() == before
+
+
+def test_show_compare_and_plot_a_file(workspace):
+    shown = run("show", "results/quick.h5", cwd=workspace)
+    assert shown.returncode == 0 and "'learning_rate': 0.2" in shown.stdout and "AGREE" in shown.stdout
+    compared = run("compare", "results/quick.h5", cwd=workspace)
+    assert compared.returncode == 0 and "falls as N to the power" in compared.stdout
+    plotted = run("plot", "results/quick.h5", "--out", "figures/quick.pdf", cwd=workspace)
+    assert plotted.returncode == 0 and (workspace / "figures" / "quick.pdf").stat().st_size > 5000
+
+
+def test_list_names_the_published_set_ups(workspace):
+    listed = run("list", cwd=workspace)
+    assert listed.returncode == 0 and "saad-solla-1995-k2" in listed.stdout and "goldt-2019-both-k6" in listed.stdout
+
+
+def test_theory_only_and_quiet(workspace):
+    done = run("run", "quick.toml", "--theory-only", "--quiet", "--no-figure", "--out", "theory.h5", cwd=workspace)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert set(ts.load(workspace / "theory.h5").children) == {"theory"}
+    sweep = run("run", "quick.toml", "--set", "rule.learning_rate=[0.1, 0.2]", "--out", "sweep.h5", cwd=workspace)
+    assert sweep.returncode == 2 and "add --theory-only" in sweep.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "no-such-thing"], "neither a published set-up nor a file"),
+        (["run", "quick.toml", "--set", "rule.rate=1", "--out", "x.h5"], "unknown key rule.rate"),
+        (["run", "quick.toml", "--device", "abacus", "--out", "x.h5"], "device = 'abacus' is not on this machine"),
+        (["run", "quick.toml", "--seeds", "-3", "--out", "x.h5"], "simulation.seeds = -3"),
+        (["run", "quick.toml", "--sedes", "3"], "No such option"),
+        (["show", "quick.toml"], "is not an HDF5 file"),
+        (["plot", "missing.h5"], "does not exist"),
+        (["compare", "theory-less.h5"], "does not exist"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_two(workspace, arguments, message):
+    failed = run(*arguments, cwd=workspace)
+    assert failed.returncode == 2
+    assert message in failed.stderr and "Traceback" not in failed.stderr
+    assert not (workspace / "x.h5").exists()
+
+
+def test_a_run_that_diverges_fails_with_exit_code_one(workspace):
+    failed = run(
+        "run", "quick.toml", "--set", "student.activation=quadratic", "--set", "task.activation=quadratic",
+        "--set", "rule.learning_rate=2.0", "--out", "x.h5", cwd=workspace,
+    )  # fmt: skip
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("teacherstudent: the order parameters diverge at t = 0.")
+    assert "Traceback" not in failed.stderr and not (workspace / "x.h5").exists()
+
+
+def test_interruption_leaves_nothing_behind(workspace):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "teacherstudent", "run", "quick.toml", "--size", "100000", "--out", "long.h5"],
+        cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(12)
+    before = set(workspace.iterdir())
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; nothing was written" in stderr and "Traceback" not in stderr
+    assert set(workspace.iterdir()) == before and not (workspace / "long.h5").exists()

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from teacherstudent import experiment
+
+TABLES = {
+    "title": "test",
+    "task": {"type": "TeacherStudent", "width": 2},
+    "student": {"width": 3},
+    "rule": {"type": "SGD", "learning_rate": 0.2},
+    "start": {"random": {"N": 100}},
+    "times": {"stop": 5.0, "points": 6},
+}
+
+
+@pytest.mark.parametrize("name", experiment.names())
+def test_every_published_set_up_is_valid(name):
+    job = experiment.experiment(*experiment.read(name))
+    assert job.title and job.reference
+    assert job.times[0] == 0 and len(job.times) >= 50
+    assert job.simulation.sizes == [1000]
+
+
+def test_the_published_set_ups_are_there():
+    assert {f"goldt-2019-{layers}-k{K}" for layers in ("scm", "both") for K in range(2, 7)} <= set(experiment.names())
+    assert {"saad-solla-1995-k2", "saad-solla-1995-k3", "linear-noisy", "relu-both-layers"} <= set(experiment.names())
+    for layers, trained in (("scm", False), ("both", True)):
+        problem = experiment.experiment(*experiment.read(f"goldt-2019-{layers}-k5")).problem
+        assert (problem.student.width, problem.task.width, problem.student.train_readout) == (5, 2, trained)
+        assert problem.task.noise > 0
+
+
+def test_assignments_change_entries_and_keep_the_rest():
+    changed = experiment.changed(TABLES, ["rule.learning_rate=0.7", "student.activation=relu", "theory.rtol = 1e-5"])
+    assert changed["rule"] == {"type": "SGD", "learning_rate": 0.7}
+    assert changed["student"]["activation"] == "relu"
+    assert changed["theory"] == {"rtol": 1e-5}
+    assert TABLES["rule"]["learning_rate"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["rule.learning_rat=0.2"], "unknown key rule.learning_rat: did you mean rule.learning_rate"),
+        (["stduent.width=3"], "unknown key stduent: did you mean student"),
+        (["task.type=TeacherStudnt"], "task.type = 'TeacherStudnt' is not known; .*did you mean 'TeacherStudent'"),
+        (["rule.type=Adam"], "rule.type = 'Adam' is not known; known are SGD, SphericalSGD"),
+        (["rule.learning_rate=-1"], "rule.learning_rate = -1"),
+        (["rule.learning_rate=fast"], "rule.learning_rate = 'fast' is not a number"),
+        (["student.width=0"], "student.width = 0"),
+        (["times.points=many"], "times.points = 'many'"),
+        (["times.values=[1.0, 2.0]"], "either values"),
+        (["simulation.N=3"], r"N = 3 is smaller than K \+ M = 5"),
+        (["simulation.seeds=0"], "simulation.seeds = 0"),
+        (["theory.solver=euler"], "theory.solver = 'euler'.*'tsit5'"),
+        (["start.Q=[[1.0]]"], "both random and Q"),
+        (["start={}"], "start.Q is missing. start.R is missing."),
+        (["batch_size=2.5"], "batch_size = 2.5"),
+        (["student=7"], "student = 7"),
+        (["rule"], "is not of the form table.key=value"),
+        (["title.x=1"], "title is a value, not a table"),
+    ],
+)
+def test_mistakes_are_named_before_anything_runs(assignments, message):
+    with pytest.raises(ValueError, match=message):
+        experiment.experiment("test", experiment.changed(TABLES, assignments))
+
+
+def test_explicit_start_and_times():
+    job = experiment.experiment(
+        "test", TABLES | {"start": {"Q": np.eye(3).tolist(), "R": [[0.1, 0.0]] * 3}, "times": {"values": [0.0, 1.0]}}
+    )
+    np.testing.assert_array_equal(job.start.R, [[0.1, 0.0]] * 3)
+    np.testing.assert_array_equal(job.times, [0.0, 1.0])
+
+
+def test_names_and_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="did you mean 'saad-solla-1995-k2'"):
+        experiment.read("saad-sola-1995-k2")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("title = [")
+    with pytest.raises(ValueError, match="broken.toml is not valid TOML"):
+        experiment.read(str(broken))
