@@ -69,7 +69,12 @@ class Keeper:
         if self.path is None or time.monotonic() - self.last < EVERY_SECONDS:
             return
         content = {f"row_{name}": np.stack([row[name] for row in rows]) for name in (rows[0] if rows else {})}
-        content |= {"fingerprint": np.asarray(self.mark), "w": np.asarray(w), "v": np.asarray(v), "done": np.asarray(done)}
+        content |= {
+            "fingerprint": np.asarray(self.mark),
+            "w": np.asarray(w),
+            "v": np.asarray(v),
+            "done": np.asarray(done),
+        }
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
             with open(temporary, "wb") as file:

@@ -5,7 +5,7 @@ A name ("erf"), polynomial coefficients ((0, 1) is g(x) = x) or any elementwise 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -104,7 +104,7 @@ def _by_name(name: str, argument: str) -> Activation:
     )
 
 
-def _by_coefficients(given: Sequence, argument: str) -> Activation:
+def _by_coefficients(given: Iterable, argument: str) -> Activation:
     coefficients = tuple(float(c) for c in given)
     if not coefficients or not all(map(math.isfinite, coefficients)):
         raise ValueError(

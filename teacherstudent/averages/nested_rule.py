@@ -35,8 +35,8 @@ class NestedRule:
     """The range [-R, R] and how many nodes a smooth axis, and each piece of a cut axis, gets for d = 1..4 fields."""
 
     radius: float = 7.25
-    smooth_nodes: tuple[int, int, int, int] = (129, 97, 65, 45)
-    piece_nodes: tuple[int, int, int, int] = (64, 96, 48, 32)
+    smooth_nodes: tuple[int, ...] = (129, 97, 65, 45)
+    piece_nodes: tuple[int, ...] = (64, 96, 48, 32)
 
     def coarser(self) -> "NestedRule":
         """A rule with fewer nodes on a shorter range, to estimate errors from the difference."""

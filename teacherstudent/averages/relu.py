@@ -86,7 +86,10 @@ def _groups_of_equal_pattern(students: int, fields: int) -> dict[tuple[int, int]
         for a, b in zip(*unordered_pairs(fields), strict=True):
             distinct = tuple(dict.fromkeys((a, b, k, l)))
             groups.setdefault((len(distinct), int(a != b)), []).append((pair, distinct))
-    return {key: tuple(map(np.array, zip(*rows, strict=True))) for key, rows in groups.items()}
+    return {
+        key: (np.array([pair for pair, _ in rows]), np.array([distinct for _, distinct in rows]))
+        for key, rows in groups.items()
+    }
 
 
 def _half_space_moment(R: Float[Array, "n n"], b: int) -> Float[Array, ""]:

@@ -127,7 +127,8 @@ start = ts.OrderParameters([[0.5, 0.1], [0.1, 0.4]], [[0.1, 0.0, 0.2], [0.0, 0.1
 def error(rate):
     problem = ts.Problem(ts.TeacherStudent(3, noise=0.1), ts.Student(2), ts.SGD(rate))
     return ts.solve(problem, start, [0.0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5").eps_g[-1]
-theory = ts.integrate(ts.Problem(ts.TeacherStudent(3, noise=0.1), ts.Student(2), ts.SGD(0.3)), start, [0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5")
+problem = ts.Problem(ts.TeacherStudent(3, noise=0.1), ts.Student(2), ts.SGD(0.3))
+theory = ts.integrate(problem, start, [0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5")
 assert theory.eps_g.dtype == np.float64 and error(0.3).dtype == np.float64
 slope = jax.grad(error)(0.3)
 try:

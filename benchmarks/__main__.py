@@ -1,0 +1,180 @@
+"""`python -m benchmarks`: one table, each row a ratio measured side by side in this run."""
+
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import teacherstudent as ts
+from benchmarks.plain_euler import euler
+from benchmarks.plain_training import train
+from benchmarks.side_by_side import Ratio, compare, seconds
+from sims.weights import advance
+from teacherstudent.results import description
+
+STOP, DT = 1000.0, 0.01
+TRANSIENT = 5.0  # when learning is fast; later all methods come to the same fixed point
+
+
+def set_up(K: int, M: int) -> tuple[ts.Problem, ts.OrderParameters]:
+    """A noisy committee and a random start of dimension 1000."""
+    problem = ts.Problem(ts.TeacherStudent(M, noise=0.1), ts.Student(K), ts.SGD(0.2))
+    return problem, ts.random_start(problem, N=1000, seed=1, T=np.eye(M))
+
+
+def theory_against_euler(table: Table, K: int, M: int, stop: float, repeats: int) -> None:
+    """Warm `integrate` at rtol 1e-6 against NumPy's Euler steps, and the error of each against rtol 1e-11."""
+    problem, start = set_up(K, M)
+    eta = problem.rule.learning_rate
+    ours = lambda: ts.integrate(problem, start, [0.0, STOP], rtol=1e-6, atol=1e-8)
+    plain = lambda until: euler(start.Q, start.R, start.T, start.v, np.ones(M), eta, 0.1, until, DT)
+    ratio = compare(ours, lambda: plain(stop), repeats)
+    scale = STOP / stop  # Euler's cost is proportional to the time integrated
+    exact, fast = (
+        float(ts.integrate(problem, start, [TRANSIENT], rtol=rtol, atol=rtol / 100).eps_g[0]) for rtol in (1e-11, 1e-6)
+    )
+    off = f"eps_g({TRANSIENT:g}) off by {abs(fast - exact):.0e} and {abs(plain(TRANSIENT)[2] - exact):.0e}"
+    run = f"Euler run to t = {stop:g} and scaled" if scale > 1 else f"to t = {STOP:g}"
+    row(
+        table, f"theory K={K} M={M}, rtol 1e-6", "NumPy Euler dt=0.01",
+        Ratio(ratio.ours, scale * ratio.other, *(scale * r for r in ratio[2:])), f"{run}; {off}",
+    )  # fmt: skip
+
+
+def sweep_against_single(table: Table) -> None:
+    """256 learning rates in one call against 256 times one."""
+    problem, start = set_up(4, 2)
+    swept = ts.Problem(problem.task, problem.student, ts.SGD(np.linspace(0.05, 0.35, 256)))
+    batch = lambda: ts.integrate(swept, start, [0.0, STOP], rtol=1e-6, atol=1e-8)
+    single = lambda: ts.integrate(problem, start, [0.0, STOP], rtol=1e-6, atol=1e-8)
+    ratio = compare(batch, single)
+    per_curve = Ratio(ratio.ours / 256, ratio.other, *(256 * r for r in ratio[2:]))
+    row(table, "theory, one of 256 learning rates", "one alone", per_curve, "K=4 M=2, same call")
+
+
+def cold_start(table: Table) -> None:
+    """A whole process: import, compile, integrate K=4, M=2 to t = 1000."""
+    code = (
+        "import numpy as np, teacherstudent as ts;"
+        "p = ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(4), ts.SGD(0.1));"
+        "ts.integrate(p, ts.random_start(p, N=1000), [0.0, 1000.0], rtol=1e-6, atol=1e-8)"
+    )
+    process = lambda: subprocess.run([sys.executable, "-c", code], check=True)
+    times = sorted(seconds(process) for _ in range(3))
+    table.add_row("whole process, K=4 M=2", "-", f"{times[1]:.2f} s", "-", "-", "start, compile, integrate to t = 1000")
+
+
+def simulation_against_numpy_and_floor(table: Table, seeds: int) -> None:
+    """Microseconds per step and seed against a NumPy loop, and against drawing the inputs alone."""
+    N, K, M, steps = 1000, 4, 2, 2000
+    problem, start = set_up(K, M)
+    times = [0.0, steps / N]
+    report = {}
+
+    def ours():
+        report.update(description(ts.simulate(problem, start, times, N=N, seeds=seeds, progress=False))["report"])
+
+    rng = np.random.default_rng(0)
+    w, w_star = (rng.standard_normal((units, N)).astype(np.float32) for units in (K, M))
+    plain = lambda: train(w, np.ones(K, np.float32), w_star, 0.1, 0.1, steps)
+    per_step = lambda ratio, factor: Ratio(
+        ratio.ours / steps / seeds, ratio.other / steps / factor, *(r * seeds / factor for r in ratio[2:])
+    )
+    loop = training_loop(problem, start, N, seeds, steps)
+    row(
+        table,
+        f"step, {seeds} seeds, N={N} K={K} M={M}",
+        "NumPy loop",
+        per_step(compare(loop, plain, 7), 1),
+        "per step and seed",
+    )
+    draws = drawing_alone(N, seeds, steps)
+    row(
+        table,
+        f"step, {seeds} seeds, N={N} K={K} M={M}",
+        "its random numbers",
+        per_step(compare(loop, draws, 7), seeds),
+        "the floor",
+    )
+    row(
+        table,
+        f"simulate, {seeds} seeds, whole call",
+        "its random numbers",
+        per_step(compare(ours, draws, 5), seeds),
+        "with start and records",
+    )
+
+
+def training_loop(problem, start, N, seeds, steps):
+    """The compiled steps of the simulator, without starting weights and records."""
+    from sims.simulate import _begin
+    from sims.training import Training
+
+    with jax.enable_x64(True):
+        training = Training(problem, _begin(start, N, list(range(seeds))), list(range(seeds)), [steps], "float32", 0)
+
+    def call():
+        with jax.enable_x64(True):
+            run = jax.tree.map(jnp.array, training.run)  # the steps reuse the memory of their argument
+            first, count = jnp.uint32(0), jnp.uint32(steps)
+            arrays = (training.problem, training.w_star, training.training, run, first, count)
+            jax.block_until_ready(advance(*arrays, block=training.block))
+
+    call.block = training.block
+    return call
+
+
+def drawing_alone(N: int, seeds: int, steps: int):
+    """The same number of float32 normals, in blocks of the same memory, summed so that they are not optimised away."""
+    block = max(1, min(64, 2**18 // (4 * N * seeds)))
+
+    @jax.jit
+    def draw(keys):
+        def one_block(total, number):
+            fresh = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), (block, N), jnp.float32))(
+                keys
+            )
+            return total + fresh.sum(), None
+
+        return jax.lax.scan(one_block, jnp.float32(0), jnp.arange(steps // block))[0]
+
+    keys = jax.random.split(jax.random.key(0), seeds)
+    return lambda: jax.block_until_ready(draw(keys))
+
+
+def row(table: Table, ours: str, other: str, ratio: Ratio, note: str) -> None:
+    """One line: what, against what, both times, their ratio with its range."""
+    shown = f"{ratio.ratio:.3g} ({ratio.least:.3g} to {ratio.most:.3g})"
+    table.add_row(ours, other, readable(ratio.ours), readable(ratio.other), shown, note)
+
+
+def readable(value: float) -> str:
+    """Seconds with a unit."""
+    unit, size = next((u, s) for u, s in (("s", 1.0), ("ms", 1e-3), ("us", 0.0)) if value >= s)
+    return f"{value / (size or 1e-6):.3g} {unit}"
+
+
+def main() -> None:
+    """Measure and print."""
+    began = time.perf_counter()
+    table = Table(
+        "ours", "other", "ours takes", "other takes", "other / ours (range)", "", title="medians of runs in turn"
+    )
+    theory_against_euler(table, 4, 2, STOP, repeats=3)
+    theory_against_euler(table, 16, 8, 5.0, repeats=3)
+    sweep_against_single(table)
+    cold_start(table)
+    for seeds in (8, 32):
+        simulation_against_numpy_and_floor(table, seeds)
+    Console(width=170).print(table)
+    device = jax.devices()[0]
+    print(f"{device.platform}: {device.device_kind}; jax {jax.__version__}; {time.perf_counter() - began:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""The README's Python runs as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_ten_lines_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    assert capsys.readouterr().out.startswith("AGREE at N = 1000")
+    assert (tmp_path / "committee.h5").exists() and (tmp_path / "committee.png").exists()
+
+
+def test_every_file_it_links_to_is_there():
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (Path(__file__).parent.parent / link).exists(), link
