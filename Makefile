@@ -9,13 +9,13 @@ DEMO = results/demo.h5
 .PHONY: demo test test-fast lint types bench clean
 
 demo: $(READY)  ## theory and finite networks from the same start: an HDF5 file and a picture
-	$(BIN)/teacherstudent run goldt-2019-scm-k4 --out $(DEMO) --force
+	$(BIN)/teacherstudent run goldt-2019-scm-k3 --out $(DEMO) --force --set times.stop=400
 
 test: $(READY)  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-fast: $(READY)  ## without the long statistical ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .
