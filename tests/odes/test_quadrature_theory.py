@@ -41,7 +41,7 @@ def test_equals_the_closed_form_of_erf():
         ("linear", "tanh"),
         (ts.Activation("leaky relu", jax.nn.leaky_relu, kinks=(0.0,)), "relu"),
     ],
-    ids=str,
+    ids=lambda given: getattr(given, "name", given),
 )
 def test_agrees_with_finite_networks(student, teacher):
     problem, start = problem_with(student, teacher), random_overlaps(2, 1, seed=3)
