@@ -9,6 +9,7 @@ import xarray as xr
 
 import sims.teacher_student  # noqa: F401 (registers how the task draws samples)
 from sims.training import Begin, Training
+from sims.weights import NEVER
 from teacherstudent import checks
 from teacherstudent.errors import DivergenceError
 from teacherstudent.order_parameters import OrderParameters
@@ -63,7 +64,7 @@ def simulate(
     N = _dimension(N, start)
     numbers = _seeds(seeds)
     place = checks.device(device)
-    steps = np.unique(np.rint(times * N).astype(int)).tolist()
+    steps = _recorded_steps(times, N)
     report = {"method": method, "N": N, "dtype": dtype, "device": str(place), "test_samples": test_samples}
     began = time.perf_counter()
     with jax.enable_x64(True), jax.default_device(place):
@@ -105,6 +106,13 @@ def _seeds(seeds: int | Iterable[int]) -> list[int]:
     if not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= 2**32:
         raise ValueError(f"seeds = {numbers}: give a number of seeds, or different integers from 0 to 2^32 - 1.")
     return numbers
+
+
+def _recorded_steps(times: np.ndarray, N: int) -> list[int]:
+    """The nearest whole numbers of updates, each once."""
+    if times[-1] * N >= NEVER:
+        raise ValueError(f"times[-1] = {times[-1]:g} is {times[-1] * N:.2g} updates at N = {N}; at most {NEVER} are possible.")
+    return np.unique(np.rint(times * N).astype(np.int64)).tolist()
 
 
 def _begin(start: OrderParameters, N: int, seeds: list[int]) -> Begin:

@@ -150,6 +150,7 @@ def test_a_foreign_checkpoint_is_refused(tmp_path):
         ({"dtype": "float16"}, "known are 'float32', 'float64'"),
         ({"device": "abacus"}, "device = 'abacus' is not on this machine; here are: cpu"),
         ({"times": [3.0, 1.0]}, "must increase"),
+        ({"times": [0.0, 1e9]}, "updates at N = 30; at most 4294967295 are possible"),
         ({"test_samples": -5}, "test_samples = -5"),
         ({"problem": committee(learning_rate=[0.1, 0.2])}, "a sequence for learning_rate"),
     ],
