@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from odes.precision import exact, in_float64
 from odes.quadrature_error import quadrature_error
@@ -41,6 +41,7 @@ class Trajectory(NamedTuple):
     v: Float[Array, "*batch time students"]
     eps_g: Float[Array, "*batch time"]
     reached: Float[Array, "*batch"]
+    diverged: Bool[Array, "*batch"]
     steps: Int[Array, "*batch"]
     rejected: Int[Array, "*batch"]
 
@@ -59,12 +60,17 @@ def solve(
 
     The function behind `integrate`, for `jax.grad` and `jax.vmap`: it can be differentiated with respect to learning
     rates, noise, weight decay, the teacher's readout and the start.  Use it inside `jax.jit` only with float64 switched
-    on (`with jax.enable_x64(True):`).  A solve that fails leaves entries that are not finite after the time `reached`;
+    on (`with jax.enable_x64(True):`).  Gradients are reverse-mode and of first order; the gradient with respect to the
+    symmetric Q sits in its upper triangle.  A solve that fails leaves entries that are not finite after the time `reached`;
     nothing is raised, since nothing can be inside a transformation.
     """
     problem.check_start(start)
+    checks.one_of("solver", solver, ("auto", *SOLVERS))
+    if problem.sweeps or start.batch:
+        raise ValueError("solve takes one problem and one start; use jax.vmap over solve, or integrate, for several.")
+    asked = times if checks.is_traced(times) else checks.times(times)
     run = partial(_solve_one, solver=_chosen(solver, rtol), max_steps=max_steps, progress=False)
-    return in_float64(run, problem, _overlaps(start), times, rtol, atol)
+    return in_float64(run, problem, _overlaps(start), asked, rtol, atol)
 
 
 def integrate(
@@ -95,11 +101,9 @@ def integrate(
     Raises ValueError for input that does not fit; `DivergenceError` or `SolverError`, with the time reached, if a single
     solve fails.  Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019.
     """
-    times = checks.times(times)
-    checks.number("rtol", rtol, strict=True)
-    checks.number("atol", atol, strict=True)
+    times, rtol, atol = checks.times(times), _tolerance("rtol", rtol), _tolerance("atol", atol)
     checks.one_of("solver", solver, ("auto", *SOLVERS))
-    checks.positive_integer("max_steps", max_steps)
+    max_steps = checks.integer("max_steps", max_steps)
     problem.check_start(start)
     sweeps, chosen = tuple(problem.sweeps), _chosen(solver, rtol)
     shows_progress = sys.stderr.isatty() if progress is None else progress
@@ -116,6 +120,13 @@ def integrate(
     report |= {"steps": answer.steps.tolist(), "rejected_steps": answer.rejected.tolist()}
     report |= {} if quadrature is None else {"quadrature_error": quadrature}
     return _labelled(problem, start, times, answer, report)
+
+
+def _tolerance(name: str, value) -> float:
+    checks.number(name, value, strict=True)
+    if np.ndim(value):
+        raise ValueError(f"{name} = {checks.shortened(value)} is a sequence; give one number.")
+    return float(value)
 
 
 def _overlaps(start: OrderParameters) -> tuple:
@@ -173,6 +184,8 @@ def _solve_one(problem, overlaps, times, rtol, atol, *, solver, max_steps, progr
         *states,
         eps_g=jax.vmap(partial(_error, problem, T))(states),
         reached=solution.ts[1][0],
+        diverged=(solution.result == diffrax.RESULTS.event_occurred)
+        | (solution.result == diffrax.RESULTS.dt_min_reached),
         steps=solution.stats["num_steps"],
         rejected=solution.stats["num_rejected_steps"],
     )
@@ -221,7 +234,7 @@ def _check_success(answer: Trajectory, times: np.ndarray, max_steps: int) -> Non
         )
         return
     reached = float(answer.reached)
-    if answer.steps < max_steps:
+    if bool(answer.diverged):
         raise DivergenceError(
             f"the order parameters diverge at t = {reached:.6g}; lower the learning rate, or stop before.", reached
         )

@@ -23,7 +23,7 @@ def in_float64(function: Callable, *arguments):
     """
     if jax.config.read("jax_enable_x64"):
         return function(*exact(arguments))
-    if any(isinstance(leaf, DynamicJaxprTracer) for leaf in jax.tree.leaves(arguments)):
+    if any(map(_is_compiled, jax.tree.leaves(arguments))):
         raise RuntimeError(
             "the theory is solved in float64, but this jax.jit traces in float32; "
             "put the jitted call inside `with jax.enable_x64(True):`."
@@ -33,6 +33,13 @@ def in_float64(function: Callable, *arguments):
             lambda leaf: leaf if isinstance(leaf, jax.core.Tracer) else jnp.asarray(leaf, jnp.float64), arguments
         )
     return _with_own_gradient(function)(*arguments)
+
+
+def _is_compiled(leaf) -> bool:
+    """Whether the leaf belongs to a jax.jit, perhaps inside a jax.grad or jax.vmap."""
+    while isinstance(leaf, jax.core.Tracer) and not isinstance(leaf, DynamicJaxprTracer):
+        leaf = getattr(leaf, "primal", getattr(leaf, "val", None))
+    return isinstance(leaf, DynamicJaxprTracer)
 
 
 def _with_own_gradient(function: Callable) -> Callable:

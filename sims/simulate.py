@@ -14,7 +14,7 @@ from teacherstudent import checks
 from teacherstudent.errors import DivergenceError
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
-from teacherstudent.results import dataset
+from teacherstudent.results import check_writable, dataset
 from teacherstudent.starts import check_dimension, orthonormal_rows, weights_with_overlaps
 
 
@@ -58,12 +58,14 @@ def simulate(
     times = checks.times(times)
     checks.one_of("method", method, ("weights",))
     checks.one_of("dtype", dtype, ("float32", "float64"))
-    checks.number("test_samples", test_samples)
+    test_samples = checks.integer("test_samples", test_samples, minimum=0)
     _check_single(problem, start)
     problem.check_start(start)
     N = _dimension(N, start)
     numbers = _seeds(seeds)
     place = checks.device(device)
+    if checkpoint is not None:
+        check_writable(checkpoint, force=True)
     steps = _recorded_steps(times, N)
     report = {"method": method, "N": N, "dtype": dtype, "device": str(place), "test_samples": test_samples}
     began = time.perf_counter()
@@ -100,18 +102,16 @@ def _dimension(N: int | None, start: OrderParameters) -> int:
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
     if not isinstance(seeds, Iterable):
-        checks.positive_integer("seeds", seeds)
-        return list(range(seeds))
-    numbers = [int(seed) for seed in seeds]
-    if not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= 2**32:
-        raise ValueError(f"seeds = {numbers}: give a number of seeds, or different integers from 0 to 2^32 - 1.")
-    return numbers
+        return list(range(checks.integer("seeds", seeds)))
+    return checks.seeds(list(seeds))
 
 
 def _recorded_steps(times: np.ndarray, N: int) -> list[int]:
     """The nearest whole numbers of updates, each once."""
     if times[-1] * N >= NEVER:
-        raise ValueError(f"times[-1] = {times[-1]:g} is {times[-1] * N:.2g} updates at N = {N}; at most {NEVER} are possible.")
+        raise ValueError(
+            f"times[-1] = {times[-1]:g} is {times[-1] * N:.2g} updates at N = {N}; at most {NEVER} are possible."
+        )
     return np.unique(np.rint(times * N).astype(np.int64)).tolist()
 
 

@@ -31,11 +31,13 @@ _NAMES = {
     "load": "teacherstudent.results",
     "log_times": "teacherstudent.times",
     "plot": "teacherstudent.plots",
+    "problem_of": "teacherstudent.results",
     "random_start": "teacherstudent.starts",
     "save": "teacherstudent.results",
     "simulate": "sims.simulate",
     "solve": "odes.integrate",
     "start_from_weights": "teacherstudent.starts",
+    "start_of": "teacherstudent.results",
 }
 
 __all__ = ["__version__", *_NAMES]

@@ -4,6 +4,7 @@ A name ("erf"), polynomial coefficients ((0, 1) is g(x) = x) or any elementwise 
 `Activation`.  Conventions: "erf" is erf(x / sqrt 2), so that g'(x) = sqrt(2/pi) exp(-x^2/2); "quadratic" is exactly x^2.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from teacherstudent import checks
 from teacherstudent.checks import AnyArray
 
 
@@ -47,6 +49,11 @@ class Activation:
     function: Callable
     kinks: tuple[float, ...] = ()
 
+    def __post_init__(self):
+        known = globals().get("ACTIVATIONS", {}).get(self.name)
+        if known is not None and known.function is not self.function:
+            raise ValueError(f"Activation({self.name!r}, ...) would be mistaken for ours; give it another name.")
+
     def __call__(self, x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
         return self.function(x)
 
@@ -77,7 +84,8 @@ ActivationLike = str | Sequence[float] | Callable | Activation
 def as_activation(given, argument: str = "activation") -> Activation:
     """The `Activation` meant by a name, a sequence of polynomial coefficients or an elementwise JAX function.
 
-    Raises ValueError for an unknown name or non-finite coefficients, TypeError for anything else.
+    Raises ValueError for an unknown name, non-finite coefficients, a function that is not an elementwise JAX function, and
+    anything else.
     """
     if isinstance(given, Activation):
         return given
@@ -86,16 +94,36 @@ def as_activation(given, argument: str = "activation") -> Activation:
     if isinstance(given, list | tuple | np.ndarray):
         return _by_coefficients(given, argument)
     if callable(given):
-        return Activation(f"function:{given.__module__}.{given.__qualname__}", given)
-    raise TypeError(
+        name = f"{getattr(given, '__module__', '')}.{getattr(given, '__qualname__', repr(given))}"
+        values = _values_of(given, name, argument)
+        return Activation(f"function:{name}#{hashlib.sha256(values.tobytes()).hexdigest()[:8]}", given)
+    raise ValueError(
         f"{argument} is {given!r}; give a name ({', '.join(ACTIVATIONS)}), "
         "a list of polynomial coefficients, or an elementwise JAX function."
     )
 
 
+def _values_of(function: Callable, name: str, argument: str) -> np.ndarray:
+    """The function at four points; JAX must be able to trace it, and each entry must depend on its own argument only."""
+    x = jnp.array([-1.3, -0.4, 0.6, 1.7])
+    try:
+        together, apart = jax.jit(function)(x), jax.vmap(function)(x)
+    except Exception as error:
+        raise ValueError(
+            f"{argument} = {name} cannot be traced by JAX ({type(error).__name__}); write it with jax.numpy."
+        ) from error
+    if together.shape != x.shape or not jnp.allclose(together, apart, atol=1e-5):
+        raise ValueError(f"{argument} = {name} is not elementwise; give a function of one field, such as jnp.tanh.")
+    return np.round(np.asarray(together, dtype=np.float64), 5)
+
+
 def _by_name(name: str, argument: str) -> Activation:
     if name in ACTIVATIONS:
         return ACTIVATIONS[name]
+    if name.startswith("function:"):
+        raise ValueError(
+            f"{argument} was the Python function {name.removeprefix('function:')}; files keep only its name."
+        )
     near = get_close_matches(name, ACTIVATIONS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
@@ -105,7 +133,7 @@ def _by_name(name: str, argument: str) -> Activation:
 
 
 def _by_coefficients(given: Iterable, argument: str) -> Activation:
-    coefficients = tuple(float(c) for c in given)
+    coefficients = tuple(checks.array(argument, given).ravel().tolist())
     if not coefficients or not all(map(math.isfinite, coefficients)):
         raise ValueError(
             f"{argument} = {list(given)!r}: polynomial coefficients c_0, c_1, ... must be finite, at least one."

@@ -25,8 +25,12 @@ def parameter(value):
     """A number stays a float, a sequence becomes a float64 array (one entry per value of a sweep), None stays None."""
     if value is None or is_traced(value) or isinstance(value, jax.Array):
         return value
-    if isinstance(value, bool) or not np.issubdtype(np.asarray(value).dtype, np.number):
-        return value  # not a number: `number` says so, with the name of the argument
+    try:
+        given = np.asarray(value)
+    except ValueError:
+        return value  # ragged: `number` says so, with the name of the argument
+    if given.dtype == bool or not np.issubdtype(given.dtype, np.number) or np.iscomplexobj(given):
+        return value
     return float(value) if np.ndim(value) == 0 else np.asarray(value, dtype=np.float64)
 
 
@@ -34,9 +38,12 @@ def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> N
     """Require a real finite number, or a one-dimensional sequence of them (a sweep), not below `minimum`."""
     if is_traced(value):
         return
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} = {shortened(value)} is not a number; give a real number.") from None
     if array.dtype == bool or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
-        raise ValueError(f"{name} = {value!r} is not a number; give a real number.")
+        raise ValueError(f"{name} = {shortened(value)} is not a number; give a real number.")
     if array.ndim > 1 or array.size == 0:
         raise ValueError(
             f"{name} has shape {array.shape}; give one number, or a one-dimensional sequence to sweep over."
@@ -47,33 +54,67 @@ def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> N
         raise ValueError(f"{name} = {array[wrong].flat[0]} is not allowed; give a finite number {bound} {minimum:g}.")
 
 
-def positive_integer(name: str, value) -> None:
-    """Require an integer of at least one."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} = {value!r} is not allowed; give an integer of at least 1.")
+def array(name: str, value):
+    """A float64 array of real numbers; arrays of a running JAX transformation stay as they are."""
+    if is_traced(value):
+        return value
+    try:
+        numbers = np.asarray(value)
+        if numbers.dtype == bool or not (numbers.size == 0 or np.issubdtype(numbers.dtype, np.number)):
+            raise TypeError
+        if np.iscomplexobj(numbers):
+            raise TypeError
+        return numbers.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} = {shortened(value)} is not an array of real numbers with rows of one length."
+        ) from None
+
+
+def shortened(value) -> str:
+    """A value as it is shown in a sentence."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def integer(name: str, value, minimum: int = 1) -> int:
+    """The value as an int; it must be an integer of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        raise ValueError(f"{name} = {shortened(value)} is not allowed; give an integer of at least {minimum}.")
+    return int(value)
+
+
+def seeds(numbers: list) -> list[int]:
+    """Different integers from 0 to 2^32 - 1."""
+    good = all(isinstance(one, int | np.integer) and not isinstance(one, bool) and 0 <= one < 2**32 for one in numbers)
+    if not good or not numbers or len(set(numbers)) < len(numbers):
+        given = shortened(numbers)
+        raise ValueError(f"seeds = {given}: give a number of seeds, or different integers from 0 to 2^32 - 1.")
+    return [int(one) for one in numbers]
 
 
 def one_of(name: str, value, known) -> None:
     """Require one of the known names."""
-    if value not in known:
+    if not isinstance(value, str | bool) or value not in known:
         raise ValueError(f"{name} = {value!r} is not known; known are {', '.join(map(repr, known))}.")
 
 
 def times(values) -> np.ndarray:
     """The requested times as a float64 array; they must be finite, not negative and strictly increasing."""
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or array.size == 0:
-        raise ValueError(f"times has shape {array.shape}; give a one-dimensional sequence with at least one time.")
-    if not np.isfinite(array).all() or array[0] < 0:
-        raise ValueError("times must be finite and not negative (t = updates / N).")
-    steps = np.diff(array)
+    given = array("times", values)
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(f"times has shape {given.shape}; give a one-dimensional sequence with at least one time.")
+    if not np.isfinite(given).all() or given[0] < 0:
+        wrong = given[~np.isfinite(given) | (given < 0)][0]
+        raise ValueError(f"times has the entry {wrong:g}; times must be finite and not negative (t = updates / N).")
+    steps = np.diff(given)
     if (steps <= 0).any():
         first = int(np.argmax(steps <= 0))
         raise ValueError(
-            f"times must increase strictly, but times[{first + 1}] = {array[first + 1]:g} follows "
-            f"times[{first}] = {array[first]:g}; sort them and drop repetitions."
+            f"times must increase strictly, but times[{first + 1}] = {given[first + 1]:g} follows "
+            f"times[{first}] = {given[first]:g}; sort them and drop repetitions."
         )
-    return array
+    return given
 
 
 def device(name: str | None) -> jax.Device:

@@ -80,6 +80,8 @@ def run(
         assignments.append(f"simulation.N={size if len(size) > 1 else size[0]}")
     job = experiment.experiment(name, experiment.changed(tables, assignments))
     out = out or Path("results") / f"{name}.h5"
+    if out.suffix not in (".h5", ".hdf5", ".nc"):
+        raise ValueError(f"--out {out} is to be an HDF5 file; give it the ending .h5 (the picture gets .png).")
     picture = out.with_suffix(".png")
     results.check_writable(out, force=force)
     if figure:
@@ -137,6 +139,8 @@ def plot(
     from teacherstudent.results import check_writable
 
     picture = out or file.with_suffix(".png")
+    if picture.suffix not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"--out {picture} is to be a picture; give it the ending .png, .pdf or .svg.")
     tree = ts.load(file)
     check_writable(picture, force=force)
     picture.parent.mkdir(parents=True, exist_ok=True)
@@ -168,8 +172,8 @@ def _print_result(tree, title: str) -> None:
 
     sims = simulations(tree)
     theory = tree["theory"].to_dataset() if "theory" in tree.children else None
-    source = theory if theory is not None else sims[-1]
-    if set(source.eps_g.dims) <= {"time", "seed"}:
+    source = theory if theory is not None else sims[-1] if sims else None
+    if source is not None and set(source.eps_g.dims) <= {"time", "seed"}:
         table = Table("t", title=title)
         if theory is not None:
             table.add_column("eps_g theory", justify="right")
@@ -220,12 +224,19 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("interrupted; nothing was written.", err=True)
         sys.exit(INTERRUPTED)
-    except (ValueError, FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError) as error:
+    except (
+        ValueError,
+        FileNotFoundError,
+        FileExistsError,
+        IsADirectoryError,
+        NotADirectoryError,
+        PermissionError,
+    ) as error:
         _stop(error, BAD_INPUT)
-    except (RuntimeError, OSError, MemoryError) as error:
-        _stop(error, FAILED)
+    except Exception as error:  # a user gets one sentence, not a traceback
+        _stop(error if isinstance(error, RuntimeError | OSError) else f"{type(error).__name__}: {error}", FAILED)
 
 
-def _stop(error: BaseException, code: int) -> None:
+def _stop(error: BaseException | str, code: int) -> None:
     typer.echo(f"teacherstudent: {error}", err=True)
     sys.exit(code)

@@ -19,6 +19,7 @@ from teacherstudent.results import DESCRIPTION, SCHEMA, description
 COMPARED = ("eps_g", "Q", "R", "v")
 LEVEL = 0.01  # probability of calling a true theory wrong, over all numbers of a comparison together
 WINDOWS = 5  # parts of the times that are tested one by one
+WEAK = 10.0  # a test that needs a larger z than this to notice anything decides nothing (fewer than 6 seeds)
 LARGEST_BIAS = 10.0  # a bias up to this times (scale of the quantity) / N counts as a finite-size effect
 
 
@@ -131,6 +132,11 @@ def _verdict(report: _Report, facts: Mapping) -> str:
     where = f"largest deviation in {name}: {abs(worst['deviation']):.2g} at t = {worst['time']:.4g}"
     if seeds < 2:
         line = f"UNDECIDED at N = {N}: one seed has no standard error ({where}); use more seeds."
+    elif worst["bias_coefficient"] <= LARGEST_BIAS and worst["critical_z"] > WEAK:
+        line = (
+            f"UNDECIDED at N = {N}: with {seeds} seeds chance alone reaches z = {worst['critical_z']:.0f}; largest z = "
+            f"{worst['z']:.1f} in {name} ({where} +- {worst['standard_error']:.2g}); use at least 6 seeds."
+        )
     elif worst["bias_coefficient"] == 0:
         line = (
             f"AGREE at N = {N} within the statistical error of {seeds} seeds: largest z = {worst['z']:.1f} in {name}, "
@@ -139,7 +145,8 @@ def _verdict(report: _Report, facts: Mapping) -> str:
     elif worst["bias_coefficient"] <= LARGEST_BIAS:
         line = (
             f"AGREE at N = {N} within the statistical error of {seeds} seeds plus a finite-size bias of "
-            f"{worst['bias_coefficient']:.1f}/N relative to {name} ({where} +- {worst['standard_error']:.2g})."
+            f"{worst['bias_coefficient']:.1f}/N ({worst['bias_coefficient'] / N:.1%}) of {name} "
+            f"({where} +- {worst['standard_error']:.2g})."
         )
     else:
         line = (
@@ -152,6 +159,7 @@ def _verdict(report: _Report, facts: Mapping) -> str:
     if facts["times_compared"] < facts["times_of_theory"]:
         line += f" Only {facts['times_compared']} of the theory's {facts['times_of_theory']} times were simulated."
     if facts["differences"]:
+        line = line.replace("AGREE", "AGREE DESPITE DIFFERENT PROBLEMS", 1) if line.startswith("AGREE") else line
         line += f" NOTE: theory and simulation differ in {', '.join(facts['differences'])}."
     return line
 
@@ -204,6 +212,8 @@ def _differences(theory: xr.Dataset, simulation: xr.Dataset) -> list[str]:
     """Where the two descriptions of problem and start disagree; a selected value of a sweep counts as that value."""
     ours, theirs = (_flat({key: description(one)[key] for key in ("problem", "start")}) for one in (theory, simulation))
     selected = {name: float(theory[name]) for name in theory.coords if theory[name].ndim == 0}
+    if "start" in selected:  # one of a batch of starts
+        ours |= {key: value[int(selected["start"])] for key, value in ours.items() if key.startswith("start.")}
     ours |= {key: selected[key.rsplit(".", 1)[-1]] for key in ours if key.rsplit(".", 1)[-1] in selected}
     return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
 

@@ -49,7 +49,7 @@ def problem_from(tables: Mapping) -> Problem:
 
     Raises ValueError naming every key that is unknown (with the nearest known one) or missing, and any bad value.
     """
-    outer = validated(PROBLEM, tables)
+    outer = validated(_ProblemTables, tables)
     task = _made(TASKS, outer["task"], "task")
     student = Student(**validated(_schema(Student), outer["student"], "student."))
     rule = _made(RULES, outer["rule"], "rule")
@@ -64,9 +64,6 @@ class _ProblemTables(BaseModel):
     rule: dict
     loss: str | None = None
     batch_size: int | None = None
-
-
-PROBLEM = _ProblemTables
 
 
 def start_from(table: Mapping) -> OrderParameters:

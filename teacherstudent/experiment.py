@@ -19,7 +19,7 @@ from teacherstudent.times import linear_times, log_times
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class Theory(_Table):
@@ -48,10 +48,10 @@ class Simulation(_Table):
 
 class _Times(_Table):
     values: list[float] | None = None
-    stop: float | None = None
-    points: int = 100
+    stop: PositiveFloat | None = None
+    points: int = Field(default=100, ge=2, le=1_000_000)
     spacing: Literal["log", "linear"] = "log"
-    first: float = 0.1
+    first: PositiveFloat = 0.1
 
 
 class _Random(_Table):
@@ -100,16 +100,16 @@ def read(name_or_file: str) -> tuple[str, dict]:
     Raises FileNotFoundError if there is neither, ValueError if the file is not TOML.
     """
     if name_or_file in names():
-        text, name = (_folder() / f"{name_or_file}.toml").read_text(encoding="utf-8"), name_or_file
+        text, name = (_folder() / f"{name_or_file}.toml").read_bytes(), name_or_file
     elif Path(name_or_file).is_file():
-        text, name = Path(name_or_file).read_text(encoding="utf-8"), Path(name_or_file).stem
+        text, name = Path(name_or_file).read_bytes(), Path(name_or_file).stem
     else:
         near = get_close_matches(name_or_file, names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else "`teacherstudent list` shows the names."
         raise FileNotFoundError(f"{name_or_file!r} is neither a published set-up nor a file; {hint}")
     try:
-        return name, tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return name, tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{name_or_file} is not valid TOML: {error}.") from None
 
 
@@ -142,6 +142,10 @@ def experiment(name: str, tables: Mapping) -> Experiment:
     start = _start(problem, outer["start"])
     problem.check_start(start)
     simulation = Simulation(**validated(Simulation, outer["simulation"], "simulation."))
+    if isinstance(simulation.seeds, list):
+        checks.seeds(simulation.seeds)
+    if not simulation.sizes or len(set(simulation.sizes)) < len(simulation.sizes):
+        raise ValueError(f"simulation.N = {simulation.N}: give one size, or several different ones.")
     for N in simulation.sizes:
         check_dimension(N, start.students, start.teachers)
     return Experiment(
@@ -159,6 +163,8 @@ def experiment(name: str, tables: Mapping) -> Experiment:
 def _start(problem: Problem, table: Mapping) -> OrderParameters:
     if "random" not in table:
         return start_from(table)
+    if not isinstance(table["random"], Mapping):
+        raise ValueError(f"start.random = {table['random']!r} is not a table; give start.random.N and, say, seed.")
     if len(table) > 1:
         raise ValueError(f"start has both random and {', '.join(set(table) - {'random'})}; give one or the other.")
     return random_start(problem, **validated(_Random, table["random"], "start.random."))
@@ -167,11 +173,16 @@ def _start(problem: Problem, table: Mapping) -> OrderParameters:
 def _times(table: Mapping) -> np.ndarray:
     given = validated(_Times, table, "times.")
     if (given["values"] is None) == (given["stop"] is None):
-        raise ValueError("times: give either values = [...] or stop = ... (with points, spacing, first).")
+        found = "neither" if given["stop"] is None else "both"
+        raise ValueError(
+            f"times has {found} values and stop; give either values or stop (with points, spacing, first)."
+        )
     if given["values"] is not None:
         return checks.times(given["values"])
     if given["spacing"] == "linear":
         return linear_times(given["stop"], given["points"])
+    if given["first"] >= given["stop"]:
+        raise ValueError(f"times.first = {given['first']:g} must be smaller than times.stop = {given['stop']:g}.")
     return log_times(given["stop"], given["points"], given["first"])
 
 

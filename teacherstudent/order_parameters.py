@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -41,8 +40,8 @@ class OrderParameters(eqx.Module):
     weights: Weights | None = None
 
     def __init__(self, Q, R, T=None, v=None, weights: Weights | None = None):
-        self.Q, self.R = _array(Q), _array(R)
-        if self.Q.ndim not in (2, 3) or self.Q.shape[-1] != self.Q.shape[-2]:
+        self.Q, self.R = checks.array("start.Q", Q), checks.array("start.R", R)
+        if self.Q.ndim not in (2, 3) or self.Q.shape[-1] != self.Q.shape[-2] or self.Q.size == 0:
             raise ValueError(f"start.Q has shape {self.Q.shape}; give a square matrix (K, K), or a batch (B, K, K).")
         if self.R.ndim != self.Q.ndim or self.R.shape[:-1] != self.Q.shape[:-1] or self.R.shape[-1] == 0:
             expected = (*self.Q.shape[:-1], "M")
@@ -50,8 +49,8 @@ class OrderParameters(eqx.Module):
                 f"start.R has shape {self.R.shape} beside Q of shape {self.Q.shape}; give {_shown(expected)}."
             )
         batch, K, M = self.Q.shape[:-2], self.Q.shape[-1], self.R.shape[-1]
-        self.T = np.broadcast_to(np.eye(M), (*batch, M, M)) if T is None else _array(T)
-        self.v = np.ones((*batch, K)) if v is None else _array(v)
+        self.T = np.broadcast_to(np.eye(M), (*batch, M, M)) if T is None else checks.array("start.T", T)
+        self.v = np.ones((*batch, K)) if v is None else checks.array("start.v", v)
         self.weights = weights
 
     def __check_init__(self):
@@ -65,6 +64,8 @@ class OrderParameters(eqx.Module):
         _check_symmetric("start.Q", self.Q)
         _check_symmetric("start.T", self.T)
         _check_psd(self.C)
+        if self.weights is not None:
+            _check_weights(self.weights, self.C)
 
     @property
     def students(self) -> int:
@@ -95,12 +96,6 @@ def covariance(Q, R, T) -> Float[AnyArray, "*batch fields fields"]:
     return xp.concatenate([upper, lower], axis=-2)
 
 
-def _array(value):
-    if isinstance(value, jax.Array):
-        return value if checks.is_traced(value) else np.asarray(value, dtype=np.float64)
-    return np.asarray(value, dtype=np.float64)
-
-
 def _shown(shape) -> str:
     return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
 
@@ -114,6 +109,13 @@ def _check_symmetric(name: str, matrix) -> None:
     gap = np.abs(matrix - np.swapaxes(matrix, -1, -2)).max()
     if gap > 1e-8 * max(1.0, np.abs(matrix).max()):
         raise ValueError(f"{name} is not symmetric (entries differ by up to {gap:.3g}); give (X + X^T) / 2.")
+
+
+def _check_weights(weights: Weights, C) -> None:
+    rows = np.concatenate([weights.w, weights.w_star])
+    overlaps = rows @ rows.T / rows.shape[1]
+    if overlaps.shape != C.shape or np.abs(overlaps - C).max() > 1e-5 * max(1.0, np.abs(C).max()):
+        raise ValueError("start.weights do not have the overlaps Q, R, T; use start_from_weights, which measures them.")
 
 
 def _check_psd(C) -> None:

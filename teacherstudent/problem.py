@@ -1,5 +1,7 @@
 """A learning problem: task x student x update rule x loss."""
 
+from functools import partial
+
 import equinox as eqx
 import numpy as np
 
@@ -7,7 +9,7 @@ from teacherstudent import checks
 from teacherstudent.activations import Activation, ActivationLike, as_activation
 from teacherstudent.losses import LOSSES
 from teacherstudent.order_parameters import OrderParameters
-from teacherstudent.rules import SGD, Rule
+from teacherstudent.rules import Rule
 from teacherstudent.tasks import TeacherStudent
 
 
@@ -26,12 +28,11 @@ class Student(eqx.Module):
     train_readout: bool = eqx.field(static=True)
 
     def __init__(self, width: int, activation: ActivationLike = "erf", train_readout: bool = False):
-        self.width = width
+        self.width = checks.integer("student.width", width)
         self.activation = as_activation(activation, "student.activation")
         self.train_readout = train_readout
 
     def __check_init__(self):
-        checks.positive_integer("student.width", self.width)
         checks.one_of("student.train_readout", self.train_readout, (True, False))
 
 
@@ -54,16 +55,13 @@ class Problem(eqx.Module):
     student: Student
     rule: Rule
     loss: str = eqx.field(static=True, default="square")
-    batch_size: int = eqx.field(static=True, default=1)
+    batch_size: int = eqx.field(static=True, default=1, converter=partial(checks.integer, "batch_size"))
 
     def __check_init__(self):
         for name, kind in (("task", TeacherStudent), ("student", Student), ("rule", Rule)):
             if not isinstance(getattr(self, name), kind):
-                raise ValueError(
-                    f"{name} = {getattr(self, name)!r} is not a {kind.__name__}; see the README's ten lines."
-                )
+                raise ValueError(f"{name} is a {type(getattr(self, name)).__name__}; give a {kind.__name__}.")
         checks.one_of("loss", self.loss, LOSSES)
-        checks.positive_integer("batch_size", self.batch_size)
         if getattr(self.rule, "readout_learning_rate", None) is not None and not self.student.train_readout:
             raise ValueError(
                 "rule.readout_learning_rate is given but the student's readout is frozen; "
@@ -72,6 +70,8 @@ class Problem(eqx.Module):
 
     def check_start(self, start: OrderParameters) -> None:
         """Raise ValueError if the order parameters do not fit this problem."""
+        if not isinstance(start, OrderParameters):
+            raise ValueError(f"start is a {type(start).__name__}; give OrderParameters, as random_start makes them.")
         for unit, found, wanted in (
             ("student", start.students, self.student.width),
             ("teacher", start.teachers, self.task.width),
@@ -93,6 +93,3 @@ class Problem(eqx.Module):
             if hasattr(self.rule, name)
         }
         return {name: np.asarray(value) for name, value in candidates.items() if np.ndim(value) == 1}
-
-
-__all__ = ["SGD", "Problem", "Student"]

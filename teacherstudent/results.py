@@ -12,14 +12,15 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
 import h5py
 import numpy as np
 import xarray as xr
 
 import teacherstudent
-from teacherstudent.description import describe_problem, describe_start
-from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.description import describe_problem, describe_start, problem_from, start_from
+from teacherstudent.order_parameters import OrderParameters, Weights
 from teacherstudent.problem import Problem
 
 SCHEMA = 1
@@ -121,18 +122,27 @@ def save(
     path = Path(path)
     tree = as_tree(theory=theory, simulation=simulation, comparison=comparison)
     check_writable(path, force=force)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
+    # The file is made in memory: where a disk is full, HDF5's own library would crash.
+    write_atomically(path, tree.to_netcdf(None, engine="h5netcdf"))
+    return tree
+
+
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write a file that is whole or not there: under a temporary name beside its place, then renamed."""
+    temporary = None
     try:
-        tree.to_netcdf(temporary, mode="w", engine="h5netcdf", format="NETCDF4")
-        _flush_to_disk(temporary)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            _flush_to_disk(file)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return tree
+    except OSError as error:
+        raise OSError(error.errno, f"{path} could not be written ({error.strerror}); nothing was changed.") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def as_tree(*, theory=None, simulation=None, comparison=None) -> xr.DataTree:
@@ -161,19 +171,38 @@ def load(path: str | os.PathLike) -> xr.DataTree:
         raise FileNotFoundError(f"{path} does not exist.")
     try:
         with h5py.File(path) as file:
-            mark = file.attrs.get(DESCRIPTION)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: it is not an HDF5 file, or a damaged one ({error}).") from error
-    if not isinstance(mark, str):
+            mark = json.loads(file.attrs.get(DESCRIPTION, "null"))
+    except OSError:
+        raise ValueError(f"{path} cannot be read: it is not an HDF5 file, or a damaged one.") from None
+    except (TypeError, json.JSONDecodeError):
+        mark = None
+    if not isinstance(mark, dict) or "schema" not in mark:
         raise ValueError(
             f"{path} is an HDF5 file, but not one that teacherstudent wrote (no attribute {DESCRIPTION!r})."
         )
-    if json.loads(mark)["schema"] > SCHEMA:
-        raise ValueError(
-            f"{path} was written by a newer teacherstudent (schema {json.loads(mark)['schema']}); update it."
-        )
+    if mark["schema"] > SCHEMA:
+        raise ValueError(f"{path} was written by a newer teacherstudent (schema {mark['schema']}); update it.")
     with xr.open_datatree(path, engine="h5netcdf") as tree:
-        return tree.load()
+        loaded = tree.load()
+    if not loaded.children:
+        raise ValueError(f"{path} has neither a theory nor a simulation nor a comparison in it.")
+    return loaded
+
+
+def problem_of(data: xr.Dataset) -> Problem:
+    """The problem of a theory or simulation, from its own description.
+
+    Raises ValueError if an activation was a Python function, which a file cannot hold.
+    """
+    return problem_from(description(data)["problem"])
+
+
+def start_of(data: xr.Dataset) -> OrderParameters:
+    """The start of a theory or simulation, with its weights if they were the user's."""
+    start = start_from(description(data)["start"])
+    if "w_start" not in data:
+        return start
+    return OrderParameters(start.Q, start.R, start.T, start.v, Weights(data.w_start.values, data.w_star.values))
 
 
 def simulations(tree: xr.DataTree) -> list[xr.Dataset]:
@@ -188,18 +217,22 @@ def simulations(tree: xr.DataTree) -> list[xr.Dataset]:
 def check_writable(path: str | os.PathLike, *, force: bool = False) -> None:
     """Raise before any work if a result could not be written to `path`."""
     path = Path(path)
-    if path.exists() and not force:
-        raise FileExistsError(f"{path} exists; choose another name, or pass force (--force) to replace it.")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file, such as {path / 'result.h5'}.")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not an ordinary file (a device or a pipe); name another one.")
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} exists; choose another name, or pass force (--force) to replace it.")
     parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
+    if not parent.is_dir():
+        raise NotADirectoryError(f"{path} cannot be written: {parent} is a file, not a folder; choose another place.")
+    if not os.access(parent, os.W_OK):
         raise PermissionError(f"{path} cannot be written: no permission in {parent}; choose another folder.")
 
 
-def _flush_to_disk(path: str) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+def _flush_to_disk(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _umask() -> int:

@@ -19,19 +19,25 @@ def random_start(
     from readout_scale N(0, 1).  The inputs are isotropic, so a simulation from any weights with these overlaps, for any
     N, follows the same law; `start_from_weights` keeps particular weights.
 
-    Raises ValueError if N < K + M or a scale is negative.
+    Raises ValueError if N < K + M, a scale or the seed is negative, or T is not a matrix of overlaps.
     """
     K, M = problem.student.width, problem.task.width
     check_dimension(N, K, M)
     checks.number("scale", scale)
     checks.number("readout_scale", readout_scale)
+    seed = checks.integer("seed", seed, minimum=0)
     rng = np.random.default_rng(seed)
     w, w_star = scale * rng.standard_normal((K, N)), rng.standard_normal((M, N))
     if T is not None:
         w_star = orthonormal_rows(w_star) * np.sqrt(N)
-        w_star = root(np.asarray(T, dtype=np.float64)) @ w_star
+        w_star = root(_teacher_overlaps(T, M)) @ w_star
     v = readout_scale * rng.standard_normal(K) if problem.student.train_readout else np.ones(K)
     return OrderParameters(Q=w @ w.T / N, R=w @ w_star.T / N, T=w_star @ w_star.T / N, v=v)
+
+
+def _teacher_overlaps(T, M: int) -> np.ndarray:
+    """T, checked as the overlaps of M vectors."""
+    return OrderParameters(Q=np.eye(1), R=np.zeros((1, M)), T=T).T
 
 
 def start_from_weights(problem: Problem, w, v=None, w_star=None) -> OrderParameters:
@@ -78,6 +84,6 @@ def root(C: np.ndarray) -> np.ndarray:
 
 def check_dimension(N: int, K: int, M: int) -> None:
     """Raise ValueError unless N is an integer of at least K + M."""
-    checks.positive_integer("N", N)
+    checks.integer("N", N)
     if N < K + M:
         raise ValueError(f"N = {N} is smaller than K + M = {K + M}; weights with given overlaps need N >= K + M.")

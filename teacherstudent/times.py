@@ -9,7 +9,7 @@ def log_times(stop: float, points: int = 100, first: float = 0.1) -> Float[np.nd
 
     Raises ValueError unless 0 < first < stop and points >= 3.
     """
-    if not 0 < first < stop or points < 3:
+    if not 0 < first < stop < float("inf") or points < 3:
         raise ValueError(f"log_times({stop}, {points}, {first}): give 0 < first < stop and at least 3 points.")
     return np.concatenate([[0.0], np.geomspace(first, stop, points - 1)])
 
@@ -19,6 +19,6 @@ def linear_times(stop: float, points: int = 100) -> Float[np.ndarray, " time"]:
 
     Raises ValueError unless stop > 0 and points >= 2.
     """
-    if not stop > 0 or points < 2:
+    if not 0 < stop < float("inf") or points < 2:
         raise ValueError(f"linear_times({stop}, {points}): give stop > 0 and at least 2 points.")
     return np.linspace(0.0, stop, points)

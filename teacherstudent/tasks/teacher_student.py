@@ -31,13 +31,12 @@ class TeacherStudent(eqx.Module):
     noise: checks.Parameter
 
     def __init__(self, width: int, activation: ActivationLike = "erf", readout=1.0, noise=0.0):
-        self.width = width
+        self.width = checks.integer("task.width", width)
         self.activation = as_activation(activation, "task.activation")
         self.readout = checks.parameter(readout)
         self.noise = checks.parameter(noise)
 
     def __check_init__(self):
-        checks.positive_integer("task.width", self.width)
         checks.number("task.noise", self.noise)
         checks.number("task.readout", self.readout, minimum=-np.inf)
         if np.ndim(self.readout) == 1 and np.shape(self.readout) != (self.width,):

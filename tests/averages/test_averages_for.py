@@ -31,8 +31,8 @@ def test_choice(student, teacher, expected):
     assert type(averages_for(as_activation(student), as_activation(teacher), 2, 1)) is expected
 
 
-def test_a_name_alone_does_not_choose_closed_forms():
-    impostor = Activation("erf", jnp.tanh)
+def test_a_function_of_ones_own_goes_to_quadrature():
+    impostor = Activation("my erf", jnp.tanh)
     assert type(averages_for(impostor, impostor, 2, 1)) is QuadratureAverages
 
 

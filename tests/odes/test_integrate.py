@@ -132,7 +132,7 @@ theory = ts.integrate(problem, start, [0, 5.0], rtol=1e-9, atol=1e-12, solver="t
 assert theory.eps_g.dtype == np.float64 and error(0.3).dtype == np.float64
 slope = jax.grad(error)(0.3)
 try:
-    jax.jit(error)(0.3)
+    jax.jit(jax.grad(error))(0.3)
     refused = False
 except RuntimeError as failure:
     refused = "enable_x64" in str(failure)
@@ -152,6 +152,16 @@ def test_float64_without_touching_the_users_settings():
     assert value == pytest.approx(float(expected), abs=1e-12)
     assert slope32 == pytest.approx(slope64, rel=1e-6)
     assert refused
+
+
+def test_solve_refuses_what_it_cannot_answer():
+    start = random_overlaps(3, 2)
+    with pytest.raises(ValueError, match="solver = 'euler' is not known"):
+        ts.solve(committee(), start, [1.0], solver="euler")
+    with pytest.raises(ValueError, match="solve takes one problem and one start"):
+        ts.solve(committee(noise=[0.1, 0.2]), start, [1.0])
+    with pytest.raises(ValueError, match="must increase"):
+        ts.solve(committee(), start, [1.0, 0.5])
 
 
 def test_times_are_answered_as_given():

@@ -42,5 +42,15 @@ def test_functions_and_activations_are_taken_as_they_are():
     assert as_activation(jnp.sin)(jnp.asarray(0.5)) == jnp.sin(0.5)
     leaky = Activation("leaky", jax.nn.leaky_relu, kinks=(0.0,))
     assert as_activation(leaky) is leaky
-    with pytest.raises(TypeError, match="task.activation is 3"):
+    with pytest.raises(ValueError, match="task.activation is 3"):
         as_activation(3, "task.activation")
+
+
+def test_functions_are_tried_before_they_are_taken():
+    with pytest.raises(ValueError, match="activation = .*tanh.* cannot be traced by JAX"):
+        as_activation(np.tanh)
+    with pytest.raises(ValueError, match="is not elementwise; give a function of one field"):
+        as_activation(lambda x: x - x.mean())
+    with pytest.raises(ValueError, match="would be mistaken for ours"):
+        Activation("erf", jnp.tanh)
+    assert as_activation(lambda x: x**2).name != as_activation(lambda x: x**3).name

@@ -37,7 +37,7 @@ def workspace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("user")
     (folder / "quick.toml").write_text(QUICK)
     done = run(
-        "run", "quick.toml", "--set", "rule.learning_rate=0.2", "--seeds", 3, "--size", 60, "--size", 120, cwd=folder
+        "run", "quick.toml", "--set", "rule.learning_rate=0.2", "--seeds", 6, "--size", 60, "--size", 120, cwd=folder
     )
     assert done.returncode == 0, done.stderr
     (folder / "output.txt").write_text(done.stdout)
@@ -52,7 +52,7 @@ def test_run_leaves_a_file_a_picture_and_a_table(workspace):
     tree = ts.load(workspace / "results" / "quick.h5")
     assert description(tree["theory"].to_dataset())["problem"]["rule"]["learning_rate"] == 0.2
     assert set(tree["simulation"].children) == {"N_60", "N_120"}
-    assert tree["simulation/N_60"].sizes["seed"] == 3
+    assert tree["simulation/N_60"].sizes["seed"] == 6
 
 
 def test_an_existing_result_is_refused_without_force(workspace):
@@ -95,7 +95,15 @@ def test_theory_only_and_quiet(workspace):
         (["run", "quick.toml", "--device", "abacus", "--out", "x.h5"], "device = 'abacus' is not on this machine"),
         (["run", "quick.toml", "--seeds", "-3", "--out", "x.h5"], "simulation.seeds = -3"),
         (["run", "quick.toml", "--sedes", "3"], "No such option"),
+        (["run", "quick.toml", "--out", "x.png"], "give it the ending .h5"),
+        (["run", "quick.toml", "--out", "quick.toml/x.h5"], "is a file, not a folder"),
+        (["run", "quick.toml", "--size", "50", "--size", "50", "--out", "x.h5"], "several different ones"),
+        (["run", "quick.toml", "--set", "start.random=3", "--out", "x.h5"], "start.random = 3 is not a table"),
+        (["run", "quick.toml", "--set", "task.activation=3", "--out", "x.h5"], "task.activation is 3"),
+        (["run", "quick.toml", "--set", "simulation.seeds=[1, 1]", "--out", "x.h5"], "seeds = [1, 1]"),
+        (["run", "quick.toml", "--set", "times.stop=-1.0", "--out", "x.h5"], "times.stop = -1.0"),
         (["show", "quick.toml"], "is not an HDF5 file"),
+        (["plot", "results/quick.h5", "--out", "x.xyz"], "give it the ending .png"),
         (["plot", "missing.h5"], "does not exist"),
         (["compare", "theory-less.h5"], "does not exist"),
     ],

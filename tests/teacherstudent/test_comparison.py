@@ -50,6 +50,7 @@ def test_verdicts(theory):
     assert biased.startswith("AGREE") and "plus a finite-size bias of" in biased
     assert verdict(scatter=0.01, bias=200.0).startswith("DISAGREE")
     assert verdict(seeds=1).startswith("UNDECIDED at N = 1000: one seed has no standard error")
+    assert verdict(seeds=3).startswith("UNDECIDED at N = 1000: with 3 seeds chance alone reaches z = ")
 
 
 def test_a_true_theory_is_rarely_called_wrong(theory):
@@ -83,6 +84,7 @@ def test_one_curve_of_a_sweep_can_be_compared(theory):
         ts.compare(swept, made_up(theory))
     assert description(ts.compare(swept.sel(learning_rate=0.3), made_up(theory)))["differences"] == []
     other = ts.compare(swept.sel(learning_rate=0.1), made_up(theory)).attrs["verdict"]
+    assert not other.startswith("AGREE at")
     assert "NOTE: theory and simulation differ in problem.rule.learning_rate" in other
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
+from teacherstudent.order_parameters import Weights
 from tests.problems import random_overlaps
 
 
@@ -30,6 +31,10 @@ def test_covariance_has_the_blocks_in_their_places():
         ({"v": [1.0]}, r"start.v has shape \(1,\); beside the other overlaps it must be \(2,\)"),
         ({"R": [[2.0, 0.0], [0.0, 0.0]]}, r"smallest eigenvalue of \[\[Q, R\], \[R\^T, T\]\] is -1"),
         ({"Q": [[-0.1, 0.0], [0.0, 1.0]]}, "smallest eigenvalue"),
+        ({"Q": [[1.0, 0.0], [0.0]]}, r"start.Q = \[\[1.0, 0.0\], \[0.0\]\] is not an array of real numbers"),
+        ({"Q": [["a", 0.0], [0.0, 1.0]]}, "start.Q = .* is not an array of real numbers"),
+        ({"R": [[1j, 0.0], [0.0, 0.0]]}, "start.R = .* is not an array of real numbers"),
+        ({"weights": Weights(np.ones((2, 9)), np.ones((2, 9)))}, "do not have the overlaps"),
         ({"v": [1.0, float("nan")]}, "start.v has entries that are not finite"),
     ],
 )

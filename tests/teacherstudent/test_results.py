@@ -2,13 +2,13 @@ import json
 import os
 
 import h5py
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 
 import teacherstudent as ts
 from teacherstudent import results
-from teacherstudent.description import problem_from, start_from
 from tests.problems import committee, random_overlaps
 
 TIMES = [0.0, 0.5, 2.0]
@@ -50,7 +50,7 @@ def test_the_run_can_be_repeated_from_the_file_alone(answers, tmp_path):
     ts.save(tmp_path / "run.h5", theory=theory, simulation=simulation)
     loaded = ts.load(tmp_path / "run.h5")
     told = results.description(loaded["simulation"].to_dataset())
-    problem, start = problem_from(told["problem"]), start_from(told["start"])
+    problem, start = ts.problem_of(loaded["simulation"].to_dataset()), ts.start_of(loaded["simulation"].to_dataset())
     again = ts.simulate(
         problem,
         start,
@@ -62,6 +62,33 @@ def test_the_run_can_be_repeated_from_the_file_alone(answers, tmp_path):
     report = results.description(loaded["theory"].to_dataset())["report"]
     theory_again = ts.integrate(problem, start, loaded["theory"].time.values, rtol=report["rtol"], atol=report["atol"])
     np.testing.assert_array_equal(theory_again.eps_g, theory.eps_g)
+
+
+def test_a_run_from_the_users_weights_can_be_repeated_too(tmp_path):
+    rng = np.random.default_rng(1)
+    problem = committee()
+    start = ts.start_from_weights(problem, rng.standard_normal((3, 40)), w_star=rng.standard_normal((2, 40)))
+    simulation = ts.simulate(problem, start, TIMES, seeds=2)
+    ts.save(tmp_path / "run.h5", simulation=simulation)
+    loaded = ts.load(tmp_path / "run.h5")["simulation"].to_dataset()
+    again = ts.simulate(ts.problem_of(loaded), ts.start_of(loaded), TIMES, seeds=2)
+    np.testing.assert_array_equal(again.Q, simulation.Q)
+
+
+def test_a_python_function_cannot_be_restored_and_says_so():
+    problem = committee(activation=lambda x: jnp.sin(x))
+    theory = ts.integrate(problem, random_overlaps(3, 2), [0.0], rtol=1e-3)
+    with pytest.raises(ValueError, match="was the Python function .*lambda.*; files keep only its name"):
+        ts.problem_of(theory)
+
+
+def test_only_ordinary_files_are_replaced(answers, tmp_path):
+    os.mkfifo(tmp_path / "pipe.h5")
+    with pytest.raises(ValueError, match="is not an ordinary file"):
+        ts.save(tmp_path / "pipe.h5", theory=answers[0], force=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="is a file, not a folder"):
+        ts.save(tmp_path / "file" / "run.h5", theory=answers[0])
 
 
 def test_plain_h5py_reads_it(answers, tmp_path):
@@ -109,7 +136,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(answers, tmp_path, monk
         raise failure
 
     monkeypatch.setattr(results, "_flush_to_disk", fail)
-    with pytest.raises(type(failure)):
+    with pytest.raises(type(failure), match="could not be written .No space left on device" if str(failure) else None):
         ts.save(path, theory=answers[0].isel(time=[0]), force=True)
     assert path.read_bytes() == old
     assert os.listdir(tmp_path) == ["run.h5"]

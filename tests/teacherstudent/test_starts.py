@@ -46,6 +46,9 @@ def test_weights_from_overlaps_and_back():
     ("call", "message"),
     [
         (lambda p: ts.random_start(p, N=4), r"N = 4 is smaller than K \+ M = 5"),
+        (lambda p: ts.random_start(p, N=9, T=[[1.0, 2.0], [2.0, 1.0]]), "smallest eigenvalue"),
+        (lambda p: ts.random_start(p, N=9, T=[[1.0, 0.5], [0.0, 1.0]]), "start.T is not symmetric"),
+        (lambda p: ts.random_start(p, N=9, seed=-1), "seed = -1 is not allowed"),
         (lambda p: ts.start_from_weights(p, np.ones((3, 9))), "w_star is missing"),
         (lambda p: ts.start_from_weights(p, np.ones((2, 9)), w_star=np.ones((2, 9))), r"w has shape \(2, 9\); give \(3, N\)"),
         (lambda p: ts.start_from_weights(p, np.ones((3, 9)), w_star=np.ones((2, 8))), r"w_star has shape \(2, 8\)"),
