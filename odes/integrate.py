@@ -49,7 +49,7 @@ class Trajectory(NamedTuple):
 def solve(
     problem: Problem,
     start: OrderParameters,
-    times: Float[Array, " time"],
+    times,
     *,
     rtol: float = 1e-8,
     atol: float = 1e-10,

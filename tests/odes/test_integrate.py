@@ -86,7 +86,7 @@ def test_parameters_do_not_recompile():
     ts.integrate(committee(learning_rate=0.3, noise=0.7, weight_decay=0.1), start, TIMES, rtol=1e-9)
     ts.integrate(committee(), random_overlaps(3, 2, seed=9), np.asarray(TIMES) * 2)
     assert module._solve_all._cache_size() == before
-    ts.integrate(committee(), start, TIMES[:3])  # another number of times is another program
+    ts.integrate(committee(), start, np.linspace(0.0, 1.0, 17))  # another number of times is another program
     assert module._solve_all._cache_size() == before + 1
 
 
