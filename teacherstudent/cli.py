@@ -3,13 +3,18 @@
 Exit codes: 0 done, 1 the work failed (or was interrupted: 130), 2 bad input.
 """
 
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+PATIENCE = 3.0  # seconds that an interrupted command has to end by itself
 
 app = typer.Typer(
     add_completion=False,
@@ -215,15 +220,15 @@ def _print_comparison(report) -> None:
 
 def main() -> None:
     """Run the command line, turning failures into one sentence and an exit code."""
+    _watch_for_interrupts()
     try:
         app()
     except SystemExit as leaving:
         if leaving.code == INTERRUPTED:  # Typer has caught Ctrl-C
-            typer.echo("interrupted; nothing was written.", err=True)
+            _say_interrupted()
         raise
     except KeyboardInterrupt:
-        typer.echo("interrupted; nothing was written.", err=True)
-        sys.exit(INTERRUPTED)
+        _say_interrupted()
     except (
         ValueError,
         FileNotFoundError,
@@ -237,6 +242,31 @@ def main() -> None:
         _stop(error if isinstance(error, RuntimeError | OSError) else f"{type(error).__name__}: {error}", FAILED)
 
 
+def _say_interrupted() -> None:
+    typer.echo("interrupted; nothing was written.", err=True)
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)  # at once: compiled code may still be running
+
+
+def _watch_for_interrupts() -> None:
+    """End the process after Ctrl-C also where Python does not hear of it: in compiled code, or in a callback from there.
+
+    The operating system's handler writes the signal's number into a pipe at once; a thread reads it there.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while os.read(reader, 1) != bytes([signal.SIGINT]):
+            pass
+        time.sleep(PATIENCE)
+        _say_interrupted()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _stop(error: BaseException | str, code: int) -> None:
-    typer.echo(f"teacherstudent: {error}", err=True)
+    sentence = getattr(error, "strerror", None) or error  # of an OSError, without its number
+    typer.echo(f"teacherstudent: {sentence}", err=True)
     sys.exit(code)
