@@ -20,14 +20,17 @@ from jaxtyping import Array, Bool, Float, Int
 
 from odes.precision import exact, in_float64
 from odes.quadrature_error import quadrature_error
-from odes.vector_field import State, vector_field
+from odes.vector_field import Fixed, State, overlaps, vector_field
 from teacherstudent import checks
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
 from teacherstudent.errors import DivergenceError, SolverError
 from teacherstudent.generalisation import averages_of, error_at, output_weights
-from teacherstudent.order_parameters import OrderParameters, covariance
+from teacherstudent.order_parameters import covariance
 from teacherstudent.problem import Problem
 from teacherstudent.results import dataset
+from teacherstudent.spectral_overlaps import SpectralOverlaps
+from teacherstudent.starts import Start, spectral_start
+from teacherstudent.tasks import TeacherStudent
 
 SOLVERS = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}
 DIVERGED = 1e6  # overlaps beyond this are on their way to infinity: fields of order 1000
@@ -44,11 +47,13 @@ class Trajectory(NamedTuple):
     diverged: Bool[Array, "*batch"]
     steps: Int[Array, "*batch"]
     rejected: Int[Array, "*batch"]
+    q: Float[Array, "*batch time modes students students"] | None = None
+    r: Float[Array, "*batch time modes students teachers"] | None = None
 
 
 def solve(
     problem: Problem,
-    start: OrderParameters,
+    start: Start,
     times,
     *,
     rtol: float = 1e-8,
@@ -61,7 +66,8 @@ def solve(
     The function behind `integrate`, for `jax.grad` and `jax.vmap`: it can be differentiated with respect to learning
     rates, noise, weight decay, the teacher's readout and the start.  Use it inside `jax.jit` only with float64 switched
     on (`with jax.enable_x64(True):`).  Gradients are reverse-mode and of first order; the gradient with respect to the
-    symmetric Q sits in its upper triangle.  A solve that fails leaves entries that are not finite after the time `reached`;
+    symmetric Q sits in its upper triangle.  A start from `OrderParameters` on structured inputs cannot be differentiated; make it
+    `SpectralOverlaps` first, with `spectral_start`.  A solve that fails leaves entries that are not finite after the time `reached`;
     nothing is raised, since nothing can be inside a transformation.
     """
     problem.check_start(start)
@@ -69,19 +75,20 @@ def solve(
     if problem.sweeps or start.batch:
         raise ValueError("solve takes one problem and one start; use jax.vmap over solve, or integrate, for several.")
     asked = times if checks.is_traced(times) else checks.times(times)
-    run = partial(_solve_one, solver=_chosen(solver, rtol), max_steps=max_steps, progress=False)
-    return in_float64(run, problem, _overlaps(start), asked, rtol, atol)
+    run = partial(_solve_one, solver=_chosen(solver, rtol), max_steps=max_steps, progress=False, densities=False)
+    return in_float64(run, problem.without_inputs, _by_mode(problem, start), asked, rtol, atol)
 
 
 def integrate(
     problem: Problem,
-    start: OrderParameters,
+    start: Start,
     times,
     *,
     rtol: float = 1e-8,
     atol: float = 1e-10,
     solver: str = "auto",
     max_steps: int = 100_000,
+    spectral: bool = False,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Integrate the order-parameter equations of `problem` from `start`: the theory's counterpart of `simulate`.
@@ -91,27 +98,40 @@ def integrate(
     - `times`: increasing times at which to answer, t >= 0; the start is at t = 0 (`log_times` is dense near zero).
     - `rtol`, `atol`: error allowed per step of the adaptive solver.
     - `solver`: "auto" is Tsit5 for rtol >= 1e-6 and Dopri8 below; "kvaerno5" is implicit, for stiff runs.
+    - `spectral`: also answer with the densities q(rho, t) and r(rho, t) over the eigenvalues rho of the input covariance.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
 
     Parameters given as sequences (`Problem.sweeps`) and a batch of starts add their dimensions to the answer; one
     compiled program serves all values.  A curve of a batch that fails is nan after the time it reached, with a warning.
 
+    The task's inputs enter through the spectrum that the start carries (`SpectralOverlaps`); of a start from `OrderParameters`
+    that is the task's own, in the limit N, D -> infinity (`spectral_start`), and one eigenvalue for the teacher-student task.
+    Cost: two matrix products over all modes per step, of the order of modes K^2 (K + M), beside averages that do not depend
+    on the number of modes.
+
     Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `time`, and the solver's statistics in its attributes.
 
     Raises ValueError for input that does not fit; `DivergenceError` or `SolverError`, with the time reached, if a single
-    solve fails.  Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019.
+    solve fails.  Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019, Phys. Rev. X 10, 041044 (2020) and
+    MSML 2021.
     """
-    times, rtol, atol = checks.times(times), _tolerance("rtol", rtol), _tolerance("atol", atol)
+    times, rtol, atol = checks.times(times), checks.positive("rtol", rtol), checks.positive("atol", atol)
     checks.one_of("solver", solver, ("auto", *SOLVERS))
     max_steps = checks.integer("max_steps", max_steps)
+    checks.one_of("spectral", spectral, (True, False))
     problem.check_start(start)
+    problem.task.warn_theory()
+    if not isinstance(problem.task, TeacherStudent):
+        start = spectral_start(problem, start)
+        problem.check_start(start)
     sweeps, chosen = tuple(problem.sweeps), _chosen(solver, rtol)
     shows_progress = sys.stderr.isatty() if progress is None else progress
     began = time.perf_counter()
     with jax.enable_x64(True):
         answer = _solve_all(
-            *exact((problem, _overlaps(start), times, rtol, atol)), sweeps, chosen, max_steps, shows_progress
-        )
+            *exact((problem.without_inputs, _by_mode(problem, start), times, rtol, atol)),
+            sweeps, chosen, max_steps, shows_progress, spectral,
+        )  # fmt: skip
         answer = jax.tree.map(np.asarray, answer)
         quadrature = _quadrature_error(problem, start, answer)
     seconds = time.perf_counter() - began
@@ -122,15 +142,30 @@ def integrate(
     return _labelled(problem, start, times, answer, report)
 
 
-def _tolerance(name: str, value) -> float:
-    checks.number(name, value, strict=True)
-    if np.ndim(value):
-        raise ValueError(f"{name} = {checks.shortened(value)} is a sequence; give one number.")
-    return float(value)
+class ByMode(NamedTuple):
+    """A start with the modes last; all but the spectrum may have a leading axis, a batch of starts."""
+
+    rho: checks.Parameter
+    weights: checks.Parameter
+    q: checks.Parameter
+    r: checks.Parameter
+    t: checks.Parameter
+    T: checks.Parameter
+    v: checks.Parameter
 
 
-def _overlaps(start: OrderParameters) -> tuple:
-    return start.Q, start.R, start.T, start.v
+ONE_START = ByMode(None, None, *[0] * 5)  # the axes of a batch
+
+
+def _by_mode(problem: Problem, start: Start) -> ByMode:
+    """The start's spectrum and densities; isotropic inputs have one mode, q = Q, r = R, t = T."""
+    if not isinstance(start, SpectralOverlaps) and isinstance(problem.task, TeacherStudent):
+        one = np.ones(1)
+        return ByMode(one, one, start.Q[..., None], start.R[..., None], start.T[..., None], start.T, start.v)
+    start = spectral_start(problem, start)
+    last = (jnp.moveaxis(part, -3, -1) if checks.is_traced(part) else np.moveaxis(np.asarray(part), -3, -1)
+            for part in (start.q, start.r, start.t))  # fmt: skip
+    return ByMode(start.rho, start.weights, *last, start.T, start.v)
 
 
 def _chosen(solver: str, rtol: float) -> str:
@@ -139,15 +174,15 @@ def _chosen(solver: str, rtol: float) -> str:
     return "tsit5" if rtol >= 1e-6 else "dopri8"
 
 
-@partial(jax.jit, static_argnames=("sweeps", "solver", "max_steps", "progress"))
-def _solve_all(problem, overlaps, times, rtol, atol, sweeps, solver, max_steps, progress) -> Trajectory:
+@partial(jax.jit, static_argnames=("sweeps", "solver", "max_steps", "progress", "densities"))
+def _solve_all(problem, start, times, rtol, atol, sweeps, solver, max_steps, progress, densities) -> Trajectory:
     """Every combination of the swept parameters and, innermost, every start of a batch."""
-    run = partial(_solve_one, solver=solver, max_steps=max_steps, progress=progress)
-    if overlaps[0].ndim == 3:
-        run = jax.vmap(run, in_axes=(None, 0, None, None, None))
+    run = partial(_solve_one, solver=solver, max_steps=max_steps, progress=progress, densities=densities)
+    if start.v.ndim == 2:
+        run = jax.vmap(run, in_axes=(None, ONE_START, None, None, None))
     for name in reversed(sweeps):
         run = _over_parameter(run, name)
-    return run(problem, overlaps, times, rtol, atol)
+    return run(problem, start, times, rtol, atol)
 
 
 def _over_parameter(run, name: str):
@@ -161,40 +196,53 @@ def _over_parameter(run, name: str):
     return swept
 
 
-@partial(jax.jit, static_argnames=("solver", "max_steps", "progress"))
-def _solve_one(problem, overlaps, times, rtol, atol, *, solver, max_steps, progress) -> Trajectory:
-    Q, R, T, v = overlaps
+@partial(jax.jit, static_argnames=("solver", "max_steps", "progress", "densities"))
+def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress, densities) -> Trajectory:
+    fixed, v = Fixed(start.rho, start.weights, start.t, start.T), start.v
+
+    def kept(t, packed, args):
+        state = _unpack(packed, problem, v)
+        last_to_front = lambda part: jnp.moveaxis(part, -1, 0)
+        return *overlaps(fixed, state), state.v, *(map(last_to_front, state[:2]) if densities else ())
+
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(partial(_packed_field, T=T)),
+        diffrax.ODETerm(partial(_packed_field, fixed=fixed)),
         SOLVERS[solver](),
         t0=0.0,
         t1=times[-1],
         dt0=None,
-        y0=_pack(State(Q, R, v), problem),
+        y0=_pack(State(start.q, start.r, v), problem),
         args=(problem, v),
-        saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=times), diffrax.SubSaveAt(t1=True)]),
+        saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=times, fn=kept), diffrax.SubSaveAt(t1=True, fn=_time)]),
         stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, dtmin=1e-12, force_dtmin=False),
         event=diffrax.Event(_has_diverged),
         max_steps=max_steps,
         throw=False,
         progress_meter=diffrax.TqdmProgressMeter() if progress else diffrax.NoProgressMeter(),
     )
-    states = jax.vmap(partial(_unpack, problem=problem, v=v))(solution.ys[0])
+    Q, R, readout, *by_mode = solution.ys[0]
     return Trajectory(
-        *states,
-        eps_g=jax.vmap(partial(_error, problem, T))(states),
+        Q,
+        R,
+        readout,
+        jax.vmap(partial(_error, problem, start.T))(Q, R, readout),
         reached=solution.ts[1][0],
         diverged=(solution.result == diffrax.RESULTS.event_occurred)
         | (solution.result == diffrax.RESULTS.dt_min_reached),
         steps=solution.stats["num_steps"],
         rejected=solution.stats["num_rejected_steps"],
+        **dict(zip(("q", "r"), by_mode, strict=False)),
     )
 
 
+def _time(t, packed, args):
+    return t
+
+
 def _pack(state: State, problem: Problem) -> tuple:
-    """What the solver moves: Q as its upper triangle, so that it stays symmetric, and v only if it is trained."""
-    upper = state.Q[unordered_pairs(state.v.shape[0])]
-    return (upper, state.R, state.v) if problem.student.train_readout else (upper, state.R)
+    """What the solver moves: q as its upper triangle, so that it stays symmetric, and v only if it is trained."""
+    upper = state.q[unordered_pairs(state.v.shape[0])]
+    return (upper, state.r, state.v) if problem.student.train_readout else (upper, state.r)
 
 
 def _unpack(packed: tuple, problem: Problem, v) -> State:
@@ -202,23 +250,23 @@ def _unpack(packed: tuple, problem: Problem, v) -> State:
     return State(symmetric, packed[1], packed[2] if problem.student.train_readout else v)
 
 
-def _packed_field(t, packed, args, T) -> tuple:
+def _packed_field(t, packed, args, fixed) -> tuple:
     problem, v = args
-    return _pack(vector_field(problem, T, _unpack(packed, problem, v)), problem)
+    return _pack(vector_field(problem, fixed, _unpack(packed, problem, v)), problem)
 
 
 def _has_diverged(t, packed, args, **kwargs):
     return jnp.max(jnp.abs(packed[0])) > DIVERGED
 
 
-def _error(problem: Problem, T, state: State) -> Float[Array, ""]:
-    return error_at(averages_of(problem), covariance(state.Q, state.R, T), output_weights(problem, state.v))
+def _error(problem: Problem, T, Q, R, v) -> Float[Array, ""]:
+    return error_at(averages_of(problem), covariance(Q, R, T), output_weights(problem, v))
 
 
-def _quadrature_error(problem: Problem, start: OrderParameters, answer: Trajectory) -> float | None:
+def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> float | None:
     """Estimated along the first curve of a batch."""
     first = (0,) * answer.reached.ndim
-    single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), problem)
+    single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), problem.without_inputs)
     return quadrature_error(single, start.T[0] if start.batch else start.T, *(part[first] for part in answer[:3]))
 
 
@@ -245,16 +293,17 @@ def _check_success(answer: Trajectory, times: np.ndarray, max_steps: int) -> Non
     )
 
 
-def _labelled(problem: Problem, start: OrderParameters, times, answer: Trajectory, report: dict) -> xr.Dataset:
+def _labelled(problem: Problem, start: Start, times, answer: Trajectory, report: dict) -> xr.Dataset:
     batch = {**problem.sweeps} | ({"start": np.arange(start.batch[0])} if start.batch else {})
     finite = lambda values: np.where(np.isfinite(values), values, np.nan)
-    T = start.T
+    densities = ("q", "r") if answer.q is not None else ()
+    rho = {"rho": np.asarray(start.rho if isinstance(start, SpectralOverlaps) else [1.0])} if densities else {}
     return dataset(
         "theory",
         problem,
         start,
-        coordinates={**batch, "time": times},
-        variables={name: finite(getattr(answer, name)) for name in ("Q", "R", "v", "eps_g")} | {"T": T},
+        coordinates={**batch, "time": times, **rho},
+        variables={name: finite(getattr(answer, name)) for name in ("Q", "R", "v", "eps_g", *densities)} | {"T": start.T},
         leading=tuple(batch),
         report=report,
     )

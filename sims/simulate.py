@@ -7,20 +7,23 @@ import jax
 import numpy as np
 import xarray as xr
 
-import sims.teacher_student  # noqa: F401 (registers how the task draws samples)
-from sims.training import Begin, Training
+from sims import bank as sample_bank
+from sims import gaussian_equivalent, hidden_manifold, teacher_student  # noqa: F401 (they register their inputs)
+from sims.tasks import SetUp, set_up
+from sims.training import TEST_BLOCK, Training
 from sims.weights import NEVER
 from teacherstudent import checks
 from teacherstudent.errors import DivergenceError
-from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
 from teacherstudent.results import check_writable, dataset
-from teacherstudent.starts import check_dimension, orthonormal_rows, weights_with_overlaps
+from teacherstudent.starts import Start, check_dimension
+
+HELD_OUT = 4000  # samples that overlaps are measured on, where the covariances of the inputs are not known
 
 
 def simulate(
     problem: Problem,
-    start: OrderParameters,
+    start: Start,
     times,
     *,
     N: int | None = None,
@@ -28,6 +31,7 @@ def simulate(
     method: str = "weights",
     dtype: str = "float32",
     test_samples: int = 0,
+    bank=None,
     device: str | None = None,
     checkpoint: str | None = None,
     progress: bool | None = None,
@@ -35,22 +39,27 @@ def simulate(
     """Train finite networks on `problem` from `start`: the finite-N counterpart of `integrate`.
 
     - `start`: every seed gets weights of its own with exactly these overlaps or, if the start came from
-      `start_from_weights`, exactly those weights.
+      `start_from_weights`, exactly those weights.  On a hidden manifold, a seed without given weights has a manifold of its own.
     - `times`: increasing times t = updates / N at which to record.  Recorded is the nearest whole number of updates, and
       the coordinate `time` of the answer is that number over N.
-    - `N`: the input dimension; may be left out if the start has weights.
+    - `N`: the input dimension; may be left out if the start has weights or the task's arrays fix it.
     - `seeds`: a number S (seeds 0..S-1) or the seeds themselves.  Each is a random stream of its own: its numbers do not
       depend on which others run beside it.
     - `method`: "weights" trains the full weight vectors.
     - `dtype`: "float32" or "float64" for weights and inputs; overlaps are always summed in float64.
-    - `test_samples`: also record `test_error`, half the mean squared error against noise-free labels, on this many
-      held-out samples (rounded up to thousands).
+    - `test_samples`: also record `test_error`, half the mean squared error against noise-free labels on this many held-out
+      samples (rounded up to thousands; the same ones at each time), and its standard error `test_error_se`.
+    - `bank`: a pair (x, c) of inputs (samples, N) and latents (samples, D): each step draws from these samples, with
+      replacement, instead of fresh inputs; the last `test_samples` are held out.
     - `device`: "cpu", "gpu", ...; JAX's default unless given.
     - `checkpoint`: a file that keeps the state of a long run, about once a minute; if it exists, the run goes on from it.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
 
-    Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `seed` and `time`; eps_g is the closed form at the measured
-    overlaps.
+    Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `seed` and `time`.  Q and R are measured with the exact
+    covariances of the inputs or, where these are not known (a generator, several layers), on held-out samples: 4000 unless
+    `test_samples` says more, at the cost of as many steps for each recorded time.  eps_g is the closed form at the measured
+    overlaps, which supposes Gaussian fields; where `test_error` differs from it, they are not Gaussian, and `compare` says so.
+    Memory: a hidden manifold without given weights holds 4 N D + 8 N^2 bytes for each seed.
 
     Raises ValueError for input that does not fit, before any work; `DivergenceError` with the time at which a network
     stopped being finite and, in `partial`, the records before it.
@@ -61,27 +70,40 @@ def simulate(
     test_samples = checks.integer("test_samples", test_samples, minimum=0)
     _check_single(problem, start)
     problem.check_start(start)
-    N = _dimension(N, start)
+    N = _dimension(N, problem, start)
     numbers = _seeds(seeds)
     place = checks.device(device)
     if checkpoint is not None:
         check_writable(checkpoint, force=True)
     steps = _recorded_steps(times, N)
-    report = {"method": method, "N": N, "dtype": dtype, "device": str(place), "test_samples": test_samples}
     began = time.perf_counter()
     with jax.enable_x64(True), jax.default_device(place):
-        begin = _begin(start, N, numbers)
-        training = Training(problem, begin, numbers, steps, dtype, test_samples)
+        networks = set_up(problem.task, start, N, numbers)
+        test_samples = _test_samples(test_samples, networks)
+        banks = None
+        if bank is not None:
+            D = problem.task.latent_dimension(N)
+            banks = sample_bank.banks(bank, N, D, test_samples, getattr(problem.task, "mean", None))
+        report = {"method": method, "N": N, "dtype": dtype, "device": str(place), "test_samples": test_samples}
+        report |= {"overlaps": "held-out samples" if networks.covariances is None else "exact covariances"}
+        report |= {} if bank is None else {"bank": sample_bank.mark(bank)}
+        training = Training(problem, networks, numbers, steps, dtype, test_samples, banks)
         try:
             training.finish(checkpoint, progress)
         except DivergenceError as error:
-            error.partial = _labelled(problem, start, begin, training, report) if training.rows else None
+            error.partial = _labelled(problem, start, training, report) if training.rows else None
             raise
     report["seconds"] = round(time.perf_counter() - began, 3)
-    return _labelled(problem, start, begin, training, report)
+    return _labelled(problem, start, training, report)
 
 
-def _check_single(problem: Problem, start: OrderParameters) -> None:
+def _test_samples(asked: int, networks: SetUp) -> int:
+    """As many as asked for, and enough to measure overlaps where that is how they are known."""
+    enough = HELD_OUT if networks.covariances is None else 0
+    return -(-max(asked, enough) // TEST_BLOCK) * TEST_BLOCK
+
+
+def _check_single(problem: Problem, start: Start) -> None:
     if problem.sweeps or start.batch:
         what = f"a sequence for {', '.join(problem.sweeps)}" if problem.sweeps else "a batch of starts"
         raise ValueError(
@@ -89,14 +111,16 @@ def _check_single(problem: Problem, start: OrderParameters) -> None:
         )
 
 
-def _dimension(N: int | None, start: OrderParameters) -> int:
-    own = None if start.weights is None else int(start.weights.w.shape[-1])
+def _dimension(N: int | None, problem: Problem, start: Start) -> int:
+    own = problem.task.input_dimension if start.network is None else int(start.network.w.shape[-1])
     size = own if N is None else N
     if size is None:
         raise ValueError("N is missing; give the input dimension of the networks.")
     if own not in (None, size):
-        raise ValueError(f"N = {N}, but the start has weights with N = {own}; leave N out, or drop the weights.")
+        holder = "the task has inputs" if start.network is None else "the start has weights"
+        raise ValueError(f"N = {N}, but {holder} with N = {own}; leave N out, or use another start or task.")
     check_dimension(size, start.students, start.teachers)
+    problem.task.latent_dimension(size)
     return int(size)
 
 
@@ -115,24 +139,10 @@ def _recorded_steps(times: np.ndarray, N: int) -> list[int]:
     return np.unique(np.rint(times * N).astype(np.int64)).tolist()
 
 
-def _begin(start: OrderParameters, N: int, seeds: list[int]) -> Begin:
-    """Each seed's weights at the start: the given ones, or own ones along a random frame."""
-    if start.weights is not None:
-        rows = [start.weights] * len(seeds)
-    else:
-        fields = start.students + start.teachers
-        frames = (orthonormal_rows(np.random.default_rng(seed).standard_normal((fields, N))) for seed in seeds)
-        rows = [weights_with_overlaps(start, frame) for frame in frames]
-    w, w_star = (np.stack(parts) for parts in zip(*rows, strict=True))
-    return Begin(w=w, v=np.tile(np.asarray(start.v), (len(seeds), 1)), w_star=w_star)
-
-
-def _labelled(problem: Problem, start: OrderParameters, begin: Begin, training: Training, report: dict) -> xr.Dataset:
+def _labelled(problem: Problem, start: Start, training: Training, report: dict) -> xr.Dataset:
     recorded = np.asarray(training.steps[: len(training.rows)]) / training.N
     values = {name: np.stack([row[name] for row in training.rows], axis=1) for name in training.rows[0]}
     values["T"] = np.asarray(start.T)
-    if start.weights is not None:
-        values |= {"w_start": begin.w[0], "w_star": begin.w_star[0]}
     return dataset(
         "simulation",
         problem,

@@ -1,25 +1,31 @@
-"""How the teacher-student task draws inputs and labels."""
+"""How the teacher-student task draws inputs."""
 
-import jax
+import numpy as np
 from jaxtyping import Array, Float, Key
 
-from sims.network import fields
-from sims.tasks import Inputs, Labels, draw, label
+from sims.tasks import Inputs, Isotropic, SetUp, Source, label_noise, normals, repeated, set_up, stacked
+from teacherstudent.checks import AnyArray
+from teacherstudent.starts import Start, orthonormal_rows, weights_with_overlaps
 from teacherstudent.tasks import TeacherStudent
 
 
-@draw.register
-def _(task: TeacherStudent, keys: Key[Array, " samples"], like: Float[Array, "teachers inputs"]) -> Inputs:
-    """x ~ N(0, I_N) and zeta ~ N(0, 1)."""
-    N, dtype = like.shape[-1], like.dtype
-    return Inputs(
-        x=jax.vmap(lambda key: jax.random.normal(key, (N,), dtype))(keys),
-        zeta=jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 1), (), dtype))(keys),
-    )
+class StandardNormal(Source):
+    """x = c ~ N(0, I_N) and zeta ~ N(0, 1); `like` has the dimension and the float type."""
+
+    like: Float[AnyArray, " inputs"]
+
+    def draw(self, keys: Key[Array, " samples"]) -> Inputs:
+        x = normals(keys, self.like.shape[-1], self.like.dtype)
+        return Inputs(x=x, latent=x, zeta=label_noise(keys, self.like.dtype))
 
 
-@label.register
-def _(task: TeacherStudent, inputs: Inputs, w_star: Float[Array, "teachers inputs"]) -> Labels:
-    """y = sum_m v*_m g*(w*_m . x / sqrt N) + sigma zeta."""
-    clean = task.activation(fields(w_star, inputs.x)) @ task.v_star
-    return Labels(clean, clean + task.noise * inputs.zeta)
+@set_up.register
+def _(task: TeacherStudent, start: Start, N: int, seeds: list[int]) -> SetUp:
+    """The given weights, or for each seed own ones along a random frame; only their overlaps matter."""
+    if start.network is not None:
+        begin = repeated(start, seeds)
+    else:
+        fields = start.students + start.teachers
+        frames = (orthonormal_rows(np.random.default_rng(seed).standard_normal((fields, N))) for seed in seeds)
+        begin = stacked(start, [weights_with_overlaps(start, frame) for frame in frames])
+    return SetUp(begin, StandardNormal(np.zeros(N)), Isotropic(), shared=True)

@@ -3,7 +3,6 @@
 import math
 import time
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from sims import checkpoints
-from sims.weights import NEVER, Run, advance, record, test_error
+from sims.bank import Banks
+from sims.tasks import SetUp, as_arrays
+from sims.weights import NEVER, HeldOut, Run, advance, held_out, on_samples, record, with_error
 from teacherstudent.errors import DivergenceError
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
@@ -22,35 +23,40 @@ CALL_SECONDS = 0.25  # between two looks at the progress bar, at Ctrl-C and at t
 TEST_BLOCK = 1000
 
 
-class Begin(NamedTuple):
-    """The networks of all seeds at the start, in float64."""
-
-    w: np.ndarray
-    v: np.ndarray
-    w_star: np.ndarray
-
-
 class Training:
     """One simulation: its arrays on the device, and the records so far (`rows`, one dictionary for each recorded time)."""
 
     def __init__(
-        self, problem: Problem, begin: Begin, seeds: list[int], steps: list[int], dtype: str, test_samples: int
+        self,
+        problem: Problem,
+        set_up: SetUp,
+        seeds: list[int],
+        steps: list[int],
+        dtype: str,
+        test_samples: int,
+        banks: Banks | None = None,
     ):
-        cast = partial(jax.tree.map, lambda leaf: jnp.asarray(leaf, dtype))
-        exact = partial(jax.tree.map, lambda leaf: jnp.asarray(leaf, jnp.float64))
-        self.problem, self.exact_problem = cast(problem), exact(problem)
+        begin, source = set_up.begin, set_up.source if banks is None else banks.training
+        bare = problem.without_inputs
+        self.problem, self.exact_problem = as_arrays(bare, dtype), as_arrays(bare, jnp.float64)
         self.seeds, self.steps, self.N = seeds, steps, begin.w.shape[-1]
-        self.w_star = cast(begin.w_star)
-        self.run = Run(Network(cast(begin.w), cast(begin.v)), jnp.full(len(seeds), NEVER, jnp.uint32))
-        self.T = exact(np.einsum("smn,sln->sml", begin.w_star, begin.w_star) / self.N)
+        self.w_star = jnp.asarray(begin.w_star, dtype)
+        self.source, self.shared = as_arrays(source, dtype), set_up.shared or banks is not None
+        self.covariances, self.shared_covariances = as_arrays(set_up.covariances, jnp.float64), set_up.shared
+        self.bank = None if banks is None else as_arrays(banks.testing, dtype)
+        student = Network(*as_arrays((begin.w, begin.v), dtype))
+        self.run = Run(student, jnp.full(len(seeds), NEVER, jnp.uint32))
+        self.T = jnp.asarray(np.einsum("smn,sln->sml", begin.w_star, begin.w_star) / begin.w_star.shape[-1])
         roots = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
         self.training = jax.vmap(lambda root: jax.random.fold_in(root, TRAINING))(roots)
         self.testing = jax.vmap(lambda root: jax.random.fold_in(root, TESTING))(roots)
         platform = "cpu" if next(iter(self.w_star.devices())).platform == "cpu" else "gpu"
         bytes_per_step = len(seeds) * problem.batch_size * self.N * np.dtype(dtype).itemsize
-        self.block = max(1, min(64, BLOCK_BYTES[platform] // bytes_per_step))
+        least = math.ceil(source.least_block / problem.batch_size)
+        self.block = max(least, min(64, BLOCK_BYTES[platform] // bytes_per_step))
         self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
-        self.mark = checkpoints.fingerprint(problem, begin, [steps, seeds, dtype, test_samples])
+        arrays = [*begin, *jax.tree.leaves(source)]
+        self.mark = checkpoints.fingerprint(problem, arrays, [steps, seeds, dtype, test_samples])
         self.done = 0
         self.rows: list[dict[str, np.ndarray]] = []
 
@@ -80,7 +86,8 @@ class Training:
 
     def _advance(self, count: int) -> None:
         first, number = jnp.asarray(self.done, jnp.uint32), jnp.asarray(count, jnp.uint32)
-        self.run = advance(self.problem, self.w_star, self.training, self.run, first, number, block=self.block)
+        arrays = (self.problem, self.source, self.w_star, self.training, self.run, first, number)
+        self.run = advance(*arrays, block=self.block, shared=self.shared)
         self.done += count
         diverged = np.asarray(self.run.diverged)  # waits for the device
         if diverged.min() != NEVER:
@@ -92,12 +99,24 @@ class Training:
             )
 
     def _record(self) -> dict[str, np.ndarray]:
-        measured = record(self.exact_problem, self.T, self.w_star, self.run.student)
-        values = {name: np.asarray(value) for name, value in measured._asdict().items()}
-        if self.test_blocks:
-            values["test_error"] = np.asarray(
-                test_error(
-                    self.problem, self.w_star, self.testing, self.run.student, blocks=self.test_blocks, block=TEST_BLOCK
-                )
+        student, measured = self.run.student, self._held_out()
+        if self.covariances is not None:
+            rows = record(
+                self.exact_problem, self.covariances, self.T, self.w_star, student, shared=self.shared_covariances
             )
-        return values
+        else:
+            rows = with_error(self.exact_problem, measured.Q, measured.R, self.T, student.v.astype(jnp.float64))
+        values = rows._asdict()
+        if measured is not None:
+            values |= {"test_error": measured.test_error, "test_error_se": measured.test_error_se}
+        return {name: np.asarray(value) for name, value in values.items()}
+
+    def _held_out(self) -> HeldOut | None:
+        """What the held-out samples say of the networks; None if there are none."""
+        if not self.test_blocks:
+            return None
+        if self.bank is not None:
+            inputs = self.bank.taken(jnp.arange(len(self.bank.x)), self.testing[:1])
+            return on_samples(self.problem, inputs, self.w_star, self.run.student)
+        arrays = (self.problem, self.source, self.w_star, self.testing, self.run.student)
+        return held_out(*arrays, blocks=self.test_blocks, block=TEST_BLOCK, shared=self.shared)

@@ -1,7 +1,7 @@
 """Training real networks: weights of length N, one fresh mini-batch per step, many seeds side by side.
 
-Inputs are drawn in blocks of steps, with one call to the random generator for each block.  The length of the block
-changes no number: every sample has its own key, and all that follows is done step by step.
+Inputs are drawn in blocks of steps, with one call to the random generator, and one matrix product where the task needs one, for
+each block.  The length of the block changes no sample: each has its own key, and all that follows is done step by step.
 """
 
 from functools import partial
@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.network import gradient, output
-from sims.tasks import draw, label
+from sims.network import fields, gradient, output
+from sims.tasks import Covariances, Inputs, Isotropic, Source, label
 from teacherstudent.generalisation import averages_of, error_at, output_weights
 from teacherstudent.order_parameters import covariance
 from teacherstudent.problem import Problem
@@ -28,31 +28,33 @@ class Run(NamedTuple):
     diverged: UInt32[Array, " seeds"]
 
 
-@partial(jax.jit, static_argnames="block", donate_argnames="run")
+@partial(jax.jit, static_argnames=("block", "shared"), donate_argnames="run")
 def advance(
     problem: Problem,
-    w_star: Float[Array, "seeds teachers inputs"],
+    source: Source,
+    w_star: Float[Array, "seeds teachers latents"],
     keys: Key[Array, " seeds"],
     run: Run,
     first: UInt32[Array, ""],
     count: UInt32[Array, ""],
     block: int,
+    shared: bool,
 ) -> Run:
-    """The runs after `count` more steps, of which the first has the number `first`."""
-    of_block = jax.vmap(partial(_steps, problem, block), in_axes=(0, 0, 0, None, None))
+    """The runs after `count` more steps, of which the first has the number `first`; the source may be `shared` by all seeds."""
+    of_block = jax.vmap(partial(_steps, problem, block), in_axes=(None if shared else 0, 0, 0, 0, None, None))
 
     def one_block(index, run):
         done = index * block
-        return of_block(w_star, keys, run, first + done, jnp.minimum(count - done, block))
+        return of_block(source, w_star, keys, run, first + done, jnp.minimum(count - done, block))
 
     blocks = (count + block - 1) // block
     return jax.lax.fori_loop(jnp.zeros((), jnp.uint32), blocks, one_block, run)
 
 
-def _steps(problem: Problem, block: int, w_star, key: Key[Array, ""], run: Run, first, count) -> Run:
+def _steps(problem: Problem, block: int, source: Source, w_star, key: Key[Array, ""], run: Run, first, count) -> Run:
     """One seed's next `count` <= `block` steps, the inputs for `block` steps drawn at once."""
     numbers = first + jnp.arange(block, dtype=jnp.uint32)
-    inputs = draw(problem.task, _sample_keys(key, numbers, problem.batch_size), w_star)
+    inputs = source.draw(_sample_keys(key, numbers, problem.batch_size))
     batches = jax.tree.map(lambda part: part.reshape(block, problem.batch_size, *part.shape[1:]), inputs)
 
     def step(index, run: Run) -> Run:
@@ -82,13 +84,25 @@ class Record(NamedTuple):
     eps_g: Float[Array, " seeds"]
 
 
-@jax.jit
-def record(problem: Problem, T: Float[Array, "seeds teachers teachers"], w_star, student: Network) -> Record:
-    """Q = w w^T / N, R = w w*^T / N and eps_g in closed form, all in float64 (as `problem` and `T` must be)."""
+@partial(jax.jit, static_argnames="shared")
+def record(
+    problem: Problem,
+    covariances: Isotropic | Covariances,
+    T: Float[Array, "seeds teachers teachers"],
+    w_star: Float[Array, "seeds teachers latents"],
+    student: Network,
+    shared: bool,
+) -> Record:
+    """Q and R with the exact covariances of the inputs, and eps_g in closed form, in float64 (as problem, covariances, T must be)."""
     w, v, w_star = (part.astype(jnp.float64) for part in (*student, w_star))
-    N = w.shape[-1]
-    Q = jnp.einsum("skn,sln->skl", w, w) / N
-    R = jnp.einsum("skn,smn->skm", w, w_star) / N
+    overlaps = jax.vmap(lambda exact, w, w_star: exact.overlaps(w, w_star), in_axes=(None if shared else 0, 0, 0))
+    Q, R = overlaps(covariances, w, w_star)
+    return with_error(problem, Q, R, T, v)
+
+
+@jax.jit
+def with_error(problem: Problem, Q, R, T, v) -> Record:
+    """The record of every seed, with eps_g in closed form at these overlaps."""
 
     def error(Q, R, T, v):
         return error_at(averages_of(problem), covariance(Q, R, T), output_weights(problem, v))
@@ -96,20 +110,54 @@ def record(problem: Problem, T: Float[Array, "seeds teachers teachers"], w_star,
     return Record(Q, R, v, jax.vmap(error)(Q, R, T, v))
 
 
-@partial(jax.jit, static_argnames=("blocks", "block"))
-def test_error(
-    problem: Problem, w_star, keys: Key[Array, " seeds"], student: Network, blocks: int, block: int
-) -> Float[Array, " seeds"]:
-    """Half the mean squared error against noise-free labels of blocks x block samples, the same ones at each call."""
+class HeldOut(NamedTuple):
+    """Means over held-out samples: overlaps of the fields, half the squared error, and the standard error of that."""
 
-    def one_seed(inputs):
-        w_star, key, student = inputs
+    Q: Float[Array, "seeds students students"]
+    R: Float[Array, "seeds students teachers"]
+    test_error: Float[Array, " seeds"]
+    test_error_se: Float[Array, " seeds"]
+
+
+@partial(jax.jit, static_argnames=("blocks", "block", "shared"))
+def held_out(
+    problem: Problem, source: Source, w_star, keys: Key[Array, " seeds"], student: Network, blocks: int, block: int, shared: bool
+) -> HeldOut:
+    """Means over blocks x block samples against noise-free labels, the same samples at each call."""
+
+    def one_seed(own):
+        source_, w_star, key, student = (source, *own) if shared else own
 
         def one_block(index):
-            inputs = draw(problem.task, jax.random.split(jax.random.fold_in(key, index), block), w_star)
-            error = output(problem, student, inputs.x) - label(problem.task, inputs, w_star).clean
-            return 0.5 * jnp.mean(error**2)
+            inputs = source_.draw(jax.random.split(jax.random.fold_in(key, index), block))
+            return _sums(problem, student, w_star, inputs)
 
-        return jnp.mean(jax.lax.map(one_block, jnp.arange(blocks)).astype(jnp.float64))
+        sums = jax.tree.map(lambda part: part.sum(axis=0) / (blocks * block), jax.lax.map(one_block, jnp.arange(blocks)))
+        return _means(sums, blocks * block)
 
-    return jax.lax.map(one_seed, (w_star, keys, student))
+    return jax.lax.map(one_seed, (w_star, keys, student) if shared else (source, w_star, keys, student))
+
+
+@jax.jit
+def on_samples(problem: Problem, inputs: Inputs, w_star, student: Network) -> HeldOut:
+    """The same for given samples, one set for all seeds."""
+
+    def one_seed(own):
+        w_star, student = own
+        sums = jax.tree.map(lambda part: part / len(inputs.x), _sums(problem, student, w_star, inputs))
+        return _means(sums, len(inputs.x))
+
+    return jax.lax.map(one_seed, (w_star, student))
+
+
+def _sums(problem: Problem, student: Network, w_star, inputs: Inputs):
+    """Sums over samples, in float64: of lambda lambda^T, lambda nu^T, the half squared error, and its square."""
+    lam, nu = (fields(*pair).astype(jnp.float64) for pair in ((student.w, inputs.x), (w_star, inputs.latent)))
+    phi, clean = output(problem, student, inputs.x), label(problem.task, inputs, w_star).clean
+    error = 0.5 * (phi - clean).astype(jnp.float64) ** 2
+    return lam.T @ lam, lam.T @ nu, error.sum(), (error**2).sum()
+
+
+def _means(means, samples: int) -> HeldOut:
+    Q, R, error, square = means
+    return HeldOut(Q, R, error, jnp.sqrt(jnp.maximum(square - error**2, 0.0) / samples))

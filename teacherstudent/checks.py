@@ -54,6 +54,19 @@ def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> N
         raise ValueError(f"{name} = {array[wrong].flat[0]} is not allowed; give a finite number {bound} {minimum:g}.")
 
 
+def positive(name: str, value) -> float:
+    """One positive number, as a float."""
+    number(name, value, strict=True)
+    if np.ndim(value):
+        raise ValueError(f"{name} = {shortened(value)} is a sequence; give one number.")
+    return float(value)
+
+
+def listed(value) -> list:
+    """The entries of a sequence; one number is a sequence of one."""
+    return list(value) if isinstance(value, list | tuple | np.ndarray) else [value]
+
+
 def array(name: str, value):
     """A float64 array of real numbers; arrays of a running JAX transformation stay as they are."""
     if is_traced(value):
@@ -73,8 +86,17 @@ def array(name: str, value):
 
 def shortened(value) -> str:
     """A value as it is shown in a sentence."""
-    text = repr(value)
+    return shortened_text(repr(value))
+
+
+def shortened_text(text: str) -> str:
+    """A text of at most 60 characters."""
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, shortened."""
+    return shortened_text(str(error).split("\n")[0])
 
 
 def integer(name: str, value, minimum: int = 1) -> int:

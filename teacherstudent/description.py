@@ -12,6 +12,7 @@ from teacherstudent.activations import ACTIVATIONS, Activation, Polynomial
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem, Student
 from teacherstudent.rules import RULES
+from teacherstudent.starts import Start
 from teacherstudent.tasks import TASKS
 
 
@@ -26,17 +27,20 @@ def describe_problem(problem: Problem) -> dict:
     }
 
 
-def describe_start(start: OrderParameters) -> dict:
-    """A start's order parameters as nested lists."""
+def describe_start(start: Start) -> dict:
+    """A start's order parameters as nested lists; of `SpectralOverlaps`, those of all modes together."""
     return {name: np.asarray(getattr(start, name)).tolist() for name in ("Q", "R", "T", "v")}
 
 
 def _fields(part) -> dict:
-    values = {name: _plain(getattr(part, name)) for name in part.__dataclass_fields__}
+    names = [name for name in part.__dataclass_fields__ if name not in getattr(part, "ARRAYS", ())]
+    values = {name: _plain(getattr(part, name)) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _plain(value):
+    if callable(value) and not isinstance(value, Activation):
+        return f"function:{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"
     if not isinstance(value, Activation):
         return value if value is None or isinstance(value, bool | int | float | str) else np.asarray(value).tolist()
     if value.name in ACTIVATIONS:

@@ -54,16 +54,16 @@ class OrderParameters(eqx.Module):
         self.weights = weights
 
     def __check_init__(self):
-        _check_shape("start.T", self.T, (*self.Q.shape[:-2], self.teachers, self.teachers))
-        _check_shape("start.v", self.v, (*self.Q.shape[:-2], self.students))
+        check_shape("start.T", self.T, (*self.Q.shape[:-2], self.teachers, self.teachers))
+        check_shape("start.v", self.v, (*self.Q.shape[:-2], self.students))
         if any(map(checks.is_traced, (self.Q, self.R, self.T, self.v))):
             return
         for name in ("Q", "R", "T", "v"):
             if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"start.{name} has entries that are not finite; give numbers everywhere.")
-        _check_symmetric("start.Q", self.Q)
-        _check_symmetric("start.T", self.T)
-        _check_psd(self.C)
+        check_symmetric("start.Q", self.Q)
+        check_symmetric("start.T", self.T)
+        check_psd(self.C)
         if self.weights is not None:
             _check_weights(self.weights, self.C)
 
@@ -83,6 +83,16 @@ class OrderParameters(eqx.Module):
         return self.Q.shape[:-2]
 
     @property
+    def squared_norms(self) -> Float[AnyArray, "*batch students"]:
+        """|w_k|^2 / N of the student units, on isotropic inputs."""
+        return np.diagonal(np.asarray(self.Q), axis1=-2, axis2=-1)
+
+    @property
+    def network(self) -> Weights | None:
+        """The weights that the simulation is to begin from, if any."""
+        return self.weights
+
+    @property
     def C(self) -> Float[AnyArray, "*batch fields fields"]:
         """The covariance [[Q, R], [R^T, T]] of the fields (lambda_1..lambda_K, nu_1..nu_M)."""
         return covariance(self.Q, self.R, self.T)
@@ -100,12 +110,14 @@ def _shown(shape) -> str:
     return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
 
 
-def _check_shape(name: str, array, expected: tuple[int, ...]) -> None:
+def check_shape(name: str, array, expected: tuple[int, ...]) -> None:
+    """Raise ValueError unless the array has this shape."""
     if array.shape != expected:
         raise ValueError(f"{name} has shape {array.shape}; beside the other overlaps it must be {_shown(expected)}.")
 
 
-def _check_symmetric(name: str, matrix) -> None:
+def check_symmetric(name: str, matrix) -> None:
+    """Raise ValueError unless the matrix is symmetric up to rounding."""
     gap = np.abs(matrix - np.swapaxes(matrix, -1, -2)).max()
     if gap > 1e-8 * max(1.0, np.abs(matrix).max()):
         raise ValueError(f"{name} is not symmetric (entries differ by up to {gap:.3g}); give (X + X^T) / 2.")
@@ -118,10 +130,11 @@ def _check_weights(weights: Weights, C) -> None:
         raise ValueError("start.weights do not have the overlaps Q, R, T; use start_from_weights, which measures them.")
 
 
-def _check_psd(C) -> None:
+def check_psd(C, name: str = "[[Q, R], [R^T, T]]") -> None:
+    """Raise ValueError if a matrix of overlaps has a negative eigenvalue."""
     smallest = np.linalg.eigvalsh(C)[..., 0].min()
     if smallest < -PSD_TOLERANCE * max(1.0, np.abs(C).max()):
         raise ValueError(
-            f"no weights have these overlaps: the smallest eigenvalue of [[Q, R], [R^T, T]] is {smallest:.6g}, "
+            f"no weights have these overlaps: the smallest eigenvalue of {name} is {smallest:.6g}, "
             "it must not be negative; check R against Q and T (|R_km|^2 <= Q_kk T_mm)."
         )

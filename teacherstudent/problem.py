@@ -10,7 +10,8 @@ from teacherstudent.activations import Activation, ActivationLike, as_activation
 from teacherstudent.losses import LOSSES
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.rules import Rule
-from teacherstudent.tasks import TeacherStudent
+from teacherstudent.spectral_overlaps import SpectralOverlaps
+from teacherstudent.tasks import Task, TeacherStudent
 
 
 class Student(eqx.Module):
@@ -39,7 +40,7 @@ class Student(eqx.Module):
 class Problem(eqx.Module):
     """What is learnt, by whom, and how: all that theory and simulation share.
 
-    - `task`: the law of inputs and labels, such as `TeacherStudent`.
+    - `task`: the law of inputs and labels, such as `TeacherStudent` or `HiddenManifold`.
     - `student`: the network, `Student`.
     - `rule`: the update, such as `SGD`.
     - `loss`: "square" is (phi - y)^2 / 2.
@@ -51,14 +52,14 @@ class Problem(eqx.Module):
     Raises ValueError if a value is outside its range or the parts do not fit together.
     """
 
-    task: TeacherStudent
+    task: Task
     student: Student
     rule: Rule
     loss: str = eqx.field(static=True, default="square")
     batch_size: int = eqx.field(static=True, default=1, converter=partial(checks.integer, "batch_size"))
 
     def __check_init__(self):
-        for name, kind in (("task", TeacherStudent), ("student", Student), ("rule", Rule)):
+        for name, kind in (("task", Task), ("student", Student), ("rule", Rule)):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name} is a {type(getattr(self, name)).__name__}; give a {kind.__name__}.")
         checks.one_of("loss", self.loss, LOSSES)
@@ -68,10 +69,22 @@ class Problem(eqx.Module):
                 "set student.train_readout = true, or leave the rate out."
             )
 
-    def check_start(self, start: OrderParameters) -> None:
+    @property
+    def without_inputs(self) -> "Problem":
+        """The same teacher, student and rule; what the task says of its inputs, perhaps large arrays, is left out.
+
+        The teacher is all that the theory needs of the task beside the spectrum, and the simulator beside its source of inputs.
+        """
+        task = self.task
+        teacher = TeacherStudent(task.width, task.activation, task.readout, task.noise)
+        return Problem(teacher, self.student, self.rule, self.loss, self.batch_size)
+
+    def check_start(self, start: OrderParameters | SpectralOverlaps) -> None:
         """Raise ValueError if the order parameters do not fit this problem."""
-        if not isinstance(start, OrderParameters):
-            raise ValueError(f"start is a {type(start).__name__}; give OrderParameters, as random_start makes them.")
+        if not isinstance(start, OrderParameters | SpectralOverlaps):
+            raise ValueError(
+                f"start is a {type(start).__name__}; give OrderParameters or SpectralOverlaps, as random_start makes them."
+            )
         for unit, found, wanted in (
             ("student", start.students, self.student.width),
             ("teacher", start.teachers, self.task.width),
@@ -82,7 +95,8 @@ class Problem(eqx.Module):
                     f"give Q of shape ({self.student.width}, {self.student.width}) "
                     f"and R of shape ({self.student.width}, {self.task.width})."
                 )
-        self.rule.check_start(start)
+        if isinstance(self.task, TeacherStudent) or isinstance(start, SpectralOverlaps):
+            self.rule.check_start(start)  # on other inputs, OrderParameters do not say how long the weights are
 
     @property
     def sweeps(self) -> dict[str, np.ndarray]:

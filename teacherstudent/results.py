@@ -22,6 +22,9 @@ import teacherstudent
 from teacherstudent.description import describe_problem, describe_start, problem_from, start_from
 from teacherstudent.order_parameters import OrderParameters, Weights
 from teacherstudent.problem import Problem
+from teacherstudent.spectral_overlaps import SpectralOverlaps
+from teacherstudent.starts import Start, start_from_weights
+from teacherstudent.tasks import TASKS
 
 SCHEMA = 1
 DESCRIPTION = "teacherstudent"  # the attribute with the JSON string, and the mark of our files
@@ -35,12 +38,24 @@ VARIABLES = {
     "eps_g": (("time",), "generalisation error", r"$\epsilon_g$"),
     "test_error": (("time",), "error on held-out samples", r"$\hat\epsilon_g$"),
     "w_start": (("student", "input"), "student weights at the start", r"$w_k$"),
-    "w_star": (("teacher", "input"), "teacher weights", r"$w^*_m$"),
+    "w_star": (("teacher", "latent"), "teacher weights", r"$w^*_m$"),
+    "q": (("time", "rho", "student", "student_"), "overlap of student units by mode", r"$q_{kl}(\rho)$"),
+    "r": (("time", "rho", "student", "teacher"), "overlap of student and teacher units by mode", r"$r_{km}(\rho)$"),
+    "weights": (("rho",), "weights of the eigenvalues", r"$p(\rho)$"),
+    "q_start": (("rho", "student", "student_"), "overlap of student units by mode at the start", r"$q_{kl}(\rho)$"),
+    "r_start": (("rho", "student", "teacher"), "overlap of student and teacher units by mode at the start", r"$r_{km}(\rho)$"),
+    "t": (("rho", "teacher", "teacher_"), "overlap of teacher units by mode", r"$t_{mn}(\rho)$"),
+    "test_error_se": (("time",), "standard error of the held-out error", r"$\delta\hat\epsilon_g$"),
+    "Omega": (("input", "input_"), "covariance of the inputs", r"$\Omega_{ij}$"),
+    "Phi": (("input", "latent"), "covariance of inputs and latent", r"$\Phi_{ir}$"),
+    "mean": (("input",), "mean of the inputs", r"$E x_i$"),
+    "F": (("input", "latent"), "feature matrix", r"$F_{ir}$"),
 }
 COORDINATES = {
     "time": ("updates over input dimension", r"$t$", "updates / N"),
     "seed": ("seed of the random stream", r"seed", "1"),
     "start": ("index of the start", r"start", "1"),
+    "rho": ("eigenvalue of the input covariance", r"$\rho$", "1"),
     "learning_rate": ("learning rate of the first layer", r"$\eta$", "1"),
     "readout_learning_rate": ("learning rate of the readout", r"$\eta_v$", "1"),
     "weight_decay": ("weight decay", r"$\kappa$", "1"),
@@ -51,7 +66,7 @@ COORDINATES = {
 def dataset(
     kind: str,
     problem: Problem,
-    start: OrderParameters,
+    start: Start,
     *,
     coordinates: Mapping[str, np.ndarray],
     variables: Mapping[str, np.ndarray],
@@ -61,10 +76,14 @@ def dataset(
     """A labelled dataset of order parameters.
 
     `leading` names the dimensions in front of those in `VARIABLES`; a variable without a time (T) has of them only
-    `start`.  `report` says how the numbers were made and must be JSON.
+    `start`.  `report` says how the numbers were made and must be JSON.  Beside `variables` the dataset keeps what is needed to
+    repeat the run: the task's arrays, and the spectrum of the start or its weights.
     """
     data = {}
-    for name, values in variables.items():
+    coordinates, own = dict(coordinates), _arrays_of(problem) | _arrays_of_start(kind, start)
+    if "weights" in own:
+        coordinates["rho"] = np.asarray(start.rho)
+    for name, values in (dict(variables) | own).items():
         dims, long_name, symbol = VARIABLES[name]
         front = (
             tuple(leading)[: np.ndim(values) - len(dims)]
@@ -83,6 +102,21 @@ def dataset(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     return xr.Dataset(data, coords=coords, attrs={DESCRIPTION: json.dumps(description)})
+
+
+def _arrays_of(problem: Problem) -> dict:
+    """Fields of the task that are arrays, as far as it has them."""
+    held = {name: getattr(problem.task, name) for name in problem.task.ARRAYS}
+    return {name: np.asarray(value) for name, value in held.items() if value is not None}
+
+
+def _arrays_of_start(kind: str, start: Start) -> dict:
+    """Of a theory the spectrum with its densities; of a simulation the weights that it began from, if they were given."""
+    if kind == "theory" and isinstance(start, SpectralOverlaps):
+        return {"weights": start.weights, "q_start": start.q, "r_start": start.r, "t": start.t}
+    if kind == "simulation" and start.network is not None:
+        return {"w_start": start.network.w, "w_star": start.network.w_star}
+    return {}
 
 
 def _coordinate(name: str, values):
@@ -190,19 +224,26 @@ def load(path: str | os.PathLike) -> xr.DataTree:
 
 
 def problem_of(data: xr.Dataset) -> Problem:
-    """The problem of a theory or simulation, from its own description.
+    """The problem of a theory or simulation, from its own description and arrays.
 
-    Raises ValueError if an activation was a Python function, which a file cannot hold.
+    Raises ValueError if a function of the user's made it (an activation, a generator), which a file cannot hold.
     """
-    return problem_from(description(data)["problem"])
+    described = description(data)["problem"]
+    arrays = {name: data[name].values for name in TASKS[described["task"]["type"]].ARRAYS if name in data}
+    return problem_from(described | {"task": described["task"] | arrays})
 
 
-def start_of(data: xr.Dataset) -> OrderParameters:
-    """The start of a theory or simulation, with its weights if they were the user's."""
+def start_of(data: xr.Dataset) -> Start:
+    """The start of a theory or simulation: its spectrum, or its weights if they were given, or its order parameters."""
     start = start_from(description(data)["start"])
+    if "q_start" in data:
+        densities = (data[name].values for name in ("q_start", "r_start", "t"))
+        return SpectralOverlaps(data.rho.values, data.weights.values, *densities, start.T, start.v)
     if "w_start" not in data:
         return start
-    return OrderParameters(start.Q, start.R, start.T, start.v, Weights(data.w_start.values, data.w_star.values))
+    if description(data)["problem"]["task"]["type"] == "TeacherStudent":
+        return OrderParameters(start.Q, start.R, start.T, start.v, Weights(data.w_start.values, data.w_star.values))
+    return start_from_weights(problem_of(data), data.w_start.values, start.v, data.w_star.values)
 
 
 def simulations(tree: xr.DataTree) -> list[xr.Dataset]:

@@ -1,38 +1,51 @@
 """Where learning starts: order parameters of random weights or of weights that you have."""
 
 import numpy as np
+from jaxtyping import Float
 
 from teacherstudent import checks
-from teacherstudent.order_parameters import OrderParameters, Weights
+from teacherstudent.order_parameters import PSD_TOLERANCE, OrderParameters, Weights
 from teacherstudent.problem import Problem
+from teacherstudent.spectral_overlaps import SpectralOverlaps, spectral_overlaps
+from teacherstudent.spectrum import Modes, merge_equal
+from teacherstudent.tasks import TeacherStudent
+
+
+Start = OrderParameters | SpectralOverlaps
 
 
 def random_start(
     problem: Problem, N: int, seed: int = 0, *, scale: float = 1.0, T=None, readout_scale: float = 1.0
-) -> OrderParameters:
+) -> Start:
     """The order parameters of weights drawn at random in N dimensions.
 
-        w_ki ~ scale N(0, 1),   w*_mi ~ N(0, 1),   Q = w w^T / N,   R = w w*^T / N,   T = w* w*^T / N
+        w_ki ~ scale N(0, 1),   w*_mr ~ N(0, 1),   Q = w Omega w^T / N,   R = w Phi w*^T / sqrt(N D),   T = w* w*^T / D
 
-    so that R and the off-diagonal entries are of order 1 / sqrt N.  With `T` given, the teacher has exactly these
-    overlaps instead (the unit matrix: orthonormal teacher vectors).  v_k is 1 if the readout is frozen, otherwise drawn
-    from readout_scale N(0, 1).  The inputs are isotropic, so a simulation from any weights with these overlaps, for any
-    N, follows the same law; `start_from_weights` keeps particular weights.
+    with Omega = Phi = 1 and D = N for the teacher-student task, so that R and the off-diagonal entries are of order 1 / sqrt N.
+    With `T` given, the teacher has exactly these overlaps instead (the unit matrix: orthonormal teacher vectors).  v_k is 1 if
+    the readout is frozen, otherwise drawn from readout_scale N(0, 1).
 
-    Raises ValueError if N < K + M, a scale or the seed is negative, or T is not a matrix of overlaps.
+    On isotropic inputs a simulation from any weights with these overlaps, for any N, follows the same law; the answer is
+    `OrderParameters`.  For other tasks it is `SpectralOverlaps`, which keep these weights; theory and simulation begin from them.
+
+    Raises ValueError if N < K + M, a scale or the seed is negative, T is not a matrix of overlaps, or the task has no inputs in
+    N dimensions.
     """
     K, M = problem.student.width, problem.task.width
     check_dimension(N, K, M)
+    D = problem.task.latent_dimension(N)
     checks.number("scale", scale)
     checks.number("readout_scale", readout_scale)
     seed = checks.integer("seed", seed, minimum=0)
     rng = np.random.default_rng(seed)
-    w, w_star = scale * rng.standard_normal((K, N)), rng.standard_normal((M, N))
+    w, w_star = scale * rng.standard_normal((K, N)), rng.standard_normal((M, D))
     if T is not None:
-        w_star = orthonormal_rows(w_star) * np.sqrt(N)
+        w_star = orthonormal_rows(w_star) * np.sqrt(D)
         w_star = root(_teacher_overlaps(T, M)) @ w_star
     v = readout_scale * rng.standard_normal(K) if problem.student.train_readout else np.ones(K)
-    return OrderParameters(Q=w @ w.T / N, R=w @ w_star.T / N, T=w_star @ w_star.T / N, v=v)
+    if isinstance(problem.task, TeacherStudent):
+        return OrderParameters(Q=w @ w.T / N, R=w @ w_star.T / N, T=w_star @ w_star.T / N, v=v)
+    return start_from_weights(problem, w, v, w_star)
 
 
 def _teacher_overlaps(T, M: int) -> np.ndarray:
@@ -40,25 +53,68 @@ def _teacher_overlaps(T, M: int) -> np.ndarray:
     return OrderParameters(Q=np.eye(1), R=np.zeros((1, M)), T=T).T
 
 
-def start_from_weights(problem: Problem, w, v=None, w_star=None) -> OrderParameters:
+def start_from_weights(problem: Problem, w, v=None, w_star=None) -> Start:
     """The order parameters of given weights, kept so that `simulate` begins from exactly these weights.
 
-    Shapes: w (K, N), v (K,) (ones unless given), w_star (M, N), required.
+    Shapes: w (K, N), v (K,) (ones unless given), w_star (M, D), required; D = N for the teacher-student task.
+
+    For tasks with more than one eigenvalue the answer is `SpectralOverlaps`, with every eigenvalue of the input covariance in N
+    dimensions (equal ones merged): of a hidden manifold that of its F.  Cost: one eigenvalue or singular value decomposition.
 
     Raises ValueError if shapes do not fit the problem.
     """
     K, M = problem.student.width, problem.task.width
     if w_star is None:
-        raise ValueError("w_star is missing; give the teacher's weights, shape (M, N).")
-    w, w_star = (np.asarray(part, dtype=np.float64) for part in (w, w_star))
-    for name, part, units in (("w", w, K), ("w_star", w_star, M)):
-        if part.ndim != 2 or part.shape[0] != units or part.shape[1] != w.shape[-1]:
-            raise ValueError(f"{name} has shape {part.shape}; give ({units}, N), with the same N for w and w_star.")
+        raise ValueError("w_star is missing; give the teacher's weights, shape (M, D) (D = N for the teacher-student task).")
+    w, w_star = checks.array("w", w), checks.array("w_star", w_star)
+    if w.ndim != 2 or w.shape[0] != K:
+        raise ValueError(f"w has shape {w.shape}; give ({K}, N).")
     N = w.shape[1]
     check_dimension(N, K, M)
-    overlaps = OrderParameters(w @ w.T / N, w @ w_star.T / N, w_star @ w_star.T / N, v, Weights(w, w_star))
-    problem.check_start(overlaps)
-    return overlaps
+    D = problem.task.latent_dimension(N)
+    if w_star.shape != (M, D):
+        raise ValueError(f"w_star has shape {w_star.shape}; beside w of shape {w.shape} this task needs ({M}, {D}).")
+    network = Weights(w, w_star)
+    start: Start
+    if isinstance(problem.task, TeacherStudent):
+        start = OrderParameters(w @ w.T / N, w @ w_star.T / N, w_star @ w_star.T / N, v, network)
+    else:
+        start = _projected(problem.task.modes(N), network, v)
+    problem.check_start(start)
+    return start
+
+
+def _projected(modes: Modes, network: Weights, v) -> SpectralOverlaps:
+    """q, r, t of given weights along the eigenvectors, equal eigenvalues merged; the rest in the directions orthogonal to them."""
+    w, w_star = network
+    N, D = modes.Phi.shape
+    signal = w_star @ modes.Phi.T * np.sqrt(N / D)  # Phi w*_m / sqrt delta, one row for each m
+    along, signal_along = w @ modes.vectors, signal @ modes.vectors
+    pairs = ((w, w, along, along), (w, signal, along, signal_along), (signal, signal, signal_along, signal_along))
+    densities = [np.einsum("at,bt->tab", first, second) for *_, first, second in pairs]
+    rho, weights, others = modes.rho, np.full(len(modes.rho), 1 / N), N - len(modes.rho)
+    if others:
+        rests = [(full @ other.T - density.sum(0)) / others for (full, other, *_), density in zip(pairs, densities, strict=True)]
+        densities = [np.concatenate([density, rest[None]]) for density, rest in zip(densities, rests, strict=True)]
+        rho, weights = np.append(rho, modes.rest), np.append(weights, others / N)
+    rho, weights, q, r, t = merge_equal(rho, weights, *densities)
+    return SpectralOverlaps(rho, weights, q, r, t, w_star @ w_star.T / D, v, network)
+
+
+def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralOverlaps:
+    """The overlaps per mode that a start means on the inputs of a problem.
+
+    `SpectralOverlaps` stay as they are.  `OrderParameters` say nothing about single modes: the weights are taken to know no
+    direction of the inputs but the teacher's, in the limit N, D -> infinity where the task has one (the hidden manifold, by the
+    Gauss rule with `nodes` nodes of the Marchenko-Pastur law).  R = 0 is then kept for ever by a student whose units are alike;
+    a small R is the seed that breaks this symmetry, and sets when the plateau is left.  Finite networks have R of the order
+    of 1 / sqrt D by chance: to compare the times at which they leave a plateau, start from weights.
+
+    Raises ValueError if the task has no spectrum without weights, or no such weights have these overlaps.
+    """
+    if isinstance(start, SpectralOverlaps):
+        return start
+    return spectral_overlaps(problem.task.spectrum(nodes), start)
 
 
 def weights_with_overlaps(start: OrderParameters, frame: np.ndarray) -> Weights:
@@ -68,6 +124,43 @@ def weights_with_overlaps(start: OrderParameters, frame: np.ndarray) -> Weights:
     """
     rows = np.sqrt(frame.shape[-1]) * root(start.C) @ frame
     return Weights(rows[: start.students], rows[start.students :])
+
+
+def weights_on_inputs(
+    Omega: Float[np.ndarray, "inputs inputs"],
+    Phi: Float[np.ndarray, "inputs latents"],
+    start: OrderParameters,
+    rng: np.random.Generator,
+) -> Weights:
+    """Random weights that have exactly the overlaps Q, R, T of `start` on inputs with covariances Omega and Phi.
+
+        w* = sqrt D T^(1/2) frame,   w = S^(1/2) G + alpha a,   a = sqrt(N / D) w* Phi^T,   alpha = R (a a^T / N)^-1
+
+    G are random rows, orthogonal to a and to a Omega and with G Omega G^T = N, so that w Phi w*^T / sqrt(N D) = R, and
+    w Omega w^T / N = Q for S = Q - alpha (a Omega a^T / N) alpha^T: the finite network of `spectral_overlaps`.
+
+    Raises ValueError if no such weights have these overlaps.
+    """
+    N, D = Phi.shape
+    K, M = start.students, start.teachers
+    if N < K + 2 * M:
+        raise ValueError(f"N = {N} is smaller than K + 2 M = {K + 2 * M}; weights with given overlaps on these inputs need more.")
+    w_star = np.sqrt(D) * root(start.T) @ orthonormal_rows(rng.standard_normal((M, D)))
+    a = np.sqrt(N / D) * w_star @ Phi.T
+    alpha = start.R @ np.linalg.pinv(a @ a.T / N, hermitian=True)
+    seed = alpha @ a
+    S = start.Q - seed @ Omega @ seed.T / N
+    smallest = np.linalg.eigvalsh(S)[0]
+    if smallest < -PSD_TOLERANCE * max(1.0, np.abs(S).max()) or not np.allclose(seed @ a.T / N, start.R, atol=1e-8):
+        raise ValueError(
+            f"no weights in N = {N} dimensions have the overlaps start.Q and start.R on these inputs (eigenvalue {smallest:.4g} of "
+            "what Q leaves to their random part); give a smaller R, or R = 0 where the inputs say nothing of the latent."
+        )
+    basis = np.linalg.qr(np.concatenate([a, a @ Omega]).T)[0]
+    G = rng.standard_normal((K, N))
+    G -= (G @ basis) @ basis.T
+    G = np.linalg.solve(root(G @ Omega @ G.T / N), G)
+    return Weights(root(S) @ G + seed, w_star)
 
 
 def orthonormal_rows(matrix: np.ndarray) -> np.ndarray:

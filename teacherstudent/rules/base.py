@@ -11,6 +11,7 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.spectral_overlaps import SpectralOverlaps
 
 
 class Network(NamedTuple):
@@ -31,5 +32,5 @@ class Rule(eqx.Module):
         and d l/d v_k = g(lambda_k) l'(phi), both at the weights before the step.
         """
 
-    def check_start(self, start: OrderParameters) -> None:
+    def check_start(self, start: OrderParameters | SpectralOverlaps) -> None:
         """Raise ValueError if the rule cannot begin at these order parameters."""

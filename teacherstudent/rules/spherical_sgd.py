@@ -4,7 +4,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from teacherstudent import checks
-from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.rules.base import Network, Rule
 from teacherstudent.rules.sgd import SGD
 
@@ -38,13 +37,13 @@ class SphericalSGD(Rule):
         squared_norm = jnp.sum(moved.w**2, axis=-1, keepdims=True)
         return moved._replace(w=moved.w * jnp.sqrt(moved.w.shape[-1] / squared_norm))
 
-    def check_start(self, start: OrderParameters) -> None:
-        if checks.is_traced(start.Q):
+    def check_start(self, start) -> None:
+        if checks.is_traced(start.v) or checks.is_traced(start.Q):
             return
-        norms = np.diagonal(np.asarray(start.Q), axis1=-2, axis2=-1)
+        norms = start.squared_norms
         worst = norms.flat[np.argmax(np.abs(norms - 1))]
         if abs(worst - 1) > 1e-6:
             raise ValueError(
-                f"start.Q has the diagonal entry {worst:g}, but SphericalSGD keeps |w_k|^2 = N: "
-                "give a start with Q_kk = 1 (divide row and column k of Q and row k of R by sqrt Q_kk)."
+                f"the start has a student unit with |w_k|^2 / N = {worst:g}, but SphericalSGD keeps |w_k|^2 = N: "
+                "divide each w_k by its length over sqrt N (row and column k of Q, and row k of R)."
             )

@@ -1,0 +1,62 @@
+"""A fixed bank of samples (x, c) as the source of inputs, drawn with replacement."""
+
+import hashlib
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from sims.tasks import Inputs, Source, label_noise
+from teacherstudent import checks
+from teacherstudent.checks import AnyArray
+
+
+class Bank(Source):
+    """Inputs x and latents c of which each step takes one at random."""
+
+    x: Float[AnyArray, "samples inputs"]
+    latent: Float[AnyArray, "samples latents"]
+
+    def draw(self, keys: Key[Array, " samples"]) -> Inputs:
+        chosen = jax.vmap(lambda key: jax.random.randint(key, (), 0, self.x.shape[0]))(keys)
+        return self.taken(chosen, keys)
+
+    def taken(self, chosen: Int[Array, " samples"], keys: Key[Array, " samples"]) -> Inputs:
+        """The samples with these numbers."""
+        return Inputs(self.x[chosen], self.latent[chosen], label_noise(keys, self.x.dtype))
+
+
+class Banks(NamedTuple):
+    """The samples to train on, and those held out to measure with."""
+
+    training: Bank
+    testing: Bank | None
+
+
+def banks(given, N: int, D: int, test_samples: int, mean) -> Banks:
+    """The bank of a user, its last `test_samples` held out, with `mean` subtracted from its inputs.
+
+    Raises ValueError if the arrays do not fit the task, or too few are left to train on.
+    """
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise ValueError("bank is to be a pair (x, c) of arrays, inputs (samples, N) and latents (samples, D).")
+    x, c = checks.array("bank[0]", given[0]), checks.array("bank[1]", given[1])
+    for name, part, size in (("bank[0]", x, N), ("bank[1]", c, D)):
+        if part.ndim != 2 or part.shape[1] != size or len(part) != len(x):
+            raise ValueError(f"{name} has shape {part.shape}; give ({len(x)}, {size}), one row for each sample of (x, c).")
+        if not np.isfinite(part).all():
+            raise ValueError(f"{name} has entries that are not finite; drop these samples.")
+    if test_samples >= len(x):
+        raise ValueError(f"test_samples = {test_samples} leaves none of the bank's {len(x)} samples to train on; give fewer.")
+    x = x if mean is None else x - np.asarray(mean)
+    cut = len(x) - test_samples
+    return Banks(Bank(x[:cut], c[:cut]), Bank(x[cut:], c[cut:]) if test_samples else None)
+
+
+def mark(given) -> dict:
+    """What a result file says of a bank: it does not keep the samples."""
+    digest = hashlib.sha256()
+    for part in given:
+        digest.update(np.ascontiguousarray(part, dtype=np.float64).tobytes())
+    return {"samples": len(given[0]), "sha256": digest.hexdigest()[:16]}

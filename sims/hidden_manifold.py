@@ -1,0 +1,81 @@
+"""How the hidden manifold draws inputs: a block of latents, and one matrix product per layer."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from sims.tasks import (
+    Covariances,
+    Inputs,
+    SetUp,
+    Source,
+    check_has_weights,
+    label_noise,
+    normals,
+    repeated,
+    set_up,
+    stacked,
+)
+from teacherstudent.activations import Activation
+from teacherstudent.checks import AnyArray
+from teacherstudent.nonlinearities import moment
+from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.starts import Start, weights_on_inputs
+from teacherstudent.tasks import HiddenManifold
+
+
+class Manifold(Source):
+    """x = f(F_L ... (f(F_1 c / sqrt D) - shift) ... / sqrt H) - shift; `matrices` are the F_l over the root of their inputs' number."""
+
+    matrices: tuple[Float[AnyArray, "*seeds outputs inputs"], ...]
+    shift: Float[AnyArray, "*seeds"]
+    nonlinearity: Activation = eqx.field(static=True)
+
+    least_block: ClassVar[int] = 64  # enough rows for the matrix product to run at full speed
+
+    def draw(self, keys: Key[Array, " samples"]) -> Inputs:
+        first = self.matrices[0]
+        latent = normals(keys, first.shape[-1], first.dtype)
+        x = latent
+        for matrix in self.matrices:
+            x = self.nonlinearity(jnp.einsum("br,nr->bn", x, matrix)) - self.shift
+        return Inputs(x=x, latent=latent, zeta=label_noise(keys, first.dtype))
+
+
+@set_up.register
+def _(task: HiddenManifold, start: Start, N: int, seeds: list[int]) -> SetUp:
+    """With given weights the task's own manifold; otherwise for each seed a manifold and weights of its own."""
+    if isinstance(start, OrderParameters):
+        task.spectrum()  # says so if there is no limit without weights
+        matrices = [task.matrices(N, network=seed)[0] for seed in seeds]
+        exact = [covariances(task, F) for F in matrices]
+        weights = (
+            weights_on_inputs(one.Omega, one.Phi, start, np.random.default_rng(seed))
+            for one, seed in zip(exact, seeds, strict=True)
+        )
+        source = _manifold(task, [np.stack(matrices)], np.full(len(seeds), task.shift))
+        together = Covariances(*(np.stack([getattr(one, name) for one in exact]) for name in ("Omega", "Phi")))
+        return SetUp(stacked(start, list(weights)), source, together, shared=False)
+    check_has_weights(start)
+    matrices = task.matrices(N)
+    known = covariances(task, matrices[0]) if len(matrices) == 1 else None
+    return SetUp(repeated(start, seeds), _manifold(task, matrices, np.asarray(task.shift)), known, shared=True)
+
+
+def _manifold(task: HiddenManifold, matrices: list[np.ndarray], shift: np.ndarray) -> Manifold:
+    return Manifold(tuple(F / np.sqrt(F.shape[-1]) for F in matrices), shift, task.nonlinearity)
+
+
+def covariances(task: HiddenManifold, F: Float[np.ndarray, "inputs latents"]) -> Covariances:
+    """The exact second moments of one layer at finite D: Omega_ij = E[f(s_i) f(s_j)] of the centred f, Phi = b F / sqrt D.
+
+    s_i and s_j have the correlation F_i . F_j / D.  Gaussian equivalence keeps of Omega only what is linear in it.
+    """
+    (a, b, _), shift, D = task.coefficients, task.shift, F.shape[1]
+    correlation = F @ F.T / D
+    np.fill_diagonal(correlation, 1.0)
+    Omega = moment(task.nonlinearity, correlation) - 2 * a * shift + shift**2
+    return Covariances(Omega=Omega, Phi=b * F / np.sqrt(D))

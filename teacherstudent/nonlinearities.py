@@ -1,0 +1,131 @@
+"""Nonlinearities f of the features x_i = f(s_i), s_i ~ N(0, 1), and the averages that describe them.
+
+    a = E f(s),   b = E[s f(s)],   c = E f(s)^2,   zeta = c - a^2 - b^2
+    moment(q) = E[f(s) f(s')]   for a correlation q = E[s s']
+
+To add a nonlinearity: one entry in `NONLINEARITIES`; its averages are by quadrature unless `CLOSED_FORMS` has them.
+Goldt, Mezard, Krzakala & Zdeborova, Phys. Rev. X 10, 041044 (2020), eq. (5) to (8).
+"""
+
+import math
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from teacherstudent.activations import ACTIVATIONS, Activation, as_activation
+
+RADIUS, NODES = 9.0, 240  # of the quadrature over a standard normal number: its range, and nodes on each smooth piece
+TERMS = 80  # of the Hermite series of moment(q)
+ALLOWED = 1e-9  # estimated error of a quadrature beyond which a nonlinearity is refused
+
+NONLINEARITIES = {"sign": Activation("sign", jnp.sign, kinks=(0.0,)), **ACTIVATIONS}
+
+
+class Coefficients(NamedTuple):
+    """a = E f, b = E[s f], c = E f^2 over s ~ N(0, 1)."""
+
+    a: float
+    b: float
+    c: float
+
+    @property
+    def zeta(self) -> float:
+        """The variance of f that is not linear in s: c - a^2 - b^2."""
+        return max(self.c - self.a**2 - self.b**2, 0.0)
+
+
+def _relu_moment(q: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    return (np.sqrt(np.clip(1 - q**2, 0, None)) + (math.pi - np.arccos(q)) * q) / (2 * math.pi)
+
+
+CLOSED_FORMS: dict[str, tuple[Coefficients, Callable]] = {
+    "sign": (Coefficients(0.0, math.sqrt(2 / math.pi), 1.0), lambda q: 2 / math.pi * np.arcsin(q)),
+    "erf": (Coefficients(0.0, 1 / math.sqrt(math.pi), 1 / 3), lambda q: 2 / math.pi * np.arcsin(q / 2)),
+    "linear": (Coefficients(0.0, 1.0, 1.0), lambda q: q),
+    "relu": (Coefficients(1 / math.sqrt(2 * math.pi), 0.5, 0.5), _relu_moment),
+}
+
+
+def as_nonlinearity(given, argument: str = "task.nonlinearity") -> Activation:
+    """The nonlinearity meant by a name, polynomial coefficients, or an elementwise JAX function.
+
+    Raises ValueError for an unknown name, for what is not elementwise, and for a function that is not smooth between the
+    kinks it names.
+    """
+    if isinstance(given, str) and given in NONLINEARITIES:
+        return NONLINEARITIES[given]
+    if isinstance(given, str) and not given.startswith("function:"):
+        near = get_close_matches(given, NONLINEARITIES, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"{argument} = {given!r} is not a known nonlinearity; known are {', '.join(NONLINEARITIES)}, "
+            f"a list of polynomial coefficients, or an elementwise JAX function.{hint}"
+        )
+    return as_activation(given, argument)
+
+
+@cache
+def coefficients(f: Activation) -> Coefficients:
+    """a, b and c: closed forms where `CLOSED_FORMS` has them, quadrature otherwise.
+
+    Raises ValueError if the quadrature does not converge, as for a kink that f does not name.
+    """
+    return CLOSED_FORMS[f.name][0] if f.name in CLOSED_FORMS else _by_quadrature(f)
+
+
+def _by_quadrature(f: Activation) -> Coefficients:
+    fine, coarse = (Coefficients(*_hermite(f, 2, nodes), _square(f, nodes)) for nodes in (NODES, NODES * 3 // 4))
+    error = max(abs(x - y) for x, y in zip(fine, coarse, strict=True))
+    if not error < ALLOWED * max(1.0, fine.c):
+        raise ValueError(
+            f"task.nonlinearity {f.name}: its averages over a normal number are uncertain by {error:.1g}; if it has a kink "
+            "or a step, name it: ts.Activation(name, function, kinks=(0.0,)); it must grow slower than exp(s^2 / 4)."
+        )
+    return fine
+
+
+def moment(f: Activation, q: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """E[f(s) f(s')] for unit normal s, s' with correlation q, |q| <= 1.
+
+    Without a closed form, by the Hermite series sum_n (E[f He_n])^2 q^n / n!, to 80 terms: full accuracy for |q| < 0.6, and
+    c exactly where q = 1.
+    """
+    if f.name in CLOSED_FORMS:
+        return CLOSED_FORMS[f.name][1](np.clip(q, -1, 1))
+    series = np.polynomial.polynomial.polyval(q, _hermite(f, TERMS, NODES) ** 2)
+    return np.where(q >= 1 - 1e-12, coefficients(f).c, series)
+
+
+def _hermite(f: Activation, terms: int, nodes: int) -> Float[np.ndarray, " terms"]:
+    """E[f(s) He_n(s)] / sqrt(n!) for n = 0..terms-1, with He_n the probabilists' Hermite polynomials."""
+    s, weights = _normal_rule(f.kinks, nodes)
+    values = _values(f, s) * weights
+    basis = [np.ones_like(s), s]
+    for n in range(1, terms - 1):
+        basis.append((s * basis[n] - math.sqrt(n) * basis[n - 1]) / math.sqrt(n + 1))
+    return np.stack(basis[:terms]) @ values
+
+
+def _square(f: Activation, nodes: int) -> float:
+    s, weights = _normal_rule(f.kinks, nodes)
+    return float(_values(f, s) ** 2 @ weights)
+
+
+def _values(f: Activation, s: Float[np.ndarray, " nodes"]) -> Float[np.ndarray, " nodes"]:
+    with jax.enable_x64(True):
+        return np.asarray(f(jnp.asarray(s)))
+
+
+def _normal_rule(kinks: tuple[float, ...], nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre nodes between the kinks, weighted with the normal density."""
+    ends = [-RADIUS, *sorted(kink for kink in kinks if abs(kink) < RADIUS), RADIUS]
+    t, w = np.polynomial.legendre.leggauss(nodes)
+    s = np.concatenate([(l + r) / 2 + (r - l) / 2 * t for l, r in zip(ends[:-1], ends[1:], strict=True)])
+    weights = np.concatenate([(r - l) / 2 * w for l, r in zip(ends[:-1], ends[1:], strict=True)])
+    return s, weights * np.exp(-(s**2) / 2) / math.sqrt(2 * math.pi)

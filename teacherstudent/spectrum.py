@@ -1,0 +1,107 @@
+"""Spectra of input covariances: what the inputs contribute to the order-parameter equations.
+
+Inputs x in R^N with latent c ~ N(0, I_D), delta = D / N, enter only through
+
+    Omega = E[x x^T] = sum_tau rho_tau u_tau u_tau^T  (N x N, |u_tau| = 1)   and   Phi = E[x c^T]  (N x D).
+
+A direction u_tau holds the student's components u_tau . w_k and what it tells of the teacher, f_m = u_tau . Phi w*_m / sqrt delta.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from teacherstudent import checks
+
+
+class Modes(NamedTuple):
+    """Omega by its eigenvectors: the columns of `vectors`, and `rest` in all directions orthogonal to them."""
+
+    rho: Float[np.ndarray, " modes"]
+    vectors: Float[np.ndarray, "inputs modes"]
+    rest: float
+    Phi: Float[np.ndarray, "inputs latents"]
+
+
+class Spectrum(NamedTuple):
+    """Omega's eigenvalues, their weights (sum 1), and the mean of |Phi^T u_tau|^2 / delta over the eigenvectors of each.
+
+    For a teacher drawn independently of the inputs, E[f_m f_n] = signal_tau T_mn.
+    """
+
+    rho: Float[np.ndarray, " modes"]
+    weights: Float[np.ndarray, " modes"]
+    signal: Float[np.ndarray, " modes"]
+
+
+def spectrum_of(modes: Modes) -> Spectrum:
+    """Eigenvalues with weights 1/N each; equal ones are merged, the orthogonal rest is one more."""
+    N, D = modes.Phi.shape
+    signal = np.sum((modes.Phi.T @ modes.vectors) ** 2, axis=0) * N / D
+    rho, weights = modes.rho, np.full(len(modes.rho), 1 / N)
+    others = N - len(rho)
+    if others:
+        left = np.sum(modes.Phi**2) * N / D - signal.sum()
+        rho, signal = np.append(rho, modes.rest), np.append(signal, max(left, 0.0) / others)
+        weights = np.append(weights, others / N)
+    rho, weights, signal = merge_equal(rho, weights, signal)
+    return Spectrum(rho, weights, signal)
+
+
+def merge_equal(rho, weights, *densities, tolerance: float = 1e-10) -> tuple[np.ndarray, ...]:
+    """Modes with equal eigenvalues as one mode: weights added, densities (first axis: modes) averaged with them.
+
+    Exact, since the equations are linear in the densities at given rho.  Eigenvalues count as equal within the rounding of
+    an eigenvalue solver: `tolerance` times the largest.
+    """
+    rho, weights = np.asarray(rho), np.asarray(weights)
+    order = np.argsort(rho, kind="stable")
+    ordered = rho[order]
+    starts = [0]
+    for index in range(1, len(ordered)):
+        if ordered[index] - ordered[starts[-1]] > tolerance * ordered[-1]:
+            starts.append(index)
+    total = np.add.reduceat(weights[order], starts)
+
+    def averaged(values):
+        values = np.asarray(values)
+        shape = (-1,) + (1,) * (values.ndim - 1)
+        return np.add.reduceat((weights.reshape(shape) * values)[order], starts, axis=0) / total.reshape(shape)
+
+    return averaged(rho), total, *map(averaged, densities)
+
+
+def eigenmodes(Omega: Float[np.ndarray, "inputs inputs"], Phi: Float[np.ndarray, "inputs latents"]) -> Modes:
+    """The modes of given covariances, by a full eigenvalue decomposition: of the order of N^3 operations."""
+    rho, vectors = np.linalg.eigh(Omega)
+    return Modes(np.clip(rho, 0, None), vectors, 0.0, Phi)
+
+
+def marchenko_pastur(
+    ratio: float, nodes: int = 24
+) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
+    """Nodes and weights of the Gauss rule for the Marchenko-Pastur law of F^T F / N, F an N x D matrix, ratio = D / N.
+
+    The entries of F are independent with unit variance, N and D -> infinity.  The law's orthogonal polynomials have the
+    recurrence coefficients 1, 1 + ratio, 1 + ratio, ... and sqrt(ratio), so the nodes are the eigenvalues of one
+    tridiagonal matrix, and the weights the squared first components of its eigenvectors.  Its mass at zero for ratio > 1
+    is included.  The rule integrates polynomials up to degree 2 nodes - 1 exactly.
+
+    Raises ValueError unless ratio > 0 and nodes >= 1.  V. A. Marchenko & L. A. Pastur, Math. USSR Sb. 1, 457 (1967).
+    """
+    checks.number("ratio", ratio, strict=True)
+    nodes = checks.integer("nodes", nodes)
+    diagonal = np.full(nodes, 1 + float(ratio))
+    diagonal[0] = 1.0
+    beside = np.full(nodes - 1, np.sqrt(ratio))
+    rho, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+    return rho, vectors[0] ** 2
+
+
+def power_law(N: int, exponent: float) -> Float[np.ndarray, " modes"]:
+    """N eigenvalues rho_i proportional to i^-exponent, with mean 1 so that inputs have unit variance on average."""
+    checks.integer("N", N)
+    checks.number("exponent", exponent)
+    rho = np.arange(1, N + 1, dtype=float) ** -exponent
+    return rho / rho.mean()

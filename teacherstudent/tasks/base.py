@@ -1,0 +1,80 @@
+"""The contract of a task with a teacher: a law of the inputs, and a two-layer teacher that labels them.
+
+    nu_m = w*_m . c / sqrt D,   y = sum_m v*_m g*(nu_m) + sigma zeta,   zeta ~ N(0, 1)
+
+The teacher sees the latent c ~ N(0, I_D), the student sees the input x in R^N.  Tasks differ in how x comes from c; all
+that the theory needs of it are two covariances, Omega = E[x x^T] and Phi = E[x c^T].
+
+To add such a task: one file here with a subclass of `Task` and its name in `TASKS` (`__init__.py`), and one file in `sims/` that
+says how its inputs are drawn.
+"""
+
+import abc
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from teacherstudent import checks
+from teacherstudent.activations import Activation, ActivationLike, as_activation
+from teacherstudent.spectrum import Modes, Spectrum
+
+
+class Task(eqx.Module):
+    """Inputs of some law, with labels y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta from a two-layer teacher.
+
+    - `width`: number M of teacher units.
+    - `activation`: g*, a name, polynomial coefficients or an elementwise JAX function.
+    - `readout`: v*, one number for all units or one per unit.
+    - `noise`: sigma, the standard deviation (not the variance) of the label noise.
+    """
+
+    width: int = eqx.field(static=True)
+    activation: Activation = eqx.field(static=True)
+    readout: checks.Parameter
+    noise: checks.Parameter
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ()  # fields that result files keep as arrays, not in the problem's JSON
+
+    def __init__(self, width: int, activation: ActivationLike = "erf", readout=1.0, noise=0.0):
+        self.width = checks.integer("task.width", width)
+        self.activation = as_activation(activation, "task.activation")
+        self.readout = checks.parameter(readout)
+        self.noise = checks.parameter(noise)
+
+    def __check_init__(self):
+        checks.number("task.noise", self.noise)
+        checks.number("task.readout", self.readout, minimum=-np.inf)
+        if np.ndim(self.readout) == 1 and np.shape(self.readout) != (self.width,):
+            raise ValueError(
+                f"task.readout has {np.size(self.readout)} entries but task.width = {self.width}; "
+                "give one number for all teacher units, or one per unit."
+            )
+
+    @property
+    def v_star(self) -> Float[Array, " teachers"]:
+        """The teacher's readout v*, one entry per unit."""
+        return jnp.broadcast_to(jnp.asarray(self.readout), (self.width,))
+
+    @property
+    def input_dimension(self) -> int | None:
+        """N, where the task's own arrays fix it."""
+        held = [value for value in (getattr(self, name) for name in self.ARRAYS) if value is not None]
+        return held[0].shape[0] if held else None
+
+    @abc.abstractmethod
+    def latent_dimension(self, N: int) -> int:
+        """The dimension D of the latent c of inputs in N dimensions; ValueError if there are no such inputs."""
+
+    @abc.abstractmethod
+    def modes(self, N: int) -> Modes:
+        """Eigenvalues and eigenvectors of the input covariance in N dimensions, and Phi."""
+
+    @abc.abstractmethod
+    def spectrum(self, nodes: int) -> Spectrum:
+        """The spectrum of the input covariance, averaged over directions: in the limit N -> infinity where there is one."""
+
+    def warn_theory(self) -> None:
+        """Warn where the theory is known not to describe these inputs."""

@@ -1,0 +1,274 @@
+"""Inputs known by their covariances alone: Gaussian equivalence for any generator, and anisotropic Gaussian inputs.
+
+    c ~ N(0, I_D),   Omega = E[x x^T]  (N x N),   Phi = E[x c^T]  (N x D)
+
+Where the fields of student and teacher are jointly Gaussian, the dynamics on inputs x = G(c) depends on the generator G only
+through Omega and Phi.  S. Goldt, B. Loureiro, G. Reeves, F. Krzakala, M. Mezard & L. Zdeborova, "The Gaussian equivalence of
+generative models for learning with shallow neural networks", MSML 2021 (arXiv:2006.14709), eq. (5), (6) and Theorem 2.
+"""
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import equinox as eqx
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from teacherstudent import checks
+from teacherstudent.activations import ActivationLike
+from teacherstudent.spectrum import Modes, Spectrum, eigenmodes, spectrum_of
+from teacherstudent.tasks.base import Task
+
+PSD_TOLERANCE = 1e-6  # how negative an eigenvalue may be, relative to the largest entry
+BATCH_BYTES = 2**26  # of inputs held at once while covariances are estimated
+ENOUGH = 50  # samples per input dimension that make sampled covariances harmless
+
+
+class GaussianEquivalent(Task):
+    """Inputs with covariances Omega = E[x x^T] and Phi = E[x c^T], labelled by a two-layer teacher that sees c ~ N(0, I_D).
+
+        y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta
+
+    - `Omega`: shape (N, N); `Phi`: shape (N, D).  Both may be left out where a start carries its own spectrum
+      (`SpectralOverlaps`); then only the theory can be asked.
+    - `width`, `activation`, `readout`, `noise`: the teacher's M, g*, v* and sigma, as in `TeacherStudent`.
+    - `mean`: E x, shape (N,), which is subtracted from the inputs of `generator`, and from a bank of samples; zero unless given.
+    - `generator`: a JAX function c -> x for one latent; without one, the simulation draws (x, c) jointly Gaussian.
+
+    `from_generator`, `from_file`, `anisotropic` make such a task from other things.
+
+    Raises ValueError if a shape does not fit, Omega is not symmetric, or the covariance [[Omega, Phi], [Phi^T, I]] is not
+    positive semi-definite.
+    """
+
+    Omega: Float[checks.AnyArray, "inputs inputs"] | None
+    Phi: Float[checks.AnyArray, "inputs latents"] | None
+    mean: Float[checks.AnyArray, " inputs"] | None
+    generator: Callable | None = eqx.field(static=True)
+
+    ARRAYS: ClassVar = ("Omega", "Phi", "mean")
+
+    def __init__(
+        self,
+        Omega=None,
+        Phi=None,
+        width: int = 1,
+        activation: ActivationLike = "erf",
+        readout=1.0,
+        noise=0.0,
+        mean=None,
+        generator: Callable | None = None,
+    ):
+        super().__init__(width, activation, readout, noise)
+        self.Omega, self.Phi, self.mean = (
+            None if value is None else checks.array(f"task.{name}", value)
+            for name, value in (("Omega", Omega), ("Phi", Phi), ("mean", mean))
+        )
+        self.generator = generator
+
+    def __check_init__(self):
+        if isinstance(self.generator, str):
+            raise ValueError(
+                f"task.generator was the Python function {self.generator.removeprefix('function:')}; files keep only its name."
+            )
+        if (self.Omega is None) != (self.Phi is None):
+            missing, given = ("Omega", "Phi") if self.Omega is None else ("Phi", "Omega")
+            raise ValueError(f"task.{missing} is missing beside task.{given}; give both covariances.")
+        if self.Omega is None:
+            if self.mean is not None or self.generator is not None:
+                raise ValueError("task.generator needs its covariances; use GaussianEquivalent.from_generator.")
+            return
+        N = self.Omega.shape[0] if self.Omega.ndim else 0
+        for name, wanted, fits in (
+            ("Omega", "(N, N)", self.Omega.ndim == 2 and self.Omega.shape == (N, N) and N > 0),
+            ("Phi", f"({N}, D)", self.Phi.ndim == 2 and self.Phi.shape[0] == N and self.Phi.shape[1] > 0),
+            ("mean", f"({N},)", self.mean is None or self.mean.shape == (N,)),
+        ):
+            if not fits:
+                raise ValueError(f"task.{name} has shape {getattr(self, name).shape}; give {wanted}.")
+        if not any(map(checks.is_traced, (self.Omega, self.Phi))):
+            _check_covariances(np.asarray(self.Omega), np.asarray(self.Phi))
+
+    @classmethod
+    def from_generator(
+        cls,
+        generator: Callable,
+        latent_dim: int,
+        samples: int,
+        key=0,
+        *,
+        width: int = 1,
+        activation: ActivationLike = "erf",
+        readout=1.0,
+        noise=0.0,
+    ) -> "GaussianEquivalent":
+        """The Gaussian equivalent of a generator: mean, Omega and Phi estimated from `samples` of its inputs.
+
+            x = mean + Phi c + rest,   Omega = Phi Phi^T + E[rest rest^T]
+
+        Phi is the least-squares fit of x on c, so that a linear generator is recovered exactly and [[Omega, Phi], [Phi^T, I]]
+        is positive semi-definite whatever the number of samples.
+
+        - `generator`: a JAX function that maps one latent c, shape (latent_dim,), to one input x, shape (N,).
+        - `key`: a JAX random key or an integer seed.
+
+        The samples pass through in batches of 64 MiB.  Sampled covariances spread the eigenvalues of Omega, and noise in Phi
+        acts like extra signal: with 6 N samples eps_g came out 8 to 13 percent too low.  Below 50 N there is a warning.
+
+        Raises ValueError if the generator is not a JAX function of one latent, returns the wrong shape, or values that are
+        not finite.
+        """
+        D, samples = checks.integer("latent_dim", latent_dim), checks.integer("samples", samples, minimum=2)
+        N = _input_dimension(generator, D)
+        if samples < ENOUGH * N:
+            warnings.warn(
+                f"samples = {samples} is few for N = {N} inputs: the noise of the sampled covariances biases eps_g by about "
+                f"{N / samples:.0%}; give at least {ENOUGH} N = {ENOUGH * N}.",
+                stacklevel=2,
+            )
+        mean, Omega, Phi = _sampled_covariances(generator, N, D, samples, key)
+        return cls(Omega, Phi, width, activation, readout, noise, mean, generator)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike,
+        *,
+        Omega: str = "Omega",
+        Phi: str = "Phi",
+        mean: str = "mean",
+        width: int = 1,
+        activation: ActivationLike = "erf",
+        readout=1.0,
+        noise=0.0,
+    ) -> "GaussianEquivalent":
+        """Covariances from an HDF5 or .npz file with arrays of these names; `mean` is read where the file has it.
+
+        Raises FileNotFoundError if there is no such file, ValueError if it is neither format or lacks an array.
+        """
+        found = _read_arrays(Path(path), (Omega, Phi), (mean,))
+        return cls(found[Omega], found[Phi], width, activation, readout, noise, found.get(mean))
+
+    @classmethod
+    def anisotropic(
+        cls, eigenvalues, *, width: int = 1, activation: ActivationLike = "erf", readout=1.0, noise=0.0
+    ) -> "GaussianEquivalent":
+        """Gaussian inputs x_i = sqrt(rho_i) c_i with the given eigenvalues rho (see `power_law`): D = N, Phi = Omega^(1/2).
+
+        The teacher sees c.  A teacher that sees x with weights w, nu = w . x / sqrt N, is w*_i = sqrt(rho_i) w_i here.
+
+        Raises ValueError if an eigenvalue is negative.
+        """
+        rho = checks.array("eigenvalues", eigenvalues)
+        if rho.ndim != 1 or not rho.size or not np.all(np.isfinite(rho)) or np.any(rho < 0):
+            raise ValueError(f"eigenvalues = {checks.shortened(eigenvalues)}: give a sequence of numbers that are not negative.")
+        return cls(np.diag(rho), np.diag(np.sqrt(rho)), width, activation, readout, noise)
+
+    def latent_dimension(self, N: int) -> int:
+        if self.Omega is None or self.Phi is None:
+            raise ValueError(
+                "task.Omega and task.Phi are missing; give them, or a start that carries its spectrum (SpectralOverlaps) "
+                "and ask only for the theory."
+            )
+        if self.Omega.shape[0] != N:
+            raise ValueError(f"N = {N}, but task.Omega has shape {self.Omega.shape}; use N = {self.Omega.shape[0]}.")
+        if self.Phi.shape[1] < self.width:
+            raise ValueError(f"task.Phi has D = {self.Phi.shape[1]} latents, fewer than M = {self.width} teacher units.")
+        return self.Phi.shape[1]
+
+    def modes(self, N: int) -> Modes:
+        self.latent_dimension(N)
+        return eigenmodes(np.asarray(self.Omega), np.asarray(self.Phi))
+
+    def spectrum(self, nodes: int = 0) -> Spectrum:
+        """All eigenvalues of Omega; `nodes` has no meaning here."""
+        N = 0 if self.Omega is None else self.Omega.shape[0]
+        return spectrum_of(self.modes(N))
+
+
+def _check_covariances(Omega: Float[np.ndarray, "inputs inputs"], Phi: Float[np.ndarray, "inputs latents"]) -> None:
+    for name, matrix in (("Omega", Omega), ("Phi", Phi)):
+        if not np.isfinite(matrix).all():
+            raise ValueError(f"task.{name} has entries that are not finite; give numbers everywhere.")
+    size = np.abs(Omega).max()
+    gap = np.abs(Omega - Omega.T).max()
+    if gap > 1e-8 * size:
+        raise ValueError(f"task.Omega is not symmetric (entries differ by up to {gap:.3g}); give (Omega + Omega.T) / 2.")
+    smallest = np.linalg.eigvalsh(Omega)[0]
+    if smallest < -PSD_TOLERANCE * size:
+        raise ValueError(f"task.Omega is no covariance: its smallest eigenvalue is {smallest:.6g}, it must not be negative.")
+    smallest = np.linalg.eigvalsh(Omega - Phi @ Phi.T)[0]
+    if smallest < -PSD_TOLERANCE * size:
+        raise ValueError(
+            f"task.Phi does not fit task.Omega: the smallest eigenvalue of Omega - Phi Phi^T is {smallest:.6g}, it must not be "
+            "negative, since the latent has unit covariance; check the factors (Phi = E[x c^T], without 1/sqrt N or 1/sqrt D)."
+        )
+
+
+def _input_dimension(generator: Callable, D: int) -> int:
+    """N, from tracing the generator on one latent."""
+    try:
+        shape = jax.eval_shape(generator, jax.ShapeDtypeStruct((D,), jnp.float32)).shape
+    except Exception as error:
+        raise ValueError(
+            f"the generator cannot be traced by JAX on one latent of shape ({D},) "
+            f"({type(error).__name__}: {checks.first_line(error)}); write it with jax.numpy for a single latent."
+        ) from error
+    if len(shape) != 1 or shape[0] == 0:
+        raise ValueError(
+            f"the generator returns the shape {shape} for one latent of shape ({D},); it is to return one input, shape (N,)."
+        )
+    return shape[0]
+
+
+def _sampled_covariances(generator, N: int, D: int, samples: int, key) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, Omega and Phi by least squares of x on c, from sums over batches in float64."""
+    batch = min(samples, max(1, BATCH_BYTES // (4 * (N + D))))
+    root = jax.random.key(key) if isinstance(key, int | np.integer) else key
+
+    @jax.jit
+    def drawn(number):
+        c = jax.random.normal(jax.random.fold_in(root, number), (batch, D), jnp.float32)
+        return jax.vmap(generator)(c), c
+
+    total, square = np.zeros(N + D), np.zeros((N + D, N + D))
+    for number, first in enumerate(range(0, samples, batch)):
+        both = np.concatenate([np.asarray(part)[: samples - first] for part in drawn(number)], axis=1, dtype=np.float64)
+        if not np.isfinite(both).all():
+            raise ValueError("the generator returns values that are not finite; check it on latents c ~ N(0, I).")
+        total += both.sum(axis=0)
+        square += both.T @ both
+    mean = total / samples
+    covariance = square / samples - np.outer(mean, mean)
+    xx, xc, cc = covariance[:N, :N], covariance[:N, N:], covariance[N:, N:]
+    Phi = np.linalg.lstsq(cc, xc.T, rcond=None)[0].T
+    rest = xx - Phi @ xc.T
+    Omega = Phi @ Phi.T + (rest + rest.T) / 2
+    return mean[:N] - Phi @ mean[N:], Omega, Phi
+
+
+def _read_arrays(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist (or is no file).")
+    try:
+        opened = h5py.File(path) if h5py.is_hdf5(path) else np.load(path, allow_pickle=False)
+        if isinstance(opened, np.ndarray):
+            raise ValueError
+        with opened as file:
+            names = list(file)
+            found = {name: np.asarray(file[name]) for name in (*required, *optional) if name in names}
+    except (OSError, ValueError, EOFError, TypeError):
+        raise ValueError(f"{path} is neither an HDF5 nor an .npz file with arrays.") from None
+    missing = [name for name in required if name not in found]
+    if missing:
+        raise ValueError(
+            f"{path} has no array {' and no array '.join(map(repr, missing))}; it has {', '.join(names) or 'nothing'}. "
+            "Name them with Omega= and Phi=."
+        )
+    return found
