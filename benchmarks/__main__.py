@@ -112,18 +112,20 @@ def simulation_against_numpy_and_floor(table: Table, seeds: int) -> None:
 
 def training_loop(problem, start, N, seeds, steps):
     """The compiled steps of the simulator, without starting weights and records."""
-    from sims.simulate import _begin
+    from sims.tasks import set_up
     from sims.training import Training
 
+    numbers = list(range(seeds))
+
     with jax.enable_x64(True):
-        training = Training(problem, _begin(start, N, list(range(seeds))), list(range(seeds)), [steps], "float32", 0)
+        training = Training(problem, set_up(problem.task, start, N, numbers), numbers, [steps], "float32", 0)
 
     def call():
         with jax.enable_x64(True):
             run = jax.tree.map(jnp.array, training.run)  # the steps reuse the memory of their argument
             first, count = jnp.uint32(0), jnp.uint32(steps)
-            arrays = (training.problem, training.w_star, training.training, run, first, count)
-            jax.block_until_ready(advance(*arrays, block=training.block))
+            arrays = (training.problem, training.source, training.w_star, training.training, run, first, count)
+            jax.block_until_ready(advance(*arrays, block=training.block, shared=training.shared))
 
     call.block = training.block
     return call

@@ -66,9 +66,9 @@ def solve(
     The function behind `integrate`, for `jax.grad` and `jax.vmap`: it can be differentiated with respect to learning
     rates, noise, weight decay, the teacher's readout and the start.  Use it inside `jax.jit` only with float64 switched
     on (`with jax.enable_x64(True):`).  Gradients are reverse-mode and of first order; the gradient with respect to the
-    symmetric Q sits in its upper triangle.  A start from `OrderParameters` on structured inputs cannot be differentiated; make it
-    `SpectralOverlaps` first, with `spectral_start`.  A solve that fails leaves entries that are not finite after the time `reached`;
-    nothing is raised, since nothing can be inside a transformation.
+    symmetric Q sits in its upper triangle.  `OrderParameters` on structured inputs cannot be differentiated; make them
+    `SpectralOverlaps` first, with `spectral_start`.  A solve that fails leaves entries that are not finite after the time
+    `reached`; nothing is raised, since nothing can be inside a transformation.
     """
     problem.check_start(start)
     checks.one_of("solver", solver, ("auto", *SOLVERS))
@@ -163,9 +163,9 @@ def _by_mode(problem: Problem, start: Start) -> ByMode:
         one = np.ones(1)
         return ByMode(one, one, start.Q[..., None], start.R[..., None], start.T[..., None], start.T, start.v)
     start = spectral_start(problem, start)
-    last = (jnp.moveaxis(part, -3, -1) if checks.is_traced(part) else np.moveaxis(np.asarray(part), -3, -1)
-            for part in (start.q, start.r, start.t))  # fmt: skip
-    return ByMode(start.rho, start.weights, *last, start.T, start.v)
+    q, r, t = (jnp.moveaxis(part, -3, -1) if checks.is_traced(part) else np.moveaxis(np.asarray(part), -3, -1)
+               for part in (start.q, start.r, start.t))  # fmt: skip
+    return ByMode(start.rho, start.weights, q, r, t, start.T, start.v)
 
 
 def _chosen(solver: str, rtol: float) -> str:
@@ -303,7 +303,8 @@ def _labelled(problem: Problem, start: Start, times, answer: Trajectory, report:
         problem,
         start,
         coordinates={**batch, "time": times, **rho},
-        variables={name: finite(getattr(answer, name)) for name in ("Q", "R", "v", "eps_g", *densities)} | {"T": start.T},
+        variables={name: finite(getattr(answer, name)) for name in ("Q", "R", "v", "eps_g", *densities)}
+        | {"T": start.T},
         leading=tuple(batch),
         report=report,
     )

@@ -10,9 +10,9 @@ every y jointly Gaussian with the fields h = (lambda, nu).  With q = w w^T, r = 
     dv/dt = -eta_v b
     Q = sum_tau p rho q,   R = sum_tau p r
 
-The equations of Goldt et al., Phys. Rev. X 10, 041044 (2020) and MSML 2021, with their sums over I3 done by linear algebra; their
-2 x 2 determinants, which vanish where fields coincide, do not occur.  Isotropic inputs are the case of one mode, rho = p = 1, q = Q,
-r = R, t = T: the equations of Saad & Solla (1995) and Goldt et al. (2019).
+The equations of Goldt et al., Phys. Rev. X 10, 041044 (2020) and MSML 2021, with their sums over I3 done by linear algebra;
+their 2 x 2 determinants, which vanish where fields coincide, do not occur.  Isotropic inputs are the case of one mode, rho = 1,
+p = 1, q = Q, r = R, t = T: the equations of Saad & Solla (1995) and Goldt et al. (2019).
 
 The arrays here have the modes last, so that each product is one matrix product for all modes.
 """
@@ -68,14 +68,14 @@ def flow(rule: Rule, averages: Moments, fixed: Fixed, state: State) -> State:
 @flow.register
 def _(rule: SGD, averages: Moments, fixed: Fixed, state: State) -> State:
     K, eta, decay = state.v.shape[0], rule.learning_rate, rule.weight_decay
-    J_lambda, J_nu = averages.J[:, :K], averages.J[:, K:]
+    J_lambda, J_nu, rho = averages.J[:, :K], averages.J[:, K:], fixed.rho[None, None, :]
 
     def gradient(overlap, signal):  # E[delta_k x_tau] times another component of the mode, w_l or f_m
-        return fixed.rho * jnp.einsum("kj,jlt->klt", J_lambda, overlap) + jnp.einsum("kn,nlt->klt", J_nu, signal)
+        return rho * jnp.einsum("kj,jlt->klt", J_lambda, overlap) + jnp.einsum("kn,nlt->klt", J_nu, signal)
 
     shrinking = -eta * gradient(state.q, state.r.swapaxes(0, 1)) - decay * state.q
     return State(
-        q=shrinking + shrinking.swapaxes(0, 1) + eta**2 * averages.D[:, :, None] * fixed.rho,
+        q=shrinking + shrinking.swapaxes(0, 1) + eta**2 * averages.D[:, :, None] * rho,
         r=-eta * gradient(state.r, fixed.t) - decay * state.r,
         v=-rule.eta_v * averages.b - decay * state.v,
     )

@@ -4,8 +4,9 @@ import hashlib
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from sims.tasks import Inputs, Source, label_noise
 from teacherstudent import checks
@@ -20,11 +21,11 @@ class Bank(Source):
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
         chosen = jax.vmap(lambda key: jax.random.randint(key, (), 0, self.x.shape[0]))(keys)
-        return self.taken(chosen, keys)
-
-    def taken(self, chosen: Int[Array, " samples"], keys: Key[Array, " samples"]) -> Inputs:
-        """The samples with these numbers."""
         return Inputs(self.x[chosen], self.latent[chosen], label_noise(keys, self.x.dtype))
+
+    def all(self) -> Inputs:
+        """Every sample once, without label noise."""
+        return Inputs(self.x, self.latent, jnp.zeros(len(self.x), self.x.dtype))
 
 
 class Banks(NamedTuple):
@@ -44,11 +45,15 @@ def banks(given, N: int, D: int, test_samples: int, mean) -> Banks:
     x, c = checks.array("bank[0]", given[0]), checks.array("bank[1]", given[1])
     for name, part, size in (("bank[0]", x, N), ("bank[1]", c, D)):
         if part.ndim != 2 or part.shape[1] != size or len(part) != len(x):
-            raise ValueError(f"{name} has shape {part.shape}; give ({len(x)}, {size}), one row for each sample of (x, c).")
+            raise ValueError(
+                f"{name} has shape {part.shape}; give ({len(x)}, {size}), one row for each sample of (x, c)."
+            )
         if not np.isfinite(part).all():
             raise ValueError(f"{name} has entries that are not finite; drop these samples.")
     if test_samples >= len(x):
-        raise ValueError(f"test_samples = {test_samples} leaves none of the bank's {len(x)} samples to train on; give fewer.")
+        raise ValueError(
+            f"test_samples = {test_samples} leaves none of the bank's {len(x)} samples to train on; give fewer."
+        )
     x = x if mean is None else x - np.asarray(mean)
     cut = len(x) - test_samples
     return Banks(Bank(x[:cut], c[:cut]), Bank(x[cut:], c[cut:]) if test_samples else None)

@@ -33,7 +33,7 @@ class JointlyGaussian(Source):
     A: Float[AnyArray, "inputs sources"]
     latents: int = eqx.field(static=True)
 
-    least_block: ClassVar[int] = 64
+    least_rows: ClassVar[int] = 512
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
         z = normals(keys, self.A.shape[-1], self.A.dtype)
@@ -48,11 +48,11 @@ class Generated(Source):
     generator: Callable = eqx.field(static=True)
     latents: int = eqx.field(static=True)
 
-    least_block: ClassVar[int] = 64
+    least_rows: ClassVar[int] = 512
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
         latent = normals(keys, self.latents, self.mean.dtype)
-        x = jax.vmap(self.generator)(latent).astype(self.mean.dtype) - self.mean
+        x = jax.vmap(self.generator)(latent).astype(self.mean.dtype) - self.mean[None, :]
         return Inputs(x=x, latent=latent, zeta=label_noise(keys, self.mean.dtype))
 
 

@@ -28,13 +28,13 @@ from teacherstudent.tasks import HiddenManifold
 
 
 class Manifold(Source):
-    """x = f(F_L ... (f(F_1 c / sqrt D) - shift) ... / sqrt H) - shift; `matrices` are the F_l over the root of their inputs' number."""
+    """x = f(F_L ... (f(F_1 c / sqrt D) - shift) ... / sqrt H) - shift; `matrices` are F_1 / sqrt D, ..., F_L / sqrt H."""
 
-    matrices: tuple[Float[AnyArray, "*seeds outputs inputs"], ...]
+    matrices: tuple[Float[AnyArray, "*seeds _ _"], ...]
     shift: Float[AnyArray, "*seeds"]
     nonlinearity: Activation = eqx.field(static=True)
 
-    least_block: ClassVar[int] = 64  # enough rows for the matrix product to run at full speed
+    least_rows: ClassVar[int] = 512
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
         first = self.matrices[0]

@@ -1,5 +1,6 @@
 """The verb: train finite networks on a problem and record their order parameters."""
 
+import os
 import time
 from collections.abc import Iterable
 
@@ -33,7 +34,7 @@ def simulate(
     test_samples: int = 0,
     bank=None,
     device: str | None = None,
-    checkpoint: str | None = None,
+    checkpoint: str | os.PathLike | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Train finite networks on `problem` from `start`: the finite-N counterpart of `integrate`.

@@ -39,7 +39,7 @@ class Labels(NamedTuple):
 class Source(eqx.Module):
     """Where inputs come from."""
 
-    least_block: ClassVar[int] = 1  # steps for which inputs are drawn at once, at least
+    least_rows: ClassVar[int] = 1  # samples to draw at once, at least: what a matrix product needs for full speed
 
     @abc.abstractmethod
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
@@ -78,8 +78,8 @@ class Begin(NamedTuple):
 class SetUp(NamedTuple):
     """What a simulation of a task consists of, in float64.
 
-    `shared` says whether source and covariances are one for all seeds, or have a leading axis, one entry for each seed.  Where the
-    covariances are not known (None), overlaps are measured on held-out samples.
+    `shared` says whether source and covariances are one for all seeds, or have a leading axis, one entry for each seed.  Where
+    the covariances are not known (None), overlaps are measured on held-out samples.
     """
 
     begin: Begin

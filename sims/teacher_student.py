@@ -3,8 +3,20 @@
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from sims.tasks import Inputs, Isotropic, SetUp, Source, label_noise, normals, repeated, set_up, stacked
+from sims.tasks import (
+    Inputs,
+    Isotropic,
+    SetUp,
+    Source,
+    check_has_weights,
+    label_noise,
+    normals,
+    repeated,
+    set_up,
+    stacked,
+)
 from teacherstudent.checks import AnyArray
+from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.starts import Start, orthonormal_rows, weights_with_overlaps
 from teacherstudent.tasks import TeacherStudent
 
@@ -22,7 +34,8 @@ class StandardNormal(Source):
 @set_up.register
 def _(task: TeacherStudent, start: Start, N: int, seeds: list[int]) -> SetUp:
     """The given weights, or for each seed own ones along a random frame; only their overlaps matter."""
-    if start.network is not None:
+    if not isinstance(start, OrderParameters) or start.network is not None:
+        check_has_weights(start)
         begin = repeated(start, seeds)
     else:
         fields = start.students + start.teachers

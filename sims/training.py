@@ -1,8 +1,8 @@
 """The loop around the compiled steps: recording, progress, checkpoints, divergence."""
 
 import math
+import os
 import time
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -51,8 +51,10 @@ class Training:
         self.training = jax.vmap(lambda root: jax.random.fold_in(root, TRAINING))(roots)
         self.testing = jax.vmap(lambda root: jax.random.fold_in(root, TESTING))(roots)
         platform = "cpu" if next(iter(self.w_star.devices())).platform == "cpu" else "gpu"
-        bytes_per_step = len(seeds) * problem.batch_size * self.N * np.dtype(dtype).itemsize
-        least = math.ceil(source.least_block / problem.batch_size)
+        samples = len(seeds) * problem.batch_size
+        bytes_per_step = samples * self.N * np.dtype(dtype).itemsize
+        # seeds with sources of their own have matrix products of their own, of a quarter of the rows to bound the memory
+        least = math.ceil(source.least_rows / (samples if self.shared else 4 * problem.batch_size))
         self.block = max(least, min(64, BLOCK_BYTES[platform] // bytes_per_step))
         self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
         arrays = [*begin, *jax.tree.leaves(source)]
@@ -60,7 +62,7 @@ class Training:
         self.done = 0
         self.rows: list[dict[str, np.ndarray]] = []
 
-    def finish(self, checkpoint: str | None, progress: bool | None) -> None:
+    def finish(self, checkpoint: str | os.PathLike | None, progress: bool | None) -> None:
         """Train to the last step, going on from the checkpoint if there is one."""
         self._resume(checkpoint)
         keeper = checkpoints.Keeper(checkpoint, self.mark)
@@ -78,7 +80,7 @@ class Training:
                 self.rows.append(self._record())
         keeper.drop()
 
-    def _resume(self, checkpoint: str | None) -> None:
+    def _resume(self, checkpoint: str | os.PathLike | None) -> None:
         saved = checkpoints.read(checkpoint, self.mark) if checkpoint else None
         if saved is not None:
             self.run = self.run._replace(student=Network(jnp.asarray(saved.w), jnp.asarray(saved.v)))
@@ -101,10 +103,10 @@ class Training:
     def _record(self) -> dict[str, np.ndarray]:
         student, measured = self.run.student, self._held_out()
         if self.covariances is not None:
-            rows = record(
-                self.exact_problem, self.covariances, self.T, self.w_star, student, shared=self.shared_covariances
-            )
+            arrays = (self.exact_problem, self.covariances, self.T, self.w_star, student)
+            rows = record(*arrays, shared=self.shared_covariances)
         else:
+            assert measured is not None, "simulate takes held-out samples where covariances are not known"
             rows = with_error(self.exact_problem, measured.Q, measured.R, self.T, student.v.astype(jnp.float64))
         values = rows._asdict()
         if measured is not None:
@@ -116,7 +118,6 @@ class Training:
         if not self.test_blocks:
             return None
         if self.bank is not None:
-            inputs = self.bank.taken(jnp.arange(len(self.bank.x)), self.testing[:1])
-            return on_samples(self.problem, inputs, self.w_star, self.run.student)
+            return on_samples(self.problem, self.bank.all(), self.w_star, self.run.student)
         arrays = (self.problem, self.source, self.w_star, self.testing, self.run.student)
         return held_out(*arrays, blocks=self.test_blocks, block=TEST_BLOCK, shared=self.shared)

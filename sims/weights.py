@@ -93,7 +93,7 @@ def record(
     student: Network,
     shared: bool,
 ) -> Record:
-    """Q and R with the exact covariances of the inputs, and eps_g in closed form, in float64 (as problem, covariances, T must be)."""
+    """Q and R with the exact covariances of the inputs, and eps_g in closed form, all in float64 (as the arguments must be)."""
     w, v, w_star = (part.astype(jnp.float64) for part in (*student, w_star))
     overlaps = jax.vmap(lambda exact, w, w_star: exact.overlaps(w, w_star), in_axes=(None if shared else 0, 0, 0))
     Q, R = overlaps(covariances, w, w_star)
@@ -121,7 +121,14 @@ class HeldOut(NamedTuple):
 
 @partial(jax.jit, static_argnames=("blocks", "block", "shared"))
 def held_out(
-    problem: Problem, source: Source, w_star, keys: Key[Array, " seeds"], student: Network, blocks: int, block: int, shared: bool
+    problem: Problem,
+    source: Source,
+    w_star,
+    keys: Key[Array, " seeds"],
+    student: Network,
+    blocks: int,
+    block: int,
+    shared: bool,
 ) -> HeldOut:
     """Means over blocks x block samples against noise-free labels, the same samples at each call."""
 
@@ -132,8 +139,8 @@ def held_out(
             inputs = source_.draw(jax.random.split(jax.random.fold_in(key, index), block))
             return _sums(problem, student, w_star, inputs)
 
-        sums = jax.tree.map(lambda part: part.sum(axis=0) / (blocks * block), jax.lax.map(one_block, jnp.arange(blocks)))
-        return _means(sums, blocks * block)
+        total = jax.tree.map(partial(jnp.sum, axis=0), jax.lax.map(one_block, jnp.arange(blocks)))
+        return _means(total, blocks * block)
 
     return jax.lax.map(one_seed, (w_star, keys, student) if shared else (source, w_star, keys, student))
 
@@ -144,8 +151,7 @@ def on_samples(problem: Problem, inputs: Inputs, w_star, student: Network) -> He
 
     def one_seed(own):
         w_star, student = own
-        sums = jax.tree.map(lambda part: part / len(inputs.x), _sums(problem, student, w_star, inputs))
-        return _means(sums, len(inputs.x))
+        return _means(_sums(problem, student, w_star, inputs), len(inputs.x))
 
     return jax.lax.map(one_seed, (w_star, student))
 
@@ -158,6 +164,6 @@ def _sums(problem: Problem, student: Network, w_star, inputs: Inputs):
     return lam.T @ lam, lam.T @ nu, error.sum(), (error**2).sum()
 
 
-def _means(means, samples: int) -> HeldOut:
-    Q, R, error, square = means
+def _means(total, samples: int) -> HeldOut:
+    Q, R, error, square = (part / samples for part in total)
     return HeldOut(Q, R, error, jnp.sqrt(jnp.maximum(square - error**2, 0.0) / samples))

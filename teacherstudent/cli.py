@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -221,6 +222,7 @@ def _print_comparison(report) -> None:
 def main() -> None:
     """Run the command line, turning failures into one sentence and an exit code."""
     _watch_for_interrupts()
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"teacherstudent: warning: {message}", err=True)
     try:
         app()
     except SystemExit as leaving:

@@ -3,6 +3,9 @@
 The mean over seeds differs from the limit N -> infinity by a statistical error, which the scatter of the seeds measures,
 and by a bias of order 1 / N, which it does not.  A comparison therefore gives both: z-scores, and the coefficient c of a
 bias c / N that would be needed to explain what the statistical error cannot.
+
+Where a simulation has a test error, measured on held-out inputs, it is compared with the Gaussian prediction at the networks' own
+overlaps: the two differ where the fields are not jointly Gaussian, that is where Gaussian equivalence fails.
 """
 
 import json
@@ -30,7 +33,8 @@ def compare(theory: xr.Dataset, simulation: xr.Dataset | Sequence[xr.Dataset]) -
     `X_standard_error` = scatter of the seeds / sqrt(seeds), and `X_z` = deviation over standard error, along the theory's
     times that were simulated: a simulated time, which is a whole number of updates over N, belongs to the theory's time
     if the two differ by at most half an update.  With several N these carry the dimension `N`, and
-    `X_rms` (root mean square over seeds, times and entries of a single network's deviation) is fitted by N^exponent.
+    `X_rms` (root mean square over seeds, times and entries of a single network's deviation) is fitted by N^exponent.  X is also
+    `test_error`, if the simulation has it: the Gaussian eps_g at each network's own overlaps minus its test error.
 
     The attribute `verdict` is one line; `teacherstudent` holds the numbers behind it.
 
@@ -89,7 +93,21 @@ def _one_size(theory: xr.Dataset, simulation: xr.Dataset, names: Sequence[str]) 
         data[f"{name}_rms"] = ((), rms, _about(theory[name], "root mean square deviation of one network"))
         data[f"{name}_rms_error"] = ((), spread / (2 * rms), _about(theory[name], "standard error of that"))
         largest[name] = _largest(limit, deviation, error, theory.time.values, _size(simulation), len(runs), len(names))
+    if "test_error" in simulation:
+        about, (prediction, deviation, error) = simulation.test_error, _equivalence(simulation)
+        data["test_error_deviation"] = (("time",), deviation, _about(about, "Gaussian prediction minus test error"))
+        data["test_error_standard_error"] = (("time",), error, _about(about, "standard error of that over seeds"))
+        data["test_error_z"] = (("time",), deviation / error, _about(about, "deviation over standard error"))
+        shape = (theory.time.values, _size(simulation), simulation.sizes["seed"], len(names))
+        largest["test_error"] = _largest(prediction, deviation, error, *shape)
     return _Report(xr.Dataset(data, coords={"time": theory.time}), largest)
+
+
+def _equivalence(simulation: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The Gaussian prediction at the networks' own overlaps, how far it is above their test error, and the error of that."""
+    predicted, found = (simulation[name].transpose("seed", "time").values for name in ("eps_g", "test_error"))
+    mean = predicted.mean(axis=0)
+    return mean, (predicted - found).mean(axis=0), _standard_error(mean + found - predicted, simulation)
 
 
 def _standard_error(runs: Float[np.ndarray, "seeds *rest"], simulation: xr.Dataset) -> Float[np.ndarray, "*rest"]:
@@ -153,6 +171,12 @@ def _verdict(report: _Report, facts: Mapping) -> str:
             f"DISAGREE at N = {N}: {where} +- {worst['standard_error']:.2g}, z = {worst['z']:.1f}; a finite-size bias "
             f"would need the coefficient {worst['bias_coefficient']:.0f}/N, more than {LARGEST_BIAS:.0f}."
         )
+    if report.largest.get("test_error", {}).get("bias_coefficient", 0) > LARGEST_BIAS:
+        gap = report.largest["test_error"]
+        line += (
+            f" GAUSSIAN EQUIVALENCE FAILS: the test error differs from the Gaussian prediction at the networks' own overlaps by "
+            f"{abs(gap['deviation']):.2g} +- {gap['standard_error']:.2g} at t = {gap['time']:.4g}."
+        )
     if "exponents" in facts:
         fits = ", ".join(f"{name} {value:.2f} +- {error:.2f}" for name, (value, error) in facts["exponents"].items())
         line += f" One network's deviation falls as N to the power: {fits} (theory: -0.5)."
@@ -215,7 +239,15 @@ def _differences(theory: xr.Dataset, simulation: xr.Dataset) -> list[str]:
     if "start" in selected:  # one of a batch of starts
         ours |= {key: value[int(selected["start"])] for key, value in ours.items() if key.startswith("start.")}
     ours |= {key: selected[key.rsplit(".", 1)[-1]] for key in ours if key.rsplit(".", 1)[-1] in selected}
-    return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    return sorted(key for key in ours.keys() | theirs.keys() if not _same(ours.get(key), theirs.get(key)))
+
+
+def _same(one, other) -> bool:
+    """Equality, of numbers up to rounding."""
+    try:
+        return np.allclose(one, other, rtol=1e-9, atol=1e-12)
+    except (TypeError, ValueError):
+        return one == other
 
 
 def _flat(tables: Mapping, prefix: str = "") -> dict:

@@ -1,5 +1,6 @@
 """Problems and starts as plain dictionaries: the JSON in result files and the tables of an experiment's TOML."""
 
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -33,7 +34,7 @@ def describe_start(start: Start) -> dict:
 
 
 def _fields(part) -> dict:
-    names = [name for name in part.__dataclass_fields__ if name not in getattr(part, "ARRAYS", ())]
+    names = [field.name for field in dataclasses.fields(part) if field.name not in getattr(part, "ARRAYS", ())]
     values = {name: _plain(getattr(part, name)) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 

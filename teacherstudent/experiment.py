@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from teacherstudent import checks
 from teacherstudent.description import problem_from, start_from, validated
-from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
-from teacherstudent.starts import check_dimension, random_start
+from teacherstudent.starts import Start, check_dimension, random_start, spectral_start
+from teacherstudent.tasks import TeacherStudent
 from teacherstudent.times import linear_times, log_times
 
 
@@ -83,7 +83,7 @@ class Experiment(NamedTuple):
     title: str
     reference: str
     problem: Problem
-    start: OrderParameters
+    start: Start
     times: np.ndarray
     theory: Theory
     simulation: Simulation
@@ -141,6 +141,8 @@ def experiment(name: str, tables: Mapping) -> Experiment:
     problem = problem_from({key: outer[key] for key in ("task", "student", "rule", "loss", "batch_size")})
     start = _start(problem, outer["start"])
     problem.check_start(start)
+    if not isinstance(problem.task, TeacherStudent):
+        problem.check_start(spectral_start(problem, start))
     simulation = Simulation(**validated(Simulation, outer["simulation"], "simulation."))
     if isinstance(simulation.seeds, list):
         checks.seeds(simulation.seeds)
@@ -148,6 +150,7 @@ def experiment(name: str, tables: Mapping) -> Experiment:
         raise ValueError(f"simulation.N = {simulation.N}: give one size, or several different ones.")
     for N in simulation.sizes:
         check_dimension(N, start.students, start.teachers)
+        _check_size(N, problem, start)
     return Experiment(
         name=name,
         title=outer["title"],
@@ -160,7 +163,18 @@ def experiment(name: str, tables: Mapping) -> Experiment:
     )
 
 
-def _start(problem: Problem, table: Mapping) -> OrderParameters:
+def _check_size(N: int, problem: Problem, start: Start) -> None:
+    """Weights belong to one N; a problem that is only in the limit can be simulated at any."""
+    problem.task.latent_dimension(N)
+    if start.network is not None and start.network.w.shape[-1] != N:
+        own = start.network.w.shape[-1]
+        raise ValueError(
+            f"simulation.N = {N}, but start.random draws weights with N = {own}, on whose spectrum the theory depends; set both "
+            "start.random.N and simulation.N."
+        )
+
+
+def _start(problem: Problem, table: Mapping) -> Start:
     if "random" not in table:
         return start_from(table)
     if not isinstance(table["random"], Mapping):

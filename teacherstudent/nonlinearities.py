@@ -80,7 +80,7 @@ def coefficients(f: Activation) -> Coefficients:
 
 
 def _by_quadrature(f: Activation) -> Coefficients:
-    fine, coarse = (Coefficients(*_hermite(f, 2, nodes), _square(f, nodes)) for nodes in (NODES, NODES * 3 // 4))
+    fine, coarse = (_integrals(f, nodes) for nodes in (NODES, NODES * 3 // 4))
     error = max(abs(x - y) for x, y in zip(fine, coarse, strict=True))
     if not error < ALLOWED * max(1.0, fine.c):
         raise ValueError(
@@ -112,9 +112,10 @@ def _hermite(f: Activation, terms: int, nodes: int) -> Float[np.ndarray, " terms
     return np.stack(basis[:terms]) @ values
 
 
-def _square(f: Activation, nodes: int) -> float:
+def _integrals(f: Activation, nodes: int) -> Coefficients:
     s, weights = _normal_rule(f.kinks, nodes)
-    return float(_values(f, s) ** 2 @ weights)
+    values = _values(f, s)
+    return Coefficients(float(weights @ values), float(weights @ (s * values)), float(weights @ values**2))
 
 
 def _values(f: Activation, s: Float[np.ndarray, " nodes"]) -> Float[np.ndarray, " nodes"]:

@@ -59,6 +59,8 @@ def _draw(axes: Axes, name: str, theory: xr.Dataset | None, sims: list[xr.Datase
         for rank, one in enumerate(shown):
             colour = SHADES[(index + 1 + rank) % len(SHADES)] if name == "eps_g" else shade
             _points(axes, one[name].isel(selection), colour, MARKS[(index + rank) % len(MARKS)], _size_label(one, name))
+            if name == "eps_g" and "test_error" in one:
+                _crosses(axes, one.test_error.isel(selection), colour, f"their test error, N = {_size(one)}")
     if name == "eps_g":
         axes.set_yscale("log")
     _time_axis(axes, source.time.values)
@@ -77,6 +79,16 @@ def _points(axes: Axes, values: xr.DataArray, colour: str, mark: str, label: str
     axes.fill_between(time, low, mean + scatter, color=colour, alpha=0.22, lw=0, zorder=1)
     at = _spread(time)
     axes.plot(time[at], mean.values[at], mark, color=colour, ms=3.6, mfc="white", mew=0.9, label=label, zorder=4)
+
+
+def _crosses(axes: Axes, values: xr.DataArray, colour: str, label: str) -> None:
+    """Means over seeds of what was measured on held-out samples, with error bars of one standard error."""
+    time, at = values.time.values, _spread(values.time.values)
+    error = values.std("seed", ddof=1) / values.sizes["seed"] ** 0.5 if values.sizes["seed"] > 1 else 0 * values[0]
+    axes.errorbar(
+        time[at], values.mean("seed").values[at], error.values[at], fmt="x", color=colour, ms=4.5, mew=0.9, lw=0.9, label=label,
+        zorder=5,
+    )  # fmt: skip
 
 
 def _curves(source: xr.Dataset, name: str) -> Iterator[tuple[dict[str, int], str]]:
@@ -100,7 +112,11 @@ def _curves(source: xr.Dataset, name: str) -> Iterator[tuple[dict[str, int], str
 def _size_label(simulation: xr.Dataset, name: str) -> str | None:
     if name != "eps_g":
         return None
-    return f"{simulation.sizes['seed']} networks, N = {description(simulation)['report']['N']}"
+    return f"{simulation.sizes['seed']} networks, N = {_size(simulation)}"
+
+
+def _size(simulation: xr.Dataset) -> int:
+    return description(simulation)["report"]["N"]
 
 
 def _time_axis(axes: Axes, times: np.ndarray) -> None:
@@ -126,10 +142,19 @@ def _title(source: xr.Dataset) -> str:
     told = description(source)["problem"]
     task, student, rule = told["task"], told["student"], told["rule"]
     parts = [
-        f"{task['type']}: {student['activation']} student K = {student['width']}",
+        f"{task['type']}{_inputs(task)}: {student['activation']} student K = {student['width']}",
         f"{task['activation']} teacher M = {task['width']}",
         *(f"{key.replace('_', ' ')} {value:g}" for key, value in rule.items() if isinstance(value, float) and value),
         *([f"noise {task['noise']:g}"] if isinstance(task["noise"], float) and task["noise"] else []),
         "both layers" if student["train_readout"] else "first layer only",
     ]
     return ", ".join(parts)
+
+
+def _inputs(task: dict) -> str:
+    """What distinguishes the inputs of a hidden manifold."""
+    if "nonlinearity" not in task:
+        return ""
+    layers = f", {len(task['layers']) + 1} layers" if task["layers"] else ""
+    raw = "" if task["centre"] else ", not centred"
+    return f" ({task['nonlinearity']}, $\\delta$ = {task['latent_ratio']:g}{layers}{raw})"

@@ -43,7 +43,11 @@ VARIABLES = {
     "r": (("time", "rho", "student", "teacher"), "overlap of student and teacher units by mode", r"$r_{km}(\rho)$"),
     "weights": (("rho",), "weights of the eigenvalues", r"$p(\rho)$"),
     "q_start": (("rho", "student", "student_"), "overlap of student units by mode at the start", r"$q_{kl}(\rho)$"),
-    "r_start": (("rho", "student", "teacher"), "overlap of student and teacher units by mode at the start", r"$r_{km}(\rho)$"),
+    "r_start": (
+        ("rho", "student", "teacher"),
+        "overlap of student and teacher units by mode at the start",
+        r"$r_{km}(\rho)$",
+    ),
     "t": (("rho", "teacher", "teacher_"), "overlap of teacher units by mode", r"$t_{mn}(\rho)$"),
     "test_error_se": (("time",), "standard error of the held-out error", r"$\delta\hat\epsilon_g$"),
     "Omega": (("input", "input_"), "covariance of the inputs", r"$\Omega_{ij}$"),
@@ -80,10 +84,9 @@ def dataset(
     repeat the run: the task's arrays, and the spectrum of the start or its weights.
     """
     data = {}
-    coordinates, own = dict(coordinates), _arrays_of(problem) | _arrays_of_start(kind, start)
-    if "weights" in own:
-        coordinates["rho"] = np.asarray(start.rho)
-    for name, values in (dict(variables) | own).items():
+    arrays = dict(variables) | _arrays_of(problem) | _arrays_of_start(kind, start)
+    coordinates = dict(coordinates) | {name: arrays.pop(name) for name in list(arrays) if name in COORDINATES}
+    for name, values in arrays.items():
         dims, long_name, symbol = VARIABLES[name]
         front = (
             tuple(leading)[: np.ndim(values) - len(dims)]
@@ -113,7 +116,7 @@ def _arrays_of(problem: Problem) -> dict:
 def _arrays_of_start(kind: str, start: Start) -> dict:
     """Of a theory the spectrum with its densities; of a simulation the weights that it began from, if they were given."""
     if kind == "theory" and isinstance(start, SpectralOverlaps):
-        return {"weights": start.weights, "q_start": start.q, "r_start": start.r, "t": start.t}
+        return {"rho": start.rho, "weights": start.weights, "q_start": start.q, "r_start": start.r, "t": start.t}
     if kind == "simulation" and start.network is not None:
         return {"w_start": start.network.w, "w_star": start.network.w_star}
     return {}
@@ -237,8 +240,8 @@ def start_of(data: xr.Dataset) -> Start:
     """The start of a theory or simulation: its spectrum, or its weights if they were given, or its order parameters."""
     start = start_from(description(data)["start"])
     if "q_start" in data:
-        densities = (data[name].values for name in ("q_start", "r_start", "t"))
-        return SpectralOverlaps(data.rho.values, data.weights.values, *densities, start.T, start.v)
+        rho, weights, q, r, t = (data[name].values for name in ("rho", "weights", "q_start", "r_start", "t"))
+        return SpectralOverlaps(rho, weights, q, r, t, start.T, start.v)
     if "w_start" not in data:
         return start
     if description(data)["problem"]["task"]["type"] == "TeacherStudent":

@@ -24,7 +24,7 @@ from teacherstudent.order_parameters import (
     check_symmetric,
     covariance,
 )
-from teacherstudent.spectrum import Spectrum, merge_equal
+from teacherstudent.spectrum import Spectrum
 
 
 class SpectralOverlaps(eqx.Module):
@@ -137,10 +137,10 @@ class SpectralOverlaps(eqx.Module):
             sigma_tau = Gamma^tau Gamma^tau^T,   Gamma_k^tau = sum_i w_ki F_i . e_tau / sqrt N,   r_tau = Gamma^tau omega^tau^T,
             t_tau = omega^tau omega^tau^T,   omega_m^tau = w*_m . e_tau,   Q = zeta W + b^2 mean(sigma),   R = b mean(r)
 
-        with e_tau the unit eigenvectors of F^T F / N, `rho` its eigenvalues, `weights` theirs, with sum 1 and mean 1 of rho;
-        `latent_ratio` is delta = D / N, and b, zeta those of the nonlinearity.  In terms of Omega = zeta I + b^2 F F^T / D, such a
-        mode has the eigenvalue zeta + b^2 rho / delta and q = sigma / rho; what W holds beyond the modes belongs to the N - D
-        directions with eigenvalue zeta.  Modes with rho = 0 do not reach the student.
+        with e_tau the unit eigenvectors of F^T F / N, `rho` its eigenvalues, `weights` their weights (sum 1, mean of rho 1);
+        `latent_ratio` is delta = D / N, and b, zeta those of the nonlinearity.  For Omega = zeta I + b^2 F F^T / D a mode has
+        the eigenvalue zeta + b^2 rho / delta and q = sigma / rho; what W holds beyond the modes belongs to the N - D directions
+        with eigenvalue zeta.  Modes with rho = 0 do not reach the student.
 
         Raises ValueError as `SpectralOverlaps` does.
         """
@@ -150,14 +150,13 @@ class SpectralOverlaps(eqx.Module):
         p, eigenvalues = delta * weights[seen], rho[seen]
         q = sigma[seen] / eigenvalues[:, None, None]
         gain = b * eigenvalues / delta
-        densities = [q, b / delta * r[seen], b / delta * gain[:, None, None] * t[seen]]
+        r, t = b / delta * r[seen], b / delta * gain[:, None, None] * t[seen]
         rho, left = zeta + b * gain, 1 - p.sum()
         if left > 1e-9:
             rest = (np.asarray(W) - _mean(p, q)) / left
-            empty = [np.zeros_like(part[:1]) for part in densities[1:]]
-            densities = [np.concatenate(pair) for pair in zip(densities, [rest[None], *empty], strict=True)]
+            q, r, t = np.append(q, rest[None], axis=0), _with_zeros(r), _with_zeros(t)
             rho, p = np.append(rho, zeta), np.append(p, left)
-        return cls(rho, p, *densities, T=T, v=v)
+        return cls(rho, p, q, r, t, T, v)
 
 
 def spectral_overlaps(spectrum: Spectrum, start: OrderParameters) -> SpectralOverlaps:
@@ -204,16 +203,27 @@ def _mean(weights, densities):
     return xp.einsum("t,...tab->...ab", weights, densities)
 
 
+def _with_zeros(densities: np.ndarray) -> np.ndarray:
+    """The densities, and zero for one more mode."""
+    return np.append(densities, np.zeros_like(densities[:1]), axis=0)
+
+
 def _check_spectrum(rho, weights) -> None:
     for name, values in (("rho", rho), ("weights", weights)):
         if np.min(values) < 0:
-            raise ValueError(f"start.{name} has the negative entry {np.min(values):.6g}; eigenvalues and weights are not negative.")
+            raise ValueError(
+                f"start.{name} has the entry {np.min(values):.6g}; eigenvalues and weights are not negative."
+            )
     if abs(np.sum(weights) - 1) > 1e-6:
-        raise ValueError(f"start.weights have the sum {np.sum(weights):.8g}; they must sum to 1 (1/N for each of N eigenvalues).")
+        raise ValueError(
+            f"start.weights sum to {np.sum(weights):.8g}; they must sum to 1 (1/N for each of N eigenvalues)."
+        )
 
 
 def _check_explained(start: SpectralOverlaps) -> None:
     """sum p t / rho is the part of the teacher's covariance that the inputs determine linearly: at most T."""
     present = np.asarray(start.rho) > 1e-12 * np.max(start.rho)
-    explained = _mean((start.weights / np.where(present, start.rho, 1.0))[present], np.asarray(start.t)[..., present, :, :])
+    explained = _mean(
+        (start.weights / np.where(present, start.rho, 1.0))[present], np.asarray(start.t)[..., present, :, :]
+    )
     check_psd(np.asarray(start.T) - explained, "T - sum_tau p t / rho")

@@ -4,7 +4,7 @@ Inputs x in R^N with latent c ~ N(0, I_D), delta = D / N, enter only through
 
     Omega = E[x x^T] = sum_tau rho_tau u_tau u_tau^T  (N x N, |u_tau| = 1)   and   Phi = E[x c^T]  (N x D).
 
-A direction u_tau holds the student's components u_tau . w_k and what it tells of the teacher, f_m = u_tau . Phi w*_m / sqrt delta.
+A direction u_tau holds components u_tau . w_k of the student and f_m = u_tau . Phi w*_m / sqrt delta of the teacher.
 """
 
 from typing import NamedTuple
@@ -78,9 +78,7 @@ def eigenmodes(Omega: Float[np.ndarray, "inputs inputs"], Phi: Float[np.ndarray,
     return Modes(np.clip(rho, 0, None), vectors, 0.0, Phi)
 
 
-def marchenko_pastur(
-    ratio: float, nodes: int = 24
-) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
+def marchenko_pastur(ratio: float, nodes: int = 24) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
     """Nodes and weights of the Gauss rule for the Marchenko-Pastur law of F^T F / N, F an N x D matrix, ratio = D / N.
 
     The entries of F are independent with unit variance, N and D -> infinity.  The law's orthogonal polynomials have the

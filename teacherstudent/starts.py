@@ -10,7 +10,6 @@ from teacherstudent.spectral_overlaps import SpectralOverlaps, spectral_overlaps
 from teacherstudent.spectrum import Modes, merge_equal
 from teacherstudent.tasks import TeacherStudent
 
-
 Start = OrderParameters | SpectralOverlaps
 
 
@@ -65,7 +64,9 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None) -> Start:
     """
     K, M = problem.student.width, problem.task.width
     if w_star is None:
-        raise ValueError("w_star is missing; give the teacher's weights, shape (M, D) (D = N for the teacher-student task).")
+        raise ValueError(
+            "w_star is missing; give the teacher's weights, shape (M, D) (D = N for the teacher-student task)."
+        )
     w, w_star = checks.array("w", w), checks.array("w_star", w_star)
     if w.ndim != 2 or w.shape[0] != K:
         raise ValueError(f"w has shape {w.shape}; give ({K}, N).")
@@ -85,7 +86,7 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None) -> Start:
 
 
 def _projected(modes: Modes, network: Weights, v) -> SpectralOverlaps:
-    """q, r, t of given weights along the eigenvectors, equal eigenvalues merged; the rest in the directions orthogonal to them."""
+    """q, r, t of given weights along the eigenvectors and, as one more mode, orthogonal to them; equal eigenvalues merged."""
     w, w_star = network
     N, D = modes.Phi.shape
     signal = w_star @ modes.Phi.T * np.sqrt(N / D)  # Phi w*_m / sqrt delta, one row for each m
@@ -94,7 +95,10 @@ def _projected(modes: Modes, network: Weights, v) -> SpectralOverlaps:
     densities = [np.einsum("at,bt->tab", first, second) for *_, first, second in pairs]
     rho, weights, others = modes.rho, np.full(len(modes.rho), 1 / N), N - len(modes.rho)
     if others:
-        rests = [(full @ other.T - density.sum(0)) / others for (full, other, *_), density in zip(pairs, densities, strict=True)]
+        rests = [
+            (full @ other.T - density.sum(0)) / others
+            for (full, other, *_), density in zip(pairs, densities, strict=True)
+        ]
         densities = [np.concatenate([density, rest[None]]) for density, rest in zip(densities, rests, strict=True)]
         rho, weights = np.append(rho, modes.rest), np.append(weights, others / N)
     rho, weights, q, r, t = merge_equal(rho, weights, *densities)
@@ -144,7 +148,9 @@ def weights_on_inputs(
     N, D = Phi.shape
     K, M = start.students, start.teachers
     if N < K + 2 * M:
-        raise ValueError(f"N = {N} is smaller than K + 2 M = {K + 2 * M}; weights with given overlaps on these inputs need more.")
+        raise ValueError(
+            f"N = {N} is smaller than K + 2 M = {K + 2 * M}; weights with given overlaps on these inputs need more."
+        )
     w_star = np.sqrt(D) * root(start.T) @ orthonormal_rows(rng.standard_normal((M, D)))
     a = np.sqrt(N / D) * w_star @ Phi.T
     alpha = start.R @ np.linalg.pinv(a @ a.T / N, hermitian=True)
@@ -153,8 +159,8 @@ def weights_on_inputs(
     smallest = np.linalg.eigvalsh(S)[0]
     if smallest < -PSD_TOLERANCE * max(1.0, np.abs(S).max()) or not np.allclose(seed @ a.T / N, start.R, atol=1e-8):
         raise ValueError(
-            f"no weights in N = {N} dimensions have the overlaps start.Q and start.R on these inputs (eigenvalue {smallest:.4g} of "
-            "what Q leaves to their random part); give a smaller R, or R = 0 where the inputs say nothing of the latent."
+            f"no weights in N = {N} dimensions have the overlaps start.Q and start.R on these inputs (eigenvalue {smallest:.4g} "
+            "of what Q leaves to their random part); give a smaller R, or R = 0 where inputs say nothing of the latent."
         )
     basis = np.linalg.qr(np.concatenate([a, a @ Omega]).T)[0]
     G = rng.standard_normal((K, N))

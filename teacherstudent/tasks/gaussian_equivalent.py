@@ -167,7 +167,9 @@ class GaussianEquivalent(Task):
         """
         rho = checks.array("eigenvalues", eigenvalues)
         if rho.ndim != 1 or not rho.size or not np.all(np.isfinite(rho)) or np.any(rho < 0):
-            raise ValueError(f"eigenvalues = {checks.shortened(eigenvalues)}: give a sequence of numbers that are not negative.")
+            raise ValueError(
+                f"eigenvalues = {checks.shortened(eigenvalues)}: give a sequence of numbers that are not negative."
+            )
         return cls(np.diag(rho), np.diag(np.sqrt(rho)), width, activation, readout, noise)
 
     def latent_dimension(self, N: int) -> int:
@@ -179,7 +181,9 @@ class GaussianEquivalent(Task):
         if self.Omega.shape[0] != N:
             raise ValueError(f"N = {N}, but task.Omega has shape {self.Omega.shape}; use N = {self.Omega.shape[0]}.")
         if self.Phi.shape[1] < self.width:
-            raise ValueError(f"task.Phi has D = {self.Phi.shape[1]} latents, fewer than M = {self.width} teacher units.")
+            raise ValueError(
+                f"task.Phi has D = {self.Phi.shape[1]} latents, fewer than M = {self.width} teacher units."
+            )
         return self.Phi.shape[1]
 
     def modes(self, N: int) -> Modes:
@@ -199,10 +203,14 @@ def _check_covariances(Omega: Float[np.ndarray, "inputs inputs"], Phi: Float[np.
     size = np.abs(Omega).max()
     gap = np.abs(Omega - Omega.T).max()
     if gap > 1e-8 * size:
-        raise ValueError(f"task.Omega is not symmetric (entries differ by up to {gap:.3g}); give (Omega + Omega.T) / 2.")
+        raise ValueError(
+            f"task.Omega is not symmetric (entries differ by up to {gap:.3g}); give (Omega + Omega.T) / 2."
+        )
     smallest = np.linalg.eigvalsh(Omega)[0]
     if smallest < -PSD_TOLERANCE * size:
-        raise ValueError(f"task.Omega is no covariance: its smallest eigenvalue is {smallest:.6g}, it must not be negative.")
+        raise ValueError(
+            f"task.Omega is no covariance: its smallest eigenvalue is {smallest:.6g}, it must not be negative."
+        )
     smallest = np.linalg.eigvalsh(Omega - Phi @ Phi.T)[0]
     if smallest < -PSD_TOLERANCE * size:
         raise ValueError(

@@ -64,7 +64,7 @@ class HiddenManifold(Task):
         width: int,
         activation: ActivationLike = "erf",
         nonlinearity: ActivationLike = "sign",
-        latent_ratio: float | None = None,
+        latent_ratio=None,
         readout=1.0,
         noise=0.0,
         layers=(),
@@ -110,7 +110,7 @@ class HiddenManifold(Task):
         D = max(1, round(self.latent_ratio * N))
         if self.F is not None and self.F.shape[0] != N:
             raise ValueError(f"N = {N}, but task.F has {self.F.shape[0]} rows; use N = {self.F.shape[0]}.")
-        if D < self.width:
+        if self.width > D:
             raise ValueError(f"task.latent_ratio = {self.latent_ratio:g} at N = {N} gives D = {D} < M = {self.width}.")
         return D
 
@@ -123,7 +123,9 @@ class HiddenManifold(Task):
         if self.F is not None:
             return [np.asarray(self.F)]
         widths = [D, *(max(1, round(ratio * N)) for ratio in self.layers), N]
-        rng = np.random.default_rng(self.seed if network is None else [self.seed, network])
+        # streams of their own: weights drawn from the same seed elsewhere must not repeat the entries of F
+        stream = (0,) if network is None else (1, network)
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=stream))
         drawn = [rng.standard_normal(shape) for shape in zip(widths[1:], widths[:-1], strict=True)]
         first = drawn[0] / np.sqrt(np.mean(drawn[0] ** 2, axis=1, keepdims=True))
         return [first] if len(drawn) == 1 else self._scaled([first, *drawn[1:]])[0]

@@ -1,19 +1,30 @@
 """The one vector field, written with linear algebra, against the classical sums and against its own limits."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import teacherstudent as ts
-from odes.vector_field import State, vector_field
+from odes.vector_field import Fixed, State, vector_field
 from teacherstudent.rules import Rule
 from tests.odes import plain_erf
 from tests.problems import committee, random_overlaps
 
 
+class Velocity(NamedTuple):
+    Q: np.ndarray
+    R: np.ndarray
+    v: np.ndarray
+
+
 def velocity(problem, start):
-    state = State(*(jnp.asarray(part) for part in (start.Q, start.R, start.v)))
-    return vector_field(problem, jnp.asarray(start.T), state)
+    """d(Q, R, v)/dt on isotropic inputs, which have one mode."""
+    Q, R, T = (jnp.asarray(part)[:, :, None] for part in (start.Q, start.R, start.T))
+    one = jnp.ones(1)
+    speed = vector_field(problem, Fixed(one, one, T, T[:, :, 0]), State(Q, R, jnp.asarray(start.v)))
+    return Velocity(speed.q[:, :, 0], speed.r[:, :, 0], speed.v)
 
 
 @pytest.mark.parametrize(("K", "M"), [(3, 2), (1, 3), (4, 1)])

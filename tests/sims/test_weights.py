@@ -7,7 +7,7 @@ import pytest
 from scipy.special import erf
 
 import teacherstudent as ts
-from sims.tasks import draw
+from sims.teacher_student import StandardNormal
 from sims.training import TRAINING
 from sims.weights import _sample_keys
 from tests.problems import committee
@@ -27,20 +27,20 @@ def drawn_inputs(problem, seed, w_star):
     """The inputs and noises that the simulator gives to one seed."""
     key = jax.random.fold_in(jax.random.key(np.uint32(seed)), TRAINING)
     keys = _sample_keys(key, jnp.arange(STEPS, dtype=jnp.uint32), problem.batch_size)
-    inputs = draw(problem.task, keys, jnp.asarray(w_star))
+    inputs = StandardNormal(jnp.asarray(w_star[0])).draw(keys)
     shape = (STEPS, problem.batch_size)
     return np.asarray(inputs.x).reshape(*shape, N), np.asarray(inputs.zeta).reshape(shape)
 
 
-def numpy_training(w, v, w_star, x, zeta, activation, eta, eta_v, sigma, kappa, spherical=False):
-    """Online SGD, sample by sample, as one would write it on the board."""
+def numpy_training(w, v, w_star, x, zeta, activation, eta, eta_v, sigma, kappa, spherical=False, latents=None):
+    """Online SGD, sample by sample, as one would write it on the board; the teacher sees the latents, or the inputs."""
     g, slope = ACTIVATIONS[activation]
     w, v = w.copy(), v.copy()
-    for batch, noises in zip(x, zeta, strict=True):
+    for batch, seen, noises in zip(x, x if latents is None else latents, zeta, strict=True):
         dw, dv = np.zeros_like(w), np.zeros_like(v)
-        for sample, noise in zip(batch, noises, strict=True):
+        for sample, latent, noise in zip(batch, seen, noises, strict=True):
             field = w @ sample / np.sqrt(N)
-            y = g(w_star @ sample / np.sqrt(N)).sum() + sigma * noise
+            y = g(w_star @ latent / np.sqrt(latent.size)).sum() + sigma * noise
             error = v @ g(field) - y
             dw += np.outer(v * slope(field) * error, sample) / len(batch)
             dv += g(field) * error / len(batch)

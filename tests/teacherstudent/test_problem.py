@@ -67,5 +67,5 @@ def test_description_restores_the_problem(problem):
 def test_spherical_rule_wants_unit_norms():
     problem = ts.Problem(ts.TeacherStudent(1), ts.Student(2), ts.SphericalSGD(0.1))
     start = ts.OrderParameters(np.diag([1.0, 0.5]), np.zeros((2, 1)))
-    with pytest.raises(ValueError, match="start.Q has the diagonal entry 0.5, but SphericalSGD keeps"):
+    with pytest.raises(ValueError, match=r"a student unit with .w_k.\^2 / N = 0.5, but SphericalSGD keeps"):
         ts.integrate(problem, start, [1.0])
