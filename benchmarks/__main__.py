@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 import teacherstudent as ts
+from benchmarks import plain_modes
 from benchmarks.plain_euler import euler
 from benchmarks.plain_training import train
 from benchmarks.side_by_side import Ratio, compare, seconds
@@ -149,6 +150,46 @@ def drawing_alone(N: int, seeds: int, steps: int):
     return lambda: jax.block_until_ready(draw(keys))
 
 
+def modes_against_scipy(table: Table) -> None:
+    """1000 eigenvalues of a hidden manifold, N = 4000, D = 1000, to t = 1000: against NumPy and SciPy at the same tolerances."""
+    problem = ts.Problem(ts.HiddenManifold(2, "erf", "sign", 0.25, noise=0.1), ts.Student(2), ts.SGD(0.2))
+    start = ts.random_start(problem, N=4000, seed=0)
+    ours = lambda: ts.integrate(problem, start, [0.0, STOP], rtol=1e-6, atol=1e-8)
+    plain = lambda: plain_modes.solve(start, np.ones(2), 0.2, 0.1, STOP, 1e-6, 1e-8)
+    told = f"to t = {STOP:g}; R differs by {abs(ours().R.values[-1] - plain()[1]).max():.0e}"
+    row(table, "theory, 1001 modes, K=M=2", "NumPy, SciPy DOP853", compare(ours, plain, 3), told)
+    spectrum = lambda: ts.random_start(problem, N=4000, seed=0)
+    table.add_row("its start: draw F, decompose it", "-", readable(seconds(spectrum)), "-", "-", "N=4000 D=1000")
+
+
+def manifold_against_product(table: Table, delta: float, seeds: int, own: bool = False) -> None:
+    """Microseconds per step and seed on a hidden manifold against the matrix product that makes its inputs."""
+    N, K, M = 1000, 4, 2
+    steps = 2048 if delta < 1 else 512
+    problem = ts.Problem(ts.HiddenManifold(M, "erf", "sign", delta, noise=0.1), ts.Student(K), ts.SGD(0.1))
+    start = ts.OrderParameters(np.eye(K), np.zeros((K, M))) if own else ts.random_start(problem, N=N, seed=1)
+    loop = training_loop(problem, start, N, seeds, steps)
+    ratio = compare(loop, product_alone(N, round(delta * N), min(512, seeds * loop.block), seeds * steps), 5)
+    per_step = Ratio(ratio.ours / steps / seeds, ratio.other / steps / seeds, *ratio[2:])
+    whose = "own F each" if own else "one F"
+    name = f"step, {seeds} seeds, manifold D={round(delta * N)}"
+    row(table, name, "its matrix product", per_step, f"N={N} K={K} M={M}, {whose}")
+
+
+def product_alone(N: int, D: int, rows: int, samples: int):
+    """c F^T for the same number of latents c, in blocks of as many rows."""
+    F, c = jnp.ones((N, D), jnp.float32), jnp.ones((rows, D), jnp.float32)
+
+    @jax.jit
+    def multiply(c, F):
+        def one_block(number, total):  # the latents change, so that the product is not taken out of the loop
+            return total + jnp.einsum("br,nr->bn", c + 1e-6 * number, F)[:, ::100].sum()
+
+        return jax.lax.fori_loop(0, samples // rows, one_block, jnp.float32(0))
+
+    return lambda: jax.block_until_ready(multiply(c, F))
+
+
 def row(table: Table, ours: str, other: str, ratio: Ratio, note: str) -> None:
     """One line: what, against what, both times, their ratio with its range."""
     shown = f"{ratio.ratio:.3g} ({ratio.least:.3g} to {ratio.most:.3g})"
@@ -173,6 +214,11 @@ def main() -> None:
     cold_start(table)
     for seeds in (8, 32):
         simulation_against_numpy_and_floor(table, seeds)
+    modes_against_scipy(table)
+    for delta in (0.1, 0.5, 2.0):
+        manifold_against_product(table, delta, 8)
+    manifold_against_product(table, 0.5, 32)
+    manifold_against_product(table, 0.5, 8, own=True)
     Console(width=170).print(table)
     device = jax.devices()[0]
     print(f"{device.platform}: {device.device_kind}; jax {jax.__version__}; {time.perf_counter() - began:.0f} s in all")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -91,10 +91,13 @@ def _made(kinds: Mapping[str, type], table: Mapping, where: str):
         near = get_close_matches(str(name), kinds, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         raise ValueError(f"{where}.type = {name!r} is not known; known are {', '.join(kinds)}{hint}")
-    return kinds[name](**validated(_schema(kinds[name]), table, f"{where}."))
+    make = kinds[name]
+    if "path" in table and hasattr(make, "from_file"):
+        make = make.from_file
+    return make(**validated(_schema(make), table, f"{where}."))
 
 
-def _schema(kind: type) -> type[BaseModel]:
+def _schema(kind: Callable) -> type[BaseModel]:
     """What a class takes: the names and defaults of its arguments.  The class itself checks the values."""
     arguments = list(inspect.signature(kind).parameters.values())
     fields: Any = {one.name: (Any, ... if one.default is inspect.Parameter.empty else one.default) for one in arguments}

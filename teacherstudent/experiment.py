@@ -29,6 +29,7 @@ class Theory(_Table):
     atol: PositiveFloat = 1e-10
     solver: Literal["auto", "tsit5", "dopri8", "kvaerno5"] = "auto"
     max_steps: PositiveInt = 100_000
+    spectral: bool = False
 
 
 class Simulation(_Table):

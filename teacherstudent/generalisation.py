@@ -18,7 +18,9 @@ def generalisation_error(problem: Problem, at: OrderParameters) -> Float[Array, 
     """
     problem.check_start(at)
     with jax.enable_x64(True):
-        return _batched_error(problem, *(jnp.asarray(part, jnp.float64) for part in (at.Q, at.R, at.T, at.v)))
+        return _batched_error(
+            problem.without_inputs, *(jnp.asarray(part, jnp.float64) for part in (at.Q, at.R, at.T, at.v))
+        )
 
 
 @jax.jit

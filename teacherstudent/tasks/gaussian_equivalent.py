@@ -206,17 +206,27 @@ def _check_covariances(Omega: Float[np.ndarray, "inputs inputs"], Phi: Float[np.
         raise ValueError(
             f"task.Omega is not symmetric (entries differ by up to {gap:.3g}); give (Omega + Omega.T) / 2."
         )
-    smallest = np.linalg.eigvalsh(Omega)[0]
-    if smallest < -PSD_TOLERANCE * size:
+    smallest = _negative_eigenvalue(Omega, size)
+    if smallest is not None:
         raise ValueError(
             f"task.Omega is no covariance: its smallest eigenvalue is {smallest:.6g}, it must not be negative."
         )
-    smallest = np.linalg.eigvalsh(Omega - Phi @ Phi.T)[0]
-    if smallest < -PSD_TOLERANCE * size:
+    smallest = _negative_eigenvalue(Omega - Phi @ Phi.T, size)
+    if smallest is not None:
         raise ValueError(
             f"task.Phi does not fit task.Omega: the smallest eigenvalue of Omega - Phi Phi^T is {smallest:.6g}, it must not be "
             "negative, since the latent has unit covariance; check the factors (Phi = E[x c^T], without 1/sqrt N or 1/sqrt D)."
         )
+
+
+def _negative_eigenvalue(matrix: Float[np.ndarray, "inputs inputs"], size: float) -> float | None:
+    """The smallest eigenvalue if it is negative beyond rounding; a Cholesky factor shows faster that it is not."""
+    try:
+        np.linalg.cholesky(matrix + PSD_TOLERANCE * size * np.eye(len(matrix)))
+    except np.linalg.LinAlgError:
+        smallest = float(np.linalg.eigvalsh(matrix)[0])
+        return smallest if smallest < -PSD_TOLERANCE * size else None
+    return None
 
 
 def _input_dimension(generator: Callable, D: int) -> int:

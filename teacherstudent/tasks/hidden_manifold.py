@@ -114,7 +114,7 @@ class HiddenManifold(Task):
             raise ValueError(f"task.latent_ratio = {self.latent_ratio:g} at N = {N} gives D = {D} < M = {self.width}.")
         return D
 
-    def matrices(self, N: int, network: int | None = None) -> list[Float[np.ndarray, "outputs inputs"]]:
+    def matrices(self, N: int, network: int | None = None) -> list[Float[np.ndarray, "_ _"]]:
         """The feature matrices F_1, ..., F_L in N dimensions: the given one, or drawn from `seed`.
 
         With a number `network`, a manifold of its own for that network.

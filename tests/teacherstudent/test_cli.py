@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import teacherstudent as ts
@@ -137,3 +138,37 @@ def test_interruption_leaves_nothing_behind(workspace):
     assert process.returncode == 130
     assert "interrupted; nothing was written" in stderr and "Traceback" not in stderr
     assert set(workspace.iterdir()) == before and not (workspace / "long.h5").exists()
+
+
+def test_covariances_from_a_file(workspace):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((30, 20)) / 6
+    np.savez(workspace / "covariances.npz", Omega=rows @ rows.T + np.eye(30), Phi=rows)
+    (workspace / "own.toml").write_text(
+        QUICK.replace('type = "TeacherStudent"', 'type = "GaussianEquivalent", path = "covariances.npz"')
+        .replace("= 100", "= 30")
+        .replace("= 80", "= 30")
+    )
+    done = run("run", "own.toml", "--set", "theory.spectral=true", "--no-figure", cwd=workspace)
+    assert done.returncode == 0, done.stderr
+    tree = ts.load(workspace / "results" / "own.h5")
+    assert tree["theory"].q.sizes["rho"] == 21  # ten equal eigenvalues are one
+    np.testing.assert_array_equal(tree["simulation"].Phi, rows)
+    other = run("run", "own.toml", "--size", "40", "--out", "x.h5", cwd=workspace)
+    assert other.returncode == 2 and "N = 40, but task.Omega has shape (30, 30)" in other.stderr
+    missing = run("run", "own.toml", "--set", "task.path=nothing.h5", "--out", "x.h5", cwd=workspace)
+    assert missing.returncode == 2 and "nothing.h5 does not exist" in missing.stderr
+
+
+def test_a_warning_is_one_line(workspace):
+    (workspace / "raw.toml").write_text(
+        QUICK.replace(
+            'type = "TeacherStudent"',
+            'type = "HiddenManifold", nonlinearity = "relu", latent_ratio = 0.5, centre = false',
+        )
+    )
+    done = run("run", "raw.toml", "--theory-only", "--no-figure", "--quiet", cwd=workspace)
+    assert done.returncode == 0 and done.stderr.startswith(
+        "teacherstudent: warning: task.centre = False leaves the inputs"
+    )
+    assert len(done.stderr.splitlines()) == 1

@@ -1,5 +1,7 @@
 """`compare` on answers whose statistics are known because they are made up."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -92,3 +94,31 @@ def test_other_widths_are_refused(theory):
     other = ts.integrate(committee(4, 2), random_overlaps(4, 2), TIMES)
     with pytest.raises(ValueError, match="the theory has 4 student units but the simulation 3"):
         ts.compare(other, made_up(theory))
+
+
+def test_a_test_error_that_is_not_the_gaussian_prediction_is_noticed(theory):
+    simulation = made_up(theory)
+    rng = np.random.default_rng(1)
+    noise = 0.01 * rng.standard_normal((12, 1))
+    agrees, differs = (
+        simulation.assign(test_error=(simulation.eps_g + gap + noise).assign_attrs(simulation.eps_g.attrs))
+        for gap in (0.0, 0.1)
+    )
+    report = ts.compare(theory, agrees)
+    assert report.attrs["verdict"].startswith("AGREE")
+    np.testing.assert_allclose(report.test_error_deviation, -noise.mean(), atol=1e-12)
+    np.testing.assert_allclose(report.test_error_standard_error, noise.std(ddof=1) / np.sqrt(12), rtol=1e-6)
+    verdict = ts.compare(theory, differs).attrs["verdict"]
+    assert verdict.startswith("DISAGREE") and "GAUSSIAN EQUIVALENCE FAILS: the test error differs" in verdict
+    assert "by 0.1 +- 0.003" in verdict
+
+
+def test_rounding_is_no_difference_between_problems(theory):
+    moved = ts.OrderParameters(START.Q * (1 + 1e-14), START.R, START.T)
+    simulation = made_up(theory)
+    simulation.attrs = dict(simulation.attrs)
+    told = description(simulation) | {
+        "start": {name: np.asarray(getattr(moved, name)).tolist() for name in ("Q", "R", "T", "v")}
+    }
+    simulation.attrs["teacherstudent"] = json.dumps(told)
+    assert description(ts.compare(theory, simulation))["differences"] == []

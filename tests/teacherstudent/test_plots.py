@@ -42,3 +42,13 @@ def test_nothing_to_draw():
 
     with pytest.raises(ValueError, match="nothing to plot"):
         ts.plot(xr.DataTree())
+
+
+def test_test_errors_are_crosses_with_bars():
+    problem = ts.Problem(ts.HiddenManifold(2, "erf", "sign", 0.5), ts.Student(2), ts.SGD(0.2))
+    start = ts.random_start(problem, N=30)
+    simulation = ts.simulate(problem, start, TIMES[:10], seeds=3, test_samples=1000)
+    error = ts.plot(simulation).axes[0]
+    (crosses,) = [bars for bars in error.containers if len(bars.lines[0].get_xdata()) == 10]
+    np.testing.assert_array_equal(crosses.lines[0].get_ydata(), simulation.test_error.mean("seed"))
+    assert "delta$ = 0.5" in error.figure.get_suptitle()
