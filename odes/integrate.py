@@ -25,12 +25,12 @@ from teacherstudent import checks
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
 from teacherstudent.errors import DivergenceError, SolverError
 from teacherstudent.generalisation import averages_of, error_at, output_weights
-from teacherstudent.order_parameters import covariance
+from teacherstudent.order_parameters import OrderParameters, covariance
 from teacherstudent.problem import Problem
 from teacherstudent.results import dataset
 from teacherstudent.spectral_overlaps import SpectralOverlaps
 from teacherstudent.starts import Start, spectral_start
-from teacherstudent.tasks import TeacherStudent
+from teacherstudent.tasks import StructuredTask
 
 SOLVERS = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}
 DIVERGED = 1e6  # overlaps beyond this are on their way to infinity: fields of order 1000
@@ -106,8 +106,8 @@ def integrate(
 
     The task's inputs enter through the spectrum that the start carries (`SpectralOverlaps`); of a start from `OrderParameters`
     that is the task's own, in the limit N, D -> infinity (`spectral_start`), and one eigenvalue for the teacher-student task.
-    Cost: two matrix products over all modes per step, of the order of modes K^2 (K + M), beside averages that do not depend
-    on the number of modes.
+    Cost of a step: of the order of modes x K (K + M)^2, beside averages that do not depend on the number of modes; memory:
+    modes x K (K + M) numbers.
 
     Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `time`, and the solver's statistics in its attributes.
 
@@ -121,9 +121,8 @@ def integrate(
     checks.one_of("spectral", spectral, (True, False))
     problem.check_start(start)
     problem.task.warn_theory()
-    if not isinstance(problem.task, TeacherStudent):
+    if isinstance(problem.task, StructuredTask):
         start = spectral_start(problem, start)
-        problem.check_start(start)
     sweeps, chosen = tuple(problem.sweeps), _chosen(solver, rtol)
     shows_progress = sys.stderr.isatty() if progress is None else progress
     began = time.perf_counter()
@@ -159,7 +158,7 @@ ONE_START = ByMode(None, None, *[0] * 5)  # the axes of a batch
 
 def _by_mode(problem: Problem, start: Start) -> ByMode:
     """The start's spectrum and densities; isotropic inputs have one mode, q = Q, r = R, t = T."""
-    if not isinstance(start, SpectralOverlaps) and isinstance(problem.task, TeacherStudent):
+    if isinstance(start, OrderParameters) and not isinstance(problem.task, StructuredTask):
         one = np.ones(1)
         return ByMode(one, one, start.Q[..., None], start.R[..., None], start.T[..., None], start.T, start.v)
     start = spectral_start(problem, start)
@@ -214,8 +213,10 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
         y0=_pack(State(start.q, start.r, v), problem),
         args=(problem, v),
         saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=times, fn=kept), diffrax.SubSaveAt(t1=True, fn=_time)]),
-        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, dtmin=1e-12, force_dtmin=False),
-        event=diffrax.Event(_has_diverged),
+        stepsize_controller=diffrax.PIDController(
+            rtol=rtol, atol=atol, dtmin=1e-12, force_dtmin=False, norm=ErrorNorm(fixed.rho, fixed.weights)
+        ),
+        event=diffrax.Event(partial(_has_diverged, fixed=fixed)),
         max_steps=max_steps,
         throw=False,
         progress_meter=diffrax.TqdmProgressMeter() if progress else diffrax.NoProgressMeter(),
@@ -255,8 +256,26 @@ def _packed_field(t, packed, args, fixed) -> tuple:
     return _pack(vector_field(problem, fixed, _unpack(packed, problem, v)), problem)
 
 
-def _has_diverged(t, packed, args, **kwargs):
-    return jnp.max(jnp.abs(packed[0])) > DIVERGED
+class ErrorNorm(eqx.Module):
+    """The root mean square of a step's relative errors, in which each mode counts by its share of Q and of R.
+
+    Of hundreds of modes a few may carry most of Q; a plain mean over all numbers would let their errors grow.
+    """
+
+    rho: Float[Array, " modes"]
+    weights: Float[Array, " modes"]
+
+    def __call__(self, errors: tuple) -> Float[Array, ""]:
+        """Errors of q (pairs, modes), r (students, teachers, modes) and, if it is trained, v, over their tolerances."""
+        q, r, *v = errors
+        share = self.weights * self.rho / jnp.sum(self.weights * self.rho)
+        count = q.shape[0] + r.shape[0] * r.shape[1] + sum(map(jnp.size, v))
+        square = jnp.sum(q**2 @ share) + jnp.sum(r**2 @ self.weights) + sum(jnp.sum(part**2) for part in v)
+        return jnp.sqrt(square / count)
+
+
+def _has_diverged(t, packed, args, fixed, **kwargs):
+    return jnp.max(jnp.abs(packed[0] @ (fixed.weights * fixed.rho))) > DIVERGED
 
 
 def _error(problem: Problem, T, Q, R, v) -> Float[Array, ""]:

@@ -35,28 +35,33 @@ class Banks(NamedTuple):
     testing: Bank | None
 
 
-def banks(given, N: int, D: int, test_samples: int, mean) -> Banks:
-    """The bank of a user, its last `test_samples` held out, with `mean` subtracted from its inputs.
+def checked(given, N: int, D: int, test_samples: int, mean) -> Bank:
+    """The bank of a user as arrays, with the task's `mean` subtracted from its inputs.
 
-    Raises ValueError if the arrays do not fit the task, or too few are left to train on.
+    Raises ValueError if the arrays do not fit the task, or too few samples are left to train on.
     """
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise ValueError("bank is to be a pair (x, c) of arrays, inputs (samples, N) and latents (samples, D).")
     x, c = checks.array("bank[0]", given[0]), checks.array("bank[1]", given[1])
     for name, part, size in (("bank[0]", x, N), ("bank[1]", c, D)):
-        if part.ndim != 2 or part.shape[1] != size or len(part) != len(x):
+        if part.ndim != 2 or part.shape[1] != size or part.shape[0] != x.shape[0]:
             raise ValueError(
-                f"{name} has shape {part.shape}; give ({len(x)}, {size}), one row for each sample of (x, c)."
+                f"{name} has shape {part.shape}; give (samples, {size}), one row for each sample of (x, c)."
             )
         if not np.isfinite(part).all():
             raise ValueError(f"{name} has entries that are not finite; drop these samples.")
-    if test_samples >= len(x):
+    if len(x) <= max(test_samples, 1):
         raise ValueError(
             f"test_samples = {test_samples} leaves none of the bank's {len(x)} samples to train on; give fewer."
         )
-    x = x if mean is None else x - np.asarray(mean)
-    cut = len(x) - test_samples
-    return Banks(Bank(x[:cut], c[:cut]), Bank(x[cut:], c[cut:]) if test_samples else None)
+    return Bank(x - mean, c)
+
+
+def divided(bank: Bank, held_out: int) -> Banks:
+    """The last samples held out, the others for training."""
+    cut = len(bank.x) - held_out
+    x, c = bank.x, bank.latent
+    return Banks(Bank(x[:cut], c[:cut]), Bank(x[cut:], c[cut:]) if held_out else None)
 
 
 def mark(given) -> dict:

@@ -62,15 +62,13 @@ def _(task: GaussianEquivalent, start: Start, N: int, seeds: list[int]) -> SetUp
     D = task.latent_dimension(N)
     Omega, Phi = np.asarray(task.Omega), np.asarray(task.Phi)
     if isinstance(start, OrderParameters):
-        networks = [weights_on_inputs(Omega, Phi, start, np.random.default_rng(seed)) for seed in seeds]
-        begin = stacked(start, networks)
+        begin = stacked(start, [weights_on_inputs(Omega, Phi, start, seed) for seed in seeds])
     else:
         check_has_weights(start)
         begin = repeated(start, seeds)
     if task.generator is None:
         return SetUp(begin, _jointly_gaussian(Omega, Phi), Covariances(Omega, Phi), shared=True)
-    mean = np.zeros(N) if task.mean is None else np.asarray(task.mean)
-    return SetUp(begin, Generated(mean, task.generator, D), None, shared=True)
+    return SetUp(begin, Generated(task.input_mean + np.zeros(N), task.generator, D), None, shared=True)
 
 
 def _jointly_gaussian(Omega: Float[np.ndarray, "inputs inputs"], Phi: Float[np.ndarray, "inputs latents"]):

@@ -21,7 +21,7 @@ from sims.tasks import (
 )
 from teacherstudent.activations import Activation
 from teacherstudent.checks import AnyArray
-from teacherstudent.nonlinearities import moment
+from teacherstudent.nonlinearities import moment, moment_error
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.starts import Start, weights_on_inputs
 from teacherstudent.tasks import HiddenManifold
@@ -49,20 +49,18 @@ class Manifold(Source):
 def _(task: HiddenManifold, start: Start, N: int, seeds: list[int]) -> SetUp:
     """With given weights the task's own manifold; otherwise for each seed a manifold and weights of its own."""
     if isinstance(start, OrderParameters):
-        task.spectrum()  # says so if there is no limit without weights
         matrices = [task.matrices(N, network=seed)[0] for seed in seeds]
         exact = [covariances(task, F) for F in matrices]
-        weights = (
-            weights_on_inputs(one.Omega, one.Phi, start, np.random.default_rng(seed))
-            for one, seed in zip(exact, seeds, strict=True)
-        )
+        weights = [weights_on_inputs(one.Omega, one.Phi, start, seed) for one, seed in zip(exact, seeds, strict=True)]
         source = _manifold(task, [np.stack(matrices)], np.full(len(seeds), task.shift))
         together = Covariances(*(np.stack([getattr(one, name) for one in exact]) for name in ("Omega", "Phi")))
-        return SetUp(stacked(start, list(weights)), source, together, shared=False)
+        known = all(is_exact(task, F) for F in matrices)
+        return SetUp(stacked(start, weights), source, together if known else None, shared=False)
     check_has_weights(start)
     matrices = task.matrices(N)
-    known = covariances(task, matrices[0]) if len(matrices) == 1 else None
-    return SetUp(repeated(start, seeds), _manifold(task, matrices, np.asarray(task.shift)), known, shared=True)
+    known = len(matrices) == 1 and is_exact(task, matrices[0])
+    source = _manifold(task, matrices, np.asarray(task.shift))
+    return SetUp(repeated(start, seeds), source, covariances(task, matrices[0]) if known else None, shared=True)
 
 
 def _manifold(task: HiddenManifold, matrices: list[np.ndarray], shift: np.ndarray) -> Manifold:
@@ -74,8 +72,19 @@ def covariances(task: HiddenManifold, F: Float[np.ndarray, "inputs latents"]) ->
 
     s_i and s_j have the correlation F_i . F_j / D.  Gaussian equivalence keeps of Omega only what is linear in it.
     """
-    (a, b, _), shift, D = task.coefficients, task.shift, F.shape[1]
-    correlation = F @ F.T / D
+    (a, b, _), shift = task.coefficients, task.shift
+    Omega = moment(task.nonlinearity, correlations(F)) - 2 * a * shift + shift**2
+    return Covariances(Omega=Omega, Phi=b * F / np.sqrt(F.shape[1]))
+
+
+def correlations(F: Float[np.ndarray, "inputs latents"]) -> Float[np.ndarray, "inputs inputs"]:
+    """F_i . F_j / D, with ones on the diagonal."""
+    correlation = F @ F.T / F.shape[1]
     np.fill_diagonal(correlation, 1.0)
-    Omega = moment(task.nonlinearity, correlation) - 2 * a * shift + shift**2
-    return Covariances(Omega=Omega, Phi=b * F / np.sqrt(D))
+    return correlation
+
+
+def is_exact(task: HiddenManifold, F: Float[np.ndarray, "inputs latents"]) -> bool:
+    """Whether `covariances` are exact: not for a nonlinearity without a closed form where rows of F are nearly parallel."""
+    largest = np.abs(correlations(F) - np.eye(len(F))).max()
+    return moment_error(task.nonlinearity, min(largest, 1.0)) < 1e-7

@@ -15,9 +15,11 @@ from sims.training import TEST_BLOCK, Training
 from sims.weights import NEVER
 from teacherstudent import checks
 from teacherstudent.errors import DivergenceError
+from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
 from teacherstudent.results import check_writable, dataset
-from teacherstudent.starts import Start, check_dimension
+from teacherstudent.starts import Start, check_dimension, spectral_start
+from teacherstudent.tasks import StructuredTask
 
 HELD_OUT = 4000  # samples that overlaps are measured on, where the covariances of the inputs are not known
 
@@ -45,13 +47,14 @@ def simulate(
       the coordinate `time` of the answer is that number over N.
     - `N`: the input dimension; may be left out if the start has weights or the task's arrays fix it.
     - `seeds`: a number S (seeds 0..S-1) or the seeds themselves.  Each is a random stream of its own: its numbers do not
-      depend on which others run beside it.
+      depend on which others run beside it (on structured inputs up to the rounding of a matrix product).
     - `method`: "weights" trains the full weight vectors.
     - `dtype`: "float32" or "float64" for weights and inputs; overlaps are always summed in float64.
     - `test_samples`: also record `test_error`, half the mean squared error against noise-free labels on this many held-out
       samples (rounded up to thousands; the same ones at each time), and its standard error `test_error_se`.
     - `bank`: a pair (x, c) of inputs (samples, N) and latents (samples, D): each step draws from these samples, with
-      replacement, instead of fresh inputs; the last `test_samples` are held out.
+      replacement, instead of fresh inputs; label noise is fresh at each draw.  The inputs are as the generator makes them: the
+      task's mean is subtracted.  The last `test_samples` (not rounded) are held out.
     - `device`: "cpu", "gpu", ...; JAX's default unless given.
     - `checkpoint`: a file that keeps the state of a long run, about once a minute; if it exists, the run goes on from it.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
@@ -77,14 +80,17 @@ def simulate(
     if checkpoint is not None:
         check_writable(checkpoint, force=True)
     steps = _recorded_steps(times, N)
+    if isinstance(start, OrderParameters) and isinstance(problem.task, StructuredTask):
+        spectral_start(problem, start)  # says so if such a start has no meaning on these inputs
+    samples = None
+    if bank is not None:
+        samples = sample_bank.checked(bank, N, problem.task.latent_dimension(N), test_samples, problem.task.input_mean)
     began = time.perf_counter()
     with jax.enable_x64(True), jax.default_device(place):
         networks = set_up(problem.task, start, N, numbers)
-        test_samples = _test_samples(test_samples, networks)
-        banks = None
-        if bank is not None:
-            D = problem.task.latent_dimension(N)
-            banks = sample_bank.banks(bank, N, D, test_samples, getattr(problem.task, "mean", None))
+        _check_network(problem, start, networks)
+        test_samples = _test_samples(test_samples, networks, samples)
+        banks = None if samples is None else sample_bank.divided(samples, test_samples)
         report = {"method": method, "N": N, "dtype": dtype, "device": str(place), "test_samples": test_samples}
         report |= {"overlaps": "held-out samples" if networks.covariances is None else "exact covariances"}
         report |= {} if bank is None else {"bank": sample_bank.mark(bank)}
@@ -98,8 +104,36 @@ def simulate(
     return _labelled(problem, start, training, report)
 
 
-def _test_samples(asked: int, networks: SetUp) -> int:
+def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:
+    """Weights of a start must have its overlaps on the inputs of this task; R tells, since Phi is always known exactly."""
+    if start.network is None:
+        return
+    w, w_star = start.network
+    D, remedy = (
+        problem.task.latent_dimension(w.shape[-1]),
+        "make the start with this problem, start_from_weights(problem, ...).",
+    )
+    if w_star.shape[-1] != D:
+        raise ValueError(
+            f"the start's w_star has shape {w_star.shape}, but these inputs have D = {D} latents; {remedy}"
+        )
+    if networks.covariances is not None:
+        R = networks.covariances.overlaps(w, w_star)[1]
+        gap = np.abs(R - start.R).max()
+        if gap > 1e-5 * max(1.0, np.abs(R).max()):
+            raise ValueError(
+                f"the start is one for other inputs: on these its weights have R that differs by {gap:.2g}; {remedy}"
+            )
+
+
+def _test_samples(asked: int, networks: SetUp, bank: sample_bank.Bank | None) -> int:
     """As many as asked for, and enough to measure overlaps where that is how they are known."""
+    if bank is not None:
+        if not networks.shared:
+            raise ValueError(
+                "bank holds one set of inputs, but this start gives every seed its own; start from weights."
+            )
+        return asked or (min(HELD_OUT, len(bank.x) // 5) if networks.covariances is None else 0)
     enough = HELD_OUT if networks.covariances is None else 0
     return -(-max(asked, enough) // TEST_BLOCK) * TEST_BLOCK
 

@@ -49,7 +49,7 @@ class Source(eqx.Module):
 class Isotropic(eqx.Module):
     """Omega = Phi = 1."""
 
-    def overlaps(self, w: Float[Array, "students inputs"], w_star: Float[Array, "teachers inputs"]):
+    def overlaps(self, w: Float[AnyArray, "students inputs"], w_star: Float[AnyArray, "teachers inputs"]):
         """Q = w w^T / N and R = w w*^T / N."""
         N = w.shape[-1]
         return w @ w.T / N, w @ w_star.T / N
@@ -61,7 +61,7 @@ class Covariances(eqx.Module):
     Omega: Float[AnyArray, "*seeds inputs inputs"]
     Phi: Float[AnyArray, "*seeds inputs latents"]
 
-    def overlaps(self, w: Float[Array, "students inputs"], w_star: Float[Array, "teachers latents"]):
+    def overlaps(self, w: Float[AnyArray, "students inputs"], w_star: Float[AnyArray, "teachers latents"]):
         """Q = w Omega w^T / N and R = w Phi w*^T / sqrt(N D)."""
         N, D = self.Phi.shape
         return w @ self.Omega @ w.T / N, w @ self.Phi @ w_star.T / math.sqrt(N * D)

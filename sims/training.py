@@ -57,7 +57,7 @@ class Training:
         least = math.ceil(source.least_rows / (samples if self.shared else 4 * problem.batch_size))
         self.block = max(least, min(64, BLOCK_BYTES[platform] // bytes_per_step))
         self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
-        arrays = [*begin, *jax.tree.leaves(source)]
+        arrays = [*begin, *jax.tree.leaves((source, set_up.covariances, banks))]
         self.mark = checkpoints.fingerprint(problem, arrays, [steps, seeds, dtype, test_samples])
         self.done = 0
         self.rows: list[dict[str, np.ndarray]] = []

@@ -56,7 +56,12 @@ def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> N
 
 def positive(name: str, value) -> float:
     """One positive number, as a float."""
-    number(name, value, strict=True)
+    return single(name, value, strict=True)
+
+
+def single(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> float:
+    """One number, not below `minimum`, as a float."""
+    number(name, value, minimum=minimum, strict=strict)
     if np.ndim(value):
         raise ValueError(f"{name} = {shortened(value)} is a sequence; give one number.")
     return float(value)

@@ -18,9 +18,11 @@ from jaxtyping import Float
 from scipy import stats
 
 from teacherstudent.results import DESCRIPTION, SCHEMA, description
+from teacherstudent.tasks import TASKS
 
 COMPARED = ("eps_g", "Q", "R", "v")
 LEVEL = 0.01  # probability of calling a true theory wrong, over all numbers of a comparison together
+ARRAYS = sorted({name for task in TASKS.values() for name in task.ARRAYS})
 WINDOWS = 5  # parts of the times that are tested one by one
 WEAK = 10.0  # a test that needs a larger z than this to notice anything decides nothing (fewer than 6 seeds)
 LARGEST_BIAS = 10.0  # a bias up to this times (scale of the quantity) / N counts as a finite-size effect
@@ -107,7 +109,10 @@ def _equivalence(simulation: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.nda
     """The Gaussian prediction at the networks' own overlaps, how far it is above their test error, and the error of that."""
     predicted, found = (simulation[name].transpose("seed", "time").values for name in ("eps_g", "test_error"))
     mean = predicted.mean(axis=0)
-    return mean, (predicted - found).mean(axis=0), _standard_error(mean + found - predicted, simulation)
+    error = _standard_error(mean + found - predicted, simulation)
+    if "bank" in description(simulation)["report"]:  # all seeds were tested on the same samples
+        error = np.hypot(error, simulation.test_error_se.mean("seed").values)
+    return mean, (predicted - found).mean(axis=0), error
 
 
 def _standard_error(runs: Float[np.ndarray, "seeds *rest"], simulation: xr.Dataset) -> Float[np.ndarray, "*rest"]:
@@ -239,7 +244,10 @@ def _differences(theory: xr.Dataset, simulation: xr.Dataset) -> list[str]:
     if "start" in selected:  # one of a batch of starts
         ours |= {key: value[int(selected["start"])] for key, value in ours.items() if key.startswith("start.")}
     ours |= {key: selected[key.rsplit(".", 1)[-1]] for key in ours if key.rsplit(".", 1)[-1] in selected}
-    return sorted(key for key in ours.keys() | theirs.keys() if not _same(ours.get(key), theirs.get(key)))
+    different = [key for key in ours.keys() | theirs.keys() if not _same(ours.get(key), theirs.get(key))]
+    arrays = [name for name in ARRAYS if name in theory and name in simulation]
+    different += [f"problem.task.{name}" for name in arrays if not _same(theory[name].values, simulation[name].values)]
+    return sorted(different)
 
 
 def _same(one, other) -> bool:

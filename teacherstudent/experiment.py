@@ -14,7 +14,6 @@ from teacherstudent import checks
 from teacherstudent.description import problem_from, start_from, validated
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start, check_dimension, random_start, spectral_start
-from teacherstudent.tasks import TeacherStudent
 from teacherstudent.times import linear_times, log_times
 
 
@@ -142,8 +141,7 @@ def experiment(name: str, tables: Mapping) -> Experiment:
     problem = problem_from({key: outer[key] for key in ("task", "student", "rule", "loss", "batch_size")})
     start = _start(problem, outer["start"])
     problem.check_start(start)
-    if not isinstance(problem.task, TeacherStudent):
-        problem.check_start(spectral_start(problem, start))
+    spectral_start(problem, start)  # says so if the start has no meaning on these inputs
     simulation = Simulation(**validated(Simulation, outer["simulation"], "simulation."))
     if isinstance(simulation.seeds, list):
         checks.seeds(simulation.seeds)

@@ -60,6 +60,10 @@ def as_nonlinearity(given, argument: str = "task.nonlinearity") -> Activation:
     """
     if isinstance(given, str) and given in NONLINEARITIES:
         return NONLINEARITIES[given]
+    if isinstance(given, Activation) and NONLINEARITIES.get(given.name, given) != given:
+        raise ValueError(
+            f"{argument}: Activation({given.name!r}, ...) would be mistaken for ours; give it another name."
+        )
     if isinstance(given, str) and not given.startswith("function:"):
         near = get_close_matches(given, NONLINEARITIES, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -93,13 +97,21 @@ def _by_quadrature(f: Activation) -> Coefficients:
 def moment(f: Activation, q: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """E[f(s) f(s')] for unit normal s, s' with correlation q, |q| <= 1.
 
-    Without a closed form, by the Hermite series sum_n (E[f He_n])^2 q^n / n!, to 80 terms: full accuracy for |q| < 0.6, and
-    c exactly where q = 1.
+    Without a closed form, by 80 terms of the Hermite series sum_n (E[f He_n])^2 q^n / n!, and c exactly where q = 1;
+    `moment_error` bounds what the other terms hold.
     """
     if f.name in CLOSED_FORMS:
         return CLOSED_FORMS[f.name][1](np.clip(q, -1, 1))
     series = np.polynomial.polynomial.polyval(q, _hermite(f, TERMS, NODES) ** 2)
     return np.where(q >= 1 - 1e-12, coefficients(f).c, series)
+
+
+def moment_error(f: Activation, largest: float) -> float:
+    """A bound on the error of `moment` for |q| <= largest < 1: the terms left out are non-negative and sum to c at q = 1."""
+    if f.name in CLOSED_FORMS:
+        return 0.0
+    left_out = coefficients(f).c - np.sum(_hermite(f, TERMS, NODES) ** 2)
+    return float(max(left_out, 0.0) * largest**TERMS)
 
 
 def _hermite(f: Activation, terms: int, nodes: int) -> Float[np.ndarray, " terms"]:

@@ -11,7 +11,7 @@ from teacherstudent.losses import LOSSES
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.rules import Rule
 from teacherstudent.spectral_overlaps import SpectralOverlaps
-from teacherstudent.tasks import Task, TeacherStudent
+from teacherstudent.tasks import StructuredTask, Task, TeacherStudent
 
 
 class Student(eqx.Module):
@@ -95,8 +95,14 @@ class Problem(eqx.Module):
                     f"give Q of shape ({self.student.width}, {self.student.width}) "
                     f"and R of shape ({self.student.width}, {self.task.width})."
                 )
-        if isinstance(self.task, TeacherStudent) or isinstance(start, SpectralOverlaps):
-            self.rule.check_start(start)  # on other inputs, OrderParameters do not say how long the weights are
+        if isinstance(start, OrderParameters) and isinstance(self.task, StructuredTask):
+            if start.weights is not None:
+                raise ValueError(
+                    f"start has weights for isotropic inputs, but the task is a {type(self.task).__name__}; make the start with "
+                    "this problem, start_from_weights(problem, w=, v=, w_star=)."
+                )
+            return  # these overlaps do not yet say how long the weights are
+        self.rule.check_start(start)
 
     @property
     def sweeps(self) -> dict[str, np.ndarray]:

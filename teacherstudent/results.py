@@ -231,7 +231,10 @@ def problem_of(data: xr.Dataset) -> Problem:
 
     Raises ValueError if a function of the user's made it (an activation, a generator), which a file cannot hold.
     """
-    described = description(data)["problem"]
+    told = description(data)
+    described = told["problem"]
+    if told["kind"] == "theory":  # which needs of a generator only its covariances
+        described["task"].pop("generator", None)
     arrays = {name: data[name].values for name in TASKS[described["task"]["type"]].ARRAYS if name in data}
     return problem_from(described | {"task": described["task"] | arrays})
 

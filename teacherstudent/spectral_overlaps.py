@@ -144,19 +144,27 @@ class SpectralOverlaps(eqx.Module):
 
         Raises ValueError as `SpectralOverlaps` does.
         """
-        delta, rho, weights = checks.positive("latent_ratio", latent_ratio), np.asarray(rho), np.asarray(weights)
-        sigma, r, t = (np.asarray(part, dtype=float) for part in (sigma, r, t))
-        seen = rho > 1e-12 * rho.max()
+        delta = checks.positive("latent_ratio", latent_ratio)
+        rho, weights, sigma, r, t = (np.asarray(part, dtype=float) for part in (rho, weights, sigma, r, t))
+        seen = _seen(rho, delta * weights)
         p, eigenvalues = delta * weights[seen], rho[seen]
         q = sigma[seen] / eigenvalues[:, None, None]
         gain = b * eigenvalues / delta
         r, t = b / delta * r[seen], b / delta * gain[:, None, None] * t[seen]
         rho, left = zeta + b * gain, 1 - p.sum()
+        if delta >= 1:  # there are no other directions
+            if abs(left) > 1e-5:
+                raise ValueError(
+                    f"weights of the modes that reach the inputs sum to {p.sum() / delta:.6g}, they must sum to N / D = "
+                    f"{1 / delta:.6g}; for D > N give eigenvalues, or let ts.spectral_start make the limit."
+                )
+            p, left = p / p.sum(), 0.0
         if left > 1e-9:
             rest = (np.asarray(W) - _mean(p, q)) / left
             q, r, t = np.append(q, rest[None], axis=0), _with_zeros(r), _with_zeros(t)
             rho, p = np.append(rho, zeta), np.append(p, left)
-        return cls(rho, p, q, r, t, T, v)
+        order = np.argsort(rho)
+        return cls(rho[order], p[order], q[order], r[order], t[order], T, v)
 
 
 def spectral_overlaps(spectrum: Spectrum, start: OrderParameters) -> SpectralOverlaps:
@@ -172,6 +180,8 @@ def spectral_overlaps(spectrum: Spectrum, start: OrderParameters) -> SpectralOve
     p, rho, signal = spectrum.weights, spectrum.rho, spectrum.signal
     T, R = np.asarray(start.T), np.asarray(start.R)
     mean_signal = p @ signal
+    if not p @ rho > 0:
+        raise ValueError("the inputs are zero: all eigenvalues of their covariance vanish; give inputs that vary.")
     if mean_signal <= 1e-14 * max(rho.max(), 1e-300) and np.any(R):
         raise ValueError(
             "start.R must be zero: these inputs carry no linear information on the latent (b = 0), so that R = 0 always."
@@ -203,6 +213,18 @@ def _mean(weights, densities):
     return xp.einsum("t,...tab->...ab", weights, densities)
 
 
+def _seen(rho: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """The latent modes that reach the N inputs: not those with rho = 0, and of D > N modes the N with the largest rho.
+
+    A Gauss rule has the mass at zero that D > N modes have in a node that is zero up to its own error.
+    """
+    order = np.argsort(rho)
+    below = np.empty_like(p)
+    below[order] = np.cumsum(p[order])
+    excess = max(p.sum() - 1, 0.0)
+    return (rho > 1e-12 * rho.max()) & (below - p / 2 > excess)
+
+
 def _with_zeros(densities: np.ndarray) -> np.ndarray:
     """The densities, and zero for one more mode."""
     return np.append(densities, np.zeros_like(densities[:1]), axis=0)
@@ -210,7 +232,7 @@ def _with_zeros(densities: np.ndarray) -> np.ndarray:
 
 def _check_spectrum(rho, weights) -> None:
     for name, values in (("rho", rho), ("weights", weights)):
-        if np.min(values) < 0:
+        if np.min(values) < -PSD_TOLERANCE * np.max(values):
             raise ValueError(
                 f"start.{name} has the entry {np.min(values):.6g}; eigenvalues and weights are not negative."
             )
@@ -221,9 +243,9 @@ def _check_spectrum(rho, weights) -> None:
 
 
 def _check_explained(start: SpectralOverlaps) -> None:
-    """sum p t / rho is the part of the teacher's covariance that the inputs determine linearly: at most T."""
-    present = np.asarray(start.rho) > 1e-12 * np.max(start.rho)
-    explained = _mean(
-        (start.weights / np.where(present, start.rho, 1.0))[present], np.asarray(start.t)[..., present, :, :]
-    )
-    check_psd(np.asarray(start.T) - explained, "T - sum_tau p t / rho")
+    """sum p t / rho is the part of the teacher's covariance that the inputs determine linearly: at most T.
+
+    Eigenvalues are uncertain by the tolerance for covariances, which is added to them here.
+    """
+    rho = np.asarray(start.rho) + 2 * PSD_TOLERANCE * np.max(start.rho)
+    check_psd(np.asarray(start.T) - _mean(start.weights / rho, np.asarray(start.t)), "T - sum_tau p t / rho")

@@ -36,17 +36,10 @@ class Spectrum(NamedTuple):
 
 
 def spectrum_of(modes: Modes) -> Spectrum:
-    """Eigenvalues with weights 1/N each; equal ones are merged, the orthogonal rest is one more."""
+    """The spectrum of all N modes, equal eigenvalues merged."""
     N, D = modes.Phi.shape
     signal = np.sum((modes.Phi.T @ modes.vectors) ** 2, axis=0) * N / D
-    rho, weights = modes.rho, np.full(len(modes.rho), 1 / N)
-    others = N - len(rho)
-    if others:
-        left = np.sum(modes.Phi**2) * N / D - signal.sum()
-        rho, signal = np.append(rho, modes.rest), np.append(signal, max(left, 0.0) / others)
-        weights = np.append(weights, others / N)
-    rho, weights, signal = merge_equal(rho, weights, signal)
-    return Spectrum(rho, weights, signal)
+    return Spectrum(*merge_equal(modes.rho, np.full(N, 1 / N), signal))
 
 
 def merge_equal(rho, weights, *densities, tolerance: float = 1e-10) -> tuple[np.ndarray, ...]:
@@ -78,7 +71,7 @@ def eigenmodes(Omega: Float[np.ndarray, "inputs inputs"], Phi: Float[np.ndarray,
     return Modes(np.clip(rho, 0, None), vectors, 0.0, Phi)
 
 
-def marchenko_pastur(ratio: float, nodes: int = 24) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
+def marchenko_pastur(ratio, nodes: int = 24) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
     """Nodes and weights of the Gauss rule for the Marchenko-Pastur law of F^T F / N, F an N x D matrix, ratio = D / N.
 
     The entries of F are independent with unit variance, N and D -> infinity.  The law's orthogonal polynomials have the
@@ -88,18 +81,16 @@ def marchenko_pastur(ratio: float, nodes: int = 24) -> tuple[Float[np.ndarray, "
 
     Raises ValueError unless ratio > 0 and nodes >= 1.  V. A. Marchenko & L. A. Pastur, Math. USSR Sb. 1, 457 (1967).
     """
-    checks.number("ratio", ratio, strict=True)
-    nodes = checks.integer("nodes", nodes)
-    diagonal = np.full(nodes, 1 + float(ratio))
+    ratio, nodes = checks.positive("ratio", ratio), checks.integer("nodes", nodes)
+    diagonal = np.full(nodes, 1 + ratio)
     diagonal[0] = 1.0
     beside = np.full(nodes - 1, np.sqrt(ratio))
     rho, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
     return rho, vectors[0] ** 2
 
 
-def power_law(N: int, exponent: float) -> Float[np.ndarray, " modes"]:
+def power_law(N: int, exponent) -> Float[np.ndarray, " modes"]:
     """N eigenvalues rho_i proportional to i^-exponent, with mean 1 so that inputs have unit variance on average."""
-    checks.integer("N", N)
-    checks.number("exponent", exponent)
+    N, exponent = checks.integer("N", N), checks.single("exponent", exponent)
     rho = np.arange(1, N + 1, dtype=float) ** -exponent
     return rho / rho.mean()

@@ -7,14 +7,15 @@ from teacherstudent import checks
 from teacherstudent.order_parameters import PSD_TOLERANCE, OrderParameters, Weights
 from teacherstudent.problem import Problem
 from teacherstudent.spectral_overlaps import SpectralOverlaps, spectral_overlaps
-from teacherstudent.spectrum import Modes, merge_equal
-from teacherstudent.tasks import TeacherStudent
+from teacherstudent.spectrum import Modes, Spectrum, merge_equal
+from teacherstudent.streams import WEIGHTS, WEIGHTS_OF_A_NETWORK, stream
+from teacherstudent.tasks import StructuredTask
 
 Start = OrderParameters | SpectralOverlaps
 
 
 def random_start(
-    problem: Problem, N: int, seed: int = 0, *, scale: float = 1.0, T=None, readout_scale: float = 1.0
+    problem: Problem, N: int | None = None, seed: int = 0, *, scale: float = 1.0, T=None, readout_scale: float = 1.0
 ) -> Start:
     """The order parameters of weights drawn at random in N dimensions.
 
@@ -27,24 +28,29 @@ def random_start(
     On isotropic inputs a simulation from any weights with these overlaps, for any N, follows the same law; the answer is
     `OrderParameters`.  For other tasks it is `SpectralOverlaps`, which keep these weights; theory and simulation begin from them.
 
+    `N` may be left out where the task's own arrays fix it.
+
     Raises ValueError if N < K + M, a scale or the seed is negative, T is not a matrix of overlaps, or the task has no inputs in
     N dimensions.
     """
-    K, M = problem.student.width, problem.task.width
+    K, M, structured = problem.student.width, problem.task.width, isinstance(problem.task, StructuredTask)
+    N = problem.task.input_dimension if N is None else N
+    if N is None:
+        raise ValueError("N is missing; give the input dimension.")
     check_dimension(N, K, M)
     D = problem.task.latent_dimension(N)
     checks.number("scale", scale)
     checks.number("readout_scale", readout_scale)
     seed = checks.integer("seed", seed, minimum=0)
-    rng = np.random.default_rng(seed)
+    rng = stream(seed, WEIGHTS) if structured else np.random.default_rng(seed)
     w, w_star = scale * rng.standard_normal((K, N)), rng.standard_normal((M, D))
     if T is not None:
         w_star = orthonormal_rows(w_star) * np.sqrt(D)
         w_star = root(_teacher_overlaps(T, M)) @ w_star
     v = readout_scale * rng.standard_normal(K) if problem.student.train_readout else np.ones(K)
-    if isinstance(problem.task, TeacherStudent):
-        return OrderParameters(Q=w @ w.T / N, R=w @ w_star.T / N, T=w_star @ w_star.T / N, v=v)
-    return start_from_weights(problem, w, v, w_star)
+    if structured:
+        return start_from_weights(problem, w, v, w_star)
+    return OrderParameters(Q=w @ w.T / N, R=w @ w_star.T / N, T=w_star @ w_star.T / N, v=v)
 
 
 def _teacher_overlaps(T, M: int) -> np.ndarray:
@@ -68,6 +74,9 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None) -> Start:
             "w_star is missing; give the teacher's weights, shape (M, D) (D = N for the teacher-student task)."
         )
     w, w_star = checks.array("w", w), checks.array("w_star", w_star)
+    for name, part in (("w", w), ("w_star", w_star)):
+        if not np.isfinite(part).all():
+            raise ValueError(f"{name} has entries that are not finite; give numbers everywhere.")
     if w.ndim != 2 or w.shape[0] != K:
         raise ValueError(f"w has shape {w.shape}; give ({K}, N).")
     N = w.shape[1]
@@ -77,10 +86,10 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None) -> Start:
         raise ValueError(f"w_star has shape {w_star.shape}; beside w of shape {w.shape} this task needs ({M}, {D}).")
     network = Weights(w, w_star)
     start: Start
-    if isinstance(problem.task, TeacherStudent):
-        start = OrderParameters(w @ w.T / N, w @ w_star.T / N, w_star @ w_star.T / N, v, network)
-    else:
+    if isinstance(problem.task, StructuredTask):
         start = _projected(problem.task.modes(N), network, v)
+    else:
+        start = OrderParameters(w @ w.T / N, w @ w_star.T / N, w_star @ w_star.T / N, v, network)
     problem.check_start(start)
     return start
 
@@ -114,11 +123,17 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
     a small R is the seed that breaks this symmetry, and sets when the plateau is left.  Finite networks have R of the order
     of 1 / sqrt D by chance: to compare the times at which they leave a plateau, start from weights.
 
-    Raises ValueError if the task has no spectrum without weights, or no such weights have these overlaps.
+    Raises ValueError if the start does not fit the problem, the task has no spectrum without weights, or no such weights have
+    these overlaps.
     """
+    problem.check_start(start)
     if isinstance(start, SpectralOverlaps):
         return start
-    return spectral_overlaps(problem.task.spectrum(nodes), start)
+    one = np.ones(1)  # isotropic inputs: one eigenvalue
+    spectrum = problem.task.spectrum(nodes) if isinstance(problem.task, StructuredTask) else Spectrum(one, one, one)
+    lifted = spectral_overlaps(spectrum, start)
+    problem.check_start(lifted)
+    return lifted
 
 
 def weights_with_overlaps(start: OrderParameters, frame: np.ndarray) -> Weights:
@@ -134,7 +149,7 @@ def weights_on_inputs(
     Omega: Float[np.ndarray, "inputs inputs"],
     Phi: Float[np.ndarray, "inputs latents"],
     start: OrderParameters,
-    rng: np.random.Generator,
+    seed: int,
 ) -> Weights:
     """Random weights that have exactly the overlaps Q, R, T of `start` on inputs with covariances Omega and Phi.
 
@@ -145,7 +160,7 @@ def weights_on_inputs(
 
     Raises ValueError if no such weights have these overlaps.
     """
-    N, D = Phi.shape
+    (N, D), rng = Phi.shape, stream(seed, WEIGHTS_OF_A_NETWORK)
     K, M = start.students, start.teachers
     if N < K + 2 * M:
         raise ValueError(
@@ -154,10 +169,10 @@ def weights_on_inputs(
     w_star = np.sqrt(D) * root(start.T) @ orthonormal_rows(rng.standard_normal((M, D)))
     a = np.sqrt(N / D) * w_star @ Phi.T
     alpha = start.R @ np.linalg.pinv(a @ a.T / N, hermitian=True)
-    seed = alpha @ a
-    S = start.Q - seed @ Omega @ seed.T / N
+    along = alpha @ a
+    S = start.Q - along @ Omega @ along.T / N
     smallest = np.linalg.eigvalsh(S)[0]
-    if smallest < -PSD_TOLERANCE * max(1.0, np.abs(S).max()) or not np.allclose(seed @ a.T / N, start.R, atol=1e-8):
+    if smallest < -PSD_TOLERANCE * max(1.0, np.abs(S).max()) or not np.allclose(along @ a.T / N, start.R, atol=1e-8):
         raise ValueError(
             f"no weights in N = {N} dimensions have the overlaps start.Q and start.R on these inputs (eigenvalue {smallest:.4g} "
             "of what Q leaves to their random part); give a smaller R, or R = 0 where inputs say nothing of the latent."
@@ -165,8 +180,13 @@ def weights_on_inputs(
     basis = np.linalg.qr(np.concatenate([a, a @ Omega]).T)[0]
     G = rng.standard_normal((K, N))
     G -= (G @ basis) @ basis.T
-    G = np.linalg.solve(root(G @ Omega @ G.T / N), G)
-    return Weights(root(S) @ G + seed, w_star)
+    free = G @ Omega @ G.T / N
+    if np.linalg.eigvalsh(free)[0] < 1e-10 * np.trace(Omega) / N:
+        raise ValueError(
+            f"these inputs vary in too few directions (the rank of Omega) for K = {K} student vectors beside those of M = {M} "
+            "teacher units; start from weights, with ts.random_start or ts.start_from_weights."
+        )
+    return Weights(root(S) @ np.linalg.solve(root(free), G) + along, w_star)
 
 
 def orthonormal_rows(matrix: np.ndarray) -> np.ndarray:

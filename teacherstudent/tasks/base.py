@@ -5,8 +5,8 @@
 The teacher sees the latent c ~ N(0, I_D), the student sees the input x in R^N.  Tasks differ in how x comes from c; all
 that the theory needs of it are two covariances, Omega = E[x x^T] and Phi = E[x c^T].
 
-To add such a task: one file here with a subclass of `Task` and its name in `TASKS` (`__init__.py`), and one file in `sims/` that
-says how its inputs are drawn.
+To add such a task: one file here with a subclass of `Task` or `StructuredTask`, its name in `TASKS` (`__init__.py`), and one
+file in `sims/` that says how its inputs are drawn.
 """
 
 import abc
@@ -64,9 +64,21 @@ class Task(eqx.Module):
         held = [value for value in (getattr(self, name) for name in self.ARRAYS) if value is not None]
         return held[0].shape[0] if held else None
 
+    @property
+    def input_mean(self):
+        """What is subtracted from inputs that come from outside, a number or one for each input."""
+        return 0.0
+
     @abc.abstractmethod
     def latent_dimension(self, N: int) -> int:
         """The dimension D of the latent c of inputs in N dimensions; ValueError if there are no such inputs."""
+
+    def warn_theory(self) -> None:
+        """Warn where the theory is known not to describe these inputs."""
+
+
+class StructuredTask(Task):
+    """A task whose input covariance has more than one eigenvalue; its states are `SpectralOverlaps`."""
 
     @abc.abstractmethod
     def modes(self, N: int) -> Modes:
@@ -75,6 +87,3 @@ class Task(eqx.Module):
     @abc.abstractmethod
     def spectrum(self, nodes: int) -> Spectrum:
         """The spectrum of the input covariance, averaged over directions: in the limit N -> infinity where there is one."""
-
-    def warn_theory(self) -> None:
-        """Warn where the theory is known not to describe these inputs."""

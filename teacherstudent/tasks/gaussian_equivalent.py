@@ -9,6 +9,7 @@ generative models for learning with shallow neural networks", MSML 2021 (arXiv:2
 
 import os
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -23,14 +24,17 @@ from jaxtyping import Float
 from teacherstudent import checks
 from teacherstudent.activations import ActivationLike
 from teacherstudent.spectrum import Modes, Spectrum, eigenmodes, spectrum_of
-from teacherstudent.tasks.base import Task
+from teacherstudent.tasks.base import StructuredTask, Task
 
 PSD_TOLERANCE = 1e-6  # how negative an eigenvalue may be, relative to the largest entry
-BATCH_BYTES = 2**26  # of inputs held at once while covariances are estimated
+BATCH_BYTES, BATCH_SAMPLES = (
+    2**26,
+    8192,
+)  # inputs held at once while covariances are estimated; a generator needs its own memory
 ENOUGH = 50  # samples per input dimension that make sampled covariances harmless
 
 
-class GaussianEquivalent(Task):
+class GaussianEquivalent(StructuredTask):
     """Inputs with covariances Omega = E[x x^T] and Phi = E[x c^T], labelled by a two-layer teacher that sees c ~ N(0, I_D).
 
         y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta
@@ -63,9 +67,9 @@ class GaussianEquivalent(Task):
         readout=1.0,
         noise=0.0,
         mean=None,
-        generator: Callable | None = None,
+        generator=None,
     ):
-        super().__init__(width, activation, readout, noise)
+        Task.__init__(self, width, activation, readout, noise)
         self.Omega, self.Phi, self.mean = (
             None if value is None else checks.array(f"task.{name}", value)
             for name, value in (("Omega", Omega), ("Phi", Phi), ("mean", mean))
@@ -73,6 +77,8 @@ class GaussianEquivalent(Task):
         self.generator = generator
 
     def __check_init__(self):
+        if not (self.generator is None or callable(self.generator) or isinstance(self.generator, str)):
+            raise ValueError(f"task.generator = {checks.shortened(self.generator)} is not a function of one latent.")
         if isinstance(self.generator, str):
             raise ValueError(
                 f"task.generator was the Python function {self.generator.removeprefix('function:')}; files keep only its name."
@@ -92,6 +98,8 @@ class GaussianEquivalent(Task):
         ):
             if not fits:
                 raise ValueError(f"task.{name} has shape {getattr(self, name).shape}; give {wanted}.")
+        if self.mean is not None and not checks.is_traced(self.mean) and not np.isfinite(self.mean).all():
+            raise ValueError("task.mean has entries that are not finite; give numbers everywhere.")
         if not any(map(checks.is_traced, (self.Omega, self.Phi))):
             _check_covariances(np.asarray(self.Omega), np.asarray(self.Phi))
 
@@ -119,17 +127,23 @@ class GaussianEquivalent(Task):
         - `key`: a JAX random key or an integer seed.
 
         The samples pass through in batches of 64 MiB.  Sampled covariances spread the eigenvalues of Omega, and noise in Phi
-        acts like extra signal: with 6 N samples eps_g came out 8 to 13 percent too low.  Below 50 N there is a warning.
+        acts like extra signal: with 6 N samples eps_g came out 8 to 13 percent too low.  Below 50 max(N, D) there is a warning.
 
         Raises ValueError if the generator is not a JAX function of one latent, returns the wrong shape, or values that are
-        not finite.
+        not finite, or if there are fewer than 2 max(N, D) samples.
         """
         D, samples = checks.integer("latent_dim", latent_dim), checks.integer("samples", samples, minimum=2)
         N = _input_dimension(generator, D)
-        if samples < ENOUGH * N:
+        size = max(N, D)
+        if samples <= 2 * size:
+            raise ValueError(
+                f"samples = {samples} cannot tell the covariances of N = {N} inputs and D = {D} latents from noise; give at "
+                f"least {ENOUGH} max(N, D) = {ENOUGH * size}."
+            )
+        if samples < ENOUGH * size:
             warnings.warn(
-                f"samples = {samples} is few for N = {N} inputs: the noise of the sampled covariances biases eps_g by about "
-                f"{N / samples:.0%}; give at least {ENOUGH} N = {ENOUGH * N}.",
+                f"samples = {samples} is few for N = {N} inputs and D = {D} latents: the noise of the sampled covariances biases "
+                f"eps_g by about {size / samples:.0%}; give at least {ENOUGH} max(N, D) = {ENOUGH * size}.",
                 stacklevel=2,
             )
         mean, Omega, Phi = _sampled_covariances(generator, N, D, samples, key)
@@ -171,6 +185,10 @@ class GaussianEquivalent(Task):
                 f"eigenvalues = {checks.shortened(eigenvalues)}: give a sequence of numbers that are not negative."
             )
         return cls(np.diag(rho), np.diag(np.sqrt(rho)), width, activation, readout, noise)
+
+    @property
+    def input_mean(self):
+        return 0.0 if self.mean is None else np.asarray(self.mean)
 
     def latent_dimension(self, N: int) -> int:
         if self.Omega is None or self.Phi is None:
@@ -232,23 +250,37 @@ def _negative_eigenvalue(matrix: Float[np.ndarray, "inputs inputs"], size: float
 def _input_dimension(generator: Callable, D: int) -> int:
     """N, from tracing the generator on one latent."""
     try:
-        shape = jax.eval_shape(generator, jax.ShapeDtypeStruct((D,), jnp.float32)).shape
+        answer = jax.eval_shape(generator, jax.ShapeDtypeStruct((D,), jnp.float32))
     except Exception as error:
         raise ValueError(
             f"the generator cannot be traced by JAX on one latent of shape ({D},) "
             f"({type(error).__name__}: {checks.first_line(error)}); write it with jax.numpy for a single latent."
         ) from error
-    if len(shape) != 1 or shape[0] == 0:
+    if not isinstance(answer, jax.ShapeDtypeStruct):
         raise ValueError(
-            f"the generator returns the shape {shape} for one latent of shape ({D},); it is to return one input, shape (N,)."
+            f"the generator returns a {type(answer).__name__}; it is to return one input, an array of shape (N,)."
         )
-    return shape[0]
+    if len(answer.shape) != 1 or answer.shape[0] == 0 or not jnp.issubdtype(answer.dtype, jnp.floating):
+        raise ValueError(
+            f"the generator returns the shape {answer.shape} of {answer.dtype} for one latent of shape ({D},); it is to return "
+            "one input, shape (N,), of real floating-point numbers."
+        )
+    return answer.shape[0]
+
+
+def _random_key(key):
+    """A JAX random key, or one from an integer seed."""
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        return jax.random.key(key)
+    if isinstance(key, jax.Array) and (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.dtype == jnp.uint32):
+        return key
+    raise ValueError(f"key = {checks.shortened(key)} is not a random key; give an integer seed or a key of jax.random.")
 
 
 def _sampled_covariances(generator, N: int, D: int, samples: int, key) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, Omega and Phi by least squares of x on c, from sums over batches in float64."""
-    batch = min(samples, max(1, BATCH_BYTES // (4 * (N + D))))
-    root = jax.random.key(key) if isinstance(key, int | np.integer) else key
+    batch = min(samples, BATCH_SAMPLES, max(1, BATCH_BYTES // (4 * (N + D))))
+    root = _random_key(key)
 
     @jax.jit
     def drawn(number):
@@ -274,15 +306,15 @@ def _sampled_covariances(generator, N: int, D: int, samples: int, key) -> tuple[
 def _read_arrays(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist (or is no file).")
+    damaged = ValueError(f"{path} is neither an HDF5 nor an .npz file with arrays, or it is damaged.")
+    if not h5py.is_hdf5(path) and not zipfile.is_zipfile(path):
+        raise damaged
     try:
-        opened = h5py.File(path) if h5py.is_hdf5(path) else np.load(path, allow_pickle=False)
-        if isinstance(opened, np.ndarray):
-            raise ValueError
-        with opened as file:
+        with h5py.File(path) if h5py.is_hdf5(path) else np.load(path, allow_pickle=False) as file:
             names = list(file)
             found = {name: np.asarray(file[name]) for name in (*required, *optional) if name in names}
-    except (OSError, ValueError, EOFError, TypeError):
-        raise ValueError(f"{path} is neither an HDF5 nor an .npz file with arrays.") from None
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
+        raise damaged from None
     missing = [name for name in required if name not in found]
     if missing:
         raise ValueError(

@@ -24,12 +24,13 @@ from teacherstudent import checks
 from teacherstudent.activations import Activation, ActivationLike
 from teacherstudent.nonlinearities import Coefficients, as_nonlinearity, coefficients
 from teacherstudent.spectrum import Modes, Spectrum, eigenmodes, marchenko_pastur
-from teacherstudent.tasks.base import Task
+from teacherstudent.streams import FEATURES, FEATURES_OF_A_NETWORK, stream
+from teacherstudent.tasks.base import StructuredTask, Task
 
 UNIT_ROWS = 1e-6  # by how much the mean squares of the rows of a given F may differ from 1
 
 
-class HiddenManifold(Task):
+class HiddenManifold(StructuredTask):
     """Inputs x = f(F c / sqrt D) - a from a latent c ~ N(0, I_D), labelled by a two-layer teacher that sees c.
 
         y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta,   a = E f(s), s ~ N(0, 1)
@@ -72,7 +73,7 @@ class HiddenManifold(Task):
         seed: int = 0,
         centre: bool = True,
     ):
-        super().__init__(width, activation, readout, noise)
+        Task.__init__(self, width, activation, readout, noise)
         self.nonlinearity = as_nonlinearity(nonlinearity)
         self.F = None if F is None else checks.array("task.F", F)
         self.latent_ratio = _ratio(latent_ratio, self.F)
@@ -82,7 +83,9 @@ class HiddenManifold(Task):
         self.centre = centre
 
     def __check_init__(self):
-        coefficients(self.nonlinearity)
+        a, _, c = self.coefficients
+        if c - a**2 < 1e-12 * max(1.0, c):
+            raise ValueError(f"task.nonlinearity {self.nonlinearity.name} is constant; the inputs would all be zero.")
         if self.layers and not self.centre:
             raise ValueError("task.centre = False is possible for one layer only; leave task.layers out, or centre.")
         if self.F is None or checks.is_traced(self.F):
@@ -106,6 +109,10 @@ class HiddenManifold(Task):
         """What is subtracted from f."""
         return self.coefficients.a if self.centre else 0.0
 
+    @property
+    def input_mean(self) -> float:
+        return self.shift
+
     def latent_dimension(self, N: int) -> int:
         D = max(1, round(self.latent_ratio * N))
         if self.F is not None and self.F.shape[0] != N:
@@ -123,9 +130,7 @@ class HiddenManifold(Task):
         if self.F is not None:
             return [np.asarray(self.F)]
         widths = [D, *(max(1, round(ratio * N)) for ratio in self.layers), N]
-        # streams of their own: weights drawn from the same seed elsewhere must not repeat the entries of F
-        stream = (0,) if network is None else (1, network)
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=stream))
+        rng = stream(self.seed, FEATURES) if network is None else stream(self.seed, FEATURES_OF_A_NETWORK, network)
         drawn = [rng.standard_normal(shape) for shape in zip(widths[1:], widths[:-1], strict=True)]
         first = drawn[0] / np.sqrt(np.mean(drawn[0] ** 2, axis=1, keepdims=True))
         return [first] if len(drawn) == 1 else self._scaled([first, *drawn[1:]])[0]
@@ -171,7 +176,7 @@ class HiddenManifold(Task):
         delta, b = self.latent_ratio, self.coefficients.b
         if delta < 1:
             rho, weights = marchenko_pastur(delta, nodes)  # of F^T F / N, which has delta times the eigenvalues x
-            x, weights = np.append(rho / delta, 0.0), np.append(delta * weights, 1 - delta)
+            x, weights = np.append(0.0, rho / delta), np.append(1 - delta, delta * weights)
         else:
             x, weights = marchenko_pastur(1 / delta, nodes)
         return Spectrum(rho=self._zeta + b**2 * x, weights=weights, signal=b**2 * x / delta)
@@ -181,7 +186,7 @@ class HiddenManifold(Task):
         return self.coefficients.zeta
 
     def warn_theory(self) -> None:
-        if self.shift != self.coefficients.a:
+        if abs(self.shift - self.coefficients.a) > 1e-9:
             warnings.warn(
                 f"task.centre = False leaves the inputs with the mean a = {self.coefficients.a:.4g}, which the theory "
                 "does not describe: expect it to be wrong, and compare with the test_error of a simulation.",
@@ -191,7 +196,7 @@ class HiddenManifold(Task):
 
 def _ratio(latent_ratio, F) -> float:
     """delta, as given or from the shape of F."""
-    if F is not None and F.ndim != 2:
+    if F is not None and (F.ndim != 2 or F.size == 0):
         raise ValueError(f"task.F has shape {F.shape}; give a matrix (N, D).")
     if latent_ratio is None:
         if F is None:

@@ -5,9 +5,7 @@
 Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt, Advani, Saxe, Krzakala & Zdeborova, NeurIPS 2019.
 """
 
-import numpy as np
-
-from teacherstudent.spectrum import Modes, Spectrum
+from teacherstudent.activations import ActivationLike
 from teacherstudent.tasks.base import Task
 
 
@@ -22,11 +20,8 @@ class TeacherStudent(Task):
     Raises ValueError if a value is outside its range or `readout` does not fit `width`.
     """
 
+    def __init__(self, width: int, activation: ActivationLike = "erf", readout=1.0, noise=0.0):
+        super().__init__(width, activation, readout, noise)
+
     def latent_dimension(self, N: int) -> int:
         return N
-
-    def modes(self, N: int) -> Modes:
-        return Modes(rho=np.ones(N), vectors=np.eye(N), rest=1.0, Phi=np.eye(N))
-
-    def spectrum(self, nodes: int = 1) -> Spectrum:
-        return Spectrum(rho=np.ones(1), weights=np.ones(1), signal=np.ones(1))

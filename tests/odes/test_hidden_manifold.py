@@ -161,9 +161,7 @@ def test_the_limit_is_approached_by_large_manifolds():
             task = ts.HiddenManifold(1, "erf", "sign", 0.5, seed=seed)
             own = ts.Problem(task, ts.Student(1), ts.SGD(0.2))
             F = task.matrices(N)[0] / np.sqrt(N / 2)
-            weights = weights_on_inputs(
-                (1 - b**2) * np.eye(N) + b**2 * F @ F.T, b * F, start, np.random.default_rng(seed)
-            )
+            weights = weights_on_inputs((1 - b**2) * np.eye(N) + b**2 * F @ F.T, b * F, start, seed)
             curves.append(
                 ts.integrate(own, ts.start_from_weights(own, weights.w, w_star=weights.w_star), times).eps_g.values
             )
@@ -208,6 +206,22 @@ def test_equal_eigenvalues_are_merged_exactly():
     merged, single = (ts.integrate(problem, one, TIMES, rtol=1e-11, atol=1e-13) for one in (start, every))
     for name in ("Q", "R"):
         np.testing.assert_allclose(merged[name], single[name], rtol=0, atol=1e-9)
+
+
+def test_tolerances_hold_where_few_modes_carry_the_overlaps():
+    task = ts.GaussianEquivalent.anisotropic(ts.power_law(400, 1.5), width=2)
+    problem = ts.Problem(task, ts.Student(2), ts.SGD(0.2))
+    start = ts.random_start(problem, seed=1)
+    exact, rough = (
+        ts.integrate(problem, start, [0.0, 5.0, 20.0], rtol=rtol, atol=rtol / 100) for rtol in (1e-11, 1e-6)
+    )
+    assert float(abs(rough.Q - exact.Q).max()) < 2e-5 * float(abs(exact.Q).max())
+
+
+def test_small_inputs_are_no_divergence():
+    tiny = ts.GaussianEquivalent(1e-7 * np.eye(20), np.sqrt(1e-7) * np.eye(20))
+    problem = ts.Problem(tiny, ts.Student(2), ts.SGD(0.2))
+    assert np.isfinite(ts.integrate(problem, ts.OrderParameters(np.eye(2), np.zeros((2, 1))), [0.0, 1.0]).Q).all()
 
 
 def test_densities_over_the_spectrum():

@@ -199,8 +199,8 @@ def test_a_bank_of_samples():
     ("bank", "message"),
     [
         (np.ones((5, N)), "bank is to be a pair"),
-        ((np.ones((5, N)), np.ones((4, D))), r"bank\[1\] has shape \(4, 11\); give \(5, 11\)"),
-        ((np.ones((5, N + 1)), np.ones((5, D))), r"bank\[0\] has shape \(5, 18\); give \(5, 17\)"),
+        ((np.ones((5, N)), np.ones((4, D))), r"bank\[1\] has shape \(4, 11\); give \(samples, 11\)"),
+        ((np.ones((5, N + 1)), np.ones((5, D))), r"bank\[0\] has shape \(5, 18\); give \(samples, 17\)"),
         ((np.full((5, N), np.nan), np.ones((5, D))), r"bank\[0\] has entries that are not finite"),
         ((np.ones((5, N)), np.ones((5, D))), "test_samples = 1000 leaves none of the bank's 5 samples"),
     ],
@@ -224,8 +224,79 @@ def test_what_cannot_be_simulated_says_so():
         ts.simulate(explicit, ts.OrderParameters(np.eye(K), np.zeros((K, M))), [1.0], N=10)
     with pytest.raises(ValueError, match="task.Omega and task.Phi are missing"):
         ts.simulate(problem_with(ts.GaussianEquivalent(width=M)), spectrum_only, [1.0], N=N)
-    with pytest.raises(ValueError, match="no weights in N = 17 dimensions have the overlaps"):
+    with pytest.raises(ValueError, match="start.R is too large for start.Q on these inputs"):
         ts.simulate(problem, ts.OrderParameters(np.eye(K), 0.99 * np.eye(K)[:, :M]), [1.0], N=N)
+
+
+def test_starts_of_other_inputs_are_refused():
+    problem = problem_with(manifold())
+    start = ts.start_from_weights(problem, **weights())
+    other = problem_with(ts.HiddenManifold(M, "erf", "sign", D / N, noise=0.3, seed=3))
+    with pytest.raises(
+        ValueError, match="the start is one for other inputs: on these its weights have R that differs by"
+    ):
+        ts.simulate(other, start, [1.0])
+    wider = problem_with(ts.HiddenManifold(M, "erf", "sign", 1.0))
+    for task in (wider, problem_with(ts.TeacherStudent(M))):
+        with pytest.raises(ValueError, match=r"w_star has shape \(2, 11\), but these inputs have D = 17 latents"):
+            ts.simulate(task, start, [1.0])
+    square = {"w": np.ones((K, N)), "w_star": np.ones((M, N))}
+    isotropic = ts.start_from_weights(problem_with(ts.TeacherStudent(M)), **square)
+    for call in (ts.simulate, ts.integrate):
+        with pytest.raises(
+            ValueError, match="start has weights for isotropic inputs, but the task is a HiddenManifold"
+        ):
+            call(wider, isotropic, [1.0])
+
+
+def test_rules_check_starts_on_the_inputs():
+    problem = ts.Problem(manifold(), ts.Student(K), ts.SphericalSGD(0.1))
+    with pytest.raises(ValueError, match="SphericalSGD keeps"):
+        ts.simulate(problem, ts.OrderParameters(4 * np.eye(K), np.zeros((K, M))), [1.0], N=N)
+
+
+def test_inputs_of_low_rank_are_refused_where_no_weights_fit():
+    task = ts.GaussianEquivalent.anisotropic([1.0, 1.0, 1.0] + [0.0] * 17, width=1)
+    problem = ts.Problem(task, ts.Student(2), ts.SGD(0.1))
+    with pytest.raises(ValueError, match="these inputs vary in too few directions"):
+        ts.simulate(problem, ts.OrderParameters(np.eye(2), np.zeros((2, 1))), [0.0])
+    assert ts.simulate(problem, ts.random_start(problem), [0.0], seeds=1).sizes["seed"] == 1
+
+
+def test_nearly_parallel_features_are_measured_on_samples():
+    step = ts.Activation("step at 0.3", lambda s: jnp.where(s > 0.3, 1.0, -0.2), kinks=(0.3,))
+    told = {}
+    for count, size in ((1, 4), (11, N)):
+        task = ts.HiddenManifold(1, "erf", step, count / size)
+        problem = ts.Problem(task, ts.Student(1), ts.SGD(0.1))
+        start = ts.random_start(problem, N=size)
+        told[count] = description(ts.simulate(problem, start, [0.0], seeds=1))["report"]["overlaps"]
+    assert told[1] == "held-out samples"
+
+
+def test_a_shared_bank_counts_as_one_sample_in_comparisons():
+    task = ts.HiddenManifold(M, "erf", "sign", 0.5, seed=2)
+    problem = ts.Problem(task, ts.Student(K), ts.SGD(0.2))
+    start = ts.random_start(problem, N=200)
+    (F,) = task.matrices(200)
+    theory = ts.integrate(problem, start, [0.0, 1.0])
+    for seed in range(4):
+        c = np.random.default_rng(seed).standard_normal((6000, 100))
+        bank = (np.sign(c @ F.T), c)
+        networks = ts.simulate(problem, start, [0.0, 1.0], seeds=8, bank=bank, test_samples=500)
+        assert networks.attrs and description(networks)["report"]["test_samples"] == 500
+        assert "FAILS" not in ts.compare(theory, networks).attrs["verdict"]
+    limit = ts.OrderParameters(np.eye(K), np.zeros((K, M)))
+    with pytest.raises(ValueError, match="bank holds one set of inputs, but this start gives every seed its own"):
+        ts.simulate(problem, limit, [1.0], N=200, bank=bank)
+
+
+def test_covariances_that_differ_are_told():
+    one, other = (ts.GaussianEquivalent.anisotropic(ts.power_law(30, exponent), width=M) for exponent in (0.2, 1.5))
+    start = ts.OrderParameters(np.eye(K), np.zeros((K, M)))
+    theory = ts.integrate(problem_with(one), start, [0.0, 0.5])
+    verdict = ts.compare(theory, ts.simulate(problem_with(other), start, [0.0, 0.5], seeds=8)).attrs["verdict"]
+    assert "theory and simulation differ in problem.task.Omega, problem.task.Phi" in verdict
 
 
 def test_a_run_can_be_repeated_from_its_file(tmp_path):
@@ -241,6 +312,17 @@ def test_a_run_can_be_repeated_from_its_file(tmp_path):
         np.testing.assert_allclose(
             ts.integrate(ts.problem_of(one), ts.start_of(one), [0.0, 1.0]).Q, theory.Q, atol=1e-12
         )
+
+
+def test_a_theory_on_a_generator_can_be_repeated_from_its_file():
+    task = ts.GaussianEquivalent.from_generator(lambda c: jnp.tanh(c), D, 60 * D, width=M)
+    problem = problem_with(task)
+    start = ts.random_start(problem)
+    theory = ts.integrate(problem, start, [0.0, 1.0])
+    again = ts.integrate(ts.problem_of(theory), ts.start_of(theory), [0.0, 1.0])
+    np.testing.assert_allclose(again.Q, theory.Q, atol=1e-12)
+    with pytest.raises(ValueError, match="task.generator was the Python function .*lambda.*; files keep only its name"):
+        ts.problem_of(ts.simulate(problem, start, [0.0], seeds=1))
 
 
 def test_checkpoints_know_the_inputs(tmp_path, monkeypatch):

@@ -165,7 +165,7 @@ def test_a_warning_is_one_line(workspace):
         QUICK.replace(
             'type = "TeacherStudent"',
             'type = "HiddenManifold", nonlinearity = "relu", latent_ratio = 0.5, centre = false',
-        )
+        ).replace("N = 80", "N = 100")
     )
     done = run("run", "raw.toml", "--theory-only", "--no-figure", "--quiet", cwd=workspace)
     assert done.returncode == 0 and done.stderr.startswith(

@@ -49,6 +49,6 @@ def test_test_errors_are_crosses_with_bars():
     start = ts.random_start(problem, N=30)
     simulation = ts.simulate(problem, start, TIMES[:10], seeds=3, test_samples=1000)
     error = ts.plot(simulation).axes[0]
-    (crosses,) = [bars for bars in error.containers if len(bars.lines[0].get_xdata()) == 10]
+    (crosses,) = error.containers
     np.testing.assert_array_equal(crosses.lines[0].get_ydata(), simulation.test_error.mean("seed"))
     assert "delta$ = 0.5" in error.figure.get_suptitle()

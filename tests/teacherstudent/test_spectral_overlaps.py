@@ -54,6 +54,33 @@ def test_a_correlated_degenerate_teacher_can_be_lifted():
     np.testing.assert_allclose(lifted.R, start.R, atol=1e-12)
 
 
+def gauss_modes(delta, W, T):
+    """The published limit: sigma = rho W, r = 0, t = T at every node."""
+    rho, weights = ts.marchenko_pastur(delta, 24)
+    at_nodes = lambda matrix, factor: factor[:, None, None] * matrix
+    sigma, r, t = at_nodes(W, rho), at_nodes(0 * W, rho), at_nodes(T, np.ones(24))
+    given = {"rho": rho, "weights": weights, "sigma": sigma, "r": r, "t": t, "W": W}
+    return ts.SpectralOverlaps.from_latent_modes(latent_ratio=delta, b=np.sqrt(2 / np.pi), zeta=1 - 2 / np.pi, **given)
+
+
+@pytest.mark.parametrize("delta", [0.5, 2.0, 4.0])
+def test_latent_modes_by_the_gauss_rule_are_the_limit(delta):
+    W = np.array([[1.0, 0.2], [0.2, 0.5]])
+    published = gauss_modes(delta, W, np.eye(2))
+    problem = ts.Problem(ts.HiddenManifold(2, "erf", "sign", delta), ts.Student(2), ts.SGD(0.2))
+    ours = ts.spectral_start(problem, ts.OrderParameters(published.Q, published.R))
+    for start in (published, ours):
+        assert np.all(np.diff(start.rho) > 0)
+        np.testing.assert_allclose(start.W, W, atol=1e-5)
+    for power in (1, 2, 3):
+        np.testing.assert_allclose(published.weights @ published.rho**power, ours.weights @ ours.rho**power, rtol=1e-5)
+
+
+def test_latent_modes_that_the_inputs_cannot_have_are_refused():
+    with pytest.raises(ValueError, match="they must sum to N / D = 0.833333; for D > N give eigenvalues"):
+        gauss_modes(1.2, np.eye(2), np.eye(2))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

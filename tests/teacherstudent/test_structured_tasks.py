@@ -1,6 +1,7 @@
 """Hidden manifold and Gaussian equivalence: matrices, covariances, generators, files, and what they refuse."""
 
 import h5py
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_batches_change_nothing_but_the_stream(monkeypatch):
 def test_few_samples_are_warned_of():
     with pytest.warns(
         UserWarning,
-        match=r"samples = 100 is few for N = 12 inputs: .* by about 12%; give at least 50 N = 600",
+        match=r"samples = 100 is few for N = 12 inputs .* by about 12%; give at least .* = 600",
     ):
         ts.GaussianEquivalent.from_generator(linear, 4, 100)
 
@@ -82,9 +83,11 @@ def test_few_samples_are_warned_of():
 @pytest.mark.parametrize(
     ("generator", "message"),
     [
-        (lambda c: jnp.outer(c, c), r"returns the shape \(4, 4\) for one latent of shape \(4,\)"),
+        (lambda c: jnp.outer(c, c), r"returns the shape \(4, 4\) of float32 for one latent of shape \(4,\)"),
         (lambda c: c.sum(), r"returns the shape \(\)"),
         (lambda c: jnp.log(c), "returns values that are not finite"),
+        (lambda c: (c, c), "returns a tuple; it is to return one input"),
+        (lambda c: jax.lax.complex(c, c), "of complex64 for one latent"),
         (lambda c: np.asarray(c), "cannot be traced by JAX on one latent"),
         (lambda c: jnp.ones((3, 9)) @ c, "cannot be traced by JAX on one latent"),
     ],
@@ -92,6 +95,15 @@ def test_few_samples_are_warned_of():
 def test_bad_generators_are_refused(generator, message):
     with pytest.raises(ValueError, match=message):
         ts.GaussianEquivalent.from_generator(generator, 4, 1000)
+
+
+def test_samples_must_outnumber_latents_too():
+    with pytest.raises(
+        ValueError, match="samples = 500 cannot tell the covariances of N = 10 inputs and D = 1000 latents"
+    ):
+        ts.GaussianEquivalent.from_generator(lambda c: jnp.sign(c[:10] * c[10:20]), 1000, 500)
+    with pytest.raises(ValueError, match="key = 1.5 is not a random key"):
+        ts.GaussianEquivalent.from_generator(linear, 4, 1000, key=1.5)
 
 
 def test_covariances_from_files(tmp_path):
@@ -112,8 +124,9 @@ def test_covariances_from_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         ts.GaussianEquivalent.from_file(tmp_path / "none.h5")
     (tmp_path / "text.npz").write_text("no arrays")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cov.npz").read_bytes()[:900])
     np.save(tmp_path / "one.npy", Omega)
-    for name in ("text.npz", "one.npy"):
+    for name in ("text.npz", "cut.npz", "one.npy"):
         with pytest.raises(ValueError, match="is neither an HDF5 nor an .npz file with arrays"):
             ts.GaussianEquivalent.from_file(tmp_path / name)
 
@@ -144,6 +157,10 @@ def test_anisotropic_inputs():
         (lambda: ts.HiddenManifold(2, F=np.ones((6, 3)) * 2), r"task.F has a row of mean square 4 .*give F / np.sqrt"),
         (lambda: ts.HiddenManifold(2, F=np.ones((6, 3)), latent_ratio=1.0), r"task.F has shape \(6, 3\); leave one"),
         (lambda: ts.HiddenManifold(2, F=np.ones(6)), r"task.F has shape \(6,\)"),
+        (lambda: ts.HiddenManifold(2, F=np.ones((0, 3))), r"task.F has shape \(0, 3\)"),
+        (lambda: ts.HiddenManifold(2, nonlinearity=(2.0,), latent_ratio=0.5), "is constant; the inputs would all be zero"),
+        (lambda: ts.HiddenManifold(2, nonlinearity=ts.Activation("sign", jnp.tanh), latent_ratio=0.5), "mistaken for ours"),
+        (lambda: ts.GaussianEquivalent(np.eye(2), np.eye(2), mean=[0.0, np.nan]), "task.mean has entries that are not finite"),
         (lambda: ts.HiddenManifold(2, latent_ratio=0.5, seed=-1), "task.seed = -1"),
         (lambda: ts.GaussianEquivalent(np.eye(3)), "task.Phi is missing beside task.Omega"),
         (lambda: ts.GaussianEquivalent(np.ones((3, 2)), np.eye(3)), r"task.Omega has shape \(3, 2\); give \(N, N\)"),
@@ -159,6 +176,16 @@ def test_anisotropic_inputs():
 def test_bad_values_are_refused_with_their_names(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("exponent", [2.0, 3.0, 4.5])
+def test_covariances_rounded_to_float32_are_accepted(exponent):
+    rng = np.random.default_rng(0)
+    U, rho = np.linalg.qr(rng.standard_normal((100, 100)))[0], ts.power_law(100, exponent)
+    Omega, Phi = ((U * values @ U.T).astype(np.float32) for values in (rho, np.sqrt(rho)))
+    Omega = (Omega + Omega.T) / 2
+    problem = ts.Problem(ts.GaussianEquivalent(Omega, Phi, width=2), ts.Student(2), ts.SGD(0.1))
+    assert ts.random_start(problem).weights.sum() == pytest.approx(1)
 
 
 def test_dimensions_must_fit_the_task():
