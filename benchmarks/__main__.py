@@ -113,7 +113,7 @@ def simulation_against_numpy_and_floor(table: Table, seeds: int) -> None:
 
 def training_loop(problem, start, N, seeds, steps):
     """The compiled steps of the simulator, without starting weights and records."""
-    from sims.tasks import set_up
+    from sims.simulate import set_up
     from sims.training import Training
 
     numbers = list(range(seeds))
