@@ -108,22 +108,21 @@ def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:
     """Weights of a start must have its overlaps on the inputs of this task; R tells, since Phi is always known exactly."""
     if start.network is None:
         return
+    remedy = "make the start with this problem, start_from_weights(problem, w=, v=, w_star=)."
     w, w_star = start.network
-    D, remedy = (
-        problem.task.latent_dimension(w.shape[-1]),
-        "make the start with this problem, start_from_weights(problem, ...).",
-    )
+    D = problem.task.latent_dimension(w.shape[-1])
     if w_star.shape[-1] != D:
         raise ValueError(
             f"the start's w_star has shape {w_star.shape}, but these inputs have D = {D} latents; {remedy}"
         )
-    if networks.covariances is not None:
-        R = networks.covariances.overlaps(w, w_star)[1]
-        gap = np.abs(R - start.R).max()
-        if gap > 1e-5 * max(1.0, np.abs(R).max()):
-            raise ValueError(
-                f"the start is one for other inputs: on these its weights have R that differs by {gap:.2g}; {remedy}"
-            )
+    if networks.covariances is None:
+        return
+    R = networks.covariances.overlaps(w, w_star)[1]
+    gap = np.abs(R - start.R).max()
+    if gap > 1e-5 * max(1.0, np.abs(R).max()):
+        raise ValueError(
+            f"the start is one for other inputs: here its weights have an R that differs by {gap:.2g}; {remedy}"
+        )
 
 
 def _test_samples(asked: int, networks: SetUp, bank: sample_bank.Bank | None) -> int:

@@ -233,7 +233,7 @@ def test_starts_of_other_inputs_are_refused():
     start = ts.start_from_weights(problem, **weights())
     other = problem_with(ts.HiddenManifold(M, "erf", "sign", D / N, noise=0.3, seed=3))
     with pytest.raises(
-        ValueError, match="the start is one for other inputs: on these its weights have R that differs by"
+        ValueError, match="the start is one for other inputs: here its weights have an R that differs by"
     ):
         ts.simulate(other, start, [1.0])
     wider = problem_with(ts.HiddenManifold(M, "erf", "sign", 1.0))
