@@ -54,12 +54,14 @@ def test_erf_with_more_students_than_teachers():
     assert error("erf", random_covariance(5, seed=1), students=3) < 1e-11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("index", "tolerance"), [(0, 5e-9), (5, 2e-10), (24, 2e-10), (30, 1e-6)])
 def test_relu(index, tolerance):
     """In generic position and, less precise, with a student near a teacher (index 30)."""
     assert error("relu", jnp.asarray(COVARIANCES[index])) < tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "tolerance"), [("erf", 1e-11), ("relu", 1e-7)])
 @pytest.mark.parametrize("fields", [[0, 1, 0, 1], [0, 0, 0, 1], [0, 1, 2, 1]], ids=["both", "three", "one"])
 def test_coincident_fields(name, tolerance, fields):
@@ -71,6 +73,7 @@ def test_vanishing_student():
     assert error("erf", jnp.diag(jnp.array([1.0, 0.0, 0.5, 2.0]))) < 1e-11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("student", "teacher"), MIXED)
 def test_more_nodes_change_nothing(student, teacher):
     """Variances up to 1.6; a pair with correlation 0.9999 (index 30)."""
@@ -80,6 +83,7 @@ def test_more_nodes_change_nothing(student, teacher):
         assert largest_difference(coarse(C, U[:4]), fine(C, U[:4])) < 1e-9
 
 
+@pytest.mark.slow
 def test_error_estimate_bounds_the_error():
     """For erf, where the error is known, on a covariance of ordinary size and on a large one."""
     averages, _ = quadrature("erf", "erf")

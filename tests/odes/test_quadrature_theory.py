@@ -19,6 +19,7 @@ def problem_with(student, teacher, K=2, M=1, learning_rate=0.2):
     )
 
 
+@pytest.mark.slow
 def test_equals_the_closed_form_of_erf():
     start = random_overlaps(2, 1)
     by_hand = ts.Activation("erf by hand", ACTIVATIONS["erf"].function)

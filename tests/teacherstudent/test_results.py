@@ -76,8 +76,8 @@ def test_a_run_from_the_users_weights_can_be_repeated_too(tmp_path):
 
 
 def test_a_python_function_cannot_be_restored_and_says_so():
-    problem = committee(activation=lambda x: jnp.sin(x))
-    theory = ts.integrate(problem, random_overlaps(3, 2), [0.0], rtol=1e-3)
+    problem = committee(1, 1, activation=lambda x: jnp.sin(x))
+    theory = ts.integrate(problem, random_overlaps(1, 1), [0.0], rtol=1e-3)
     with pytest.raises(ValueError, match="was the Python function .*lambda.*; files keep only its name"):
         ts.problem_of(theory)
 
