@@ -14,8 +14,8 @@ demo: $(READY)  ## theory and finite networks from the same start: an HDF5 file 
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n 2
 
-test-fast: $(READY)  ## without the long statistical ones
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+test-fast: $(READY)  ## without the long ones; TESTS=tests/odes chooses some
+	$(BIN)/python -m pytest -n 2 -m "not slow" $(TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
