@@ -1,7 +1,7 @@
 """The contract of a task in the simulators: where its inputs come from, and how they are labelled.
 
-One file per task registers its `set_up`.  Inputs are drawn for a block of steps at once; labels are formed step by step, so that
-they do not depend on the length of the block.
+One file per task registers its `set_up`, and `simulate.py` imports it.  Inputs are drawn for a block of steps at once; labels
+are formed step by step, so that they do not depend on the length of the block.
 """
 
 import abc
