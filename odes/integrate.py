@@ -18,30 +18,36 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Bool, Float, Int
 
+from odes.one_update import Fixed, State, overlaps
 from odes.precision import exact, in_float64
-from odes.quadrature_error import quadrature_error
-from odes.vector_field import Fixed, State, overlaps, vector_field
+from odes.quadrature_error import averages_used, quadrature_error
+from odes.vector_field import vector_field
 from teacherstudent import checks
+from teacherstudent.accuracy import accuracy_at
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
 from teacherstudent.errors import DivergenceError, SolverError
-from teacherstudent.generalisation import averages_of, error_at, output_weights
-from teacherstudent.order_parameters import OrderParameters, covariance
+from teacherstudent.generalisation import error_of
+from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
-from teacherstudent.results import dataset
+from teacherstudent.results import dataset, in_the_words_of
 from teacherstudent.spectral_overlaps import SpectralOverlaps
 from teacherstudent.starts import Start, spectral_start
-from teacherstudent.tasks import StructuredTask
+from teacherstudent.tasks import MixtureTask, StructuredTask
 
 SOLVERS = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}
 DIVERGED = 1e6  # overlaps beyond this are on their way to infinity: fields of order 1000
 
 
 class Trajectory(NamedTuple):
-    """Order parameters at the requested times, and how the solver fared."""
+    """Order parameters at the requested times, and how the solver fared.
+
+    Of a task with two classes R is m, and eps_g the expected loss.
+    """
 
     Q: Float[Array, "*batch time students students"]
     R: Float[Array, "*batch time students teachers"]
     v: Float[Array, "*batch time students"]
+    b: Float[Array, "*batch time students"]
     eps_g: Float[Array, "*batch time"]
     reached: Float[Array, "*batch"]
     diverged: Bool[Array, "*batch"]
@@ -49,6 +55,7 @@ class Trajectory(NamedTuple):
     rejected: Int[Array, "*batch"]
     q: Float[Array, "*batch time modes students students"] | None = None
     r: Float[Array, "*batch time modes students teachers"] | None = None
+    accuracy: Float[Array, "*batch time"] | None = None
 
 
 def solve(
@@ -75,7 +82,7 @@ def solve(
     if problem.sweeps or start.batch:
         raise ValueError("solve takes one problem and one start; use jax.vmap over solve, or integrate, for several.")
     asked = times if checks.is_traced(times) else checks.times(times)
-    run = partial(_solve_one, solver=_chosen(solver, rtol), max_steps=max_steps, progress=False, densities=False)
+    run = partial(_solve_one, solver=_chosen(solver, rtol), max_steps=max_steps, progress=False, extras=())
     return in_float64(run, problem.without_inputs, _by_mode(problem, start), asked, rtol, atol)
 
 
@@ -93,7 +100,7 @@ def integrate(
 ) -> xr.Dataset:
     """Integrate the order-parameter equations of `problem` from `start`: the theory's counterpart of `simulate`.
 
-        d(Q, R, v)/dt = vector_field(Q, R, v),   t = updates / N,   N -> infinity
+        d(Q, R, v)/dt = vector_field(Q, R, v),   t = updates / N,   N -> infinity          (two classes: Q, m, v, b)
 
     - `times`: increasing times at which to answer, t >= 0; the start is at t = 0 (`log_times` is dense near zero).
     - `rtol`, `atol`: error allowed per step of the adaptive solver.
@@ -109,11 +116,13 @@ def integrate(
     Cost of a step: of the order of modes x K (K + M)^2, beside averages that do not depend on the number of modes; memory:
     modes x K (K + M) numbers.
 
-    Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `time`, and the solver's statistics in its attributes.
+    Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `time`, or, for a task with two classes, with Q, m, v, b, the
+    expected `loss` and the `accuracy`; the solver's statistics are in its attributes, with the averages that were used and,
+    where they are by quadrature, an estimate of their error.
 
     Raises ValueError for input that does not fit; `DivergenceError` or `SolverError`, with the time reached, if a single
     solve fails.  Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019, Phys. Rev. X 10, 041044 (2020) and
-    MSML 2021.
+    MSML 2021; Refinetti et al., ICML 2021.
     """
     times, rtol, atol = checks.times(times), checks.positive("rtol", rtol), checks.positive("atol", atol)
     checks.one_of("solver", solver, ("auto", *SOLVERS))
@@ -124,12 +133,13 @@ def integrate(
     if isinstance(problem.task, StructuredTask):
         start = spectral_start(problem, start)
     sweeps, chosen = tuple(problem.sweeps), _chosen(solver, rtol)
+    extras = ("densities",) * spectral + ("accuracy",) * isinstance(problem.task, MixtureTask)
     shows_progress = sys.stderr.isatty() if progress is None else progress
     began = time.perf_counter()
     with jax.enable_x64(True):
         answer = _solve_all(
             *exact((problem.without_inputs, _by_mode(problem, start), times, rtol, atol)),
-            sweeps, chosen, max_steps, shows_progress, spectral,
+            sweeps, chosen, max_steps, shows_progress, extras,
         )  # fmt: skip
         answer = jax.tree.map(np.asarray, answer)
         quadrature = _quadrature_error(problem, start, answer)
@@ -137,7 +147,7 @@ def integrate(
     _check_success(answer, times, max_steps)
     report = {"solver": chosen, "rtol": rtol, "atol": atol, "max_steps": max_steps, "seconds": round(seconds, 4)}
     report |= {"steps": answer.steps.tolist(), "rejected_steps": answer.rejected.tolist()}
-    report |= {} if quadrature is None else {"quadrature_error": quadrature}
+    report |= {"averages": averages_used(problem)} | ({} if quadrature is None else {"quadrature_error": quadrature})
     return _labelled(problem, start, times, answer, report)
 
 
@@ -151,20 +161,21 @@ class ByMode(NamedTuple):
     t: checks.Parameter
     T: checks.Parameter
     v: checks.Parameter
+    b: checks.Parameter
 
 
-ONE_START = ByMode(None, None, *[0] * 5)  # the axes of a batch
+ONE_START = ByMode(None, None, *[0] * 6)  # the axes of a batch
 
 
 def _by_mode(problem: Problem, start: Start) -> ByMode:
     """The start's spectrum and densities; isotropic inputs have one mode, q = Q, r = R, t = T."""
     if isinstance(start, OrderParameters) and not isinstance(problem.task, StructuredTask):
         one = np.ones(1)
-        return ByMode(one, one, start.Q[..., None], start.R[..., None], start.T[..., None], start.T, start.v)
+        return ByMode(one, one, start.Q[..., None], start.R[..., None], start.T[..., None], start.T, start.v, start.b)
     start = spectral_start(problem, start)
     q, r, t = (jnp.moveaxis(part, -3, -1) if checks.is_traced(part) else np.moveaxis(np.asarray(part), -3, -1)
                for part in (start.q, start.r, start.t))  # fmt: skip
-    return ByMode(start.rho, start.weights, q, r, t, start.T, start.v)
+    return ByMode(start.rho, start.weights, q, r, t, start.T, start.v, np.zeros(np.shape(start.v)))
 
 
 def _chosen(solver: str, rtol: float) -> str:
@@ -173,10 +184,10 @@ def _chosen(solver: str, rtol: float) -> str:
     return "tsit5" if rtol >= 1e-6 else "dopri8"
 
 
-@partial(jax.jit, static_argnames=("sweeps", "solver", "max_steps", "progress", "densities"))
-def _solve_all(problem, start, times, rtol, atol, sweeps, solver, max_steps, progress, densities) -> Trajectory:
+@partial(jax.jit, static_argnames=("sweeps", "solver", "max_steps", "progress", "extras"))
+def _solve_all(problem, start, times, rtol, atol, sweeps, solver, max_steps, progress, extras) -> Trajectory:
     """Every combination of the swept parameters and, innermost, every start of a batch."""
-    run = partial(_solve_one, solver=solver, max_steps=max_steps, progress=progress, densities=densities)
+    run = partial(_solve_one, solver=solver, max_steps=max_steps, progress=progress, extras=extras)
     if start.v.ndim == 2:
         run = jax.vmap(run, in_axes=(None, ONE_START, None, None, None))
     for name in reversed(sweeps):
@@ -195,14 +206,15 @@ def _over_parameter(run, name: str):
     return swept
 
 
-@partial(jax.jit, static_argnames=("solver", "max_steps", "progress", "densities"))
-def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress, densities) -> Trajectory:
-    fixed, v = Fixed(start.rho, start.weights, start.t, start.T), start.v
+@partial(jax.jit, static_argnames=("solver", "max_steps", "progress", "extras"))
+def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress, extras) -> Trajectory:
+    fixed, begin = Fixed(start.rho, start.weights, start.t, start.T), State(start.q, start.r, start.v, start.b)
 
     def kept(t, packed, args):
-        state = _unpack(packed, problem, v)
+        state = _unpack(packed, problem, begin)
         last_to_front = lambda part: jnp.moveaxis(part, -1, 0)
-        return *overlaps(fixed, state), state.v, *(map(last_to_front, state[:2]) if densities else ())
+        by_mode = map(last_to_front, state[:2]) if "densities" in extras else ()
+        return *overlaps(fixed, state), state.v, state.b, *by_mode
 
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(partial(_packed_field, fixed=fixed)),
@@ -210,8 +222,8 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
         t0=0.0,
         t1=times[-1],
         dt0=None,
-        y0=_pack(State(start.q, start.r, v), problem),
-        args=(problem, v),
+        y0=_pack(begin, problem),
+        args=(problem, begin),
         saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=times, fn=kept), diffrax.SubSaveAt(t1=True, fn=_time)]),
         stepsize_controller=diffrax.PIDController(
             rtol=rtol, atol=atol, dtmin=1e-12, force_dtmin=False, norm=ErrorNorm(fixed.rho, fixed.weights)
@@ -221,18 +233,18 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
         throw=False,
         progress_meter=diffrax.TqdmProgressMeter() if progress else diffrax.NoProgressMeter(),
     )
-    Q, R, readout, *by_mode = solution.ys[0]
+    Q, R, v, b, *by_mode = solution.ys[0]
+    states = (Q, R, v, b)
     return Trajectory(
-        Q,
-        R,
-        readout,
-        jax.vmap(partial(_error, problem, start.T))(Q, R, readout),
+        *states,
+        eps_g=jax.lax.map(lambda at: error_of(problem, at[0], at[1], start.T, at[2], at[3]), states),
         reached=solution.ts[1][0],
         diverged=(solution.result == diffrax.RESULTS.event_occurred)
         | (solution.result == diffrax.RESULTS.dt_min_reached),
         steps=solution.stats["num_steps"],
         rejected=solution.stats["num_rejected_steps"],
         **dict(zip(("q", "r"), by_mode, strict=False)),
+        accuracy=jax.lax.map(lambda at: accuracy_at(problem, *at), states) if "accuracy" in extras else None,
     )
 
 
@@ -241,19 +253,22 @@ def _time(t, packed, args):
 
 
 def _pack(state: State, problem: Problem) -> tuple:
-    """What the solver moves: q as its upper triangle, so that it stays symmetric, and v only if it is trained."""
+    """What the solver moves: q as its upper triangle, so that it stays symmetric, and v and b only if they are trained."""
+    student = problem.student
     upper = state.q[unordered_pairs(state.v.shape[0])]
-    return (upper, state.r, state.v) if problem.student.train_readout else (upper, state.r)
+    return upper, state.r, *((state.v,) if student.train_readout else ()), *((state.b,) if student.train_bias else ())
 
 
-def _unpack(packed: tuple, problem: Problem, v) -> State:
-    symmetric = packed[0][pair_number(v.shape[0])]
-    return State(symmetric, packed[1], packed[2] if problem.student.train_readout else v)
+def _unpack(packed: tuple, problem: Problem, begin: State) -> State:
+    upper, r, *rest = packed
+    b = rest.pop() if problem.student.train_bias else begin.b
+    v = rest.pop() if problem.student.train_readout else begin.v
+    return State(upper[pair_number(begin.v.shape[0])], r, v, b)
 
 
 def _packed_field(t, packed, args, fixed) -> tuple:
-    problem, v = args
-    return _pack(vector_field(problem, fixed, _unpack(packed, problem, v)), problem)
+    problem, begin = args
+    return _pack(vector_field(problem, fixed, _unpack(packed, problem, begin)), problem)
 
 
 class ErrorNorm(eqx.Module):
@@ -266,11 +281,11 @@ class ErrorNorm(eqx.Module):
     weights: Float[Array, " modes"]
 
     def __call__(self, errors: tuple) -> Float[Array, ""]:
-        """Errors of q (pairs, modes), r (students, teachers, modes) and, if it is trained, v, over their tolerances."""
-        q, r, *v = errors
+        """Errors of q (pairs, modes), r (students, teachers, modes) and what else is trained, over their tolerances."""
+        q, r, *rest = errors
         share = self.weights * self.rho / jnp.sum(self.weights * self.rho)
-        count = q.shape[0] + r.shape[0] * r.shape[1] + sum(map(jnp.size, v))
-        square = jnp.sum(q**2 @ share) + jnp.sum(r**2 @ self.weights) + sum(jnp.sum(part**2) for part in v)
+        count = q.shape[0] + r.shape[0] * r.shape[1] + sum(map(jnp.size, rest))
+        square = jnp.sum(q**2 @ share) + jnp.sum(r**2 @ self.weights) + sum(jnp.sum(part**2) for part in rest)
         return jnp.sqrt(square / count)
 
 
@@ -278,15 +293,11 @@ def _has_diverged(t, packed, args, fixed, **kwargs):
     return jnp.max(jnp.abs(packed[0] @ (fixed.weights * fixed.rho))) > DIVERGED
 
 
-def _error(problem: Problem, T, Q, R, v) -> Float[Array, ""]:
-    return error_at(averages_of(problem), covariance(Q, R, T), output_weights(problem, v))
-
-
 def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> float | None:
     """Estimated along the first curve of a batch."""
     first = (0,) * answer.reached.ndim
     single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), problem.without_inputs)
-    return quadrature_error(single, start.T[0] if start.batch else start.T, *(part[first] for part in answer[:3]))
+    return quadrature_error(single, start.T[0] if start.batch else start.T, *(part[first] for part in answer[:4]))
 
 
 def _check_success(answer: Trajectory, times: np.ndarray, max_steps: int) -> None:
@@ -315,15 +326,16 @@ def _check_success(answer: Trajectory, times: np.ndarray, max_steps: int) -> Non
 def _labelled(problem: Problem, start: Start, times, answer: Trajectory, report: dict) -> xr.Dataset:
     batch = {**problem.sweeps} | ({"start": np.arange(start.batch[0])} if start.batch else {})
     finite = lambda values: np.where(np.isfinite(values), values, np.nan)
-    densities = ("q", "r") if answer.q is not None else ()
-    rho = {"rho": np.asarray(start.rho if isinstance(start, SpectralOverlaps) else [1.0])} if densities else {}
+    names = [name for name in ("Q", "R", "v", "b", "eps_g", "q", "r", "accuracy") if getattr(answer, name) is not None]
+    spectral = answer.q is not None
+    rho = {"rho": np.asarray(start.rho if isinstance(start, SpectralOverlaps) else [1.0])} if spectral else {}
+    values = {name: finite(getattr(answer, name)) for name in names} | {"T": start.T}
     return dataset(
         "theory",
         problem,
         start,
         coordinates={**batch, "time": times, **rho},
-        variables={name: finite(getattr(answer, name)) for name in ("Q", "R", "v", "eps_g", *densities)}
-        | {"T": start.T},
+        variables=in_the_words_of(problem.task, values),
         leading=tuple(batch),
         report=report,
     )

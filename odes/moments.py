@@ -5,7 +5,7 @@ e = phi - phi* = sum_a u_a g_a(h_a), u = (v, -v*).  In the limit N -> infinity t
 
     J_kb = E[d delta_k / d h_b] = v_k u_b J2(k, b)  +  (b = k)  v_k sum_a u_a G2(k, a)
     D_kl = E[delta_k delta_l]   = v_k v_l ( sum_ab u_a u_b I4(k, l, a, b) + sigma^2 J2(k, l) )
-    b_k  = E[g(lambda_k) e]     = sum_a u_a I2(k, a)
+    E[g(lambda_k) e]            = sum_a u_a I2(k, a)                                     (the readout's gradient)
 
 The fourth average, a_k = E[delta_k], multiplies the mean of the inputs, which is zero here.
 """
@@ -24,11 +24,11 @@ class Moments(NamedTuple):
 
     J: Float[Array, "students fields"]
     D: Float[Array, "students students"]
-    b: Float[Array, " students"]
+    readout: Float[Array, " students"]
 
 
 def moments(problem: Problem, C: Float[Array, "fields fields"], v: Float[Array, " students"]) -> Moments:
-    """J, D and b of the square loss at the field covariance C and the readout v.
+    """J, D and the readout's gradient of the square loss at the field covariance C and the readout v.
 
     D is that of a mini-batch's mean gradient: the covariance of one sample over the batch size.
     """
@@ -39,6 +39,6 @@ def moments(problem: Problem, C: Float[Array, "fields fields"], v: Float[Array, 
     curvature = v * (averages.G2(C) @ u)
     J = v[:, None] * J2 * u[None, :]
     J = J.at[:, :K].add(jnp.diag(curvature))
-    one_sample = averages.I4(C, u) + problem.task.noise**2 * J2[:, :K]
+    one_sample = averages.I4(C, u) + problem.teacher.noise**2 * J2[:, :K]
     D = v[:, None] * v[None, :] * one_sample / problem.batch_size
-    return Moments(J=J, D=D, b=averages.I2(C)[:K] @ u)
+    return Moments(J=J, D=D, readout=averages.I2(C)[:K] @ u)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from teacherstudent.description import describe_problem
+from teacherstudent.rules import Network
 
 EVERY_SECONDS = 60.0
 
@@ -19,6 +20,7 @@ class Saved(NamedTuple):
 
     w: np.ndarray
     v: np.ndarray
+    b: np.ndarray
     done: int
     rows: list[dict[str, np.ndarray]]
 
@@ -55,7 +57,7 @@ def read(path: str | os.PathLike, mark: str) -> Saved | None:
     names = [name.removeprefix("row_") for name in content if name.startswith("row_")]
     count = len(content[f"row_{names[0]}"]) if names else 0
     rows = [{name: content[f"row_{name}"][index] for name in names} for index in range(count)]
-    return Saved(content["w"], content["v"], int(content["done"]), rows)
+    return Saved(content["w"], content["v"], content["b"], int(content["done"]), rows)
 
 
 class Keeper:
@@ -64,17 +66,13 @@ class Keeper:
     def __init__(self, path: str | os.PathLike | None, mark: str):
         self.path, self.mark, self.last = Path(path) if path else None, mark, time.monotonic()
 
-    def keep_if_due(self, w, v, done: int, rows: list[dict[str, np.ndarray]]) -> None:
+    def keep_if_due(self, student: Network, done: int, rows: list[dict[str, np.ndarray]]) -> None:
         """Write the state unless the last one is younger than `EVERY_SECONDS`."""
         if self.path is None or time.monotonic() - self.last < EVERY_SECONDS:
             return
         content = {f"row_{name}": np.stack([row[name] for row in rows]) for name in (rows[0] if rows else {})}
-        content |= {
-            "fingerprint": np.asarray(self.mark),
-            "w": np.asarray(w),
-            "v": np.asarray(v),
-            "done": np.asarray(done),
-        }
+        content |= {name: np.asarray(part) for name, part in student._asdict().items()}
+        content |= {"fingerprint": np.asarray(self.mark), "done": np.asarray(done)}
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
             with open(temporary, "wb") as file:

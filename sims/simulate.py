@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from sims import bank as sample_bank
-from sims import gaussian_equivalent, hidden_manifold, teacher_student  # noqa: F401 (they register their inputs)
+from sims import gaussian_equivalent, hidden_manifold, mixture, teacher_student  # noqa: F401 (they register their inputs)
 from sims.tasks import SetUp, set_up
 from sims.training import TEST_BLOCK, Training
 from sims.weights import NEVER
@@ -17,9 +17,9 @@ from teacherstudent import checks
 from teacherstudent.errors import DivergenceError
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
-from teacherstudent.results import check_writable, dataset
+from teacherstudent.results import check_writable, dataset, in_the_words_of
 from teacherstudent.starts import Start, check_dimension, spectral_start
-from teacherstudent.tasks import StructuredTask
+from teacherstudent.tasks import MixtureTask, StructuredTask
 
 HELD_OUT = 4000  # samples that overlaps are measured on, where the covariances of the inputs are not known
 
@@ -51,7 +51,8 @@ def simulate(
     - `method`: "weights" trains the full weight vectors.
     - `dtype`: "float32" or "float64" for weights and inputs; overlaps are always summed in float64.
     - `test_samples`: also record `test_error`, half the mean squared error against noise-free labels on this many held-out
-      samples (rounded up to thousands; the same ones at each time), and its standard error `test_error_se`.
+      samples (rounded up to thousands; the same ones at each time), and its standard error `test_error_se`; with two classes,
+      `test_loss` and `test_accuracy` with their standard errors.
     - `bank`: a pair (x, c) of inputs (samples, N) and latents (samples, D): each step draws from these samples, with
       replacement, instead of fresh inputs; label noise is fresh at each draw.  The inputs are as the generator makes them: the
       task's mean is subtracted.  The last `test_samples` (not rounded) are held out.
@@ -59,7 +60,8 @@ def simulate(
     - `checkpoint`: a file that keeps the state of a long run, about once a minute; if it exists, the run goes on from it.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
 
-    Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `seed` and `time`.  Q and R are measured with the exact
+    Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `seed` and `time`, with two classes Q, m, v, b and the expected
+    `loss`.  Q and R are measured with the exact
     covariances of the inputs or, where these are not known (a generator, several layers), on held-out samples: 4000 unless
     `test_samples` says more, at the cost of as many steps for each recorded time.  eps_g is the closed form at the measured
     overlaps, which supposes Gaussian fields; where `test_error` differs from it, they are not Gaussian, and `compare` says so.
@@ -83,8 +85,14 @@ def simulate(
     if isinstance(start, OrderParameters) and isinstance(problem.task, StructuredTask):
         spectral_start(problem, start)  # says so if such a start has no meaning on these inputs
     samples = None
+    if bank is not None and isinstance(problem.task, MixtureTask):
+        raise ValueError(
+            f"bank holds inputs with latents for a teacher, but {type(problem.task).__name__} has none; leave it out."
+        )
     if bank is not None:
-        samples = sample_bank.checked(bank, N, problem.task.latent_dimension(N), test_samples, problem.task.input_mean)
+        samples = sample_bank.checked(
+            bank, N, problem.task.latent_dimension(N), test_samples, problem.teacher.input_mean
+        )
     began = time.perf_counter()
     with jax.enable_x64(True), jax.default_device(place):
         networks = set_up(problem.task, start, N, numbers)
@@ -182,7 +190,7 @@ def _labelled(problem: Problem, start: Start, training: Training, report: dict) 
         problem,
         start,
         coordinates={"seed": np.asarray(training.seeds), "time": recorded},
-        variables=values,
+        variables=in_the_words_of(problem.task, values),
         leading=("seed",),
         report=report,
     )

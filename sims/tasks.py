@@ -17,12 +17,16 @@ from jaxtyping import Array, Float, Key
 
 from sims.network import fields
 from teacherstudent.checks import AnyArray
+from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.starts import Start
-from teacherstudent.tasks import Task
+from teacherstudent.tasks import MixtureTask, Task, TeacherTask
 
 
 class Inputs(NamedTuple):
-    """Inputs, the latents that the teacher sees, and a standard normal number each, for the label noise."""
+    """Inputs, the latents that the teacher sees, and a standard normal number each, for the label noise.
+
+    Of inputs of two classes the latents are the inputs themselves, and `zeta` is the class y = +-1.
+    """
 
     x: Float[Array, "samples inputs"]
     latent: Float[Array, "samples latents"]
@@ -73,6 +77,7 @@ class Begin(NamedTuple):
     w: Float[np.ndarray, "seeds students inputs"]
     v: Float[np.ndarray, "seeds students"]
     w_star: Float[np.ndarray, "seeds teachers latents"]
+    b: Float[np.ndarray, "seeds students"]
 
 
 class SetUp(NamedTuple):
@@ -101,10 +106,16 @@ def label(task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Lab
 
 
 @label.register
-def _(task: Task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
+def _(task: TeacherTask, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
     """y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta."""
     clean = task.activation(fields(w_star, inputs.latent)) @ task.v_star
     return Labels(clean, clean + task.noise * inputs.zeta)
+
+
+@label.register
+def _(task: MixtureTask, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
+    """y = +-1, the class."""
+    return Labels(inputs.zeta, inputs.zeta)
 
 
 def normals(keys: Key[Array, " samples"], size: int, dtype) -> Float[Array, "samples size"]:
@@ -123,9 +134,11 @@ def repeated(start: Start, seeds: list[int]) -> Begin:
 
 
 def stacked(start: Start, networks: list) -> Begin:
-    """One network for each seed, with the readout of the start."""
+    """One network for each seed, with the readout and the biases of the start."""
     w, w_star = (np.stack(parts) for parts in zip(*networks, strict=True))
-    return Begin(w=w, v=np.tile(np.asarray(start.v), (len(networks), 1)), w_star=w_star)
+    b = start.b if isinstance(start, OrderParameters) else np.zeros(start.students)
+    v, b = (np.tile(np.asarray(part), (len(networks), 1)) for part in (start.v, b))
+    return Begin(w=w, v=v, w_star=w_star, b=b)
 
 
 def check_has_weights(start: Start) -> None:

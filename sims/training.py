@@ -44,7 +44,7 @@ class Training:
         self.source, self.shared = as_arrays(source, dtype), set_up.shared or banks is not None
         self.covariances, self.shared_covariances = as_arrays(set_up.covariances, jnp.float64), set_up.shared
         self.bank = None if banks is None else as_arrays(banks.testing, dtype)
-        student = Network(*as_arrays((begin.w, begin.v), dtype))
+        student = Network(*as_arrays((begin.w, begin.v, begin.b), dtype))
         self.run = Run(student, jnp.full(len(seeds), NEVER, jnp.uint32))
         self.T = jnp.asarray(np.einsum("smn,sln->sml", begin.w_star, begin.w_star) / begin.w_star.shape[-1])
         roots = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
@@ -73,20 +73,21 @@ class Training:
                 while self.done < target:
                     began = time.perf_counter()
                     count = min(target - self.done, pace)
-                    self._advance(count)
+                    self.advance(count)
                     pace = max(1, min(2 * pace, int(count * CALL_SECONDS / (time.perf_counter() - began))))
                     bar.update(count)
-                    keeper.keep_if_due(self.run.student.w, self.run.student.v, self.done, self.rows)
+                    keeper.keep_if_due(self.run.student, self.done, self.rows)
                 self.rows.append(self._record())
         keeper.drop()
 
     def _resume(self, checkpoint: str | os.PathLike | None) -> None:
         saved = checkpoints.read(checkpoint, self.mark) if checkpoint else None
         if saved is not None:
-            self.run = self.run._replace(student=Network(jnp.asarray(saved.w), jnp.asarray(saved.v)))
+            self.run = self.run._replace(student=Network(*map(jnp.asarray, (saved.w, saved.v, saved.b))))
             self.done, self.rows = saved.done, saved.rows
 
-    def _advance(self, count: int) -> None:
+    def advance(self, count: int) -> None:
+        """`count` more steps.  Raises DivergenceError if a network stops being finite."""
         first, number = jnp.asarray(self.done, jnp.uint32), jnp.asarray(count, jnp.uint32)
         arrays = (self.problem, self.source, self.w_star, self.training, self.run, first, number)
         self.run = advance(*arrays, block=self.block, shared=self.shared)
@@ -107,10 +108,11 @@ class Training:
             rows = record(*arrays, shared=self.shared_covariances)
         else:
             assert measured is not None, "simulate takes held-out samples where covariances are not known"
-            rows = with_error(self.exact_problem, measured.Q, measured.R, self.T, student.v.astype(jnp.float64))
+            v, b = (part.astype(jnp.float64) for part in (student.v, student.b))
+            rows = with_error(self.exact_problem, measured.Q, measured.R, self.T, v, b)
         values = rows._asdict()
         if measured is not None:
-            values |= {"test_error": measured.test_error, "test_error_se": measured.test_error_se}
+            values |= {name: value for name, value in measured._asdict().items() if name.startswith("test_")}
         return {name: np.asarray(value) for name, value in values.items()}
 
     def _held_out(self) -> HeldOut | None:

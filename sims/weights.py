@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, Key, UInt32
 
 from sims.network import fields, gradient, output
 from sims.tasks import Covariances, Inputs, Isotropic, Source, label
-from teacherstudent.generalisation import averages_of, error_at, output_weights
-from teacherstudent.order_parameters import covariance
+from teacherstudent.generalisation import error_of
+from teacherstudent.losses import LOSSES
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
 
@@ -63,6 +63,8 @@ def _steps(problem: Problem, block: int, source: Source, w_star, key: Key[Array,
         moved = problem.rule.update(run.student, slope)
         if not problem.student.train_readout:
             moved = moved._replace(v=run.student.v)
+        if not problem.student.train_bias:
+            moved = moved._replace(b=run.student.b)
         now = jnp.where(jnp.isfinite(phi).all(), jnp.uint32(NEVER), first + index)
         return Run(moved, jnp.minimum(run.diverged, now))
 
@@ -81,6 +83,7 @@ class Record(NamedTuple):
     Q: Float[Array, "seeds students students"]
     R: Float[Array, "seeds students teachers"]
     v: Float[Array, "seeds students"]
+    b: Float[Array, "seeds students"]
     eps_g: Float[Array, " seeds"]
 
 
@@ -94,29 +97,27 @@ def record(
     shared: bool,
 ) -> Record:
     """Q and R with the exact covariances of the inputs, and eps_g in closed form, all in float64 (as the arguments must be)."""
-    w, v, w_star = (part.astype(jnp.float64) for part in (*student, w_star))
+    w, v, b, w_star = (part.astype(jnp.float64) for part in (*student, w_star))
     overlaps = jax.vmap(lambda exact, w, w_star: exact.overlaps(w, w_star), in_axes=(None if shared else 0, 0, 0))
     Q, R = overlaps(covariances, w, w_star)
-    return with_error(problem, Q, R, T, v)
+    return with_error(problem, Q, R, T, v, b)
 
 
 @jax.jit
-def with_error(problem: Problem, Q, R, T, v) -> Record:
-    """The record of every seed, with eps_g in closed form at these overlaps."""
-
-    def error(Q, R, T, v):
-        return error_at(averages_of(problem), covariance(Q, R, T), output_weights(problem, v))
-
-    return Record(Q, R, v, jax.vmap(error)(Q, R, T, v))
+def with_error(problem: Problem, Q, R, T, v, b) -> Record:
+    """The record of every seed, with eps_g or the expected loss as the theory has it at these overlaps."""
+    return Record(Q, R, v, b, jax.vmap(partial(error_of, problem))(Q, R, T, v, b))
 
 
 class HeldOut(NamedTuple):
-    """Means over held-out samples: overlaps of the fields, half the squared error, and the standard error of that."""
+    """Means over held-out samples: overlaps of the fields, loss, fraction with the right sign, and their standard errors."""
 
     Q: Float[Array, "seeds students students"]
     R: Float[Array, "seeds students teachers"]
     test_error: Float[Array, " seeds"]
     test_error_se: Float[Array, " seeds"]
+    test_accuracy: Float[Array, " seeds"]
+    test_accuracy_se: Float[Array, " seeds"]
 
 
 @partial(jax.jit, static_argnames=("blocks", "block", "shared"))
@@ -157,13 +158,15 @@ def on_samples(problem: Problem, inputs: Inputs, w_star, student: Network) -> He
 
 
 def _sums(problem: Problem, student: Network, w_star, inputs: Inputs):
-    """Sums over samples, in float64: of lambda lambda^T, lambda nu^T, the half squared error, and its square."""
+    """Sums over samples, in float64: of lambda lambda^T, lambda nu^T, the loss, the sign of y phi, and the squares of both."""
     lam, nu = (fields(*pair).astype(jnp.float64) for pair in ((student.w, inputs.x), (w_star, inputs.latent)))
     phi, clean = output(problem, student, inputs.x), label(problem.task, inputs, w_star).clean
-    error = 0.5 * (phi - clean).astype(jnp.float64) ** 2
-    return lam.T @ lam, lam.T @ nu, error.sum(), (error**2).sum()
+    error = LOSSES[problem.loss].value(phi, clean).astype(jnp.float64)
+    sign = jnp.sign(phi * clean).astype(jnp.float64)
+    return lam.T @ lam, lam.T @ nu, error.sum(), (error**2).sum(), sign.sum(), (sign**2).sum()
 
 
 def _means(total, samples: int) -> HeldOut:
-    Q, R, error, square = (part / samples for part in total)
-    return HeldOut(Q, R, error, jnp.sqrt(jnp.maximum(square - error**2, 0.0) / samples))
+    Q, R, error, square, sign, square_of_sign = (part / samples for part in total)
+    deviation = lambda mean, square: jnp.sqrt(jnp.maximum(square - mean**2, 0.0) / samples)
+    return HeldOut(Q, R, error, deviation(error, square), (1 + sign) / 2, deviation(sign, square_of_sign) / 2)

@@ -2,6 +2,7 @@
 
 A name ("erf"), polynomial coefficients ((0, 1) is g(x) = x) or any elementwise JAX function becomes an
 `Activation`.  Conventions: "erf" is erf(x / sqrt 2), so that g'(x) = sqrt(2/pi) exp(-x^2/2); "quadratic" is exactly x^2.
+"logcosh" and "gauss", log cosh x and -exp(-x^2 / 2), are contrast functions of independent component analysis (with negatives).
 """
 
 import hashlib
@@ -66,6 +67,10 @@ def _erf(x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
     return jax.scipy.special.erf(x / math.sqrt(2))
 
 
+def _log_cosh(x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
+    return jnp.logaddexp(x, -x) - math.log(2)
+
+
 ACTIVATIONS = {
     activation.name: activation
     for activation in (
@@ -75,10 +80,14 @@ ACTIVATIONS = {
         Activation("relu", jax.nn.relu, kinks=(0.0,)),
         Activation("tanh", jnp.tanh),
         Activation("gelu", lambda x: x * (1 + _erf(x)) / 2),
+        Activation("logcosh", _log_cosh),
+        Activation("minus-logcosh", lambda x: -_log_cosh(x)),
+        Activation("gauss", lambda x: -jnp.exp(-(x**2) / 2)),
+        Activation("minus-gauss", lambda x: jnp.exp(-(x**2) / 2)),
     )
 }
 
-ActivationLike = str | Sequence[float] | Callable | Activation
+ActivationLike = str | Sequence[float | int] | Callable | Activation
 
 
 def as_activation(given, argument: str = "activation") -> Activation:

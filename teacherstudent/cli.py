@@ -80,10 +80,11 @@ def run(
 
     name, tables = experiment.read(experiment_)
     assignments = [*(set_ or [])]
+    table = "escape" if "escape" in tables else "simulation"
     if seeds is not None:
-        assignments.append(f"simulation.seeds={seeds}")
+        assignments.append(f"{table}.seeds={seeds}")
     if size:
-        assignments.append(f"simulation.N={size if len(size) > 1 else size[0]}")
+        assignments.append(f"{table}.N={size if len(size) > 1 else size[0]}")
     job = experiment.experiment(name, experiment.changed(tables, assignments))
     out = out or Path("results") / f"{name}.h5"
     if out.suffix not in (".h5", ".hdf5", ".nc"):
@@ -92,6 +93,15 @@ def run(
     results.check_writable(out, force=force)
     if figure:
         results.check_writable(picture, force=force)
+    if isinstance(job, experiment.EscapeExperiment):
+        if theory_only:
+            raise ValueError("--theory-only: an escape has no theory to integrate; leave the option out.")
+        checks.device(device)
+        progress = False if quiet else None
+        found = ts.escape(job.problem, device=device, progress=progress, **job.escape.model_dump())
+        tree = ts.save(out, escape=found, force=force)
+        _finish(tree, job.title, out, picture if figure else None, quiet)
+        return
     simulated = not theory_only
     if simulated and (job.problem.sweeps or job.start.batch):
         raise ValueError("this experiment sweeps a parameter, which only the theory can; add --theory-only.")
@@ -99,6 +109,9 @@ def run(
     progress = False if quiet else None
 
     theory = ts.integrate(job.problem, job.start, job.times, progress=progress, **job.theory.model_dump())
+    theory = _with_oracle(job.problem.task, theory)
+    if job.clones:
+        theory = ts.with_clones(job.problem, theory, job.start, **job.theory.model_dump(exclude={"spectral"}))
     networks = [
         ts.simulate(
             job.problem, job.start, job.times, N=N, progress=progress, device=device,
@@ -109,11 +122,34 @@ def run(
     simulation = None if not networks else networks[0] if len(networks) == 1 else networks
     comparison = None if simulation is None else ts.compare(theory, simulation)
     tree = ts.save(out, theory=theory, simulation=simulation, comparison=comparison, force=force)
-    if figure:
+    _finish(tree, job.title, out, picture if figure else None, quiet)
+
+
+def _finish(tree, title: str, out: Path, picture: Path | None, quiet: bool) -> None:
+    """Draw and print what was saved."""
+    import teacherstudent as ts
+
+    if picture is not None:
         ts.plot(tree, picture)
     if not quiet:
-        _print_result(tree, job.title)
-        typer.echo(f"wrote {out}" + (f" and {picture}" if figure else ""))
+        _print_result(tree, title)
+        typer.echo(f"wrote {out}" + (f" and {picture}" if picture is not None else ""))
+
+
+def _with_oracle(task, theory):
+    """The theory with the error of the best classifier, where the task has classes and it is known."""
+    import teacherstudent as ts
+    from teacherstudent.results import VARIABLES
+    from teacherstudent.tasks import MixtureTask
+
+    if not isinstance(task, MixtureTask):
+        return theory
+    try:
+        error = ts.oracle_error(task)
+    except ValueError:  # a law without a density
+        return theory
+    _, long_name, symbol = VARIABLES["oracle_error"]
+    return theory.assign(oracle_error=((), error, {"long_name": long_name, "symbol": symbol, "units": "1"}))
 
 
 @app.command()
@@ -179,17 +215,18 @@ def _print_result(tree, title: str) -> None:
     sims = simulations(tree)
     theory = tree["theory"].to_dataset() if "theory" in tree.children else None
     source = theory if theory is not None else sims[-1] if sims else None
-    if source is not None and set(source.eps_g.dims) <= {"time", "seed"}:
+    error = "loss" if source is not None and "loss" in source else "eps_g"
+    if source is not None and set(source[error].dims) <= {"time", "seed"}:
         table = Table("t", title=title)
         if theory is not None:
-            table.add_column("eps_g theory", justify="right")
+            table.add_column(f"{error} theory", justify="right")
         for one in sims:
-            table.add_column(f"eps_g N={description(one)['report']['N']}", justify="right")
+            table.add_column(f"{error} N={description(one)['report']['N']}", justify="right")
         for index in sorted({round(i * (source.sizes["time"] - 1) / 8) for i in range(9)}):
             time = float(source.time[index])
-            row = [f"{time:.4g}"] + ([f"{float(theory.eps_g[index]):.5g}"] if theory is not None else [])
+            row = [f"{time:.4g}"] + ([f"{float(theory[error][index]):.5g}"] if theory is not None else [])
             for one in sims:
-                at = one.eps_g.sel(time=time, method="nearest")
+                at = one[error].sel(time=time, method="nearest")
                 row.append(
                     f"{float(at.mean()):.5g} +- {float(at.std(ddof=1)) / at.size**0.5 if at.size > 1 else float('nan'):.2g}"
                 )
@@ -197,6 +234,27 @@ def _print_result(tree, title: str) -> None:
         Console().print(table)
     if "comparison" in tree.children:
         _print_comparison(tree["comparison"].to_dataset())
+    if "escape" in tree.children:
+        _print_escape(tree["escape"].to_dataset(), title)
+
+
+def _print_escape(found, title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        "N", "learning rate", *(f"median step, direction {a + 1}" for a in range(found.sizes["direction"])), title=title
+    )
+    for N, row in zip(found.N.values, found.median_step.values, strict=True):
+        cells = [
+            f"{step:.4g}" if step == step else "not yet" for step in row
+        ]  # nan: half of the seeds have not escaped
+        table.add_row(str(N), f"{float(found.learning_rate.sel(N=N)):.3g}", *cells)
+    Console().print(table)
+    if "exponent" in found:
+        for a, (slope, error) in enumerate(zip(found.exponent.values, found.exponent_error.values, strict=True)):
+            if slope == slope:
+                typer.echo(f"direction {a + 1}: median step ~ N^({slope:.2f} +- {error:.2f})")
 
 
 def _print_comparison(report) -> None:

@@ -20,8 +20,9 @@ from scipy import stats
 from teacherstudent.results import DESCRIPTION, SCHEMA, description
 from teacherstudent.tasks import TASKS
 
-COMPARED = ("eps_g", "Q", "R", "v")
+COMPARED = ("eps_g", "loss", "Q", "R", "m", "v", "b")
 LEVEL = 0.01  # probability of calling a true theory wrong, over all numbers of a comparison together
+ACCURACY_ERROR = 3e-4  # of the theory's accuracy, a mean over frozen points
 ARRAYS = sorted({name for task in TASKS.values() for name in task.ARRAYS})
 WINDOWS = 5  # parts of the times that are tested one by one
 WEAK = 10.0  # a test that needs a larger z than this to notice anything decides nothing (fewer than 6 seeds)
@@ -31,12 +32,13 @@ LARGEST_BIAS = 10.0  # a bias up to this times (scale of the quantity) / N count
 def compare(theory: xr.Dataset, simulation: xr.Dataset | Sequence[xr.Dataset]) -> xr.Dataset:
     """Compare a theory with one simulation, or with simulations of several sizes N.
 
-    For each X of eps_g, Q, R and (if trained) v the answer has `X_deviation` = theory minus mean over seeds,
-    `X_standard_error` = scatter of the seeds / sqrt(seeds), and `X_z` = deviation over standard error, along the theory's
-    times that were simulated: a simulated time, which is a whole number of updates over N, belongs to the theory's time
-    if the two differ by at most half an update.  With several N these carry the dimension `N`, and
-    `X_rms` (root mean square over seeds, times and entries of a single network's deviation) is fitted by N^exponent.  X is also
-    `test_error`, if the simulation has it: the Gaussian eps_g at each network's own overlaps minus its test error.
+    For each X of eps_g, Q, R and (if trained) v, or with two classes loss, Q, m, v and b, the answer has `X_deviation` = theory
+    minus mean over seeds, `X_standard_error` = scatter of the seeds / sqrt(seeds), and `X_z` = deviation over standard error,
+    along the theory's times that were simulated: a simulated time, which is a whole number of updates over N, belongs to the
+    theory's time if the two differ by at most half an update.  With several N these carry the dimension `N`, and `X_rms` (root
+    mean square over seeds, times and entries of a single network's deviation) is fitted by N^exponent.  X is also `test_error`,
+    if the simulation has it: the Gaussian eps_g at each network's own overlaps minus its test error; with two classes
+    `test_loss`, the same for the loss, and `test_accuracy`, the theory's accuracy minus that of the networks.
 
     The attribute `verdict` is one line; `teacherstudent` holds the numbers behind it.
 
@@ -48,7 +50,7 @@ def compare(theory: xr.Dataset, simulation: xr.Dataset | Sequence[xr.Dataset]) -
         raise ValueError("there is no simulation to compare with; give at least one.")
     for one in sims:
         _check_shapes(theory, one)
-    names = [name for name in COMPARED if name in theory and (name != "v" or _moves(theory.v))]
+    names = [name for name in COMPARED if name in theory and (name not in ("v", "b") or _moves(theory[name]))]
     kept, pairs = _matched(theory.time.values, sims)
     reports = [
         _one_size(theory.isel(time=kept), one.isel(time=pair), names) for one, pair in zip(sims, pairs, strict=True)
@@ -95,23 +97,36 @@ def _one_size(theory: xr.Dataset, simulation: xr.Dataset, names: Sequence[str]) 
         data[f"{name}_rms"] = ((), rms, _about(theory[name], "root mean square deviation of one network"))
         data[f"{name}_rms_error"] = ((), spread / (2 * rms), _about(theory[name], "standard error of that"))
         largest[name] = _largest(limit, deviation, error, theory.time.values, _size(simulation), len(runs), len(names))
-    if "test_error" in simulation:
-        about, (prediction, deviation, error) = simulation.test_error, _equivalence(simulation)
-        data["test_error_deviation"] = (("time",), deviation, _about(about, "Gaussian prediction minus test error"))
-        data["test_error_standard_error"] = (("time",), error, _about(about, "standard error of that over seeds"))
-        data["test_error_z"] = (("time",), deviation / error, _about(about, "deviation over standard error"))
+    for name, (prediction, deviation, error) in _held_out(theory, simulation).items():
+        about = simulation[name]
+        data[f"{name}_deviation"] = (("time",), deviation, _about(about, "prediction minus what was found"))
+        data[f"{name}_standard_error"] = (("time",), error, _about(about, "standard error of that over seeds"))
+        data[f"{name}_z"] = (("time",), deviation / error, _about(about, "deviation over standard error"))
         shape = (theory.time.values, _size(simulation), simulation.sizes["seed"], len(names))
-        largest["test_error"] = _largest(prediction, deviation, error, *shape)
+        largest[name] = _largest(prediction, deviation, error, *shape)
     return _Report(xr.Dataset(data, coords={"time": theory.time}), largest)
 
 
-def _equivalence(simulation: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _held_out(theory: xr.Dataset, simulation: xr.Dataset) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For what was measured on held-out samples: the prediction, how far it is above the mean, and the error of that."""
+    found = {}
+    for name, predicted in (("test_error", "eps_g"), ("test_loss", "loss")):
+        if name in simulation:
+            found[name] = _equivalence(simulation, predicted, name)
+    if "test_accuracy" in simulation and "accuracy" in theory:
+        runs = simulation.test_accuracy.transpose("seed", "time").values
+        error = np.hypot(_standard_error(runs, simulation), ACCURACY_ERROR)
+        found["test_accuracy"] = (theory.accuracy.values, theory.accuracy.values - runs.mean(axis=0), error)
+    return found
+
+
+def _equivalence(simulation: xr.Dataset, predicted_: str, found_: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The Gaussian prediction at the networks' own overlaps, how far it is above their test error, and the error of that."""
-    predicted, found = (simulation[name].transpose("seed", "time").values for name in ("eps_g", "test_error"))
+    predicted, found = (simulation[name].transpose("seed", "time").values for name in (predicted_, found_))
     mean = predicted.mean(axis=0)
     error = _standard_error(mean + found - predicted, simulation)
     if "bank" in description(simulation)["report"]:  # all seeds were tested on the same samples
-        error = np.hypot(error, simulation.test_error_se.mean("seed").values)
+        error = np.hypot(error, simulation[f"{found_}_se"].mean("seed").values)
     return mean, (predicted - found).mean(axis=0), error
 
 
@@ -222,17 +237,21 @@ def _matched(times: np.ndarray, sims: Sequence[xr.Dataset]) -> tuple[np.ndarray,
 
 
 def _check_shapes(theory: xr.Dataset, simulation: xr.Dataset) -> None:
-    extra = set(theory.eps_g.dims) - {"time"}
+    if ("loss" in theory) != ("loss" in simulation):
+        raise ValueError(
+            "one of theory and simulation has a teacher and the other two classes; compare answers to one problem."
+        )
+    extra = set(theory.Q.dims) - {"time", "student", "student_"}
     if extra:
         raise ValueError(
             f"the theory is a sweep over {', '.join(sorted(extra))}; select one curve first (theory.sel or .isel)."
         )
     if "seed" not in simulation.dims:
         raise ValueError("the simulation has no dimension 'seed'; pass it as simulate returned it.")
-    for unit in ("student", "teacher"):
-        if theory.sizes[unit] != simulation.sizes[unit]:
+    for unit, plural in (("student", "student units"), ("teacher", "teacher units"), ("direction", "directions")):
+        if unit in theory.sizes and theory.sizes[unit] != simulation.sizes.get(unit):
             raise ValueError(
-                f"the theory has {theory.sizes[unit]} {unit} units but the simulation {simulation.sizes[unit]}; "
+                f"the theory has {theory.sizes[unit]} {plural} but the simulation {simulation.sizes.get(unit)}; "
                 "compare answers to the same problem."
             )
 

@@ -10,11 +10,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from teacherstudent.activations import ACTIVATIONS, Activation, Polynomial
+from teacherstudent.latents import Latent
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem, Student
 from teacherstudent.rules import RULES
 from teacherstudent.starts import Start
-from teacherstudent.tasks import TASKS
+from teacherstudent.tasks import TASKS, MixtureTask
 
 
 def describe_problem(problem: Problem) -> dict:
@@ -28,9 +29,10 @@ def describe_problem(problem: Problem) -> dict:
     }
 
 
-def describe_start(start: Start) -> dict:
+def describe_start(start: Start, problem: Problem) -> dict:
     """A start's order parameters as nested lists; of `SpectralOverlaps`, those of all modes together."""
-    return {name: np.asarray(getattr(start, name)).tolist() for name in ("Q", "R", "T", "v")}
+    names = ("Q", "m", "v", "b") if isinstance(problem.task, MixtureTask) else ("Q", "R", "T", "v")
+    return {name: np.asarray(getattr(start, name)).tolist() for name in names}
 
 
 def _fields(part) -> dict:
@@ -40,6 +42,10 @@ def _fields(part) -> dict:
 
 
 def _plain(value):
+    if isinstance(value, Latent):
+        return _listed(value.given)
+    if isinstance(value, tuple) and any(map(callable, value)):
+        return [_plain(one) for one in value]
     if callable(value) and not isinstance(value, Activation):
         return f"function:{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"
     if not isinstance(value, Activation):
@@ -47,6 +53,10 @@ def _plain(value):
     if value.name in ACTIVATIONS:
         return value.name
     return list(value.function.coefficients) if isinstance(value.function, Polynomial) else value.name
+
+
+def _listed(value):
+    return [_listed(one) for one in value] if isinstance(value, tuple) else value
 
 
 def problem_from(tables: Mapping) -> Problem:
@@ -72,16 +82,18 @@ class _ProblemTables(BaseModel):
 
 
 def start_from(table: Mapping) -> OrderParameters:
-    """The order parameters of a dictionary with Q, R and, if they differ from the default, T and v."""
+    """The order parameters of a dictionary with Q, R or m and, if they differ from the default, T, v and b."""
     return OrderParameters(**validated(_StartTable, table, "start."))
 
 
 class _StartTable(BaseModel):
     model_config = ConfigDict(extra="forbid")
     Q: list
-    R: list
+    R: list | None = None
     T: list | None = None
     v: list | None = None
+    m: list | None = None
+    b: list | None = None
 
 
 def _made(kinds: Mapping[str, type], table: Mapping, where: str):

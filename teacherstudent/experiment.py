@@ -14,6 +14,7 @@ from teacherstudent import checks
 from teacherstudent.description import problem_from, start_from, validated
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start, check_dimension, random_start, spectral_start
+from teacherstudent.tasks import MixtureTask
 from teacherstudent.times import linear_times, log_times
 
 
@@ -46,6 +47,19 @@ class Simulation(_Table):
         return self.N if isinstance(self.N, list) else [self.N]
 
 
+class Escape(_Table):
+    """Options of `escape`, of an experiment that waits for networks to leave a random start."""
+
+    N: PositiveInt | list[PositiveInt]
+    seeds: PositiveInt | list[int] = 64
+    threshold: float = Field(default=0.5, gt=0, le=1)
+    max_steps: PositiveInt = 1_000_000
+    learning_rate_exponent: float = 0.0
+    aligned: bool = False
+    enough: float = Field(default=0.75, gt=0, le=1)
+    dtype: Literal["float32", "float64"] = "float32"
+
+
 class _Times(_Table):
     values: list[float] | None = None
     stop: PositiveFloat | None = None
@@ -70,14 +84,16 @@ class _Tables(_Table):
     rule: dict
     loss: str | None = None
     batch_size: int | None = None
-    start: dict
-    times: dict
+    start: dict | None = None
+    times: dict | None = None
     theory: dict = {}
     simulation: dict = {}
+    clones: bool = False
+    escape: dict | None = None
 
 
 class Experiment(NamedTuple):
-    """What one command runs: `integrate` and `simulate` of `problem` from `start` at `times`."""
+    """What one command runs: `integrate` and `simulate` of `problem` from `start` at `times`, `clones` with them or not."""
 
     name: str
     title: str
@@ -87,6 +103,17 @@ class Experiment(NamedTuple):
     times: np.ndarray
     theory: Theory
     simulation: Simulation
+    clones: bool
+
+
+class EscapeExperiment(NamedTuple):
+    """What one command runs: `escape` of `problem`."""
+
+    name: str
+    title: str
+    reference: str
+    problem: Problem
+    escape: Escape
 
 
 def names() -> list[str]:
@@ -132,16 +159,22 @@ def changed(tables: Mapping, assignments: Sequence[str]) -> dict:
     return tables
 
 
-def experiment(name: str, tables: Mapping) -> Experiment:
+def experiment(name: str, tables: Mapping) -> Experiment | EscapeExperiment:
     """The experiment of the tables of a TOML file, checked completely before anything runs.
 
     Raises ValueError naming what is unknown, missing or not allowed.
     """
     outer = validated(_Tables, tables)
     problem = problem_from({key: outer[key] for key in ("task", "student", "rule", "loss", "batch_size")})
+    if outer["escape"] is not None:
+        return _escape(name, outer, problem)
+    for needed in ("start", "times"):
+        if outer[needed] is None:
+            raise ValueError(f"{needed} is missing.")
     start = _start(problem, outer["start"])
     problem.check_start(start)
-    spectral_start(problem, start)  # says so if the start has no meaning on these inputs
+    if not isinstance(problem.task, MixtureTask):
+        spectral_start(problem, start)  # says so if the start has no meaning on these inputs
     simulation = Simulation(**validated(Simulation, outer["simulation"], "simulation."))
     if isinstance(simulation.seeds, list):
         checks.seeds(simulation.seeds)
@@ -159,7 +192,18 @@ def experiment(name: str, tables: Mapping) -> Experiment:
         times=_times(outer["times"]),
         theory=Theory(**validated(Theory, outer["theory"], "theory.")),
         simulation=simulation,
+        clones=outer["clones"],
     )
+
+
+def _escape(name: str, outer: Mapping, problem: Problem) -> EscapeExperiment:
+    """An experiment with the table `escape`, which has no start and no times of its own."""
+    extra = [key for key in ("start", "times", "theory", "simulation", "clones") if outer[key]]
+    if extra:
+        raise ValueError(f"escape draws its own random starts and has no {', '.join(extra)}; leave these tables out.")
+    _ = problem.classes  # says so if there are none
+    options = Escape(**validated(Escape, outer["escape"], "escape."))
+    return EscapeExperiment(name, outer["title"], outer["reference"], problem, options)
 
 
 def _check_size(N: int, problem: Problem, start: Start) -> None:

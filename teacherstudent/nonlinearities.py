@@ -114,6 +114,11 @@ def moment_error(f: Activation, largest: float) -> float:
     return float(max(left_out, 0.0) * largest**TERMS)
 
 
+def hermite_expansion(f: Activation, orders: int) -> Float[np.ndarray, " orders"]:
+    """E[f(s) He_n(s)] over s ~ N(0, 1) for n = 0..orders-1, He_n the probabilists' Hermite polynomials."""
+    return _hermite(f, orders, NODES) * np.sqrt([float(math.factorial(n)) for n in range(orders)])
+
+
 def _hermite(f: Activation, terms: int, nodes: int) -> Float[np.ndarray, " terms"]:
     """E[f(s) He_n(s)] / sqrt(n!) for n = 0..terms-1, with He_n the probabilists' Hermite polynomials."""
     s, weights = _normal_rule(f.kinks, nodes)

@@ -1,4 +1,4 @@
-"""Order parameters: the overlaps Q, R, T and the readout v that describe a two-layer student and its teacher."""
+"""Order parameters: overlaps Q, R, T (or Q, m), readout v and biases b: all that the limit N -> infinity keeps of a student."""
 
 from typing import NamedTuple
 
@@ -15,50 +15,61 @@ PSD_TOLERANCE = 1e-6
 
 
 class Weights(NamedTuple):
-    """First-layer weights of a student and of its teacher."""
+    """First-layer weights of a student, and of its teacher or along the task's fixed directions."""
 
     w: Float[AnyArray, "students inputs"]
     w_star: Float[AnyArray, "teachers inputs"]
 
 
 class OrderParameters(eqx.Module):
-    """The overlaps of a student and its teacher.
+    """The overlaps of a student with itself and with its teacher, or with the fixed directions u_a of a task with two classes.
 
-        Q_kl = w_k . w_l / N,   R_km = w_k . w*_m / N,   T_mn = w*_m . w*_n / N,   v_k the student's readout
+        Q_kl = w_k . w_l / N,   R_km = w_k . w*_m / N,   T_mn = w*_m . w*_n / N,   v_k the student's readout, b_k its biases
+        m_ka = w_k . u_a / N   takes the place of R where the task has directions, u_a . u_b = N delta_ab, so that T = 1
 
-    Shapes: Q (K, K), R (K, M), T (M, M), v (K,); T is the unit matrix and v is all ones unless given.  A leading axis
-    common to all four is a batch of starts.  `weights` holds first-layer weights that have these overlaps, if the
-    simulation is to begin from them and no others.
+    Shapes: Q (K, K), R (K, M) or m (K, r), T (M, M), v (K,), b (K,); T is the unit matrix, v is all ones and b is zero unless
+    given.  A leading axis common to all is a batch of starts.  `weights` holds first-layer weights that have these overlaps,
+    if the simulation is to begin from them and no others.
 
-    Raises ValueError if shapes do not fit, Q or T is not symmetric, or [[Q, R], [R^T, T]] is not positive semi-definite.
+    Raises ValueError if shapes do not fit, Q or T is not symmetric, or [[Q, R], [R^T, T]] (with m: Q - m m^T) is not positive
+    semi-definite.
     """
 
     Q: Float[AnyArray, "*batch students students"]
     R: Float[AnyArray, "*batch students teachers"]
     T: Float[AnyArray, "*batch teachers teachers"]
     v: Float[AnyArray, "*batch students"]
+    b: Float[AnyArray, "*batch students"]
     weights: Weights | None = None
 
-    def __init__(self, Q, R, T=None, v=None, weights: Weights | None = None):
-        self.Q, self.R = checks.array("start.Q", Q), checks.array("start.R", R)
+    def __init__(self, Q, R=None, T=None, v=None, weights: Weights | None = None, *, m=None, b=None):
+        if (R is None) == (m is None):
+            raise ValueError(
+                f"start has {'neither' if R is None else 'both'} R and m; give R, the overlaps with a teacher, or m, those with "
+                "the fixed directions of a task."
+            )
+        name, R = ("R", R) if m is None else ("m", m)
+        self.Q, self.R = checks.array("start.Q", Q), checks.array(f"start.{name}", R)
         if self.Q.ndim not in (2, 3) or self.Q.shape[-1] != self.Q.shape[-2] or self.Q.size == 0:
             raise ValueError(f"start.Q has shape {self.Q.shape}; give a square matrix (K, K), or a batch (B, K, K).")
         if self.R.ndim != self.Q.ndim or self.R.shape[:-1] != self.Q.shape[:-1] or self.R.shape[-1] == 0:
-            expected = (*self.Q.shape[:-1], "M")
+            expected = (*self.Q.shape[:-1], "M" if name == "R" else "r")
             raise ValueError(
-                f"start.R has shape {self.R.shape} beside Q of shape {self.Q.shape}; give {_shown(expected)}."
+                f"start.{name} has shape {self.R.shape} beside Q of shape {self.Q.shape}; give {_shown(expected)}."
             )
         batch, K, M = self.Q.shape[:-2], self.Q.shape[-1], self.R.shape[-1]
         self.T = np.broadcast_to(np.eye(M), (*batch, M, M)) if T is None else checks.array("start.T", T)
         self.v = np.ones((*batch, K)) if v is None else checks.array("start.v", v)
+        self.b = np.zeros((*batch, K)) if b is None else checks.array("start.b", b)
         self.weights = weights
 
     def __check_init__(self):
         check_shape("start.T", self.T, (*self.Q.shape[:-2], self.teachers, self.teachers))
-        check_shape("start.v", self.v, (*self.Q.shape[:-2], self.students))
-        if any(map(checks.is_traced, (self.Q, self.R, self.T, self.v))):
+        for name in ("v", "b"):
+            check_shape(f"start.{name}", getattr(self, name), (*self.Q.shape[:-2], self.students))
+        if any(map(checks.is_traced, (self.Q, self.R, self.T, self.v, self.b))):
             return
-        for name in ("Q", "R", "T", "v"):
+        for name in ("Q", "R", "T", "v", "b"):
             if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"start.{name} has entries that are not finite; give numbers everywhere.")
         check_symmetric("start.Q", self.Q)
@@ -81,6 +92,11 @@ class OrderParameters(eqx.Module):
     def batch(self) -> tuple[int, ...]:
         """The shape of the batch of starts: () for one."""
         return self.Q.shape[:-2]
+
+    @property
+    def m(self) -> Float[AnyArray, "*batch students directions"]:
+        """The overlaps with fixed directions: R, where T = 1."""
+        return self.R
 
     @property
     def squared_norms(self) -> Float[AnyArray, "*batch students"]:
@@ -136,5 +152,6 @@ def check_psd(C, name: str = "[[Q, R], [R^T, T]]") -> None:
     if smallest < -PSD_TOLERANCE * max(1.0, np.abs(C).max()):
         raise ValueError(
             f"no weights have these overlaps: the smallest eigenvalue of {name} is {smallest:.6g}, "
-            "it must not be negative; check R against Q and T (|R_km|^2 <= Q_kk T_mm)."
+            "it must not be negative; check R against Q and T (|R_km|^2 <= Q_kk T_mm), or m against Q: Q - m m^T holds the "
+            "overlaps of what is orthogonal to the fixed directions."
         )

@@ -14,11 +14,15 @@ from teacherstudent.results import description, simulations
 # dark to light, so that the order survives a grey printer
 SHADES = ("#000000", "#1b4f8f", "#b0413e", "#3d8a5f", "#a57a1e", "#8a6fa8", "#7f8c8d", "#c98fa0")
 STYLES = ("-", "--", "-.", ":")
+HELD_OUT = {"eps_g": "test_error", "loss": "test_loss"}  # what is measured beside an error on held-out samples
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = None) -> Figure:
     """Draw a result: eps_g on logarithmic axes, and the overlaps and the readout along time.
+
+    With two classes: the expected loss, the classification error beside the smallest one possible (where it is known), Q, m, and
+    what else is trained of v and b.
 
     Lines are the theory; markers are means over the seeds of a simulation (the largest N for the overlaps), with a band
     of one standard deviation of single networks.  A theory that sweeps a parameter is drawn as one curve of eps_g for each value.
@@ -26,19 +30,69 @@ def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = Non
 
     Raises ValueError if there is nothing to draw.
     """
+    found = _escape_of(results)
+    if found is not None:
+        return _saved(_draw_escape(found), path)
     theory, sims = _parts(results)
     if theory is None and not sims:
         raise ValueError("there is neither a theory nor a simulation in these results; nothing to plot.")
     source = theory if theory is not None else sims[-1]
-    sweep = [dim for dim in source.eps_g.dims if dim not in ("time", "seed")]
-    names = ["eps_g"] if sweep else ["eps_g", "Q", "R"] + (["v"] if _moves(source) else [])
+    error = "loss" if "loss" in source else "eps_g"
+    sweep = [dim for dim in source[error].dims if dim not in ("time", "seed")]
+    names = [error] if sweep else [error, *_panels(source)]
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(3.6 * len(names) + 0.4, 3.3), layout="constrained")
-        for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-            _draw(axes, name, theory, sims)
+        rows = 1 if len(names) <= 4 else 2
+        columns = -(-len(names) // rows)
+        figure = Figure(figsize=(3.6 * columns + 0.4, 3.3 * rows), layout="constrained")
+        places = figure.subplots(rows, columns, squeeze=False).ravel()
+        for empty in places[len(names) :]:
+            empty.remove()
+        for axes, name in zip(places, names, strict=False):
+            draw = _draw_classification if name == "accuracy" else _draw
+            draw(axes, name, theory, sims)
         figure.suptitle(_title(source), fontsize=9)
+    return _saved(figure, path)
+
+
+def _saved(figure: Figure, path: str | os.PathLike | None) -> Figure:
     if path is not None:
         figure.savefig(path, dpi=160)
+    return figure
+
+
+def _escape_of(results: xr.DataTree | xr.Dataset) -> xr.Dataset | None:
+    if isinstance(results, xr.DataTree):
+        return results["escape"].to_dataset() if "escape" in results.children else None
+    return results if "escape_step" in results else None
+
+
+def _draw_escape(found: xr.Dataset) -> Figure:
+    """Median escape steps against N with bars from the first to the third quartile, and the fitted power laws."""
+    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(4.4, 3.5), layout="constrained")
+        axes = figure.subplots()
+        late = np.where(np.isnan(found.escape_step), np.inf, found.escape_step)
+        low, middle, high = np.quantile(late, (0.25, 0.5, 0.75), axis=1, method="lower")
+        for a in range(found.sizes["direction"]):
+            seen = np.isfinite(middle[:, a])
+            N, steps = found.N.values[seen], middle[seen, a]
+            bars = [steps - low[seen, a], np.where(np.isfinite(high[seen, a]), high[seen, a], steps) - steps]
+            label = f"$u_{a + 1}$"
+            if seen.sum() > 1 and "exponent" in found and np.isfinite(found.exponent.values[a]):
+                slope, error = float(found.exponent[a]), float(found.exponent_error[a])
+                label += f": $N^{{{slope:.2f} \\pm {error:.2f}}}$"
+                centre = np.exp(np.log(steps).mean() + slope * (np.log(N) - np.log(N).mean()))
+                axes.plot(N, centre, STYLES[a % len(STYLES)], color=SHADES[a], lw=1.2)
+            axes.errorbar(
+                N, steps, bars, fmt=MARKS[a], color=SHADES[a], ms=4, mfc="white", capsize=2, lw=0.9, label=label
+            )
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks(found.N.values, [str(N) for N in found.N.values])
+        axes.set_xlabel("input dimension $N$")
+        axes.set_ylabel(f"updates until the overlap exceeds {description(found)['report']['threshold']:g}")
+        axes.legend(fontsize=8, frameon=False)
+        axes.set_title(_title(found).replace(": ", ":\n", 1), fontsize=8)
     return figure
 
 
@@ -48,19 +102,51 @@ def _parts(results: xr.DataTree | xr.Dataset) -> tuple[xr.Dataset | None, list[x
     return results["theory"].to_dataset() if "theory" in results.children else None, simulations(results)
 
 
+def _panels(source: xr.Dataset) -> list[str]:
+    """What is drawn beside the error."""
+    overlaps = ["Q", "m" if "m" in source else "R"]
+    classes = ["accuracy"] if "accuracy" in source or "test_accuracy" in source else []
+    return [*classes, *overlaps, *(name for name in ("v", "b") if name in source and _moves(source[name]))]
+
+
+def _draw_classification(axes: Axes, name: str, theory: xr.Dataset | None, sims: list[xr.Dataset]) -> None:
+    """1 - accuracy of theory and networks, and the oracle's error as a line."""
+    source = theory if theory is not None else sims[-1]
+    if theory is not None and "accuracy" in theory:
+        axes.plot(theory.time, 1 - theory.accuracy, "-", color=SHADES[0], lw=1.4, label="theory", zorder=3)
+    for rank, one in enumerate(one for one in sims if "test_accuracy" in one):
+        _points(axes, 1 - one.test_accuracy, SHADES[1 + rank], MARKS[rank % len(MARKS)], _size_label(one, "loss"))
+    if "oracle_error" in source and np.isfinite(source.oracle_error):
+        axes.axhline(float(source.oracle_error), color="0.4", ls=":", lw=1.2, label="oracle")
+    _time_axis(axes, source.time.values)
+    axes.set_ylabel("$1 - P(y\\phi > 0)$")
+    axes.set_title("classification error", fontsize=9)
+    axes.legend(fontsize=7, frameon=False)
+
+
 def _draw(axes: Axes, name: str, theory: xr.Dataset | None, sims: list[xr.Dataset]) -> None:
     source = theory if theory is not None else sims[-1]
-    shown = sims if name == "eps_g" else sims[-1:]
+    error = name in HELD_OUT
+    shown = sims if error else sims[-1:]
     for index, (selection, label) in enumerate(_curves(source, name)):
         shade, style = SHADES[index % len(SHADES)], STYLES[index % len(STYLES)]
         if theory is not None:
             values = theory[name].isel(selection)
             axes.plot(theory.time, values, style, color=shade, lw=1.4, label=label, zorder=3)
         for rank, one in enumerate(shown):
-            colour = SHADES[(index + 1 + rank) % len(SHADES)] if name == "eps_g" else shade
+            colour = SHADES[(index + 1 + rank) % len(SHADES)] if error else shade
             _points(axes, one[name].isel(selection), colour, MARKS[(index + rank) % len(MARKS)], _size_label(one, name))
-            if name == "eps_g" and "test_error" in one:
-                _crosses(axes, one.test_error.isel(selection), colour, f"their test error, N = {_size(one)}")
+            if error and HELD_OUT[name] in one:
+                found = one[HELD_OUT[name]]
+                _crosses(
+                    axes, found.isel(selection), colour, f"their {HELD_OUT[name].replace('_', ' ')}, N = {_size(one)}"
+                )
+    if name == "loss" and theory is not None and "clone_loss" in theory:
+        for rank, moments in enumerate(theory.clone.values):
+            label = {1: "trained on clone: means", 2: "trained on clone: means, covariances"}[int(moments)]
+            axes.plot(
+                theory.time, theory.clone_loss[rank], STYLES[rank + 1], color=SHADES[rank + 3], lw=1.2, label=label
+            )
     if name == "eps_g":
         axes.set_yscale("log")
     _time_axis(axes, source.time.values)
@@ -99,7 +185,7 @@ def _curves(source: xr.Dataset, name: str) -> Iterator[tuple[dict[str, int], str
         if name == "Q" and index[0] > index[1]:
             continue
         subscript = "".join(str(i + 1) for i in index)
-        if name == "eps_g":
+        if name in HELD_OUT:
             values = ", ".join(
                 f"{source[d].attrs['symbol']} = {source[d].values[i]:.3g}" for d, i in zip(dims, index, strict=True)
             )
@@ -110,7 +196,7 @@ def _curves(source: xr.Dataset, name: str) -> Iterator[tuple[dict[str, int], str
 
 
 def _size_label(simulation: xr.Dataset, name: str) -> str | None:
-    if name != "eps_g":
+    if name not in HELD_OUT:
         return None
     return f"{simulation.sizes['seed']} networks, N = {_size(simulation)}"
 
@@ -133,8 +219,8 @@ def _spread(times: np.ndarray, count: int = 25) -> np.ndarray:
     return np.unique(np.linspace(0, len(times) - 1, count).astype(int))
 
 
-def _moves(source: xr.Dataset) -> bool:
-    return bool((source.v != source.v.isel(time=0)).any())
+def _moves(values: xr.DataArray) -> bool:
+    return bool((values != values.isel(time=0)).any())
 
 
 def _title(source: xr.Dataset) -> str:
@@ -143,16 +229,23 @@ def _title(source: xr.Dataset) -> str:
     task, student, rule = told["task"], told["student"], told["rule"]
     parts = [
         f"{task['type']}{_inputs(task)}: {student['activation']} student K = {student['width']}",
-        f"{task['activation']} teacher M = {task['width']}",
+        *([f"{task['activation']} teacher M = {task['width']}"] if "width" in task else [f"{told['loss']} loss"]),
         *(f"{key.replace('_', ' ')} {value:g}" for key, value in rule.items() if isinstance(value, float) and value),
-        *([f"noise {task['noise']:g}"] if isinstance(task["noise"], float) and task["noise"] else []),
-        "both layers" if student["train_readout"] else "first layer only",
+        *([f"noise {task['noise']:g}"] if isinstance(task.get("noise"), float) and task["noise"] else []),
+        ("both layers" if student["train_readout"] else "first layer only")
+        + (" and biases" if student.get("train_bias") else ""),
     ]
     return ", ".join(parts)
 
 
 def _inputs(task: dict) -> str:
-    """What distinguishes the inputs of a hidden manifold."""
+    """What distinguishes the inputs of a task."""
+    if "latent" in task:
+        betas = ", ".join(
+            rf"$\{key.replace('_', '_')}$ = {task[key]:g}" for key in ("beta", "beta_u", "beta_v") if key in task
+        )
+        coupling = f", {task['coupling']} latents" if "coupling" in task else f", {task['latent']} latent"
+        return f" ({betas}{coupling})"
     if "nonlinearity" not in task:
         return ""
     layers = f", {len(task['layers']) + 1} layers" if task["layers"] else ""

@@ -11,15 +11,17 @@ from teacherstudent.losses import LOSSES
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.rules import Rule
 from teacherstudent.spectral_overlaps import SpectralOverlaps
-from teacherstudent.tasks import StructuredTask, Task, TeacherStudent
+from teacherstudent.tasks import GaussianMixture, MixtureTask, StructuredTask, Task, TeacherStudent, TeacherTask
 
 
 class Student(eqx.Module):
-    """A two-layer student network phi(x) = sum_k v_k g(w_k . x / sqrt N).
+    """A two-layer student network phi(x) = sum_k v_k g(w_k . x / sqrt N + b_k).
 
     - `width`: number K of hidden units.
     - `activation`: g, a name, polynomial coefficients or an elementwise JAX function.
     - `train_readout`: whether v is trained too; otherwise v keeps its value at the start (ones: a committee machine).
+    - `train_bias`: whether the biases b are trained; otherwise they keep their values at the start (zero).  Biases are known for
+      tasks with two classes, not yet for those with a teacher.
 
     Raises ValueError if a value is outside its range.
     """
@@ -27,23 +29,29 @@ class Student(eqx.Module):
     width: int = eqx.field(static=True)
     activation: Activation = eqx.field(static=True)
     train_readout: bool = eqx.field(static=True)
+    train_bias: bool = eqx.field(static=True)
 
-    def __init__(self, width: int, activation: ActivationLike = "erf", train_readout: bool = False):
+    def __init__(
+        self, width: int, activation: ActivationLike = "erf", train_readout: bool = False, train_bias: bool = False
+    ):
         self.width = checks.integer("student.width", width)
         self.activation = as_activation(activation, "student.activation")
         self.train_readout = train_readout
+        self.train_bias = train_bias
 
     def __check_init__(self):
+        checks.one_of("student.train_bias", self.train_bias, (True, False))
         checks.one_of("student.train_readout", self.train_readout, (True, False))
 
 
 class Problem(eqx.Module):
     """What is learnt, by whom, and how: all that theory and simulation share.
 
-    - `task`: the law of inputs and labels, such as `TeacherStudent` or `HiddenManifold`.
+    - `task`: the law of inputs and labels, such as `TeacherStudent`, `HiddenManifold` or `SpikedCumulant`.
     - `student`: the network, `Student`.
     - `rule`: the update, such as `SGD`.
-    - `loss`: "square" is (phi - y)^2 / 2.
+    - `loss`: "square" is (phi - y)^2 / 2; for tasks with two classes also "logistic", log(1 + exp(-y phi)), and
+      "correlation", -y phi.
     - `batch_size`: fresh samples per update; time counts updates, t = updates / N, whatever the batch size.
 
     A learning rate, a noise or a weight decay may be a one-dimensional sequence: `integrate` then solves for every value,
@@ -63,21 +71,56 @@ class Problem(eqx.Module):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name} is a {type(getattr(self, name)).__name__}; give a {kind.__name__}.")
         checks.one_of("loss", self.loss, LOSSES)
-        if getattr(self.rule, "readout_learning_rate", None) is not None and not self.student.train_readout:
-            raise ValueError(
-                "rule.readout_learning_rate is given but the student's readout is frozen; "
-                "set student.train_readout = true, or leave the rate out."
-            )
+        for part, plural in (("readout", "readout is"), ("bias", "biases are")):
+            rate = f"{part}_learning_rate"
+            if getattr(self.rule, rate, None) is not None and not getattr(self.student, f"train_{part}"):
+                raise ValueError(
+                    f"rule.{rate} is given but the student's {plural} frozen; set student.train_{part} = true, or leave the "
+                    "rate out."
+                )
+        if not isinstance(self.task, MixtureTask):
+            if self.loss != "square":
+                raise ValueError(
+                    f'loss = "{self.loss}" is known for tasks with labels +-1, not for {type(self.task).__name__}; use "square".'
+                )
+            if self.student.train_bias:
+                raise ValueError(
+                    f"student.train_bias = true is known for tasks with two classes, not for {type(self.task).__name__}; set it "
+                    "to false."
+                )
 
     @property
     def without_inputs(self) -> "Problem":
-        """The same teacher, student and rule; what the task says of its inputs, perhaps large arrays, is left out.
+        """The same labels, student and rule; what the task says of its inputs beside is left out.
 
-        The teacher is all that the theory needs of the task beside the spectrum, and the simulator beside its source of inputs.
+        The teacher is all that the theory needs of a task beside the spectrum, and the simulator beside its source of inputs;
+        of a task with two classes it is the components of its law.
         """
-        task = self.task
-        teacher = TeacherStudent(task.width, task.activation, task.readout, task.noise)
-        return Problem(teacher, self.student, self.rule, self.loss, self.batch_size)
+        task: Task
+        if isinstance(self.task, MixtureTask):
+            p, y, A, S, sigma2 = self.task.components()
+            task = GaussianMixture(p, y, A, sigma2, S)
+        else:
+            teacher = self.teacher
+            task = TeacherStudent(teacher.width, teacher.activation, teacher.readout, teacher.noise)
+        return Problem(task, self.student, self.rule, self.loss, self.batch_size)
+
+    @property
+    def classes(self) -> MixtureTask:
+        """The task, where it has two classes; ValueError otherwise."""
+        if not isinstance(self.task, MixtureTask):
+            raise ValueError(
+                f"the task {type(self.task).__name__} has no classes y = +-1; give a task such as SpikedCumulant or "
+                "GaussianMixture."
+            )
+        return self.task
+
+    @property
+    def teacher(self) -> TeacherTask:
+        """The task, where it has a teacher; ValueError otherwise."""
+        if not isinstance(self.task, TeacherTask):
+            raise ValueError(f"the task {type(self.task).__name__} has no teacher.")
+        return self.task
 
     def check_start(self, start: OrderParameters | SpectralOverlaps) -> None:
         """Raise ValueError if the order parameters do not fit this problem."""
@@ -85,16 +128,22 @@ class Problem(eqx.Module):
             raise ValueError(
                 f"start is a {type(start).__name__}; give OrderParameters or SpectralOverlaps, as random_start makes them."
             )
+        K, M, classes = self.student.width, self.task.directions, isinstance(self.task, MixtureTask)
         for unit, found, wanted in (
-            ("student", start.students, self.student.width),
-            ("teacher", start.teachers, self.task.width),
+            ("student units", start.students, K),
+            ("fixed directions" if classes else "teacher units", start.teachers, M),
         ):
             if found != wanted:
                 raise ValueError(
-                    f"start has {found} {unit} units, but the problem has {wanted}; "
-                    f"give Q of shape ({self.student.width}, {self.student.width}) "
-                    f"and R of shape ({self.student.width}, {self.task.width})."
+                    f"start has {found} {unit}, but the problem has {wanted}; "
+                    f"give Q of shape ({K}, {K}) and {'m' if classes else 'R'} of shape ({K}, {M})."
                 )
+        if classes:
+            self._check_directions(start)
+        elif isinstance(start, OrderParameters) and not checks.is_traced(start.b) and np.any(start.b):
+            raise ValueError(
+                f"start.b is not zero, but biases are not known for the task {type(self.task).__name__}; leave b out."
+            )
         if isinstance(start, OrderParameters) and isinstance(self.task, StructuredTask):
             if start.weights is not None:
                 raise ValueError(
@@ -104,12 +153,26 @@ class Problem(eqx.Module):
             return  # these overlaps do not yet say how long the weights are
         self.rule.check_start(start)
 
+    def _check_directions(self, start: OrderParameters | SpectralOverlaps) -> None:
+        """Raise ValueError unless the fixed vectors of the start are orthogonal, of length sqrt N."""
+        if not isinstance(start, OrderParameters):
+            raise ValueError(
+                f"start has overlaps by mode, but {type(self.task).__name__} has one; give OrderParameters(Q=, m=)."
+            )
+        if checks.is_traced(start.T):
+            return
+        gap = np.abs(start.T - np.eye(start.teachers)).max()
+        if gap > 1e-5:
+            raise ValueError(
+                f"the fixed directions of the start are not orthogonal with |u_a|^2 = N (u_a . u_b / N is off by {gap:.3g}); "
+                "orthogonalise them and give sqrt N times unit vectors."
+            )
+
     @property
     def sweeps(self) -> dict[str, np.ndarray]:
         """The parameters given as sequences, by name: the dimensions of a sweep."""
-        candidates = {"noise": self.task.noise} | {
-            name: getattr(self.rule, name)
-            for name in ("learning_rate", "readout_learning_rate", "weight_decay")
-            if hasattr(self.rule, name)
+        rates = ("learning_rate", "readout_learning_rate", "bias_learning_rate", "weight_decay")
+        candidates = {"noise": getattr(self.task, "noise", 0.0)} | {
+            name: getattr(self.rule, name) for name in rates if hasattr(self.rule, name)
         }
         return {name: np.asarray(value) for name, value in candidates.items() if np.ndim(value) == 1}

@@ -24,7 +24,7 @@ from teacherstudent.order_parameters import OrderParameters, Weights
 from teacherstudent.problem import Problem
 from teacherstudent.spectral_overlaps import SpectralOverlaps
 from teacherstudent.starts import Start, start_from_weights
-from teacherstudent.tasks import TASKS
+from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask, Task
 
 SCHEMA = 1
 DESCRIPTION = "teacherstudent"  # the attribute with the JSON string, and the mark of our files
@@ -36,6 +36,16 @@ VARIABLES = {
     "T": (("teacher", "teacher_"), "overlap of teacher units", r"$T_{mn}$"),
     "v": (("time", "student"), "readout of the student", r"$v_k$"),
     "eps_g": (("time",), "generalisation error", r"$\epsilon_g$"),
+    "m": (("time", "student", "direction"), "overlap of student units and fixed directions", r"$m_{ka}$"),
+    "b": (("time", "student"), "biases of the student", r"$b_k$"),
+    "loss": (("time",), "expected loss", r"$E\ell$"),
+    "accuracy": (("time",), "probability of the right class", r"$P(y\phi > 0)$"),
+    "test_loss": (("time",), "loss on held-out samples", r"$\hat E\ell$"),
+    "test_loss_se": (("time",), "standard error of the held-out loss", r"$\delta\hat E\ell$"),
+    "test_accuracy": (("time",), "fraction of held-out samples with the right class", r"$\hat P(y\phi > 0)$"),
+    "test_accuracy_se": (("time",), "standard error of that fraction", r"$\delta\hat P$"),
+    "oracle_error": ((), "smallest classification error of any classifier", r"$\epsilon_{\rm oracle}$"),
+    "directions": (("direction", "latent"), "fixed directions", r"$u_a$"),
     "test_error": (("time",), "error on held-out samples", r"$\hat\epsilon_g$"),
     "w_start": (("student", "input"), "student weights at the start", r"$w_k$"),
     "w_star": (("teacher", "latent"), "teacher weights", r"$w^*_m$"),
@@ -62,9 +72,29 @@ COORDINATES = {
     "rho": ("eigenvalue of the input covariance", r"$\rho$", "1"),
     "learning_rate": ("learning rate of the first layer", r"$\eta$", "1"),
     "readout_learning_rate": ("learning rate of the readout", r"$\eta_v$", "1"),
+    "bias_learning_rate": ("learning rate of the biases", r"$\eta_b$", "1"),
     "weight_decay": ("weight decay", r"$\kappa$", "1"),
     "noise": ("standard deviation of the label noise", r"$\sigma$", "1"),
 }
+
+
+WORDS_OF_CLASSES = {
+    "R": "m",
+    "eps_g": "loss",
+    "test_error": "test_loss",
+    "test_error_se": "test_loss_se",
+    "w_star": "directions",
+}
+
+
+def in_the_words_of(task: Task, values: Mapping) -> dict:
+    """The variables as a dataset names them: with two classes R is m and the error is the expected loss; T = 1 is left out.
+
+    With a teacher there are no biases and no accuracy.
+    """
+    if isinstance(task, MixtureTask):
+        return {WORDS_OF_CLASSES.get(name, name): value for name, value in values.items() if name != "T"}
+    return {name: value for name, value in values.items() if name not in ("b", "test_accuracy", "test_accuracy_se")}
 
 
 def dataset(
@@ -84,7 +114,7 @@ def dataset(
     repeat the run: the task's arrays, and the spectrum of the start or its weights.
     """
     data = {}
-    arrays = dict(variables) | _arrays_of(problem) | _arrays_of_start(kind, start)
+    arrays = dict(variables) | _arrays_of(problem) | in_the_words_of(problem.task, _arrays_of_start(kind, start))
     coordinates = dict(coordinates) | {name: arrays.pop(name) for name in list(arrays) if name in COORDINATES}
     for name, values in arrays.items():
         dims, long_name, symbol = VARIABLES[name]
@@ -95,16 +125,16 @@ def dataset(
         )
         data[name] = (front + dims, np.asarray(values), {"long_name": long_name, "symbol": symbol, "units": "1"})
     coords = {name: _coordinate(name, values) for name, values in coordinates.items()}
-    description = {
-        "schema": SCHEMA,
-        "kind": kind,
-        "problem": describe_problem(problem),
-        "start": describe_start(start),
-        "report": dict(report),
-        "versions": versions(),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-    return xr.Dataset(data, coords=coords, attrs={DESCRIPTION: json.dumps(description)})
+    return xr.Dataset(data, coords=coords, attrs=described(kind, problem, report, start))
+
+
+def described(kind: str, problem: Problem, report: Mapping, start: Start | None = None) -> dict[str, str]:
+    """The attribute in which a dataset says what it is and how it was made."""
+    told = {"schema": SCHEMA, "kind": kind, "problem": describe_problem(problem)}
+    told |= {} if start is None else {"start": describe_start(start, problem)}
+    told |= {"report": dict(report), "versions": versions()}
+    told |= {"created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+    return {DESCRIPTION: json.dumps(told)}
 
 
 def _arrays_of(problem: Problem) -> dict:
@@ -146,6 +176,7 @@ def save(
     theory: xr.Dataset | None = None,
     simulation: xr.Dataset | Sequence[xr.Dataset] | None = None,
     comparison: xr.Dataset | None = None,
+    escape: xr.Dataset | None = None,
     force: bool = False,
 ) -> xr.DataTree:
     """Write results to one HDF5 file, atomically, and return them as a `DataTree`.
@@ -157,7 +188,7 @@ def save(
     could not be read back, OSError if the disk refuses.
     """
     path = Path(path)
-    tree = as_tree(theory=theory, simulation=simulation, comparison=comparison)
+    tree = as_tree(theory=theory, simulation=simulation, comparison=comparison, escape=escape)
     check_writable(path, force=force)
     # The file is made in memory: where a disk is full, HDF5's own library would crash.
     write_atomically(path, tree.to_netcdf(None, engine="h5netcdf"))
@@ -182,9 +213,9 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
-def as_tree(*, theory=None, simulation=None, comparison=None) -> xr.DataTree:
+def as_tree(*, theory=None, simulation=None, comparison=None, escape=None) -> xr.DataTree:
     """The groups of a result file as a `DataTree`."""
-    groups = {"theory": theory, "comparison": comparison}
+    groups = {"theory": theory, "comparison": comparison, "escape": escape}
     if isinstance(simulation, xr.Dataset) or simulation is None:
         groups["simulation"] = simulation
     else:
@@ -194,7 +225,7 @@ def as_tree(*, theory=None, simulation=None, comparison=None) -> xr.DataTree:
         groups |= {f"simulation/N_{N}": one for N, one in zip(sizes, simulation, strict=True)}
     present = {name: data for name, data in groups.items() if data is not None}
     if not present:
-        raise ValueError("there is nothing to save; give theory=, simulation= or comparison=.")
+        raise ValueError("there is nothing to save; give theory=, simulation=, comparison= or escape=.")
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})}), **present})
 
 
@@ -222,7 +253,7 @@ def load(path: str | os.PathLike) -> xr.DataTree:
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         loaded = tree.load()
     if not loaded.children:
-        raise ValueError(f"{path} has neither a theory nor a simulation nor a comparison in it.")
+        raise ValueError(f"{path} has neither a theory nor a simulation nor a comparison nor an escape in it.")
     return loaded
 
 
@@ -247,9 +278,11 @@ def start_of(data: xr.Dataset) -> Start:
         return SpectralOverlaps(rho, weights, q, r, t, start.T, start.v)
     if "w_start" not in data:
         return start
-    if description(data)["problem"]["task"]["type"] == "TeacherStudent":
-        return OrderParameters(start.Q, start.R, start.T, start.v, Weights(data.w_start.values, data.w_star.values))
-    return start_from_weights(problem_of(data), data.w_start.values, start.v, data.w_star.values)
+    task = TASKS[description(data)["problem"]["task"]["type"]]
+    w, fixed = data.w_start.values, data["directions" if issubclass(task, MixtureTask) else "w_star"].values
+    if not issubclass(task, StructuredTask):
+        return OrderParameters(start.Q, start.R, start.T, start.v, Weights(w, fixed), b=start.b)
+    return start_from_weights(problem_of(data), w, start.v, fixed)
 
 
 def simulations(tree: xr.DataTree) -> list[xr.Dataset]:

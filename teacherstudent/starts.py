@@ -9,7 +9,7 @@ from teacherstudent.problem import Problem
 from teacherstudent.spectral_overlaps import SpectralOverlaps, spectral_overlaps
 from teacherstudent.spectrum import Modes, Spectrum, merge_equal
 from teacherstudent.streams import WEIGHTS, WEIGHTS_OF_A_NETWORK, stream
-from teacherstudent.tasks import StructuredTask
+from teacherstudent.tasks import MixtureTask, StructuredTask
 
 Start = OrderParameters | SpectralOverlaps
 
@@ -25,6 +25,8 @@ def random_start(
     With `T` given, the teacher has exactly these overlaps instead (the unit matrix: orthonormal teacher vectors).  v_k is 1 if
     the readout is frozen, otherwise drawn from readout_scale N(0, 1).
 
+    With two classes w*_m are the task's directions u_a, orthogonal with |u_a|^2 = N, and R is m; biases are zero.
+
     On isotropic inputs a simulation from any weights with these overlaps, for any N, follows the same law; the answer is
     `OrderParameters`.  For other tasks it is `SpectralOverlaps`, which keep these weights; theory and simulation begin from them.
 
@@ -33,7 +35,8 @@ def random_start(
     Raises ValueError if N < K + M, a scale or the seed is negative, T is not a matrix of overlaps, or the task has no inputs in
     N dimensions.
     """
-    K, M, structured = problem.student.width, problem.task.width, isinstance(problem.task, StructuredTask)
+    K, M, structured = problem.student.width, problem.task.directions, isinstance(problem.task, StructuredTask)
+    classes = isinstance(problem.task, MixtureTask)
     N = problem.task.input_dimension if N is None else N
     if N is None:
         raise ValueError("N is missing; give the input dimension.")
@@ -44,12 +47,20 @@ def random_start(
     seed = checks.integer("seed", seed, minimum=0)
     rng = stream(seed, WEIGHTS) if structured else np.random.default_rng(seed)
     w, w_star = scale * rng.standard_normal((K, N)), rng.standard_normal((M, D))
+    if classes and T is not None:
+        raise ValueError(
+            "T is given, but the fixed directions of a task with two classes are orthonormal; leave T out."
+        )
+    if classes:
+        T = np.eye(M)
     if T is not None:
         w_star = orthonormal_rows(w_star) * np.sqrt(D)
         w_star = root(_teacher_overlaps(T, M)) @ w_star
     v = readout_scale * rng.standard_normal(K) if problem.student.train_readout else np.ones(K)
     if structured:
         return start_from_weights(problem, w, v, w_star)
+    if classes:
+        return OrderParameters(Q=w @ w.T / N, m=w @ w_star.T / N, v=v)
     return OrderParameters(Q=w @ w.T / N, R=w @ w_star.T / N, T=w_star @ w_star.T / N, v=v)
 
 
@@ -58,20 +69,23 @@ def _teacher_overlaps(T, M: int) -> np.ndarray:
     return OrderParameters(Q=np.eye(1), R=np.zeros((1, M)), T=T).T
 
 
-def start_from_weights(problem: Problem, w, v=None, w_star=None) -> Start:
+def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Start:
     """The order parameters of given weights, kept so that `simulate` begins from exactly these weights.
 
-    Shapes: w (K, N), v (K,) (ones unless given), w_star (M, D), required; D = N for the teacher-student task.
+    Shapes: w (K, N), v (K,) (ones unless given), w_star (M, D), required; D = N for the teacher-student task.  Of a task with two
+    classes, w_star are its fixed directions u_a (spikes, axes of the means), shape (r, N), orthogonal with |u_a|^2 = N;
+    b (K,) are the biases, zero unless given.
 
     For tasks with more than one eigenvalue the answer is `SpectralOverlaps`, with every eigenvalue of the input covariance in N
     dimensions (equal ones merged): of a hidden manifold that of its F.  Cost: one eigenvalue or singular value decomposition.
 
     Raises ValueError if shapes do not fit the problem.
     """
-    K, M = problem.student.width, problem.task.width
+    K, M = problem.student.width, problem.task.directions
     if w_star is None:
         raise ValueError(
-            "w_star is missing; give the teacher's weights, shape (M, D) (D = N for the teacher-student task)."
+            "w_star is missing; give the teacher's weights, shape (M, D) (D = N for the teacher-student task), or the fixed "
+            "directions of a task with two classes, shape (r, N)."
         )
     w, w_star = checks.array("w", w), checks.array("w_star", w_star)
     for name, part in (("w", w), ("w_star", w_star)):
@@ -86,10 +100,14 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None) -> Start:
         raise ValueError(f"w_star has shape {w_star.shape}; beside w of shape {w.shape} this task needs ({M}, {D}).")
     network = Weights(w, w_star)
     start: Start
+    if isinstance(problem.task, StructuredTask) and b is not None:
+        raise ValueError(
+            f"b is given, but biases are not known for the task {type(problem.task).__name__}; leave b out."
+        )
     if isinstance(problem.task, StructuredTask):
         start = _projected(problem.task.modes(N), network, v)
     else:
-        start = OrderParameters(w @ w.T / N, w @ w_star.T / N, w_star @ w_star.T / N, v, network)
+        start = OrderParameters(w @ w.T / N, w @ w_star.T / N, w_star @ w_star.T / N, v, network, b=b)
     problem.check_start(start)
     return start
 
@@ -129,6 +147,10 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
     problem.check_start(start)
     if isinstance(start, SpectralOverlaps):
         return start
+    if isinstance(problem.task, MixtureTask):
+        raise ValueError(
+            f"{type(problem.task).__name__} has no spectrum of modes; its start is OrderParameters(Q=, m=, v=, b=)."
+        )
     one = np.ones(1)  # isotropic inputs: one eigenvalue
     spectrum = problem.task.spectrum(nodes) if isinstance(problem.task, StructuredTask) else Spectrum(one, one, one)
     lifted = spectral_overlaps(spectrum, start)

@@ -1,5 +1,9 @@
 """Strict settings for all tests: float64, no silent promotion of ranks or dtypes, no display."""
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # tests already run side by side
+
 import jax
 import matplotlib
 

@@ -37,56 +37,71 @@ class PolynomialAverages(Averages):
         polynomials = [student] * students + [teacher] * teachers
         slopes = [polynomial.derivative() for polynomial in polynomials]
         curvatures = [slope.derivative() for slope in slopes]
-        self._degree = max(_degree(student), _degree(teacher))
-        self._slope_degree = _degree(student.derivative())
+        self._degree = max(degree_of(student), degree_of(teacher))
+        self._slope_degree = degree_of(student.derivative())
         self._values, self._slopes, self._curvatures = (
             _mean_coefficients(family, self._degree) for family in (polynomials, slopes, curvatures)
         )
 
     def I2(self, C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
-        return self._pairs(C, self._values, self._values)
+        return pair_sums(C, _means(self._values, C), _means(self._values, C), self._degree)
 
     def J2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        return self._pairs(C, self._slopes, self._slopes)[: self.students]
+        return pair_sums(C, _means(self._slopes, C), _means(self._slopes, C), self._degree)[: self.students]
 
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        return self._pairs(C, self._curvatures, self._values)[: self.students]
+        return pair_sums(C, _means(self._curvatures, C), _means(self._values, C), self._degree)[: self.students]
 
     def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
-        powers = _divided_powers(C, self._degree)
-        slopes = _means(self._slopes, C)
         weighted = u[:, None] * _means(self._values, C)
-        students = jnp.arange(self.students)
-        over_l = jax.vmap(lambda k, l: self._quartic(powers, slopes, weighted, k, l), (None, 0))
-        return jax.vmap(over_l, (0, None))(students, students)
-
-    def _pairs(self, C: Float[Array, "fields fields"], first: np.ndarray, second: np.ndarray) -> Array:
-        """sum_n C_ab^n / n! m_a(n) m_b(n) for all pairs of fields, given the coefficients of m_a and m_b."""
-        powers = _divided_powers(C, self._degree)
-        orders = slice(self._degree + 1)
-        return jnp.einsum("nab,an,bn->ab", powers, _means(first, C)[:, orders], _means(second, C)[:, orders])
-
-    def _quartic(
-        self,
-        powers: Float[Array, "orders fields fields"],
-        slopes: Float[Array, "fields derivatives"],
-        weighted: Float[Array, "fields derivatives"],
-        k: Int[Array, ""],
-        l: Int[Array, ""],
-    ) -> Float[Array, ""]:
-        """sum_{x y z w} V(x + z, y + w) W(x, y, z, w) for one pair of students."""
-        links = np.arange(self._slope_degree + 1)
-        n, x, y = np.ix_(np.arange(self._degree + 1), links, links)
-        to_k, to_l = powers[: len(links), k], powers[: len(links), l]
-        A = jnp.einsum("anxy,xa,ya->nxya", weighted[:, n + x + y], to_k, to_l)
-        W = jnp.einsum("nxya,nab,nzwb->xyzw", A, powers, A)
-        n, s = np.ix_(links, np.arange(2 * len(links) - 1))
-        V = jnp.einsum("n,ns,nt->st", powers[: len(links), k, l], slopes[k][n + s], slopes[l][n + s])
-        x, y, z, w = np.ix_(links, links, links, links)
-        return jnp.sum(V[x + z, y + w] * W)
+        return quartic_sums(C, _means(self._slopes, C)[: self.students], weighted, self._degree, self._slope_degree)
 
 
-def _degree(polynomial: Polynomial) -> int:
+def pair_sums(
+    C: Float[Array, "fields fields"],
+    first: Float[Array, "fields derivatives"],
+    second: Float[Array, "fields derivatives"],
+    degree: int,
+) -> Float[Array, "fields fields"]:
+    """sum_n C_ab^n / n! m_a(n) m_b(n) for all pairs of fields, given m of the first and of the second factor."""
+    orders = slice(degree + 1)
+    return jnp.einsum("nab,an,bn->ab", _divided_powers(C, degree), first[:, orders], second[:, orders])
+
+
+def quartic_sums(
+    C: Float[Array, "fields fields"],
+    slopes: Float[Array, "students derivatives"],
+    weighted: Float[Array, "fields derivatives"],
+    degree: int,
+    slope_degree: int,
+) -> Float[Array, "students students"]:
+    """sum_ab u_a u_b I4(k, l, a, b) for all pairs of students, given m' of the slopes and u m of the values."""
+    powers, students = _divided_powers(C, degree), jnp.arange(len(slopes))
+    over_l = jax.vmap(lambda k, l: _quartic(powers, slopes, weighted, k, l, slope_degree), (None, 0))
+    return jax.vmap(over_l, (0, None))(students, students)
+
+
+def _quartic(
+    powers: Float[Array, "orders fields fields"],
+    slopes: Float[Array, "students derivatives"],
+    weighted: Float[Array, "fields derivatives"],
+    k: Int[Array, ""],
+    l: Int[Array, ""],
+    slope_degree: int,
+) -> Float[Array, ""]:
+    """sum_{x y z w} V(x + z, y + w) W(x, y, z, w) for one pair of students."""
+    links = np.arange(slope_degree + 1)
+    n, x, y = np.ix_(np.arange(len(powers)), links, links)
+    to_k, to_l = powers[: len(links), k], powers[: len(links), l]
+    A = jnp.einsum("anxy,xa,ya->nxya", weighted[:, n + x + y], to_k, to_l)
+    W = jnp.einsum("nxya,nab,nzwb->xyzw", A, powers, A)
+    n, s = np.ix_(links, np.arange(2 * len(links) - 1))
+    V = jnp.einsum("n,ns,nt->st", powers[: len(links), k, l], slopes[k][n + s], slopes[l][n + s])
+    x, y, z, w = np.ix_(links, links, links, links)
+    return jnp.sum(V[x + z, y + w] * W)
+
+
+def degree_of(polynomial: Polynomial) -> int:
     return len(polynomial.coefficients) - 1
 
 

@@ -15,10 +15,11 @@ from teacherstudent.spectral_overlaps import SpectralOverlaps
 
 
 class Network(NamedTuple):
-    """The parameters of a two-layer network phi(x) = sum_k v_k g(w_k . x / sqrt N); also their gradients."""
+    """The parameters of a two-layer network phi(x) = sum_k v_k g(w_k . x / sqrt N + b_k); also their gradients."""
 
     w: Float[Array, "students inputs"]
     v: Float[Array, " students"]
+    b: Float[Array, " students"]
 
 
 class Rule(eqx.Module):
@@ -28,8 +29,8 @@ class Rule(eqx.Module):
     def update(self, student: Network, gradient: Network) -> Network:
         """The network after one step.
 
-        `gradient` holds the derivatives of the batch-averaged loss, d l/d w_k = v_k g'(lambda_k) l'(phi) x / sqrt N
-        and d l/d v_k = g(lambda_k) l'(phi), both at the weights before the step.
+        `gradient` holds the derivatives of the batch-averaged loss, d l/d w_k = v_k g'(lambda_k) l'(phi) x / sqrt N,
+        d l/d v_k = g(lambda_k) l'(phi) and d l/d b_k = v_k g'(lambda_k) l'(phi), all at the weights before the step.
         """
 
     def check_start(self, start: OrderParameters | SpectralOverlaps) -> None:

@@ -11,18 +11,20 @@ from teacherstudent.rules.sgd import SGD
 class SphericalSGD(Rule):
     """SGD that puts every weight vector back on the sphere |w_k|^2 = N after each step.
 
-        w_k <- w_k - (eta / sqrt N) < v_k g'(lambda_k) (phi - y) x >,   then   w_k <- sqrt N w_k / |w_k|
+        w_k <- w_k - (eta / sqrt N) < v_k g'(lambda_k) l'(phi) x >,   then   w_k <- sqrt N w_k / |w_k|
 
-    The readout moves as in `SGD`.  The whole gradient is applied before the projection; removing only its radial part
+    Readout and biases move as in `SGD`.  The whole gradient is applied before the projection; removing only its radial part
     is another algorithm.  The start must have Q_kk = 1.
     """
 
     learning_rate: checks.Parameter
     readout_learning_rate: checks.Parameter | None = None
+    bias_learning_rate: checks.Parameter | None = None
 
-    def __init__(self, learning_rate, readout_learning_rate=None):
+    def __init__(self, learning_rate, readout_learning_rate=None, bias_learning_rate=None):
         self.learning_rate = checks.parameter(learning_rate)
         self.readout_learning_rate = checks.parameter(readout_learning_rate)
+        self.bias_learning_rate = checks.parameter(bias_learning_rate)
 
     def __check_init__(self):
         self.sgd.__check_init__()
@@ -30,7 +32,7 @@ class SphericalSGD(Rule):
     @property
     def sgd(self) -> SGD:
         """The rule before the projection."""
-        return SGD(self.learning_rate, self.readout_learning_rate)
+        return SGD(self.learning_rate, self.readout_learning_rate, bias_learning_rate=self.bias_learning_rate)
 
     def update(self, student: Network, gradient: Network) -> Network:
         moved = self.sgd.update(student, gradient)

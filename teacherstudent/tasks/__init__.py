@@ -1,10 +1,40 @@
 """Tasks: the law of the inputs and of the labels, one file each."""
 
-from teacherstudent.tasks.base import StructuredTask, Task
+from teacherstudent.tasks.base import StructuredTask, Task, TeacherTask
+from teacherstudent.tasks.box_mixture import BoxMixture
 from teacherstudent.tasks.gaussian_equivalent import GaussianEquivalent
+from teacherstudent.tasks.gaussian_mixture import GaussianMixture
 from teacherstudent.tasks.hidden_manifold import HiddenManifold
+from teacherstudent.tasks.mixed_cumulant import MixedCumulant
+from teacherstudent.tasks.mixture import Components, MixtureTask
+from teacherstudent.tasks.spiked_cumulant import SpikedCumulant
 from teacherstudent.tasks.teacher_student import TeacherStudent
 
-TASKS = {task.__name__: task for task in (TeacherStudent, HiddenManifold, GaussianEquivalent)}
+TASKS = {
+    task.__name__: task
+    for task in (
+        TeacherStudent,
+        HiddenManifold,
+        GaussianEquivalent,
+        SpikedCumulant,
+        MixedCumulant,
+        GaussianMixture,
+        BoxMixture,
+    )
+}
 
-__all__ = ["TASKS", "GaussianEquivalent", "HiddenManifold", "StructuredTask", "Task", "TeacherStudent"]
+__all__ = [
+    "TASKS",
+    "BoxMixture",
+    "Components",
+    "GaussianEquivalent",
+    "GaussianMixture",
+    "HiddenManifold",
+    "MixedCumulant",
+    "MixtureTask",
+    "SpikedCumulant",
+    "StructuredTask",
+    "Task",
+    "TeacherStudent",
+    "TeacherTask",
+]

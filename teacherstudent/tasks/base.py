@@ -1,12 +1,17 @@
-"""The contract of a task with a teacher: a law of the inputs, and a two-layer teacher that labels them.
+"""The contract of a task: a law of the inputs and of their labels.  There are two families.
+
+With a teacher (`TeacherTask`), a two-layer network labels the inputs:
 
     nu_m = w*_m . c / sqrt D,   y = sum_m v*_m g*(nu_m) + sigma zeta,   zeta ~ N(0, 1)
 
 The teacher sees the latent c ~ N(0, I_D), the student sees the input x in R^N.  Tasks differ in how x comes from c; all
 that the theory needs of it are two covariances, Omega = E[x x^T] and Phi = E[x c^T].
 
-To add such a task: one file here with a subclass of `Task` or `StructuredTask`, its name in `TASKS` (`__init__.py`), and one
-file in `sims/` that says how its inputs are drawn.
+With two classes (`MixtureTask`, in `mixture.py`), the label is the class y = +-1, and the law of x depends on it along a few
+fixed directions.
+
+To add a task: one file here with a subclass of one of these, its name in `TASKS` (`__init__.py`), and one file in `sims/` that
+says how its inputs are drawn.
 """
 
 import abc
@@ -23,6 +28,30 @@ from teacherstudent.spectrum import Modes, Spectrum
 
 
 class Task(eqx.Module):
+    """A law of inputs and labels."""
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ()  # fields that result files keep as arrays, not in the problem's JSON
+
+    @property
+    @abc.abstractmethod
+    def directions(self) -> int:
+        """The number M of fixed vectors beside the student's: teacher units, spikes or class means."""
+
+    @property
+    def input_dimension(self) -> int | None:
+        """N, where the task's own arrays fix it."""
+        held = [value for value in (getattr(self, name) for name in self.ARRAYS) if value is not None]
+        return held[0].shape[0] if held else None
+
+    @abc.abstractmethod
+    def latent_dimension(self, N: int) -> int:
+        """The dimension D of the fixed vectors for inputs in N dimensions; ValueError if there are no such inputs."""
+
+    def warn_theory(self) -> None:
+        """Warn where the theory is known not to describe these inputs."""
+
+
+class TeacherTask(Task):
     """Inputs of some law, with labels y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta from a two-layer teacher.
 
     - `width`: number M of teacher units.
@@ -35,8 +64,6 @@ class Task(eqx.Module):
     activation: Activation = eqx.field(static=True)
     readout: checks.Parameter
     noise: checks.Parameter
-
-    ARRAYS: ClassVar[tuple[str, ...]] = ()  # fields that result files keep as arrays, not in the problem's JSON
 
     def __init__(self, width: int, activation: ActivationLike = "erf", readout=1.0, noise=0.0):
         self.width = checks.integer("task.width", width)
@@ -54,31 +81,22 @@ class Task(eqx.Module):
             )
 
     @property
+    def directions(self) -> int:
+        return self.width
+
+    @property
     def v_star(self) -> Float[Array, " teachers"]:
         """The teacher's readout v*, one entry per unit."""
         return jnp.broadcast_to(jnp.asarray(self.readout), (self.width,))
-
-    @property
-    def input_dimension(self) -> int | None:
-        """N, where the task's own arrays fix it."""
-        held = [value for value in (getattr(self, name) for name in self.ARRAYS) if value is not None]
-        return held[0].shape[0] if held else None
 
     @property
     def input_mean(self):
         """What is subtracted from inputs that come from outside, a number or one for each input."""
         return 0.0
 
-    @abc.abstractmethod
-    def latent_dimension(self, N: int) -> int:
-        """The dimension D of the latent c of inputs in N dimensions; ValueError if there are no such inputs."""
 
-    def warn_theory(self) -> None:
-        """Warn where the theory is known not to describe these inputs."""
-
-
-class StructuredTask(Task):
-    """A task whose input covariance has more than one eigenvalue; its states are `SpectralOverlaps`."""
+class StructuredTask(TeacherTask):
+    """A task with a teacher whose input covariance has more than one eigenvalue; its states are `SpectralOverlaps`."""
 
     @abc.abstractmethod
     def modes(self, N: int) -> Modes:

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from teacherstudent import checks
 from teacherstudent.activations import ActivationLike
 from teacherstudent.spectrum import Modes, Spectrum, eigenmodes, spectrum_of
-from teacherstudent.tasks.base import StructuredTask, Task
+from teacherstudent.tasks.base import StructuredTask, TeacherTask
 
 PSD_TOLERANCE = 1e-6  # how negative an eigenvalue may be, relative to the largest entry
 BATCH_BYTES, BATCH_SAMPLES = (
@@ -69,7 +69,7 @@ class GaussianEquivalent(StructuredTask):
         mean=None,
         generator=None,
     ):
-        Task.__init__(self, width, activation, readout, noise)
+        TeacherTask.__init__(self, width, activation, readout, noise)
         self.Omega, self.Phi, self.mean = (
             None if value is None else checks.array(f"task.{name}", value)
             for name, value in (("Omega", Omega), ("Phi", Phi), ("mean", mean))

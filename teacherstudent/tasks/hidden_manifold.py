@@ -25,7 +25,7 @@ from teacherstudent.activations import Activation, ActivationLike
 from teacherstudent.nonlinearities import Coefficients, as_nonlinearity, coefficients
 from teacherstudent.spectrum import Modes, Spectrum, eigenmodes, marchenko_pastur
 from teacherstudent.streams import FEATURES, FEATURES_OF_A_NETWORK, stream
-from teacherstudent.tasks.base import StructuredTask, Task
+from teacherstudent.tasks.base import StructuredTask, TeacherTask
 
 UNIT_ROWS = 1e-6  # by how much the mean squares of the rows of a given F may differ from 1
 
@@ -73,7 +73,7 @@ class HiddenManifold(StructuredTask):
         seed: int = 0,
         centre: bool = True,
     ):
-        Task.__init__(self, width, activation, readout, noise)
+        TeacherTask.__init__(self, width, activation, readout, noise)
         self.nonlinearity = as_nonlinearity(nonlinearity)
         self.F = None if F is None else checks.array("task.F", F)
         self.latent_ratio = _ratio(latent_ratio, self.F)

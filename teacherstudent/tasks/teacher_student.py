@@ -6,10 +6,10 @@ Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt, Advani, Saxe, Krzakala & Zdeb
 """
 
 from teacherstudent.activations import ActivationLike
-from teacherstudent.tasks.base import Task
+from teacherstudent.tasks.base import TeacherTask
 
 
-class TeacherStudent(Task):
+class TeacherStudent(TeacherTask):
     """Labels y = sum_m v*_m g*(w*_m . x / sqrt N) + sigma zeta of a two-layer teacher on inputs x ~ N(0, I_N).
 
     - `width`: number M of teacher units.

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from odes.vector_field import Fixed, State, vector_field
+from odes.one_update import Fixed, State
+from odes.vector_field import vector_field
 from teacherstudent.rules import Rule
 from tests.odes import plain_erf
 from tests.problems import committee, random_overlaps
@@ -23,7 +24,9 @@ def velocity(problem, start):
     """d(Q, R, v)/dt on isotropic inputs, which have one mode."""
     Q, R, T = (jnp.asarray(part)[:, :, None] for part in (start.Q, start.R, start.T))
     one = jnp.ones(1)
-    speed = vector_field(problem, Fixed(one, one, T, T[:, :, 0]), State(Q, R, jnp.asarray(start.v)))
+    speed = vector_field(
+        problem, Fixed(one, one, T, T[:, :, 0]), State(Q, R, jnp.asarray(start.v), jnp.zeros(Q.shape[0]))
+    )
     return Velocity(speed.q[:, :, 0], speed.r[:, :, 0], speed.v)
 
 

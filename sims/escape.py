@@ -1,0 +1,209 @@
+"""Escape from a random start: how many samples a network needs before it sees a direction.
+
+Weights drawn at random have overlaps alpha_a = w . u_a / (|w| |u_a|) of order N^(-1/2) with the fixed directions of a task.  The
+number n of updates until |alpha_a| exceeds a threshold grows as N, N log N or N^(k - 1), k the information exponent, if the
+learning rate falls as N^(-(k - 2) / 2) for k > 2.  The order-parameter equations, with t = n / N = O(1) and a fixed learning
+rate, see of it only the plateau.  Ben Arous, Gheissari & Jagannath, JMLR 22 (2021); Bardone & Goldt, ICML 2024
+(arXiv:2404.08602).
+"""
+
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float
+from tqdm.auto import tqdm
+
+from sims.mixture import spiked_source
+from sims.tasks import Begin, Isotropic, SetUp
+from sims.training import Training
+from sims.weights import NEVER
+from teacherstudent import checks
+from teacherstudent.problem import Problem
+from teacherstudent.results import described
+from teacherstudent.starts import orthonormal_rows
+from teacherstudent.streams import WEIGHTS, stream
+
+RATIO = 1.02  # of the steps of two successive looks at the overlaps, which is the resolution of an escape step
+BOOTSTRAP = 400  # resamplings of the seeds for the error of an exponent
+
+
+def escape(
+    problem: Problem,
+    N: int | Iterable[int],
+    *,
+    seeds: int | Iterable[int] = 32,
+    threshold=0.5,
+    max_steps: int = 1_000_000,
+    learning_rate_exponent=0.0,
+    aligned: bool = False,
+    enough=0.75,
+    dtype: str = "float32",
+    device: str | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    """Train networks from random weights until they see the task's directions, for one or several input dimensions N.
+
+        n_a = first step with max_k |w_k . u_a| / (|w_k| |u_a|) > threshold
+
+    Every seed draws its own weights, uniform on |w_k|^2 = N, and its own directions; the readout is 1, biases are 0.
+
+    - `N`: input dimensions.
+    - `seeds`: a number S (seeds 0..S-1) or the seeds themselves.
+    - `threshold`: between 0 and 1.
+    - `max_steps`: where to stop a size that does not escape.
+    - `learning_rate_exponent`: p; networks of size N train with (rates of the rule) N^p.  `escape_scale` says which p an
+      information exponent needs.
+    - `aligned`: start with w_k . u_1 > 0 (the side from which an odd information exponent escapes).
+    - `enough`: stop a size when this fraction of the seeds has escaped along every direction: 0.75 fixes median and quartiles.
+
+    Returns an `xarray.Dataset` with `escape_step` (N, seed, direction), nan where a seed has not escaped, its `median_step`
+    (nan if half of the seeds have not), the overlaps `final_overlap` at the last step, `learning_rate` (N), and with several N
+    `exponent` (direction), the slope of log median against log N with its `exponent_error` from resampled seeds.  Steps are
+    resolved to 2 percent.
+
+    Raises ValueError for input that does not fit; `DivergenceError` if a network stops being finite.
+    """
+    _ = problem.classes  # says so if there are none
+    sizes = [checks.integer("N", one) for one in checks.listed(list(N) if isinstance(N, Iterable) else N)]
+    numbers = checks.seeds(list(seeds)) if isinstance(seeds, Iterable) else list(range(checks.integer("seeds", seeds)))
+    threshold, enough = _fraction("threshold", threshold), _fraction("enough", enough)
+    max_steps = checks.integer("max_steps", max_steps)
+    power = checks.single("learning_rate_exponent", learning_rate_exponent, minimum=-np.inf)
+    checks.one_of("dtype", dtype, ("float32", "float64"))
+    checks.one_of("aligned", aligned, (True, False))
+    _check(problem, sizes, max_steps)
+    place, began = checks.device(device), time.perf_counter()
+    rows = []
+    with jax.enable_x64(True), jax.default_device(place):
+        for size in sizes:
+            scaled = _with_rates(problem, float(size) ** power)
+            training = Training(
+                scaled, _random_networks(problem, size, numbers, aligned), numbers, [max_steps], dtype, 0
+            )
+            rows.append(_until_escape(training, threshold, enough, max_steps, progress))
+    report = {"threshold": threshold, "max_steps": max_steps, "learning_rate_exponent": power, "aligned": aligned}
+    report |= {"enough": enough, "dtype": dtype, "device": str(place), "seconds": round(time.perf_counter() - began, 3)}
+    return _labelled(problem, sizes, numbers, rows, report)
+
+
+def _fraction(name: str, value) -> float:
+    number = checks.positive(name, value)
+    if number > 1:
+        raise ValueError(f"{name} = {number:g} is not allowed; give a number above 0, at most 1.")
+    return number
+
+
+def _check(problem: Problem, sizes: list[int], max_steps: int) -> None:
+    needed = problem.student.width + problem.task.directions
+    if len(set(sizes)) < len(sizes) or min(sizes) < needed:
+        raise ValueError(f"N = {sizes}: give different sizes of at least K + r = {needed}.")
+    if max_steps >= NEVER:
+        raise ValueError(f"max_steps = {max_steps} is not possible; give less than {NEVER}.")
+    if problem.sweeps:
+        raise ValueError(
+            f"escape takes one problem, but {', '.join(problem.sweeps)} is a sequence; call it for each value."
+        )
+
+
+def _with_rates(problem: Problem, factor: float) -> Problem:
+    """The problem with every learning rate of its rule times a factor."""
+    rates = ("learning_rate", "readout_learning_rate", "bias_learning_rate")
+    names = [name for name in rates if getattr(problem.rule, name, None) is not None]
+    places = lambda one: [getattr(one.rule, name) for name in names]
+    return eqx.tree_at(places, problem, [factor * rate for rate in places(problem)])
+
+
+def _random_networks(problem: Problem, N: int, seeds: list[int], aligned: bool) -> SetUp:
+    """Weights and directions of each seed's own."""
+    K, r = problem.student.width, problem.task.directions
+    w, directions = np.empty((len(seeds), K, N)), np.empty((len(seeds), r, N))
+    for number, seed in enumerate(seeds):
+        rng = stream(seed, WEIGHTS)
+        directions[number] = np.sqrt(N) * orthonormal_rows(rng.standard_normal((r, N)))
+        rows = rng.standard_normal((K, N))
+        w[number] = np.sqrt(N) * rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    if aligned:
+        w *= np.where(np.einsum("skn,sn->sk", w, directions[:, 0]) < 0, -1.0, 1.0)[..., None]
+    begin = Begin(w, np.ones((len(seeds), K)), directions, np.zeros((len(seeds), K)))
+    return SetUp(begin, spiked_source(problem.classes, directions), Isotropic(), shared=False)
+
+
+class Escaped(NamedTuple):
+    """What one size gave: first steps beyond the threshold (nan: none), and the overlaps at the last step."""
+
+    step: Float[np.ndarray, "seeds directions"]
+    final: Float[np.ndarray, "seeds directions"]
+
+
+def _until_escape(
+    training: Training, threshold: float, enough: float, max_steps: int, progress: bool | None
+) -> Escaped:
+    """Train, looking at the overlaps at steps that grow geometrically."""
+    overlap = np.asarray(_overlaps(training.run.student.w, training.w_star))
+    step = np.where(overlap > threshold, 0.0, np.nan)
+    hidden = None if progress is None else not progress
+    with tqdm(total=max_steps, unit="step", unit_scale=True, disable=hidden, desc=f"N = {training.N}") as bar:
+        while training.done < max_steps and np.mean(np.isfinite(step).all(axis=1)) < enough:
+            target = min(max_steps, max(training.done + 1, int(training.done * RATIO)))
+            bar.update(target - training.done)
+            training.advance(target - training.done)
+            overlap = np.asarray(_overlaps(training.run.student.w, training.w_star))
+            step = np.where(np.isnan(step) & (overlap > threshold), training.done, step)
+    return Escaped(step, overlap)
+
+
+@jax.jit
+def _overlaps(
+    w: Float[Array, "seeds students inputs"], directions: Float[Array, "seeds directions inputs"]
+) -> Float[Array, "seeds directions"]:
+    """max_k |w_k . u_a| / (|w_k| |u_a|)."""
+    unit = lambda rows: rows / jnp.linalg.norm(rows, axis=-1, keepdims=True)
+    return jnp.max(jnp.abs(jnp.einsum("skn,san->ska", unit(w), unit(directions))), axis=1)
+
+
+def _labelled(problem: Problem, sizes: list[int], seeds: list[int], rows: list[Escaped], report: dict) -> xr.Dataset:
+    step, final = (np.stack([getattr(row, name) for row in rows]) for name in ("step", "final"))
+    about = lambda long_name, symbol: {"long_name": long_name, "symbol": symbol, "units": "1"}
+    eta = getattr(problem.rule, "learning_rate", np.nan)
+    rate = [float(eta) * float(N) ** report["learning_rate_exponent"] for N in sizes]
+    data = {
+        "escape_step": (("N", "seed", "direction"), step, about("first update beyond the threshold", "$n_a$")),
+        "median_step": (
+            ("N", "direction"),
+            _median(step),
+            about("median over seeds of the escape step", r"$\tilde n_a$"),
+        ),
+        "final_overlap": (("N", "seed", "direction"), final, about("overlap at the last step", r"$|\alpha_a|$")),
+        "learning_rate": (("N",), rate, about("learning rate of the first layer", r"$\eta$")),
+    }
+    if len(sizes) > 1:
+        exponent, error = _exponents(np.asarray(sizes, float), step)
+        data["exponent"] = (("direction",), exponent, about("slope of log median against log N", "$p$"))
+        data["exponent_error"] = (("direction",), error, about("standard error of the slope", r"$\delta p$"))
+    coordinates = {
+        "N": ("N", sizes, about("input dimension", "$N$")),
+        "seed": ("seed", seeds, about("seed of the random stream", "seed")),
+    }
+    return xr.Dataset(data, coords=coordinates, attrs=described("escape", problem, report))
+
+
+def _median(step: Float[np.ndarray, "sizes seeds directions"]) -> Float[np.ndarray, "sizes directions"]:
+    """Seeds that have not escaped count as later than all others."""
+    middle = np.median(np.where(np.isnan(step), np.inf, step), axis=1)
+    return np.where(np.isfinite(middle), middle, np.nan)
+
+
+def _exponents(sizes: Float[np.ndarray, " sizes"], step: Float[np.ndarray, "sizes seeds directions"]):
+    """The least-squares slope of log median against log N, and its standard deviation over resampled seeds."""
+    x = np.log(sizes) - np.log(sizes).mean()
+    slope = lambda steps: x @ np.log(np.maximum(_median(steps), 1.0)) / (x @ x)
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(step.shape[1], size=(BOOTSTRAP, len(sizes), step.shape[1], 1))
+    resampled = [slope(np.take_along_axis(step, one, axis=1)) for one in chosen]
+    return slope(step), np.std(resampled, axis=0)

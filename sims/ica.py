@@ -1,0 +1,134 @@
+"""FastICA on spiked cumulants: how the overlap with the spike grows step by step, from n samples in N dimensions.
+
+    w <- < x G'(s) > - < G''(s) > w,   s = w . x,   then   w <- w / |w|
+
+with < > the mean over n samples, fresh at each step or always the same.  One step on infinitely many samples would land on
++-u; with n samples a start with overlap N^(-1/2) needs n of the order of N^4 (Ricci, Bardone & Goldt, arXiv:2503.23896).
+Contrasts as in `teacherstudent/contrasts.py`; A. Hyvarinen, IEEE Trans. Neural Netw. 10, 626 (1999).
+"""
+
+import time
+from collections.abc import Iterable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float, Key
+
+from sims.mixture import Spiked, spiked_source
+from sims.tasks import as_arrays
+from teacherstudent import checks
+from teacherstudent.activations import Activation
+from teacherstudent.contrasts import CONTRASTS, check_spike, ica_problem
+from teacherstudent.results import described
+from teacherstudent.starts import orthonormal_rows
+from teacherstudent.streams import WEIGHTS, stream
+from teacherstudent.tasks import SpikedCumulant
+
+BLOCK = 1024  # samples that are drawn at once
+
+
+def fast_ica(
+    task: SpikedCumulant,
+    N: int,
+    samples: int,
+    *,
+    contrast: str = "kurtosis",
+    steps: int = 1,
+    fresh: bool = True,
+    overlap=None,
+    seeds: int | Iterable[int] = 32,
+    dtype: str = "float32",
+    device: str | None = None,
+) -> xr.Dataset:
+    """FastICA with a batch of samples for each step, from random weights: the overlap |w . u| / (|w| |u|) after each.
+
+    - `task`: a `SpikedCumulant`; only its spiked class is drawn.
+    - `N`, `samples`: input dimension and samples in a batch.
+    - `contrast`: "kurtosis", "logcosh" or "gauss".
+    - `steps`: iterations.
+    - `fresh`: a new batch at each step (n samples in all: steps x samples), or the same one at all steps.
+    - `overlap`: the overlap to start with, from 0 to 1; unless given, weights are uniform on the sphere.
+    - `seeds`: a number S or the seeds themselves; each has weights, spike and samples of its own.
+
+    Returns an `xarray.Dataset` with `overlap` (seed, step), step 0 being the start.  Samples are drawn anew from their
+    keys where they are needed again, so memory does not grow with their number.
+
+    Raises ValueError for input that does not fit.
+    """
+    check_spike(task)
+    N, samples, steps = checks.integer("N", N, 2), checks.integer("samples", samples), checks.integer("steps", steps)
+    checks.one_of("contrast", contrast, CONTRASTS)
+    checks.one_of("fresh", fresh, (True, False))
+    checks.one_of("dtype", dtype, ("float32", "float64"))
+    numbers = checks.seeds(list(seeds)) if isinstance(seeds, Iterable) else list(range(checks.integer("seeds", seeds)))
+    if overlap is not None and checks.single("overlap", overlap) > 1:
+        raise ValueError(f"overlap = {overlap:g} is not allowed; give a number from 0 to 1.")
+    problem = ica_problem(task, contrast, learning_rate=0.0, sign=1)
+    place, began = checks.device(device), time.perf_counter()
+    with jax.enable_x64(True), jax.default_device(place):
+        w, u = _starts(N, numbers, overlap)
+        source = as_arrays(spiked_source(problem.classes, np.sqrt(N) * u[:, None]), dtype)
+        keys = jax.vmap(jax.random.key)(jnp.asarray(numbers, jnp.uint32))
+        run = partial(_iterate, CONTRASTS[contrast], samples=samples, steps=steps, fresh=fresh)
+        found = np.asarray(jax.jit(jax.vmap(run))(source, keys, *as_arrays((w, u), dtype)))
+    report = {"N": N, "samples": samples, "contrast": contrast, "fresh": fresh, "dtype": dtype, "device": str(place)}
+    report |= {"overlap": None if overlap is None else float(overlap), "seconds": round(time.perf_counter() - began, 3)}
+    about = lambda long_name, symbol: {"long_name": long_name, "symbol": symbol, "units": "1"}
+    return xr.Dataset(
+        {"overlap": (("seed", "step"), found, about("overlap with the spike", r"$|\alpha|$"))},
+        coords={
+            "seed": ("seed", numbers, about("seed of the random stream", "seed")),
+            "step": ("step", np.arange(steps + 1), about("FastICA steps", "step")),
+        },
+        attrs=described("fast_ica", problem, report),
+    )
+
+
+def _starts(N: int, seeds: list[int], overlap) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors w and u of each seed."""
+    pairs = [orthonormal_rows(stream(seed, WEIGHTS).standard_normal((2, N))) for seed in seeds]
+    u, beside = (np.stack(part) for part in zip(*pairs, strict=True))
+    if overlap is not None:
+        return overlap * u + np.sqrt(1 - overlap**2) * beside, u
+    w = np.stack([stream(seed, WEIGHTS, 1).standard_normal(N) for seed in seeds])
+    return w / np.linalg.norm(w, axis=1, keepdims=True), u
+
+
+def _iterate(
+    contrast: Activation,
+    source: Spiked,
+    key: Key[Array, ""],
+    w: Float[Array, " inputs"],
+    u: Float[Array, " inputs"],
+    *,
+    samples: int,
+    steps: int,
+    fresh: bool,
+) -> Float[Array, " records"]:
+    """The overlaps of one seed after 0..steps steps."""
+
+    def step(w, number):
+        moved = _one_step(contrast, source, jax.random.fold_in(key, number if fresh else 0), w, samples)
+        return moved, jnp.abs(moved @ u)
+
+    _, found = jax.lax.scan(step, w, jnp.arange(steps))
+    return jnp.concatenate([jnp.abs(w @ u)[None], found])
+
+
+def _one_step(contrast: Activation, source: Spiked, key: Key[Array, ""], w: Float[Array, " inputs"], samples: int):
+    """Sums over blocks of samples; the last block may be part full."""
+
+    def add(index, sums):
+        x = source.draw(jax.random.split(jax.random.fold_in(key, index), BLOCK)).x
+        counts = jnp.arange(BLOCK) < samples - index * BLOCK
+        slope, curvature = jax.jvp(contrast.derivative, (x @ w,), (jnp.ones(BLOCK, w.dtype),))
+        slope, curvature = (jnp.where(counts, part, 0.0) for part in (slope, curvature))
+        return sums[0] + slope @ x, sums[1] + jnp.sum(curvature)
+
+    blocks = -(-samples // BLOCK)
+    towards, shrink = jax.lax.fori_loop(0, blocks, add, (jnp.zeros_like(w), jnp.zeros((), w.dtype)))
+    moved = towards - shrink * w
+    return moved / jnp.linalg.norm(moved)

@@ -1,0 +1,256 @@
+"""Averages for g(x) = max(x, 0), where g' is the step theta and g'' the delta function, and fields with any means.
+
+With s_k = sqrt(C_kk), h_k = a_k / s_k (a the mean), R the correlations and Phi2 of `bivariate_normal.py`,
+
+    E[g_k] = a_k Phi(h_k) + s_k phi(h_k),      E[g'_k] = Phi(h_k),      E[g''_k] = phi(h_k) / s_k =: delta_k
+    J2(k, l) = Phi2(h_k, h_l; R_kl),           G2(k, j) = delta_k E[g_j | lambda_k = 0].
+
+Products are moments of a bivariate normal law cut to a quadrant, M_pq = E[theta_k theta_l lambda_k^p lambda_l^q].  Stein's lemma
+reduces them to lower ones and to the boundary, with P(l | k) the probability that lambda_l > 0 given lambda_k = 0:
+
+    M_00 = Phi2,     M_10 = a_k M_00 + C_kk delta_k P(l | k) + C_kl delta_l P(k | l)
+    M_11 = a_l M_10 + C_kl M_00 + C_ll delta_l E[g_k | lambda_l = 0]
+    M_20 = a_k M_10 + C_kk M_00 + C_kl delta_l E[g_k | lambda_l = 0]
+
+and M_10 is S2, M_11 is I2.  I4 of one or two units needs nothing else.  With more, theta_k theta_l (sum_j v_j g_j - y)^2 is
+integrated over lambda_k, lambda_l > 0 by Gauss-Legendre rules in standardised coordinates, in panels cut where the quadrant
+begins, at -2, 2 and 8.5, and where the mean of another field, given these two, changes its sign; the other fields are Gaussian
+given these two and enter by E[g_i] and E[g_i g_j] above.
+
+Accuracy of I4: rounding for K <= 2; 1e-12 for K = 3 and 1e-9 for K >= 4, which has fewer nodes, in generic position; 3e-7 where
+another field is known from lambda_k and lambda_l up to a hundredth of its variance, and 4e-6 at worst where it is known exactly.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from teacherstudent.averages.bivariate_normal import Phi, Phi2, density
+from teacherstudent.averages.pairs import pair_number, unordered_pairs
+from teacherstudent.averages.shifted import Covariance, Mean, PerPair, PerUnit, ShiftedAverages
+
+CUTS = (-2.0, 2.0)
+RADIUS = 8.5
+FAR = 1e3  # h of a field without variance, whose sign is certain
+FIXED = 1e-14  # a conditional variance, relative to the unconditional one, that is zero up to rounding
+
+
+class ShiftedRelu(ShiftedAverages):
+    """Averages for a student with g(x) = max(x, 0)."""
+
+    def values(self, mean: Mean, C: Covariance) -> PerUnit:
+        return _positive_part(mean, jnp.diag(C))
+
+    def slopes(self, mean: Mean, C: Covariance) -> PerUnit:
+        return Phi(_height(mean, jnp.diag(C)))
+
+    def curvatures(self, mean: Mean, C: Covariance) -> PerUnit:
+        return _at_zero(mean, jnp.diag(C))
+
+    def I2(self, mean: Mean, C: Covariance) -> PerPair:
+        return _products(mean, C)
+
+    def S2(self, mean: Mean, C: Covariance) -> PerPair:
+        return _off_diagonal(_moments(mean, C).M_01, self.values(mean, C))
+
+    def J2(self, mean: Mean, C: Covariance) -> PerPair:
+        return _off_diagonal(_moments(mean, C).M_00, self.slopes(mean, C))
+
+    def G2(self, mean: Mean, C: Covariance) -> PerPair:
+        variance = jnp.diag(C)
+        k, j = np.ix_(range(self.students), range(self.students))
+        given = _given_zero(mean[k], mean[j], variance[k], variance[j], C)
+        return _off_diagonal(_at_zero(mean, variance)[:, None] * _positive_part(*given), jnp.zeros_like(mean))
+
+    def I4(self, mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
+        return _two_units(mean, C, v, y) if self.students <= 2 else _many_units(mean, C, v, y)
+
+
+class Moments(NamedTuple):
+    """M_pq for all ordered pairs k, l of different units; the diagonals have no meaning."""
+
+    M_00: PerPair
+    M_10: PerPair
+    M_01: PerPair
+    M_11: PerPair
+    M_20: PerPair
+
+
+def _moments(mean: Mean, C: Covariance) -> Moments:
+    students = range(len(mean))
+    k, l = np.ix_(students, students)
+    variance, height = jnp.diag(C), _height(mean, jnp.diag(C))
+    delta = _at_zero(mean, variance)[:, None]
+    scale = _root(variance)
+    # the two indices of a diagonal entry must not reach the formulas as separate, coinciding fields
+    R = jnp.where(np.eye(len(mean), dtype=bool), 0.0, _ratio(C, scale[:, None] * scale[None, :]))
+    h_k, h_l = jnp.broadcast_arrays(height[:, None], height[None, :])
+    M_00 = Phi2(h_k, h_l, jnp.clip(R, -1.0, 1.0))
+    given = _given_zero(mean[k], mean[l], variance[k], variance[l], C)  # of lambda_l given lambda_k = 0
+    above, part = Phi(_height(*given)), _positive_part(*given)
+    a_k, C_kk = mean[:, None], variance[:, None]
+    M_10 = a_k * M_00 + C_kk * delta * above + C * delta.T * above.T
+    M_11 = a_k.T * M_10 + C * M_00 + C_kk.T * delta.T * part.T
+    M_20 = a_k * M_10 + C_kk * M_00 + C * delta.T * part.T
+    return Moments(M_00, M_10, M_10.T, M_11, M_20)
+
+
+def _products(mean: Mean, C: Covariance) -> PerPair:
+    """E[g_i g_j] for all pairs."""
+    return (
+        _off_diagonal(_moments(mean, C).M_11, _square(mean, jnp.diag(C)))
+        if len(mean) > 1
+        else _square(mean, jnp.diag(C))[:, None]
+    )
+
+
+def _two_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
+    """I4 from M_pq: on theta_k the other unit l contributes where it is positive; on theta_k theta_l both are linear."""
+    variance = jnp.diag(C)
+    value, step, square = _positive_part(mean, variance), Phi(_height(mean, variance)), _square(mean, variance)
+    own = v**2 * square - 2 * y * v * value + y**2 * step
+    if len(mean) == 1:
+        return own[:, None]
+    M = _moments(mean, C)
+    v_k, v_l = v[:, None], v[None, :]
+    both = (
+        v_k**2 * M.M_20
+        + v_l**2 * M.M_20.T
+        + 2 * v_k * v_l * M.M_11
+        - 2 * y * (v_k * M.M_10 + v_l * M.M_01)
+        + y**2 * M.M_00
+    )
+    other = v_l**2 * M.M_20.T + 2 * v_k * v_l * M.M_11 - 2 * y * v_l * M.M_01  # theta_k times what unit l adds
+    return _off_diagonal(both, own + jnp.sum(jnp.where(np.eye(2, dtype=bool), 0.0, other), axis=1))
+
+
+def _many_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
+    """I4 by integration over one or two positive fields."""
+    K = len(mean)
+    nodes = 16 if K == 3 else 12
+    k, l = unordered_pairs(K)
+    number = list(zip(k.tolist(), l.tolist(), strict=True))
+    own, pairs = np.flatnonzero(k == l), np.flatnonzero(k != l)
+    orders = lambda chosen: np.array([_with_the_others(k, l, K) for k, l in (number[n] for n in chosen)])
+    reorder = lambda order: (mean[order], C[order[:, :, None], order[:, None, :]], v[order])
+    diagonal = jax.vmap(lambda a, S, u: _over_one(a, S, u, y, nodes))(*reorder(orders(own)))
+    beside = jax.vmap(lambda a, S, u: _over_two(a, S, u, y, nodes))(*reorder(orders(pairs)))
+    values = jnp.zeros(len(k), C.dtype).at[own].set(diagonal).at[pairs].set(beside)
+    return values[pair_number(K)]
+
+
+def _with_the_others(k: int, l: int, K: int) -> list[int]:
+    """k and l, once if they are equal, and then all other units."""
+    return [*dict.fromkeys((k, l)), *(i for i in range(K) if i not in (k, l))]
+
+
+def _over_one(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""], nodes: int) -> Float[Array, ""]:
+    """E[theta(lambda_0) (v . g - y)^2]."""
+    slope = _ratio(C[1:, 0], _root(C[0, 0]))
+    z, weights = _above(_height(mean[0], C[0, 0]), _crossing(mean[1:], slope), nodes)
+    fixed = mean[0] + _root(C[0, 0]) * z
+    others = mean[1:][None, :] + z[:, None] * slope[None, :]
+    return weights @ _square_given(v[0] * fixed - y, others, C[1:, 1:] - jnp.outer(slope, slope), v[1:])
+
+
+def _over_two(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""], nodes: int) -> Float[Array, ""]:
+    """E[theta(lambda_0) theta(lambda_1) (v . g - y)^2]."""
+    slope0 = _ratio(C[:, 0], _root(C[0, 0]))
+    rest = C - jnp.outer(slope0, slope0)
+    variance = jnp.where(rest[1, 1] > FIXED * C[1, 1], rest[1, 1], 0.0)
+    scale1 = _root(variance)
+    slope1 = _ratio(rest[2:, 1], scale1)
+    # where the line lambda_1 = 0 meets the lines on which the mean of another field vanishes
+    corners = _crossing(mean[2:] * scale1 - slope1 * mean[1], slope0[2:] * scale1 - slope1 * slope0[1])
+    z0, weights0 = _above(_height(mean[0], C[0, 0]), corners, nodes)
+    lam0 = mean[0] + slope0[0] * z0
+    mean1 = mean[1] + slope0[1] * z0
+    means = mean[2:][None, :] + slope0[2:][None, :] * z0[:, None]
+    inner = jax.vmap(lambda one, rest_: _above(_height(one, variance), _crossing(rest_, slope1), nodes))
+    z1, weights1 = inner(mean1, means)
+    lam1 = mean1[:, None] + scale1 * z1
+    others = means[:, None, :] + z1[..., None] * slope1[None, None, :]
+    linear = v[0] * lam0[:, None] + v[1] * lam1 - y
+    count = linear.size
+    given = _square_given(
+        linear.reshape(count), others.reshape(count, -1), rest[2:, 2:] - jnp.outer(slope1, slope1), v[2:]
+    )
+    return weights0 @ jnp.sum(weights1 * given.reshape(linear.shape), axis=1)
+
+
+def _square_given(
+    linear: Float[Array, " points"],
+    mean: Float[Array, "points others"],
+    C: Float[Array, "others others"],
+    v: Float[Array, " others"],
+) -> Float[Array, " points"]:
+    """E[(linear + sum_i v_i g_i)^2] over the other fields, at many means with one covariance."""
+    value = _positive_part(mean, jnp.broadcast_to(jnp.diag(C), mean.shape)) @ v
+    square = jax.vmap(lambda one: v @ _products(one, C) @ v)(mean)
+    return linear**2 + 2 * linear * value + square
+
+
+def _above(
+    height: Float[Array, ""], cuts: Float[Array, " cuts"], nodes: int
+) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
+    """Nodes z > -height and weights for a standard normal z, in panels."""
+    t, w = (jnp.asarray(part)[None, :] for part in np.polynomial.legendre.leggauss(nodes))
+    begin = jnp.clip(-height, -RADIUS, RADIUS)
+    inside = jnp.clip(jnp.concatenate([jnp.asarray(CUTS, cuts.dtype), cuts]), begin, RADIUS)
+    ends = jnp.concatenate([begin[None], jnp.sort(inside), jnp.full((1,), RADIUS, cuts.dtype)])
+    left, right = ends[:-1, None], ends[1:, None]
+    z = ((left + right) / 2 + (right - left) / 2 * t).ravel()
+    return z, ((right - left) / 2 * w).ravel() * density(z)
+
+
+def _crossing(mean: Float[Array, " fields"], slope: Float[Array, " fields"]) -> Float[Array, " fields"]:
+    """Where mean + slope z vanishes; 0 where it does not move."""
+    moves = jnp.abs(slope) > 0
+    return jnp.where(moves, -mean / jnp.where(moves, slope, 1.0), 0.0)
+
+
+def _height(mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """mean over standard deviation; +-1000 where the field does not vary."""
+    varies = variance > 0
+    return jnp.where(varies, mean / jnp.sqrt(jnp.where(varies, variance, 1.0)), FAR * jnp.sign(mean))
+
+
+def _positive_part(mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """E[max(x, 0)]."""
+    height = _height(mean, variance)
+    return mean * Phi(height) + _root(variance) * density(height)
+
+
+def _square(mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """E[max(x, 0)^2]."""
+    height = _height(mean, variance)
+    return (mean**2 + variance) * Phi(height) + mean * _root(variance) * density(height)
+
+
+def _at_zero(mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The density of a field at zero; none where it does not vary."""
+    return _ratio(density(_height(mean, variance)), _root(variance))
+
+
+def _given_zero(mean_k, mean_l, variance_k, variance_l, C: Covariance):
+    """Mean and variance of lambda_l given lambda_k = 0, for all k (rows) and l."""
+    slope = _ratio(C, variance_k)
+    rest = variance_l - slope * C
+    return mean_l - slope * mean_k, jnp.where(rest > FIXED * variance_l, rest, 0.0)
+
+
+def _off_diagonal(pairs: PerPair, diagonal: PerUnit) -> PerPair:
+    return jnp.where(np.eye(len(diagonal), dtype=bool), diagonal[:, None], pairs)
+
+
+def _root(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """sqrt(x), and zero with derivative zero where x <= 0."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
+
+
+def _ratio(x: Float[Array, "*shape"], y: Float[Array, "*#shape"]) -> Float[Array, "*shape"]:
+    """x / y, and zero with derivative zero where y = 0."""
+    return jnp.where(y > 0, x / jnp.where(y > 0, y, 1.0), 0.0)

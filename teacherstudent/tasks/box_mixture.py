@@ -1,0 +1,105 @@
+"""Clusters whose spike fields s have a density on a box in R^r; all that is orthogonal to the directions is N(0, 1).
+
+The theory takes the Gauss-Legendre nodes of each box as components with S_c = 0: classes told apart by means, covariances or any
+higher moments, as in the distributions of increasing complexity of Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from teacherstudent import checks
+from teacherstudent.checks import AnyArray
+from teacherstudent.tasks.mixture import Components, MixtureTask, check_clusters, joined
+
+
+class BoxMixture(MixtureTask):
+    """Clusters c with s uniform, or with a density of yours, on a box, and labels y_c = +-1.
+
+    - `weights` (clusters,): probabilities; `labels` (clusters,): y_c.
+    - `boxes` (clusters, r, 2): the lower and upper end of each side.
+    - `densities`: one function for each cluster, a JAX function of s (r,), not negative and smooth on the box (it need not be
+      normalised); None is uniform.  The simulation draws from it on a grid of 256 cells a side (64 for r = 3).
+    - `nodes`: Gauss-Legendre nodes a side for the theory, nodes^r components for each cluster.
+
+    Raises ValueError if shapes do not fit, r > 3, weights do not sum to 1, a label is not +-1, a box is empty, or a density is
+    negative or zero everywhere.
+    """
+
+    weights: Float[AnyArray, " clusters"]
+    labels: Float[AnyArray, " clusters"]
+    boxes: Float[AnyArray, "clusters directions 2"]
+    densities: tuple[Callable, ...] | None = eqx.field(static=True)
+    nodes: int = eqx.field(static=True)
+
+    def __init__(self, weights, labels, boxes, densities=None, nodes: int = 16):
+        self.weights, self.labels = checks.array("task.weights", weights), checks.array("task.labels", labels)
+        self.boxes = checks.array("task.boxes", boxes)
+        self.densities = None if densities is None else tuple(densities)
+        self.nodes = checks.integer("task.nodes", nodes)
+
+    def __check_init__(self):
+        check_clusters(self.weights, self.labels)
+        clusters = len(self.weights)
+        shape = self.boxes.shape
+        if self.boxes.ndim != 3 or shape[0] != clusters or shape[1] not in (1, 2, 3) or shape[2] != 2:
+            raise ValueError(
+                f"task.boxes has shape {shape}; give ({clusters}, r, 2) with r = 1, 2 or 3: ends of each side."
+            )
+        if not np.isfinite(self.boxes).all() or (self.boxes[..., 0] >= self.boxes[..., 1]).any():
+            raise ValueError("task.boxes has a side whose lower end is not below its upper end; give (low, high).")
+        if self.densities is None:
+            return
+        if len(self.densities) != clusters or not all(map(callable, self.densities)):
+            raise ValueError(
+                f"task.densities holds {len(self.densities)} entries; give one function for each of {clusters} clusters."
+            )
+        for cluster in range(clusters):
+            values = self.density(cluster, self.rule(cluster)[0])
+            if not np.isfinite(values).all() or (values < 0).any() or not values.any():
+                raise ValueError(
+                    f"task.densities[{cluster}] is negative, not finite, or zero on its whole box; a density is positive there."
+                )
+
+    @property
+    def directions(self) -> int:
+        return self.boxes.shape[1]
+
+    def rule(self, cluster: int) -> tuple[Float[np.ndarray, "nodes directions"], Float[np.ndarray, " nodes"]]:
+        """Nodes of the tensor Gauss-Legendre rule on the box of a cluster, and weights that sum to one."""
+        x, w = np.polynomial.legendre.leggauss(self.nodes)
+        unit = np.stack([side.ravel() for side in np.meshgrid(*[(x + 1) / 2] * self.directions, indexing="ij")], axis=1)
+        weights = np.prod([side.ravel() for side in np.meshgrid(*[w / 2] * self.directions, indexing="ij")], axis=0)
+        low, high = self.boxes[cluster].T
+        return low + (high - low) * unit, weights
+
+    def density(self, cluster: int, s: Float[np.ndarray, "points directions"]) -> Float[np.ndarray, " points"]:
+        """The density of a cluster at given points, not normalised."""
+        if self.densities is None:
+            return np.ones(len(s))
+        with jax.enable_x64(True):
+            values = jax.vmap(self.densities[cluster])(jnp.asarray(s))
+        if values.shape != (len(s),):
+            raise ValueError(
+                f"task.densities[{cluster}] answers with shape {values.shape[1:]}; give a function to one number."
+            )
+        return np.asarray(values)
+
+    def components(self) -> Components:
+        return joined([self._of_cluster(cluster) for cluster in range(len(self.weights))])
+
+    def _of_cluster(self, cluster: int) -> Components:
+        s, weights = self.rule(cluster)
+        weights = weights * self.density(cluster, s)
+        count, r = s.shape
+        return Components(
+            self.weights[cluster] * weights / weights.sum(),
+            np.full(count, self.labels[cluster]),
+            s,
+            np.zeros((count, r, r)),
+            np.ones(count),
+        )

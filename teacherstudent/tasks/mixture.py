@@ -1,0 +1,82 @@
+"""Two classes whose inputs differ along a few fixed directions: the contract of the tasks without a teacher.
+
+With orthogonal u_a, u_a . u_b = N delta_ab, a = 1..r (spikes, or axes of the class means), and s_a = u_a . x / sqrt N,
+
+    x = sum_a s_a u_a / sqrt N + sigma_c (noise N(0, 1) orthogonal to all u_a)
+
+where the class y = +-1 decides the law of s in R^r.  The theory needs this law as a finite mixture of Gaussians,
+
+    component c:  probability p_c,  label y_c,  s ~ N(A_c, S_c),  orthogonal variance sigma_c^2;
+
+a discrete latent is exactly that, any other enters by the nodes of its quadrature, and a bounded density of s by nodes with
+S_c = 0.  Szekely, Bardone, Gerace & Goldt, NeurIPS 2024 (arXiv:2312.14922); Refinetti, Goldt, Krzakala & Zdeborova, ICML 2021
+(arXiv:2102.11742).
+"""
+
+import abc
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from teacherstudent import checks
+from teacherstudent.checks import AnyArray
+from teacherstudent.latents import check_probabilities
+from teacherstudent.tasks.base import Task
+
+
+class Components(NamedTuple):
+    """The law of label and spike fields as a mixture of Gaussians; the first axis counts components, r directions."""
+
+    p: Float[AnyArray, " components"]
+    y: Float[AnyArray, " components"]
+    A: Float[AnyArray, "components directions"]
+    S: Float[AnyArray, "components directions directions"]
+    sigma2: Float[AnyArray, " components"]
+
+
+class MixtureTask(Task):
+    """Inputs of two classes y = +-1 that differ in the law of a few fields s_a = u_a . x / sqrt N."""
+
+    @abc.abstractmethod
+    def components(self) -> Components:
+        """The law of (y, s) and of the orthogonal variance as a mixture of Gaussians."""
+
+    def latent_dimension(self, N: int) -> int:
+        return N
+
+
+def joined(parts: list[Components]) -> Components:
+    """Components of several classes as one mixture; their p must already sum to one together."""
+    return Components(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def standard_normal(probability: float, label: float, directions: int) -> Components:
+    """The component of a class with inputs N(0, I)."""
+    return Components(
+        np.array([probability]),
+        np.array([label]),
+        np.zeros((1, directions)),
+        np.eye(directions)[None],
+        np.ones(1),
+    )
+
+
+def checked_prior(value) -> float:
+    """The probability of the class y = +1, from 0 to 1."""
+    prior = checks.single("task.class_prior", value)
+    if prior > 1:
+        raise ValueError(f"task.class_prior = {prior:g} is the probability of the class y = +1; give at most 1.")
+    return prior
+
+
+def check_clusters(weights, labels) -> None:
+    """Raise ValueError unless there are as many weights as labels, a probability each, and labels +-1."""
+    if weights.ndim != 1 or weights.size == 0 or labels.shape != weights.shape:
+        raise ValueError(
+            f"task.weights has shape {weights.shape} and task.labels {labels.shape}; give one of each for every cluster."
+        )
+    check_probabilities("task.weights", weights)
+    if not np.isin(labels, (-1.0, 1.0)).all():
+        wrong = labels[~np.isin(labels, (-1.0, 1.0))][0]
+        raise ValueError(f"task.labels has the entry {wrong:g}; labels are +1 or -1.")
