@@ -83,7 +83,10 @@ class _ProblemTables(BaseModel):
 
 def start_from(table: Mapping) -> OrderParameters:
     """The order parameters of a dictionary with Q, R or m and, if they differ from the default, T, v and b."""
-    return OrderParameters(**validated(_StartTable, table, "start."))
+    given = validated(_StartTable, table, "start.")
+    if given["R"] is None and given["m"] is None:
+        raise ValueError("start.R is missing (or start.m, for a task with two classes).")
+    return OrderParameters(**given)
 
 
 class _StartTable(BaseModel):

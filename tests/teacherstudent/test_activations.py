@@ -14,6 +14,10 @@ EXPECTED = {
     "relu": np.maximum(X, 0),
     "tanh": np.tanh(X),
     "gelu": X * (1 + erf(X / np.sqrt(2))) / 2,
+    "logcosh": np.log(np.cosh(X)),
+    "minus-logcosh": -np.log(np.cosh(X)),
+    "gauss": -np.exp(-(X**2) / 2),
+    "minus-gauss": np.exp(-(X**2) / 2),
 }
 
 
