@@ -24,7 +24,7 @@ TASKS = {
 @pytest.mark.parametrize("name", list(TASKS))
 def test_draws_have_the_moments_of_the_components(name):
     task, count = TASKS[name], 100_000
-    law, keys = spike_law(task), jax.random.split(jax.random.key(0), count)
+    law, keys = jax.tree.map(jnp.asarray, spike_law(task)), jax.random.split(jax.random.key(0), count)
     y, s, _ = jax.jit(jax.vmap(lambda key: law.draw(key, jnp.float64)))(keys)
     p, label, A, S, _ = task.components()
     z, w = np.polynomial.hermite_e.hermegauss(8)
@@ -80,4 +80,4 @@ def test_escape_steps_grow_with_the_dimension():
 def test_fast_ica_finds_the_spike(contrast):
     found = ts.fast_ica(ts.SpikedCumulant(10.0), 10, 20_000, contrast=contrast, steps=3, overlap=0.4, seeds=8)
     assert float(found.overlap.isel(step=0).mean()) == pytest.approx(0.4, abs=1e-3)
-    assert float(found.overlap.isel(step=-1).mean()) > 0.9
+    assert float(found.overlap.isel(step=-1).median()) > 0.9
