@@ -23,7 +23,7 @@ from odes.precision import exact, in_float64
 from odes.quadrature_error import averages_used, quadrature_error
 from odes.vector_field import vector_field
 from teacherstudent import checks
-from teacherstudent.accuracy import accuracy_at
+from teacherstudent.class_accuracy import accuracy_at
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
 from teacherstudent.errors import DivergenceError, SolverError
 from teacherstudent.generalisation import error_of

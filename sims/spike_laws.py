@@ -154,9 +154,18 @@ class Boxes(SpikeLaw):
         if self.cells.shape[-1] == 1:
             unit = uniform
         else:
-            cell = jnp.stack(jnp.unravel_index(_choose(of_cell, self.cells[c], dtype), self.shape)).astype(dtype)
+            cell = jnp.stack(jnp.unravel_index(self._cell(c, jax.random.uniform(of_cell, (), dtype)), self.shape))
+            cell = cell.astype(dtype)
             unit = (cell + uniform) / jnp.asarray(self.shape, dtype)
         return Spike(self.y[c], self.low[c] + self.side[c] * unit, jnp.ones((), dtype))
+
+    def _cell(self, c: Int[Array, ""], uniform: Float[Array, ""]) -> Int[Array, ""]:
+        """The first cell of cluster c whose cumulated probability exceeds `uniform`, by bisection: no row of cells is copied."""
+        last, found = self.cells.shape[-1] - 1, jnp.zeros((), c.dtype)
+        for bit in reversed(range(last.bit_length())):
+            beyond = jnp.minimum(found + 2**bit, last + 1)
+            found = jnp.where(self.cells[c, beyond - 1] <= uniform, beyond, found)
+        return jnp.minimum(found, last)
 
 
 @spike_law.register

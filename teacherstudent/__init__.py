@@ -31,7 +31,7 @@ _NAMES = {
     "SpikedCumulant": "teacherstudent.tasks",
     "Student": "teacherstudent.problem",
     "TeacherStudent": "teacherstudent.tasks",
-    "accuracy": "teacherstudent.accuracy",
+    "accuracy": "teacherstudent.class_accuracy",
     "clone": "teacherstudent.tasks.clones",
     "compare": "teacherstudent.comparison",
     "escape": "sims.escape",

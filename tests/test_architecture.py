@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import teacherstudent
+
 ROOT = Path(__file__).parent.parent
 OUTER = {"teacherstudent/__init__.py", "teacherstudent/__main__.py", "teacherstudent/cli.py"}
 ALLOWED = {"teacherstudent": {"teacherstudent"}, "odes": {"odes", "teacherstudent"}, "sims": {"sims", "teacherstudent"}}
@@ -54,3 +56,9 @@ def test_all_public_names_resolve_and_are_documented():
         assert getattr(ts, name).__doc__ if name != "__version__" else ts.__version__
     with pytest.raises(AttributeError, match="no attribute 'intergate'"):
         ts.intergate  # noqa: B018
+
+
+def test_no_public_name_is_that_of_a_module():
+    # importing teacherstudent/NAME.py sets the attribute NAME of the package to the module, whatever the lazy name means
+    modules = {path.stem for path in (ROOT / "teacherstudent").iterdir()}
+    assert not modules & set(teacherstudent._NAMES)

@@ -7,20 +7,32 @@ lambda = mean + L xi with the lower triangular L L^T = C.  With delta_k = v_k g'
 
 J is right in the sense that J C = Cov(delta, lambda), also where C is singular: an axis that does not move is left out.
 
-- K = 1, 2, 3, smooth g: equidistant nodes on [-7.25, 7.25] on each axis, with the normal density (see `nested_rule.py`).
-- K = 1, 2, g with kinks: each axis cut where its field meets a kink, the first also where the second field would; Gauss-Legendre
-  nodes on each piece.
+- K = 1, 2, 3, smooth g: equidistant nodes on [-7.25, 7.25] on each axis, with the normal density (see `nested_rule.py`), without
+  those in the corners, outside the ball of radius 7.25.
+- K = 1, 2, g with kinks: Gauss-Legendre nodes on pieces.  For K = 2 the inner axis crosses the lines on which either field meets
+  a kink at 45 degrees or more, however close the two fields are, and is cut there; the outer one is cut where two lines meet.
 - K >= 4, and K = 3 with kinks: 2^14 frozen points, half of them scrambled Sobol points, the others their mirror images,
   with exact unit covariance.  They are the same at each call, so that the equations stay smooth; quadratic functions of the
-  fields are averaged exactly.
+  fields are averaged exactly, and odd ones vanish.
 
-Measured errors at variances of order one, logistic loss: 1e-12 for erf and 1e-11 for tanh and ReLU with K = 1, 2 (tanh 5e-5 at
-variances near 10), 1e-6 for K = 3 and smooth g, 1e-4 to 1e-3 for the scattered points.  `error` estimates the error at a given
-state from a rule with fewer nodes on a shorter range.
+Measured errors with the logistic loss, largest of a few states with v ~ N(0, 1):
+
+    K    g     variances of order 1    5        10
+    1    any   3e-12                   4e-12    5e-12
+    2    erf   4e-12                   4e-12    4e-12
+    2    tanh  4e-12                   6e-11    2e-7
+    2    relu  5e-12                   8e-12    2e-11     (5e-12 also at correlations of 0.9999 and beyond)
+    3    erf   3e-7                    2e-4
+    3    tanh  2e-5                    9e-4
+
+and 1e-4 for erf and tanh, 1e-3 for ReLU, from the scattered points.  Larger v sharpen l' and cost digits: with three times the v,
+1e-6 for erf, 2e-5 for tanh, 1e-7 for ReLU at variances of 10 and K = 2.  `error` estimates the error at a given state from a rule
+with fewer nodes on a shorter range, or from half of the points, where the error was up to twice the estimate.
 """
 
 import math
 from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 import jax
@@ -35,7 +47,7 @@ from teacherstudent.averages.nested_rule import _cholesky
 from teacherstudent.losses import Loss
 
 RADIUS = 7.25
-SMOOTH_NODES = {1: 129, 2: 81, 3: 31}
+SMOOTH_NODES = {1: 201, 2: 97, 3: 39}
 PIECE_NODES = {1: 64, 2: 32}
 LOG2_POINTS = 13  # of Sobol points, before the mirror images
 
@@ -127,30 +139,44 @@ class FieldSpace:
         """Nodes xi and weights."""
         if self._scattered:
             points = jnp.asarray(_normal_points(self.students, self._points))
-            return points, jnp.full(len(points), 1 / len(points))
+            return jnp.concatenate([points, -points]), jnp.full(2 * len(points), 0.5 / len(points))
         if self.activation.kinks:
             return self._cut(mean, L)
         z, step = np.linspace(-self._radius, self._radius, self._nodes, retstep=True)
-        w = step * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
         xi = np.stack([axis.ravel() for axis in np.meshgrid(*[z] * self.students, indexing="ij")], axis=1)
-        weights = np.prod([axis.ravel() for axis in np.meshgrid(*[w] * self.students, indexing="ij")], axis=0)
-        return jnp.asarray(xi), jnp.asarray(weights)
+        square = np.sum(xi**2, axis=1)
+        inside = square <= self._radius**2  # the corners of the cube weigh no more than what lies outside it
+        weights = np.exp(-square / 2) * (step / math.sqrt(2 * math.pi)) ** self.students
+        return jnp.asarray(xi[inside]), jnp.asarray(weights[inside])
 
-    def _cut(self, mean: Float[Array, " students"], L: Float[Array, "students students"]):
-        """The rule for g with kinks, axis by axis."""
-        cuts = [_crossing(kink, mean[i], L[i, 0]) for i in range(self.students) for kink in self.activation.kinks]
-        first, weights = self._pieces(jnp.stack(cuts))
-        if self.students == 1:
-            return first[:, None], weights
+    def _cut(
+        self, mean: Float[Array, " students"], L: Float[Array, "students students"]
+    ) -> tuple[Float[Array, "nodes students"], Float[Array, " nodes"]]:
+        """The rule for g with kinks."""
+        return self._cut_line(mean, L[:, 0]) if self.students == 1 else self._cut_plane(mean, L)
 
-        def along_second(one):
-            return self._pieces(
-                jnp.stack([_crossing(kink, mean[1] + L[1, 0] * one, L[1, 1]) for kink in self.activation.kinks])
-            )
+    def _cut_line(
+        self, mean: Float[Array, " fields"], scale: Float[Array, " fields"]
+    ) -> tuple[Float[Array, "nodes 1"], Float[Array, " nodes"]]:
+        """Nodes t and weights for kinked functions of the fields mean + scale t."""
+        cuts = [_ratio(kink - mean, scale) for kink in self.activation.kinks]
+        t, weights = self._pieces(jnp.concatenate(cuts))
+        return t[:, None], weights
 
-        second, weights2 = jax.vmap(along_second)(first)
-        xi = jnp.stack([jnp.broadcast_to(first[:, None], second.shape).ravel(), second.ravel()], axis=1)
-        return xi, (weights[:, None] * weights2).ravel()
+    def _cut_plane(
+        self, mean: Float[Array, "2"], L: Float[Array, "2 2"]
+    ) -> tuple[Float[Array, "nodes 2"], Float[Array, " nodes"]]:
+        """xi = s across + t along: on lines s = const both fields meet their kinks at an angle of 45 degrees or more."""
+        along = _transverse(L)
+        across = jnp.array([[0.0, -1.0], [1.0, 0.0]]) @ along
+        corners = [
+            _corner(jnp.array(kinks, mean.dtype) - mean, L) @ across
+            for kinks in product(self.activation.kinks, repeat=2)
+        ]
+        s, weights_s = self._pieces(jnp.stack(corners))
+        t, weights_t = jax.vmap(lambda one: self._cut_line(mean + (L @ across) * one, L @ along))(s)
+        xi = s[:, None, None] * across[None, None, :] + t * along[None, None, :]
+        return xi.reshape(-1, 2), (weights_s[:, None] * weights_t).ravel()
 
     def _pieces(self, cuts: Float[Array, " cuts"]) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
         """Gauss-Legendre nodes on each piece of [-R, R], with the normal density."""
@@ -162,10 +188,25 @@ class FieldSpace:
         return z, ((right - left) / 2 * w).ravel() * jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
 
 
-def _crossing(kink: float, mean: Float[Array, ""], scale: Float[Array, ""]) -> Float[Array, ""]:
-    """Where mean + scale xi meets a kink; 0 for a field that does not move."""
-    moves = jnp.abs(scale) > 0
-    return jnp.where(moves, (kink - mean) / jnp.where(moves, scale, 1.0), 0.0)
+def _ratio(top: Float[Array, "*shape"], bottom: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """top / bottom, and 0 where bottom is: a field that does not move meets no kink."""
+    zero = bottom == 0
+    return jnp.where(zero, 0.0, top / jnp.where(zero, 1.0, bottom))
+
+
+def _corner(target: Float[Array, "2"], L: Float[Array, "2 2"]) -> Float[Array, "2"]:
+    """xi with L xi = target: where two lines of kinks meet."""
+    first = _ratio(target[0], L[0, 0])
+    return jnp.stack([first, _ratio(target[1] - L[1, 0] * first, L[1, 1])])
+
+
+def _transverse(L: Float[Array, "2 2"]) -> Float[Array, "2"]:
+    """The direction halfway between those in which the two fields vary."""
+    square = jnp.sum(L**2, axis=1, keepdims=True)
+    first, second = L / jnp.sqrt(jnp.where(square > 0, square, 1.0))
+    along = first + jnp.where(first @ second < 0, -1.0, 1.0) * second
+    moves = along @ along > 0
+    return jnp.where(moves, along, jnp.array([1.0, 0.0])) / jnp.sqrt(jnp.where(moves, along @ along, 1.0))
 
 
 def _over_triangle(
@@ -180,9 +221,8 @@ def _over_triangle(
 
 @cache
 def _normal_points(students: int, count: int) -> Float[np.ndarray, "points students"]:
-    """Quasi-random standard normal points and their mirror images, with exact unit covariance."""
+    """Quasi-random standard normal points, with exact second moments."""
     uniform = qmc.Sobol(students, scramble=True, rng=0).random(count)
     tiny = 2.0**-40
     z = special.ndtri(np.clip(uniform, tiny, 1 - tiny))
-    z = np.linalg.solve(np.linalg.cholesky(z.T @ z / count), z.T).T
-    return np.concatenate([z, -z])
+    return np.linalg.solve(np.linalg.cholesky(z.T @ z / count), z.T).T
