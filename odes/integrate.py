@@ -18,23 +18,31 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Bool, Float, Int
 
+from odes import agd_map
+from odes.flow import check, first_memory, quadrature
 from odes.one_update import Fixed, State, overlaps
 from odes.precision import exact, in_float64
 from odes.quadrature_error import averages_used, quadrature_error
+from odes.sign_modes import sign_modes
 from odes.vector_field import vector_field
 from teacherstudent import checks
-from teacherstudent.class_accuracy import accuracy_at
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
+from teacherstudent.class_accuracy import accuracy_at
 from teacherstudent.errors import DivergenceError, SolverError
 from teacherstudent.generalisation import error_of
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
 from teacherstudent.results import dataset, in_the_words_of
+from teacherstudent.rules import SignSGD
 from teacherstudent.spectral_overlaps import SpectralOverlaps
 from teacherstudent.starts import Start, spectral_start
 from teacherstudent.tasks import MixtureTask, StructuredTask
 
 SOLVERS = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}
+LEAST_RTOL, LEAST_ATOL = (
+    1e-5,
+    1e-6,
+)  # with averages over frozen points that jump: below, a solver only follows the jumps
 DIVERGED = 1e6  # overlaps beyond this are on their way to infinity: fields of order 1000
 
 
@@ -56,6 +64,7 @@ class Trajectory(NamedTuple):
     q: Float[Array, "*batch time modes students students"] | None = None
     r: Float[Array, "*batch time modes students teachers"] | None = None
     accuracy: Float[Array, "*batch time"] | None = None
+    rule_error: Float[Array, "*batch"] | None = None
 
 
 def solve(
@@ -82,6 +91,9 @@ def solve(
     if problem.sweeps or start.batch:
         raise ValueError("solve takes one problem and one start; use jax.vmap over solve, or integrate, for several.")
     asked = times if checks.is_traced(times) else checks.times(times)
+    check(problem.rule, problem)
+    if problem.batch_ratio is not None:
+        raise ValueError("solve integrates in time, but with batch_ratio time counts updates; use integrate.")
     run = partial(_solve_one, solver=_chosen(solver, rtol), max_steps=max_steps, progress=False, extras=())
     return in_float64(run, problem.without_inputs, _by_mode(problem, start), asked, rtol, atol)
 
@@ -103,7 +115,8 @@ def integrate(
         d(Q, R, v)/dt = vector_field(Q, R, v),   t = updates / N,   N -> infinity          (two classes: Q, m, v, b)
 
     - `times`: increasing times at which to answer, t >= 0; the start is at t = 0 (`log_times` is dense near zero).
-    - `rtol`, `atol`: error allowed per step of the adaptive solver.
+    - `rtol`, `atol`: error allowed per step of the adaptive solver.  Rules whose averages jump between frozen points (sign rules, Fromage) get
+      at least 1e-5 and 1e-6; the report has what was used.
     - `solver`: "auto" is Tsit5 for rtol >= 1e-6 and Dopri8 below; "kvaerno5" is implicit, for stiff runs.
     - `spectral`: also answer with the densities q(rho, t) and r(rho, t) over the eigenvalues rho of the input covariance.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
@@ -129,11 +142,19 @@ def integrate(
     max_steps = checks.integer("max_steps", max_steps)
     checks.one_of("spectral", spectral, (True, False))
     problem.check_start(start)
+    check(problem.rule, problem)
     problem.task.warn_theory()
     if isinstance(problem.task, StructuredTask):
         start = spectral_start(problem, start)
+    if problem.batch_ratio is not None:
+        _check_counts(times)
+        solver = "map"
+    nodes = quadrature(problem.rule, problem)
+    if nodes is not None and nodes.rough:
+        rtol, atol = max(rtol, LEAST_RTOL), max(atol, LEAST_ATOL)
     sweeps, chosen = tuple(problem.sweeps), _chosen(solver, rtol)
     extras = ("densities",) * spectral + ("accuracy",) * isinstance(problem.task, MixtureTask)
+    extras += ("rule error",) * (nodes is not None)
     shows_progress = sys.stderr.isatty() if progress is None else progress
     began = time.perf_counter()
     with jax.enable_x64(True):
@@ -142,12 +163,14 @@ def integrate(
             sweeps, chosen, max_steps, shows_progress, extras,
         )  # fmt: skip
         answer = jax.tree.map(np.asarray, answer)
-        quadrature = _quadrature_error(problem, start, answer)
+        error = _quadrature_error(problem, start, answer)
     seconds = time.perf_counter() - began
     _check_success(answer, times, max_steps)
     report = {"solver": chosen, "rtol": rtol, "atol": atol, "max_steps": max_steps, "seconds": round(seconds, 4)}
     report |= {"steps": answer.steps.tolist(), "rejected_steps": answer.rejected.tolist()}
-    report |= {"averages": averages_used(problem)} | ({} if quadrature is None else {"quadrature_error": quadrature})
+    report |= {"averages": averages_used(problem) if nodes is None else nodes.description} | (
+        {} if error is None else {"quadrature_error": error}
+    )
     return _labelled(problem, start, times, answer, report)
 
 
@@ -156,6 +179,7 @@ class ByMode(NamedTuple):
 
     rho: checks.Parameter
     weights: checks.Parameter
+    noise: checks.Parameter
     q: checks.Parameter
     r: checks.Parameter
     t: checks.Parameter
@@ -164,18 +188,32 @@ class ByMode(NamedTuple):
     b: checks.Parameter
 
 
-ONE_START = ByMode(None, None, *[0] * 6)  # the axes of a batch
+ONE_START = ByMode(None, None, None, *[0] * 6)  # the axes of a batch
+
+
+def _check_counts(times: np.ndarray) -> None:
+    """Raise ValueError unless all times are whole numbers of updates."""
+    if (times != np.rint(times)).any():
+        wrong = times[times != np.rint(times)][0]
+        raise ValueError(
+            f"times has the entry {wrong:g}, but with batch_ratio time counts updates; give whole numbers."
+        )
 
 
 def _by_mode(problem: Problem, start: Start) -> ByMode:
     """The start's spectrum and densities; isotropic inputs have one mode, q = Q, r = R, t = T."""
     if isinstance(start, OrderParameters) and not isinstance(problem.task, StructuredTask):
         one = np.ones(1)
-        return ByMode(one, one, start.Q[..., None], start.R[..., None], start.T[..., None], start.T, start.v, start.b)
+        return ByMode(
+            one, one, one, start.Q[..., None], start.R[..., None], start.T[..., None], start.T, start.v, start.b
+        )
     start = spectral_start(problem, start)
+    noise = start.rho
+    if isinstance(problem.rule, SignSGD):
+        start, noise = sign_modes(problem, start)
     q, r, t = (jnp.moveaxis(part, -3, -1) if checks.is_traced(part) else np.moveaxis(np.asarray(part), -3, -1)
                for part in (start.q, start.r, start.t))  # fmt: skip
-    return ByMode(start.rho, start.weights, q, r, t, start.T, start.v, np.zeros(np.shape(start.v)))
+    return ByMode(start.rho, start.weights, noise, q, r, t, start.T, start.v, np.zeros(np.shape(start.v)))
 
 
 def _chosen(solver: str, rtol: float) -> str:
@@ -208,7 +246,11 @@ def _over_parameter(run, name: str):
 
 @partial(jax.jit, static_argnames=("solver", "max_steps", "progress", "extras"))
 def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress, extras) -> Trajectory:
-    fixed, begin = Fixed(start.rho, start.weights, start.t, start.T), State(start.q, start.r, start.v, start.b)
+    if solver == "map":
+        return _iterated(problem, start, times)
+    fixed = Fixed(start.rho, start.weights, start.t, start.T, start.noise)
+    begin = State(start.q, start.r, start.v, start.b)
+    begin = begin._replace(memory=first_memory(problem.rule, problem, fixed, begin))
 
     def kept(t, packed, args):
         state = _unpack(packed, problem, begin)
@@ -224,7 +266,7 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
         dt0=None,
         y0=_pack(begin, problem),
         args=(problem, begin),
-        saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=times, fn=kept), diffrax.SubSaveAt(t1=True, fn=_time)]),
+        saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=times, fn=kept), diffrax.SubSaveAt(t1=True, fn=_last)]),
         stepsize_controller=diffrax.PIDController(
             rtol=rtol, atol=atol, dtmin=1e-12, force_dtmin=False, norm=ErrorNorm(fixed.rho, fixed.weights)
         ),
@@ -233,12 +275,14 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
         throw=False,
         progress_meter=diffrax.TqdmProgressMeter() if progress else diffrax.NoProgressMeter(),
     )
-    Q, R, v, b, *by_mode = solution.ys[0]
+    (Q, R, v, b, *by_mode), ends = solution.ys
+    last, estimated = jax.tree.map(lambda part: part[0], ends), "rule error" in extras
     states = (Q, R, v, b)
     return Trajectory(
         *states,
         eps_g=jax.lax.map(lambda at: error_of(problem, at[0], at[1], start.T, at[2], at[3]), states),
         reached=solution.ts[1][0],
+        rule_error=_rule_error(problem, fixed, begin, _unpack(last, problem, begin)) if estimated else None,
         diverged=(solution.result == diffrax.RESULTS.event_occurred)
         | (solution.result == diffrax.RESULTS.dt_min_reached),
         steps=solution.stats["num_steps"],
@@ -248,22 +292,46 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
     )
 
 
-def _time(t, packed, args):
-    return t
+def _last(t, packed, args):
+    return packed
+
+
+def _rule_error(problem: Problem, fixed: Fixed, begin: State, end: State) -> Float[Array, ""]:
+    """The largest difference of the velocity from that with half of the quadrature's nodes, at the start and at the end."""
+
+    def gap(state: State) -> Float[Array, ""]:
+        fine, rough = (vector_field(problem, fixed, state, coarse)[:3] for coarse in (False, True))
+        return jnp.max(jnp.stack([jnp.max(jnp.abs(x - y)) for x, y in zip(fine, rough, strict=True)]))
+
+    return jnp.maximum(gap(begin), gap(end))
+
+
+def _iterated(problem: Problem, start: ByMode, times: Float[Array, " times"]) -> Trajectory:
+    """The states of a map after whole numbers of updates."""
+    begin = agd_map.Point(start.q[..., 0], start.r[..., 0], start.v)
+    Q, R, v = agd_map.iterate(problem, start.T, begin, times.astype(jnp.int64))
+    b, count = jnp.zeros_like(v), times[-1].astype(jnp.int64)
+    eps_g = jax.lax.map(lambda at: error_of(problem, at[0], at[1], start.T, at[2], at[3]), (Q, R, v, b))
+    finite = jnp.isfinite(eps_g)
+    return Trajectory(
+        Q, R, v, b, eps_g, reached=jnp.max(jnp.where(finite, times, 0.0)), diverged=~finite.all(),
+        steps=count, rejected=jnp.zeros_like(count),
+    )  # fmt: skip
 
 
 def _pack(state: State, problem: Problem) -> tuple:
     """What the solver moves: q as its upper triangle, so that it stays symmetric, and v and b only if they are trained."""
     student = problem.student
     upper = state.q[unordered_pairs(state.v.shape[0])]
-    return upper, state.r, *((state.v,) if student.train_readout else ()), *((state.b,) if student.train_bias else ())
+    trained = (*((state.v,) if student.train_readout else ()), *((state.b,) if student.train_bias else ()))
+    return upper, state.r, *trained, state.memory
 
 
 def _unpack(packed: tuple, problem: Problem, begin: State) -> State:
-    upper, r, *rest = packed
+    upper, r, *rest, memory = packed
     b = rest.pop() if problem.student.train_bias else begin.b
     v = rest.pop() if problem.student.train_readout else begin.v
-    return State(upper[pair_number(begin.v.shape[0])], r, v, b)
+    return State(upper[pair_number(begin.v.shape[0])], r, v, b, memory)
 
 
 def _packed_field(t, packed, args, fixed) -> tuple:
@@ -282,7 +350,8 @@ class ErrorNorm(eqx.Module):
 
     def __call__(self, errors: tuple) -> Float[Array, ""]:
         """Errors of q (pairs, modes), r (students, teachers, modes) and what else is trained, over their tolerances."""
-        q, r, *rest = errors
+        q, r, *others = errors
+        rest = jax.tree.leaves(others)
         share = self.weights * self.rho / jnp.sum(self.weights * self.rho)
         count = q.shape[0] + r.shape[0] * r.shape[1] + sum(map(jnp.size, rest))
         square = jnp.sum(q**2 @ share) + jnp.sum(r**2 @ self.weights) + sum(jnp.sum(part**2) for part in rest)
@@ -297,6 +366,8 @@ def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> flo
     """Estimated along the first curve of a batch."""
     first = (0,) * answer.reached.ndim
     single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), problem.without_inputs)
+    if answer.rule_error is not None:
+        return float(answer.rule_error[first])
     return quadrature_error(single, start.T[0] if start.batch else start.T, *(part[first] for part in answer[:4]))
 
 

@@ -11,7 +11,7 @@ The arrays have the modes last, so that each product is one matrix product for a
 """
 
 from functools import singledispatch
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float
 
@@ -20,21 +20,26 @@ from teacherstudent.tasks import Task
 
 
 class Fixed(NamedTuple):
-    """What does not move: the spectrum of the inputs, and the teacher's overlaps, by mode and in all."""
+    """What does not move: the spectrum of the inputs, and the teacher's overlaps, by mode and in all.
+
+    `noise` is E[x_tau^2] of what multiplies delta in an update: rho for the input itself, another number for its signs.
+    """
 
     rho: Float[Array, " modes"]
     weights: Float[Array, " modes"]
     t: Float[Array, "teachers teachers modes"]
     T: Float[Array, "teachers teachers"]
+    noise: Float[Array, " modes"]
 
 
 class State(NamedTuple):
-    """What moves: the student's overlaps by mode, its readout and its biases."""
+    """What moves: the student's overlaps by mode, its readout and its biases, and what the rule remembers."""
 
     q: Float[Array, "students students modes"]
     r: Float[Array, "students teachers modes"]
     v: Float[Array, " students"]
     b: Float[Array, " students"]
+    memory: Any = ()
 
 
 class Gradient(NamedTuple):

@@ -5,8 +5,10 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from teacherstudent.description import describe_problem
@@ -21,6 +23,7 @@ class Saved(NamedTuple):
     w: np.ndarray
     v: np.ndarray
     b: np.ndarray
+    memory: Any
     done: int
     rows: list[dict[str, np.ndarray]]
 
@@ -33,8 +36,8 @@ def fingerprint(problem, arrays, settings) -> str:
     return digest.hexdigest()
 
 
-def read(path: str | os.PathLike, mark: str) -> Saved | None:
-    """The state in a checkpoint, or None if there is no such file.
+def read(path: str | os.PathLike, mark: str, memory: Any) -> Saved | None:
+    """The state in a checkpoint, or None if there is no such file; `memory` has the structure of what the rule remembers.
 
     Raises ValueError if the file is no checkpoint or belongs to another simulation.
     """
@@ -57,7 +60,9 @@ def read(path: str | os.PathLike, mark: str) -> Saved | None:
     names = [name.removeprefix("row_") for name in content if name.startswith("row_")]
     count = len(content[f"row_{names[0]}"]) if names else 0
     rows = [{name: content[f"row_{name}"][index] for name in names} for index in range(count)]
-    return Saved(content["w"], content["v"], content["b"], int(content["done"]), rows)
+    structure = jax.tree.structure(memory)
+    kept = structure.unflatten([jnp.asarray(content[f"memory_{number}"]) for number in range(structure.num_leaves)])
+    return Saved(content["w"], content["v"], content["b"], kept, int(content["done"]), rows)
 
 
 class Keeper:
@@ -66,12 +71,13 @@ class Keeper:
     def __init__(self, path: str | os.PathLike | None, mark: str):
         self.path, self.mark, self.last = Path(path) if path else None, mark, time.monotonic()
 
-    def keep_if_due(self, student: Network, done: int, rows: list[dict[str, np.ndarray]]) -> None:
+    def keep_if_due(self, student: Network, memory: Any, done: int, rows: list[dict[str, np.ndarray]]) -> None:
         """Write the state unless the last one is younger than `EVERY_SECONDS`."""
         if self.path is None or time.monotonic() - self.last < EVERY_SECONDS:
             return
         content = {f"row_{name}": np.stack([row[name] for row in rows]) for name in (rows[0] if rows else {})}
         content |= {name: np.asarray(part) for name, part in student._asdict().items()}
+        content |= {f"memory_{number}": np.asarray(part) for number, part in enumerate(jax.tree.leaves(memory))}
         content |= {"fingerprint": np.asarray(self.mark), "done": np.asarray(done)}
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:

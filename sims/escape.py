@@ -115,6 +115,8 @@ def _with_rates(problem: Problem, factor: float) -> Problem:
     """The problem with every learning rate of its rule times a factor."""
     rates = ("learning_rate", "readout_learning_rate", "bias_learning_rate")
     names = [name for name in rates if getattr(problem.rule, name, None) is not None]
+    if not names:  # AGD has none
+        return problem
     places = lambda one: [getattr(one.rule, name) for name in names]
     return eqx.tree_at(places, problem, [factor * rate for rate in places(problem)])
 

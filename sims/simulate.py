@@ -43,8 +43,8 @@ def simulate(
 
     - `start`: every seed gets weights of its own with exactly these overlaps or, if the start came from
       `start_from_weights`, exactly those weights.  On a hidden manifold, a seed without given weights has a manifold of its own.
-    - `times`: increasing times t = updates / N at which to record.  Recorded is the nearest whole number of updates, and
-      the coordinate `time` of the answer is that number over N.
+    - `times`: increasing times t = updates / N at which to record (t = updates with `Problem.batch_ratio`).  Recorded is the
+      nearest whole number of updates, and the coordinate `time` of the answer is that number over N.
     - `N`: the input dimension; may be left out if the start has weights or the task's arrays fix it.
     - `seeds`: a number S (seeds 0..S-1) or the seeds themselves.  Each is a random stream of its own: its numbers do not
       depend on which others run beside it (on structured inputs up to the rounding of a matrix product).
@@ -81,7 +81,8 @@ def simulate(
     place = checks.device(device)
     if checkpoint is not None:
         check_writable(checkpoint, force=True)
-    steps = _recorded_steps(times, N)
+    steps = _recorded_steps(times, problem.updates_per_time(N))
+    problem.samples(N)  # says so if there are none
     if isinstance(start, OrderParameters) and isinstance(problem.task, StructuredTask):
         spectral_start(problem, start)  # says so if such a start has no meaning on these inputs
     samples = None
@@ -172,17 +173,17 @@ def _seeds(seeds: int | Iterable[int]) -> list[int]:
     return checks.seeds(list(seeds))
 
 
-def _recorded_steps(times: np.ndarray, N: int) -> list[int]:
+def _recorded_steps(times: np.ndarray, per_time: int) -> list[int]:
     """The nearest whole numbers of updates, each once."""
-    if times[-1] * N >= NEVER:
+    if times[-1] * per_time >= NEVER:
         raise ValueError(
-            f"times[-1] = {times[-1]:g} is {times[-1] * N:.2g} updates at N = {N}; at most {NEVER} are possible."
+            f"times[-1] = {times[-1]:g} is {times[-1] * per_time:.2g} updates at N = {per_time}; at most {NEVER} are possible."
         )
-    return np.unique(np.rint(times * N).astype(np.int64)).tolist()
+    return np.unique(np.rint(times * per_time).astype(np.int64)).tolist()
 
 
 def _labelled(problem: Problem, start: Start, training: Training, report: dict) -> xr.Dataset:
-    recorded = np.asarray(training.steps[: len(training.rows)]) / training.N
+    recorded = np.asarray(training.steps[: len(training.rows)]) / problem.updates_per_time(training.N)
     values = {name: np.stack([row[name] for row in training.rows], axis=1) for name in training.rows[0]}
     values["T"] = np.asarray(start.T)
     return dataset(

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from sims import checkpoints
 from sims.bank import Banks
 from sims.tasks import SetUp, as_arrays
-from sims.weights import NEVER, HeldOut, Run, advance, held_out, on_samples, record, with_error
+from sims.weights import NEVER, HeldOut, Run, advance, begun, held_out, on_samples, record, with_error
 from teacherstudent.errors import DivergenceError
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
@@ -44,17 +44,18 @@ class Training:
         self.source, self.shared = as_arrays(source, dtype), set_up.shared or banks is not None
         self.covariances, self.shared_covariances = as_arrays(set_up.covariances, jnp.float64), set_up.shared
         self.bank = None if banks is None else as_arrays(banks.testing, dtype)
-        student = Network(*as_arrays((begin.w, begin.v, begin.b), dtype))
-        self.run = Run(student, jnp.full(len(seeds), NEVER, jnp.uint32))
+        student, memory = begun(self.problem, Network(*as_arrays((begin.w, begin.v, begin.b), dtype)))
+        self.run = Run(student, memory, jnp.full(len(seeds), NEVER, jnp.uint32))
         self.T = jnp.asarray(np.einsum("smn,sln->sml", begin.w_star, begin.w_star) / begin.w_star.shape[-1])
         roots = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
         self.training = jax.vmap(lambda root: jax.random.fold_in(root, TRAINING))(roots)
         self.testing = jax.vmap(lambda root: jax.random.fold_in(root, TESTING))(roots)
         platform = "cpu" if next(iter(self.w_star.devices())).platform == "cpu" else "gpu"
-        samples = len(seeds) * problem.batch_size
+        of_seed = problem.rule.gradients * problem.samples(self.N)
+        samples = len(seeds) * of_seed
         bytes_per_step = samples * self.N * np.dtype(dtype).itemsize
         # seeds with sources of their own have matrix products of their own, of a quarter of the rows to bound the memory
-        least = math.ceil(source.least_rows / (samples if self.shared else 4 * problem.batch_size))
+        least = math.ceil(source.least_rows / (samples if self.shared else 4 * of_seed))
         self.block = max(least, min(64, BLOCK_BYTES[platform] // bytes_per_step))
         self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
         arrays = [*begin, *jax.tree.leaves((source, set_up.covariances, banks))]
@@ -76,14 +77,14 @@ class Training:
                     self.advance(count)
                     pace = max(1, min(2 * pace, int(count * CALL_SECONDS / (time.perf_counter() - began))))
                     bar.update(count)
-                    keeper.keep_if_due(self.run.student, self.done, self.rows)
+                    keeper.keep_if_due(self.run.student, self.run.memory, self.done, self.rows)
                 self.rows.append(self._record())
         keeper.drop()
 
     def _resume(self, checkpoint: str | os.PathLike | None) -> None:
-        saved = checkpoints.read(checkpoint, self.mark) if checkpoint else None
+        saved = checkpoints.read(checkpoint, self.mark, self.run.memory) if checkpoint else None
         if saved is not None:
-            self.run = self.run._replace(student=Network(*map(jnp.asarray, (saved.w, saved.v, saved.b))))
+            self.run = Run(Network(*map(jnp.asarray, (saved.w, saved.v, saved.b))), saved.memory, self.run.diverged)
             self.done, self.rows = saved.done, saved.rows
 
     def advance(self, count: int) -> None:
@@ -95,10 +96,11 @@ class Training:
         diverged = np.asarray(self.run.diverged)  # waits for the device
         if diverged.min() != NEVER:
             seed, step = self.seeds[int(diverged.argmin())], int(diverged.min())
+            reached = step / self.problem.updates_per_time(self.N)
             raise DivergenceError(
-                f"the network of seed {seed} diverges at t = {step / self.N:.6g} (step {step}); "
+                f"the network of seed {seed} diverges at t = {reached:.6g} (step {step}); "
                 "lower the learning rate, or stop before.",
-                step / self.N,
+                reached,
             )
 
     def _record(self) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ each block.  The length of the block changes no sample: each has its own key, an
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +22,23 @@ NEVER = 2**32 - 1
 
 
 class Run(NamedTuple):
-    """The networks of all seeds, and the step at which each stopped being finite (`NEVER` if it has not)."""
+    """The networks of all seeds, what the rule remembers, and the step at which each stopped being finite (`NEVER` if it has not)."""
 
     student: Network
+    memory: Any
     diverged: UInt32[Array, " seeds"]
+
+
+@jax.jit
+def begun(problem: Problem, students: Network) -> tuple[Network, Any]:
+    """The networks of all seeds as the rule begins from them, and its memory."""
+
+    def one_seed(student: Network):
+        layers = student.layers(problem.student.train_readout, problem.student.train_bias)
+        begin = problem.rule.begin(layers)
+        return student._replace(**begin), problem.rule.memory(begin)
+
+    return jax.vmap(one_seed)(students)
 
 
 @partial(jax.jit, static_argnames=("block", "shared"), donate_argnames="run")
@@ -54,19 +67,25 @@ def advance(
 def _steps(problem: Problem, block: int, source: Source, w_star, key: Key[Array, ""], run: Run, first, count) -> Run:
     """One seed's next `count` <= `block` steps, the inputs for `block` steps drawn at once."""
     numbers = first + jnp.arange(block, dtype=jnp.uint32)
-    inputs = source.draw(_sample_keys(key, numbers, problem.batch_size))
-    batches = jax.tree.map(lambda part: part.reshape(block, problem.batch_size, *part.shape[1:]), inputs)
+    workers, samples = problem.rule.gradients, problem.samples(run.student.w.shape[-1])
+    inputs = source.draw(_sample_keys(key, numbers, workers * samples))
+    batches = jax.tree.map(lambda part: part.reshape(block, workers * samples, *part.shape[1:]), inputs)
+    readout, bias = problem.student.train_readout, problem.student.train_bias
+
+    def slopes(student: Network, batch: Inputs):
+        """The gradient of the batch, or one of each worker's, with a leading axis."""
+        of = lambda x, y: gradient(problem, student, x, y)
+        y = label(problem.task, batch, w_star).noisy
+        if workers == 1:
+            return of(batch.x, y)
+        return jax.vmap(of)(batch.x.reshape(workers, samples, -1), y.reshape(workers, samples))
 
     def step(index, run: Run) -> Run:
         batch = jax.tree.map(lambda part: part[index], batches)
-        slope, phi = gradient(problem, run.student, batch.x, label(problem.task, batch, w_star).noisy)
-        moved = problem.rule.update(run.student, slope)
-        if not problem.student.train_readout:
-            moved = moved._replace(v=run.student.v)
-        if not problem.student.train_bias:
-            moved = moved._replace(b=run.student.b)
+        slope, phi = slopes(run.student, batch)
+        layers, memory = problem.rule.update(run.student.layers(readout, bias), slope.layers(readout, bias), run.memory)
         now = jnp.where(jnp.isfinite(phi).all(), jnp.uint32(NEVER), first + index)
-        return Run(moved, jnp.minimum(run.diverged, now))
+        return Run(run.student._replace(**layers), memory, jnp.minimum(run.diverged, now))
 
     return jax.lax.fori_loop(jnp.zeros((), jnp.uint32), count, step, run)
 

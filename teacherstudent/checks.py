@@ -54,6 +54,25 @@ def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> N
         raise ValueError(f"{name} = {array[wrong].flat[0]} is not allowed; give a finite number {bound} {minimum:g}.")
 
 
+def optional_number(name: str, value, *, strict: bool = False) -> None:
+    """The same, for a value that may be left out (None)."""
+    if value is not None:
+        number(name, value, strict=strict)
+
+
+def fraction(name: str, value) -> None:
+    """Require a number, or a sequence of them, in [0, 1)."""
+    number(name, value)
+    if not is_traced(value) and np.max(value) >= 1:
+        raise ValueError(f"{name} = {np.max(value):g} is not allowed; give a number from 0 to below 1.")
+
+
+def fraction_of_one(name: str, value) -> float:
+    """One number in [0, 1), as a float."""
+    fraction(name, value)
+    return single(name, value)
+
+
 def positive(name: str, value) -> float:
     """One positive number, as a float."""
     return single(name, value, strict=True)

@@ -26,7 +26,7 @@ def describe_problem(problem: Problem) -> dict:
         "rule": {"type": type(problem.rule).__name__} | _fields(problem.rule),
         "loss": problem.loss,
         "batch_size": problem.batch_size,
-    }
+    } | ({} if problem.batch_ratio is None else {"batch_ratio": problem.batch_ratio})
 
 
 def describe_start(start: Start, problem: Problem) -> dict:
@@ -68,7 +68,7 @@ def problem_from(tables: Mapping) -> Problem:
     task = _made(TASKS, outer["task"], "task")
     student = Student(**validated(_schema(Student), outer["student"], "student."))
     rule = _made(RULES, outer["rule"], "rule")
-    rest = {name: outer[name] for name in ("loss", "batch_size") if outer.get(name) is not None}
+    rest = {name: outer[name] for name in ("loss", "batch_size", "batch_ratio") if outer.get(name) is not None}
     return Problem(task=task, student=student, rule=rule, **rest)
 
 
@@ -79,6 +79,7 @@ class _ProblemTables(BaseModel):
     rule: dict
     loss: str | None = None
     batch_size: int | None = None
+    batch_ratio: float | None = None
 
 
 def start_from(table: Mapping) -> OrderParameters:

@@ -84,6 +84,7 @@ class _Tables(_Table):
     rule: dict
     loss: str | None = None
     batch_size: int | None = None
+    batch_ratio: float | None = Field(default=None, allow_inf_nan=True)
     start: dict | None = None
     times: dict | None = None
     theory: dict = {}
@@ -165,7 +166,9 @@ def experiment(name: str, tables: Mapping) -> Experiment | EscapeExperiment:
     Raises ValueError naming what is unknown, missing or not allowed.
     """
     outer = validated(_Tables, tables)
-    problem = problem_from({key: outer[key] for key in ("task", "student", "rule", "loss", "batch_size")})
+    problem = problem_from(
+        {key: outer[key] for key in ("task", "student", "rule", "loss", "batch_size", "batch_ratio")}
+    )
     if outer["escape"] is not None:
         return _escape(name, outer, problem)
     for needed in ("start", "times"):

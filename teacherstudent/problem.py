@@ -1,5 +1,6 @@
 """A learning problem: task x student x update rule x loss."""
 
+import dataclasses
 from functools import partial
 
 import equinox as eqx
@@ -9,7 +10,7 @@ from teacherstudent import checks
 from teacherstudent.activations import Activation, ActivationLike, as_activation
 from teacherstudent.losses import LOSSES
 from teacherstudent.order_parameters import OrderParameters
-from teacherstudent.rules import Rule
+from teacherstudent.rules import AGD, RULES, Rule
 from teacherstudent.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks import GaussianMixture, MixtureTask, StructuredTask, Task, TeacherStudent, TeacherTask
 
@@ -52,9 +53,12 @@ class Problem(eqx.Module):
     - `rule`: the update, such as `SGD`.
     - `loss`: "square" is (phi - y)^2 / 2; for tasks with two classes also "logistic", log(1 + exp(-y phi)), and
       "correlation", -y phi.
-    - `batch_size`: fresh samples per update; time counts updates, t = updates / N, whatever the batch size.
+    - `batch_size`: fresh samples per update; time counts updates, t = updates / N, whatever the batch size.  Of a rule with
+      several workers it is the samples of each.
+    - `batch_ratio`: alpha, in place of `batch_size`: B = alpha N fresh samples per update; inf is the gradient of the expected
+      loss.  For AGD, whose updates then move everything by O(1): time counts updates, t = updates.
 
-    A learning rate, a noise or a weight decay may be a one-dimensional sequence: `integrate` then solves for every value,
+    A number of the rule, or the noise, may be a one-dimensional sequence: `integrate` then solves for every value,
     and for every combination if there are several.
 
     Raises ValueError if a value is outside its range or the parts do not fit together.
@@ -65,19 +69,15 @@ class Problem(eqx.Module):
     rule: Rule
     loss: str = eqx.field(static=True, default="square")
     batch_size: int = eqx.field(static=True, default=1, converter=partial(checks.integer, "batch_size"))
+    batch_ratio: float | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         for name, kind in (("task", Task), ("student", Student), ("rule", Rule)):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name} is a {type(getattr(self, name)).__name__}; give a {kind.__name__}.")
         checks.one_of("loss", self.loss, LOSSES)
-        for part, plural in (("readout", "readout is"), ("bias", "biases are")):
-            rate = f"{part}_learning_rate"
-            if getattr(self.rule, rate, None) is not None and not getattr(self.student, f"train_{part}"):
-                raise ValueError(
-                    f"rule.{rate} is given but the student's {plural} frozen; set student.train_{part} = true, or leave the "
-                    "rate out."
-                )
+        self._check_trained()
+        self._check_batch()
         if not isinstance(self.task, MixtureTask):
             if self.loss != "square":
                 raise ValueError(
@@ -88,6 +88,63 @@ class Problem(eqx.Module):
                     f"student.train_bias = true is known for tasks with two classes, not for {type(self.task).__name__}; set it "
                     "to false."
                 )
+
+    def _check_trained(self) -> None:
+        """Raise ValueError if the rule and the student differ in what is trained."""
+        for part, plural in (("readout", "readout is"), ("bias", "biases are")):
+            for rate in (f"{part}_learning_rate", f"{part}_gain"):
+                if getattr(self.rule, rate, None) is not None and not getattr(self.student, f"train_{part}"):
+                    raise ValueError(
+                        f"rule.{rate} is given but the student's {plural} frozen; set student.train_{part} = true, or leave the "
+                        "rate out."
+                    )
+        if self.student.train_bias and not self.rule.TRAINS_BIASES:
+            trained = ", ".join(rule.__name__ for rule in RULES.values() if rule.TRAINS_BIASES)
+            raise ValueError(
+                f"student.train_bias = true, but {type(self.rule).__name__} is defined for matrices, not for biases; set it to false, "
+                f"or use one of {trained}."
+            )
+
+    def _check_batch(self) -> None:
+        """Raise ValueError if batch_ratio is no ratio, or the rule has no use for it."""
+        if self.batch_ratio is None:
+            return
+        if (
+            isinstance(self.batch_ratio, bool)
+            or not isinstance(self.batch_ratio, int | float)
+            or not self.batch_ratio > 0
+        ):
+            raise ValueError(
+                f"batch_ratio = {self.batch_ratio!r} is not allowed; give alpha > 0 for batches of alpha N samples, or inf for the "
+                "expected gradient."
+            )
+        if not isinstance(self.rule, AGD):
+            raise ValueError(
+                f"batch_ratio is for AGD, whose updates then move by O(1); {type(self.rule).__name__} has learning rates over N: "
+                "give batch_size."
+            )
+        if self.batch_size != 1:
+            raise ValueError(f"batch_size = {self.batch_size} and batch_ratio are both given; give one of them.")
+        if self.rule.readout_gain is not None:
+            raise ValueError("rule.readout_gain is over N, for t = updates / N; with batch_ratio leave it out.")
+
+    def samples(self, N: int) -> int:
+        """The fresh samples of one gradient in N dimensions.
+
+        Raises ValueError for the expected gradient, which has none.
+        """
+        if self.batch_ratio is None:
+            return self.batch_size
+        if self.batch_ratio == float("inf"):
+            raise ValueError(
+                "batch_ratio = inf is the expected gradient, which only the theory has (exactly at every N); give a finite one to "
+                "simulate."
+            )
+        return max(1, round(self.batch_ratio * N))
+
+    def updates_per_time(self, N: int) -> int:
+        """How many updates the time 1 is: N, or 1 where time counts updates."""
+        return N if self.batch_ratio is None else 1
 
     @property
     def without_inputs(self) -> "Problem":
@@ -103,7 +160,7 @@ class Problem(eqx.Module):
         else:
             teacher = self.teacher
             task = TeacherStudent(teacher.width, teacher.activation, teacher.readout, teacher.noise)
-        return Problem(task, self.student, self.rule, self.loss, self.batch_size)
+        return Problem(task, self.student, self.rule, self.loss, self.batch_size, self.batch_ratio)
 
     @property
     def classes(self) -> MixtureTask:
@@ -171,8 +228,7 @@ class Problem(eqx.Module):
     @property
     def sweeps(self) -> dict[str, np.ndarray]:
         """The parameters given as sequences, by name: the dimensions of a sweep."""
-        rates = ("learning_rate", "readout_learning_rate", "bias_learning_rate", "weight_decay")
         candidates = {"noise": getattr(self.task, "noise", 0.0)} | {
-            name: getattr(self.rule, name) for name in rates if hasattr(self.rule, name)
+            field.name: getattr(self.rule, field.name) for field in dataclasses.fields(self.rule)
         }
         return {name: np.asarray(value) for name, value in candidates.items() if np.ndim(value) == 1}

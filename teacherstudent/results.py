@@ -74,6 +74,11 @@ COORDINATES = {
     "readout_learning_rate": ("learning rate of the readout", r"$\eta_v$", "1"),
     "bias_learning_rate": ("learning rate of the biases", r"$\eta_b$", "1"),
     "weight_decay": ("weight decay", r"$\kappa$", "1"),
+    "gain": ("gain of AGD", r"$g$", "1"),
+    "readout_gain": ("gain of AGD for the readout", r"$g_v$", "1"),
+    "first_scale": ("scale of the first layer in AGD", r"$s_1$", "1"),
+    "beta": ("memory of the rule", r"$\beta$", "1"),
+    "gamma": ("rate at which the rule forgets", r"$\gamma$", "1"),
     "noise": ("standard deviation of the label noise", r"$\sigma$", "1"),
 }
 
@@ -124,7 +129,7 @@ def dataset(
             else ("start",) * (np.ndim(values) - len(dims))
         )
         data[name] = (front + dims, np.asarray(values), {"long_name": long_name, "symbol": symbol, "units": "1"})
-    coords = {name: _coordinate(name, values) for name, values in coordinates.items()}
+    coords = {name: _coordinate(name, values, problem) for name, values in coordinates.items()}
     return xr.Dataset(data, coords=coords, attrs=described(kind, problem, report, start))
 
 
@@ -152,8 +157,10 @@ def _arrays_of_start(kind: str, start: Start) -> dict:
     return {}
 
 
-def _coordinate(name: str, values):
+def _coordinate(name: str, values, problem: Problem):
     long_name, symbol, units = COORDINATES[name]
+    if name == "time" and problem.batch_ratio is not None:
+        long_name, units = "updates", "updates"
     return (name, np.asarray(values), {"long_name": long_name, "symbol": symbol, "units": units})
 
 
@@ -164,7 +171,7 @@ def description(data: xr.Dataset) -> dict:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that made the numbers."""
-    packages = ("jax", "jaxlib", "diffrax", "equinox", "numpy", "xarray", "h5py")
+    packages = ("jax", "jaxlib", "diffrax", "equinox", "optax", "numpy", "xarray", "h5py")
     return {"teacherstudent": teacherstudent.__version__, "python": platform.python_version()} | {
         name: version(name) for name in packages
     }

@@ -138,7 +138,7 @@ class FieldSpace:
     ) -> tuple[Float[Array, "nodes students"], Float[Array, " nodes"]]:
         """Nodes xi and weights."""
         if self._scattered:
-            points = jnp.asarray(_normal_points(self.students, self._points))
+            points = jnp.asarray(normal_points(self.students, self._points))
             return jnp.concatenate([points, -points]), jnp.full(2 * len(points), 0.5 / len(points))
         if self.activation.kinks:
             return self._cut(mean, L)
@@ -220,7 +220,7 @@ def _over_triangle(
 
 
 @cache
-def _normal_points(students: int, count: int) -> Float[np.ndarray, "points students"]:
+def normal_points(students: int, count: int) -> Float[np.ndarray, "points students"]:
     """Quasi-random standard normal points, with exact second moments."""
     uniform = qmc.Sobol(students, scramble=True, rng=0).random(count)
     tiny = 2.0**-40

@@ -1,37 +1,143 @@
 """The contract of an update rule.
 
 To add a rule: one file here with a subclass of `Rule`, its name in `RULES` (`__init__.py`), and, where the limit
-N -> infinity exists, its flow in `odes/` (`odes.vector_field.flow.register`).
+N -> infinity exists, its flow in `odes/` (`odes.flow.flow.register`).
+
+A rule moves the layers that are trained, a dictionary of "w" (students, inputs) and, as far as they are trained, "v" and "b"
+(students,); a frozen layer is not handed to it.  What it remembers from one update to the next is a pytree, `memory`.
 """
 
 import abc
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from teacherstudent import checks
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.spectral_overlaps import SpectralOverlaps
+
+if TYPE_CHECKING:
+    import optax
+
+Layers = Mapping[str, Float[Array, "..."]]
 
 
 class Network(NamedTuple):
     """The parameters of a two-layer network phi(x) = sum_k v_k g(w_k . x / sqrt N + b_k); also their gradients."""
 
-    w: Float[Array, "students inputs"]
-    v: Float[Array, " students"]
-    b: Float[Array, " students"]
+    w: Float[Array, "*workers students inputs"]
+    v: Float[Array, "*workers students"]
+    b: Float[Array, "*workers students"]
+
+    def layers(self, readout: bool, bias: bool) -> dict[str, Array]:
+        """The layers that are trained."""
+        return {"w": self.w} | ({"v": self.v} if readout else {}) | ({"b": self.b} if bias else {})
 
 
 class Rule(eqx.Module):
     """One update of a two-layer network from the gradient of its loss."""
 
+    TRAINS_BIASES: ClassVar[bool] = True
+
+    @property
+    def gradients(self) -> int:
+        """How many gradients, each of its own mini-batch, one update takes; several come with a leading axis."""
+        return 1
+
+    def begin(self, layers: Layers) -> dict[str, Array]:
+        """The layers that training begins from; as given, unless the rule needs others."""
+        return dict(layers)
+
+    def memory(self, layers: Layers) -> Any:
+        """What the rule remembers before the first update."""
+        return ()
+
     @abc.abstractmethod
-    def update(self, student: Network, gradient: Network) -> Network:
-        """The network after one step.
+    def update(self, layers: Layers, gradient: Layers, memory: Any) -> tuple[dict[str, Array], Any]:
+        """The layers and the memory after one step.
 
         `gradient` holds the derivatives of the batch-averaged loss, d l/d w_k = v_k g'(lambda_k) l'(phi) x / sqrt N,
         d l/d v_k = g(lambda_k) l'(phi) and d l/d b_k = v_k g'(lambda_k) l'(phi), all at the weights before the step.
         """
 
+    @abc.abstractmethod
+    def optax(self) -> "optax.GradientTransformation":
+        """The rule for the parameters of any JAX network, without the scalings of the high-dimensional limit."""
+
     def check_start(self, start: OrderParameters | SpectralOverlaps) -> None:
         """Raise ValueError if the rule cannot begin at these order parameters."""
+
+
+class RatedRule(Rule):
+    """A rule with a learning rate for each layer; that of the readout is that of the first layer unless given."""
+
+    learning_rate: checks.Parameter
+    readout_learning_rate: checks.Parameter | None
+
+    def __init__(self, learning_rate, readout_learning_rate=None):
+        self.learning_rate = checks.parameter(learning_rate)
+        self.readout_learning_rate = checks.parameter(readout_learning_rate)
+
+    def __check_init__(self):
+        checks.number("rule.learning_rate", self.learning_rate)
+        checks.optional_number("rule.readout_learning_rate", self.readout_learning_rate)
+
+    @property
+    def eta_v(self):
+        """The readout's learning rate: `readout_learning_rate`, or `learning_rate` where none is given."""
+        return self.learning_rate if self.readout_learning_rate is None else self.readout_learning_rate
+
+    @property
+    def rate(self):
+        """The learning rate for `optax`: one number."""
+        return single_rate(self.learning_rate)
+
+
+class DescentRule(RatedRule):
+    """A rule that adds a direction times a rate to each layer, biases too; their rate is that of the first layer unless given."""
+
+    bias_learning_rate: checks.Parameter | None
+
+    def __init__(self, learning_rate, readout_learning_rate=None, bias_learning_rate=None):
+        super().__init__(learning_rate, readout_learning_rate)
+        self.bias_learning_rate = checks.parameter(bias_learning_rate)
+
+    def __check_init__(self):
+        checks.optional_number("rule.bias_learning_rate", self.bias_learning_rate)
+
+    @property
+    def eta_b(self):
+        """The biases' learning rate: `bias_learning_rate`, or `learning_rate` where none is given."""
+        return self.learning_rate if self.bias_learning_rate is None else self.bias_learning_rate
+
+    def descend(self, layers: Layers, direction: Layers, first_rate) -> dict[str, Array]:
+        """Each layer less its direction times `first_rate` for w, eta_v / N for v and eta_b / N for b."""
+        N = layers["w"].shape[-1]
+        rates = {"w": first_rate, "v": self.eta_v / N, "b": self.eta_b / N}
+        return {name: layer - rates[name] * direction[name] for name, layer in layers.items()}
+
+
+def single_rate(rate, name: str = "learning_rate"):
+    """A rate that is one number, not a sweep."""
+    if not checks.is_traced(rate) and jnp.ndim(rate):
+        raise ValueError(f"rule.{name} is a sequence; optax() needs one number.")
+    return rate
+
+
+def replacing(init, step) -> "optax.GradientTransformation":
+    """An optax transformation from step(parameters, gradients, state) -> (new parameters, new state)."""
+    import optax
+
+    def update(gradients, state, params=None):
+        if params is None:
+            raise ValueError(
+                "params is missing; call update(gradients, state, params): this rule needs the parameters."
+            )
+        new, state = step(params, gradients, state)
+        return jax.tree.map(lambda after, before: after - before, new, params), state
+
+    return optax.GradientTransformation(init, update)

@@ -1,51 +1,64 @@
 """Stochastic gradient descent on the sphere."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from teacherstudent import checks
-from teacherstudent.rules.base import Network, Rule
+from teacherstudent.rules.base import DescentRule, replacing
 from teacherstudent.rules.sgd import SGD
 
 
-class SphericalSGD(Rule):
+class SphericalSGD(DescentRule):
     """SGD that puts every weight vector back on the sphere |w_k|^2 = N after each step.
 
         w_k <- w_k - (eta / sqrt N) < v_k g'(lambda_k) l'(phi) x >,   then   w_k <- sqrt N w_k / |w_k|
 
     Readout and biases move as in `SGD`.  The whole gradient is applied before the projection; removing only its radial part
     is another algorithm.  The start must have Q_kk = 1.
+
+    `optax()`: each row of a matrix (the weights into one unit) keeps its length; other tensors move as in SGD.
     """
-
-    learning_rate: checks.Parameter
-    readout_learning_rate: checks.Parameter | None = None
-    bias_learning_rate: checks.Parameter | None = None
-
-    def __init__(self, learning_rate, readout_learning_rate=None, bias_learning_rate=None):
-        self.learning_rate = checks.parameter(learning_rate)
-        self.readout_learning_rate = checks.parameter(readout_learning_rate)
-        self.bias_learning_rate = checks.parameter(bias_learning_rate)
-
-    def __check_init__(self):
-        self.sgd.__check_init__()
 
     @property
     def sgd(self) -> SGD:
         """The rule before the projection."""
         return SGD(self.learning_rate, self.readout_learning_rate, bias_learning_rate=self.bias_learning_rate)
 
-    def update(self, student: Network, gradient: Network) -> Network:
-        moved = self.sgd.update(student, gradient)
-        squared_norm = jnp.sum(moved.w**2, axis=-1, keepdims=True)
-        return moved._replace(w=moved.w * jnp.sqrt(moved.w.shape[-1] / squared_norm))
+    def update(self, layers, gradient, memory):
+        moved, memory = self.sgd.update(layers, gradient, memory)
+        return moved | {"w": with_row_lengths(moved["w"], moved["w"].shape[-1] ** 0.5)}, memory
+
+    def optax(self):
+        eta = self.rate
+
+        def moved(W, g):
+            free = W - jnp.asarray(eta, W.dtype) * g
+            return with_row_lengths(free, jnp.linalg.norm(W, axis=-1, keepdims=True)) if W.ndim == 2 else free
+
+        return replacing(
+            lambda params: (), lambda params, gradients, state: (jax.tree.map(moved, params, gradients), state)
+        )
 
     def check_start(self, start) -> None:
-        if checks.is_traced(start.v) or checks.is_traced(start.Q):
-            return
-        norms = start.squared_norms
-        worst = norms.flat[np.argmax(np.abs(norms - 1))]
-        if abs(worst - 1) > 1e-6:
-            raise ValueError(
-                f"the start has a student unit with |w_k|^2 / N = {worst:g}, but SphericalSGD keeps |w_k|^2 = N: "
-                "divide each w_k by its length over sqrt N (row and column k of Q, and row k of R)."
-            )
+        check_unit_rows(start, "SphericalSGD")
+
+
+def with_row_lengths(w: Float[Array, "rows inputs"], length) -> Float[Array, "rows inputs"]:
+    """The rows at another length; a row of zeros stays."""
+    norm = jnp.linalg.norm(w, axis=-1, keepdims=True)
+    return w * jnp.where(norm > 0, length / jnp.where(norm > 0, norm, 1.0), 1.0)
+
+
+def check_unit_rows(start, rule: str) -> None:
+    """Raise ValueError unless |w_k|^2 = N for all student units."""
+    if checks.is_traced(start.v) or checks.is_traced(start.Q):
+        return
+    norms = start.squared_norms
+    worst = norms.flat[np.argmax(np.abs(norms - 1))]
+    if abs(worst - 1) > 1e-6:
+        raise ValueError(
+            f"the start has a student unit with |w_k|^2 / N = {worst:g}, but {rule} keeps |w_k|^2 = N: "
+            "divide each w_k by its length over sqrt N (row and column k of Q, and row k of R)."
+        )

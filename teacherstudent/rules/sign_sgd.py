@@ -1,0 +1,30 @@
+"""Sign-SGD: every weight moves by the same amount, with the sign of its gradient."""
+
+import jax
+import jax.numpy as jnp
+
+from teacherstudent.rules.base import DescentRule
+
+
+class SignSGD(DescentRule):
+    """SGD with the sign of each entry of the batch-averaged gradient; sign(0) = 0.
+
+        w_ki <- w_ki - (eta / sqrt N) sign(d l/d w_ki),   v_k <- v_k - (eta_v / N) sign(d l/d v_k),   the same with eta_b for b
+
+    so that overlaps change by O(1) in t = updates / N.  J. Bernstein et al., ICML 2018 (arXiv:1802.04434).
+    Departure: their later code takes sign(0) = +1, which adds a constant vector at each step of a dead unit and makes Q grow like N.
+
+    `optax()` is `optax.sign_sgd`.
+    """
+
+    def update(self, layers, gradient, memory):
+        return self.step_by(layers, jax.tree.map(jnp.sign, dict(gradient))), memory
+
+    def step_by(self, layers, signs):
+        """The layers after a step along signs."""
+        return self.descend(layers, signs, self.learning_rate / layers["w"].shape[-1] ** 0.5)
+
+    def optax(self):
+        import optax
+
+        return optax.sign_sgd(self.rate)
