@@ -2,7 +2,7 @@
 
 On isotropic inputs networks of several sizes start from the same overlaps; on structured inputs the theory is that of one set of
 weights in N = 1000 dimensions; with two classes both layers and biases are trained.  `python -m benchmarks.agreement isotropic`,
-`structured` or `mixtures` prints one table alone.
+`structured`, `mixtures` or `rules` prints one table alone.
 """
 
 import sys
@@ -14,7 +14,7 @@ from rich.table import Table
 
 import teacherstudent as ts
 from teacherstudent.results import description
-from tests.sims import structured_cases
+from tests.sims import rule_cases, structured_cases
 from tests.sims.test_against_theory import CASES, TIMES, set_up
 
 SIZES = {250: 32, 1000: 24, 4000: 12}  # N: seeds
@@ -90,11 +90,37 @@ def mixtures(N: int = 1000, seeds: int = 16) -> Table:
     return table
 
 
+RULE_SIZES = (500, 1000, 2000)
+
+
+def rules(seeds: int = 8) -> Table:
+    """One line for each rule: the largest deviation over all order parameters and times, and its decay.
+
+    That of a single network, in the mean over seeds, at each N; in brackets that of the mean over seeds.
+    """
+    columns = (f"N = {N}" for N in RULE_SIZES)
+    table = Table("rule", *columns, "decay", title=f"{seeds} seeds, deviation of one network (of their mean)")
+    for name, of in rule_cases.CASES.items():
+        single, mean = np.transpose([_largest_deviations(of(N), N, seeds) for N in RULE_SIZES])
+        decay = np.polyfit(np.log(RULE_SIZES), np.log(single), 1)[0]
+        table.add_row(name, *(f"{a:.3f} ({b:.3f})" for a, b in zip(single, mean, strict=True)), f"{decay:.2f}")
+    return table
+
+
+def _largest_deviations(set_up: rule_cases.SetUp, N: int, seeds: int) -> tuple[float, float]:
+    theory = ts.integrate(set_up.problem, set_up.start, set_up.times, rtol=1e-6, atol=1e-8)
+    networks = ts.simulate(set_up.problem, set_up.start, set_up.times, N=N, seeds=seeds, progress=False)
+    gaps = [abs(networks[x] - theory[x].values[None]) for x in ("Q", "R", "v")]
+    means = [abs(networks[x].mean("seed") - theory[x].values) for x in ("Q", "R", "v")]
+    single = np.max([gap.max([dim for dim in gap.dims if dim != "seed"]) for gap in gaps], axis=0).mean()
+    return float(single), max(float(gap.max()) for gap in means)
+
+
 def main() -> None:
     """Print the tables."""
     warnings.simplefilter("ignore")
-    asked = sys.argv[1:] or ["isotropic", "structured", "mixtures"]
-    for name, table in (("isotropic", isotropic), ("structured", structured), ("mixtures", mixtures)):
+    asked = sys.argv[1:] or ["isotropic", "structured", "mixtures", "rules"]
+    for name, table in (("isotropic", isotropic), ("structured", structured), ("mixtures", mixtures), ("rules", rules)):
         if name in asked:
             Console(width=150).print(table())
     print(

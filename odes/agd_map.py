@@ -1,4 +1,5 @@
-"""AGD with batches of B = alpha N fresh samples, or the expected gradient (alpha = inf): a deterministic map, update by update.
+"""AGD with batches of B = alpha N fresh samples, or the expected gradient (alpha = inf): a deterministic map, update by
+update.
 
 With b = E[delta_k (lambda, rho)] = J C, D_kl = E[delta_k delta_l] (label noise included), g_k = E[e g(lambda_k)],
 
@@ -6,8 +7,8 @@ With b = E[delta_k (lambda, rho)] = J C, D_kl = E[delta_k delta_l] (label noise 
     h = gain eta s_1 / (L n_1),   eta = log((1 + sqrt(1 + 4 G)) / 2),
     Q' = Q - h (b_lambda + b_lambda^T) + h^2 M,   R' = R - h b_rho,   v' = v - gain (eta / L) s_2 g / n_2
 
-Time counts updates.  The map of the expected gradient is exact at every N (which enters only through s_1); that of alpha N samples holds as N grows,
-with fluctuations of 1 / sqrt N that a readout trained by normalised steps can amplify.
+Time counts updates.  The map of the expected gradient is exact at every N (which enters only through s_1); that of alpha N
+samples holds as N grows, with fluctuations of 1 / sqrt N that a readout trained by normalised steps can amplify.
 """
 
 from typing import NamedTuple
@@ -34,15 +35,16 @@ class Point(NamedTuple):
 
 def one_update(rule: AGD, problem: Problem, T: Float[Array, "teachers teachers"], at: Point) -> Point:
     """The order parameters after one update."""
-    K, trained = at.v.shape[0], problem.student.train_readout
+    K, trained, alpha, s1 = at.v.shape[0], problem.student.train_readout, problem.batch_ratio, rule.first_scale
+    assert alpha is not None and s1 is not None, "the check of AGD lets no other problem pass"
     C = covariance(at.Q, at.R, T)
     J, D, g = moments(problem, C, at.v)
     b = J @ C
-    M = b @ J.T + D / problem.batch_ratio
+    M = b @ J.T + D / alpha
     n1, n2, s2, L = jnp.sqrt(jnp.maximum(jnp.trace(M), 0.0)), jnp.sqrt(jnp.sum(g**2)), K**-0.5, 2 if trained else 1
-    G = (rule.first_scale * n1 + (s2 * n2 if trained else 0.0)) / L
+    G = (s1 * n1 + (s2 * n2 if trained else 0.0)) / L
     step = rule.gain * automatic_rate(G) / L
-    h = step * rule.first_scale * inverse(n1)
+    h = step * s1 * inverse(n1)
     v = at.v - step * s2 * g * inverse(n2) if trained else at.v
     return Point(Q=at.Q - h * (b[:, :K] + b[:, :K].T) + h**2 * M, R=at.R - h * b[:, K:], v=v)
 
@@ -52,9 +54,12 @@ def iterate(
 ) -> Point:
     """The order parameters after increasing numbers of updates, along a leading axis."""
 
+    rule = problem.rule
+    assert isinstance(rule, AGD)
+
     def until(at: tuple, target):
         done, point = at
-        move = lambda _, point: one_update(problem.rule, problem, T, point)
+        move = lambda _, point: one_update(rule, problem, T, point)
         point = jax.lax.fori_loop(done, target, move, point)
         return (target, point), point
 

@@ -48,4 +48,4 @@ def _normal(samples: int, fields: int, count: int) -> tuple[np.ndarray, np.ndarr
 
 def enough_points(samples: int, most: int = 17) -> int:
     """log2 of the number of batches that keeps the number of samples at 2^most."""
-    return max(12, most - math.ceil(math.log2(samples)))
+    return max(9, most - math.ceil(math.log2(samples)))

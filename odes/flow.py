@@ -1,7 +1,7 @@
 """What an update rule makes of a problem: the contract of a rule in the theory.
 
-To give a rule a theory: one file here that registers its `flow`, the velocity of the order parameters, its `check`, which says
-where it holds, and, if it needs more than (q, r, v, b), its `first_memory`; `vector_field.py` imports the file.
+To give a rule a theory: one file here that registers its `flow`, the velocity of the order parameters, its `check`, which
+says where it holds, and, if it needs more than (q, r, v, b), its `first_memory`; `vector_field.py` imports the file.
 """
 
 from functools import singledispatch
@@ -63,7 +63,8 @@ def check_isotropic(rule: Rule, problem: Problem) -> None:
         everywhere = "SGD, SphericalSGD and HeavyBall(beta=)"
         raise ValueError(
             f"the theory of {type(rule).__name__} is for isotropic inputs with a teacher (TeacherStudent), not for "
-            f"{type(problem.task).__name__}; {everywhere} have a theory for every task, and simulate runs every rule on every task."
+            f"{type(problem.task).__name__}; {everywhere} have a theory for every task, and simulate runs every rule on "
+            "every task."
         )
 
 
@@ -71,6 +72,6 @@ def check_frozen_readout(rule: Rule, problem: Problem, why: str) -> None:
     """Raise ValueError if the readout is trained."""
     if problem.student.train_readout:
         raise ValueError(
-            f"there is no theory of {type(rule).__name__} with a trained readout here: {why}; set student.train_readout = false, or "
-            "simulate."
+            f"there is no theory of {type(rule).__name__} with a trained readout here: {why}; set student.train_readout = "
+            "false, or simulate."
         )

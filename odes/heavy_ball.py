@@ -53,10 +53,11 @@ def _(rule: HeavyBall, problem: Problem, fixed: Fixed, state: State):
 @flow.register
 def _(rule: HeavyBall, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
     mean = gradient(problem.task, problem, fixed, state)
-    if rule.gamma is None:
+    if rule.beta is not None:
         memory = 1 / (1 - rule.beta)
         return descent(state, mean, rule.learning_rate * memory, rule.eta_v * memory, rule.eta_b * memory)
     m, eta, gamma, K = state.memory, rule.learning_rate, rule.gamma, state.v.shape[0]
+    assert gamma is not None
     transposed = lambda part: part.swapaxes(0, 1)
     J = moments(problem, covariance(*overlaps(fixed, state), fixed.T), state.v).J
     m_mean = along(J[:, :K], J[:, K:], fixed.rho, transposed(m.c), transposed(m.d))

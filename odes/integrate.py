@@ -115,8 +115,8 @@ def integrate(
         d(Q, R, v)/dt = vector_field(Q, R, v),   t = updates / N,   N -> infinity          (two classes: Q, m, v, b)
 
     - `times`: increasing times at which to answer, t >= 0; the start is at t = 0 (`log_times` is dense near zero).
-    - `rtol`, `atol`: error allowed per step of the adaptive solver.  Rules whose averages jump between frozen points (sign rules, Fromage) get
-      at least 1e-5 and 1e-6; the report has what was used.
+    - `rtol`, `atol`: error allowed per step of the adaptive solver.  Rules whose averages jump between frozen points (sign
+      rules, Fromage) get at least 1e-5 and 1e-6; the report has what was used.
     - `solver`: "auto" is Tsit5 for rtol >= 1e-6 and Dopri8 below; "kvaerno5" is implicit, for stiff runs.
     - `spectral`: also answer with the densities q(rho, t) and r(rho, t) over the eigenvalues rho of the input covariance.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
@@ -124,10 +124,10 @@ def integrate(
     Parameters given as sequences (`Problem.sweeps`) and a batch of starts add their dimensions to the answer; one
     compiled program serves all values.  A curve of a batch that fails is nan after the time it reached, with a warning.
 
-    The task's inputs enter through the spectrum that the start carries (`SpectralOverlaps`); of a start from `OrderParameters`
-    that is the task's own, in the limit N, D -> infinity (`spectral_start`), and one eigenvalue for the teacher-student task.
-    Cost of a step: of the order of modes x K (K + M)^2, beside averages that do not depend on the number of modes; memory:
-    modes x K (K + M) numbers.
+    The task's inputs enter through the spectrum that the start carries (`SpectralOverlaps`); of a start from
+    `OrderParameters` that is the task's own, in the limit N, D -> infinity (`spectral_start`), and one eigenvalue for the
+    teacher-student task. Cost of a step: of the order of modes x K (K + M)^2, beside averages that do not depend on the
+    number of modes; memory: modes x K (K + M) numbers.
 
     Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `time`, or, for a task with two classes, with Q, m, v, b, the
     expected `loss` and the `accuracy`; the solver's statistics are in its attributes, with the averages that were used and,
@@ -308,10 +308,10 @@ def _rule_error(problem: Problem, fixed: Fixed, begin: State, end: State) -> Flo
 
 def _iterated(problem: Problem, start: ByMode, times: Float[Array, " times"]) -> Trajectory:
     """The states of a map after whole numbers of updates."""
-    begin = agd_map.Point(start.q[..., 0], start.r[..., 0], start.v)
-    Q, R, v = agd_map.iterate(problem, start.T, begin, times.astype(jnp.int64))
+    q, r, T, v = map(jnp.asarray, (start.q, start.r, start.T, start.v))
+    Q, R, v = agd_map.iterate(problem, T, agd_map.Point(q[..., 0], r[..., 0], v), times.astype(jnp.int64))
     b, count = jnp.zeros_like(v), times[-1].astype(jnp.int64)
-    eps_g = jax.lax.map(lambda at: error_of(problem, at[0], at[1], start.T, at[2], at[3]), (Q, R, v, b))
+    eps_g = jax.lax.map(lambda at: error_of(problem, at[0], at[1], T, at[2], at[3]), (Q, R, v, b))
     finite = jnp.isfinite(eps_g)
     return Trajectory(
         Q, R, v, b, eps_g, reached=jnp.max(jnp.where(finite, times, 0.0)), diverged=~finite.all(),
@@ -324,11 +324,12 @@ def _pack(state: State, problem: Problem) -> tuple:
     student = problem.student
     upper = state.q[unordered_pairs(state.v.shape[0])]
     trained = (*((state.v,) if student.train_readout else ()), *((state.b,) if student.train_bias else ()))
-    return upper, state.r, *trained, state.memory
+    return upper, state.r, *trained, *((state.memory,) if jax.tree.leaves(state.memory) else ())
 
 
 def _unpack(packed: tuple, problem: Problem, begin: State) -> State:
-    upper, r, *rest, memory = packed
+    upper, r, *rest = packed
+    memory = rest.pop() if jax.tree.leaves(begin.memory) else begin.memory
     b = rest.pop() if problem.student.train_bias else begin.b
     v = rest.pop() if problem.student.train_readout else begin.v
     return State(upper[pair_number(begin.v.shape[0])], r, v, b, memory)

@@ -2,11 +2,13 @@
 
 With T, A of one worker (`sign_sgd.py`), workers independent, of which A_v are adversaries,
 
-    drift: that of sign-SGD times (W - 2 A_v) m,   m = E[ P(others' sum = 0) + P(|others' sum| = 1) / 2 ]   (W = 3: 1/2, W = 4: 3/8)
-    eta^2 A_kl -> eta^2 Psi_kl,   Psi_kl = E[ sign(S_k) sign(S_l) ],   S = sums over W workers of the pair (s_k, s_l) in {-1, 0, 1}^2
+    drift: that of sign-SGD times (W - 2 A_v) m,
+           m = E[ P(others' sum = 0) + P(|others' sum| = 1) / 2 ]   (W = 3: 1/2, W = 4: 3/8)
+    eta^2 A_kl -> eta^2 Psi_kl,   Psi_kl = E[ sign(S_k) sign(S_l) ],
+           S = sums over W workers of the pair (s_k, s_l) in {-1, 0, 1}^2
 
-A tie, sign(0) = 0, moves nothing.  A worker's unit without a gradient votes 0.  An adversary flips both signs of a pair, which leaves Psi as it is.
-Laws of sums are powers of characteristic functions on the 2 W + 1 points of a circle.
+A tie, sign(0) = 0, moves nothing.  A worker's unit without a gradient votes 0.  An adversary flips both signs of a pair,
+which leaves Psi as it is. Laws of sums are powers of characteristic functions on the 2 W + 1 points of a circle.
 """
 
 import jax
@@ -27,7 +29,8 @@ from teacherstudent.rules import MajorityVote
 def _(rule: MajorityVote, problem: Problem) -> None:
     if rule.beta:
         raise ValueError(
-            f"there is no theory of MajorityVote with beta = {rule.beta:g} here; set rule.beta = 0, use Signum for one worker, or simulate."
+            f"there is no theory of MajorityVote with beta = {rule.beta:g} here; set rule.beta = 0, use Signum for one "
+            "worker, or simulate."
         )
     check_signs(rule, problem)
 

@@ -2,11 +2,12 @@
 
     h = xi C^(1/2),   C^(1/2) symmetric, smooth in C and defined for a singular one;   a_k = v_k g'(lambda_k),   e = phi - phi*
 
-The label noise is not among the coordinates: e has none, and what depends on the noisy error e + sigma zeta is averaged over zeta by
-its own formula.
+The label noise is not among the coordinates: e has none, and what depends on the noisy error e + sigma zeta is averaged
+over zeta by its own formula.
 
-The nodes: K + M = 2 and smooth activations: equidistant in a disc of radius 7.25.  Otherwise frozen scrambled Sobol points, with exact second
-moments.  They are the same at each call, so that the equations stay as smooth in the order parameters as the integrand is in the fields.
+The nodes: K + M = 2 and smooth activations: equidistant in a disc of radius 7.25.  Otherwise frozen scrambled Sobol points,
+with exact second moments.  They are the same at each call, so that the equations stay as smooth in the order parameters as
+the integrand is in the fields.
 """
 
 from functools import cache

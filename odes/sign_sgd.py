@@ -1,19 +1,23 @@
 """The flow of sign-SGD: one lemma.
 
-Given all that depends on x through a few projections, the coordinates of a batch's gradient are Gaussian with tilts of O(1 / sqrt N).  With
-the weights of the samples delta_k = (delta_k^1 .. delta_k^B), c_2 = sqrt(2/pi), and 0/0 = 0,
+Given all that depends on x through a few projections, the coordinates of a batch's gradient are Gaussian with tilts of O(1
+/ sqrt N).  With the weights of the samples delta_k = (delta_k^1 .. delta_k^B), c_2 = sqrt(2/pi), and 0/0 = 0,
 
-    w_l . sign(g_k) / sqrt N -> c_2 sum_b delta_k^b lambda_l^b / |delta_k| + noise,     sign(g_k) . sign(g_l) / N -> (2/pi) arcsin( delta_k . delta_l / |delta_k| |delta_l| )
+    w_l . sign(g_k) / sqrt N -> c_2 sum_b delta_k^b lambda_l^b / |delta_k| + noise
+    sign(g_k) . sign(g_l) / N -> (2/pi) arcsin( delta_k . delta_l / |delta_k| |delta_l| )
 
-    dR_km/dt = -eta c_2 T_k,rho_m,   T_kf = E[ sum_b delta_k^b f^b / |delta_k| ],   dv_k/dt = -eta_v E[ sign( sum_b e^b g(lambda_k^b) ) ]
-    dQ_kl/dt = -eta c_2 (T_k,lambda_l + T_l,lambda_k) + eta^2 A_kl,   A_kl = (2/pi) E arcsin( delta_k . delta_l / |delta_k| |delta_l| )
+    dR_km/dt = -eta c_2 T_k,rho_m,   T_kf = E[ sum_b delta_k^b f^b / |delta_k| ]
+    dv_k/dt = -eta_v E[ sign( sum_b e^b g(lambda_k^b) ) ]
+    dQ_kl/dt = -eta c_2 (T_k,lambda_l + T_l,lambda_k) + eta^2 A_kl
+    A_kl = (2/pi) E arcsin( delta_k . delta_l / |delta_k| |delta_l| )
 
-Time is updates / N.  The weights must be delocalised, max_i |w_i| << sqrt N: sign-SGD is not invariant under rotations, and at finite N
-(Q, R) alone is no Markov chain.  B = 1: averages of sign(delta); B > 1: `log_integrals.py`.  Label noise is integrated exactly.  Linear student
-and teacher: T_kf = sign(v_k) sqrt 2 Gamma((B+1)/2) / Gamma(B/2) Cov(e, f) / sqrt(Var e), A_kl = sign(v_k v_l).
+Time is updates / N.  The weights must be delocalised, max_i |w_i| << sqrt N: sign-SGD is not invariant under rotations, and
+at finite N (Q, R) alone is no Markov chain.  B = 1: averages of sign(delta); B > 1: `log_integrals.py`, and A_kl at frozen
+batches.  Label noise is integrated exactly.  Linear student and teacher: T_kf = sign(v_k) sqrt 2 Gamma((B+1)/2) /
+Gamma(B/2) Cov(e, f) / sqrt(Var e), A_kl = sign(v_k v_l).
 
-Other Gaussian inputs: `sign_modes.py`.  After J. Bernstein et al. (arXiv:1802.04434) for the rule; its order-parameter equations are
-this project's own, checked against networks of N = 500 to 2000.
+Other Gaussian inputs: `sign_modes.py`.  After J. Bernstein et al. (arXiv:1802.04434) for the rule; its order-parameter
+equations are this project's own, checked against networks of N = 500 to 2000.
 """
 
 import math
@@ -24,8 +28,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from odes.batches import Batches, batches, enough_points
 from odes.flow import Nodes, check, flow, quadrature
-from odes.log_integrals import highest, over_scales, two_scale_nodes
+from odes.log_integrals import highest, over_scales
 from odes.one_update import Fixed, Gradient, State, overlaps
 from odes.sampled import Fields, Rule, fields_at_nodes, nodes_of
 from odes.sgd import descent
@@ -37,14 +42,15 @@ from teacherstudent.rules import SignSGD
 from teacherstudent.tasks import GaussianEquivalent, TeacherStudent
 
 C_2 = math.sqrt(2 / math.pi)
-SINGLE, BATCH, PAIRS = Rule(401, 16), Rule(161, 14), Rule(101, 12)
+SINGLE, BATCH = Rule(401, 16), Rule(161, 14)
 
 
 class Signs(NamedTuple):
     """Averages of the signs of one gradient.
 
-    `tilt`: T_kf.  `product`: A_kl = E[s_k s_l], s_k the sign in one coordinate, 0 for a unit without gradient.  `alive`: P(unit k has a
-    gradient), `both` for two units.  `up`, `down`: the probabilities that the sign of the readout's gradient is +1, -1.
+    `tilt`: T_kf.  `product`: A_kl = E[s_k s_l], s_k the sign in one coordinate, 0 for a unit without gradient.  `alive`:
+    P(unit k has a gradient), `both` for two units.  `up`, `down`: the probabilities that the sign of the readout's gradient
+    is +1, -1.
     """
 
     tilt: Float[Array, "students fields"]
@@ -68,9 +74,9 @@ def check_signs(rule: SignSGD, problem: Problem) -> None:
     name = type(rule).__name__
     if not isinstance(task, GaussianEquivalent) or task.Omega is None or task.generator is not None:
         raise ValueError(
-            f"there is no theory of {name} for {type(task).__name__}{' with a generator' * hasattr(task, 'generator')}: signs see the "
-            "coordinates of the inputs, so that their covariance must be given and they must be Gaussian; use TeacherStudent, or "
-            "GaussianEquivalent with Omega and Phi (GaussianEquivalent.anisotropic), or simulate."
+            f"there is no theory of {name} for {type(task).__name__}{' with a generator' * hasattr(task, 'generator')}: "
+            "signs see the coordinates of the inputs, so that their covariance must be given and they must be Gaussian; use "
+            "TeacherStudent, or GaussianEquivalent with Omega and Phi (GaussianEquivalent.anisotropic), or simulate."
         )
 
 
@@ -139,18 +145,18 @@ def _single(problem: Problem, at: Fields) -> Signs:
 
 def _batch(problem: Problem, C, v, coarse: bool) -> Signs:
     """B > 1, by integrals over scales."""
-    at, few = (fields_at_nodes(problem, C, v, rule.coarser(coarse)) for rule in (BATCH, PAIRS))
+    at = fields_at_nodes(problem, C, v, BATCH.coarser(coarse))
     sigma, B = problem.teacher.noise, problem.batch_size
     first, second = unordered_pairs(v.shape[0])
     dead = jnp.abs(jnp.sign(at.a)) * jnp.where(sigma > 0, 1.0, jnp.abs(jnp.sign(at.e)))[:, None] == 0
     dead_alone = at.mean(dead.astype(at.e.dtype)) ** B
     dead_both = at.mean((dead[:, first] & dead[:, second]).astype(at.e.dtype)) ** B
-    product = jnp.stack([_arcsine(problem, few, k, l) if k != l else 1 - dead_alone[k]
-                         for k, l in zip(first.tolist(), second.tolist(), strict=True)])  # fmt: skip
+    product = _product(batches(problem, C, v, B, enough_points(B) - coarse)) if v.shape[0] > 1 else jnp.zeros((1, 1))
+    own = jnp.eye(v.shape[0], dtype=bool)
     readout, still = _readout(problem, at) if problem.student.train_readout else (jnp.zeros_like(v), jnp.ones_like(v))
     return Signs(
         tilt=jnp.stack([_tilt(problem, at, k) for k in range(v.shape[0])]),
-        product=product[pair_number(v.shape[0])],
+        product=jnp.where(own, 1 - dead_alone[:, None], product),
         alive=1 - dead_alone,
         both=(1 - dead_alone[first] - dead_alone[second] + dead_both)[pair_number(v.shape[0])],
         up=(1 - still + readout) / 2,
@@ -172,20 +178,12 @@ def _tilt(problem: Problem, at: Fields, k: int) -> Float[Array, " fields"]:
     return 2 * B / math.sqrt(math.pi) * over_scales(integrand, -14.0, highest(B))
 
 
-def _arcsine(problem: Problem, at: Fields, k: int, l: int) -> Float[Array, ""]:
-    """(2/pi) E arcsin of the correlation of delta_k and delta_l; p delta_k + q delta_l = c (e + sigma zeta)."""
-    variance, B = problem.teacher.noise**2, problem.batch_size
-    square = at.e**2 + variance
-    a_k, a_l = (at.a[:, i] * inverse(jnp.sqrt(at.mean(at.a[:, i] ** 2 * square))) for i in (k, l))
-    p, q, weights = (jnp.asarray(part) for part in two_scale_nodes(B))
-
-    def power(c):
-        spread = 1 + c**2 * variance
-        return jnp.sum(at.weights * jnp.exp(-(c**2) * at.e**2 / (2 * spread)) / jnp.sqrt(spread)) ** B
-
-    difference = jax.lax.map(lambda pq: power(pq[0] * a_k - pq[1] * a_l) - power(pq[0] * a_k + pq[1] * a_l), (p, q),
-                             batch_size=16)  # fmt: skip
-    return 2 / math.pi**2 * weights @ difference
+def _product(sample: Batches) -> Float[Array, "students students"]:
+    """(2/pi) E arcsin of the correlations of delta_k and delta_l, at frozen batches: units with 0-1 slopes are often parallel."""
+    length = jnp.sqrt(jnp.sum(sample.delta**2, axis=1, keepdims=True))
+    unit = sample.delta * inverse(length)
+    cosine = jnp.clip(jnp.einsum("nbk,nbl->nkl", unit, unit), -1.0, 1.0)
+    return 2 / math.pi * jnp.mean(jnp.arcsin(cosine), axis=0)
 
 
 def _readout(problem: Problem, at: Fields) -> tuple[Float[Array, " students"], Float[Array, " students"]]:
@@ -200,8 +198,8 @@ def _readout(problem: Problem, at: Fields) -> tuple[Float[Array, " students"], F
         chi = jax.lax.complex(jnp.sum(damped * jnp.cos(angle), axis=0), jnp.sum(damped * jnp.sin(angle), axis=0))
         return jnp.imag(chi**B) / p
 
-    moves = (g != 0) & jnp.where(variance > 0, True, at.e != 0)[:, None]
-    still = at.mean(1.0 - moves) ** B
+    moves = (g != 0) & ((variance > 0) | (at.e != 0))[:, None]
+    still = at.mean((~moves).astype(at.e.dtype)) ** B
     return 2 / math.pi * over_scales(integrand, -16.0, 2.0 + highest(B)), still
 
 

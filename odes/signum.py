@@ -2,11 +2,15 @@
 
 The buffer of unit k holds samples of age j = 0, 1, .. with weights u_k^j = beta^j delta_k^j, and with c_2 = sqrt(2/pi)
 
-    dR_km/dt = -eta c_2 E[ sum_j u_k^j rho_m^j / |u_k| ],   dQ_kl/dt = -eta c_2 E[ sum_j (u_k^j lambda_l^j / |u_k| + k <-> l) ] + eta^2 D_kl
-    D_kl = A_kl(0) + sum_{s >= 1} [ A_kl(s) + A_lk(s) ],   A_kl(s) = (2/pi) E arcsin( sum_{j >= s} beta^(2j - s) delta_k^j delta_l^j / (|u_k| |u_l, s steps before|) )
+    dR_km/dt = -eta c_2 E[ sum_j u_k^j rho_m^j / |u_k| ]
+    dQ_kl/dt = -eta c_2 E[ sum_j (u_k^j lambda_l^j / |u_k| + k <-> l) ] + eta^2 D_kl
+    D_kl = A_kl(0) + sum_{s >= 1} [ A_kl(s) + A_lk(s) ]
+    A_kl(s) = (2/pi) E arcsin( sum_{j >= s} beta^(2j - s) delta_k^j delta_l^j
+              / (|u_k| |u_l, s steps before|) )
 
-since successive signs are correlated; without the sum over s the equations are wrong by O(1).  The average is over ages up to J with
-beta^J / (1 - beta) < 1e-3, at frozen quasi-random points in J (K + M + 1) dimensions: seconds at beta = 0.8, growing like K^2 J.
+since successive signs are correlated; without the sum over s the equations are wrong by O(1).  The average is over ages up
+to J with beta^J / (1 - beta) < 1e-3, at frozen quasi-random points in J (K + M + 1) dimensions: seconds at beta = 0.8,
+growing like K^2 J.
 """
 
 import math
@@ -23,7 +27,7 @@ from teacherstudent.order_parameters import covariance
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Signum
 
-TAIL, MOST_AGES, LOG2_POINTS = 1e-3, 512, 12
+TAIL, MOST_AGES, LOG2_POINTS = 1e-3, 512, 13
 
 
 @check.register

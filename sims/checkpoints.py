@@ -60,8 +60,8 @@ def read(path: str | os.PathLike, mark: str, memory: Any) -> Saved | None:
     names = [name.removeprefix("row_") for name in content if name.startswith("row_")]
     count = len(content[f"row_{names[0]}"]) if names else 0
     rows = [{name: content[f"row_{name}"][index] for name in names} for index in range(count)]
-    structure = jax.tree.structure(memory)
-    kept = structure.unflatten([jnp.asarray(content[f"memory_{number}"]) for number in range(structure.num_leaves)])
+    leaves, structure = jax.tree.flatten(memory)
+    kept = jax.tree.unflatten(structure, [jnp.asarray(content[f"memory_{number}"]) for number in range(len(leaves))])
     return Saved(content["w"], content["v"], content["b"], kept, int(content["done"]), rows)
 
 

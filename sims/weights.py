@@ -1,7 +1,7 @@
 """Training real networks: weights of length N, one fresh mini-batch per step, many seeds side by side.
 
-Inputs are drawn in blocks of steps, with one call to the random generator, and one matrix product where the task needs one, for
-each block.  The length of the block changes no sample: each has its own key, and all that follows is done step by step.
+Inputs are drawn in blocks of steps, with one call to the random generator, and one matrix product where the task needs one,
+for each block.  The length of the block changes no sample: each has its own key, and all that follows is done step by step.
 """
 
 from functools import partial
@@ -22,7 +22,7 @@ NEVER = 2**32 - 1
 
 
 class Run(NamedTuple):
-    """The networks of all seeds, what the rule remembers, and the step at which each stopped being finite (`NEVER` if it has not)."""
+    """The networks of all seeds, what the rule remembers, and when each stopped being finite (`NEVER` if it has not)."""
 
     student: Network
     memory: Any

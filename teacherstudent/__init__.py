@@ -57,6 +57,7 @@ _NAMES = {
     "marchenko_pastur": "teacherstudent.spectrum",
     "oracle_error": "teacherstudent.oracle",
     "oracle_loss": "teacherstudent.oracle",
+    "orthogonal_start": "teacherstudent.starts",
     "plot": "teacherstudent.plots",
     "power_law": "teacherstudent.spectrum",
     "problem_of": "teacherstudent.results",

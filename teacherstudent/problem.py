@@ -21,8 +21,8 @@ class Student(eqx.Module):
     - `width`: number K of hidden units.
     - `activation`: g, a name, polynomial coefficients or an elementwise JAX function.
     - `train_readout`: whether v is trained too; otherwise v keeps its value at the start (ones: a committee machine).
-    - `train_bias`: whether the biases b are trained; otherwise they keep their values at the start (zero).  Biases are known for
-      tasks with two classes, not yet for those with a teacher.
+    - `train_bias`: whether the biases b are trained; otherwise they keep their values at the start (zero).  Biases are
+      known for tasks with two classes, not yet for those with a teacher.
 
     Raises ValueError if a value is outside its range.
     """
@@ -55,8 +55,8 @@ class Problem(eqx.Module):
       "correlation", -y phi.
     - `batch_size`: fresh samples per update; time counts updates, t = updates / N, whatever the batch size.  Of a rule with
       several workers it is the samples of each.
-    - `batch_ratio`: alpha, in place of `batch_size`: B = alpha N fresh samples per update; inf is the gradient of the expected
-      loss.  For AGD, whose updates then move everything by O(1): time counts updates, t = updates.
+    - `batch_ratio`: alpha, in place of `batch_size`: B = alpha N fresh samples per update; inf is the gradient of the
+      expected loss.  For AGD, whose updates then move everything by O(1): time counts updates, t = updates.
 
     A number of the rule, or the noise, may be a one-dimensional sequence: `integrate` then solves for every value,
     and for every combination if there are several.
@@ -101,8 +101,8 @@ class Problem(eqx.Module):
         if self.student.train_bias and not self.rule.TRAINS_BIASES:
             trained = ", ".join(rule.__name__ for rule in RULES.values() if rule.TRAINS_BIASES)
             raise ValueError(
-                f"student.train_bias = true, but {type(self.rule).__name__} is defined for matrices, not for biases; set it to false, "
-                f"or use one of {trained}."
+                f"student.train_bias = true, but {type(self.rule).__name__} is defined for matrices, not for biases; set it "
+                f"to false, or use one of {trained}."
             )
 
     def _check_batch(self) -> None:
@@ -115,8 +115,8 @@ class Problem(eqx.Module):
             or not self.batch_ratio > 0
         ):
             raise ValueError(
-                f"batch_ratio = {self.batch_ratio!r} is not allowed; give alpha > 0 for batches of alpha N samples, or inf for the "
-                "expected gradient."
+                f"batch_ratio = {self.batch_ratio!r} is not allowed; give alpha > 0 for batches of alpha N samples, or inf "
+                "for the expected gradient."
             )
         if not isinstance(self.rule, AGD):
             raise ValueError(
@@ -137,8 +137,8 @@ class Problem(eqx.Module):
             return self.batch_size
         if self.batch_ratio == float("inf"):
             raise ValueError(
-                "batch_ratio = inf is the expected gradient, which only the theory has (exactly at every N); give a finite one to "
-                "simulate."
+                "batch_ratio = inf is the expected gradient, which only the theory has (exactly at every N); give a finite "
+                "one to simulate."
             )
         return max(1, round(self.batch_ratio * N))
 

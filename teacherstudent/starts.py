@@ -21,19 +21,20 @@ def random_start(
 
         w_ki ~ scale N(0, 1),   w*_mr ~ N(0, 1),   Q = w Omega w^T / N,   R = w Phi w*^T / sqrt(N D),   T = w* w*^T / D
 
-    with Omega = Phi = 1 and D = N for the teacher-student task, so that R and the off-diagonal entries are of order 1 / sqrt N.
-    With `T` given, the teacher has exactly these overlaps instead (the unit matrix: orthonormal teacher vectors).  v_k is 1 if
-    the readout is frozen, otherwise drawn from readout_scale N(0, 1).
+    with Omega = Phi = 1 and D = N for the teacher-student task, so that R and the off-diagonal entries are of order 1 /
+    sqrt N. With `T` given, the teacher has exactly these overlaps instead (the unit matrix: orthonormal teacher vectors).
+    v_k is 1 if the readout is frozen, otherwise drawn from readout_scale N(0, 1).
 
     With two classes w*_m are the task's directions u_a, orthogonal with |u_a|^2 = N, and R is m; biases are zero.
 
     On isotropic inputs a simulation from any weights with these overlaps, for any N, follows the same law; the answer is
-    `OrderParameters`.  For other tasks it is `SpectralOverlaps`, which keep these weights; theory and simulation begin from them.
+    `OrderParameters`.  For other tasks it is `SpectralOverlaps`, which keep these weights; theory and simulation begin from
+    them.
 
     `N` may be left out where the task's own arrays fix it.
 
-    Raises ValueError if N < K + M, a scale or the seed is negative, T is not a matrix of overlaps, or the task has no inputs in
-    N dimensions.
+    Raises ValueError if N < K + M, a scale or the seed is negative, T is not a matrix of overlaps, or the task has no
+    inputs in N dimensions.
     """
     K, M, structured = problem.student.width, problem.task.directions, isinstance(problem.task, StructuredTask)
     classes = isinstance(problem.task, MixtureTask)
@@ -64,6 +65,34 @@ def random_start(
     return OrderParameters(Q=w @ w.T / N, R=w @ w_star.T / N, T=w_star @ w_star.T / N, v=v)
 
 
+def orthogonal_start(problem: Problem, N: int, seed: int = 0, *, T=None) -> OrderParameters:
+    """AGD's own start: weights that are orthogonal rows, as long as the layers' scales.
+
+        W_1 = w / sqrt N = sqrt(K / N) O_1,   v = O_2 / sqrt K,   O_1 (K, N), O_2 (1, K) with orthonormal rows,
+        w* as in `random_start`
+
+    so that Q = (K / N) 1, R = O(sqrt K / N) and |v| = 1 / sqrt K.  The simulation begins from exactly these weights.  As N
+    grows this is the point w = 0, from which units with the same |v_k| stay alike.  A frozen readout has these values too.
+
+    Raises ValueError if N < K + M, or the inputs are not isotropic.  J. Bernstein et al. (arXiv:2304.05187), section 3.
+    """
+    if isinstance(problem.task, StructuredTask | MixtureTask):
+        raise ValueError(
+            f"orthogonal_start is for isotropic inputs with a teacher, not for {type(problem.task).__name__}; make the "
+            "weights yourself and give them to start_from_weights."
+        )
+    start, K = random_start(problem, N, seed, T=T), problem.student.width
+    rng = stream(seed, WEIGHTS)
+    w_star = np.random.default_rng(seed).standard_normal((K + start.teachers, N))[K:]
+    if T is not None:
+        w_star = root(start.T) @ (orthonormal_rows(w_star) * np.sqrt(N))
+    w = np.sqrt(K) * orthonormal_rows(rng.standard_normal((K, N)))
+    v = orthonormal_rows(rng.standard_normal((1, K)))[0] / np.sqrt(K)
+    made = start_from_weights(problem, w, v, w_star)
+    assert isinstance(made, OrderParameters)
+    return made
+
+
 def _teacher_overlaps(T, M: int) -> np.ndarray:
     """T, checked as the overlaps of M vectors."""
     return OrderParameters(Q=np.eye(1), R=np.zeros((1, M)), T=T).T
@@ -72,12 +101,13 @@ def _teacher_overlaps(T, M: int) -> np.ndarray:
 def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Start:
     """The order parameters of given weights, kept so that `simulate` begins from exactly these weights.
 
-    Shapes: w (K, N), v (K,) (ones unless given), w_star (M, D), required; D = N for the teacher-student task.  Of a task with two
-    classes, w_star are its fixed directions u_a (spikes, axes of the means), shape (r, N), orthogonal with |u_a|^2 = N;
-    b (K,) are the biases, zero unless given.
+    Shapes: w (K, N), v (K,) (ones unless given), w_star (M, D), required; D = N for the teacher-student task.  Of a task
+    with two classes, w_star are its fixed directions u_a (spikes, axes of the means), shape (r, N), orthogonal with |u_a|^2
+    = N; b (K,) are the biases, zero unless given.
 
-    For tasks with more than one eigenvalue the answer is `SpectralOverlaps`, with every eigenvalue of the input covariance in N
-    dimensions (equal ones merged): of a hidden manifold that of its F.  Cost: one eigenvalue or singular value decomposition.
+    For tasks with more than one eigenvalue the answer is `SpectralOverlaps`, with every eigenvalue of the input covariance
+    in N dimensions (equal ones merged): of a hidden manifold that of its F.  Cost: one eigenvalue or singular value
+    decomposition.
 
     Raises ValueError if shapes do not fit the problem.
     """
@@ -136,10 +166,10 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
     """The overlaps per mode that a start means on the inputs of a problem.
 
     `SpectralOverlaps` stay as they are.  `OrderParameters` say nothing about single modes: the weights are taken to know no
-    direction of the inputs but the teacher's, in the limit N, D -> infinity where the task has one (the hidden manifold, by the
-    Gauss rule with `nodes` nodes of the Marchenko-Pastur law).  R = 0 is then kept for ever by a student whose units are alike;
-    a small R is the seed that breaks this symmetry, and sets when the plateau is left.  Finite networks have R of the order
-    of 1 / sqrt D by chance: to compare the times at which they leave a plateau, start from weights.
+    direction of the inputs but the teacher's, in the limit N, D -> infinity where the task has one (the hidden manifold, by
+    the Gauss rule with `nodes` nodes of the Marchenko-Pastur law).  R = 0 is then kept for ever by a student whose units
+    are alike; a small R is the seed that breaks this symmetry, and sets when the plateau is left.  Finite networks have R
+    of the order of 1 / sqrt D by chance: to compare the times at which they leave a plateau, start from weights.
 
     Raises ValueError if the start does not fit the problem, the task has no spectrum without weights, or no such weights have
     these overlaps.

@@ -76,7 +76,7 @@ class RatedRule(Rule):
     """A rule with a learning rate for each layer; that of the readout is that of the first layer unless given."""
 
     learning_rate: checks.Parameter
-    readout_learning_rate: checks.Parameter | None
+    readout_learning_rate: checks.Parameter | None = None
 
     def __init__(self, learning_rate, readout_learning_rate=None):
         self.learning_rate = checks.parameter(learning_rate)
@@ -100,7 +100,7 @@ class RatedRule(Rule):
 class DescentRule(RatedRule):
     """A rule that adds a direction times a rate to each layer, biases too; their rate is that of the first layer unless given."""
 
-    bias_learning_rate: checks.Parameter | None
+    bias_learning_rate: checks.Parameter | None = None
 
     def __init__(self, learning_rate, readout_learning_rate=None, bias_learning_rate=None):
         super().__init__(learning_rate, readout_learning_rate)

@@ -18,11 +18,12 @@ class Fromage(RatedRule):
     - `learning_rate`: eta.  `readout_learning_rate`: eta_v; the same unless given.
     - `p_bound`: if given, a layer longer than p_bound times its first norm is scaled back to that length.
 
-    `optax()`: lr = eta for every tensor.  It equals `optax.fromage` but for the zero norms (optax has a floor of 1e-6) and p_bound.
+    `optax()`: lr = eta for every tensor.  It equals `optax.fromage` but for the zero norms (optax has a floor of 1e-6) and
+    p_bound.
     """
 
     TRAINS_BIASES = False
-    p_bound: checks.Parameter | None
+    p_bound: checks.Parameter | None = None
 
     def __init__(self, learning_rate, readout_learning_rate=None, p_bound=None):
         super().__init__(learning_rate, readout_learning_rate)

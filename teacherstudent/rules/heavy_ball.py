@@ -12,20 +12,22 @@ class HeavyBall(DescentRule):
 
     `beta` given, fixed as N grows, 0 <= beta < 1:
 
-        m <- beta m + g,   layer <- layer - rate m,   rate = eta for w (its gradient has 1 / sqrt N), eta_v / N for v, eta_b / N for b
+        m <- beta m + g,   layer <- layer - rate m,
+        rate = eta for w (its gradient has 1 / sqrt N), eta_v / N for v, eta_b / N for b
 
     which in the limit is SGD with all rates over 1 - beta.  Or `gamma` given, a memory of N / gamma updates:
 
         m <- (1 - gamma / N) m + s g,   layer <- layer - (rate / N) m,   s = 1 for w, 1 / N for v and b, rate = eta, eta_v, eta_b
 
-    whose memory lasts a time 1 / gamma in t = updates / N.  m = 0 at the start.  As gamma and the rates grow together this is SGD
-    with rates eta / gamma.
+    whose memory lasts a time 1 / gamma in t = updates / N.  m = 0 at the start.  As gamma and the rates grow together this
+    is SGD with rates eta / gamma.
 
-    B. T. Polyak, USSR Comput. Math. Math. Phys. 4, 1 (1964).  `optax()`: m <- beta m + g, W <- W - eta m (`optax.sgd` with momentum).
+    B. T. Polyak, USSR Comput. Math. Math. Phys. 4, 1 (1964).  `optax()`: m <- beta m + g, W <- W - eta m (`optax.sgd` with
+    momentum).
     """
 
-    beta: checks.Parameter | None
-    gamma: checks.Parameter | None
+    beta: checks.Parameter | None = None
+    gamma: checks.Parameter | None = None
 
     def __init__(self, learning_rate, beta=None, gamma=None, readout_learning_rate=None, bias_learning_rate=None):
         super().__init__(learning_rate, readout_learning_rate, bias_learning_rate)

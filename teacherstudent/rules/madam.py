@@ -21,22 +21,23 @@ class TensorMemory(NamedTuple):
 
 
 class Madam(RatedRule):
-    """Multiplicative Adam (J. Bernstein, J. Zhao, M. Meister, M.-Y. Liu, A. Anandkumar & Y. Yue, NeurIPS 2020, arXiv:2006.14560).
+    """Multiplicative Adam (J. Bernstein, J. Zhao, M. Meister, M.-Y. Liu, A. Anandkumar & Y. Yue, NeurIPS 2020,
+    arXiv:2006.14560).
 
         s <- 0.999 s + 0.001 g^2,   h = clip(g / sqrt(s / (1 - 0.999^t)), +-g_bound),   W <- clip(W exp(-lr h sign W), +-W_max)
 
-    entry by entry, with lr = eta / sqrt N for w, eta_v / N for v, and W_max = p_scale times the root mean square of the layer at the
-    start.  Zero weights stay zero, and no weight changes its sign.
+    entry by entry, with lr = eta / sqrt N for w, eta_v / N for v, and W_max = p_scale times the root mean square of the
+    layer at the start.  Zero weights stay zero, and no weight changes its sign.
 
     - `learning_rate`: eta.  `readout_learning_rate`: eta_v; the same unless given.
 
-    The dynamics depends on the joint law of student and teacher weights over the coordinates, not on overlaps alone: there is no
-    theory, only simulation.  `optax()`: lr = eta for every tensor.
+    The dynamics depends on the joint law of student and teacher weights over the coordinates, not on overlaps alone: there
+    is no theory, only simulation.  `optax()`: lr = eta for every tensor.
     """
 
     TRAINS_BIASES = False
-    p_scale: checks.Parameter
-    g_bound: checks.Parameter
+    p_scale: checks.Parameter = 3.0
+    g_bound: checks.Parameter = 10.0
 
     def __init__(self, learning_rate=0.01, readout_learning_rate=None, p_scale=3.0, g_bound=10.0):
         super().__init__(learning_rate, readout_learning_rate)

@@ -15,7 +15,8 @@ from teacherstudent.rules.signum import running_mean
 class MajorityVote(SignSGD):
     """Sign-SGD by a vote of W workers, each with a mini-batch of its own; a tie, like a zero gradient, moves nothing.
 
-        w_ki <- w_ki - (eta / sqrt N) sign( sum_j s_j sign(m^j_ki) ),   m^j <- beta m^j + (1 - beta) g^j,   s_j = -1 for adversaries
+        w_ki <- w_ki - (eta / sqrt N) sign( sum_j s_j sign(m^j_ki) )
+        m^j <- beta m^j + (1 - beta) g^j,   s_j = -1 for adversaries
 
     and the same for v with eta_v / N and b with eta_b / N.
 
@@ -25,12 +26,13 @@ class MajorityVote(SignSGD):
 
     J. Bernstein, J. Zhao, K. Azizzadenesheli & A. Anandkumar, ICLR 2019 (arXiv:1810.05291).
 
-    `optax()`: gradients come with a leading axis, one entry for each worker, as `jax.vmap(jax.grad(loss), in_axes=(None, 0))` makes them.
+    `optax()`: gradients come with a leading axis, one entry for each worker, as `jax.vmap(jax.grad(loss), in_axes=(None,
+    0))` makes them.
     """
 
-    workers: int = eqx.field(static=True)
-    adversaries: int = eqx.field(static=True)
-    beta: float = eqx.field(static=True)
+    workers: int = eqx.field(static=True, default=3)
+    adversaries: int = eqx.field(static=True, default=0)
+    beta: float = eqx.field(static=True, default=0.0)
 
     def __init__(
         self, learning_rate, workers=3, adversaries=0, beta=0.0, readout_learning_rate=None, bias_learning_rate=None

@@ -26,7 +26,7 @@ class SGD(DescentRule):
     `optax()`: W <- W - eta g - kappa W.
     """
 
-    weight_decay: checks.Parameter
+    weight_decay: checks.Parameter = 0.0
 
     def __init__(self, learning_rate, readout_learning_rate=None, weight_decay=0.0, bias_learning_rate=None):
         super().__init__(learning_rate, readout_learning_rate, bias_learning_rate)
