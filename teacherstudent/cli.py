@@ -102,12 +102,22 @@ def run(
         tree = ts.save(out, escape=found, force=force)
         _finish(tree, job.title, out, picture if figure else None, quiet)
         return
-    simulated = not theory_only
+    checks.device(device)
+    options = {"simulated": not theory_only, "progress": False if quiet else None, "device": device}
+    if isinstance(job, experiment.VariantsExperiment):
+        trees = {label: results.as_tree(**_results_of(one, **options)) for label, one in job.variants.items()}
+        tree = ts.save(out, variants=trees, force=force)
+    else:
+        tree = ts.save(out, force=force, **_results_of(job, **options))
+    _finish(tree, job.title, out, picture if figure else None, quiet)
+
+
+def _results_of(job, simulated: bool, progress: bool | None, device: str | None) -> dict:
+    """Theory, simulation and comparison of one experiment."""
+    import teacherstudent as ts
+
     if simulated and (job.problem.sweeps or job.start.batch):
         raise ValueError("this experiment sweeps a parameter, which only the theory can; add --theory-only.")
-    checks.device(device)
-    progress = False if quiet else None
-
     theory = ts.integrate(job.problem, job.start, job.times, progress=progress, **job.theory.model_dump())
     theory = _with_oracle(job.problem.task, theory)
     if job.clones:
@@ -121,8 +131,7 @@ def run(
     ]  # fmt: skip
     simulation = None if not networks else networks[0] if len(networks) == 1 else networks
     comparison = None if simulation is None else ts.compare(theory, simulation)
-    tree = ts.save(out, theory=theory, simulation=simulation, comparison=comparison, force=force)
-    _finish(tree, job.title, out, picture if figure else None, quiet)
+    return {"theory": theory, "simulation": simulation, "comparison": comparison}
 
 
 def _finish(tree, title: str, out: Path, picture: Path | None, quiet: bool) -> None:
@@ -159,7 +168,7 @@ def show(file: Annotated[Path, typer.Argument(help="A result file.")]) -> None:
     from teacherstudent.results import description
 
     tree = ts.load(file)
-    for name, node in tree.children.items():
+    for name, node in _named_groups(tree):
         for data in [node.to_dataset()] if node.data_vars else [child.to_dataset() for child in node.children.values()]:
             told = description(data)
             sizes = ", ".join(f"{dim} {size}" for dim, size in data.sizes.items())
@@ -168,6 +177,16 @@ def show(file: Annotated[Path, typer.Argument(help="A result file.")]) -> None:
                 if key in told:
                     typer.echo(f"  {key}: {told[key]}")
     _print_result(tree, str(file))
+
+
+def _named_groups(tree) -> list:
+    """The groups of a file with their names, those of variants one by one."""
+    from teacherstudent.results import variants_of
+
+    own = [(name, node) for name, node in tree.children.items() if name != "variants"]
+    return own + [
+        (f"{label}, {name}", node) for label, one in variants_of(tree).items() for name, node in one.children.items()
+    ]
 
 
 @app.command()
@@ -206,11 +225,31 @@ def compare(file: Annotated[Path, typer.Argument(help="A result file with a theo
         raise typer.Exit(1)
 
 
+def _print_variants(several, title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from teacherstudent.results import simulations
+
+    table = Table("", "t", "error, theory", "error, networks", "verdict", title=title)
+    for label, tree in several.items():
+        theory, sims = tree["theory"].to_dataset(), simulations(tree)
+        error = "loss" if "loss" in theory else "eps_g"
+        networks = f"{float(sims[-1][error].isel(time=-1).mean()):.4g}" if sims else ""
+        verdict = tree["comparison"].to_dataset().attrs["verdict"].split(" at ")[0] if sims else ""
+        table.add_row(label, f"{float(theory.time[-1]):g}", f"{float(theory[error][-1]):.4g}", networks, verdict)
+    Console().print(table)
+
+
 def _print_result(tree, title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from teacherstudent.results import description, simulations
+    from teacherstudent.results import description, simulations, variants_of
+
+    if variants_of(tree):
+        _print_variants(variants_of(tree), title)
+        return
 
     sims = simulations(tree)
     theory = tree["theory"].to_dataset() if "theory" in tree.children else None

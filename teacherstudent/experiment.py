@@ -79,9 +79,9 @@ class _Random(_Table):
 class _Tables(_Table):
     title: str
     reference: str = ""
-    task: dict
-    student: dict
-    rule: dict
+    task: dict | None = None
+    student: dict | None = None
+    rule: dict | None = None
     loss: str | None = None
     batch_size: int | None = None
     batch_ratio: float | None = Field(default=None, allow_inf_nan=True)
@@ -91,6 +91,7 @@ class _Tables(_Table):
     simulation: dict = {}
     clones: bool = False
     escape: dict | None = None
+    variants: dict[str, dict] | None = None
 
 
 class Experiment(NamedTuple):
@@ -115,6 +116,15 @@ class EscapeExperiment(NamedTuple):
     reference: str
     problem: Problem
     escape: Escape
+
+
+class VariantsExperiment(NamedTuple):
+    """What one command runs: several experiments that share most of their tables, to be seen in one figure."""
+
+    name: str
+    title: str
+    reference: str
+    variants: dict[str, Experiment]
 
 
 def names() -> list[str]:
@@ -160,12 +170,17 @@ def changed(tables: Mapping, assignments: Sequence[str]) -> dict:
     return tables
 
 
-def experiment(name: str, tables: Mapping) -> Experiment | EscapeExperiment:
+def experiment(name: str, tables: Mapping) -> Experiment | EscapeExperiment | VariantsExperiment:
     """The experiment of the tables of a TOML file, checked completely before anything runs.
 
     Raises ValueError naming what is unknown, missing or not allowed.
     """
     outer = validated(_Tables, tables)
+    if outer["variants"] is not None:
+        return _variants(name, outer, tables)
+    for needed in ("task", "student", "rule"):
+        if outer[needed] is None:
+            raise ValueError(f"{needed} is missing.")
     problem = problem_from(
         {key: outer[key] for key in ("task", "student", "rule", "loss", "batch_size", "batch_ratio")}
     )
@@ -197,6 +212,35 @@ def experiment(name: str, tables: Mapping) -> Experiment | EscapeExperiment:
         simulation=simulation,
         clones=outer["clones"],
     )
+
+
+def _variants(name: str, outer: Mapping, tables: Mapping) -> VariantsExperiment:
+    """One experiment for each table of `variants`, whose entries take the place of those beside it."""
+    shared = {key: value for key, value in tables.items() if key != "variants"}
+    made = {}
+    for label, changes in outer["variants"].items():
+        if not label or "/" in label:
+            raise ValueError(f"variants has the name {label!r}; give names without a slash, at least one letter.")
+        try:
+            one = experiment(f"{name}: {label}", _with_changes(shared, changes))
+        except ValueError as error:
+            raise ValueError(f"variants.{label}: {error}") from None
+        if not isinstance(one, Experiment) or one.clones or one.problem.sweeps or one.start.batch:
+            raise ValueError(f"variants.{label}: a variant has a start and times, and no clones, sweeps or escape.")
+        made[label] = one
+    if not made:
+        raise ValueError("variants is empty; give at least one table, such as variants.sgd.rule.")
+    return VariantsExperiment(name, outer["title"], outer["reference"], made)
+
+
+def _with_changes(tables: Mapping, changes: Mapping) -> dict:
+    """The tables with the entries of others; a table with a type of its own replaces the whole."""
+    merged = dict(tables)
+    for key, value in changes.items():
+        old = merged.get(key)
+        whole = not isinstance(value, Mapping) or not isinstance(old, Mapping) or "type" in value
+        merged[key] = value if whole else {**old, **value}
+    return merged
 
 
 def _escape(name: str, outer: Mapping, problem: Problem) -> EscapeExperiment:

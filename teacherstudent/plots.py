@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from teacherstudent.results import description, simulations
+from teacherstudent.results import description, simulations, variants_of
 
 # dark to light, so that the order survives a grey printer
 SHADES = ("#000000", "#1b4f8f", "#b0413e", "#3d8a5f", "#a57a1e", "#8a6fa8", "#7f8c8d", "#c98fa0")
@@ -21,15 +21,19 @@ MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = None) -> Figure:
     """Draw a result: eps_g on logarithmic axes, and the overlaps and the readout along time.
 
-    With two classes: the expected loss, the classification error beside the smallest one possible (where it is known), Q, m, and
-    what else is trained of v and b.
+    With two classes: the expected loss, the classification error beside the smallest one possible (where it is known), Q,
+    m, and what else is trained of v and b.
 
-    Lines are the theory; markers are means over the seeds of a simulation (the largest N for the overlaps), with a band
-    of one standard deviation of single networks.  A theory that sweeps a parameter is drawn as one curve of eps_g for each value.
-    With `path` the figure is also written there, in the format of the ending.
+    Lines are the theory; markers are means over the seeds of a simulation (the largest N for the overlaps), with a band of
+    one standard deviation of single networks.  A theory that sweeps a parameter is drawn as one curve of eps_g for each
+    value. Results of several problems (`variants`) are one panel of errors, a line for each theory and marks for its
+    networks.  With `path` the figure is also written there, in the format of the ending.
 
     Raises ValueError if there is nothing to draw.
     """
+    several = variants_of(results) if isinstance(results, xr.DataTree) else {}
+    if several:
+        return _saved(_draw_variants(several), path)
     found = _escape_of(results)
     if found is not None:
         return _saved(_draw_escape(found), path)
@@ -58,6 +62,42 @@ def _saved(figure: Figure, path: str | os.PathLike | None) -> Figure:
     if path is not None:
         figure.savefig(path, dpi=160)
     return figure
+
+
+def _draw_variants(several: dict[str, xr.DataTree]) -> Figure:
+    """The error of every variant along time, on logarithmic axes."""
+    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(6.2, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for rank, (label, tree) in enumerate(several.items()):
+            theory, sims = _parts(tree)
+            color, style = SHADES[rank % len(SHADES)], STYLES[rank % len(STYLES)]
+            source = theory if theory is not None else sims[-1]
+            error = "loss" if "loss" in source else "eps_g"
+            if theory is not None:
+                later = theory[error].isel(time=theory.time.values > 0)
+                axes.plot(later.time, later, style, color=color, lw=1.4, label=label)
+            if sims:
+                points = sims[-1][error].isel(time=sims[-1].time.values > 0)
+                own = label if theory is None else "_nolegend_"
+                mean = points.mean("seed")
+                axes.plot(points.time, mean, MARKS[rank % len(MARKS)], color=color, ms=3.5, mfc="white", label=own)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        counts = {tree_source.time.attrs["units"] for tree_source in map(_source_of, several.values())}
+        axes.set_xlabel("$t$ = " + " or ".join(sorted(counts)))
+        axes.set_ylabel(r"$\epsilon_g$")
+        axes.legend(fontsize=8, frameon=False)
+        sims = [one for tree in several.values() for one in _parts(tree)[1]]
+        sizes = sorted({description(one)["report"]["N"] for one in sims})
+        told = f"; marks: means of networks, N = {', '.join(map(str, sizes))}" if sizes else ""
+        axes.set_title(f"lines: theory{told}", fontsize=8)
+    return figure
+
+
+def _source_of(tree: xr.DataTree) -> xr.Dataset:
+    theory, sims = _parts(tree)
+    return theory if theory is not None else sims[-1]
 
 
 def _escape_of(results: xr.DataTree | xr.Dataset) -> xr.Dataset | None:

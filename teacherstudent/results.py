@@ -114,9 +114,9 @@ def dataset(
 ) -> xr.Dataset:
     """A labelled dataset of order parameters.
 
-    `leading` names the dimensions in front of those in `VARIABLES`; a variable without a time (T) has of them only
-    `start`.  `report` says how the numbers were made and must be JSON.  Beside `variables` the dataset keeps what is needed to
-    repeat the run: the task's arrays, and the spectrum of the start or its weights.
+    `leading` names the dimensions in front of those in `VARIABLES`; a variable without a time (T) has of them only `start`.
+    `report` says how the numbers were made and must be JSON.  Beside `variables` the dataset keeps what is needed to repeat
+    the run: the task's arrays, and the spectrum of the start or its weights.
     """
     data = {}
     arrays = dict(variables) | _arrays_of(problem) | in_the_words_of(problem.task, _arrays_of_start(kind, start))
@@ -184,18 +184,20 @@ def save(
     simulation: xr.Dataset | Sequence[xr.Dataset] | None = None,
     comparison: xr.Dataset | None = None,
     escape: xr.Dataset | None = None,
+    variants: Mapping[str, xr.DataTree] | None = None,
     force: bool = False,
 ) -> xr.DataTree:
     """Write results to one HDF5 file, atomically, and return them as a `DataTree`.
 
-    Several simulations become the groups `simulation/N_250`, `simulation/N_1000`, ... by their dimension.  The file is
-    written beside its place under a temporary name and then renamed, so that it is whole or not there at all.
+    Several simulations become the groups `simulation/N_250`, `simulation/N_1000`, ... by their dimension.  `variants` are
+    results of several problems, `as_tree(theory=, ...)` by name, which become `variants/NAME/theory` and so on.  The file
+    is written beside its place under a temporary name and then renamed, so that it is whole or not there at all.
 
     Raises FileExistsError if the file exists and `force` is false, ValueError if there is nothing to save or the file
     could not be read back, OSError if the disk refuses.
     """
     path = Path(path)
-    tree = as_tree(theory=theory, simulation=simulation, comparison=comparison, escape=escape)
+    tree = as_tree(theory=theory, simulation=simulation, comparison=comparison, escape=escape, variants=variants)
     check_writable(path, force=force)
     # The file is made in memory: where a disk is full, HDF5's own library would crash.
     write_atomically(path, tree.to_netcdf(None, engine="h5netcdf"))
@@ -220,7 +222,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
-def as_tree(*, theory=None, simulation=None, comparison=None, escape=None) -> xr.DataTree:
+def as_tree(*, theory=None, simulation=None, comparison=None, escape=None, variants=None) -> xr.DataTree:
     """The groups of a result file as a `DataTree`."""
     groups = {"theory": theory, "comparison": comparison, "escape": escape}
     if isinstance(simulation, xr.Dataset) or simulation is None:
@@ -230,9 +232,11 @@ def as_tree(*, theory=None, simulation=None, comparison=None, escape=None) -> xr
         if len(set(sizes)) < len(sizes):
             raise ValueError(f"two of the simulations have the same N ({sizes}); save them to files of their own.")
         groups |= {f"simulation/N_{N}": one for N, one in zip(sizes, simulation, strict=True)}
+    for label, tree in (variants or {}).items():
+        groups |= {f"variants/{label}{node.path}": node.to_dataset() for node in tree.subtree if node.has_data}
     present = {name: data for name, data in groups.items() if data is not None}
     if not present:
-        raise ValueError("there is nothing to save; give theory=, simulation=, comparison= or escape=.")
+        raise ValueError("there is nothing to save; give theory=, simulation=, comparison=, escape= or variants=.")
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})}), **present})
 
 
@@ -299,6 +303,11 @@ def simulations(tree: xr.DataTree) -> list[xr.Dataset]:
     group = tree["simulation"]
     found = [group.to_dataset()] if group.data_vars else [child.to_dataset() for child in group.children.values()]
     return sorted(found, key=lambda one: description(one)["report"]["N"])
+
+
+def variants_of(tree: xr.DataTree) -> dict[str, xr.DataTree]:
+    """The results of several problems in one file, by name; none in a file of one problem."""
+    return dict(tree["variants"].children) if "variants" in tree.children else {}
 
 
 def check_writable(path: str | os.PathLike, *, force: bool = False) -> None:

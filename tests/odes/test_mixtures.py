@@ -39,7 +39,7 @@ def velocity(problem, start):
 def velocity_of(bare, start):
     one, T = jnp.ones(1), jnp.eye(start.teachers)
     state = State(*(jnp.asarray(part) for part in (start.Q[..., None], start.m[..., None], start.v, start.b)))
-    found = compiled(bare, Fixed(one, one, T[..., None], T), state)
+    found = compiled(bare, Fixed(one, one, T[..., None], T, one), state)
     return found.q[..., 0], found.r[..., 0], found.v, found.b
 
 

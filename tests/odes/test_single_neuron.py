@@ -174,7 +174,7 @@ def test_velocity_against_the_general_equations(activation):
     problem, alpha = neuron(task, activation, 0.7, batch_size=2), np.array([0.3, -0.5])
     one, eye = jnp.ones(1), jnp.eye(2)
     state = State(jnp.ones((1, 1, 1)), jnp.asarray(alpha)[None, :, None], one, jnp.zeros(1))
-    velocity = jax.jit(vector_field)(problem, Fixed(one, one, eye[..., None], eye), state)
+    velocity = jax.jit(vector_field)(problem, Fixed(one, one, eye[..., None], eye, one), state)
     np.testing.assert_allclose(velocity.r[0, :, 0], single_neuron_velocity(problem, alpha), rtol=0, atol=1e-12)
 
 

@@ -25,7 +25,7 @@ def velocity(problem, start):
     Q, R, T = (jnp.asarray(part)[:, :, None] for part in (start.Q, start.R, start.T))
     one = jnp.ones(1)
     speed = vector_field(
-        problem, Fixed(one, one, T, T[:, :, 0]), State(Q, R, jnp.asarray(start.v), jnp.zeros(Q.shape[0]))
+        problem, Fixed(one, one, T, T[:, :, 0], one), State(Q, R, jnp.asarray(start.v), jnp.zeros(Q.shape[0]))
     )
     return Velocity(speed.q[:, :, 0], speed.r[:, :, 0], speed.v)
 
