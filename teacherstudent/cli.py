@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -103,12 +104,12 @@ def run(
         _finish(tree, job.title, out, picture if figure else None, quiet)
         return
     checks.device(device)
-    options = {"simulated": not theory_only, "progress": False if quiet else None, "device": device}
+    run_one = partial(_results_of, simulated=not theory_only, progress=False if quiet else None, device=device)
     if isinstance(job, experiment.VariantsExperiment):
-        trees = {label: results.as_tree(**_results_of(one, **options)) for label, one in job.variants.items()}
+        trees = {label: results.as_tree(**run_one(one)) for label, one in job.variants.items()}
         tree = ts.save(out, variants=trees, force=force)
     else:
-        tree = ts.save(out, force=force, **_results_of(job, **options))
+        tree = ts.save(out, force=force, **run_one(job))
     _finish(tree, job.title, out, picture if figure else None, quiet)
 
 

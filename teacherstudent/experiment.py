@@ -239,7 +239,7 @@ def _with_changes(tables: Mapping, changes: Mapping) -> dict:
     for key, value in changes.items():
         old = merged.get(key)
         whole = not isinstance(value, Mapping) or not isinstance(old, Mapping) or "type" in value
-        merged[key] = value if whole else {**old, **value}
+        merged[key] = value if whole else {**dict(old or {}), **value}
     return merged
 
 

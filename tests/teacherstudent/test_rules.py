@@ -77,6 +77,14 @@ def tensors(lists) -> list:
     return [jnp.asarray(one) for one in lists]
 
 
+def gradient_of(rule, loss, params, x, y):
+    """The gradient over all samples, or, with a leading axis, that of each worker's share."""
+    if not isinstance(rule, MajorityVote):
+        return jax.grad(loss)(params, x, y)
+    shares = [part.reshape(rule.workers, -1, part.shape[-1]) for part in (x, y)]
+    return jax.vmap(jax.grad(loss), in_axes=(None, 0, 0))(params, *shares)
+
+
 @partial(jax.jit, static_argnames="activation")
 def reference_step(rule, activation: str, factor, X, Y, weights, state):
     """The loss, factor times the mean square over all samples, the weights and the state after one step."""
@@ -87,12 +95,7 @@ def reference_step(rule, activation: str, factor, X, Y, weights, state):
             x = ACTIVATIONS[activation](x @ W.T)
         return factor * jnp.mean((x @ last.T - y) ** 2)
 
-    if isinstance(rule, MajorityVote):
-        shares = [part.reshape(rule.workers, -1, part.shape[-1]) for part in (X, Y)]
-        gradient = jax.vmap(jax.grad(loss), in_axes=(None, 0, 0))(weights, *shares)
-    else:
-        gradient = jax.grad(loss)(weights, X, Y)
-    changes, state = rule.optax().update(gradient, state, weights)
+    changes, state = rule.optax().update(gradient_of(rule, loss, weights, X, Y), state, weights)
     return loss(weights, X, Y), optax.apply_updates(weights, changes), state
 
 
@@ -172,7 +175,7 @@ def test_rule_agrees_with_the_library(rule, theirs):
     assert_close(trained(rule.optax(), params, gradients), trained(theirs, params, gradients))
 
 
-MIXED = [(4, 3), (5, 4, 2, 3), (2, 5, 1, 2), (2, 2)]
+MIXED = [(4, 3), (5, 4, 2, 3), (2, 5, 1, 2)]
 
 
 def agd_by_hand(params: list, gradients: list, gain: float) -> list:
@@ -281,7 +284,7 @@ def begun(rule, kind: str, dtype=np.float64):
 def some_gradient(rule, kind: str, params, seed: int = 4):
     """A gradient for one update: with a leading axis where the rule takes several."""
     workers = isinstance(rule, MajorityVote) if kind == "optax" else rule.gradients > 1
-    shapes = {name: ((rule.gradients,) if workers else ()) + one.shape for name, one in params.items()}
+    shapes = {name: ((rule.gradients,) if workers else ()) + params[name].shape for name in sorted(params)}
     return random_trees(shapes, 1, seed, next(iter(params.values())).dtype)[0]
 
 
@@ -313,43 +316,36 @@ def test_update_keeps_shapes_dtypes_and_the_structure_of_the_memory(build, kind,
     rule = build(0.1)
     params, memory = begun(rule, kind, dtype)
     assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(params))
-    # The rule's numbers are Python's here, and arguments of the compiled function below.
-    after, kept = jax.eval_shape(partial(moved, rule, kind), params, some_gradient(rule, kind, params), memory)
-    assert kinds_of_leaves(after) == kinds_of_leaves(params)
-    assert kinds_of_leaves(kept) == kinds_of_leaves(memory)
+    rest = (params, some_gradient(rule, kind, params), memory)
+    with_numbers = jax.eval_shape(partial(moved, rule, kind), *rest)
+    with_arguments = jax.eval_shape(lambda rule, *rest: moved(rule, kind, *rest), rule, *rest)
+    for after, kept in (with_numbers, with_arguments):
+        assert kinds_of_leaves(after) == kinds_of_leaves(params)
+        assert kinds_of_leaves(kept) == kinds_of_leaves(memory)
 
 
 @every_rule
-@both_dtypes
-def test_compiled_update_needs_no_other_compilation_for_another_rate(build, kind, dtype):
+def test_another_rate_needs_no_other_compilation(build, kind):
     slow, fast = build(0.1), build(0.3)
-    params, memory = begun(slow, kind, dtype)
-    gradient = some_gradient(slow, kind, params)
-    first = compiled(slow, kind, params, gradient, memory)
+    rest = begun(slow, kind)
+    gradient = some_gradient(slow, kind, rest[0])
+    first, _ = compiled(slow, kind, rest[0], gradient, rest[1])
     traces = len(TRACES)
-    second = compiled(fast, kind, params, gradient, memory)
+    second, _ = compiled(fast, kind, rest[0], gradient, rest[1])
     assert len(TRACES) == traces
-    assert kinds_of_leaves(first) == kinds_of_leaves(second) == kinds_of_leaves((params, memory))
-    assert any((first[0][name] != second[0][name]).any() for name in params)
+    assert any((first[name] != second[name]).any() for name in first)
 
 
 @every_rule
-def test_compiled_update_is_the_update(build, kind):
-    rule = build(0.1)
-    params, memory = begun(rule, kind)
-    gradient = some_gradient(rule, kind, params)
-    assert_close(compiled(rule, kind, params, gradient, memory), moved(rule, kind, params, gradient, memory))
-
-
-@every_rule
-def test_update_in_float32_is_that_in_float64_up_to_rounding(build, kind):
+def test_update_is_the_same_compiled_or_not_and_in_float32_up_to_rounding(build, kind):
     rule, ends = build(0.1), []
-    for dtype in (np.float32, np.float64):
+    for step, dtype in ((compiled, np.float64), (moved, np.float64), (moved, np.float32)):
         params, memory = begun(rule, kind, dtype)
         for seed in (4, 5):
-            params, memory = compiled(rule, kind, params, some_gradient(rule, kind, params, seed), memory)
+            params, memory = step(rule, kind, params, some_gradient(rule, kind, params, seed), memory)
         ends.append((params, memory))
-    assert_close(*ends, 1e-5, 1e-5)
+    assert_close(ends[1], ends[0])
+    assert_close(ends[2], ends[0], 1e-5, 1e-5)
 
 
 @every_rule
@@ -360,7 +356,7 @@ def test_zero_gradients_give_finite_numbers(build, kind, dtype):
     gradient = some_gradient(rule, kind, params)
     nothing = jax.tree.map(jnp.zeros_like, gradient)
     for one in (nothing, nothing, gradient, nothing):
-        params, memory = compiled(rule, kind, params, one, memory)
+        params, memory = moved(rule, kind, params, one, memory)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((params, memory)))
 
 
@@ -369,7 +365,7 @@ def test_zero_gradients_move_nothing(build, kind):
     rule = build(0.1)
     params, memory = begun(rule, kind)
     nothing = jax.tree.map(jnp.zeros_like, some_gradient(rule, kind, params))
-    after, _ = compiled(rule, kind, params, nothing, memory)
+    after, _ = moved(rule, kind, params, nothing, memory)
     assert_close(after, params, rtol=0, atol=0)
 
 
@@ -378,7 +374,7 @@ def test_zero_gradients_move_nothing(build, kind):
 def test_memory_survives_a_file(build, kind, dtype):
     rule = build(0.1)
     params, memory = begun(rule, kind, dtype)
-    params, memory = compiled(rule, kind, params, some_gradient(rule, kind, params), memory)
+    params, memory = moved(rule, kind, params, some_gradient(rule, kind, params), memory)
     leaves, structure = jax.tree.flatten(memory)
     file = io.BytesIO()
     np.savez(file, *leaves)
@@ -387,8 +383,8 @@ def test_memory_survives_a_file(build, kind, dtype):
         restored = jax.tree.unflatten(structure, [saved[f"arr_{number}"] for number in range(len(leaves))])
     assert kinds_of_leaves(restored) == kinds_of_leaves(memory)
     gradient = some_gradient(rule, kind, params, seed=5)
-    wanted = compiled(rule, kind, params, gradient, memory)
-    assert_close(compiled(rule, kind, params, gradient, restored), wanted, rtol=0, atol=0)
+    wanted = moved(rule, kind, params, gradient, memory)
+    assert_close(moved(rule, kind, params, gradient, restored), wanted, rtol=0, atol=0)
 
 
 ROOT = math.sqrt(N)
@@ -602,12 +598,12 @@ def test_bad_values_are_refused_with_their_names(build, message):
 @pytest.mark.parametrize("rule", [AGD(), MajorityVote(0.01, workers=4), Nero(), Madam(0.03)])
 def test_rule_trains_an_equinox_network(rule):
     with jax.numpy_rank_promotion("allow"):
-        before, after = losses_of_an_equinox_network(rule)
-    assert after < before / 2
+        losses = losses_of_an_equinox_network(rule)
+    assert losses[100] < losses[0] / 2
 
 
-def losses_of_an_equinox_network(rule) -> tuple[float, float]:
-    """The loss of a three-layer network on a regression before and after 100 steps over all samples."""
+def losses_of_an_equinox_network(rule):
+    """The loss of a three-layer network on a regression before each of 101 steps over all samples."""
     keys = jax.random.split(jax.random.key(0), 2)
     network = eqx.nn.MLP(4, 2, 16, 2, jax.nn.tanh, use_bias=False, use_final_bias=False, key=keys[0])
     params, rest = eqx.partition(network, eqx.is_array)
@@ -619,13 +615,8 @@ def losses_of_an_equinox_network(rule) -> tuple[float, float]:
 
     def step(carry, _):
         params, state = carry
-        if isinstance(rule, MajorityVote):
-            shares = [part.reshape(rule.workers, -1, part.shape[-1]) for part in (x, y)]
-            gradient = jax.vmap(jax.grad(loss), in_axes=(None, 0, 0))(params, *shares)
-        else:
-            gradient = jax.grad(loss)(params, x, y)
+        gradient = gradient_of(rule, loss, params, x, y)
         changes, state = transform.update(gradient, state, params)
-        return (optax.apply_updates(params, changes), state), None
+        return (optax.apply_updates(params, changes), state), loss(params, x, y)
 
-    (after, _), _ = jax.lax.scan(step, (params, transform.init(params)), length=100)
-    return float(loss(params, x, y)), float(loss(after, x, y))
+    return jax.lax.scan(step, (params, transform.init(params)), length=101)[1]
