@@ -30,7 +30,8 @@ def check(rule: Rule, problem: Problem) -> None:
 @singledispatch
 def flow(rule: Rule, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
     """d(q, r, v, b, memory)/dt under an update rule; `coarse` asks for fewer points, where averages are by quadrature."""
-    raise NotImplementedError
+    check(rule, problem)
+    raise NotImplementedError(f"{type(rule).__name__} has a check, but no flow.")
 
 
 @singledispatch

@@ -83,6 +83,7 @@ def simulate(
         check_writable(checkpoint, force=True)
     steps = _recorded_steps(times, problem.updates_per_time(N))
     problem.samples(N)  # says so if there are none
+    problem.rule.check_dimension(N)
     if isinstance(start, OrderParameters) and isinstance(problem.task, StructuredTask):
         spectral_start(problem, start)  # says so if such a start has no meaning on these inputs
     samples = None

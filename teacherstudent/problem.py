@@ -1,6 +1,7 @@
 """A learning problem: task x student x update rule x loss."""
 
 import dataclasses
+import math
 from functools import partial
 
 import equinox as eqx
@@ -45,6 +46,13 @@ class Student(eqx.Module):
         checks.one_of("student.train_readout", self.train_readout, (True, False))
 
 
+def _ratio(value) -> float | None:
+    """A ratio as a float; what is no number becomes nan, and is refused with the others."""
+    if value is None:
+        return None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+
+
 class Problem(eqx.Module):
     """What is learnt, by whom, and how: all that theory and simulation share.
 
@@ -69,7 +77,7 @@ class Problem(eqx.Module):
     rule: Rule
     loss: str = eqx.field(static=True, default="square")
     batch_size: int = eqx.field(static=True, default=1, converter=partial(checks.integer, "batch_size"))
-    batch_ratio: float | None = eqx.field(static=True, default=None)
+    batch_ratio: float | None = eqx.field(static=True, default=None, converter=_ratio)
 
     def __check_init__(self):
         for name, kind in (("task", Task), ("student", Student), ("rule", Rule)):

@@ -64,9 +64,15 @@ class Rule(eqx.Module):
         d l/d v_k = g(lambda_k) l'(phi) and d l/d b_k = v_k g'(lambda_k) l'(phi), all at the weights before the step.
         """
 
-    @abc.abstractmethod
     def optax(self) -> "optax.GradientTransformation":
-        """The rule for the parameters of any JAX network, without the scalings of the high-dimensional limit."""
+        """The rule for the parameters of any JAX network, without the scalings of the high-dimensional limit.
+
+        All tensors move with `learning_rate` (or `gain`); rates and scales of single layers have no meaning there.
+        """
+        raise ValueError(f"the rule {type(self).__name__} is not written for other networks.")
+
+    def check_dimension(self, N: int) -> None:
+        """Raise ValueError if the rule makes no sense in N dimensions."""
 
     def check_start(self, start: OrderParameters | SpectralOverlaps) -> None:
         """Raise ValueError if the rule cannot begin at these order parameters."""

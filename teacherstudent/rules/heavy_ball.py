@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from teacherstudent import checks
 from teacherstudent.rules.base import DescentRule, replacing, single_rate
@@ -36,6 +37,9 @@ class HeavyBall(DescentRule):
     def __check_init__(self):
         check_memory(self.beta, self.gamma)
 
+    def check_dimension(self, N: int) -> None:
+        check_gamma(self.gamma, N)
+
     def memory(self, layers):
         return jax.tree.map(jnp.zeros_like, dict(layers))
 
@@ -58,6 +62,14 @@ class HeavyBall(DescentRule):
             return jax.tree.map(lambda W, m: W - jnp.asarray(eta, W.dtype) * m, params, m), m
 
         return replacing(lambda params: jax.tree.map(jnp.zeros_like, params), step)
+
+
+def check_gamma(gamma, N: int) -> None:
+    """Raise ValueError if the memory N / gamma is shorter than one update."""
+    if gamma is not None and np.max(gamma) > N:
+        raise ValueError(
+            f"rule.gamma = {np.max(gamma):g} is more than N = {N}; a memory of N / gamma updates needs at least one."
+        )
 
 
 def check_memory(beta, gamma) -> None:

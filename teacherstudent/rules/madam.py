@@ -66,7 +66,7 @@ class Madam(RatedRule):
         filled = MEMORY * memory.filled + (1 - MEMORY)
         rms = jnp.sqrt(square / filled)
         bound = jnp.asarray(self.g_bound, W.dtype)
-        h = jnp.clip(jnp.where(rms > 0, g / jnp.where(rms > 0, rms, 1.0), 0.0), -bound, bound)
+        h = jnp.clip(jnp.where(rms == 0, 0.0, g / jnp.where(rms == 0, 1.0, rms)), -bound, bound)
         moved = jnp.clip(W * jnp.exp(-lr * h * jnp.sign(W)), -memory.largest, memory.largest)
         return moved, TensorMemory(square, filled, memory.largest)
 

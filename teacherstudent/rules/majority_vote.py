@@ -54,7 +54,8 @@ class MajorityVote(SignSGD):
         return jax.tree.map(partial(_for_each, self.workers), dict(layers)) if self.beta else ()
 
     def update(self, layers, gradient, memory):
-        ballots, memory = self._ballots(dict(gradient), memory)
+        gradient = dict(gradient) if self.workers > 1 else {name: g[None] for name, g in gradient.items()}
+        ballots, memory = self._ballots(gradient, memory)
         return self.step_by(layers, jax.tree.map(self._outcome, ballots)), memory
 
     def _ballots(self, gradient, memory):

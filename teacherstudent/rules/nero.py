@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from teacherstudent import checks
 from teacherstudent.rules.base import Layers, RatedRule, replacing, single_rate
-from teacherstudent.rules.heavy_ball import check_memory
+from teacherstudent.rules.heavy_ball import check_gamma, check_memory
 from teacherstudent.rules.spherical_sgd import check_unit_rows, with_row_lengths
 
 
@@ -55,6 +55,9 @@ class Nero(RatedRule):
     def __check_init__(self):
         check_memory(self.beta, self.gamma)
         checks.one_of("rule.constraints", self.constraints, (True, False))
+
+    def check_dimension(self, N: int) -> None:
+        check_gamma(self.gamma, N)
 
     def begin(self, layers):
         w = layers["w"]
@@ -116,8 +119,11 @@ class Nero(RatedRule):
 
 
 def balanced(w: Float[Array, "rows inputs"], length) -> Float[Array, "rows inputs"]:
-    """Rows of mean 0 and of this length."""
-    return with_row_lengths(w - jnp.mean(w, axis=-1, keepdims=True), length)
+    """Rows of mean 0 and of this length; a constant row has no direction left and becomes 0."""
+    centred = w - jnp.mean(w, axis=-1, keepdims=True)
+    largest = jnp.max(jnp.abs(w), axis=-1, keepdims=True)
+    rounding = jnp.max(jnp.abs(centred), axis=-1, keepdims=True) <= 10 * jnp.finfo(w.dtype).eps * largest
+    return with_row_lengths(jnp.where(rounding, 0.0, centred), length)
 
 
 def first_memory(rows: Float[Array, "rows inputs"]) -> RowMemory:
@@ -134,5 +140,5 @@ def row_step(
     V = beta * memory.V + (1 - beta) * jnp.sum(g**2, axis=-1)
     filled = beta * memory.filled + (1 - beta)
     rms = jnp.sqrt(V / filled)[:, None]
-    unit = jnp.where(rms > 0, g / jnp.where(rms > 0, rms, 1.0), 0.0)
+    unit = jnp.where(rms == 0, 0.0, g / jnp.where(rms == 0, 1.0, rms))
     return rows - lr * memory.scale * unit, RowMemory(V, filled, memory.scale)

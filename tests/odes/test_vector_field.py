@@ -79,8 +79,8 @@ def test_large_batches_approach_gradient_flow():
 
 def test_rule_without_theory_names_those_with_one():
     class Mystery(Rule):
-        def update(self, student, gradient):
-            return student
+        def update(self, layers, gradient, memory):
+            return layers, memory
 
-    with pytest.raises(ValueError, match=r"no theory for the rule Mystery; rules with a theory: SGD, SphericalSGD"):
+    with pytest.raises(ValueError, match=r"no theory for the rule Mystery: rules with a theory: SGD, SphericalSGD"):
         velocity(ts.Problem(ts.TeacherStudent(2), ts.Student(3), Mystery()), random_overlaps(3, 2))

@@ -268,8 +268,8 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(usual, tmp_path, monkeyp
     arguments = {"N": 100, "seeds": 5, "test_samples": 20_000, "checkpoint": str(path)}
     monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
 
-    def keep_then_stop(self, student, done, rows):
-        keep(self, student, done, rows)
+    def keep_then_stop(self, student, memory, done, rows):
+        keep(self, student, memory, done, rows)
         if done > 100:
             raise Stopped
 

@@ -84,3 +84,41 @@ def test_names_and_files(tmp_path):
     broken.write_text("title = [")
     with pytest.raises(ValueError, match="broken.toml is not valid TOML"):
         experiment.read(str(broken))
+
+
+VARIANTS = {
+    "title": "two rules",
+    "task": {"type": "TeacherStudent", "width": 1},
+    "student": {"width": 1},
+    "start": {"Q": [[0.5]], "R": [[0.1]]},
+    "times": {"values": [0.0, 1.0]},
+    "simulation": {"N": 30, "seeds": 2},
+    "variants": {
+        "sgd": {"rule": {"type": "SGD", "learning_rate": 0.1}},
+        "map": {"rule": {"type": "AGD", "first_scale": 1.0}, "batch_ratio": 2.0, "times": {"values": [0, 3]}},
+    },
+}
+
+
+def test_variants_replace_what_stands_beside_them():
+    made = experiment.experiment("name", VARIANTS)
+    assert list(made.variants) == ["sgd", "map"]
+    first, second = made.variants.values()
+    assert type(first.problem.rule).__name__ == "SGD" and first.problem.batch_ratio is None
+    assert second.problem.batch_ratio == 2.0 and second.times.tolist() == [0, 3]
+    assert first.start.Q == second.start.Q and second.simulation.sizes == [30]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variants": {}}, "variants is empty"),
+        ({"variants": {"a/b": {}}}, "without a slash"),
+        ({"variants": {"one": {}}}, "variants.one: rule is missing"),
+        ({"variants": {"one": {"rule": {"type": "Sgd"}}}}, "variants.one: rule.type = 'Sgd' is not known"),
+        ({"variants": {"one": {"rule": {"type": "SGD", "learning_rate": [0.1, 0.2]}}}}, "no clones, sweeps or escape"),
+    ],
+)
+def test_bad_variants_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        experiment.experiment("name", VARIANTS | change)

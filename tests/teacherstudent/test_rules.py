@@ -149,7 +149,7 @@ def test_zero_gradients_and_zero_weights_follow_the_reference(edge, name):
 
 
 @pytest.mark.parametrize(("edge", "name"), HAS_NAN)
-def test_nero_leaves_zero_rows_zero_where_the_reference_has_nan(edge, name):
+def test_nero_projects_zero_rows_to_zero_and_stays_finite_where_the_reference_has_nan(edge, name):
     path, wanted = edge_path(edge, name), EDGES[edge]["rules"][name]["W_after"]
     assert not path[0][0].any()
     assert all(np.isfinite(W).all() for weights in path for W in weights)
@@ -240,7 +240,6 @@ SETTINGS = {
     "MajorityVote": [
         MajorityVote,
         lambda rate: MajorityVote(rate, workers=4, adversaries=1, beta=0.5),
-        lambda rate: MajorityVote(rate, 2, 0, 0.0, 0.2, 0.3),
         lambda rate: MajorityVote(rate, workers=1, beta=0.5),
     ],
     "AGD": [AGD, lambda rate: AGD(rate, 0.2), lambda rate: AGD(rate, first_scale=1.0)],
@@ -261,7 +260,8 @@ def contract(names) -> list:
     for name in names:
         for number, build in enumerate(SETTINGS[name]):
             memory_over_N = getattr(build(0.1), "gamma", None) is not None  # which optax() refuses
-            kinds = ["w", "wvb" if RULES[name].TRAINS_BIASES else "wv", *([] if memory_over_N else ["optax"])]
+            kinds = ["wvb" if RULES[name].TRAINS_BIASES else "wv"]
+            kinds += (["w"] if number == 0 else []) + ([] if memory_over_N else ["optax"])
             cases += [pytest.param(build, kind, id=f"{name}-{number}-{kind}") for kind in kinds]
     return cases
 
@@ -604,12 +604,12 @@ def test_rule_trains_an_equinox_network(rule):
 
 def losses_of_an_equinox_network(rule):
     """The loss of a three-layer network on a regression before each of 101 steps over all samples."""
-    keys = jax.random.split(jax.random.key(0), 2)
-    network = eqx.nn.MLP(4, 2, 16, 2, jax.nn.tanh, use_bias=False, use_final_bias=False, key=keys[0])
+    network = eqx.nn.MLP(8, 8, 8, 2, jnp.tanh, use_bias=False, use_final_bias=False, key=jax.random.key(0))
     params, rest = eqx.partition(network, eqx.is_array)
     params = rule.projected(params) if isinstance(rule, Nero) else params
-    x = jax.random.normal(keys[1], (32, 4))
-    y = jnp.stack([x[:, 0] - x[:, 1], jnp.sin(x[:, 2])], axis=1)
+    rng = np.random.default_rng(19)
+    x = rng.standard_normal((32, 8))
+    y = np.tanh(x @ rng.standard_normal((8, 8)) / 2)
     loss = lambda params, x, y: jnp.mean((jax.vmap(eqx.combine(params, rest))(x) - y) ** 2) / 2
     transform = rule.optax()
 
