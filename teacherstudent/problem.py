@@ -117,11 +117,7 @@ class Problem(eqx.Module):
         """Raise ValueError if batch_ratio is no ratio, or the rule has no use for it."""
         if self.batch_ratio is None:
             return
-        if (
-            isinstance(self.batch_ratio, bool)
-            or not isinstance(self.batch_ratio, int | float)
-            or not self.batch_ratio > 0
-        ):
+        if not self.batch_ratio > 0:
             raise ValueError(
                 f"batch_ratio = {self.batch_ratio!r} is not allowed; give alpha > 0 for batches of alpha N samples, or inf "
                 "for the expected gradient."
