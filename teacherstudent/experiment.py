@@ -234,11 +234,16 @@ def _variants(name: str, outer: Mapping, tables: Mapping) -> VariantsExperiment:
 
 
 def _with_changes(tables: Mapping, changes: Mapping) -> dict:
-    """The tables with the entries of others; a table with a type of its own replaces the whole."""
+    """The tables with the entries of others; start, times, and a table with a type of its own are replaced as a whole."""
     merged = dict(tables)
     for key, value in changes.items():
         old = merged.get(key)
-        whole = not isinstance(value, Mapping) or not isinstance(old, Mapping) or "type" in value
+        whole = (
+            not isinstance(value, Mapping)
+            or not isinstance(old, Mapping)
+            or "type" in value
+            or key in ("start", "times")
+        )
         merged[key] = value if whole else {**dict(old or {}), **value}
     return merged
 
