@@ -303,6 +303,7 @@ def test_agd_becomes_sgd_with_the_rate_K_gain_at_small_error():
     assert gaps[0] > 2 * gaps[1] > 4 * gaps[2] and gaps[2] < 0.06  # proportional to the root of the error
 
 
+@pytest.mark.slow
 def test_a_long_memory_of_heavy_ball_becomes_sgd():
     start = ts.OrderParameters(TWO["config"]["Q"], TWO["config"]["R"], v=TWO["config"]["v"])
     curve = lambda rule: ts.integrate(
@@ -313,6 +314,7 @@ def test_a_long_memory_of_heavy_ball_becomes_sgd():
     assert gaps[1] < 0.3 * gaps[0] and gaps[1] < 0.02
 
 
+@pytest.mark.slow
 def test_heavy_ball_on_one_mode_of_a_structured_input_is_that_on_isotropic_inputs():
     given = rule_cases.committee(ts.HeavyBall(1.5, gamma=2.0), trained=True)(500)
     task = ts.GaussianEquivalent(np.eye(30), np.eye(30), 2, noise=0.2)
@@ -333,6 +335,7 @@ def anisotropic_problem(Omega, rule, noise=0.2):
     return ts.Problem(task, ts.Student(3), rule)
 
 
+@pytest.mark.slow
 def test_a_diagonal_covariance_needs_no_weights_but_agrees_with_them():
     # an Omega with one tiny entry off the diagonal takes the other road, through its weights
     rho = np.repeat([0.4, 1.6], 6)
@@ -345,6 +348,7 @@ def test_a_diagonal_covariance_needs_no_weights_but_agrees_with_them():
         np.testing.assert_allclose(first[x], second[x], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_unit_covariance_is_the_isotropic_task():
     problem = anisotropic_problem(np.eye(40), ts.MajorityVote(0.3, workers=3))
     start = ts.random_start(problem, seed=2, scale=0.6)
@@ -422,6 +426,7 @@ def test_signs_on_a_covariance_need_coordinates():
         ts.integrate(several, drawn, [0.0, 1.0])
 
 
+@pytest.mark.slow
 def test_gains_are_swept_and_do_not_compile_again():
     from odes import integrate as module
 
