@@ -23,8 +23,7 @@ from jaxtyping import Array, Float
 from odes.batches import Batches, batches, enough_points
 from odes.flow import Nodes, check, check_isotropic, flow, quadrature
 from odes.one_update import Fixed, State, overlaps
-from odes.sampled import Rule, fields_at_nodes, nodes_of
-from odes.sign_sgd import inverse
+from odes.sampled import Rule, fields_at_nodes, inverse, nodes_of
 from teacherstudent.order_parameters import covariance
 from teacherstudent.problem import Problem
 from teacherstudent.rules import AGD
@@ -62,7 +61,7 @@ def _(rule: AGD, problem: Problem) -> Nodes | None:
     if problem.batch_ratio is not None:
         return None
     if problem.batch_size == 1:
-        return nodes_of(problem, NODES, jumps=False)
+        return nodes_of(problem, NODES, signs=False)
     return Nodes(f"{2 ** enough_points(problem.batch_size)} frozen Sobol points for {problem.batch_size} samples each")
 
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from odes.moments import moments
-from odes.sign_sgd import inverse
+from odes.sampled import inverse
 from teacherstudent.order_parameters import covariance
 from teacherstudent.problem import Problem
 from teacherstudent.rules import AGD

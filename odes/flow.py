@@ -1,7 +1,7 @@
 """What an update rule makes of a problem: the contract of a rule in the theory.
 
 To give a rule a theory: one file here that registers its `flow`, the velocity of the order parameters, its `check`, which
-says where it holds, and, if it needs more than (q, r, v, b), its `first_memory`; `vector_field.py` imports the file.
+says where it does not hold, and, if it needs more than (q, r, v, b), its `first_memory`; `vector_field.py` imports the file.
 """
 
 from functools import singledispatch
@@ -20,18 +20,14 @@ REASONS: dict[type[Rule], str] = {
 @singledispatch
 def check(rule: Rule, problem: Problem) -> None:
     """Raise ValueError, with the reason, where a rule has no theory for a problem."""
-    known = ", ".join(kind.__name__ for kind in RULES.values() if has_theory(kind))
-    raise ValueError(
-        f"there is no theory for the rule {type(rule).__name__}: {REASONS.get(type(rule), '')}rules with a theory: {known}.  "
-        "simulate runs every rule."
-    )
+    if flow.dispatch(type(rule)) is flow.dispatch(object):
+        raise _no_theory(rule)
 
 
 @singledispatch
 def flow(rule: Rule, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
     """d(q, r, v, b, memory)/dt under an update rule; `coarse` asks for fewer points, where averages are by quadrature."""
-    check(rule, problem)
-    raise NotImplementedError(f"{type(rule).__name__} has a check, but no flow.")
+    raise _no_theory(rule)
 
 
 @singledispatch
@@ -53,9 +49,12 @@ def quadrature(rule: Rule, problem: Problem) -> Nodes | None:
     return None
 
 
-def has_theory(kind: type[Rule]) -> bool:
-    """Whether `check` is registered for a kind of rule."""
-    return check.dispatch(kind) is not check.dispatch(object)
+def _no_theory(rule: Rule) -> ValueError:
+    known = ", ".join(kind.__name__ for kind in RULES.values() if flow.dispatch(kind) is not flow.dispatch(object))
+    return ValueError(
+        f"there is no theory for the rule {type(rule).__name__}: {REASONS.get(type(rule), '')}rules with a theory: {known}.  "
+        "simulate runs every rule."
+    )
 
 
 def check_isotropic(rule: Rule, problem: Problem) -> None:

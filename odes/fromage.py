@@ -14,15 +14,14 @@ exactly; B > 1: integrals over scales (`log_integrals.py`); the readout with B >
 import math
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from odes.batches import batches, enough_points
 from odes.flow import Nodes, check, check_isotropic, flow, quadrature
 from odes.log_integrals import highest, over_scales
 from odes.one_update import Fixed, State, overlaps
-from odes.sampled import Fields, fields_at_nodes, nodes_of
-from odes.sign_sgd import BATCH, SINGLE, inverse, mean_sign
+from odes.sampled import Fields, fields_at_nodes, inverse, mean_sign, moves, nodes_of
+from odes.sign_sgd import BATCH, SINGLE
 from teacherstudent.order_parameters import covariance
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Fromage
@@ -37,8 +36,7 @@ def _(rule: Fromage, problem: Problem) -> None:
 
 @quadrature.register
 def _(rule: Fromage, problem: Problem) -> Nodes | None:
-    noiseless = bool(np.any(np.asarray(problem.teacher.noise) == 0))
-    return nodes_of(problem, SINGLE if problem.batch_size == 1 else BATCH, jumps=noiseless)
+    return nodes_of(problem, SINGLE if problem.batch_size == 1 else BATCH)
 
 
 @flow.register
@@ -61,9 +59,8 @@ def _single(problem: Problem, at: Fields) -> tuple[Float[Array, "students fields
     """B = 1: E[sign(e) a_k f / |a|] and E[a_k a_l / |a|^2]."""
     unit = at.a * inverse(jnp.sqrt(jnp.sum(at.a**2, axis=1)))[:, None]
     sigma = problem.teacher.noise
-    moves = jnp.where(sigma > 0, 1.0, jnp.abs(jnp.sign(at.e)))
     weighted = unit * (at.weights * mean_sign(at.e, sigma))[:, None]
-    return weighted.T @ at.h, (unit * (at.weights * moves)[:, None]).T @ unit
+    return weighted.T @ at.h, (unit * (at.weights * moves(at.e, sigma))[:, None]).T @ unit
 
 
 def _batch(problem: Problem, at: Fields) -> tuple[Float[Array, "students fields"], Float[Array, "students students"]]:

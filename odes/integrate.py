@@ -19,7 +19,7 @@ import xarray as xr
 from jaxtyping import Array, Bool, Float, Int
 
 from odes import agd_map
-from odes.flow import check, first_memory, quadrature
+from odes.flow import Nodes, check, first_memory, quadrature
 from odes.one_update import Fixed, State, overlaps
 from odes.precision import exact, in_float64
 from odes.quadrature_error import averages_used, quadrature_error
@@ -39,10 +39,7 @@ from teacherstudent.starts import Start, spectral_start
 from teacherstudent.tasks import MixtureTask, StructuredTask
 
 SOLVERS = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}
-LEAST_RTOL, LEAST_ATOL = (
-    1e-5,
-    1e-6,
-)  # with averages over frozen points that jump: below, a solver only follows the jumps
+LEAST_RTOL, LEAST_ATOL = 1e-5, 1e-6  # with averages over frozen points: below, a solver only follows their jumps
 DIVERGED = 1e6  # overlaps beyond this are on their way to infinity: fields of order 1000
 
 
@@ -94,6 +91,7 @@ def solve(
     check(problem.rule, problem)
     if problem.batch_ratio is not None:
         raise ValueError("solve integrates in time, but with batch_ratio time counts updates; use integrate.")
+    rtol, atol = _tolerances(quadrature(problem.rule, problem), rtol, atol)
     run = partial(_solve_one, solver=_chosen(solver, rtol), max_steps=max_steps, progress=False, extras=())
     return in_float64(run, problem.without_inputs, _by_mode(problem, start), asked, rtol, atol)
 
@@ -150,8 +148,7 @@ def integrate(
         _check_counts(times)
         solver = "map"
     nodes = quadrature(problem.rule, problem)
-    if nodes is not None and nodes.rough:
-        rtol, atol = max(rtol, LEAST_RTOL), max(atol, LEAST_ATOL)
+    rtol, atol = _tolerances(nodes, rtol, atol)
     sweeps, chosen = tuple(problem.sweeps), _chosen(solver, rtol)
     extras = ("densities",) * spectral + ("accuracy",) * isinstance(problem.task, MixtureTask)
     extras += ("rule error",) * (nodes is not None)
@@ -189,6 +186,11 @@ class ByMode(NamedTuple):
 
 
 ONE_START = ByMode(None, None, None, *[0] * 6)  # the axes of a batch
+
+
+def _tolerances(nodes: Nodes | None, rtol: float, atol: float) -> tuple[float, float]:
+    """The tolerances asked for, or the smallest that rough averages allow."""
+    return (max(rtol, LEAST_RTOL), max(atol, LEAST_ATOL)) if nodes is not None and nodes.rough else (rtol, atol)
 
 
 def _check_counts(times: np.ndarray) -> None:
@@ -366,9 +368,9 @@ def _has_diverged(t, packed, args, fixed, **kwargs):
 def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> float | None:
     """Estimated along the first curve of a batch."""
     first = (0,) * answer.reached.ndim
-    single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), problem.without_inputs)
     if answer.rule_error is not None:
         return float(answer.rule_error[first])
+    single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), problem.without_inputs)
     return quadrature_error(single, start.T[0] if start.batch else start.T, *(part[first] for part in answer[:4]))
 
 

@@ -10,14 +10,17 @@ with exact second moments.  They are the same at each call, so that the equation
 the integrand is in the fields.
 """
 
+import math
 from functools import cache
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from odes.flow import Nodes
+from teacherstudent import checks
 from teacherstudent.averages.field_space import normal_points
 from teacherstudent.problem import Problem
 
@@ -57,11 +60,12 @@ def fields_at_nodes(
     return at(problem, jnp.asarray(xi) @ root(C), jnp.asarray(weights), v)
 
 
-def nodes_of(problem: Problem, rule: Rule, jumps: bool) -> Nodes:
-    """How the nodes are called; in the disc they are many enough for any tolerance, unless the integrand jumps."""
-    fields = problem.student.width + problem.teacher.width
+def nodes_of(problem: Problem, rule: Rule, signs: bool = True) -> Nodes:
+    """How the nodes are called; in the disc they are many enough for any tolerance, unless `signs` of a noiseless error jump."""
+    fields, sigma = problem.student.width + problem.teacher.width, problem.teacher.noise
     if _in_disc(problem, fields):
-        return Nodes("equidistant nodes in the plane of the two fields", rough=jumps)
+        noiseless = checks.is_traced(sigma) or bool(np.any(np.asarray(sigma) == 0))
+        return Nodes("equidistant nodes in the plane of the two fields", rough=signs and noiseless)
     return Nodes(f"{2**rule.log2_points} frozen Sobol points in the space of {fields} fields")
 
 
@@ -97,3 +101,19 @@ def _disc(axis: int) -> tuple[Float[np.ndarray, "nodes 2"], Float[np.ndarray, " 
 
 def _points(dimensions: int, count: int) -> tuple[Float[np.ndarray, "nodes fields"], Float[np.ndarray, " nodes"]]:
     return normal_points(dimensions, count), np.full(count, 1 / count)
+
+
+def mean_sign(e: Float[Array, " nodes"], sigma) -> Float[Array, " nodes"]:
+    """E sign(e + sigma zeta) = erf(e / (sigma sqrt 2))."""
+    noisy = sigma > 0
+    return jnp.where(noisy, jax.scipy.special.erf(e / (jnp.where(noisy, sigma, 1.0) * math.sqrt(2))), jnp.sign(e))
+
+
+def moves(e: Float[Array, " nodes"], sigma) -> Float[Array, " nodes"]:
+    """P(e + sigma zeta != 0): 1, but 0 for a sample without error and noise."""
+    return jnp.where(sigma > 0, 1.0, jnp.abs(jnp.sign(e)))
+
+
+def inverse(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """1 / x, and 0 where x is."""
+    return jnp.where(x > 0, 1 / jnp.where(x > 0, x, 1.0), 0.0)

@@ -5,20 +5,10 @@ dr/dt = -eta r_mean,   dq/dt = -eta (q_mean + transpose) + eta^2 square,   dv/dt
 
 import jax.numpy as jnp
 
-from odes.flow import check, flow
+from odes.flow import flow
 from odes.one_update import Fixed, Gradient, State, gradient
 from teacherstudent.problem import Problem
 from teacherstudent.rules import SGD, SphericalSGD
-
-
-@check.register
-def _(rule: SGD, problem: Problem) -> None:
-    pass
-
-
-@check.register
-def _(rule: SphericalSGD, problem: Problem) -> None:
-    pass
 
 
 @flow.register

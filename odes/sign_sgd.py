@@ -25,14 +25,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from odes.batches import Batches, batches, enough_points
 from odes.flow import Nodes, check, flow, quadrature
 from odes.log_integrals import highest, over_scales
 from odes.one_update import Fixed, Gradient, State, overlaps
-from odes.sampled import Fields, Rule, fields_at_nodes, nodes_of
+from odes.sampled import Fields, Rule, fields_at_nodes, inverse, mean_sign, moves, nodes_of
 from odes.sgd import descent
 from odes.spectral import by_mode
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
@@ -84,8 +83,7 @@ def check_signs(rule: SignSGD, problem: Problem) -> None:
 def _(rule: SignSGD, problem: Problem) -> Nodes | None:
     if is_linear(problem) and not (problem.student.train_readout and problem.batch_size > 1):
         return None
-    noiseless = bool(np.any(np.asarray(problem.teacher.noise) == 0))
-    return nodes_of(problem, SINGLE if problem.batch_size == 1 else BATCH, jumps=noiseless)
+    return nodes_of(problem, SINGLE if problem.batch_size == 1 else BATCH)
 
 
 def is_linear(problem: Problem) -> bool:
@@ -120,23 +118,17 @@ def signs_of_one(
     return _batch(problem, C, v, coarse)
 
 
-def mean_sign(e: Float[Array, " nodes"], sigma) -> Float[Array, " nodes"]:
-    """E sign(e + sigma zeta) = erf(e / (sigma sqrt 2))."""
-    noisy = sigma > 0
-    return jnp.where(noisy, jax.scipy.special.erf(e / (jnp.where(noisy, sigma, 1.0) * math.sqrt(2))), jnp.sign(e))
-
-
 def _single(problem: Problem, at: Fields) -> Signs:
     """B = 1: sign(delta_k) = sign(a_k) sign(e + sigma zeta)."""
     sigma = problem.teacher.noise
-    m, moves = mean_sign(at.e, sigma), jnp.where(sigma > 0, 1.0, jnp.abs(jnp.sign(at.e)))
+    m, present = mean_sign(at.e, sigma), moves(at.e, sigma)
     s, g = jnp.sign(at.a), jnp.sign(at.hidden)
-    weighted = (at.weights * moves)[:, None]
-    up_and_down, difference = at.mean(jnp.abs(g) * moves[:, None]), at.mean(g * m[:, None])
+    weighted = (at.weights * present)[:, None]
+    up_and_down, difference = at.mean(jnp.abs(g) * present[:, None]), at.mean(g * m[:, None])
     return Signs(
         tilt=(s * (at.weights * m)[:, None]).T @ at.h,
         product=(s * weighted).T @ s,
-        alive=at.mean(jnp.abs(s) * moves[:, None]),
+        alive=at.mean(jnp.abs(s) * present[:, None]),
         both=(jnp.abs(s) * weighted).T @ jnp.abs(s),
         up=(up_and_down + difference) / 2,
         down=(up_and_down - difference) / 2,
@@ -148,7 +140,7 @@ def _batch(problem: Problem, C, v, coarse: bool) -> Signs:
     at = fields_at_nodes(problem, C, v, BATCH.coarser(coarse))
     sigma, B = problem.teacher.noise, problem.batch_size
     first, second = unordered_pairs(v.shape[0])
-    dead = jnp.abs(jnp.sign(at.a)) * jnp.where(sigma > 0, 1.0, jnp.abs(jnp.sign(at.e)))[:, None] == 0
+    dead = jnp.abs(jnp.sign(at.a)) * moves(at.e, sigma)[:, None] == 0
     dead_alone = at.mean(dead.astype(at.e.dtype)) ** B
     dead_both = at.mean((dead[:, first] & dead[:, second]).astype(at.e.dtype)) ** B
     product = _product(batches(problem, C, v, B, enough_points(B) - coarse)) if v.shape[0] > 1 else jnp.zeros((1, 1))
@@ -198,8 +190,7 @@ def _readout(problem: Problem, at: Fields) -> tuple[Float[Array, " students"], F
         chi = jax.lax.complex(jnp.sum(damped * jnp.cos(angle), axis=0), jnp.sum(damped * jnp.sin(angle), axis=0))
         return jnp.imag(chi**B) / p
 
-    moves = (g != 0) & ((variance > 0) | (at.e != 0))[:, None]
-    still = at.mean((~moves).astype(at.e.dtype)) ** B
+    still = at.mean(1 - jnp.abs(jnp.sign(g)) * moves(at.e, variance)[:, None]) ** B
     return 2 / math.pi * over_scales(integrand, -16.0, 2.0 + highest(B)), still
 
 
@@ -209,15 +200,15 @@ def _linear(problem: Problem, C, v, coarse: bool) -> Signs:
     u = jnp.concatenate([v, -jnp.asarray(problem.teacher.v_star)])
     variance = u @ C @ u + problem.teacher.noise**2
     root = jnp.sqrt(jnp.where(variance > 0, variance, 1.0))
-    moves = (variance > 0).astype(C.dtype)
+    present = (variance > 0).astype(C.dtype)
     growth = math.sqrt(2) * math.exp(math.lgamma((B + 1) / 2) - math.lgamma(B / 2))
     sign = jnp.sign(v)
     readout, still = _linear_readout(problem, C, v, u, root, coarse)
     return Signs(
-        tilt=growth * moves * sign[:, None] * (C @ u)[None, :] / root,
-        product=moves * sign[:, None] * sign[None, :],
-        alive=moves * jnp.abs(sign),
-        both=moves * jnp.abs(sign[:, None] * sign[None, :]),
+        tilt=growth * present * sign[:, None] * (C @ u)[None, :] / root,
+        product=present * sign[:, None] * sign[None, :],
+        alive=present * jnp.abs(sign),
+        both=present * jnp.abs(sign[:, None] * sign[None, :]),
         up=(1 - still + readout) / 2,
         down=(1 - still - readout) / 2,
     )
@@ -233,8 +224,3 @@ def _linear_readout(problem: Problem, C, v, u, root, coarse: bool):
     length = jnp.sqrt(jnp.diag(C)[:K])
     correlation = (C @ u)[:K] * inverse(length) / root
     return 2 / math.pi * jnp.arcsin(jnp.clip(correlation, -1, 1)), jnp.zeros_like(v)
-
-
-def inverse(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """1 / x, and 0 where x is."""
-    return jnp.where(x > 0, 1 / jnp.where(x > 0, x, 1.0), 0.0)

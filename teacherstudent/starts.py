@@ -81,11 +81,12 @@ def orthogonal_start(problem: Problem, N: int, seed: int = 0, *, T=None) -> Orde
             f"orthogonal_start is for isotropic inputs with a teacher, not for {type(problem.task).__name__}; make the "
             "weights yourself and give them to start_from_weights."
         )
-    start, K = random_start(problem, N, seed, T=T), problem.student.width
+    K, M, seed = problem.student.width, problem.task.directions, checks.integer("seed", seed, minimum=0)
+    check_dimension(N, K, M)
     rng = stream(seed, WEIGHTS)
-    w_star = np.random.default_rng(seed).standard_normal((K + start.teachers, N))[K:]
+    w_star = np.random.default_rng(seed).standard_normal((K + M, N))[K:]
     if T is not None:
-        w_star = root(start.T) @ (orthonormal_rows(w_star) * np.sqrt(N))
+        w_star = root(_teacher_overlaps(T, M)) @ (orthonormal_rows(w_star) * np.sqrt(N))
     w = np.sqrt(K) * orthonormal_rows(rng.standard_normal((K, N)))
     v = orthonormal_rows(rng.standard_normal((1, K)))[0] / np.sqrt(K)
     made = start_from_weights(problem, w, v, w_star)
