@@ -1,4 +1,4 @@
-"""Checkpoints of a simulation: weights, step and records so far, in one file that is replaced atomically."""
+"""Checkpoints of a simulation: its state, step and records so far, in one file that is replaced atomically."""
 
 import hashlib
 import json
@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from teacherstudent.description import describe_problem
-from teacherstudent.rules import Network
 
 EVERY_SECONDS = 60.0
 
@@ -20,10 +18,7 @@ EVERY_SECONDS = 60.0
 class Saved(NamedTuple):
     """What a checkpoint holds."""
 
-    w: np.ndarray
-    v: np.ndarray
-    b: np.ndarray
-    memory: Any
+    run: Any
     done: int
     rows: list[dict[str, np.ndarray]]
 
@@ -36,8 +31,8 @@ def fingerprint(problem, arrays, settings) -> str:
     return digest.hexdigest()
 
 
-def read(path: str | os.PathLike, mark: str, memory: Any) -> Saved | None:
-    """The state in a checkpoint, or None if there is no such file; `memory` has the structure of what the rule remembers.
+def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
+    """The state in a checkpoint, with the structure of `run`, or None if there is no such file.
 
     Raises ValueError if the file is no checkpoint or belongs to another simulation.
     """
@@ -60,24 +55,28 @@ def read(path: str | os.PathLike, mark: str, memory: Any) -> Saved | None:
     names = [name.removeprefix("row_") for name in content if name.startswith("row_")]
     count = len(content[f"row_{names[0]}"]) if names else 0
     rows = [{name: content[f"row_{name}"][index] for name in names} for index in range(count)]
-    leaves, structure = jax.tree.flatten(memory)
-    kept = jax.tree.unflatten(structure, [jnp.asarray(content[f"memory_{number}"]) for number in range(len(leaves))])
-    return Saved(content["w"], content["v"], content["b"], kept, int(content["done"]), rows)
+    leaves, structure = jax.tree.flatten(run)
+    kept = jax.tree.unflatten(structure, [content[f"state_{number}"] for number in range(len(leaves))])
+    return Saved(kept, int(content["done"]), rows)
 
 
 class Keeper:
-    """Writes the checkpoint about every minute, and deletes it at the end.  With no path it does nothing."""
+    """Writes the checkpoint about every minute, and at the end.  With no path it does nothing."""
 
     def __init__(self, path: str | os.PathLike | None, mark: str):
         self.path, self.mark, self.last = Path(path) if path else None, mark, time.monotonic()
 
-    def keep_if_due(self, student: Network, memory: Any, done: int, rows: list[dict[str, np.ndarray]]) -> None:
+    def keep_if_due(self, run: Any, done: int, rows: list[dict[str, np.ndarray]]) -> None:
         """Write the state unless the last one is younger than `EVERY_SECONDS`."""
-        if self.path is None or time.monotonic() - self.last < EVERY_SECONDS:
+        if self.path is not None and time.monotonic() - self.last >= EVERY_SECONDS:
+            self.keep(run, done, rows)
+
+    def keep(self, run: Any, done: int, rows: list[dict[str, np.ndarray]]) -> None:
+        """Write the state."""
+        if self.path is None:
             return
         content = {f"row_{name}": np.stack([row[name] for row in rows]) for name in (rows[0] if rows else {})}
-        content |= {name: np.asarray(part) for name, part in student._asdict().items()}
-        content |= {f"memory_{number}": np.asarray(part) for number, part in enumerate(jax.tree.leaves(memory))}
+        content |= {f"state_{number}": np.asarray(part) for number, part in enumerate(jax.tree.leaves(run))}
         content |= {"fingerprint": np.asarray(self.mark), "done": np.asarray(done)}
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
@@ -89,7 +88,8 @@ class Keeper:
             temporary.unlink(missing_ok=True)
         self.last = time.monotonic()
 
-    def drop(self) -> None:
-        """Delete the checkpoint of a simulation that is complete."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+
+def drop(path: str | os.PathLike | None) -> None:
+    """Delete the checkpoint of a simulation that is complete."""
+    if path is not None:
+        Path(path).unlink(missing_ok=True)

@@ -21,8 +21,8 @@ from tqdm.auto import tqdm
 
 from sims.mixture import spiked_source
 from sims.tasks import Begin, Isotropic, SetUp
-from sims.training import Training
-from sims.weights import NEVER
+from sims.training import NEVER
+from sims.weights_training import WeightsTraining
 from teacherstudent import checks
 from teacherstudent.problem import Problem
 from teacherstudent.results import described
@@ -83,7 +83,7 @@ def escape(
     with jax.enable_x64(True), jax.default_device(place):
         for size in sizes:
             scaled = _with_rates(problem, float(size) ** power)
-            training = Training(
+            training = WeightsTraining(
                 scaled, _random_networks(problem, size, numbers, aligned), numbers, [max_steps], dtype, 0
             )
             rows.append(_until_escape(training, threshold, enough, max_steps, progress))
@@ -144,7 +144,7 @@ class Escaped(NamedTuple):
 
 
 def _until_escape(
-    training: Training, threshold: float, enough: float, max_steps: int, progress: bool | None
+    training: WeightsTraining, threshold: float, enough: float, max_steps: int, progress: bool | None
 ) -> Escaped:
     """Train, looking at the overlaps at steps that grow geometrically."""
     overlap = np.asarray(_overlaps(training.run.student.w, training.w_star))

@@ -9,10 +9,20 @@ import numpy as np
 import xarray as xr
 
 from sims import bank as sample_bank
-from sims import gaussian_equivalent, hidden_manifold, mixture, teacher_student  # noqa: F401 (they register their inputs)
+from sims import (  # noqa: F401 (they register their inputs)
+    checkpoints,
+    gaussian_equivalent,
+    hidden_manifold,
+    mixture,
+    reduced_training,
+    teacher_student,
+    weights_training,
+)
+from sims.devices import Place, place
+from sims.reduced_training import ReducedTraining, obstacle
 from sims.tasks import SetUp, set_up
-from sims.training import TEST_BLOCK, Training
-from sims.weights import NEVER
+from sims.training import NEVER, Training
+from sims.weights_training import TEST_BLOCK, WeightsTraining
 from teacherstudent import checks
 from teacherstudent.errors import DivergenceError
 from teacherstudent.order_parameters import OrderParameters
@@ -22,6 +32,9 @@ from teacherstudent.starts import Start, check_dimension, spectral_start
 from teacherstudent.tasks import MixtureTask, StructuredTask
 
 HELD_OUT = 4000  # samples that overlaps are measured on, where the covariances of the inputs are not known
+METHODS = ("weights", "reduced", "auto")
+LARGEST_IN_FLOAT32 = 2**22  # N of the reduced chain
+FREE_PART = 0.6  # of the free memory, for the seeds that run at once
 
 
 def simulate(
@@ -48,7 +61,9 @@ def simulate(
     - `N`: the input dimension; may be left out if the start has weights or the task's arrays fix it.
     - `seeds`: a number S (seeds 0..S-1) or the seeds themselves.  Each is a random stream of its own: its numbers do not
       depend on which others run beside it (on structured inputs up to the rounding of a matrix product).
-    - `method`: "weights" trains the full weight vectors.
+    - `method`: "weights" trains the full weight vectors.  "reduced" runs the exact Markov chain of the overlaps at this N, of
+      the same law and at a cost that does not depend on N: for isotropic inputs (teacher-student, spikes, mixtures) and rules
+      that see no coordinate axes (SGD, SphericalSGD, HeavyBall, AGD, Fromage).  "auto" takes it where it is exact.
     - `dtype`: "float32" or "float64" for weights and inputs; overlaps are always summed in float64.
     - `test_samples`: also record `test_error`, half the mean squared error against noise-free labels on this many held-out
       samples (rounded up to thousands; the same ones at each time), and its standard error `test_error_se`; with two classes,
@@ -56,7 +71,8 @@ def simulate(
     - `bank`: a pair (x, c) of inputs (samples, N) and latents (samples, D): each step draws from these samples, with
       replacement, instead of fresh inputs; label noise is fresh at each draw.  The inputs are as the generator makes them: the
       task's mean is subtracted.  The last `test_samples` (not rounded) are held out.
-    - `device`: "cpu", "gpu", ...; JAX's default unless given.
+    - `device`: "cpu" or "gpu", all of this kind with the seeds shared out over them, or one of them, "gpu:1"; JAX's default
+      kind unless given.  Seeds that do not fit the memory together run in groups, one after the other.
     - `checkpoint`: a file that keeps the state of a long run, about once a minute; if it exists, the run goes on from it.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
 
@@ -71,47 +87,130 @@ def simulate(
     stopped being finite and, in `partial`, the records before it.
     """
     times = checks.times(times)
-    checks.one_of("method", method, ("weights",))
+    checks.one_of("method", method, METHODS)
     checks.one_of("dtype", dtype, ("float32", "float64"))
     test_samples = checks.integer("test_samples", test_samples, minimum=0)
     _check_single(problem, start)
     problem.check_start(start)
     N = _dimension(N, problem, start)
     numbers = _seeds(seeds)
-    place = checks.device(device)
+    devices = place(device)
     if checkpoint is not None:
         check_writable(checkpoint, force=True)
     steps = _recorded_steps(times, problem.updates_per_time(N))
     problem.samples(N)  # says so if there are none
     problem.rule.check_dimension(N)
+    method = _method(method, problem, start, N, dtype, test_samples, bank)
     if isinstance(start, OrderParameters) and isinstance(problem.task, StructuredTask):
         spectral_start(problem, start)  # says so if such a start has no meaning on these inputs
-    samples = None
-    if bank is not None and isinstance(problem.task, MixtureTask):
+    samples = _bank(problem, bank, N, test_samples)
+    began = time.perf_counter()
+    report = {"method": method, "N": N, "dtype": dtype, "device": str(devices)}
+    with jax.enable_x64(True), jax.default_device(devices.devices[0]):
+        if method == "reduced":
+            report |= {"overlaps": "exact"}
+            groups = _groups(numbers, reduced_training.bytes_of_seed(problem, N, dtype), devices, N)
+
+            def begin(group: list[int]) -> Training:
+                assert isinstance(start, OrderParameters)
+                return ReducedTraining(problem, [start], N, group, steps, dtype, devices)
+        else:
+            groups = _groups(numbers, _bytes_of_weights(problem, start, N, dtype), devices, N)
+            test_samples, banks = _measured_on(problem, start, N, numbers[:1], test_samples, samples)
+            report |= {"test_samples": test_samples}
+
+            def begin(group: list[int]) -> Training:
+                networks = set_up(problem.task, start, N, group)
+                report["overlaps"] = "held-out samples" if networks.covariances is None else "exact covariances"
+                return WeightsTraining(problem, networks, group, steps, dtype, test_samples, banks, devices)
+
+            report |= {} if bank is None else {"bank": sample_bank.mark(bank)}
+        rows, recorded = _rows(groups, begin, checkpoint, progress, lambda rows, recorded: _labelled(
+            problem, start, numbers, recorded, rows, report
+        ))  # fmt: skip
+    report["seconds"] = round(time.perf_counter() - began, 3)
+    return _labelled(problem, start, numbers, recorded, rows, report)
+
+
+def _method(method: str, problem: Problem, start: Start, N: int, dtype: str, test_samples: int, bank) -> str:
+    """ "weights" or "reduced".  Raises ValueError if the chain of the overlaps is asked for but does not exist."""
+    if method == "weights":
+        return method
+    why = obstacle(problem, start, N)
+    for name, given in (("bank", bank is not None), ("test_samples", bool(test_samples))):
+        if given and why is None:
+            why = f"{name} is for whole inputs, which the chain of the overlaps does not have"
+    if why is None and dtype == "float32" and N > LARGEST_IN_FLOAT32:
+        why = f'an update at N = {N} is lost to rounding in float32 (above N = {LARGEST_IN_FLOAT32}); give dtype = "float64"'
+    if why is not None and method == "reduced":
+        raise ValueError(f'method = "reduced": {why}; or use method = "weights".')
+    return "weights" if why is not None else "reduced"
+
+
+def _bank(problem: Problem, bank, N: int, test_samples: int) -> sample_bank.Bank | None:
+    if bank is None:
+        return None
+    if isinstance(problem.task, MixtureTask):
         raise ValueError(
             f"bank holds inputs with latents for a teacher, but {type(problem.task).__name__} has none; leave it out."
         )
-    if bank is not None:
-        samples = sample_bank.checked(
-            bank, N, problem.task.latent_dimension(N), test_samples, problem.teacher.input_mean
+    return sample_bank.checked(bank, N, problem.task.latent_dimension(N), test_samples, problem.teacher.input_mean)
+
+
+def _measured_on(problem: Problem, start: Start, N: int, seed: list[int], asked: int, samples):
+    """How many held-out samples, and the bank, after a look at the networks of one seed."""
+    networks = set_up(problem.task, start, N, seed)
+    _check_network(problem, start, networks)
+    test_samples = _test_samples(asked, networks, samples)
+    return test_samples, None if samples is None else sample_bank.divided(samples, test_samples)
+
+
+def _bytes_of_weights(problem: Problem, start: Start, N: int, dtype: str) -> int:
+    D = problem.task.latent_dimension(N)
+    own = isinstance(problem.task, StructuredTask) and start.network is None  # a manifold of its own
+    own_source = 4 * N * D + 8 * N * N if own else 0
+    return weights_training.bytes_of_seed(problem, N, D, dtype, own_source)
+
+
+def _groups(seeds: list[int], bytes_of_seed: int, devices: Place, N: int) -> list[list[int]]:
+    """The seeds in groups that fit the memory together.  Raises ValueError if one alone does not."""
+    free = devices.free_bytes()
+    if free is None:
+        return [seeds]
+    fit = int(FREE_PART * free * (1 if devices.platform == "cpu" else len(devices.devices)) / bytes_of_seed)
+    if fit < 1:
+        raise ValueError(
+            f"N = {N}: one seed needs about {bytes_of_seed / 2**30:.2g} GiB, but {devices} has {free / 2**30:.2g} GiB free; "
+            "use a smaller N or batch_size, or another device."
         )
-    began = time.perf_counter()
-    with jax.enable_x64(True), jax.default_device(place):
-        networks = set_up(problem.task, start, N, numbers)
-        _check_network(problem, start, networks)
-        test_samples = _test_samples(test_samples, networks, samples)
-        banks = None if samples is None else sample_bank.divided(samples, test_samples)
-        report = {"method": method, "N": N, "dtype": dtype, "device": str(place), "test_samples": test_samples}
-        report |= {"overlaps": "held-out samples" if networks.covariances is None else "exact covariances"}
-        report |= {} if bank is None else {"bank": sample_bank.mark(bank)}
-        training = Training(problem, networks, numbers, steps, dtype, test_samples, banks)
+    return [seeds[first : first + fit] for first in range(0, len(seeds), fit)]
+
+
+def _rows(groups, begin, checkpoint, progress, labelled):
+    """The records of all seeds and the steps of the records, one group of seeds after the other."""
+    finished: list[Training] = []
+    paths = [
+        checkpoint if checkpoint is None or len(groups) == 1 else f"{os.fspath(checkpoint)}.{i}"
+        for i in range(len(groups))
+    ]
+    for number, group in enumerate(groups):
+        training = begin(group)
+        label = "" if len(groups) == 1 else f"seeds {number + 1}/{len(groups)}"
         try:
-            training.finish(checkpoint, progress)
+            training.finish(paths[number], progress, label)
         except DivergenceError as error:
-            error.partial = _labelled(problem, start, training, report) if training.rows else None
+            if training.rows and len(groups) == 1:
+                error.partial = labelled(training.rows, training.steps)
             raise
-    report["seconds"] = round(time.perf_counter() - began, 3)
-    return _labelled(problem, start, training, report)
+        training.run = None  # its memory is for the next group
+        finished.append(training)
+    for path in paths:
+        checkpoints.drop(path)
+    rows = [
+        {name: np.concatenate([one.rows[index][name] for one in finished]) for name in finished[0].rows[0]}
+        for index in range(len(finished[0].rows))
+    ]
+    return rows, finished[0].steps
 
 
 def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:
@@ -183,15 +282,17 @@ def _recorded_steps(times: np.ndarray, per_time: int) -> list[int]:
     return np.unique(np.rint(times * per_time).astype(np.int64)).tolist()
 
 
-def _labelled(problem: Problem, start: Start, training: Training, report: dict) -> xr.Dataset:
-    recorded = np.asarray(training.steps[: len(training.rows)]) / problem.updates_per_time(training.N)
-    values = {name: np.stack([row[name] for row in training.rows], axis=1) for name in training.rows[0]}
+def _labelled(
+    problem: Problem, start: Start, seeds: list[int], steps: list[int], rows: list[dict], report: dict
+) -> xr.Dataset:
+    recorded = np.asarray(steps[: len(rows)]) / problem.updates_per_time(report["N"])
+    values = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
     values["T"] = np.asarray(start.T)
     return dataset(
         "simulation",
         problem,
         start,
-        coordinates={"seed": np.asarray(training.seeds), "time": recorded},
+        coordinates={"seed": np.asarray(seeds), "time": recorded},
         variables=in_the_words_of(problem.task, values),
         leading=("seed",),
         report=report,

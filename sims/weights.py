@@ -13,12 +13,13 @@ from jaxtyping import Array, Float, Key, UInt32
 
 from sims.network import fields, gradient, output
 from sims.tasks import Covariances, Inputs, Isotropic, Source, label
+from sims.training import NEVER
 from teacherstudent.generalisation import error_of
 from teacherstudent.losses import LOSSES
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
 
-NEVER = 2**32 - 1
+ERRORS_AT_ONCE = 32  # seeds, to bound the memory of quadratures
 
 
 class Run(NamedTuple):
@@ -125,7 +126,8 @@ def record(
 @jax.jit
 def with_error(problem: Problem, Q, R, T, v, b) -> Record:
     """The record of every seed, with eps_g or the expected loss as the theory has it at these overlaps."""
-    return Record(Q, R, v, b, jax.vmap(partial(error_of, problem))(Q, R, T, v, b))
+    error = lambda own: error_of(problem, *own)
+    return Record(Q, R, v, b, jax.lax.map(error, (Q, R, T, v, b), batch_size=ERRORS_AT_ONCE))
 
 
 class HeldOut(NamedTuple):

@@ -163,12 +163,23 @@ def times(values) -> np.ndarray:
     return given
 
 
-def device(name: str | None) -> jax.Device:
-    """The first JAX device of a kind, or JAX's default for None; ValueError that lists the kinds there are."""
+def devices(name: str | None) -> list[jax.Device]:
+    """All of this process's JAX devices of a kind, "gpu", or the one named "gpu:1", or those of JAX's default kind for None.
+
+    Raises ValueError that lists the devices there are.
+    """
     if name is None:
-        return jax.devices()[0]
+        return jax.local_devices()
+    kind, _, number = str(name).partition(":")
     try:
-        return jax.devices(name)[0]
-    except RuntimeError:
-        here = ", ".join(sorted({one.platform for one in jax.devices()} | {"cpu"}))
+        found = jax.local_devices(backend=kind)
+        return found if not number else [found[int(number)]]
+    except (RuntimeError, ValueError, IndexError):
+        kinds = sorted({one.platform for one in jax.local_devices()} | {"cpu"})
+        here = ", ".join(f"{kind}:{index}" for kind in kinds for index in range(len(jax.local_devices(backend=kind))))
         raise ValueError(f"device = {name!r} is not on this machine; here are: {here}.") from None
+
+
+def device(name: str | None) -> jax.Device:
+    """The first of `devices`."""
+    return devices(name)[0]

@@ -6,8 +6,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # tests already run side by 
 
 import jax
 import matplotlib
+import pytest
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 matplotlib.use("agg")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_of_one_file():
+    """Forget the compiled programs of a test file at its end: thousands of them would fill the memory of a worker."""
+    yield
+    jax.clear_caches()

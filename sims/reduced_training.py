@@ -1,0 +1,141 @@
+"""Training in the frame of the overlaps: what `sims.training` needs of the reduced chain."""
+
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sims import checkpoints
+from sims.devices import FIRST, LAST, SHARED, Place
+from sims.lengths import table
+from sims.reduced import Chain, advance, overlaps, setting
+from sims.reduced_draws import Law, rank
+from sims.reduced_rules import Layers, closes, known, memory
+from sims.spike_laws import spike_law
+from sims.tasks import as_arrays
+from sims.training import NEVER, TRAINING, Training, stream_keys
+from sims.weights import with_error
+from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.problem import Problem
+from teacherstudent.rules import HeavyBall
+from teacherstudent.starts import Start, root
+from teacherstudent.tasks import MixtureTask, TeacherStudent
+
+BLOCK_BYTES = {"cpu": 2**19}  # of random numbers drawn at once
+GPU_BLOCK_BYTES = 2**28
+
+
+def obstacle(problem: Problem, start: Start, N: int) -> str | None:
+    """Why the overlaps of a problem are no Markov chain that can be run here; None if they are."""
+    task, rule = type(problem.task).__name__, type(problem.rule).__name__
+    if not isinstance(problem.task, TeacherStudent | MixtureTask) or not isinstance(start, OrderParameters):
+        return f"inputs of {task} are not isotropic outside the span of the weights, so that their overlaps are no Markov chain"
+    if not closes(problem.rule):
+        return (
+            f"{rule} depends on the coordinate axes, or on more than overlaps, so that these are no Markov chain; rules that are "
+            f"one: {known()}"
+        )
+    P, q = frame(problem), rank(problem.student.width, problem.samples(N))
+    if P + q > N:
+        return f"N = {N} is less than {P + q}, the dimension of weights, fixed directions and one gradient together"
+    return None
+
+
+def frame(problem: Problem) -> int:
+    """The dimension P of the frame: fixed directions, weights, and what a rule remembers of their gradients."""
+    return problem.task.directions + _rows(problem)
+
+
+def _rows(problem: Problem) -> int:
+    return problem.student.width * (2 if isinstance(problem.rule, HeavyBall) else 1)
+
+
+class ReducedTraining(Training):
+    """The chain of the overlaps of every seed."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        starts: list[OrderParameters],
+        N: int,
+        seeds: list[int],
+        steps: list[int],
+        dtype: str,
+        place: Place,
+    ):
+        """`starts` has one start for all seeds, or one for each."""
+        super().__init__(problem, N, seeds, steps, place)
+        filled = place.filled(seeds)
+        starts = starts * len(filled) if len(starts) == 1 else [*starts, *[starts[-1]] * (len(filled) - len(seeds))]
+        samples, spikes = problem.samples(N), None
+        if isinstance(problem.task, MixtureTask):
+            spikes = spike_law(problem.task)
+        q, P = rank(problem.student.width, samples), frame(problem)
+        basis = root(np.asarray(starts[0].T))
+        law = Law(table([N - P - i for i in range(q)], dtype), spikes, samples, problem.task.directions, _rows(problem))
+        self.law = place.put(as_arrays(law, dtype), SHARED)
+        self.setting = place.put(setting(problem, basis, N, dtype), SHARED)
+        self.basis = place.put(jnp.asarray(basis, jnp.float64), SHARED)
+        bare = problem.without_inputs
+        self.exact_problem = place.put(as_arrays(bare, jnp.float64), SHARED)
+        self.keys = place.put(stream_keys(filled, TRAINING), FIRST)
+        self.run = place.put(_begin(problem, starts, basis, _rows(problem), dtype), LAST)
+        self.T = place.put(jnp.asarray(np.stack([one.T for one in starts]), jnp.float64), FIRST)
+        entries = samples * (P + 2) + q * (q + 1) // 2
+        bytes_per_step = entries * np.dtype(dtype).itemsize * len(filled) // len(place.devices)
+        self.block = max(1, min(256, BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES) // bytes_per_step))
+        arrays = [getattr(one, name) for one in starts for name in ("Q", "R", "T", "v", "b")]
+        self.mark = checkpoints.fingerprint(problem, arrays, ["reduced", N, steps, seeds, dtype])
+
+    def advanced(self, first, count) -> Chain:
+        program = _program(self.place, self.block)
+        return program(self.setting, self.law, self.keys, self.run, first, count)
+
+    def record(self) -> dict[str, np.ndarray]:
+        Q, R, v, b = overlaps(self.basis, self.run)
+        rows = with_error(self.exact_problem, Q, R, self.T, v, b)
+        return {name: self.place.local(value)[: len(self.seeds)] for name, value in rows._asdict().items()}
+
+
+def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int, dtype: str) -> Chain:
+    """Rows with the overlaps of the starts: fixed basis^T = R, and what is left of Q in the triangle."""
+    K, A = starts[0].students, len(basis)
+    fixed, own = np.zeros((len(starts), rows, A)), np.zeros((len(starts), rows, rows))
+    for fixed_, own_, start in zip(fixed, own, starts, strict=True):
+        fixed_[:K] = np.asarray(start.R) @ np.linalg.pinv(basis)
+        left = root(np.asarray(start.Q) - fixed_[:K] @ fixed_[:K].T)
+        own_[:K, :K] = np.transpose(np.linalg.qr(left.T, mode="r"))
+    column = lambda part: jnp.asarray(np.ascontiguousarray(part.T), dtype)
+    v, b = (column(np.stack([np.asarray(getattr(one, name)) for one in starts])) for name in ("v", "b"))
+    in_fixed, in_own = [column(fixed[:, :, a]) for a in range(A)], [column(own[:, j:, j]) for j in range(rows)]
+    students = Layers(
+        [c[:K] for c in in_fixed],
+        v if problem.student.train_readout else None,
+        b if problem.student.train_bias else None,
+    )
+    whole = Layers([*students.w, *(column(own[:, :K, j]) for j in range(rows))], *students[1:])
+    diverged = jnp.full((1, len(starts)), NEVER, jnp.uint32)
+    return Chain(
+        in_fixed,
+        in_own,
+        v,
+        b,
+        memory(jax.tree.map(lambda value: jnp.asarray(value, dtype), problem.rule), whole)._replace(w=None),
+        diverged,
+    )
+
+
+@cache
+def _program(place: Place, block: int):
+    """The compiled chain, on every device with its own seeds."""
+    f = partial(advance, block=block)
+    if len(place.devices) == 1:
+        return f
+    return jax.jit(place.sharded(f, (SHARED, SHARED, FIRST, LAST, SHARED, SHARED), LAST), donate_argnums=3)
+
+
+def bytes_of_seed(problem: Problem, N: int, dtype: str) -> int:
+    """About what one seed needs: its rows a few times over, and the random numbers of one step."""
+    rows, P, B = _rows(problem), frame(problem), problem.samples(N)
+    return np.dtype(dtype).itemsize * (6 * rows * P + 3 * B * (P + 2)) + 8 * rows * P

@@ -1,0 +1,124 @@
+"""Training whole weight vectors: what `sims.training` needs of them."""
+
+import math
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sims import checkpoints
+from sims.bank import Banks
+from sims.devices import FIRST, SHARED, Place
+from sims.tasks import SetUp, as_arrays
+from sims.training import NEVER, TESTING, TRAINING, Training, stream_keys
+from sims.weights import HeldOut, Run, advance, begun, held_out, on_samples, record, with_error
+from teacherstudent.problem import Problem
+from teacherstudent.rules import Network
+
+BLOCK_BYTES = {"cpu": 2**18}  # of inputs drawn at once: on a CPU, what stays in a core's cache
+GPU_BLOCK_BYTES = 2**26
+TEST_BLOCK = 1000
+
+
+class WeightsTraining(Training):
+    """Networks with all their weights, of any task under any rule."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        set_up: SetUp,
+        seeds: list[int],
+        steps: list[int],
+        dtype: str,
+        test_samples: int,
+        banks: Banks | None = None,
+        place: Place | None = None,
+    ):
+        place = Place((jax.local_devices()[0],)) if place is None else place
+        begin, source = set_up.begin, set_up.source if banks is None else banks.training
+        super().__init__(problem, begin.w.shape[-1], seeds, steps, place)
+        self.shared = set_up.shared or banks is not None
+        filled = place.filled(seeds)
+        fill = lambda tree: jax.tree.map(
+            lambda leaf: np.concatenate([leaf, *[leaf[-1:]] * (len(filled) - len(seeds))]), tree
+        )
+        of_seeds = lambda tree, shared, dtype: place.put(
+            as_arrays(tree if shared else fill(tree), dtype), SHARED if shared else FIRST
+        )
+        bare = problem.without_inputs
+        self.bare, self.exact_problem = (place.put(as_arrays(bare, kind), SHARED) for kind in (dtype, jnp.float64))
+        self.w_star, self.source = of_seeds(begin.w_star, False, dtype), of_seeds(source, self.shared, dtype)
+        self.covariances, self.shared_covariances = (
+            of_seeds(set_up.covariances, set_up.shared, jnp.float64),
+            set_up.shared,
+        )
+        self.bank = None if banks is None else place.put(as_arrays(banks.testing, dtype), SHARED)
+        self.keys, self.test_keys = (place.put(stream_keys(filled, which), FIRST) for which in (TRAINING, TESTING))
+        student, memory = begun(
+            self.bare, Network(*(of_seeds(part, False, dtype) for part in (begin.w, begin.v, begin.b)))
+        )
+        self.run = Run(student, memory, place.put(jnp.full(len(filled), NEVER, jnp.uint32), FIRST))
+        self.T = of_seeds(
+            np.einsum("smn,sln->sml", begin.w_star, begin.w_star) / begin.w_star.shape[-1], False, jnp.float64
+        )
+        self.block = _block(
+            problem, source, len(filled) // len(place.devices), self.N, self.shared, dtype, place.platform
+        )
+        self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
+        arrays = [*begin, *jax.tree.leaves((source, set_up.covariances, banks))]
+        self.mark = checkpoints.fingerprint(problem, arrays, ["weights", steps, seeds, dtype, test_samples])
+
+    def advanced(self, first, count) -> Run:
+        program = _program(self.place, self.block, self.shared)
+        return program(self.bare, self.source, self.w_star, self.keys, self.run, first, count)
+
+    def record(self) -> dict[str, np.ndarray]:
+        student, measured = self.run.student, self._held_out()
+        if self.covariances is not None:
+            arrays = (self.exact_problem, self.covariances, self.T, self.w_star, student)
+            rows = record(*arrays, shared=self.shared_covariances)
+        else:
+            assert measured is not None, "simulate takes held-out samples where covariances are not known"
+            v, b = (part.astype(jnp.float64) for part in (student.v, student.b))
+            rows = with_error(self.exact_problem, measured.Q, measured.R, self.T, v, b)
+        values = rows._asdict()
+        if measured is not None:
+            values |= {name: value for name, value in measured._asdict().items() if name.startswith("test_")}
+        return {name: self.place.local(value)[: len(self.seeds)] for name, value in values.items()}
+
+    def _held_out(self) -> HeldOut | None:
+        """What the held-out samples say of the networks; None if there are none."""
+        if not self.test_blocks:
+            return None
+        if self.bank is not None:
+            return on_samples(self.bare, self.bank.all(), self.w_star, self.run.student)
+        arrays = (self.bare, self.source, self.w_star, self.test_keys, self.run.student)
+        return held_out(*arrays, blocks=self.test_blocks, block=TEST_BLOCK, shared=self.shared)
+
+
+def _block(problem: Problem, source, seeds: int, N: int, shared: bool, dtype: str, platform: str) -> int:
+    """For how many steps to draw inputs at once."""
+    of_seed = problem.rule.gradients * problem.samples(N)
+    samples = seeds * of_seed
+    bytes_per_step = samples * N * np.dtype(dtype).itemsize
+    # seeds with sources of their own have matrix products of their own, of a quarter of the rows to bound the memory
+    least = math.ceil(source.least_rows / (samples if shared else 4 * of_seed))
+    return max(least, min(64, BLOCK_BYTES.get(platform, GPU_BLOCK_BYTES) // bytes_per_step))
+
+
+@cache
+def _program(place: Place, block: int, shared: bool):
+    """The compiled steps, on every device with its own seeds."""
+    f = partial(advance, block=block, shared=shared)
+    if len(place.devices) == 1:
+        return f
+    specs = (SHARED, SHARED if shared else FIRST, FIRST, FIRST, FIRST, SHARED, SHARED)
+    return jax.jit(place.sharded(f, specs, FIRST), donate_argnums=4)
+
+
+def bytes_of_seed(problem: Problem, N: int, D: int, dtype: str, own_source: int) -> int:
+    """About what one seed needs while it trains: weights, memory and gradient of the rule, the teacher, one step's inputs."""
+    K, M, size = problem.student.width, problem.task.directions, np.dtype(dtype).itemsize
+    inputs = problem.rule.gradients * problem.samples(N)
+    return size * (6 * K * N + 2 * M * D + 3 * inputs * N) + 16 * (K * N + M * D) + own_source
