@@ -6,16 +6,19 @@ BIN = $(VENV)/bin
 READY = $(VENV)/ready
 DEMO = results/demo.h5
 
-.PHONY: demo test test-fast lint types bench clean
+.PHONY: demo test test-long test-fast lint types bench clean
 
 demo: $(READY)  ## theory and finite networks from the same start: an HDF5 file and a picture
 	$(BIN)/teacherstudent run goldt-2019-scm-k3 --out $(DEMO) --force --set times.stop=400
 
-test: $(READY)  ## all tests
-	$(BIN)/python -m pytest -n 2
+test: $(READY)  ## all tests but further cases of the long ones
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-long: $(READY)  ## these
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 test-fast: $(READY)  ## without the long ones; TESTS=tests/odes chooses some
-	$(BIN)/python -m pytest -n 2 -m "not slow" $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not long" $(TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

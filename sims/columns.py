@@ -41,6 +41,14 @@ def joined(upper: Column, lower: Column) -> Column:
     return (*upper, *lower) if isinstance(upper, tuple) else jnp.concatenate([upper, lower])
 
 
+def computed_once(tree):
+    """The same, but compiled so that what follows reads these numbers instead of computing them anew in each place."""
+    tuples = any(
+        isinstance(leaf, tuple) for leaf in jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, tuple))
+    )
+    return tree if tuples else jax.lax.optimization_barrier(tree)
+
+
 def padded(column: Column, rows: int) -> Column:
     """A column of this many rows, zeros above."""
     missing = rows - len(column)
@@ -89,7 +97,8 @@ def triangular(columns: Sequence[Column]) -> list[Column]:
             found.append((-signed,) if isinstance(columns[0], tuple) else -signed)
             break
         shift = combined(below, [scale * x for x in v])
-        first, *columns = [_less(column, shift, x) for column, x in zip(below, v, strict=True)]
+        shift = computed_once(shift)
+        first, *columns = computed_once([_less(column, shift, x) for column, x in zip(below, v, strict=True)])
         found.append(joined((-signed,) if isinstance(first, tuple) else -signed, first))
     return found
 

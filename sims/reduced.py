@@ -18,19 +18,19 @@ Saad & Solla, Phys. Rev. E 52, 4225 (1995), average this chain for N -> infinity
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.columns import Column, Number, combined, dot, each, joined, padded, row, stacked, triangular
+from sims.columns import Column, Number, combined, computed_once, dot, each, joined, padded, row, stacked, triangular
 from sims.reduced_draws import Draw, Law, draws, rank
 from sims.reduced_rules import Layers, Memory, Sizes, moved
 from sims.training import NEVER
 from teacherstudent.losses import LOSSES
-from teacherstudent.problem import Problem, Student
+from teacherstudent.problem import Problem
 from teacherstudent.rules import Rule
 from teacherstudent.tasks import MixtureTask
 
@@ -38,10 +38,12 @@ from teacherstudent.tasks import MixtureTask
 class Setting(eqx.Module):
     """All that a step needs of a problem; every leaf is one number, so that none of them compiles anew."""
 
-    student: Student
+    width: int = eqx.field(static=True)
+    activation: Any = eqx.field(static=True)  # g, which has a `derivative`
+    readout: bool = eqx.field(static=True)
+    bias: bool = eqx.field(static=True)
     rule: Rule
     loss: str = eqx.field(static=True)
-    two_classes: bool = eqx.field(static=True)
     teacher: Callable | None = eqx.field(static=True)  # g*
     v_star: list[Float[Array, ""]]
     noise: Float[Array, ""]
@@ -54,10 +56,12 @@ def setting(problem: Problem, basis, N: int, dtype) -> Setting:
     two_classes = isinstance(problem.task, MixtureTask)
     number = lambda value: jnp.asarray(value, dtype)
     return Setting(
-        problem.student,
+        problem.student.width,
+        problem.student.activation,
+        problem.student.train_readout,
+        problem.student.train_bias,
         jax.tree.map(number, problem.rule),
         problem.loss,
-        two_classes,
         None if two_classes else problem.teacher.activation,
         [] if two_classes else [number(value) for value in problem.teacher.v_star],
         number(0.0 if two_classes else problem.teacher.noise),
@@ -106,7 +110,7 @@ def step(
     number: UInt32[Array, ""],
 ) -> Chain:
     """One update of every seed, from the samples of its batch and the Bartlett factor."""
-    K, rows = setting.student.width, len(chain.own)
+    K, rows = setting.width, len(chain.own)
     q, columns = rank(K, samples), [*chain.fixed, *(padded(column, rows) for column in chain.own)]
     students = [column[:K] for column in columns]
     of_sample = lambda index: _of_sample(setting, students, chain.v, chain.b, sample(index))
@@ -130,14 +134,14 @@ def step(
 
 def _of_sample(setting: Setting, students: list[Column], v: Column, b: Column, one: Sample) -> Sums:
     """The terms of one sample: lambda, the slope of the loss, delta_k x in the frame, delta_k sigma."""
-    activation = setting.student.activation
+    activation = setting.activation
     x = [*one.s, *(one.e if one.sigma is None else (one.sigma * e for e in one.e))]
-    lam = each(lambda h, b: h + b, combined(students, x), b)
+    lam = computed_once(each(lambda h, b: h + b, combined(students, x), b))
     hidden = each(activation, lam)
-    units = range(setting.student.width)
+    units = range(setting.width)
     phi = dot([row(hidden, k) for k in units], [row(v, k) for k in units])
     slope = LOSSES[setting.loss].slope(phi, _label(setting, one))
-    delta = each(lambda v, derivative: v * derivative * slope, v, each(activation.derivative, lam))
+    delta = computed_once(each(lambda v, derivative: v * derivative * slope, v, each(activation.derivative, lam)))
     outside = delta if one.sigma is None else each(lambda d: d * one.sigma, delta)
     inside = [_times(delta, x_j) for x_j in x]
     return Sums(inside, [outside], _times(hidden, slope), delta, jnp.isfinite(phi))
@@ -170,10 +174,10 @@ def _outside(F: list[Column], factor: list[Number], q: int) -> list[Column]:
 def _moved(setting: Setting, chain: Chain, columns: list[Column], slope: Layers, finite, number) -> Chain:
     """The rule's step, and the rows in a frame of as many dimensions as before."""
     K, A, readout, bias = (
-        setting.student.width,
+        setting.width,
         len(chain.fixed),
-        setting.student.train_readout,
-        setting.student.train_bias,
+        setting.readout,
+        setting.bias,
     )
     outside = [each(jnp.zeros_like, chain.v)] * (len(slope.w) - len(columns))
     trained = lambda w, v, b: Layers(w, v if readout else None, b if bias else None)
@@ -186,7 +190,7 @@ def _moved(setting: Setting, chain: Chain, columns: list[Column], slope: Layers,
     new = layers.w if kept.w is None else [joined(*pair) for pair in zip(layers.w, kept.w, strict=True)]
     return Chain(
         list(new[:A]),
-        triangular(new[A:]),
+        triangular(computed_once(new[A:])),
         layers.v if readout else chain.v,
         layers.b if bias else chain.b,
         kept._replace(w=None),
@@ -194,7 +198,6 @@ def _moved(setting: Setting, chain: Chain, columns: list[Column], slope: Layers,
     )
 
 
-@partial(jax.jit, static_argnames="block", donate_argnames="chain")
 def advance(
     setting: Setting,
     law: Law,

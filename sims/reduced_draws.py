@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
 from sims.lengths import LIMITS, length
+from sims.normals import normal
 from sims.spike_laws import SpikeLaw
 from teacherstudent.checks import AnyArray
 
@@ -23,8 +24,9 @@ class Law(eqx.Module):
 
 
 class Draw(NamedTuple):
-    """The random numbers of some updates, one axis for each: of every sample those along the fixed vectors, those along
-    the student's rows, the class (or the label noise) and, with two classes, sigma; of the batch the Bartlett factor, diagonal first."""
+    """The random numbers of some updates, one axis for each: of every sample those along the fixed vectors, those along the
+    student's rows, the class (or the label noise) and, with two classes, sigma; of the batch the Bartlett factor, its diagonal
+    first."""
 
     s: Float[Array, "*updates samples directions seeds"]
     e: Float[Array, "*updates samples rows seeds"]
@@ -45,7 +47,7 @@ def draws(law: Law, keys: Key[Array, " seeds"], numbers: UInt32[Array, " updates
 
     def of_update(key, number):
         key = jax.random.fold_in(key, number)
-        z = jax.random.normal(key, (own + q * (q + 1) // 2,), dtype)
+        z = normal(key, own + q * (q + 1) // 2, dtype)
         if law.spikes is None:
             return z, None
         of_samples = jax.random.split(jax.random.fold_in(key, 1), law.samples)

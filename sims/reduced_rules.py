@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sims.columns import Column, Number, each, safe, squares
+from sims.columns import Column, Number, each, row, safe, squares
 from teacherstudent.rules import AGD, SGD, Fromage, HeavyBall, Rule, SphericalSGD
 from teacherstudent.rules.agd import automatic_rate
 
@@ -173,7 +173,7 @@ def _(rule: Fromage, now: Layers, slope: Layers, memory: Memory, size: Sizes):
         shrink = 1 / jnp.sqrt(1 + lr * lr)
         part = [_scaled(_stepped(column, slope_, factor), shrink) for column, slope_ in zip(own, g, strict=True)]
         if rule.p_bound is not None:
-            longest, length = rule.p_bound * memory.lengths[number], jnp.sqrt(squares(part))
+            longest, length = rule.p_bound * row(memory.lengths[number], 0), jnp.sqrt(squares(part))
             part = [_scaled(column, jnp.where(length > longest, longest / safe(length), 1.0)) for column in part]
         parts.append(part)
     return now._replace(w=parts[0], v=None if now.v is None else parts[1][0]), memory

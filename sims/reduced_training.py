@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sims import checkpoints
+from sims import checkpoints, reduced_kernel
 from sims.devices import FIRST, LAST, SHARED, Place
 from sims.lengths import table
 from sims.reduced import Chain, advance, overlaps, setting
@@ -85,12 +85,13 @@ class ReducedTraining(Training):
         entries = samples * (P + 2) + q * (q + 1) // 2
         bytes_per_step = entries * np.dtype(dtype).itemsize * len(filled) // len(place.devices)
         self.block = max(1, min(256, BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES) // bytes_per_step))
+        self.fused = place.platform != "cpu" and reduced_kernel.fits(self.setting, self.law, dtype)
         arrays = [getattr(one, name) for one in starts for name in ("Q", "R", "T", "v", "b")]
         self.mark = checkpoints.fingerprint(problem, arrays, ["reduced", N, steps, seeds, dtype])
 
     def advanced(self, first, count) -> Chain:
-        program = _program(self.place, self.block)
-        return program(self.setting, self.law, self.keys, self.run, first, count)
+        steps = program(self.place, self.block, self.fused)
+        return steps(self.setting, self.law, self.keys, self.run, first, count)
 
     def record(self) -> dict[str, np.ndarray]:
         Q, R, v, b = overlaps(self.basis, self.run)
@@ -127,12 +128,13 @@ def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int, dt
 
 
 @cache
-def _program(place: Place, block: int):
+def program(place: Place, block: int, fused: bool):
     """The compiled chain, on every device with its own seeds."""
-    f = partial(advance, block=block)
-    if len(place.devices) == 1:
-        return f
-    return jax.jit(place.sharded(f, (SHARED, SHARED, FIRST, LAST, SHARED, SHARED), LAST), donate_argnums=3)
+    f = partial(reduced_kernel.advance if fused else advance, block=block)
+    specs = (SHARED, SHARED, FIRST, LAST, SHARED, SHARED)
+    # `computed_once` is a wish that XLA's CPU compiler drops in this pass; a step would then take three times as long
+    options = {"xla_disable_hlo_passes": "cse_barrier_expander"} if place.platform == "cpu" else None
+    return jax.jit(place.sharded(f, specs, LAST), donate_argnums=3, compiler_options=options)
 
 
 def bytes_of_seed(problem: Problem, N: int, dtype: str) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from sims.network import fields
+from sims.normals import normal
 from teacherstudent.checks import AnyArray
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.starts import Start
@@ -120,7 +121,7 @@ def _(task: MixtureTask, inputs: Inputs, w_star: Float[Array, "teachers latents"
 
 def normals(keys: Key[Array, " samples"], size: int, dtype) -> Float[Array, "samples size"]:
     """`size` standard normal numbers for each key."""
-    return jax.vmap(lambda key: jax.random.normal(key, (size,), dtype))(keys)
+    return jax.vmap(lambda key: normal(key, size, dtype))(keys)
 
 
 def label_noise(keys: Key[Array, " samples"], dtype) -> Float[Array, " samples"]:

@@ -51,11 +51,11 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from teacherstudent import experiment
+    from teacherstudent import published
 
     table = Table("name", "title", "reference")
-    for name in experiment.names():
-        tables = experiment.read(name)[1]
+    for name in published.names():
+        tables = published.read(name)[1]
         table.add_row(name, tables["title"], tables.get("reference", ""))
     Console().print(table)
 
@@ -77,9 +77,9 @@ def run(
 ) -> None:
     """Integrate the theory, simulate networks, compare, and save all to one HDF5 file (and a PNG)."""
     import teacherstudent as ts
-    from teacherstudent import checks, experiment, results
+    from teacherstudent import checks, experiment, published, results
 
-    name, tables = experiment.read(experiment_)
+    name, tables = published.read(experiment_)
     assignments = [*(set_ or [])]
     table = "escape" if "escape" in tables else "simulation"
     if seeds is not None:

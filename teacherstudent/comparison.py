@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
-from scipy import stats
+from scipy import special
 
 from teacherstudent.results import DESCRIPTION, SCHEMA, description
 from teacherstudent.tasks import TASKS
@@ -152,7 +152,7 @@ def _largest(limit, deviation, error, times, N: int, seeds: int, quantities: int
         return found
     windows = np.array_split(np.arange(len(times)), min(WINDOWS, len(times)))
     square, variance = (np.array([(part[window] ** 2).mean() for window in windows]) for part in (deviation, error))
-    critical = float(stats.t.ppf(1 - LEVEL / (2 * len(windows) * quantities), seeds - 1))
+    critical = float(special.stdtrit(seeds - 1, 1 - LEVEL / (2 * len(windows) * quantities)))
     unexplained = np.sqrt(np.clip(square - critical**2 * variance, 0, None)).max()
     return found | {
         "z": float(np.sqrt(square / variance).max()),

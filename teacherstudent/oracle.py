@@ -19,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from scipy import special
-from scipy.stats import qmc
 
 from teacherstudent.latents import Latent
+from teacherstudent.quasi_random import uniform_points
 from teacherstudent.tasks import (
     BoxMixture,
     Components,
@@ -304,7 +304,7 @@ def _on_cells(law: Law, combine: Callable, low: np.ndarray, high: np.ndarray) ->
 
 def _by_points(law: Components, combine: Callable) -> float:
     """The integral over s as a mean of combine(q_+, q_-) / (q_+ + q_-) over points that have the density q_+ + q_-."""
-    uniform = qmc.Sobol(law.A.shape[1] + 1, scramble=True, rng=0).random_base2(LOG2_POINTS)
+    uniform = uniform_points(law.A.shape[1] + 1, 2**LOG2_POINTS)
     chance = np.cumsum(law.p) / law.p.sum()
     chosen = np.minimum(np.searchsorted(chance, uniform[:, 0], side="right"), len(chance) - 1)
     z = special.ndtri(np.clip(uniform[:, 1:], 2.0**-40, 1 - 2.0**-40))

@@ -14,6 +14,12 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 matplotlib.use("agg")
 
 
+@pytest.fixture(autouse=True)
+def quick_compilation(request):
+    """Most of the time of these tests is compilation: only where many steps are run is it worth to optimise them."""
+    jax.config.update("jax_disable_most_optimizations", request.node.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def programs_of_one_file():
     """Forget the compiled programs of a test file at its end: thousands of them would fill the memory of a worker."""

@@ -17,7 +17,7 @@ from functools import cache
 
 import equinox as eqx
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from teacherstudent import checks
 from teacherstudent.latents import Latent, LatentLike, as_latent, gauss_rule, half_normal
@@ -25,7 +25,7 @@ from teacherstudent.tasks.mixture import Components, MixtureTask, checked_prior,
 
 COUPLINGS = ("independent", "sign", "square")
 NODES = 24  # of |lambda|, or of each of its two parts
-MEDIAN = float(stats.halfnorm.median())  # of |lambda|
+MEDIAN = float(special.ndtri(0.75))  # of |lambda|
 
 
 class MixedCumulant(MixtureTask):

@@ -136,6 +136,7 @@ def test_explicit_covariances_give_the_same(N, D):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_24_nodes_replace_the_spectrum():
     start = ts.OrderParameters([[1.0, 0.1], [0.1, 0.6]], [[0.05], [-0.02]])
     for delta in (0.1, 0.5, 1.0, 2.0):
@@ -151,6 +152,7 @@ def test_24_nodes_replace_the_spectrum():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_limit_is_approached_by_large_manifolds():
     # With Q and R as in the limit, every finite network still has its own spectrum and its own r per mode.
     times, b = [0.0, 2.0, 10.0], np.sqrt(2 / np.pi)
@@ -257,6 +259,7 @@ def test_spherical_rule_keeps_the_weights_norms_not_the_fields():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_batches_and_sweeps():
     problem = ts.Problem(ts.HiddenManifold(1, "erf", "sign", 0.5, noise=[0.0, 0.3]), ts.Student(2), ts.SGD([0.1, 0.2]))
     seeds = np.array([[[0.1], [0.0]], [[0.0], [-0.2]], [[0.05], [0.05]]])
@@ -269,6 +272,7 @@ def test_batches_and_sweeps():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_gradient_with_respect_to_the_spectrum():
     problem = ts.Problem(ts.GaussianEquivalent(width=2), ts.Student(3), ts.SGD(0.3))
     start = ts.spectral_start(

@@ -1,6 +1,7 @@
 """Theory of inputs with two classes: reference trajectories, invariances, and the cases that are known otherwise."""
 
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -224,7 +225,7 @@ def test_the_result_says_which_averages_and_how_good():
     report = description(ts.integrate(classification(ts.SpikedCumulant(5), 1, "tanh"), overlaps(1, 1), [0.0, 0.1]))[
         "report"
     ]
-    assert "129 nodes" in report["averages"] and 0 < report["quadrature_error"] < 1e-9
+    assert re.search(r"\d+ nodes an axis", report["averages"]) and 0 < report["quadrature_error"] < 1e-9
 
 
 @pytest.mark.slow

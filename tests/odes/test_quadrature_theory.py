@@ -19,7 +19,11 @@ def problem_with(student, teacher, K=2, M=1, learning_rate=0.2):
     )
 
 
+LEAKY = ts.Activation("leaky relu", jax.nn.leaky_relu, kinks=(0.0,))
+
+
 @pytest.mark.slow
+@pytest.mark.long
 def test_equals_the_closed_form_of_erf():
     start = random_overlaps(2, 1)
     by_hand = ts.Activation("erf by hand", ACTIVATIONS["erf"].function)
@@ -36,11 +40,11 @@ def test_equals_the_closed_form_of_erf():
     ("student", "teacher"),
     [
         ("tanh", "tanh"),
-        ("gelu", "erf"),
-        ("relu", "erf"),
+        pytest.param("gelu", "erf", marks=pytest.mark.long),
+        pytest.param("relu", "erf", marks=pytest.mark.long),
         ("erf", "relu"),
-        ("linear", "tanh"),
-        (ts.Activation("leaky relu", jax.nn.leaky_relu, kinks=(0.0,)), "relu"),
+        pytest.param("linear", "tanh", marks=pytest.mark.long),
+        pytest.param(LEAKY, "relu", marks=pytest.mark.long),
     ],
     ids=lambda given: getattr(given, "name", given),
 )

@@ -6,6 +6,7 @@ import pytest
 import teacherstudent as ts
 from sims.escape import _random_networks
 from teacherstudent.results import description
+from tests.long import mostly_long
 
 HE_2 = (-0.5, 0.0, 0.5)
 HE_3 = (0.0, -0.5, 0.0, 1 / 6)
@@ -41,7 +42,7 @@ CASES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", list(CASES))
+@pytest.mark.parametrize("order", mostly_long(CASES, [2]))
 def test_medians_and_exponents_are_those_of_the_exact_reduced_process(order):
     problem, options, medians, slope = CASES[order]
     found = ts.escape(problem, list(medians), seeds=96, progress=False, **options)

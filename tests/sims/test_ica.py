@@ -111,6 +111,7 @@ def test_kurtosis_is_minimised_or_maximised_as_the_latent_wants(latent, sign):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("contrast", "latent", "turned"),
     [(contrast, latent, 1) for contrast in CONTRASTS for latent in ("rademacher", "laplace")]

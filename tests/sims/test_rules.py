@@ -6,11 +6,20 @@ import pytest
 import teacherstudent as ts
 from sims import checkpoints
 from teacherstudent.results import description
+from tests.long import mostly_long
 from tests.sims import rule_cases
+
+ALWAYS = (
+    "sign, B = 1, ReLU",
+    "vote, W = 3, B = 1",
+    "AGD, B = 1, v with gain 1 / N",
+    "Fromage, B = 1",
+    "heavy ball, beta = 0.9",
+)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(rule_cases.CASES))
+@pytest.mark.parametrize("name", mostly_long(rule_cases.CASES, ALWAYS))
 def test_networks_follow_the_theory(name):
     N, seeds = 500, 12
     problem, start, times = rule_cases.CASES[name](N)
@@ -26,7 +35,11 @@ def test_networks_follow_the_theory(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["sign, B = 4", "vote, W = 3, B = 1", "AGD, B = 1, v frozen", "Fromage, B = 1", "Nero, B = 1"]
+    "name",
+    mostly_long(
+        ["sign, B = 4", "vote, W = 3, B = 1", "AGD, B = 1, v frozen", "Fromage, B = 1", "Nero, B = 1"],
+        ["AGD, B = 1, v frozen"],
+    ),
 )
 def test_deviations_shrink_with_the_root_of_the_dimension(name):
     rms = {}
@@ -61,8 +74,8 @@ def test_an_interrupted_run_goes_on_with_its_memory(name, tmp_path, monkeypatch)
     keep = checkpoints.Keeper.keep_if_due
     monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
 
-    def keep_then_stop(self, student, memory, done, rows):
-        keep(self, student, memory, done, rows)
+    def keep_then_stop(self, run, done, rows):
+        keep(self, run, done, rows)
         if rows and done > 130:
             raise Stopped
 

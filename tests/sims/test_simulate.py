@@ -113,8 +113,8 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
     keep = checkpoints.Keeper.keep_if_due
 
-    def keep_then_stop(self, student, memory, done, rows):
-        keep(self, student, memory, done, rows)
+    def keep_then_stop(self, run, done, rows):
+        keep(self, run, done, rows)
         if done > 400:
             raise Stopped
 

@@ -5,6 +5,7 @@ import pytest
 
 import teacherstudent as ts
 from teacherstudent.results import description
+from tests.long import mostly_long
 from tests.sims.structured_cases import set_up
 
 TIMES = np.linspace(0.0, 6.0, 7)
@@ -21,7 +22,7 @@ TESTED = [  # `python -m benchmarks.agreement structured` runs them all
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize("name", mostly_long(TESTED, ["sign, delta 0.5, both layers", "tanh generator"]))
 def test_mean_over_seeds_agrees(name):
     problem, start = set_up(name, N=400)
     theory = ts.integrate(problem, start, TIMES, rtol=1e-6)
@@ -33,6 +34,7 @@ def test_mean_over_seeds_agrees(name):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_deviation_shrinks_with_the_square_root_of_the_dimension():
     rms = {"Q": [], "R": [], "eps_g": []}
     sizes = (100, 400, 1600)
@@ -74,6 +76,7 @@ def start_with(weights, N=500, D=150):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("weights", "fails"), [("localised", True), ("columns of F", False)])
 def test_equivalence_fails_for_localised_weights_but_not_along_dense_columns(weights, fails):
     # A localised student sees single features, sign(s_i) = +-1, which are far from Gaussian.  Along a column of a dense F the

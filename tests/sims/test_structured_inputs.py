@@ -329,7 +329,7 @@ def test_checkpoints_know_the_inputs(tmp_path, monkeypatch):
     from sims import checkpoints
 
     monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(checkpoints.Keeper, "drop", lambda self: None)
+    monkeypatch.setattr(checkpoints, "drop", lambda path: None)
     problem = problem_with(manifold("tanh"))
     start = ts.start_from_weights(problem, **weights())
     straight = ts.simulate(problem, start, [0.0, 2.0], seeds=2, checkpoint=tmp_path / "run.ckpt")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from teacherstudent import experiment
+from teacherstudent import experiment, published
 
 TABLES = {
     "title": "test",
@@ -13,9 +13,9 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize("name", experiment.names())
+@pytest.mark.parametrize("name", published.names())
 def test_every_published_set_up_is_valid(name):
-    job = experiment.experiment(*experiment.read(name))
+    job = experiment.experiment(*published.read(name))
     assert job.title and job.reference
     if isinstance(job, experiment.EscapeExperiment):
         assert len(job.escape.N) > 1 and job.problem.loss == "correlation"
@@ -26,10 +26,10 @@ def test_every_published_set_up_is_valid(name):
 
 
 def test_the_published_set_ups_are_there():
-    assert {f"goldt-2019-{layers}-k{K}" for layers in ("scm", "both") for K in range(2, 7)} <= set(experiment.names())
-    assert {"saad-solla-1995-k2", "saad-solla-1995-k3", "linear-noisy", "relu-both-layers"} <= set(experiment.names())
+    assert {f"goldt-2019-{layers}-k{K}" for layers in ("scm", "both") for K in range(2, 7)} <= set(published.names())
+    assert {"saad-solla-1995-k2", "saad-solla-1995-k3", "linear-noisy", "relu-both-layers"} <= set(published.names())
     for layers, trained in (("scm", False), ("both", True)):
-        problem = experiment.experiment(*experiment.read(f"goldt-2019-{layers}-k5")).problem
+        problem = experiment.experiment(*published.read(f"goldt-2019-{layers}-k5")).problem
         assert (problem.student.width, problem.task.width, problem.student.train_readout) == (5, 2, trained)
         assert problem.task.noise > 0
 
@@ -80,11 +80,11 @@ def test_explicit_start_and_times():
 
 def test_names_and_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="did you mean 'saad-solla-1995-k2'"):
-        experiment.read("saad-sola-1995-k2")
+        published.read("saad-sola-1995-k2")
     broken = tmp_path / "broken.toml"
     broken.write_text("title = [")
     with pytest.raises(ValueError, match="broken.toml is not valid TOML"):
-        experiment.read(str(broken))
+        published.read(str(broken))
 
 
 VARIANTS = {

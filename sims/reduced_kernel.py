@@ -1,0 +1,123 @@
+"""The reduced chain as one kernel: every seed's numbers stay in registers over a block of updates (Pallas, GPU).
+
+The steps are those of `sims.reduced`, with every column a tuple of its entries, from the same random numbers; only the order of
+additions may differ.  Where there is no GPU the kernel can be interpreted, which is how it is tested.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
+from jaxtyping import Array, Float, Key, UInt32
+
+from sims.reduced import Chain, Sample, Setting, step
+from sims.reduced_draws import Draw, Law, draws
+from teacherstudent.activations import ACTIVATIONS, Activation, Polynomial
+
+SEEDS_AT_ONCE = 128  # of one program: a number of every seed is a register of every thread
+
+
+class ElementaryErf(NamedTuple):
+    """erf(x / sqrt 2) and its slope from one exponential, to 1.5e-7 (Abramowitz & Stegun 7.1.26); GPU kernels have no erf."""
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        size = jnp.abs(x) * 0.5**0.5
+        t = 1 / (1 + 0.3275911 * size)
+        series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
+        return jnp.where(x < 0, -1.0, 1.0) * (1 - series * jnp.exp(-size * size))
+
+    def derivative(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return 0.7978845608028654 * jnp.exp(-0.5 * x * x)
+
+
+def elementary(activation: Activation | None) -> Any:
+    """The activation in functions that a kernel has; None if it is not known to be."""
+    if activation is None or isinstance(activation.function, Polynomial) or activation == ACTIVATIONS["relu"]:
+        return activation
+    return ElementaryErf() if activation == ACTIVATIONS["erf"] else None
+
+
+def fits(setting: Setting, law: Law, dtype) -> bool:
+    """Whether the kernel can run this: its activations, and the numbers of a seed in registers."""
+    known = elementary(setting.activation) is not None and (
+        setting.teacher is None or elementary(setting.teacher) is not None
+    )
+    return known and str(dtype) == "float32" and law.samples <= 4 and law.rows * (law.directions + law.rows) <= 100
+
+
+def _with_elementary(setting: Setting) -> Setting:
+    own, teacher = elementary(setting.activation), elementary(setting.teacher)
+    return dataclasses.replace(setting, activation=own, teacher=teacher)
+
+
+def advance(
+    setting: Setting,
+    law: Law,
+    keys: Key[Array, " seeds"],
+    chain: Chain,
+    first: UInt32[Array, ""],
+    count: UInt32[Array, ""],
+    block: int,
+    interpret: bool = False,
+) -> Chain:
+    """The chains after `count` more updates, of which the first has the number `first`; as `sims.reduced.advance`."""
+    seeds = len(keys)
+    at_once = min(SEEDS_AT_ONCE, 1 << (seeds - 1).bit_length())
+    listed, structure = jax.tree.flatten(_with_elementary(setting))
+    numbers = jnp.stack(listed)
+    leaves, shape = jax.tree.flatten(chain)
+
+    def kernel(span, numbers, *refs):
+        drawn, state, new = refs[:given], refs[given : given + len(leaves)], refs[given + len(leaves) :]
+        own = jax.tree.unflatten(structure, [numbers[i] for i in range(numbers.shape[0])])
+        entries = [tuple(ref[pl.ds(k, 1), :] for k in range(ref.shape[0])) for ref in state]
+        start = jax.tree.unflatten(shape, entries)
+
+        def one_step(at, chain):
+            draw = jax.tree.unflatten(drawn_shape, drawn)
+            sample = partial(_sample, draw, at, law)
+            factor = [draw.factor[at, pl.ds(i, 1), :] for i in range(draw.factor.shape[1])]
+            diverged = chain.diverged[0]
+            moved = step(
+                own, chain._replace(diverged=diverged), law.samples, sample, factor, span[0] + at.astype(jnp.uint32)
+            )
+            return moved._replace(diverged=(moved.diverged,), fixed=list(moved.fixed), own=list(moved.own))
+
+        last = jax.lax.fori_loop(0, span[1].astype(jnp.int32), one_step, start)
+        for ref, entries in zip(new, shape.flatten_up_to(last), strict=True):
+            for k, entry in enumerate(entries):
+                ref[pl.ds(k, 1), :] = entry
+
+    given, drawn_shape = 0, None
+    one = lambda array: pl.BlockSpec(array.shape, lambda i: (0,) * array.ndim)
+    split = lambda array: pl.BlockSpec((*array.shape[:-1], at_once), lambda i: (*(0,) * (array.ndim - 1), i))
+
+    def one_block(index, chain: Chain) -> Chain:
+        nonlocal given, drawn_shape
+        done = index * block
+        drawn, drawn_shape = jax.tree.flatten(draws(law, keys, first + done + jnp.arange(block, dtype=jnp.uint32)))
+        given = len(drawn)
+        state = jax.tree.leaves(chain)
+        span = jnp.stack([first + done, jnp.minimum(count - done, block)])
+        new = pl.pallas_call(
+            kernel,
+            grid=(pl.cdiv(seeds, at_once),),
+            in_specs=[one(span), one(numbers), *map(split, drawn), *map(split, state)],
+            out_specs=[*map(split, state)],
+            out_shape=[jax.ShapeDtypeStruct(part.shape, part.dtype) for part in state],
+            compiler_params=triton.CompilerParams(num_warps=SEEDS_AT_ONCE // 32),
+            interpret=interpret,
+        )(span, numbers, *drawn, *state)
+        return jax.tree.unflatten(shape, new)
+
+    return jax.lax.fori_loop(jnp.uint32(0), (count + block - 1) // block, one_block, chain)
+
+
+def _sample(draw: Draw, at, law: Law, index) -> Sample:
+    lines = lambda ref: [ref[at, index, pl.ds(j, 1), :] for j in range(ref.shape[2])]
+    sigma = None if draw.sigma is None else draw.sigma[at, pl.ds(index, 1), :]
+    return Sample(lines(draw.s), lines(draw.e), draw.label[at, pl.ds(index, 1), :], sigma)
