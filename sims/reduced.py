@@ -44,7 +44,7 @@ class Setting(eqx.Module):
     bias: bool = eqx.field(static=True)
     rule: Rule
     loss: str = eqx.field(static=True)
-    teacher: Callable | None = eqx.field(static=True)  # g*
+    teacher: Any = eqx.field(static=True)  # g*, or None
     v_star: list[Float[Array, ""]]
     noise: Float[Array, ""]
     basis: list[list[Float[Array, ""]]]  # T = basis basis^T

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Key, UInt32
 
 from sims.reduced import Chain, Sample, Setting, step
 from sims.reduced_draws import Draw, Law, draws
-from teacherstudent.activations import ACTIVATIONS, Activation, Polynomial
+from teacherstudent.activations import ACTIVATIONS, Polynomial
 
 SEEDS_AT_ONCE = 128  # of one program: a number of every seed is a register of every thread
 
@@ -34,7 +34,7 @@ class ElementaryErf(NamedTuple):
         return 0.7978845608028654 * jnp.exp(-0.5 * x * x)
 
 
-def elementary(activation: Activation | None) -> Any:
+def elementary(activation: Any) -> Any:
     """The activation in functions that a kernel has; None if it is not known to be."""
     if activation is None or isinstance(activation.function, Polynomial) or activation == ACTIVATIONS["relu"]:
         return activation
