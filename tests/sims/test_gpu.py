@@ -10,7 +10,10 @@ from sims import reduced_training
 from sims.devices import place
 from tests.sims.test_reduced import LAWS, start_of, two_samples
 
-pytestmark = pytest.mark.skipif(jax.default_backend() == "cpu", reason="there is no GPU")
+pytestmark = [
+    pytest.mark.skipif(jax.default_backend() == "cpu", reason="there is no GPU"),
+    pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning"),
+]
 
 
 @pytest.mark.parametrize(
