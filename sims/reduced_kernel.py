@@ -66,7 +66,9 @@ def advance(
 ) -> Chain:
     """The chains after `count` more updates, of which the first has the number `first`; as `sims.reduced.advance`."""
     seeds = len(keys)
-    at_once = min(SEEDS_AT_ONCE, 1 << (seeds - 1).bit_length())
+    missing = -seeds % SEEDS_AT_ONCE  # a program reads and writes a full block, whatever lies beyond the last seed
+    keys = keys[jnp.minimum(jnp.arange(seeds + missing), seeds - 1)]
+    chain = jax.tree.map(lambda part: jnp.pad(part, ((0, 0), (0, missing)), mode="edge"), chain)
     listed, structure = jax.tree.flatten(_with_elementary(setting))
     numbers = jnp.stack(listed)
     leaves, shape = jax.tree.flatten(chain)
@@ -94,7 +96,7 @@ def advance(
 
     given, drawn_shape = 0, None
     one = lambda array: pl.BlockSpec(array.shape, lambda i: (0,) * array.ndim)
-    split = lambda array: pl.BlockSpec((*array.shape[:-1], at_once), lambda i: (*(0,) * (array.ndim - 1), i))
+    split = lambda array: pl.BlockSpec((*array.shape[:-1], SEEDS_AT_ONCE), lambda i: (*(0,) * (array.ndim - 1), i))
 
     def one_block(index, chain: Chain) -> Chain:
         nonlocal given, drawn_shape
@@ -105,7 +107,7 @@ def advance(
         span = jnp.stack([first + done, jnp.minimum(count - done, block)])
         new = pl.pallas_call(
             kernel,
-            grid=(pl.cdiv(seeds, at_once),),
+            grid=(len(keys) // SEEDS_AT_ONCE,),
             in_specs=[one(span), one(numbers), *map(split, drawn), *map(split, state)],
             out_specs=[*map(split, state)],
             out_shape=[jax.ShapeDtypeStruct(part.shape, part.dtype) for part in state],
@@ -114,7 +116,8 @@ def advance(
         )(span, numbers, *drawn, *state)
         return jax.tree.unflatten(shape, new)
 
-    return jax.lax.fori_loop(jnp.uint32(0), (count + block - 1) // block, one_block, chain)
+    last = jax.lax.fori_loop(jnp.uint32(0), (count + block - 1) // block, one_block, chain)
+    return jax.tree.map(lambda part: part[:, :seeds], last)
 
 
 def _sample(draw: Draw, at, law: Law, index) -> Sample:

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sims import checkpoints, reduced_kernel
+from sims import checkpoints
 from sims.devices import FIRST, LAST, SHARED, Place
 from sims.lengths import table
-from sims.reduced import Chain, advance, overlaps, setting
+from sims.reduced import Chain, Setting, advance, overlaps, setting
 from sims.reduced_draws import Law, rank
 from sims.reduced_rules import Layers, closes, known, memory
 from sims.spike_laws import spike_law
@@ -85,7 +85,7 @@ class ReducedTraining(Training):
         entries = samples * (P + 2) + q * (q + 1) // 2
         bytes_per_step = entries * np.dtype(dtype).itemsize * len(filled) // len(place.devices)
         self.block = max(1, min(256, BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES) // bytes_per_step))
-        self.fused = place.platform != "cpu" and reduced_kernel.fits(self.setting, self.law, dtype)
+        self.fused = _has_kernel(place, self.setting, self.law, dtype)
         arrays = [getattr(one, name) for one in starts for name in ("Q", "R", "T", "v", "b")]
         self.mark = checkpoints.fingerprint(problem, arrays, ["reduced", N, steps, seeds, dtype])
 
@@ -127,10 +127,26 @@ def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int, dt
     )
 
 
+def _has_kernel(place: Place, setting: Setting, law: Law, dtype: str) -> bool:
+    """Whether the steps are one kernel: on GPUs, of NVIDIA's, where this jax can write it."""
+    if place.platform == "cpu":
+        return False
+    try:
+        from sims import reduced_kernel
+    except ImportError:  # a jax whose Pallas has no Triton any more
+        return False
+    return place.platform in ("gpu", "cuda") and reduced_kernel.fits(setting, law, dtype)
+
+
 @cache
 def program(place: Place, block: int, fused: bool):
     """The compiled chain, on every device with its own seeds."""
-    f = partial(reduced_kernel.advance if fused else advance, block=block)
+    if fused:
+        from sims import reduced_kernel
+
+        f = partial(reduced_kernel.advance, block=block)
+    else:
+        f = partial(advance, block=block)
     specs = (SHARED, SHARED, FIRST, LAST, SHARED, SHARED)
     # `computed_once` is a wish that XLA's CPU compiler drops in this pass; a step would then take three times as long
     options = {"xla_disable_hlo_passes": "cse_barrier_expander"} if place.platform == "cpu" else None
