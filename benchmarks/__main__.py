@@ -1,5 +1,6 @@
 """`python -m benchmarks`: one table, each row a ratio measured side by side in this run."""
 
+import os
 import subprocess
 import sys
 import time
@@ -12,10 +13,18 @@ from rich.table import Table
 
 import teacherstudent as ts
 from benchmarks import plain_modes
+from benchmarks.plain_chain import reduced_chain
 from benchmarks.plain_euler import euler
 from benchmarks.plain_training import train
 from benchmarks.side_by_side import Ratio, compare, seconds
-from sims.weights import advance
+from sims import simulate
+from sims.devices import Place
+from sims.normals import normal
+from sims.reduced_draws import draws
+from sims.reduced_training import ReducedTraining
+from sims.weights_training import WeightsTraining
+from teacherstudent.averages.erf import _arcsin
+from teacherstudent.generalisation import averages_of
 from teacherstudent.results import description
 
 STOP, DT = 1000.0, 0.01
@@ -111,24 +120,32 @@ def simulation_against_numpy_and_floor(table: Table, seeds: int) -> None:
     )
 
 
-def training_loop(problem, start, N, seeds, steps):
+def training_loop(problem, start, N, seeds, steps, dtype="float32"):
     """The compiled steps of the simulator, without starting weights and records."""
-    from sims.simulate import set_up
-    from sims.training import Training
-
     numbers = list(range(seeds))
-
     with jax.enable_x64(True):
-        training = Training(problem, set_up(problem.task, start, N, numbers), numbers, [steps], "float32", 0)
+        networks = simulate.set_up(problem.task, start, N, numbers)
+        training = WeightsTraining(problem, networks, numbers, [steps], dtype, 0)
+    return stepping(training, steps)
+
+
+def chain_loop(problem, start, N, seeds, steps, dtype="float32"):
+    """The compiled updates of the reduced chain alone, on one device."""
+    with jax.enable_x64(True):
+        numbers = list(range(seeds))
+        training = ReducedTraining(problem, [start], N, numbers, [steps], dtype, Place((jax.local_devices()[0],)))
+    return stepping(training, steps)
+
+
+def stepping(training, steps: int):
+    """A call of so many updates."""
 
     def call():
         with jax.enable_x64(True):
-            run = jax.tree.map(jnp.array, training.run)  # the steps reuse the memory of their argument
-            first, count = jnp.uint32(0), jnp.uint32(steps)
-            arrays = (training.problem, training.source, training.w_star, training.training, run, first, count)
-            jax.block_until_ready(advance(*arrays, block=training.block, shared=training.shared))
+            training.run = training.advanced(jnp.uint32(0), jnp.uint32(steps))
+            jax.block_until_ready(training.run)
 
-    call.block = training.block
+    call.training = training
     return call
 
 
@@ -139,15 +156,109 @@ def drawing_alone(N: int, seeds: int, steps: int):
     @jax.jit
     def draw(keys):
         def one_block(total, number):
-            fresh = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), (block, N), jnp.float32))(
-                keys
-            )
+            fresh = jax.vmap(lambda key: normal(jax.random.fold_in(key, number), block * N, "float32"))(keys)
             return total + fresh.sum(), None
 
         return jax.lax.scan(one_block, jnp.float32(0), jnp.arange(steps // block))[0]
 
     keys = jax.random.split(jax.random.key(0), seeds)
-    return lambda: jax.block_until_ready(draw(keys))
+
+    def call():
+        with jax.enable_x64(True):
+            jax.block_until_ready(draw(keys))
+
+    return call
+
+
+def chain_against_weights(table: Table) -> None:
+    """An update of the reduced chain against the random numbers it takes, NumPy, and the weights at two sizes."""
+    K, M, seeds, steps = 4, 2, 512, 2000
+    problem, start = set_up(K, M)
+    chain = chain_loop(problem, start, 1000, seeds, steps)
+    per_step = lambda ratio, ours, other: Ratio(
+        ratio.ours / ours, ratio.other / other, *(r * ours / other for r in ratio[2:])
+    )
+    name, updates = f"reduced, {seeds} seeds, K={K} M={M}", seeds * steps
+    numbers = compare(chain, chain_numbers(chain.training, steps))
+    row(table, name, "its random numbers", per_step(numbers, updates, updates), "one device")
+    plain = lambda: reduced_chain(start, 0.2, 0.1, 1000, 500)
+    row(
+        table, name, "NumPy, one seed", per_step(compare(chain, plain, 3), updates, 500), "Gram form, loop over updates"
+    )
+    for N, networks, count in ((1000, 8, 2000), (10_000, 8, 200)):
+        weights = training_loop(problem, start, N, networks, count)
+        row(table, name, f"weights, N={N}", per_step(compare(chain, weights), updates, networks * count), "same law")
+    large = chain_loop(problem, start, 10**6, seeds, steps)
+    row(table, "reduced, N=1000000", "reduced, N=1000", per_step(compare(large, chain), updates, updates), "")
+    double = chain_loop(problem, start, 1000, seeds, steps, "float64")
+    row(table, name, "in float64", per_step(compare(chain, double), updates, updates), "")
+    for students, teachers in ((2, 1), (8, 4), (16, 8)):
+        other = chain_loop(*set_up(students, teachers), 1000, seeds, 200)
+        ratio = per_step(compare(chain, other, 3), updates, seeds * 200)
+        row(table, name, f"K={students} M={teachers}", ratio, "growth in K and M")
+
+
+def chain_numbers(training, steps: int):
+    """The random numbers of so many updates of a chain."""
+    block = training.block
+
+    @jax.jit
+    def draw(law, keys):
+        def one_block(number, total):
+            drawn = draws(law, keys, number * block + jnp.arange(block, dtype=jnp.uint32))
+            return total + sum(jnp.sum(part) for part in jax.tree.leaves(drawn))
+
+        return jax.lax.fori_loop(jnp.uint32(0), jnp.uint32(steps // block), one_block, jnp.float32(0))
+
+    def call():
+        with jax.enable_x64(True):
+            jax.block_until_ready(draw(training.law, training.keys))
+
+    return call
+
+
+TWO_DEVICES = """
+import jax, time
+import teacherstudent as ts
+problem = ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(4), ts.SGD(0.2))
+start = ts.random_start(problem, N=1000, seed=1)
+for method, N, seeds, t in (("reduced", 10**5, 1024, 0.3), ("weights", 1000, 16, 4.0)):
+    best = {}
+    for _ in range(4):
+        for device in ("cpu:0", "cpu"):
+            began = time.perf_counter()
+            ts.simulate(problem, start, [0, t], N=N, seeds=seeds, method=method, device=device)
+            best[device] = min(best.get(device, 1e9), time.perf_counter() - began)
+    print(method, best["cpu:0"], best["cpu"])
+"""
+
+
+def two_devices(table: Table) -> None:
+    """A whole `simulate` on one and on two devices of this host."""
+    flags = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", TWO_DEVICES], env=flags, capture_output=True, text=True, check=True)
+    for line in done.stdout.splitlines():
+        method, one, two = line.split()
+        ratio = float(one) / float(two)
+        row(
+            table,
+            f"{method}, two devices",
+            "one device",
+            Ratio(float(two), float(one), *[ratio] * 3),
+            "best of 4, whole call",
+        )
+
+
+def growth_of_theory(table: Table, K: int, M: int) -> None:
+    """The fourth average as K and M grow, beside the arcsines it needs."""
+    problem, start = set_up(K, M)
+    entries = K * (K + 1) // 2 * (K + M) * (K + M + 1) // 2
+    with jax.enable_x64(True):
+        fourth, arcsines = jax.jit(averages_of(problem).I4), jax.jit(lambda x: jnp.sum(_arcsin(x)))
+        C, u, x = jnp.asarray(start.C), jnp.linspace(1.0, -1.0, K + M), jnp.linspace(-0.9, 0.9, entries)
+        ours = lambda: jax.block_until_ready(fourth(C, u))
+        floor = lambda: jax.block_until_ready(arcsines(x))
+        row(table, f"fourth average, K={K} M={M}", "its arcsines alone", compare(ours, floor, 15), f"{entries} of them")
 
 
 def modes_against_scipy(table: Table) -> None:
@@ -169,7 +280,7 @@ def manifold_against_product(table: Table, delta: float, seeds: int, own: bool =
     problem = ts.Problem(ts.HiddenManifold(M, "erf", "sign", delta, noise=0.1), ts.Student(K), ts.SGD(0.1))
     start = ts.OrderParameters(np.eye(K), np.zeros((K, M))) if own else ts.random_start(problem, N=N, seed=1)
     loop = training_loop(problem, start, N, seeds, steps)
-    ratio = compare(loop, product_alone(N, round(delta * N), min(512, seeds * loop.block), seeds * steps), 5)
+    ratio = compare(loop, product_alone(N, round(delta * N), min(512, seeds * loop.training.block), seeds * steps), 5)
     per_step = Ratio(ratio.ours / steps / seeds, ratio.other / steps / seeds, *ratio[2:])
     whose = "own F each" if own else "one F"
     name = f"step, {seeds} seeds, manifold D={round(delta * N)}"
@@ -243,6 +354,10 @@ def main() -> None:
     cold_start(table)
     for seeds in (8, 32):
         simulation_against_numpy_and_floor(table, seeds)
+    chain_against_weights(table)
+    two_devices(table)
+    for K, M in ((4, 2), (8, 4), (16, 8), (32, 8), (64, 8)):
+        growth_of_theory(table, K, M)
     modes_against_scipy(table)
     for delta in (0.1, 0.5, 2.0):
         manifold_against_product(table, delta, 8)

@@ -40,6 +40,7 @@ from teacherstudent.tasks import MixtureTask, StructuredTask
 
 SOLVERS = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}
 LEAST_RTOL, LEAST_ATOL = 1e-5, 1e-6  # with averages over frozen points: below, a solver only follows their jumps
+CURVES_AT_ONCE = 32  # of a sweep; they step together, as often as the slowest of them needs
 DIVERGED = 1e6  # overlaps beyond this are on their way to infinity: fields of order 1000
 
 
@@ -241,7 +242,7 @@ def _over_parameter(run, name: str):
 
     def swept(problem, *rest):
         at = lambda value: run(eqx.tree_at(place, problem, value), *rest)
-        return jax.vmap(at)(place(problem))
+        return jax.lax.map(at, place(problem), batch_size=CURVES_AT_ONCE)
 
     return swept
 

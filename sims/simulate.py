@@ -13,6 +13,7 @@ from sims import (  # noqa: F401 (they register their inputs)
     checkpoints,
     gaussian_equivalent,
     hidden_manifold,
+    hosts,
     mixture,
     reduced_training,
     teacher_student,
@@ -59,7 +60,8 @@ def simulate(
     - `times`: increasing times t = updates / N at which to record (t = updates with `Problem.batch_ratio`).  Recorded is the
       nearest whole number of updates, and the coordinate `time` of the answer is that number over N.
     - `N`: the input dimension; may be left out if the start has weights or the task's arrays fix it.
-    - `seeds`: a number S (seeds 0..S-1) or the seeds themselves.  Each is a random stream of its own: its numbers do not
+    - `seeds`: a number S (seeds 0..S-1) or the seeds themselves; under `jax.distributed` each process runs its share of them
+      and returns the answer for all.  Each is a random stream of its own: its numbers do not
       depend on which others run beside it (on structured inputs up to the rounding of a matrix product).
     - `method`: "weights" trains the full weight vectors.  "reduced" runs the exact Markov chain of the overlaps at this N, of
       the same law and at a cost that does not depend on N: for isotropic inputs (teacher-student, spikes, mixtures) and rules
@@ -94,9 +96,11 @@ def simulate(
     problem.check_start(start)
     N = _dimension(N, problem, start)
     numbers = _seeds(seeds)
+    mine = hosts.share(numbers)
     devices = place(device)
     if checkpoint is not None:
         check_writable(checkpoint, force=True)
+        checkpoint = hosts.own(checkpoint)
     steps = _recorded_steps(times, problem.updates_per_time(N))
     problem.samples(N)  # says so if there are none
     problem.rule.check_dimension(N)
@@ -109,25 +113,29 @@ def simulate(
     with jax.enable_x64(True), jax.default_device(devices.devices[0]):
         if method == "reduced":
             report |= {"overlaps": "exact"}
-            groups = _groups(numbers, reduced_training.bytes_of_seed(problem, N, dtype), devices, N)
+            groups = _groups(mine, reduced_training.bytes_of_seed(problem, N, dtype), devices, N)
 
             def begin(group: list[int]) -> Training:
                 assert isinstance(start, OrderParameters)
                 return ReducedTraining(problem, [start], N, group, steps, dtype, devices)
         else:
-            groups = _groups(numbers, _bytes_of_weights(problem, start, N, dtype), devices, N)
-            test_samples, banks = _measured_on(problem, start, N, numbers[:1], test_samples, samples)
-            report |= {"test_samples": test_samples}
+            groups = _groups(mine, _bytes_of_weights(problem, start, N, dtype), devices, N)
+            first = set_up(problem.task, start, N, groups[0])
+            _check_network(problem, start, first)
+            test_samples = _test_samples(test_samples, first, samples)
+            banks = None if samples is None else sample_bank.divided(samples, test_samples)
+            known = "held-out samples" if first.covariances is None else "exact covariances"
+            report |= {"test_samples": test_samples, "overlaps": known}
+            report |= {} if bank is None else {"bank": sample_bank.mark(bank)}
 
             def begin(group: list[int]) -> Training:
-                networks = set_up(problem.task, start, N, group)
-                report["overlaps"] = "held-out samples" if networks.covariances is None else "exact covariances"
+                networks = first if group is groups[0] else set_up(problem.task, start, N, group)
                 return WeightsTraining(problem, networks, group, steps, dtype, test_samples, banks, devices)
 
-            report |= {} if bank is None else {"bank": sample_bank.mark(bank)}
         rows, recorded = _rows(groups, begin, checkpoint, progress, lambda rows, recorded: _labelled(
-            problem, start, numbers, recorded, rows, report
+            problem, start, mine, recorded, rows, report
         ))  # fmt: skip
+    rows = hosts.gathered(rows)
     report["seconds"] = round(time.perf_counter() - began, 3)
     return _labelled(problem, start, numbers, recorded, rows, report)
 
@@ -155,14 +163,6 @@ def _bank(problem: Problem, bank, N: int, test_samples: int) -> sample_bank.Bank
             f"bank holds inputs with latents for a teacher, but {type(problem.task).__name__} has none; leave it out."
         )
     return sample_bank.checked(bank, N, problem.task.latent_dimension(N), test_samples, problem.teacher.input_mean)
-
-
-def _measured_on(problem: Problem, start: Start, N: int, seed: list[int], asked: int, samples):
-    """How many held-out samples, and the bank, after a look at the networks of one seed."""
-    networks = set_up(problem.task, start, N, seed)
-    _check_network(problem, start, networks)
-    test_samples = _test_samples(asked, networks, samples)
-    return test_samples, None if samples is None else sample_bank.divided(samples, test_samples)
 
 
 def _bytes_of_weights(problem: Problem, start: Start, N: int, dtype: str) -> int:

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+CACHE_BYTES = 2**28  # of compiled programs; the least used are dropped
 PATIENCE = 3.0  # seconds that an interrupted command has to end by itself
 
 app = typer.Typer(
@@ -79,6 +80,7 @@ def run(
     import teacherstudent as ts
     from teacherstudent import checks, experiment, published, results
 
+    _keep_compiled_programs()
     name, tables = published.read(experiment_)
     assignments = [*(set_ or [])]
     table = "escape" if "escape" in tables else "simulation"
@@ -111,6 +113,22 @@ def run(
     else:
         tree = ts.save(out, force=force, **run_one(job))
     _finish(tree, job.title, out, picture if figure else None, quiet)
+
+
+def _keep_compiled_programs() -> None:
+    """Compile each program once for all runs: JAX keeps them in the user's cache folder, unless the user has named another."""
+    import jax
+    from platformdirs import user_cache_path
+
+    folder = user_cache_path("teacherstudent") / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and os.access(folder, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
 
 
 def _results_of(job, simulated: bool, progress: bool | None, device: str | None) -> dict:

@@ -1,0 +1,52 @@
+"""Two processes, as on two hosts."""
+
+import json
+import socket
+import subprocess
+import sys
+
+import numpy as np
+
+import teacherstudent as ts
+
+RUN = """
+import json, sys
+import jax
+jax.distributed.initialize(f"localhost:{sys.argv[2]}", 2, int(sys.argv[1]))
+import teacherstudent as ts
+problem = ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(3), ts.SGD(0.5))
+start = ts.random_start(problem, N=50, seed=0)
+given = dict(N=60, seeds=[4, 7, 8, 9], checkpoint=sys.argv[3])
+for method in ("weights", "reduced"):
+    networks = ts.simulate(problem, start, [0, 1], method=method, **given)
+    print(json.dumps([networks.seed.values.tolist(), networks.Q.values.tolist()]))
+try:
+    ts.simulate(problem, start, [0, 1], N=60, seeds=3)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_two_processes_share_the_seeds(tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    start = lambda index: subprocess.Popen(
+        [sys.executable, "-c", RUN, index, port, str(tmp_path / "run.npz")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    told = [one.communicate(timeout=300) for one in [start("0"), start("1")]]
+    problem = ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(3), ts.SGD(0.5))
+    begin = ts.random_start(problem, N=50, seed=0)
+    for out, err in told:
+        lines = [line for line in out.splitlines() if line.startswith(("[[", "seeds"))]
+        assert len(lines) == 3, err
+        for method, line in zip(("weights", "reduced"), lines, strict=False):
+            alone = ts.simulate(problem, begin, [0, 1], N=60, seeds=[4, 7, 8, 9], method=method)
+            seeds, Q = json.loads(line)
+            assert seeds == [4, 7, 8, 9]
+            np.testing.assert_allclose(Q, alone.Q, rtol=0, atol=1e-5)
+        assert lines[2].startswith("seeds: 3 seeds cannot be shared out evenly over 2 processes")
+    assert not list(tmp_path.iterdir())
