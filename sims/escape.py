@@ -8,7 +8,7 @@ rate, see of it only the plateau.  Ben Arous, Gheissari & Jagannath, JMLR 22 (20
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -19,11 +19,16 @@ import xarray as xr
 from jaxtyping import Array, Float
 from tqdm.auto import tqdm
 
+from sims.devices import Place, place
+from sims.methods import METHODS, chosen
 from sims.mixture import spiked_source
+from sims.reduced import overlaps
+from sims.reduced_training import ReducedTraining
 from sims.tasks import Begin, Isotropic, SetUp
-from sims.training import NEVER
+from sims.training import NEVER, Training
 from sims.weights_training import WeightsTraining
 from teacherstudent import checks
+from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
 from teacherstudent.results import described
 from teacherstudent.starts import orthonormal_rows
@@ -43,6 +48,7 @@ def escape(
     learning_rate_exponent=0.0,
     aligned: bool = False,
     enough=0.75,
+    method: str = "auto",
     dtype: str = "float32",
     device: str | None = None,
     progress: bool | None = None,
@@ -60,6 +66,8 @@ def escape(
     - `learning_rate_exponent`: p; networks of size N train with (rates of the rule) N^p.  `escape_scale` says which p an
       information exponent needs.
     - `aligned`: start with w_k . u_1 > 0 (the side from which an odd information exponent escapes).
+    - `method`: "weights", "reduced" (the exact chain of the overlaps, at a cost that does not depend on N), or "auto", which
+      takes it where it is exact.
     - `enough`: stop a size when this fraction of the seeds has escaped along every direction: 0.75 fixes median and quartiles.
 
     Returns an `xarray.Dataset` with `escape_step` (N, seed, direction), nan where a seed has not escaped, its `median_step`
@@ -76,19 +84,24 @@ def escape(
     max_steps = checks.integer("max_steps", max_steps)
     power = checks.single("learning_rate_exponent", learning_rate_exponent, minimum=-np.inf)
     checks.one_of("dtype", dtype, ("float32", "float64"))
+    checks.one_of("method", method, METHODS)
     checks.one_of("aligned", aligned, (True, False))
     _check(problem, sizes, max_steps)
-    place, began = checks.device(device), time.perf_counter()
+    devices, began = place(device), time.perf_counter()
     rows = []
-    with jax.enable_x64(True), jax.default_device(place):
+    with jax.enable_x64(True), jax.default_device(devices.devices[0]):
         for size in sizes:
             scaled = _with_rates(problem, float(size) ** power)
-            training = WeightsTraining(
-                scaled, _random_networks(problem, size, numbers, aligned), numbers, [max_steps], dtype, 0
-            )
-            rows.append(_until_escape(training, threshold, enough, max_steps, progress))
+            networks = _random_networks(problem, size, numbers, aligned)
+            watched = _watched(method, scaled, networks, size, numbers, max_steps, dtype, devices)
+            rows.append(_until_escape(*watched, threshold, enough, max_steps, progress))
     report = {"threshold": threshold, "max_steps": max_steps, "learning_rate_exponent": power, "aligned": aligned}
-    report |= {"enough": enough, "dtype": dtype, "device": str(place), "seconds": round(time.perf_counter() - began, 3)}
+    report |= {
+        "enough": enough,
+        "dtype": dtype,
+        "device": str(devices),
+        "seconds": round(time.perf_counter() - began, 3),
+    }
     return _labelled(problem, sizes, numbers, rows, report)
 
 
@@ -143,11 +156,36 @@ class Escaped(NamedTuple):
     final: Float[np.ndarray, "seeds directions"]
 
 
+def _watched(
+    method: str, problem: Problem, networks: SetUp, N: int, seeds: list[int], max_steps: int, dtype: str, devices: Place
+) -> tuple[Training, Callable[[], np.ndarray]]:
+    """The simulation, and how to see the overlaps |w_k . u_a| / (|w_k| |u_a|), largest over k, of every seed."""
+    starts = [
+        OrderParameters(w @ w.T / N, m=w @ u.T / N, v=v, b=b)
+        for w, v, u, b in zip(*networks.begin, strict=True)
+    ]  # fmt: skip
+    if chosen(method, problem, starts[0], N, dtype) == "reduced":
+        chain = ReducedTraining(problem, starts, N, seeds, [max_steps], dtype, devices)
+        return chain, lambda: np.asarray(_from_overlaps(*overlaps(chain.basis, chain.run)[:2]))[: len(seeds)]
+    training = WeightsTraining(problem, networks, seeds, [max_steps], dtype, 0, place=devices)
+    return training, lambda: np.asarray(_overlaps(training.run.student.w, training.w_star))[: len(seeds)]
+
+
+@jax.jit
+def _from_overlaps(Q: Float[Array, "seeds students students"], m: Float[Array, "seeds students directions"]):
+    return jnp.max(jnp.abs(m) / jnp.sqrt(jnp.diagonal(Q, axis1=1, axis2=2))[..., None], axis=1)
+
+
 def _until_escape(
-    training: WeightsTraining, threshold: float, enough: float, max_steps: int, progress: bool | None
+    training: Training,
+    look: Callable[[], np.ndarray],
+    threshold: float,
+    enough: float,
+    max_steps: int,
+    progress: bool | None,
 ) -> Escaped:
     """Train, looking at the overlaps at steps that grow geometrically."""
-    overlap = np.asarray(_overlaps(training.run.student.w, training.w_star))
+    overlap = look()
     step = np.where(overlap > threshold, 0.0, np.nan)
     hidden = None if progress is None else not progress
     with tqdm(total=max_steps, unit="step", unit_scale=True, disable=hidden, desc=f"N = {training.N}") as bar:
@@ -155,7 +193,7 @@ def _until_escape(
             target = min(max_steps, max(training.done + 1, int(training.done * RATIO)))
             bar.update(target - training.done)
             training.advance(target - training.done)
-            overlap = np.asarray(_overlaps(training.run.student.w, training.w_star))
+            overlap = look()
             step = np.where(np.isnan(step) & (overlap > threshold), training.done, step)
     return Escaped(step, overlap)
 

@@ -9,46 +9,21 @@ import numpy as np
 from sims import checkpoints
 from sims.devices import FIRST, LAST, SHARED, Place
 from sims.lengths import table
+from sims.methods import frame, frame_rows
 from sims.reduced import Chain, Setting, advance, overlaps, setting
 from sims.reduced_draws import Law, rank
-from sims.reduced_rules import Layers, closes, known, memory
+from sims.reduced_rules import Layers, memory
 from sims.spike_laws import spike_law
 from sims.tasks import as_arrays
 from sims.training import NEVER, TRAINING, Training, stream_keys
 from sims.weights import with_error
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
-from teacherstudent.rules import HeavyBall
-from teacherstudent.starts import Start, root
-from teacherstudent.tasks import MixtureTask, TeacherStudent
+from teacherstudent.starts import root
+from teacherstudent.tasks import MixtureTask
 
 BLOCK_BYTES = {"cpu": 2**19}  # of random numbers drawn at once
 GPU_BLOCK_BYTES = 2**28
-
-
-def obstacle(problem: Problem, start: Start, N: int) -> str | None:
-    """Why the overlaps of a problem are no Markov chain that can be run here; None if they are."""
-    task, rule = type(problem.task).__name__, type(problem.rule).__name__
-    if not isinstance(problem.task, TeacherStudent | MixtureTask) or not isinstance(start, OrderParameters):
-        return f"inputs of {task} are not isotropic outside the span of the weights, so that their overlaps are no Markov chain"
-    if not closes(problem.rule):
-        return (
-            f"{rule} depends on the coordinate axes, or on more than overlaps, so that these are no Markov chain; rules that are "
-            f"one: {known()}"
-        )
-    P, q = frame(problem), rank(problem.student.width, problem.samples(N))
-    if P + q > N:
-        return f"N = {N} is less than {P + q}, the dimension of weights, fixed directions and one gradient together"
-    return None
-
-
-def frame(problem: Problem) -> int:
-    """The dimension P of the frame: fixed directions, weights, and what a rule remembers of their gradients."""
-    return problem.task.directions + _rows(problem)
-
-
-def _rows(problem: Problem) -> int:
-    return problem.student.width * (2 if isinstance(problem.rule, HeavyBall) else 1)
 
 
 class ReducedTraining(Training):
@@ -73,14 +48,16 @@ class ReducedTraining(Training):
             spikes = spike_law(problem.task)
         q, P = rank(problem.student.width, samples), frame(problem)
         basis = root(np.asarray(starts[0].T))
-        law = Law(table([N - P - i for i in range(q)], dtype), spikes, samples, problem.task.directions, _rows(problem))
+        law = Law(
+            table([N - P - i for i in range(q)], dtype), spikes, samples, problem.task.directions, frame_rows(problem)
+        )
         self.law = place.put(as_arrays(law, dtype), SHARED)
         self.setting = place.put(setting(problem, basis, N, dtype), SHARED)
         self.basis = place.put(jnp.asarray(basis, jnp.float64), SHARED)
         bare = problem.without_inputs
         self.exact_problem = place.put(as_arrays(bare, jnp.float64), SHARED)
         self.keys = place.put(stream_keys(filled, TRAINING), FIRST)
-        self.run = place.put(_begin(problem, starts, basis, _rows(problem), dtype), LAST)
+        self.run = place.put(_begin(problem, starts, basis, frame_rows(problem), dtype), LAST)
         self.T = place.put(jnp.asarray(np.stack([one.T for one in starts]), jnp.float64), FIRST)
         entries = samples * (P + 2) + q * (q + 1) // 2
         bytes_per_step = entries * np.dtype(dtype).itemsize * len(filled) // len(place.devices)
@@ -155,5 +132,5 @@ def program(place: Place, block: int, fused: bool):
 
 def bytes_of_seed(problem: Problem, N: int, dtype: str) -> int:
     """About what one seed needs: its rows a few times over, and the random numbers of one step."""
-    rows, P, B = _rows(problem), frame(problem), problem.samples(N)
+    rows, P, B = frame_rows(problem), frame(problem), problem.samples(N)
     return np.dtype(dtype).itemsize * (6 * rows * P + 3 * B * (P + 2)) + 8 * rows * P

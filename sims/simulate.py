@@ -10,7 +10,6 @@ import xarray as xr
 
 from sims import bank as sample_bank
 from sims import (  # noqa: F401 (they register their inputs)
-    checkpoints,
     gaussian_equivalent,
     hidden_manifold,
     hosts,
@@ -19,8 +18,10 @@ from sims import (  # noqa: F401 (they register their inputs)
     teacher_student,
     weights_training,
 )
-from sims.devices import Place, place
-from sims.reduced_training import ReducedTraining, obstacle
+from sims.devices import place
+from sims.groups import groups_that_fit, run_groups
+from sims.methods import METHODS, chosen
+from sims.reduced_training import ReducedTraining
 from sims.tasks import SetUp, set_up
 from sims.training import NEVER, Training
 from sims.weights_training import TEST_BLOCK, WeightsTraining
@@ -33,9 +34,6 @@ from teacherstudent.starts import Start, check_dimension, spectral_start
 from teacherstudent.tasks import MixtureTask, StructuredTask
 
 HELD_OUT = 4000  # samples that overlaps are measured on, where the covariances of the inputs are not known
-METHODS = ("weights", "reduced", "auto")
-LARGEST_IN_FLOAT32 = 2**22  # N of the reduced chain
-FREE_PART = 0.6  # of the free memory, for the seeds that run at once
 
 
 def simulate(
@@ -104,7 +102,8 @@ def simulate(
     steps = _recorded_steps(times, problem.updates_per_time(N))
     problem.samples(N)  # says so if there are none
     problem.rule.check_dimension(N)
-    method = _method(method, problem, start, N, dtype, test_samples, bank)
+    whole_inputs = "bank" if bank is not None else "test_samples" if test_samples else ""
+    method = chosen(method, problem, start, N, dtype, whole_inputs)
     if isinstance(start, OrderParameters) and isinstance(problem.task, StructuredTask):
         spectral_start(problem, start)  # says so if such a start has no meaning on these inputs
     samples = _bank(problem, bank, N, test_samples)
@@ -113,13 +112,13 @@ def simulate(
     with jax.enable_x64(True), jax.default_device(devices.devices[0]):
         if method == "reduced":
             report |= {"overlaps": "exact"}
-            groups = _groups(mine, reduced_training.bytes_of_seed(problem, N, dtype), devices, N)
+            groups = groups_that_fit(mine, reduced_training.bytes_of_seed(problem, N, dtype), devices, N)
 
             def begin(group: list[int]) -> Training:
                 assert isinstance(start, OrderParameters)
                 return ReducedTraining(problem, [start], N, group, steps, dtype, devices)
         else:
-            groups = _groups(mine, _bytes_of_weights(problem, start, N, dtype), devices, N)
+            groups = groups_that_fit(mine, _bytes_of_weights(problem, start, N, dtype), devices, N)
             first = set_up(problem.task, start, N, groups[0])
             _check_network(problem, start, first)
             test_samples = _test_samples(test_samples, first, samples)
@@ -132,27 +131,15 @@ def simulate(
                 networks = first if group is groups[0] else set_up(problem.task, start, N, group)
                 return WeightsTraining(problem, networks, group, steps, dtype, test_samples, banks, devices)
 
-        rows, recorded = _rows(groups, begin, checkpoint, progress, lambda rows, recorded: _labelled(
-            problem, start, mine, recorded, rows, report
-        ))  # fmt: skip
-    rows = hosts.gathered(rows)
+        try:
+            rows = run_groups(groups, begin, checkpoint, progress)
+        except DivergenceError as error:
+            if error.partial is not None:
+                error.partial = _labelled(problem, start, mine, steps, error.partial, report)
+            raise
+        rows = hosts.gathered(rows)
     report["seconds"] = round(time.perf_counter() - began, 3)
-    return _labelled(problem, start, numbers, recorded, rows, report)
-
-
-def _method(method: str, problem: Problem, start: Start, N: int, dtype: str, test_samples: int, bank) -> str:
-    """ "weights" or "reduced".  Raises ValueError if the chain of the overlaps is asked for but does not exist."""
-    if method == "weights":
-        return method
-    why = obstacle(problem, start, N)
-    for name, given in (("bank", bank is not None), ("test_samples", bool(test_samples))):
-        if given and why is None:
-            why = f"{name} is for whole inputs, which the chain of the overlaps does not have"
-    if why is None and dtype == "float32" and N > LARGEST_IN_FLOAT32:
-        why = f'an update at N = {N} is lost to rounding in float32 (above N = {LARGEST_IN_FLOAT32}); give dtype = "float64"'
-    if why is not None and method == "reduced":
-        raise ValueError(f'method = "reduced": {why}; or use method = "weights".')
-    return "weights" if why is not None else "reduced"
+    return _labelled(problem, start, numbers, steps, rows, report)
 
 
 def _bank(problem: Problem, bank, N: int, test_samples: int) -> sample_bank.Bank | None:
@@ -170,47 +157,6 @@ def _bytes_of_weights(problem: Problem, start: Start, N: int, dtype: str) -> int
     own = isinstance(problem.task, StructuredTask) and start.network is None  # a manifold of its own
     own_source = 4 * N * D + 8 * N * N if own else 0
     return weights_training.bytes_of_seed(problem, N, D, dtype, own_source)
-
-
-def _groups(seeds: list[int], bytes_of_seed: int, devices: Place, N: int) -> list[list[int]]:
-    """The seeds in groups that fit the memory together.  Raises ValueError if one alone does not."""
-    free = devices.free_bytes()
-    if free is None:
-        return [seeds]
-    fit = int(FREE_PART * free * (1 if devices.platform == "cpu" else len(devices.devices)) / bytes_of_seed)
-    if fit < 1:
-        raise ValueError(
-            f"N = {N}: one seed needs about {bytes_of_seed / 2**30:.2g} GiB, but {devices} has {free / 2**30:.2g} GiB free; "
-            "use a smaller N or batch_size, or another device."
-        )
-    return [seeds[first : first + fit] for first in range(0, len(seeds), fit)]
-
-
-def _rows(groups, begin, checkpoint, progress, labelled):
-    """The records of all seeds and the steps of the records, one group of seeds after the other."""
-    finished: list[Training] = []
-    paths = [
-        checkpoint if checkpoint is None or len(groups) == 1 else f"{os.fspath(checkpoint)}.{i}"
-        for i in range(len(groups))
-    ]
-    for number, group in enumerate(groups):
-        training = begin(group)
-        label = "" if len(groups) == 1 else f"seeds {number + 1}/{len(groups)}"
-        try:
-            training.finish(paths[number], progress, label)
-        except DivergenceError as error:
-            if training.rows and len(groups) == 1:
-                error.partial = labelled(training.rows, training.steps)
-            raise
-        training.run = None  # its memory is for the next group
-        finished.append(training)
-    for path in paths:
-        checkpoints.drop(path)
-    rows = [
-        {name: np.concatenate([one.rows[index][name] for one in finished]) for name in finished[0].rows[0]}
-        for index in range(len(finished[0].rows))
-    ]
-    return rows, finished[0].steps
 
 
 def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:

@@ -54,6 +54,7 @@ class Escape(_Table):
     learning_rate_exponent: float = 0.0
     aligned: bool = False
     enough: float = Field(default=0.75, gt=0, le=1)
+    method: Literal["weights", "reduced", "auto"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
 
 

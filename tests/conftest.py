@@ -1,6 +1,9 @@
 """Strict settings for all tests: float64, no silent promotion of ranks or dtypes, no display."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # tests already run side by side
 
@@ -12,6 +15,9 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 matplotlib.use("agg")
+
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="teacherstudent-tests-")  # of the commands that tests start
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,9 @@
 """`escape`: how long networks need from random weights, against medians of an exact reduced simulation."""
 
+import equinox as eqx
 import numpy as np
 import pytest
+from scipy import stats
 
 import teacherstudent as ts
 from sims.escape import _random_networks
@@ -45,7 +47,7 @@ CASES = {
 @pytest.mark.parametrize("order", mostly_long(CASES, [2]))
 def test_medians_and_exponents_are_those_of_the_exact_reduced_process(order):
     problem, options, medians, slope = CASES[order]
-    found = ts.escape(problem, list(medians), seeds=96, progress=False, **options)
+    found = ts.escape(problem, list(medians), seeds=400, progress=False, **options)
     np.testing.assert_allclose(found.median_step[:, 0], list(medians.values()), rtol=0.3)
     error = float(found.exponent_error[0])
     assert 0 < error < 0.5
@@ -92,6 +94,17 @@ def test_the_answer_says_where_the_networks_are_at_the_end(mixed):
     np.testing.assert_allclose(float(np.sqrt((final[:, 1] ** 2).mean())), 0.086, rtol=0.3)
     assert "exponent" not in alone  # one size has no slope
     assert description(alone)["report"]["max_steps"] == 9210
+
+
+@pytest.mark.slow
+def test_both_methods_escape_at_the_same_steps():
+    problem, options = CASES[2][:2]
+    given = dict(seeds=300, max_steps=20_000, enough=1.0, **options)
+    run = lambda method: ts.escape(problem, 64, method=method, **given).escape_step.values[0, :, 0]
+    steps = [run(method) for method in ("weights", "reduced")]
+    assert stats.ks_2samp(*steps).pvalue > 1e-3
+    with pytest.raises(ValueError, match='method = "reduced": SignSGD depends on the coordinate axes'):
+        ts.escape(eqx.tree_at(lambda p: p.rule, problem, ts.SignSGD(0.1)), 64, method="reduced")
 
 
 def test_seeds_do_not_depend_on_each_other():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from sims import checkpoints, training
+from sims import checkpoints, weights_training
 from sims.weights import advance
 from teacherstudent.results import description
 from tests.problems import committee, random_overlaps
@@ -47,7 +47,7 @@ def test_numbers_do_not_depend_on_the_block_or_on_recorded_times(monkeypatch):
     problem, start = committee(), random_overlaps(3, 2)
     usual = ts.simulate(problem, start, TIMES, N=60, seeds=2)
     more_times = ts.simulate(problem, start, np.linspace(0, 2, 11), N=60, seeds=2)
-    monkeypatch.setattr(training, "BLOCK_BYTES", {"cpu": 3 * 2 * 60 * 4, "gpu": 3 * 2 * 60 * 4})
+    monkeypatch.setattr(weights_training, "BLOCK_BYTES", {"cpu": 3 * 2 * 60 * 4})
     small_blocks = ts.simulate(problem, start, TIMES, N=60, seeds=2)
     np.testing.assert_array_equal(usual.Q, small_blocks.Q)
     np.testing.assert_array_equal(usual.Q.isel(time=-1), more_times.Q.isel(time=-1))

@@ -1,0 +1,52 @@
+"""All seeds of a simulation, in groups that fit the memory together."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sims import checkpoints
+from sims.devices import Place
+from sims.training import Training
+from teacherstudent.errors import DivergenceError
+
+FREE_PART = 0.6  # of the free memory, for the seeds that run at once
+
+
+def groups_that_fit(seeds: list[int], bytes_of_seed: int, devices: Place, N: int) -> list[list[int]]:
+    """The seeds in groups that fit the memory together.  Raises ValueError if one alone does not."""
+    free = devices.free_bytes()
+    if free is None:
+        return [seeds]
+    fit = int(FREE_PART * free * (1 if devices.platform == "cpu" else len(devices.devices)) / bytes_of_seed)
+    if fit < 1:
+        raise ValueError(
+            f"N = {N}: one seed needs about {bytes_of_seed / 2**30:.2g} GiB, but {devices} has {free / 2**30:.2g} GiB free; "
+            "use a smaller N or batch_size, or another device."
+        )
+    return [seeds[first : first + fit] for first in range(0, len(seeds), fit)]
+
+
+def run_groups(
+    groups: list[list[int]],
+    begin: Callable[[list[int]], Training],
+    checkpoint: str | None,
+    progress: bool | None,
+) -> list[dict[str, np.ndarray]]:
+    """The records of all seeds, one group after the other.
+
+    Raises DivergenceError, whose `partial` has the records before if there is one group.
+    """
+    several = len(groups) > 1
+    paths = [f"{checkpoint}.{i}" if checkpoint is not None and several else checkpoint for i in range(len(groups))]
+    found: list[list[dict[str, np.ndarray]]] = []
+    for number, group in enumerate(groups):
+        training = begin(group)
+        try:
+            training.finish(paths[number], progress, f"seeds {number + 1}/{len(groups)}" if several else "")
+        except DivergenceError as error:
+            error.partial = training.rows if not several and training.rows else None
+            raise
+        found.append(training.rows)
+    for path in paths:
+        checkpoints.drop(path)
+    return [{name: np.concatenate([row[name] for row in at]) for name in at[0]} for at in zip(*found, strict=True)]
