@@ -7,7 +7,8 @@ the step-size control and the gradients are diffrax's.
 import sys
 import time
 import warnings
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import NamedTuple
 
 import diffrax
@@ -28,6 +29,7 @@ from odes.vector_field import vector_field
 from teacherstudent import checks
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
 from teacherstudent.class_accuracy import accuracy_at
+from teacherstudent.compilation import default_platform, options
 from teacherstudent.errors import DivergenceError, SolverError
 from teacherstudent.generalisation import error_of
 from teacherstudent.order_parameters import OrderParameters
@@ -156,7 +158,7 @@ def integrate(
     shows_progress = sys.stderr.isatty() if progress is None else progress
     began = time.perf_counter()
     with jax.enable_x64(True):
-        answer = _solve_all(
+        answer = _compiled(default_platform())(
             *exact((problem.without_inputs, _by_mode(problem, start), times, rtol, atol)),
             sweeps, chosen, max_steps, shows_progress, extras,
         )  # fmt: skip
@@ -225,7 +227,13 @@ def _chosen(solver: str, rtol: float) -> str:
     return "tsit5" if rtol >= 1e-6 else "dopri8"
 
 
-@partial(jax.jit, static_argnames=("sweeps", "solver", "max_steps", "progress", "extras"))
+@cache
+def _compiled(platform: str) -> Callable:
+    """`_solve_all` for a kind of device."""
+    static = ("sweeps", "solver", "max_steps", "progress", "extras")
+    return jax.jit(_solve_all, static_argnames=static, compiler_options=options(platform))
+
+
 def _solve_all(problem, start, times, rtol, atol, sweeps, solver, max_steps, progress, extras) -> Trajectory:
     """Every combination of the swept parameters and, innermost, every start of a batch."""
     run = partial(_solve_one, solver=solver, max_steps=max_steps, progress=progress, extras=extras)

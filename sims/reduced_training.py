@@ -17,6 +17,7 @@ from sims.spike_laws import spike_law
 from sims.tasks import as_arrays
 from sims.training import NEVER, TRAINING, Training, stream_keys
 from sims.weights import with_error
+from teacherstudent.compilation import options
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
 from teacherstudent.starts import root
@@ -125,9 +126,7 @@ def program(place: Place, block: int, fused: bool):
     else:
         f = partial(advance, block=block)
     specs = (SHARED, SHARED, FIRST, LAST, SHARED, SHARED)
-    # `computed_once` is a wish that XLA's CPU compiler drops in this pass; a step would then take three times as long
-    options = {"xla_disable_hlo_passes": "cse_barrier_expander"} if place.platform == "cpu" else None
-    return jax.jit(place.sharded(f, specs, LAST), donate_argnums=3, compiler_options=options)
+    return jax.jit(place.sharded(f, specs, LAST), donate_argnums=3, compiler_options=options(place.platform))
 
 
 def bytes_of_seed(problem: Problem, N: int, dtype: str) -> int:

@@ -21,12 +21,14 @@ of C'; both agree, and this one loses fewer digits.
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from teacherstudent.averages.arcsin import arcsin
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.pairs import multiplicity, pair_number, unordered_pairs
 
@@ -56,14 +58,12 @@ class ErfAverages(Averages):
         n, p, q = scale, p * scale, q * scale
         weight = multiplicity(a, b) * u[a] * u[b]
 
-        def contracted_at(n, p, q):  # of one pair k, l
-            return weight @ _arcsin(C[a, b] * n[a] * n[b] - p[a] * p[b] - q[a] * q[b])
+        def contract(at):  # of some pairs k, l
+            n, p, q = jax.lax.optimization_barrier(at)
+            sine = C[a, b][:, None] * n[a] * n[b] - p[a] * p[b] - q[a] * q[b]
+            return weight @ arcsin(jax.lax.optimization_barrier(sine))
 
-        at_once = max(1, ENTRIES_AT_ONCE // len(a))
-        if at_once >= len(k):
-            contracted = jax.vmap(contracted_at, in_axes=-1)(n, p, q)
-        else:
-            contracted = jax.lax.map(lambda pair: contracted_at(*pair), (n.T, p.T, q.T), batch_size=at_once)
+        contracted = _in_parts(contract, (n, p, q), max(1, ENTRIES_AT_ONCE // len(a)))
         values = 4 / (math.pi**2 * jnp.sqrt(self._determinants(C)[k, l])) * contracted
         return values[pair_number(self.students)]
 
@@ -84,6 +84,12 @@ def _tilts(
     return p, q
 
 
-def _arcsin(r: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """asin(r) for |r| < 1, faster than `jnp.arcsin` on a CPU by about a quarter."""
-    return jnp.arctan(r / jnp.sqrt((1 - r) * (1 + r)))
+def _in_parts(f: Callable, columns: tuple[Array, ...], size: int) -> Array:
+    """f of matrices, at most so many of their columns at once."""
+    count = columns[0].shape[1]
+    if count <= size:
+        return f(columns)
+    parts = -(-count // size)
+    padded = [jnp.pad(column, ((0, 0), (0, parts * size - count)), mode="edge") for column in columns]
+    split = tuple(jnp.moveaxis(column.reshape(len(column), parts, size), 1, 0) for column in padded)
+    return jax.lax.map(f, split).reshape(-1)[:count]

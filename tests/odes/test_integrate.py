@@ -81,13 +81,13 @@ def test_sweeps_and_batches_equal_single_runs():
 def test_parameters_do_not_recompile():
     start = random_overlaps(3, 2)
     ts.integrate(committee(learning_rate=0.1), start, TIMES)
-    before = module._solve_all._cache_size()
+    before = module._compiled("cpu")._cache_size()
     ts.integrate(committee(learning_rate=0.2), start, TIMES)
     ts.integrate(committee(learning_rate=0.3, noise=0.7, weight_decay=0.1), start, TIMES, rtol=1e-9)
     ts.integrate(committee(), random_overlaps(3, 2, seed=9), np.asarray(TIMES) * 2)
-    assert module._solve_all._cache_size() == before
+    assert module._compiled("cpu")._cache_size() == before
     ts.integrate(committee(), start, np.linspace(0.0, 1.0, 17))  # another number of times is another program
-    assert module._solve_all._cache_size() == before + 1
+    assert module._compiled("cpu")._cache_size() == before + 1
 
 
 def late_error(rate, noise, scale):

@@ -435,6 +435,6 @@ def test_gains_are_swept_and_do_not_compile_again():
     assert swept.gain.values.tolist() == [0.5, 1.0]
     single = ts.integrate(plain(ts.AGD(gain=1.0)), start, [0.0, 1.0])
     np.testing.assert_allclose(swept.R.isel(gain=1), single.R, atol=1e-9)
-    compiled = module._solve_all._cache_size()
+    compiled = module._compiled("cpu")._cache_size()
     ts.integrate(plain(ts.AGD(gain=0.3)), start, [0.0, 1.0])
-    assert module._solve_all._cache_size() == compiled
+    assert module._compiled("cpu")._cache_size() == compiled
