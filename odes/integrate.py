@@ -384,7 +384,7 @@ def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> flo
 
 
 def _check_success(answer: Trajectory, times: np.ndarray, max_steps: int) -> None:
-    failed = answer.reached < times[-1]
+    failed = ~(answer.reached >= times[-1])  # also where it is nan
     if not failed.any():
         return
     if failed.ndim:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -77,10 +78,10 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no table.")] = False,
 ) -> None:
     """Integrate the theory, simulate networks, compare, and save all to one HDF5 file (and a PNG)."""
+    _keep_compiled_programs()
     import teacherstudent as ts
     from teacherstudent import checks, experiment, published, results
 
-    _keep_compiled_programs()
     name, tables = published.read(experiment_)
     assignments = [*(set_ or [])]
     table = "escape" if "escape" in tables else "simulation"
@@ -117,6 +118,7 @@ def run(
 
 def _keep_compiled_programs() -> None:
     """Compile each program once for all runs: JAX keeps them in the user's cache folder, unless the user has named another."""
+    os.environ.setdefault("EQX_ON_ERROR", "nan")  # programs that can call back into Python are not kept
     import jax
     from platformdirs import user_cache_path
 
@@ -131,13 +133,22 @@ def _keep_compiled_programs() -> None:
         jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
 
 
+def _spinner(message: str, progress: bool | None):
+    """Something that moves on a terminal; a bar would call back from the compiled program, which then could not be kept."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return nullcontext() if progress is False or not console.is_terminal else console.status(message)
+
+
 def _results_of(job, simulated: bool, progress: bool | None, device: str | None) -> dict:
     """Theory, simulation and comparison of one experiment."""
     import teacherstudent as ts
 
     if simulated and (job.problem.sweeps or job.start.batch):
         raise ValueError("this experiment sweeps a parameter, which only the theory can; add --theory-only.")
-    theory = ts.integrate(job.problem, job.start, job.times, progress=progress, **job.theory.model_dump())
+    with _spinner("integrating", progress):
+        theory = ts.integrate(job.problem, job.start, job.times, progress=False, **job.theory.model_dump())
     theory = _with_oracle(job.problem.task, theory)
     if job.clones:
         theory = ts.with_clones(job.problem, theory, job.start, **job.theory.model_dump(exclude={"spectral"}))
