@@ -95,7 +95,9 @@ def solve(
     if problem.batch_ratio is not None:
         raise ValueError("solve integrates in time, but with batch_ratio time counts updates; use integrate.")
     rtol, atol = _tolerances(quadrature(problem.rule, problem), rtol, atol)
-    run = partial(_solve_one, solver=_chosen(solver, rtol), max_steps=max_steps, progress=False, extras=())
+    run = partial(
+        _solve_one, solver=_chosen(solver, rtol), max_steps=max_steps, progress=False, extras=(), gradients=True
+    )
     return in_float64(run, problem.without_inputs, _by_mode(problem, start), asked, rtol, atol)
 
 
@@ -236,7 +238,7 @@ def _compiled(platform: str) -> Callable:
 
 def _solve_all(problem, start, times, rtol, atol, sweeps, solver, max_steps, progress, extras) -> Trajectory:
     """Every combination of the swept parameters and, innermost, every start of a batch."""
-    run = partial(_solve_one, solver=solver, max_steps=max_steps, progress=progress, extras=extras)
+    run = partial(_solve_one, solver=solver, max_steps=max_steps, progress=progress, extras=extras, gradients=False)
     if start.v.ndim == 2:
         run = jax.vmap(run, in_axes=(None, ONE_START, None, None, None))
     for name in reversed(sweeps):
@@ -255,8 +257,8 @@ def _over_parameter(run, name: str):
     return swept
 
 
-@partial(jax.jit, static_argnames=("solver", "max_steps", "progress", "extras"))
-def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress, extras) -> Trajectory:
+@partial(jax.jit, static_argnames=("solver", "max_steps", "progress", "extras", "gradients"))
+def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress, extras, gradients) -> Trajectory:
     if solver == "map":
         return _iterated(problem, start, times)
     fixed = Fixed(start.rho, start.weights, start.t, start.T, start.noise)
@@ -284,6 +286,8 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
         event=diffrax.Event(partial(_has_diverged, fixed=fixed)),
         max_steps=max_steps,
         throw=False,
+        # without the machinery of reverse-mode gradients the program is traced and compiled in half of the time
+        adjoint=diffrax.RecursiveCheckpointAdjoint() if gradients else diffrax.ForwardMode(),
         progress_meter=diffrax.TqdmProgressMeter() if progress else diffrax.NoProgressMeter(),
     )
     (Q, R, v, b, *by_mode), ends = solution.ys
