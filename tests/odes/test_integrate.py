@@ -185,6 +185,16 @@ def test_divergence_is_reported_with_its_time():
     assert 0 < failure.value.time < 1
 
 
+def test_a_long_sweep_runs_in_parts(monkeypatch):
+    start, rates = random_overlaps(3, 2), np.linspace(0.1, 0.7, 5)
+    whole = ts.integrate(committee(learning_rate=rates), start, [0.0, 3.0])
+    jax.clear_caches()
+    monkeypatch.setattr(module, "CURVES_AT_ONCE", 2)
+    parts = ts.integrate(committee(learning_rate=rates), start, [0.0, 3.0])
+    np.testing.assert_allclose(parts.Q, whole.Q, rtol=0, atol=1e-12)
+    jax.clear_caches()
+
+
 def test_a_diverging_curve_of_a_sweep_is_nan_and_the_others_are_not():
     problem = committee(2, 2, activation="quadratic", learning_rate=[0.01, 0.5])
     with pytest.warns(UserWarning, match="1 of 2 curves did not reach t = 20"):

@@ -234,6 +234,9 @@ for method in ("weights", "reduced"):
     assert two.sizes["seed"] == 5
     for name in ("Q", "R", "eps_g"):
         np.testing.assert_array_equal(one[name], two[name])
+manifold = ts.Problem(ts.HiddenManifold(2, "erf", "sign", 0.4), ts.Student(3), ts.SGD(0.3))
+one, two = (ts.simulate(manifold, start, [0, 1], N=40, seeds=3, device=device) for device in ("cpu:0", "cpu"))
+np.testing.assert_allclose(one.Q, two.Q, rtol=0, atol=1e-5)  # every seed has its own F; products round differently
 try:
     ts.simulate(problem, start, [0, 1], N=60, device="cpu:2")
 except ValueError as error:

@@ -75,6 +75,36 @@ def test_show_compare_and_plot_a_file(workspace):
     assert plotted.returncode == 0 and (workspace / "figures" / "quick.pdf").stat().st_size > 5000
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"]])
+def test_help_and_list_do_not_load_jax(arguments, tmp_path):
+    code = "import sys; from teacherstudent.cli import app; app(standalone_mode=False); print(sys.modules.keys() & {'jax', 'numpy'})"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.endswith("set()\n"), done.stderr
+
+
+def test_compiled_programs_are_kept_for_the_next_run(workspace):
+    kept = Path(os.environ["XDG_CACHE_HOME"]) / "teacherstudent" / "compiled"
+    given = ("--theory-only", "--quiet", "--no-figure", "--set", "times.points=7")
+    for name in ("first", "second"):
+        assert run("run", "quick.toml", *given, "--out", f"{name}.h5", cwd=workspace).returncode == 0
+        programs = {path.name for path in kept.iterdir() if path.name.endswith("-cache")}
+        if name == "first":
+            assert any(name.startswith("jit__solve_all") for name in programs)
+            before = programs
+    assert programs == before
+    one, two = (ts.load(workspace / f"{name}.h5")["theory"] for name in ("first", "second"))
+    np.testing.assert_array_equal(one.Q, two.Q)
+
+
+def test_the_reduced_method_by_name(workspace):
+    given = ("--set", "simulation.method=reduced", "--seeds", 20, "--size", 1000, "--quiet", "--no-figure")
+    done = run("run", "quick.toml", *given, "--out", "reduced.h5", cwd=workspace)
+    assert done.returncode == 0, done.stderr
+    tree = ts.load(workspace / "reduced.h5")
+    assert description(tree["simulation"].to_dataset())["report"]["method"] == "reduced"
+    assert tree["comparison"].to_dataset().attrs["verdict"].startswith("AGREE")
+
+
 def test_list_names_the_published_set_ups(workspace):
     listed = run("list", cwd=workspace)
     assert listed.returncode == 0 and "saad-solla-1995-k2" in listed.stdout and "goldt-2019-both-k6" in listed.stdout
