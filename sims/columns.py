@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from teacherstudent.compilation import computed_once
+
 Column = Any  # Float[Array, "rows seeds"], or a tuple of Float[Array, "1 seeds"]
 Number = Float[Array, "1 seeds"]
 
@@ -41,12 +43,9 @@ def joined(upper: Column, lower: Column) -> Column:
     return (*upper, *lower) if isinstance(upper, tuple) else jnp.concatenate([upper, lower])
 
 
-def computed_once(tree):
-    """The same, but compiled so that what follows reads these numbers instead of computing them anew in each place."""
-    tuples = any(
-        isinstance(leaf, tuple) for leaf in jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, tuple))
-    )
-    return tree if tuples else jax.lax.optimization_barrier(tree)
+def settled(columns: Sequence[Column]) -> Sequence[Column]:
+    """The same, but computed once for all that reads them (`computed_once`); a kernel's registers need no such thing."""
+    return columns if isinstance(columns[0], tuple) else computed_once(columns)
 
 
 def padded(column: Column, rows: int) -> Column:
@@ -97,8 +96,8 @@ def triangular(columns: Sequence[Column]) -> list[Column]:
             found.append((-signed,) if isinstance(columns[0], tuple) else -signed)
             break
         shift = combined(below, [scale * x for x in v])
-        shift = computed_once(shift)
-        first, *columns = computed_once([_less(column, shift, x) for column, x in zip(below, v, strict=True)])
+        (shift,) = settled([shift])
+        first, *columns = settled([_less(column, shift, x) for column, x in zip(below, v, strict=True)])
         found.append(joined((-signed,) if isinstance(first, tuple) else -signed, first))
     return found
 

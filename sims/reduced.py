@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.columns import Column, Number, combined, computed_once, dot, each, joined, padded, row, stacked, triangular
+from sims.columns import Column, Number, combined, dot, each, joined, padded, row, settled, stacked, triangular
 from sims.reduced_draws import Draw, Law, draws, rank
 from sims.reduced_rules import Layers, Memory, Sizes, moved
 from sims.training import NEVER
@@ -136,12 +136,12 @@ def _of_sample(setting: Setting, students: list[Column], v: Column, b: Column, o
     """The terms of one sample: lambda, the slope of the loss, delta_k x in the frame, delta_k sigma."""
     activation = setting.activation
     x = [*one.s, *(one.e if one.sigma is None else (one.sigma * e for e in one.e))]
-    lam = computed_once(each(lambda h, b: h + b, combined(students, x), b))
+    (lam,) = settled([each(lambda h, b: h + b, combined(students, x), b)])
     hidden = each(activation, lam)
     units = range(setting.width)
     phi = dot([row(hidden, k) for k in units], [row(v, k) for k in units])
     slope = LOSSES[setting.loss].slope(phi, _label(setting, one))
-    delta = computed_once(each(lambda v, derivative: v * derivative * slope, v, each(activation.derivative, lam)))
+    (delta,) = settled([each(lambda v, derivative: v * derivative * slope, v, each(activation.derivative, lam))])
     outside = delta if one.sigma is None else each(lambda d: d * one.sigma, delta)
     inside = [_times(delta, x_j) for x_j in x]
     return Sums(inside, [outside], _times(hidden, slope), delta, jnp.isfinite(phi))
@@ -190,7 +190,7 @@ def _moved(setting: Setting, chain: Chain, columns: list[Column], slope: Layers,
     new = layers.w if kept.w is None else [joined(*pair) for pair in zip(layers.w, kept.w, strict=True)]
     return Chain(
         list(new[:A]),
-        triangular(computed_once(new[A:])),
+        triangular(settled(new[A:])),
         layers.v if readout else chain.v,
         layers.b if bias else chain.b,
         kept._replace(w=None),
@@ -206,8 +206,28 @@ def advance(
     first: UInt32[Array, ""],
     count: UInt32[Array, ""],
     block: int,
+    width: int | None = None,
 ) -> Chain:
-    """The chains after `count` more updates, of which the first has the number `first`."""
+    """The chains after `count` more updates, of which the first has the number `first`.
+
+    So many seeds at once (`width`; all unless given): what stays in a core's cache, and a program whose numbers do not depend
+    on how many seeds there are.  The random numbers of `block` updates are drawn at once.
+    """
+    seeds = len(keys)
+    width = seeds if width is None else width
+    groups = -(-seeds // width)
+    missing = groups * width - seeds
+    keys = keys[jnp.minimum(jnp.arange(groups * width), seeds - 1)].reshape(groups, width)
+    padded_ = jax.tree.map(lambda part: jnp.pad(part, ((0, 0), (0, missing)), mode="edge"), chain)
+    split = jax.tree.map(lambda part: jnp.moveaxis(part.reshape(len(part), groups, width), 1, 0), padded_)
+    run = lambda group: _advance(setting, law, group[0], group[1], first, count, block)
+    last = jax.lax.map(run, (keys, split))
+    together = lambda part: jnp.moveaxis(part, 0, 1).reshape(part.shape[1], groups * width)[:, :seeds]
+    return jax.tree.map(together, last)
+
+
+def _advance(setting: Setting, law: Law, keys, chain: Chain, first, count, block: int) -> Chain:
+    """The same for one group of seeds."""
 
     def one_block(index, chain: Chain) -> Chain:
         done = index * block
@@ -215,9 +235,8 @@ def advance(
 
         def one_step(at, chain: Chain) -> Chain:
             draw = jax.tree.map(lambda part: part[at], drawn)
-            return step(
-                setting, chain, law.samples, partial(_sample, draw), list(draw.factor[:, None]), first + done + at
-            )
+            factor = list(draw.factor[:, None])
+            return step(setting, chain, law.samples, partial(_sample, draw), factor, first + done + at)
 
         return jax.lax.fori_loop(jnp.uint32(0), jnp.minimum(count - done, block), one_step, chain)
 

@@ -23,6 +23,7 @@ from teacherstudent.problem import Problem
 from teacherstudent.starts import root
 from teacherstudent.tasks import MixtureTask
 
+WIDTH = 128  # seeds at once on a CPU: their numbers stay in the first cache
 BLOCK_BYTES = {"cpu": 2**19}  # of random numbers drawn at once
 GPU_BLOCK_BYTES = 2**28
 
@@ -61,7 +62,8 @@ class ReducedTraining(Training):
         self.run = place.put(_begin(problem, starts, basis, frame_rows(problem), dtype), LAST)
         self.T = place.put(jnp.asarray(np.stack([one.T for one in starts]), jnp.float64), FIRST)
         entries = samples * (P + 2) + q * (q + 1) // 2
-        bytes_per_step = entries * np.dtype(dtype).itemsize * len(filled) // len(place.devices)
+        at_once = WIDTH if place.platform == "cpu" else len(filled) // len(place.devices)
+        bytes_per_step = entries * np.dtype(dtype).itemsize * at_once
         self.block = max(1, min(256, BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES) // bytes_per_step))
         self.fused = _has_kernel(place, self.setting, self.law, dtype)
         arrays = [getattr(one, name) for one in starts for name in ("Q", "R", "T", "v", "b")]
@@ -124,7 +126,7 @@ def program(place: Place, block: int, fused: bool):
 
         f = partial(reduced_kernel.advance, block=block)
     else:
-        f = partial(advance, block=block)
+        f = partial(advance, block=block, width=WIDTH if place.platform == "cpu" else None)
     specs = (SHARED, SHARED, FIRST, LAST, SHARED, SHARED)
     return jax.jit(place.sharded(f, specs, LAST), donate_argnums=3, compiler_options=options(place.platform))
 

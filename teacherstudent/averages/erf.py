@@ -31,7 +31,9 @@ from jaxtyping import Array, Float
 from teacherstudent.averages.arcsin import arcsin
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.pairs import multiplicity, pair_number, unordered_pairs
+from teacherstudent.compilation import computed_once
 
+MANY = 2**12  # of the same: worth reading from memory
 ENTRIES_AT_ONCE = 2**16  # of the four indices of I4: what stays in a core's cache
 
 
@@ -58,10 +60,12 @@ class ErfAverages(Averages):
         n, p, q = scale, p * scale, q * scale
         weight = multiplicity(a, b) * u[a] * u[b]
 
+        once = computed_once if len(a) * len(k) > MANY else lambda numbers: numbers
+
         def contract(at):  # of some pairs k, l
-            n, p, q = jax.lax.optimization_barrier(at)
+            n, p, q = once(at)
             sine = C[a, b][:, None] * n[a] * n[b] - p[a] * p[b] - q[a] * q[b]
-            return weight @ arcsin(jax.lax.optimization_barrier(sine))
+            return weight @ arcsin(once(sine))
 
         contracted = _in_parts(contract, (n, p, q), max(1, ENTRIES_AT_ONCE // len(a)))
         values = 4 / (math.pi**2 * jnp.sqrt(self._determinants(C)[k, l])) * contracted
