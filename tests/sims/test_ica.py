@@ -30,18 +30,20 @@ def test_one_step_on_many_samples_lands_near_the_spike(contrast):
     G_4 = weights @ (slope * (z**3 - 3 * z)) / weights.sum()  # E G He_4 = E G' He_3
     signal = (G_4 * task.rho**4 * task.latent.hermite(5)[4] * overlap**3 / 6) ** 2
     noise = weights @ slope**2 / weights.sum() / samples
-    found = ts.fast_ica(task, N, samples, contrast=contrast, overlap=overlap, seeds=8).overlap
+    found = ts.fast_ica(task, N, samples, contrast=contrast, overlap=overlap, seeds=32).overlap
     np.testing.assert_allclose(found.isel(step=0), overlap, atol=1e-6)
-    assert (found.isel(step=1) > 0.65).all()
+    assert float((found.isel(step=1) > 0.65).mean()) > 0.8
     expected = (signal + noise) / (signal + N * noise)
     np.testing.assert_allclose(float((found.isel(step=1) ** 2).mean()), expected, rtol=0.1)
 
 
-@pytest.mark.parametrize(("overlap", "N", "samples"), [(0.4, 50, 5000), (0.3, 50, 20_000), (0.4, 20, 1000)])
-def test_one_step_on_few_samples_goes_as_far_as_its_noise_allows(overlap, N, samples):
+@pytest.mark.parametrize(
+    ("overlap", "N", "samples", "seeds"), [(0.4, 50, 5000, 128), (0.3, 50, 20_000, 64), (0.4, 20, 1000, 512)]
+)
+def test_one_step_on_few_samples_goes_as_far_as_its_noise_allows(overlap, N, samples, seeds):
     # The step is c_4 alpha^3 u plus noise of variance E s^6 / n = 15 / n in each of N directions.
     signal = (RADEMACHER.rho**4 * RADEMACHER.latent.hermite(5)[4] * overlap**3) ** 2
-    found = ts.fast_ica(RADEMACHER, N, samples, overlap=overlap, seeds=64).overlap.isel(step=1)
+    found = ts.fast_ica(RADEMACHER, N, samples, overlap=overlap, seeds=seeds).overlap.isel(step=1)
     expected = (signal + 15 / samples) / (signal + 15 * N / samples)
     np.testing.assert_allclose(float((found**2).mean()), expected, rtol=0.25)
 

@@ -86,7 +86,7 @@ def test_escape_steps_grow_with_the_dimension():
 @pytest.mark.slow
 @pytest.mark.parametrize("contrast", mostly_long(["kurtosis", "logcosh", "gauss"], ["logcosh"]))
 def test_fast_ica_finds_the_spike(contrast):
-    found = ts.fast_ica(ts.SpikedCumulant(10.0), 10, 20_000, contrast=contrast, steps=3, overlap=0.4, seeds=8)
+    found = ts.fast_ica(ts.SpikedCumulant(10.0), 10, 20_000, contrast=contrast, steps=3, overlap=0.4, seeds=32)
     assert float(found.overlap.isel(step=0).mean()) == pytest.approx(0.4, abs=1e-3)
     assert float(found.overlap.isel(step=-1).median()) > 0.9
 

@@ -63,7 +63,7 @@ def test_inputs_that_are_not_centred_are_noticed():
     start = ts.random_start(problem, N=500, seed=1)
     with pytest.warns(UserWarning, match="which the theory does not describe"):
         theory = ts.integrate(problem, start, TIMES)
-    verdict = ts.compare(theory, ts.simulate(problem, start, TIMES, seeds=12, test_samples=4000)).attrs["verdict"]
+    verdict = ts.compare(theory, ts.simulate(problem, start, TIMES, seeds=24, test_samples=8000)).attrs["verdict"]
     assert verdict.startswith("DISAGREE") and "GAUSSIAN EQUIVALENCE FAILS" in verdict
 
 
