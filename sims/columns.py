@@ -57,6 +57,11 @@ def padded(column: Column, rows: int) -> Column:
     return joined((zero,) * missing if isinstance(column, tuple) else jnp.repeat(zero, missing, axis=0), column)
 
 
+def times(column: Column, number: Number) -> Column:
+    """The column times a number."""
+    return each(lambda entry: entry * number, column)
+
+
 def combined(columns: Sequence[Column], numbers: Sequence[Number]) -> Column:
     """sum_j columns[j] numbers[j]."""
     return each(lambda *entries: dot(entries, numbers), *columns)
@@ -79,26 +84,30 @@ def safe(x: Array) -> Array:
 
 
 def triangular(columns: Sequence[Column]) -> list[Column]:
-    """The lower triangle L with L L^T = X X^T, by Householder reflections of the columns of X; column j without its j zeros."""
+    """The lower triangle L, diagonal not negative, with L L^T = X X^T, by Householder reflections of the columns of X.
+
+    Column j comes without its j zeros.
+    """
     rows = len(columns[0])
     columns, found = list(columns), []
     while rows > 0 and columns:
         head, *others = [row(column, 0) for column in columns]
         tail = dot(others, others) if others else jnp.zeros_like(head)
         length = jnp.sqrt(head * head + tail)
-        signed = jnp.where(head < 0, -length, length)
-        pivot = head + signed  # no cancellation; the reflection takes the row to (-signed, 0, ..., 0)
+        turn = jnp.where(head < 0, jnp.ones_like(head), -jnp.ones_like(head))
+        pivot = head - turn * length  # no cancellation; the reflection takes the row to (turn length, 0, ..., 0)
         v = [pivot, *others]
         scale = 1 / safe(length * jnp.abs(pivot))
         below = [column[1:] for column in columns]
         rows -= 1
         if rows == 0:
-            found.append((-signed,) if isinstance(columns[0], tuple) else -signed)
+            found.append((length,) if isinstance(columns[0], tuple) else length)
             break
         shift = combined(below, [scale * x for x in v])
         (shift,) = settled([shift])
         first, *columns = settled([_less(column, shift, x) for column, x in zip(below, v, strict=True)])
-        found.append(joined((-signed,) if isinstance(first, tuple) else -signed, first))
+        turned = times(first, turn)
+        found.append(joined((length,) if isinstance(first, tuple) else length, turned))
     return found
 
 

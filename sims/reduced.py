@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.columns import Column, Number, combined, dot, each, joined, padded, row, settled, stacked, triangular
+from sims.columns import Column, Number, combined, dot, each, joined, padded, row, settled, stacked, times, triangular
 from sims.reduced_draws import Draw, Law, draws, rank
 from sims.reduced_rules import Layers, Memory, Sizes, moved
 from sims.training import NEVER
@@ -143,12 +143,8 @@ def _of_sample(setting: Setting, students: list[Column], v: Column, b: Column, o
     slope = LOSSES[setting.loss].slope(phi, _label(setting, one))
     (delta,) = settled([each(lambda v, derivative: v * derivative * slope, v, each(activation.derivative, lam))])
     outside = delta if one.sigma is None else each(lambda d: d * one.sigma, delta)
-    inside = [_times(delta, x_j) for x_j in x]
-    return Sums(inside, [outside], _times(hidden, slope), delta, jnp.isfinite(phi))
-
-
-def _times(column: Column, number: Number) -> Column:
-    return each(lambda entry: entry * number, column)
+    inside = [times(delta, x_j) for x_j in x]
+    return Sums(inside, [outside], times(hidden, slope), delta, jnp.isfinite(phi))
 
 
 def _label(setting: Setting, one: Sample) -> Number:

@@ -140,7 +140,9 @@ def test_triangular_keeps_all_products(rows, count):
     for given in (dense, columns.as_tuples(dense)):
         full = columns.stacked(columns.triangular(given), rows)
         np.testing.assert_allclose(jnp.einsum("cis,cjs->ijs", full, full), np.einsum("cis,cjs->ijs", x, x), atol=1e-13)
-        assert all((np.asarray(full)[j, :j] == 0).all() for j in range(len(full)))
+        assert all(
+            (np.asarray(full)[j, :j] == 0).all() and (np.asarray(full)[j, j] >= 0).all() for j in range(len(full))
+        )
 
 
 def training(problem, seeds=40, N=100, place_=CPU):
