@@ -44,7 +44,8 @@ class ReducedTraining(Training):
         """`starts` has one start for all seeds, or one for each."""
         super().__init__(problem, N, seeds, steps, place)
         filled = place.filled(seeds)
-        starts = starts * len(filled) if len(starts) == 1 else [*starts, *[starts[-1]] * (len(filled) - len(seeds))]
+        if len(starts) > 1:
+            starts = [*starts, *[starts[-1]] * (len(filled) - len(seeds))]
         samples, spikes = problem.samples(N), None
         if isinstance(problem.task, MixtureTask):
             spikes = spike_law(problem.task)
@@ -59,8 +60,10 @@ class ReducedTraining(Training):
         bare = problem.without_inputs
         self.exact_problem = place.put(as_arrays(bare, jnp.float64), SHARED)
         self.keys = place.put(stream_keys(filled, TRAINING), FIRST)
-        self.run = place.put(_begin(problem, starts, basis, frame_rows(problem), dtype), LAST)
-        self.T = place.put(jnp.asarray(np.stack([one.T for one in starts]), jnp.float64), FIRST)
+        begin = _begin(problem, starts, basis, frame_rows(problem), dtype)
+        of_all = lambda part: jnp.broadcast_to(part, (len(part), len(filled)))
+        self.run = place.put(jax.tree.map(of_all, begin), LAST)
+        self.T = place.put(np.broadcast_to(starts[0].T, (len(filled), *starts[0].T.shape)), FIRST)
         entries = samples * (P + 2) + q * (q + 1) // 2
         at_once = WIDTH if place.platform == "cpu" else len(filled) // len(place.devices)
         bytes_per_step = entries * np.dtype(dtype).itemsize * at_once

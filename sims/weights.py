@@ -14,12 +14,12 @@ from jaxtyping import Array, Float, Key, UInt32
 from sims.network import fields, gradient, output
 from sims.tasks import Covariances, Inputs, Isotropic, Source, label
 from sims.training import NEVER
-from teacherstudent.generalisation import error_of
+from teacherstudent.averages.quadrature import QuadratureAverages
+from teacherstudent.generalisation import averages_of, error_of
 from teacherstudent.losses import LOSSES
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
-
-ERRORS_AT_ONCE = 32  # seeds, to bound the memory of quadratures
+from teacherstudent.tasks import MixtureTask
 
 
 class Run(NamedTuple):
@@ -127,7 +127,9 @@ def record(
 def with_error(problem: Problem, Q, R, T, v, b) -> Record:
     """The record of every seed, with eps_g or the expected loss as the theory has it at these overlaps."""
     error = lambda own: error_of(problem, *own)
-    return Record(Q, R, v, b, jax.lax.map(error, (Q, R, T, v, b), batch_size=ERRORS_AT_ONCE))
+    closed = not isinstance(problem.task, MixtureTask) and not isinstance(averages_of(problem), QuadratureAverages)
+    at_once = 4096 if closed else 32  # a quadrature has thousands of points for every seed
+    return Record(Q, R, v, b, jax.lax.map(error, (Q, R, T, v, b), batch_size=at_once))
 
 
 class HeldOut(NamedTuple):
