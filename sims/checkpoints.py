@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +50,8 @@ def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
         ) from error
     if found != mark:
         raise ValueError(
-            f"checkpoint = {str(path)!r} belongs to a simulation with another problem, start, times, N, seeds or dtype; "
+            f"checkpoint = {str(path)!r} belongs to a simulation with another problem, start, times, N, seeds, method, dtype or "
+            "test samples, or one whose seeds ran in other groups; "
             "name another file, or delete it to begin anew."
         )
     names = [name.removeprefix("row_") for name in content if name.startswith("row_")]
@@ -66,18 +68,19 @@ class Keeper:
     def __init__(self, path: str | os.PathLike | None, mark: str):
         self.path, self.mark, self.last = Path(path) if path else None, mark, time.monotonic()
 
-    def keep_if_due(self, run: Any, done: int, rows: list[dict[str, np.ndarray]]) -> None:
-        """Write the state unless the last one is younger than `EVERY_SECONDS`."""
+    def keep_if_due(self, run: Callable[[], Any], done: int, rows: list[dict[str, np.ndarray]]) -> None:
+        """Write the state, which `run` tells, unless the last one is younger than `EVERY_SECONDS`."""
         if self.path is not None and time.monotonic() - self.last >= EVERY_SECONDS:
             self.keep(run, done, rows)
 
-    def keep(self, run: Any, done: int, rows: list[dict[str, np.ndarray]]) -> None:
+    def keep(self, run: Callable[[], Any], done: int, rows: list[dict[str, np.ndarray]]) -> None:
         """Write the state."""
         if self.path is None:
             return
         content = {f"row_{name}": np.stack([row[name] for row in rows]) for name in (rows[0] if rows else {})}
-        content |= {f"state_{number}": np.asarray(part) for number, part in enumerate(jax.tree.leaves(run))}
+        content |= {f"state_{number}": np.asarray(part) for number, part in enumerate(jax.tree.leaves(run()))}
         content |= {"fingerprint": np.asarray(self.mark), "done": np.asarray(done)}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
             with open(temporary, "wb") as file:

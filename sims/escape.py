@@ -164,7 +164,7 @@ def _watched(
         OrderParameters(w @ w.T / N, m=w @ u.T / N, v=v, b=b)
         for w, v, u, b in zip(*networks.begin, strict=True)
     ]  # fmt: skip
-    if chosen(method, problem, starts[0], N, dtype) == "reduced":
+    if chosen(method, problem, starts[0], N) == "reduced":
         chain = ReducedTraining(problem, starts, N, seeds, [max_steps], dtype, devices)
         return chain, lambda: np.asarray(_from_overlaps(*overlaps(chain.basis, chain.run)[:2]))[: len(seeds)]
     training = WeightsTraining(problem, networks, seeds, [max_steps], dtype, 0, place=devices)

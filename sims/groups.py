@@ -1,10 +1,10 @@
 """All seeds of a simulation, in groups that fit the memory together."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from sims import checkpoints
 from sims.devices import Place
 from sims.training import Training
 from teacherstudent.errors import DivergenceError
@@ -32,14 +32,15 @@ def run_groups(
     checkpoint: str | None,
     progress: bool | None,
 ) -> list[dict[str, np.ndarray]]:
-    """The records of all seeds, one group after the other.
+    """The records of all seeds, one group after the other; their checkpoints stay.
 
     Raises DivergenceError, whose `partial` has the records before if there is one group.
     """
-    several = len(groups) > 1
-    paths = [f"{checkpoint}.{i}" if checkpoint is not None and several else checkpoint for i in range(len(groups))]
+    several, paths = len(groups) > 1, paths_of(groups, checkpoint)
+    _check_same_groups(several, checkpoint)
     found: list[list[dict[str, np.ndarray]]] = []
     for number, group in enumerate(groups):
+        training = None  # its memory is for the next
         training = begin(group)
         try:
             training.finish(paths[number], progress, f"seeds {number + 1}/{len(groups)}" if several else "")
@@ -47,6 +48,21 @@ def run_groups(
             error.partial = training.rows if not several and training.rows else None
             raise
         found.append(training.rows)
-    for path in paths:
-        checkpoints.drop(path)
     return [{name: np.concatenate([row[name] for row in at]) for name in at[0]} for at in zip(*found, strict=True)]
+
+
+def paths_of(groups: list[list[int]], checkpoint: str | None) -> list[str | None]:
+    """A checkpoint for each group."""
+    if checkpoint is None or len(groups) == 1:
+        return [checkpoint] * len(groups)
+    return [f"{checkpoint}.{number}" for number in range(len(groups))]
+
+
+def _check_same_groups(several: bool, checkpoint: str | None) -> None:
+    """Raise ValueError if a checkpoint is there of seeds in other groups: it would be neither used nor deleted."""
+    other = None if checkpoint is None else Path(checkpoint if several else f"{checkpoint}.0")
+    if other is not None and other.exists():
+        raise ValueError(
+            f"checkpoint: {str(other)!r} is of a run whose seeds were in other groups, because there was "
+            f"{'more' if several else 'less'} free memory; provide as much again, or delete it to begin anew."
+        )

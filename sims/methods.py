@@ -9,10 +9,9 @@ from teacherstudent.starts import Start
 from teacherstudent.tasks import MixtureTask, TeacherStudent
 
 METHODS = ("weights", "reduced", "auto")
-LARGEST_IN_FLOAT32 = 2**22  # N of the chain of the overlaps
 
 
-def chosen(method: str, problem: Problem, start: Start, N: int, dtype: str, whole_inputs: str = "") -> str:
+def chosen(method: str, problem: Problem, start: Start, N: int, whole_inputs: str = "") -> str:
     """ "weights" or "reduced"; `whole_inputs` names an argument that needs them, if one is given.
 
     Raises ValueError if the chain of the overlaps is asked for but does not exist.
@@ -22,8 +21,6 @@ def chosen(method: str, problem: Problem, start: Start, N: int, dtype: str, whol
     why = obstacle(problem, start, N)
     if why is None and whole_inputs:
         why = f"{whole_inputs} is for whole inputs, which the chain of the overlaps does not have"
-    if why is None and dtype == "float32" and N > LARGEST_IN_FLOAT32:
-        why = f'an update at N = {N} is lost to rounding in float32 (above N = {LARGEST_IN_FLOAT32}); give dtype = "float64"'
     if why is not None and method == "reduced":
         raise ValueError(f'method = "reduced": {why}; or use method = "weights".')
     return "weights" if why is not None else "reduced"
@@ -32,8 +29,10 @@ def chosen(method: str, problem: Problem, start: Start, N: int, dtype: str, whol
 def obstacle(problem: Problem, start: Start, N: int) -> str | None:
     """Why the overlaps of a problem are no Markov chain that can be run here; None if they are."""
     task, rule = type(problem.task).__name__, type(problem.rule).__name__
-    if not isinstance(problem.task, TeacherStudent | MixtureTask) or not isinstance(start, OrderParameters):
+    if not isinstance(problem.task, TeacherStudent | MixtureTask):
         return f"inputs of {task} are not isotropic outside the span of the weights, so that their overlaps are no Markov chain"
+    if not isinstance(start, OrderParameters):
+        return "the start has overlaps by mode; give OrderParameters"
     if not closes(problem.rule):
         return (
             f"{rule} depends on the coordinate axes, or on more than overlaps, so that these are no Markov chain; rules that are "

@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.columns import Column, Number, combined, dot, each, joined, padded, row, settled, stacked, times, triangular
+from sims.columns import Column, Number, combined, dot, each, joined, padded, row, settled, times, triangular
 from sims.reduced_draws import Draw, Law, draws, rank
 from sims.reduced_rules import Layers, Memory, Sizes, moved
 from sims.training import NEVER
@@ -230,7 +231,7 @@ def _advance(setting: Setting, law: Law, keys, chain: Chain, first, count, block
         drawn = draws(law, keys, first + done + jnp.arange(block, dtype=jnp.uint32))
 
         def one_step(at, chain: Chain) -> Chain:
-            draw = jax.tree.map(lambda part: part[at], drawn)
+            draw = jax.tree.map(lambda part: part[at].astype(setting.N.dtype), drawn)
             factor = list(draw.factor[:, None])
             return step(setting, chain, law.samples, partial(_sample, draw), factor, first + done + at)
 
@@ -245,10 +246,12 @@ def _sample(draw: Draw, index) -> Sample:
     return Sample(split(draw.s[index]), split(draw.e[index]), draw.label[index][None], sigma)
 
 
-@jax.jit
-def overlaps(basis: Float[Array, "fixed fixed"], chain: Chain) -> tuple[Array, Array, Array, Array]:
-    """Q, R (or m), v and b of every seed in float64, seeds first."""
-    K = chain.v.shape[0]
-    rows = stacked([*chain.fixed, *chain.own], len(chain.own)).astype(jnp.float64)[:, :K]
-    v, b = (part.astype(jnp.float64).T for part in (chain.v, chain.b))
-    return jnp.einsum("jks,jls->skl", rows, rows), jnp.einsum("aks,ma->skm", rows[: len(basis)], basis), v, b
+def overlaps(
+    basis: Float[np.ndarray, "fixed fixed"], chain: Chain
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Q, R (or m), v and b of every seed, seeds first, summed column by column in NumPy: in one order for any number of seeds."""
+    K, A = len(chain.v), len(basis)
+    columns = [np.asarray(padded(column, len(chain.own)), np.float64)[:K].T for column in (*chain.fixed, *chain.own)]
+    Q = np.add.reduce([column[:, :, None] * column[:, None, :] for column in columns])
+    R = np.add.reduce([columns[a][:, :, None] * basis[None, None, :, a] for a in range(A)])
+    return Q, R, np.asarray(chain.v, np.float64).T, np.asarray(chain.b, np.float64).T

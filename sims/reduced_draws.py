@@ -47,10 +47,12 @@ def draws(law: Law, keys: Key[Array, " seeds"], numbers: UInt32[Array, " updates
 
     def of_update(key, number):
         key = jax.random.fold_in(key, number)
+        if law.spikes is not None:
+            key, of_spikes = jax.random.split(key)
         z = normal(key, own + q * (q + 1) // 2, dtype)
         if law.spikes is None:
             return z, None
-        of_samples = jax.random.split(jax.random.fold_in(key, 1), law.samples)
+        of_samples = jax.random.split(of_spikes, law.samples)
         return z, jax.vmap(lambda key: law.spikes.draw(key, dtype))(of_samples)
 
     z, spikes = jax.vmap(jax.vmap(of_update, (None, 0)), (0, None), out_axes=-1)(keys, numbers)

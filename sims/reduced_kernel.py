@@ -28,7 +28,8 @@ class ElementaryErf(NamedTuple):
         size = jnp.abs(x) * 0.5**0.5
         t = 1 / (1 + 0.3275911 * size)
         series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-        return jnp.where(x < 0, -1.0, 1.0) * (1 - series * jnp.exp(-size * size))
+        value = 1 - series * jnp.exp(-size * size)
+        return jnp.where(x < 0, -value, value)
 
     def derivative(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         return 0.7978845608028654 * jnp.exp(-0.5 * x * x)
@@ -41,12 +42,12 @@ def elementary(activation: Any) -> Any:
     return ElementaryErf() if activation == ACTIVATIONS["erf"] else None
 
 
-def fits(setting: Setting, law: Law, dtype) -> bool:
+def fits(setting: Setting, law: Law) -> bool:
     """Whether the kernel can run this: its activations, and the numbers of a seed in registers."""
     known = elementary(setting.activation) is not None and (
         setting.teacher is None or elementary(setting.teacher) is not None
     )
-    return known and str(dtype) == "float32" and law.samples <= 4 and law.rows * (law.directions + law.rows) <= 100
+    return known and law.samples <= 4 and law.rows * (law.directions + law.rows) <= 100
 
 
 def _with_elementary(setting: Setting) -> Setting:
@@ -81,8 +82,9 @@ def advance(
 
         def one_step(at, chain):
             draw = jax.tree.unflatten(drawn_shape, drawn)
-            sample = partial(_sample, draw, at, law)
-            factor = [draw.factor[at, pl.ds(i, 1), :] for i in range(draw.factor.shape[1])]
+            kind = start.v[0].dtype
+            sample = partial(_sample, draw, at, kind)
+            factor = [draw.factor[at, pl.ds(i, 1), :].astype(kind) for i in range(draw.factor.shape[1])]
             diverged = chain.diverged[0]
             moved = step(
                 own, chain._replace(diverged=diverged), law.samples, sample, factor, span[0] + at.astype(jnp.uint32)
@@ -120,7 +122,7 @@ def advance(
     return jax.tree.map(lambda part: part[:, :seeds], last)
 
 
-def _sample(draw: Draw, at, law: Law, index) -> Sample:
-    lines = lambda ref: [ref[at, index, pl.ds(j, 1), :] for j in range(ref.shape[2])]
-    sigma = None if draw.sigma is None else draw.sigma[at, pl.ds(index, 1), :]
-    return Sample(lines(draw.s), lines(draw.e), draw.label[at, pl.ds(index, 1), :], sigma)
+def _sample(draw: Draw, at, kind, index) -> Sample:
+    lines = lambda ref: [ref[at, index, pl.ds(j, 1), :].astype(kind) for j in range(ref.shape[2])]
+    sigma = None if draw.sigma is None else draw.sigma[at, pl.ds(index, 1), :].astype(kind)
+    return Sample(lines(draw.s), lines(draw.e), draw.label[at, pl.ds(index, 1), :].astype(kind), sigma)

@@ -23,6 +23,9 @@ from teacherstudent.problem import Problem
 from teacherstudent.starts import root
 from teacherstudent.tasks import MixtureTask
 
+STATE = (
+    jnp.float64
+)  # of the rows: an update, of order 1 / N, must not be lost to rounding; random numbers are as asked for
 WIDTH = 128  # seeds at once on a CPU: their numbers stay in the first cache
 BLOCK_BYTES = {"cpu": 2**19}  # of random numbers drawn at once
 GPU_BLOCK_BYTES = 2**28
@@ -30,6 +33,8 @@ GPU_BLOCK_BYTES = 2**28
 
 class ReducedTraining(Training):
     """The chain of the overlaps of every seed."""
+
+    axis = -1
 
     def __init__(
         self,
@@ -55,12 +60,12 @@ class ReducedTraining(Training):
             table([N - P - i for i in range(q)], dtype), spikes, samples, problem.task.directions, frame_rows(problem)
         )
         self.law = place.put(as_arrays(law, dtype), SHARED)
-        self.setting = place.put(setting(problem, basis, N, dtype), SHARED)
-        self.basis = place.put(jnp.asarray(basis, jnp.float64), SHARED)
+        self.setting = place.put(setting(problem, basis, N, STATE), SHARED)
+        self.basis = basis
         bare = problem.without_inputs
         self.exact_problem = place.put(as_arrays(bare, jnp.float64), SHARED)
         self.keys = place.put(stream_keys(filled, TRAINING), FIRST)
-        begin = _begin(problem, starts, basis, frame_rows(problem), dtype)
+        begin = _begin(problem, starts, basis, frame_rows(problem))
         of_all = lambda part: jnp.broadcast_to(part, (len(part), len(filled)))
         self.run = place.put(jax.tree.map(of_all, begin), LAST)
         self.T = place.put(np.broadcast_to(starts[0].T, (len(filled), *starts[0].T.shape)), FIRST)
@@ -68,7 +73,7 @@ class ReducedTraining(Training):
         at_once = WIDTH if place.platform == "cpu" else len(filled) // len(place.devices)
         bytes_per_step = entries * np.dtype(dtype).itemsize * at_once
         self.block = max(1, min(256, BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES) // bytes_per_step))
-        self.fused = _has_kernel(place, self.setting, self.law, dtype)
+        self.fused = _has_kernel(place, self.setting, self.law)
         arrays = [getattr(one, name) for one in starts for name in ("Q", "R", "T", "v", "b")]
         self.mark = checkpoints.fingerprint(problem, arrays, ["reduced", N, steps, seeds, dtype])
 
@@ -78,11 +83,11 @@ class ReducedTraining(Training):
 
     def record(self) -> dict[str, np.ndarray]:
         Q, R, v, b = overlaps(self.basis, self.run)
-        rows = with_error(self.exact_problem, Q, R, self.T, v, b)
+        rows = with_error(self.exact_problem, *self.place.put((Q, R), FIRST), self.T, *self.place.put((v, b), FIRST))
         return {name: self.place.local(value)[: len(self.seeds)] for name, value in rows._asdict().items()}
 
 
-def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int, dtype: str) -> Chain:
+def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int) -> Chain:
     """Rows with the overlaps of the starts: fixed basis^T = R, and what is left of Q in the triangle."""
     K, A = starts[0].students, len(basis)
     fixed, own = np.zeros((len(starts), rows, A)), np.zeros((len(starts), rows, rows))
@@ -90,7 +95,7 @@ def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int, dt
         fixed_[:K] = np.asarray(start.R) @ np.linalg.pinv(basis)
         left = root(np.asarray(start.Q) - fixed_[:K] @ fixed_[:K].T)
         own_[:K, :K] = np.transpose(np.linalg.qr(left.T, mode="r"))
-    column = lambda part: jnp.asarray(np.ascontiguousarray(part.T), dtype)
+    column = lambda part: jnp.asarray(np.ascontiguousarray(part.T), STATE)
     v, b = (column(np.stack([np.asarray(getattr(one, name)) for one in starts])) for name in ("v", "b"))
     in_fixed, in_own = [column(fixed[:, :, a]) for a in range(A)], [column(own[:, j:, j]) for j in range(rows)]
     students = Layers(
@@ -105,12 +110,12 @@ def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int, dt
         in_own,
         v,
         b,
-        memory(jax.tree.map(lambda value: jnp.asarray(value, dtype), problem.rule), whole)._replace(w=None),
+        memory(jax.tree.map(lambda value: jnp.asarray(value, STATE), problem.rule), whole)._replace(w=None),
         diverged,
     )
 
 
-def _has_kernel(place: Place, setting: Setting, law: Law, dtype: str) -> bool:
+def _has_kernel(place: Place, setting: Setting, law: Law) -> bool:
     """Whether the steps are one kernel: on GPUs, of NVIDIA's, where this jax can write it."""
     if place.platform == "cpu":
         return False
@@ -118,7 +123,7 @@ def _has_kernel(place: Place, setting: Setting, law: Law, dtype: str) -> bool:
         from sims import reduced_kernel
     except ImportError:  # a jax whose Pallas has no Triton any more
         return False
-    return place.platform in ("gpu", "cuda") and reduced_kernel.fits(setting, law, dtype)
+    return place.platform in ("gpu", "cuda") and reduced_kernel.fits(setting, law)
 
 
 @cache
@@ -137,4 +142,4 @@ def program(place: Place, block: int, fused: bool):
 def bytes_of_seed(problem: Problem, N: int, dtype: str) -> int:
     """About what one seed needs: its rows a few times over, and the random numbers of one step."""
     rows, P, B = frame_rows(problem), frame(problem), problem.samples(N)
-    return np.dtype(dtype).itemsize * (6 * rows * P + 3 * B * (P + 2)) + 8 * rows * P
+    return 8 * 7 * rows * P + np.dtype(dtype).itemsize * 3 * B * (P + 2)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from sims import bank as sample_bank
 from sims import (  # noqa: F401 (they register their inputs)
+    checkpoints,
     gaussian_equivalent,
     hidden_manifold,
     hosts,
@@ -19,7 +20,7 @@ from sims import (  # noqa: F401 (they register their inputs)
     weights_training,
 )
 from sims.devices import place
-from sims.groups import groups_that_fit, run_groups
+from sims.groups import groups_that_fit, paths_of, run_groups
 from sims.methods import METHODS, chosen
 from sims.reduced_training import ReducedTraining
 from sims.tasks import SetUp, set_up
@@ -103,7 +104,7 @@ def simulate(
     problem.samples(N)  # says so if there are none
     problem.rule.check_dimension(N)
     whole_inputs = "bank" if bank is not None else "test_samples" if test_samples else ""
-    method = chosen(method, problem, start, N, dtype, whole_inputs)
+    method = chosen(method, problem, start, N, whole_inputs)
     if isinstance(start, OrderParameters) and isinstance(problem.task, StructuredTask):
         spectral_start(problem, start)  # says so if such a start has no meaning on these inputs
     samples = _bank(problem, bank, N, test_samples)
@@ -138,6 +139,8 @@ def simulate(
                 error.partial = _labelled(problem, start, mine, steps, error.partial, report)
             raise
         rows = hosts.gathered(rows)
+        for path in paths_of(groups, checkpoint):
+            checkpoints.drop(path)
     report["seconds"] = round(time.perf_counter() - began, 3)
     return _labelled(problem, start, numbers, steps, rows, report)
 

@@ -3,7 +3,7 @@
 import abc
 import os
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ class Training(abc.ABC):
     """
 
     run: Any
+    axis: ClassVar[int]  # of the arrays of `run`, along which they have their seeds
     mark: str  # of a checkpoint that belongs to this simulation
 
     def __init__(self, problem: Problem, N: int, seeds: list[int], steps: list[int], place: Place):
@@ -47,7 +48,7 @@ class Training(abc.ABC):
         """Train to the last step, going on from the checkpoint if there is one, which then holds the end of the run."""
         saved = checkpoints.read(checkpoint, self.mark, self.run) if checkpoint else None
         if saved is not None:
-            self.run, self.done, self.rows = self.place.like(saved.run, self.run), saved.done, saved.rows
+            self.run, self.done, self.rows = self._filled(saved.run), saved.done, saved.rows
         keeper = checkpoints.Keeper(checkpoint, self.mark)
         hidden = None if progress is None else not progress  # None: tqdm hides it unless on a terminal
         total = self.steps[-1]
@@ -60,9 +61,18 @@ class Training(abc.ABC):
                     self.advance(count)
                     pace = max(1, min(2 * pace, int(count * CALL_SECONDS / (time.perf_counter() - began))))
                     bar.update(count)
-                    keeper.keep_if_due(self.run, self.done, self.rows)
+                    keeper.keep_if_due(self._of_seeds, self.done, self.rows)
                 self.rows.append(self.record())
-        keeper.keep(self.run, self.done, self.rows)
+        keeper.keep(self._of_seeds, self.done, self.rows)
+
+    def _of_seeds(self) -> Any:
+        """The state without the seeds that only fill up the devices: it goes on on any number of them."""
+        own = np.arange(len(self.seeds))
+        return jax.tree.map(lambda part: np.take(np.asarray(part), own, axis=self.axis), self.run)
+
+    def _filled(self, saved: Any) -> Any:
+        own = np.minimum(np.arange(len(self.place.filled(self.seeds))), len(self.seeds) - 1)
+        return self.place.like(jax.tree.map(lambda part: np.take(part, own, axis=self.axis), saved), self.run)
 
     def advance(self, count: int) -> None:
         """`count` more steps.  Raises DivergenceError if a network stops being finite."""

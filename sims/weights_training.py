@@ -24,6 +24,8 @@ TEST_BLOCK = 1000
 class WeightsTraining(Training):
     """Networks with all their weights, of any task under any rule."""
 
+    axis = 0
+
     def __init__(
         self,
         problem: Problem,
@@ -44,7 +46,8 @@ class WeightsTraining(Training):
             lambda leaf: np.concatenate([leaf, *[leaf[-1:]] * (len(filled) - len(seeds))]), tree
         )
         of_seeds = lambda tree, shared, dtype: place.put(
-            as_arrays(tree if shared else fill(tree), dtype), SHARED if shared else FIRST
+            jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree if shared else fill(tree)),
+            SHARED if shared else FIRST,
         )
         bare = problem.without_inputs
         self.bare, self.exact_problem = (place.put(as_arrays(bare, kind), SHARED) for kind in (dtype, jnp.float64))
