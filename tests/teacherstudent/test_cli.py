@@ -164,7 +164,7 @@ def test_interruption_leaves_nothing_behind(workspace):
     time.sleep(12)
     before = set(workspace.iterdir())
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=180)
     assert process.returncode == 130
     assert "interrupted; nothing was written" in stderr and "Traceback" not in stderr
     assert set(workspace.iterdir()) == before and not (workspace / "long.h5").exists()
