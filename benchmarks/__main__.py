@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import jax
@@ -78,6 +79,43 @@ def cold_start(table: Table) -> None:
     process = lambda: subprocess.run([sys.executable, "-c", code], check=True)
     times = sorted(seconds(process) for _ in range(3))
     table.add_row("whole process, K=4 M=2", "-", f"{times[1]:.2f} s", "-", "-", "start, compile, integrate to t = 1000")
+
+
+LARGE = """
+import resource, time, numpy as np, teacherstudent as ts
+problem = ts.Problem(ts.TeacherStudent(8, noise=0.1), ts.Student(64), ts.SGD(0.2))
+start = ts.random_start(problem, N=1000, seed=1, T=np.eye(8))
+for _ in range(2):
+    began = time.perf_counter()
+    ts.integrate(problem, start, [0.0, 100.0], rtol=1e-6, atol=1e-8)
+    print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+def large_theory(table: Table) -> None:
+    """K = 64, M = 8 in a process of its own: seconds, cold and warm, and the most memory it held (Linux: GiB)."""
+    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
+    (cold, _), (warm, memory) = (map(float, line.split()) for line in done.stdout.splitlines())
+    note = f"to t = 100; first call {cold:.1f} s; process at most {memory:.2f} GiB"
+    table.add_row("theory K=64 M=8, rtol 1e-6", "-", readable(warm), "-", "-", note)
+
+
+def command_line(table: Table) -> None:
+    """Whole processes of the command line, with a cache folder of their own that is empty at first."""
+    with tempfile.TemporaryDirectory() as folder:
+        flags = os.environ | {"XDG_CACHE_HOME": folder}
+
+        def process(*arguments):
+            command = [sys.executable, "-m", "teacherstudent", *arguments]
+            return seconds(lambda: subprocess.run(command, env=flags, check=True, capture_output=True))
+
+        only = ("--theory-only", "--quiet", "--no-figure", "--force", "--out", f"{folder}/theory.h5")
+        times = [process("run", "goldt-2019-scm-k4", *only) for _ in range(4)]
+        table.add_row("command line: run, theory only", "-", f"{times[0]:.2f} s", "-", "-", "K=4 M=2, first time")
+        table.add_row("the same again", "-", f"{sorted(times[1:])[1]:.2f} s", "-", "-", "from the programs kept")
+        for name in ("--help", "list"):
+            best = min(process(name) for _ in range(3))
+            table.add_row(f"command line: {name}", "-", f"{best:.2f} s", "-", "-", "best of 3")
 
 
 def simulation_against_numpy_and_floor(table: Table, seeds: int) -> None:
@@ -354,6 +392,8 @@ def main() -> None:
     theory_against_euler(table, 16, 8, 5.0, repeats=3)
     sweep_against_single(table)
     cold_start(table)
+    command_line(table)
+    large_theory(table)
     for seeds in (8, 32):
         simulation_against_numpy_and_floor(table, seeds)
     chain_against_weights(table)

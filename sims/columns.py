@@ -9,7 +9,6 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -113,14 +112,3 @@ def triangular(columns: Sequence[Column]) -> list[Column]:
 
 def _less(column: Column, shift: Column, x: Number) -> Column:
     return each(lambda entry, s: entry - s * x, column, shift)
-
-
-def stacked(columns: Sequence[Column], rows: int) -> Float[Array, "columns rows seeds"]:
-    """All columns as one array, the zeros above ragged columns filled in."""
-    full = [padded(column, rows) for column in columns]
-    return jnp.stack([jnp.concatenate(column) if isinstance(column, tuple) else column for column in full])
-
-
-def as_tuples(tree):
-    """Columns that are arrays as tuples of entries."""
-    return jax.tree.map(lambda column: tuple(column[k : k + 1] for k in range(column.shape[0])), tree)

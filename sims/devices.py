@@ -48,10 +48,6 @@ class Place:
         """The arrays where those of another tree are."""
         return jax.tree.map(lambda array, there: jax.device_put(array, there.sharding), tree, other)
 
-    def local(self, array: Any) -> np.ndarray:
-        """The array in this process's memory."""
-        return np.asarray(array)
-
     def sharded(self, f, in_specs, out_specs):
         """f on every device at once, each with its own seeds."""
         if len(self.devices) == 1:

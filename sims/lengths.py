@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy import special
 
-# Standard normal numbers are within these limits; terms below the accuracy are left out.
 LARGE = 10**5  # SciPy's inverse loses digits beyond
+# Standard normal numbers are within these limits; terms below the accuracy are left out.
 LIMITS = {"float32": (5.6, 2e-8), "float64": (8.6, 1e-10)}
 
 

@@ -1,10 +1,9 @@
 """Which way to simulate: whole weights, or the chain of the overlaps where it is exact."""
 
 from sims.reduced_draws import rank
-from sims.reduced_rules import closes, known
+from sims.reduced_rules import closes, known, row_sets
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
-from teacherstudent.rules import HeavyBall
 from teacherstudent.starts import Start
 from teacherstudent.tasks import MixtureTask, TeacherStudent
 
@@ -12,7 +11,7 @@ METHODS = ("weights", "reduced", "auto")
 
 
 def chosen(method: str, problem: Problem, start: Start, N: int, whole_inputs: str = "") -> str:
-    """ "weights" or "reduced"; `whole_inputs` names an argument that needs them, if one is given.
+    """The method to use, "weights" or "reduced"; `whole_inputs` names an argument that needs them, if one is given.
 
     Raises ValueError if the chain of the overlaps is asked for but does not exist.
     """
@@ -50,4 +49,5 @@ def frame(problem: Problem) -> int:
 
 
 def frame_rows(problem: Problem) -> int:
-    return problem.student.width * (2 if isinstance(problem.rule, HeavyBall) else 1)
+    """Its rows: the student's weights, and as many for each set of rows that the rule remembers."""
+    return problem.student.width * row_sets(problem.rule)

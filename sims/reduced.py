@@ -212,15 +212,21 @@ def advance(
     """
     seeds = len(keys)
     width = seeds if width is None else width
-    groups = -(-seeds // width)
-    missing = groups * width - seeds
-    keys = keys[jnp.minimum(jnp.arange(groups * width), seeds - 1)].reshape(groups, width)
-    padded_ = jax.tree.map(lambda part: jnp.pad(part, ((0, 0), (0, missing)), mode="edge"), chain)
-    split = jax.tree.map(lambda part: jnp.moveaxis(part.reshape(len(part), groups, width), 1, 0), padded_)
+    keys, chain = filled(keys, chain, width)
+    groups = len(keys) // width
+    split = jax.tree.map(lambda part: jnp.moveaxis(part.reshape(len(part), groups, width), 1, 0), chain)
     run = lambda group: _advance(setting, law, group[0], group[1], first, count, block)
-    last = jax.lax.map(run, (keys, split))
+    last = jax.lax.map(run, (keys.reshape(groups, width), split))
     together = lambda part: jnp.moveaxis(part, 0, 1).reshape(part.shape[1], groups * width)[:, :seeds]
     return jax.tree.map(together, last)
+
+
+def filled(keys: Key[Array, " seeds"], chain: Chain, width: int) -> tuple[Key[Array, " more"], Chain]:
+    """The last seed repeated, until there are a multiple of `width`."""
+    seeds = len(keys)
+    missing = -seeds % width
+    more = keys[jnp.minimum(jnp.arange(seeds + missing), seeds - 1)]
+    return more, jax.tree.map(lambda part: jnp.pad(part, ((0, 0), (0, missing)), mode="edge"), chain)
 
 
 def _advance(setting: Setting, law: Law, keys, chain: Chain, first, count, block: int) -> Chain:

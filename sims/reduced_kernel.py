@@ -14,7 +14,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.reduced import Chain, Sample, Setting, step
+from sims.reduced import Chain, Sample, Setting, filled, step
 from sims.reduced_draws import Draw, Law, draws
 from teacherstudent.activations import ACTIVATIONS, Polynomial
 
@@ -67,45 +67,38 @@ def advance(
 ) -> Chain:
     """The chains after `count` more updates, of which the first has the number `first`; as `sims.reduced.advance`."""
     seeds = len(keys)
-    missing = -seeds % SEEDS_AT_ONCE  # a program reads and writes a full block, whatever lies beyond the last seed
-    keys = keys[jnp.minimum(jnp.arange(seeds + missing), seeds - 1)]
-    chain = jax.tree.map(lambda part: jnp.pad(part, ((0, 0), (0, missing)), mode="edge"), chain)
+    # A program reads and writes a full block, whatever lies beyond the last seed.
+    keys, chain = filled(keys, chain, SEEDS_AT_ONCE)
     listed, structure = jax.tree.flatten(_with_elementary(setting))
     numbers = jnp.stack(listed)
-    leaves, shape = jax.tree.flatten(chain)
-
-    def kernel(span, numbers, *refs):
-        drawn, state, new = refs[:given], refs[given : given + len(leaves)], refs[given + len(leaves) :]
-        own = jax.tree.unflatten(structure, [numbers[i] for i in range(numbers.shape[0])])
-        entries = [tuple(ref[pl.ds(k, 1), :] for k in range(ref.shape[0])) for ref in state]
-        start = jax.tree.unflatten(shape, entries)
-
-        def one_step(at, chain):
-            draw = jax.tree.unflatten(drawn_shape, drawn)
-            kind = start.v[0].dtype
-            sample = partial(_sample, draw, at, kind)
-            factor = [draw.factor[at, pl.ds(i, 1), :].astype(kind) for i in range(draw.factor.shape[1])]
-            diverged = chain.diverged[0]
-            moved = step(
-                own, chain._replace(diverged=diverged), law.samples, sample, factor, span[0] + at.astype(jnp.uint32)
-            )
-            return moved._replace(diverged=(moved.diverged,), fixed=list(moved.fixed), own=list(moved.own))
-
-        last = jax.lax.fori_loop(0, span[1].astype(jnp.int32), one_step, start)
-        for ref, entries in zip(new, shape.flatten_up_to(last), strict=True):
-            for k, entry in enumerate(entries):
-                ref[pl.ds(k, 1), :] = entry
-
-    given, drawn_shape = 0, None
     one = lambda array: pl.BlockSpec(array.shape, lambda i: (0,) * array.ndim)
     split = lambda array: pl.BlockSpec((*array.shape[:-1], SEEDS_AT_ONCE), lambda i: (*(0,) * (array.ndim - 1), i))
 
     def one_block(index, chain: Chain) -> Chain:
-        nonlocal given, drawn_shape
         done = index * block
         drawn, drawn_shape = jax.tree.flatten(draws(law, keys, first + done + jnp.arange(block, dtype=jnp.uint32)))
-        given = len(drawn)
-        state = jax.tree.leaves(chain)
+        state, shape = jax.tree.flatten(chain)
+
+        def kernel(span, numbers, *refs):
+            draw = jax.tree.unflatten(drawn_shape, refs[: len(drawn)])
+            begin, end = refs[len(drawn) : len(drawn) + len(state)], refs[len(drawn) + len(state) :]
+            own = jax.tree.unflatten(structure, [numbers[i] for i in range(numbers.shape[0])])
+            entries = [tuple(ref[pl.ds(k, 1), :] for k in range(ref.shape[0])) for ref in begin]
+            start = jax.tree.unflatten(shape, entries)
+            kind = start.v[0].dtype
+
+            def one_step(at, chain):
+                sample = partial(_sample, draw, at, kind)
+                factor = [draw.factor[at, pl.ds(i, 1), :].astype(kind) for i in range(draw.factor.shape[1])]
+                single = chain._replace(diverged=chain.diverged[0])
+                moved = step(own, single, law.samples, sample, factor, span[0] + at.astype(jnp.uint32))
+                return moved._replace(diverged=(moved.diverged,))
+
+            last = jax.lax.fori_loop(0, span[1].astype(jnp.int32), one_step, start)
+            for ref, entries in zip(end, shape.flatten_up_to(last), strict=True):
+                for k, entry in enumerate(entries):
+                    ref[pl.ds(k, 1), :] = entry
+
         span = jnp.stack([first + done, jnp.minimum(count - done, block)])
         new = pl.pallas_call(
             kernel,

@@ -4,7 +4,7 @@ The rows are w_k / sqrt N, so that the gradient of the first layer, < delta_k x 
 sqrt N twice: |w|^2 = N |rows|^2, |g|^2 = |G|^2 / N, and w_k <- w_k - rate g_k is rows_k <- rows_k - (rate / sqrt N) G_k / sqrt N.
 
 A rule that moves single coordinates (signs, Madam) depends on the axes: its overlaps are no Markov chain.  To add one that does
-not: register `moved` here and, if it remembers something, `memory`.
+not: register `moved` here and, if it remembers something, `memory`, and `row_sets` if that includes rows like the weights.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class Sizes(NamedTuple):
 @singledispatch
 def moved(rule: Rule, now: Layers, slope: Layers, memory: Memory, size: Sizes) -> tuple[Layers, Memory]:
     """The layers and the memory after one update."""
-    raise NotImplementedError
+    raise ValueError(f"{type(rule).__name__} is not written for the chain of the overlaps; rules that are: {known()}.")
 
 
 def closes(rule: Rule) -> bool:
@@ -73,6 +73,12 @@ def known() -> str:
 def memory(rule: Rule, layers: Layers) -> Memory:
     """What the rule remembers before the first update."""
     return Memory()
+
+
+@singledispatch
+def row_sets(rule: Rule) -> int:
+    """How many sets of K rows move in the frame: the weights, and what the rule remembers in their space."""
+    return 1
 
 
 def _stepped(column: Column | None, slope: Column | None, rate) -> Column | None:
@@ -107,6 +113,11 @@ def _(rule: SphericalSGD, now: Layers, slope: Layers, memory: Memory, size: Size
     free = _descended(now, slope, _rates(rule, size))
     inverse = each(lambda *entries: 1 / safe(jnp.sqrt(sum(x * x for x in entries))), *free.w)
     return free._replace(w=[each(lambda a, f: a * f, column, inverse) for column in free.w]), memory
+
+
+@row_sets.register
+def _(rule: HeavyBall) -> int:
+    return 2  # the weights and their momentum
 
 
 @memory.register

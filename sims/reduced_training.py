@@ -84,7 +84,7 @@ class ReducedTraining(Training):
     def record(self) -> dict[str, np.ndarray]:
         Q, R, v, b = overlaps(self.basis, self.run)
         rows = with_error(self.exact_problem, *self.place.put((Q, R), FIRST), self.T, *self.place.put((v, b), FIRST))
-        return {name: self.place.local(value)[: len(self.seeds)] for name, value in rows._asdict().items()}
+        return {name: np.asarray(value)[: len(self.seeds)] for name, value in rows._asdict().items()}
 
 
 def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int) -> Chain:

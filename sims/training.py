@@ -78,7 +78,7 @@ class Training(abc.ABC):
         """`count` more steps.  Raises DivergenceError if a network stops being finite."""
         self.run = self.advanced(jnp.asarray(self.done, jnp.uint32), jnp.asarray(count, jnp.uint32))
         self.done += count
-        diverged = self.place.local(self.run.diverged).ravel()  # waits for the device
+        diverged = np.asarray(self.run.diverged).ravel()  # waits for the device
         if diverged.min() != NEVER:
             seed, step = self.seeds[int(diverged.argmin())], int(diverged.min())
             reached = step / self.problem.updates_per_time(self.N)

@@ -88,7 +88,7 @@ class WeightsTraining(Training):
         values = rows._asdict()
         if measured is not None:
             values |= {name: value for name, value in measured._asdict().items() if name.startswith("test_")}
-        return {name: self.place.local(value)[: len(self.seeds)] for name, value in values.items()}
+        return {name: np.asarray(value)[: len(self.seeds)] for name, value in values.items()}
 
     def _held_out(self) -> HeldOut | None:
         """What the held-out samples say of the networks; None if there are none."""

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from sims import checkpoints
 from sims.mixture import spiked_source
 from sims.spike_laws import spike_law
 from sims.training import TRAINING
@@ -16,6 +15,7 @@ from sims.weights import advance
 from teacherstudent.results import description
 from teacherstudent.starts import orthonormal_rows, root
 from tests.long import mostly_long
+from tests.sims.interruption import interrupted_after
 
 TASKS = {
     "skewed": ts.SpikedCumulant(5.0, ("skewed", 0.2)),
@@ -260,27 +260,14 @@ def test_held_out_samples_give_the_expected_loss_and_accuracy(usual):
     assert (gap < 4 * last.test_accuracy_se + 3e-4).all()  # exact at any N, at the networks' own overlaps
 
 
-class Stopped(Exception):
-    """The interruption of a run."""
-
-
-def test_an_interrupted_run_goes_on_from_its_checkpoint(usual, tmp_path, monkeypatch):
-    path, keep = tmp_path / "run.ckpt", checkpoints.Keeper.keep_if_due
+def test_an_interrupted_run_goes_on_from_its_checkpoint(usual, tmp_path):
+    path = tmp_path / "run.ckpt"
     arguments = {"N": 100, "seeds": 5, "test_samples": 20_000, "checkpoint": str(path)}
-    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
-
-    def keep_then_stop(self, run, done, rows):
-        keep(self, run, done, rows)
-        if done > 100:
-            raise Stopped
-
-    monkeypatch.setattr(checkpoints.Keeper, "keep_if_due", keep_then_stop)
-    with pytest.raises(Stopped):
+    with interrupted_after(100):
         ts.simulate(committee(), WIDTH_2, TIMES, **arguments)
     assert path.exists()
     with pytest.raises(ValueError, match="belongs to a simulation with another problem"):
         ts.simulate(committee(ts.MixedCumulant(2.0, 5.0, coupling="square")), WIDTH_2, TIMES, **arguments)
-    monkeypatch.undo()
     resumed = ts.simulate(committee(), WIDTH_2, TIMES, **arguments)
     for name in ("Q", "m", "v", "b", "loss", "test_loss", "test_accuracy"):
         np.testing.assert_array_equal(resumed[name], usual[name])

@@ -16,6 +16,7 @@ from sims import columns, lengths, reduced, reduced_draws, reduced_training
 from sims.devices import Place, place
 from teacherstudent.results import description
 from tests.long import mostly_long
+from tests.sims.interruption import interrupted_after
 
 CPU = place("cpu:0")
 try:
@@ -142,8 +143,10 @@ def test_triangular_keeps_all_products(rows, count):
     x = np.random.default_rng(0).standard_normal((count, rows, 7))
     x[:, -1, :2] = 0  # a row of zeros for some seeds
     dense = [jnp.asarray(column) for column in x]
-    for given in (dense, columns.as_tuples(dense)):
-        full = columns.stacked(columns.triangular(given), rows)
+    entries = [tuple(column[k : k + 1] for k in range(rows)) for column in dense]
+    for given in (dense, entries):
+        found = [columns.padded(column, rows) for column in columns.triangular(given)]
+        full = jnp.stack([jnp.concatenate(column) if isinstance(column, tuple) else column for column in found])
         np.testing.assert_allclose(jnp.einsum("cis,cjs->ijs", full, full), np.einsum("cis,cjs->ijs", x, x), atol=1e-13)
         assert all(
             (np.asarray(full)[j, :j] == 0).all() and (np.asarray(full)[j, j] >= 0).all() for j in range(len(full))
@@ -220,21 +223,9 @@ def test_numbers_depend_on_the_seed_alone(monkeypatch, tmp_path):
     np.testing.assert_array_equal(reduced_run(seeds=[3, 7, 9]).Q, usual.Q)  # in groups
 
 
-def test_an_interrupted_run_goes_on(monkeypatch, tmp_path):
-    from sims import checkpoints
-
-    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
-    keep = checkpoints.Keeper.keep_if_due
-
-    def keep_then_stop(self, run, done, rows):
-        keep(self, run, done, rows)
-        if done > 200:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoints.Keeper, "keep_if_due", keep_then_stop)
-    with pytest.raises(KeyboardInterrupt):
+def test_an_interrupted_run_goes_on(tmp_path):
+    with interrupted_after(200):
         reduced_run(checkpoint=tmp_path / "run.npz")
-    monkeypatch.setattr(checkpoints.Keeper, "keep_if_due", keep)
     resumed = reduced_run(checkpoint=tmp_path / "run.npz")
     np.testing.assert_array_equal(resumed.Q, reduced_run().Q)
     assert not list(tmp_path.iterdir())

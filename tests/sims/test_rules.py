@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from sims import checkpoints
 from teacherstudent.results import description
 from tests.long import mostly_long
 from tests.sims import rule_cases
+from tests.sims.interruption import interrupted_after
 
 ALWAYS = (
     "sign, B = 1, ReLU",
@@ -62,28 +62,14 @@ RESUMED = {
 }
 
 
-class Stopped(Exception):
-    """The interruption of a run."""
-
-
 @pytest.mark.parametrize("name", list(RESUMED))
-def test_an_interrupted_run_goes_on_with_its_memory(name, tmp_path, monkeypatch):
+def test_an_interrupted_run_goes_on_with_its_memory(name, tmp_path):
     problem, start, _ = rule_cases.committee(RESUMED[name], trained=True, unit=True)(60)
     arguments = {"times": [0.0, 2.0, 4.0], "N": 60, "seeds": 2, "progress": False}
     straight = ts.simulate(problem, start, **arguments)
-    keep = checkpoints.Keeper.keep_if_due
-    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
-
-    def keep_then_stop(self, run, done, rows):
-        keep(self, run, done, rows)
-        if rows and done > 130:
-            raise Stopped
-
     path = tmp_path / "run.ckpt"
-    monkeypatch.setattr(checkpoints.Keeper, "keep_if_due", keep_then_stop)
-    with pytest.raises(Stopped):
+    with interrupted_after(130):
         ts.simulate(problem, start, **arguments, checkpoint=path)
-    monkeypatch.setattr(checkpoints.Keeper, "keep_if_due", keep)
     resumed = ts.simulate(problem, start, **arguments, checkpoint=path)
     for x in ("Q", "R", "v"):
         np.testing.assert_array_equal(resumed[x], straight[x])

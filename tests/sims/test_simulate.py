@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from sims import checkpoints, weights_training
+from sims import weights_training
 from sims.weights import advance
 from teacherstudent.results import description
 from tests.problems import committee, random_overlaps
+from tests.sims.interruption import interrupted_after
 
 TIMES = [0.0, 0.4, 1.0, 2.0]
 
@@ -103,28 +104,14 @@ def test_divergence_is_reported_with_its_time_and_what_came_before():
     assert failure.value.partial.sizes["time"] == 2 and np.isfinite(failure.value.partial.Q).all()
 
 
-class Stopped(Exception):
-    """The interruption of a run."""
-
-
-def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path):
     problem, start, path = committee(), random_overlaps(3, 2), tmp_path / "run.ckpt"
     straight = ts.simulate(problem, start, TIMES, N=300, seeds=2)
-    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
-    keep = checkpoints.Keeper.keep_if_due
-
-    def keep_then_stop(self, run, done, rows):
-        keep(self, run, done, rows)
-        if done > 400:
-            raise Stopped
-
-    monkeypatch.setattr(checkpoints.Keeper, "keep_if_due", keep_then_stop)
-    with pytest.raises(Stopped):
+    with interrupted_after(400):
         ts.simulate(problem, start, TIMES, N=300, seeds=2, checkpoint=str(path))
     assert path.exists()
     with pytest.raises(ValueError, match="belongs to a simulation with another problem"):
         ts.simulate(committee(noise=0.9), start, TIMES, N=300, seeds=2, checkpoint=str(path))
-    monkeypatch.undo()
     resumed = ts.simulate(problem, start, TIMES, N=300, seeds=2, checkpoint=str(path))
     for name in ("Q", "R", "eps_g"):
         np.testing.assert_array_equal(resumed[name], straight[name])
