@@ -10,13 +10,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy import special
 
 from odes.sampled import at, root
 from teacherstudent.problem import Problem
-from teacherstudent.quasi_random import uniform_points
-
-TINY = 2.0**-40
+from teacherstudent.quasi_random import normals, uniform_points
 
 
 class Batches(NamedTuple):
@@ -42,7 +39,7 @@ def batches(problem: Problem, C: Float[Array, "fields fields"], v, samples: int,
 def _normal(samples: int, fields: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Quasi-random standard normal numbers (count, samples, fields) and (count, samples), the noise in the last coordinates."""
     uniform = uniform_points(samples * (fields + 1), count)
-    z = special.ndtri(np.clip(uniform, TINY, 1 - TINY))
+    z = normals(uniform)
     return z[:, : samples * fields].reshape(count, samples, fields), z[:, samples * fields :]
 
 

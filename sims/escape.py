@@ -20,13 +20,14 @@ from jaxtyping import Array, Float
 from tqdm.auto import tqdm
 
 from sims.devices import Place, place
+from sims.groups import groups_that_fit
 from sims.methods import METHODS, chosen
 from sims.mixture import spiked_source
 from sims.reduced import overlaps
 from sims.reduced_training import ReducedTraining
 from sims.tasks import Begin, Isotropic, SetUp
 from sims.training import NEVER, Training
-from sims.weights_training import WeightsTraining
+from sims.weights_training import WeightsTraining, bytes_needed
 from teacherstudent import checks
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
@@ -57,7 +58,8 @@ def escape(
 
         n_a = first step with max_k |w_k . u_a| / (|w_k| |u_a|) > threshold
 
-    Every seed draws its own weights, uniform on |w_k|^2 = N, and its own directions; the readout is 1, biases are 0.
+    Every seed draws its own weights, uniform on |w_k|^2 = N, and its own directions; the readout is 1, biases are 0.  The chain
+    of the overlaps begins from overlaps with the law of theirs, so that it never holds N numbers.
 
     - `N`: input dimensions.
     - `seeds`: a number S (seeds 0..S-1) or the seeds themselves.
@@ -88,20 +90,20 @@ def escape(
     checks.one_of("aligned", aligned, (True, False))
     _check(problem, sizes, max_steps)
     devices, began = place(device), time.perf_counter()
-    rows = []
+    rows: list[Escaped] = []
+    methods: list[str] = []
     with jax.enable_x64(True), jax.default_device(devices.devices[0]):
         for size in sizes:
             scaled = _with_rates(problem, float(size) ** power)
-            networks = _random_networks(problem, size, numbers, aligned)
-            watched = _watched(method, scaled, networks, size, numbers, max_steps, dtype, devices)
+            start = _random_overlaps(problem, size, numbers[0], aligned)
+            methods.append(chosen(method, scaled, start, size))
+            watch = _watched_chain if methods[-1] == "reduced" else _watched_weights
+            watched = watch(scaled, size, numbers, aligned, max_steps, dtype, devices)
             rows.append(_until_escape(*watched, threshold, enough, max_steps, progress))
-    report = {"threshold": threshold, "max_steps": max_steps, "learning_rate_exponent": power, "aligned": aligned}
-    report |= {
-        "enough": enough,
-        "dtype": dtype,
-        "device": str(devices),
-        "seconds": round(time.perf_counter() - began, 3),
-    }
+    report: dict = {"method": methods[0] if len(set(methods)) == 1 else methods, "dtype": dtype, "device": str(devices)}
+    report |= {"threshold": threshold, "enough": enough, "max_steps": max_steps}
+    report |= {"learning_rate_exponent": power, "aligned": aligned}
+    report |= {"seconds": round(time.perf_counter() - began, 3)}
     return _labelled(problem, sizes, numbers, rows, report)
 
 
@@ -156,17 +158,42 @@ class Escaped(NamedTuple):
     final: Float[np.ndarray, "seeds directions"]
 
 
-def _watched(
-    method: str, problem: Problem, networks: SetUp, N: int, seeds: list[int], max_steps: int, dtype: str, devices: Place
-) -> tuple[Training, Callable[[], np.ndarray]]:
-    """The simulation, and how to see the overlaps |w_k . u_a| / (|w_k| |u_a|), largest over k, of every seed."""
-    starts = [
-        OrderParameters(w @ w.T / N, m=w @ u.T / N, v=v, b=b)
-        for w, v, u, b in zip(*networks.begin, strict=True)
-    ]  # fmt: skip
-    if chosen(method, problem, starts[0], N) == "reduced":
-        chain = ReducedTraining(problem, starts, N, seeds, [max_steps], dtype, devices)
-        return chain, lambda: np.asarray(_from_overlaps(*overlaps(chain.basis, chain.run)[:2]))[: len(seeds)]
+def _random_overlaps(problem: Problem, N: int, seed: int, aligned: bool) -> OrderParameters:
+    """The overlaps of such weights, without the weights: their row k has a_k ~ N(0, 1) along the r directions, and what is left
+    of all rows has the Gram matrix L L^T with N - r degrees of freedom (L_ij ~ N(0, 1), L_ii ~ chi_(N - r - i))."""
+    K, r = problem.student.width, problem.task.directions
+    rng = stream(seed, WEIGHTS, N)
+    along, left = rng.standard_normal((K, r)), np.tril(rng.standard_normal((K, K)), -1)
+    np.fill_diagonal(left, np.sqrt(rng.chisquare(N - r - np.arange(K))))
+    rows = np.hstack([along, left])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    if aligned:
+        rows *= np.where(rows[:, :1] < 0, -1.0, 1.0)
+    return OrderParameters(rows @ rows.T, m=rows[:, :r], v=np.ones(K), b=np.zeros(K))
+
+
+Watched = tuple[Training, Callable[[], np.ndarray]]  # a simulation, and how to see max_k |w_k . u_a| / (|w_k| |u_a|)
+
+
+def _watched_chain(
+    problem: Problem, N: int, seeds: list[int], aligned: bool, max_steps: int, dtype: str, devices: Place
+) -> Watched:
+    starts = [_random_overlaps(problem, N, seed, aligned) for seed in seeds]
+    chain = ReducedTraining(problem, starts, N, seeds, [max_steps], dtype, devices)
+    return chain, lambda: np.asarray(_from_overlaps(*overlaps(chain.basis, chain.run)[:2]))[: len(seeds)]
+
+
+def _watched_weights(
+    problem: Problem, N: int, seeds: list[int], aligned: bool, max_steps: int, dtype: str, devices: Place
+) -> Watched:
+    needed = bytes_needed(problem, _random_overlaps(problem, N, seeds[0], aligned), N, dtype)
+    together = len(groups_that_fit(seeds, needed, devices, N)[0])
+    if together < len(seeds):
+        raise ValueError(
+            f"seeds: the weights of {len(seeds)} networks with N = {N} do not fit the memory of {devices} together, as an "
+            f"escape needs them; give at most {together}, or a rule for which method = 'reduced' is exact."
+        )
+    networks = _random_networks(problem, N, seeds, aligned)
     training = WeightsTraining(problem, networks, seeds, [max_steps], dtype, 0, place=devices)
     return training, lambda: np.asarray(_overlaps(training.run.student.w, training.w_star))[: len(seeds)]
 

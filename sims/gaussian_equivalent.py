@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from sims.tasks import (
+    LEAST_ROWS,
     Covariances,
     Inputs,
     SetUp,
@@ -33,7 +34,7 @@ class JointlyGaussian(Source):
     A: Float[AnyArray, "inputs sources"]
     latents: int = eqx.field(static=True)
 
-    least_rows: ClassVar[int] = 512
+    least_rows: ClassVar[int] = LEAST_ROWS
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
         z = normals(keys, self.A.shape[-1], self.A.dtype)
@@ -48,7 +49,7 @@ class Generated(Source):
     generator: Callable = eqx.field(static=True)
     latents: int = eqx.field(static=True)
 
-    least_rows: ClassVar[int] = 512
+    least_rows: ClassVar[int] = LEAST_ROWS
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
         latent = normals(keys, self.latents, self.mean.dtype)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,16 +13,24 @@ from teacherstudent.errors import DivergenceError
 FREE_PART = 0.6  # of the free memory, for the seeds that run at once
 
 
-def groups_that_fit(seeds: list[int], bytes_of_seed: int, devices: Place, N: int) -> list[list[int]]:
+class Bytes(NamedTuple):
+    """About what a simulation holds while it trains: once on each device, and for each seed."""
+
+    shared: int
+    of_seed: int
+
+
+def groups_that_fit(seeds: list[int], needed: Bytes, devices: Place, N: int) -> list[list[int]]:
     """The seeds in groups that fit the memory together.  Raises ValueError if one alone does not."""
     free = devices.free_bytes()
     if free is None:
         return [seeds]
-    fit = int(FREE_PART * free * (1 if devices.platform == "cpu" else len(devices.devices)) / bytes_of_seed)
+    left = FREE_PART * free - needed.shared
+    fit = int(left * (1 if devices.platform == "cpu" else len(devices.devices)) / needed.of_seed)
     if fit < 1:
         raise ValueError(
-            f"N = {N}: one seed needs about {bytes_of_seed / 2**30:.2g} GiB, but {devices} has {free / 2**30:.2g} GiB free; "
-            "use a smaller N or batch_size, or another device."
+            f"N = {N}: one seed needs about {sum(needed) / 2**30:.2g} GiB, but {devices} has {free / 2**30:.2g} GiB free, of "
+            f"which a simulation takes {100 * FREE_PART:.0f} percent; use a smaller N or batch_size, or another device."
         )
     return [seeds[first : first + fit] for first in range(0, len(seeds), fit)]
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from sims.tasks import (
+    LEAST_ROWS,
     Covariances,
     Inputs,
     SetUp,
@@ -34,7 +35,7 @@ class Manifold(Source):
     shift: Float[AnyArray, "*seeds"]
     nonlinearity: Activation = eqx.field(static=True)
 
-    least_rows: ClassVar[int] = 512
+    least_rows: ClassVar[int] = LEAST_ROWS
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
         first = self.matrices[0]

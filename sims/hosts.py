@@ -1,6 +1,8 @@
 """Several processes, connected by `jax.distributed`: each simulates its share of the seeds, and all of them get all records."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import jax
 import numpy as np
@@ -29,6 +31,25 @@ def gathered(rows: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
     names = list(rows[0])
     together = {name: multihost_utils.process_allgather(np.stack([row[name] for row in rows])) for name in names}
     return [{name: _in_order(part[:, at]) for name, part in together.items()} for at in range(len(rows))]
+
+
+@contextmanager
+def all_or_none() -> Iterator[None]:
+    """Work after which the processes meet.  Raises RuntimeError where it was done, if in another process it was not."""
+    if jax.process_count() == 1:
+        yield
+        return
+    try:
+        yield
+    except Exception:
+        multihost_utils.process_allgather(np.asarray(False))
+        raise
+    done = multihost_utils.process_allgather(np.asarray(True))
+    if not done.all():
+        which = ", ".join(map(str, np.flatnonzero(~done)))
+        raise RuntimeError(
+            f"the simulation failed in process {which}, whose own error says why; no process has an answer."
+        )
 
 
 def _in_order(part: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sims import checkpoints
 from sims.devices import FIRST, LAST, SHARED, Place
+from sims.groups import Bytes
 from sims.lengths import table
 from sims.methods import frame, frame_rows
 from sims.reduced import Chain, Setting, advance, overlaps, setting
@@ -139,7 +140,8 @@ def program(place: Place, block: int, fused: bool):
     return jax.jit(place.sharded(f, specs, LAST), donate_argnums=3, compiler_options=options(place.platform))
 
 
-def bytes_of_seed(problem: Problem, N: int, dtype: str) -> int:
-    """About what one seed needs: its rows a few times over, and the random numbers of one step."""
+def bytes_needed(problem: Problem, N: int, dtype: str, platform: str) -> Bytes:
+    """Of each seed its rows a few times over, and the random numbers of one step; on a CPU at least `WIDTH` seeds run."""
     rows, P, B = frame_rows(problem), frame(problem), problem.samples(N)
-    return 8 * 7 * rows * P + np.dtype(dtype).itemsize * 3 * B * (P + 2)
+    of_seed = 8 * 7 * rows * P + np.dtype(dtype).itemsize * 3 * B * (P + 2)
+    return Bytes(WIDTH * of_seed if platform == "cpu" else 0, of_seed)

@@ -82,7 +82,7 @@ def simulate(
     covariances of the inputs or, where these are not known (a generator, several layers), on held-out samples: 4000 unless
     `test_samples` says more, at the cost of as many steps for each recorded time.  eps_g is the closed form at the measured
     overlaps, which supposes Gaussian fields; where `test_error` differs from it, they are not Gaussian, and `compare` says so.
-    Memory: a hidden manifold without given weights holds 4 N D + 8 N^2 bytes for each seed.
+    Memory: a hidden manifold without given weights holds about 20 N D + 16 N^2 bytes for each seed.
 
     Raises ValueError for input that does not fit, before any work; `DivergenceError` with the time at which a network
     stopped being finite and, in `partial`, the records before it.
@@ -113,13 +113,17 @@ def simulate(
     with jax.enable_x64(True), jax.default_device(devices.devices[0]):
         if method == "reduced":
             report |= {"overlaps": "exact"}
-            groups = groups_that_fit(mine, reduced_training.bytes_of_seed(problem, N, dtype), devices, N)
+            groups = groups_that_fit(
+                mine, reduced_training.bytes_needed(problem, N, dtype, devices.platform), devices, N
+            )
 
             def begin(group: list[int]) -> Training:
                 assert isinstance(start, OrderParameters)
-                return ReducedTraining(problem, [start], N, group, steps, dtype, devices)
+                chain = ReducedTraining(problem, [start], N, group, steps, dtype, devices)
+                report["program"] = "kernel" if chain.fused else "loop"
+                return chain
         else:
-            groups = groups_that_fit(mine, _bytes_of_weights(problem, start, N, dtype), devices, N)
+            groups = groups_that_fit(mine, weights_training.bytes_needed(problem, start, N, dtype), devices, N)
             first = set_up(problem.task, start, N, groups[0])
             _check_network(problem, start, first)
             test_samples = _test_samples(test_samples, first, samples)
@@ -133,7 +137,8 @@ def simulate(
                 return WeightsTraining(problem, networks, group, steps, dtype, test_samples, banks, devices)
 
         try:
-            rows = run_groups(groups, begin, checkpoint, progress)
+            with hosts.all_or_none():
+                rows = run_groups(groups, begin, checkpoint, progress)
         except DivergenceError as error:
             if error.partial is not None:
                 error.partial = _labelled(problem, start, mine, steps, error.partial, report)
@@ -153,13 +158,6 @@ def _bank(problem: Problem, bank, N: int, test_samples: int) -> sample_bank.Bank
             f"bank holds inputs with latents for a teacher, but {type(problem.task).__name__} has none; leave it out."
         )
     return sample_bank.checked(bank, N, problem.task.latent_dimension(N), test_samples, problem.teacher.input_mean)
-
-
-def _bytes_of_weights(problem: Problem, start: Start, N: int, dtype: str) -> int:
-    D = problem.task.latent_dimension(N)
-    own = isinstance(problem.task, StructuredTask) and start.network is None  # a manifold of its own
-    own_source = 4 * N * D + 8 * N * N if own else 0
-    return weights_training.bytes_of_seed(problem, N, D, dtype, own_source)
 
 
 def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:

@@ -22,6 +22,8 @@ from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.starts import Start
 from teacherstudent.tasks import MixtureTask, Task, TeacherTask
 
+LEAST_ROWS = 512  # what a matrix product needs for full speed
+
 
 class Inputs(NamedTuple):
     """Inputs, the latents that the teacher sees, and a standard normal number each, for the label noise.
@@ -44,7 +46,7 @@ class Labels(NamedTuple):
 class Source(eqx.Module):
     """Where inputs come from."""
 
-    least_rows: ClassVar[int] = 1  # samples to draw at once, at least: what a matrix product needs for full speed
+    least_rows: ClassVar[int] = 1  # samples to draw at once, at least; LEAST_ROWS where they take a matrix product
 
     @abc.abstractmethod
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:

@@ -10,11 +10,14 @@ import numpy as np
 from sims import checkpoints
 from sims.bank import Banks
 from sims.devices import FIRST, SHARED, Place
-from sims.tasks import SetUp, as_arrays
+from sims.groups import Bytes
+from sims.tasks import LEAST_ROWS, SetUp, as_arrays
 from sims.training import NEVER, TESTING, TRAINING, Training, stream_keys
 from sims.weights import HeldOut, Run, advance, begun, held_out, on_samples, record, with_error
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
+from teacherstudent.starts import Start
+from teacherstudent.tasks import StructuredTask
 
 BLOCK_BYTES = {"cpu": 2**18}  # of inputs drawn at once: on a CPU, what stays in a core's cache
 GPU_BLOCK_BYTES = 2**26
@@ -120,8 +123,16 @@ def _program(place: Place, block: int, shared: bool):
     return jax.jit(place.sharded(f, specs, FIRST), donate_argnums=4)
 
 
-def bytes_of_seed(problem: Problem, N: int, D: int, dtype: str, own_source: int) -> int:
-    """About what one seed needs while it trains: weights, memory and gradient of the rule, the teacher, one step's inputs."""
-    K, M, size = problem.student.width, problem.task.directions, np.dtype(dtype).itemsize
-    inputs = problem.rule.gradients * problem.samples(N)
-    return size * (6 * K * N + 2 * M * D + 3 * inputs * N) + 16 * (K * N + M * D) + own_source
+def bytes_needed(problem: Problem, start: Start, N: int, dtype: str) -> Bytes:
+    """Of each seed weights, memory and gradient of the rule, the teacher, one block of inputs; manifolds, held-out samples."""
+    K, M, D = problem.student.width, problem.task.directions, problem.task.latent_dimension(N)
+    size, inputs = np.dtype(dtype).itemsize, problem.rule.gradients * problem.samples(N)
+    layers = size * (6 * K * N + 2 * M * D) + 16 * (K * N + M * D)
+    drawn = lambda samples: 3 * size * samples * (N + D)
+    held_out = drawn(TEST_BLOCK)
+    if not isinstance(problem.task, StructuredTask):
+        return Bytes(held_out, layers + drawn(inputs))
+    manifold = 20 * N * D + 16 * N * N  # F and Phi, Omega, as NumPy made them and on the device
+    if start.network is None:  # a manifold of each seed's own
+        return Bytes(held_out, layers + drawn(max(inputs, LEAST_ROWS // 4)) + manifold)
+    return Bytes(held_out + manifold + drawn(LEAST_ROWS), layers + drawn(inputs))

@@ -64,7 +64,7 @@ _NAMES = {
     "random_start": "teacherstudent.starts",
     "save": "teacherstudent.results",
     "simulate": "sims.simulate",
-    "solve": "odes.integrate",
+    "solve": "odes.solve",
     "spectral_start": "teacherstudent.starts",
     "start_from_weights": "teacherstudent.starts",
     "start_of": "teacherstudent.results",

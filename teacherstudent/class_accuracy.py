@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy import special
 
 from teacherstudent.averages.nested_rule import _cholesky
 from teacherstudent.mixture_fields import component_fields
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
-from teacherstudent.quasi_random import uniform_points
+from teacherstudent.quasi_random import normals, uniform_points
 
 LOG2_POINTS = 16
 
@@ -65,5 +64,4 @@ def accuracy_at(
 def _points(students: int) -> Float[np.ndarray, "points coordinates"]:
     """One uniform and K normal coordinates for each point."""
     uniform = uniform_points(students + 1, 2**LOG2_POINTS)
-    tiny = 2.0**-40
-    return np.concatenate([uniform[:, :1], special.ndtri(np.clip(uniform[:, 1:], tiny, 1 - tiny))], axis=1)
+    return np.concatenate([uniform[:, :1], normals(uniform[:, 1:])], axis=1)

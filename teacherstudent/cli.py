@@ -117,10 +117,12 @@ def run(
 
 
 def _keep_compiled_programs() -> None:
-    """Compile each program once for all runs: JAX keeps them in the user's cache folder, unless the user has named another."""
+    """Compile each program once for all runs: they are kept in the user's cache folder, unless the user has named another."""
     os.environ.setdefault("EQX_ON_ERROR", "nan")  # programs that can call back into Python are not kept
     import jax
     from platformdirs import user_cache_path
+
+    from teacherstudent import kept_programs
 
     folder = user_cache_path("teacherstudent") / "compiled"
     try:
@@ -131,6 +133,7 @@ def _keep_compiled_programs() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
+        kept_programs.keep_in(folder)
 
 
 def _spinner(message: str, progress: bool | None):

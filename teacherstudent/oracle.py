@@ -21,7 +21,7 @@ from jaxtyping import Float
 from scipy import special
 
 from teacherstudent.latents import Latent
-from teacherstudent.quasi_random import uniform_points
+from teacherstudent.quasi_random import normals, uniform_points
 from teacherstudent.tasks import (
     BoxMixture,
     Components,
@@ -307,7 +307,7 @@ def _by_points(law: Components, combine: Callable) -> float:
     uniform = uniform_points(law.A.shape[1] + 1, 2**LOG2_POINTS)
     chance = np.cumsum(law.p) / law.p.sum()
     chosen = np.minimum(np.searchsorted(chance, uniform[:, 0], side="right"), len(chance) - 1)
-    z = special.ndtri(np.clip(uniform[:, 1:], 2.0**-40, 1 - 2.0**-40))
+    z = normals(uniform[:, 1:])
     of = _gaussian(law)
     s = law.A[chosen] + np.einsum("nab,nb->na", np.linalg.cholesky(law.S)[chosen], z)
     q = of.densities(s)

@@ -4,8 +4,14 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib import metadata
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # tests already run side by side
+
+# Most of the time of these tests is compilation, a third of which goes into a way of writing loops that makes them no faster
+# here.  Later versions know no other.
+if metadata.version("jaxlib").startswith("0.10."):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
 
 import jax
 import matplotlib
@@ -22,7 +28,7 @@ atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 @pytest.fixture(autouse=True)
 def quick_compilation(request):
-    """Most of the time of these tests is compilation: only where many steps are run is it worth to optimise them."""
+    """Only where many steps are run are programs worth optimising."""
     jax.config.update("jax_disable_most_optimizations", request.node.get_closest_marker("slow") is None)
 
 

@@ -39,12 +39,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy import special
 
 from teacherstudent.activations import Activation
 from teacherstudent.averages.nested_rule import _cholesky
 from teacherstudent.losses import Loss
-from teacherstudent.quasi_random import uniform_points
+from teacherstudent.quasi_random import normals, uniform_points
 
 RADIUS = 7.25
 SMOOTH_NODES = {1: 201, 2: 97, 3: 39}
@@ -223,6 +222,5 @@ def _over_triangle(
 def normal_points(students: int, count: int) -> Float[np.ndarray, "points students"]:
     """Quasi-random standard normal points, with exact second moments."""
     uniform = uniform_points(students, count)
-    tiny = 2.0**-40
-    z = special.ndtri(np.clip(uniform, tiny, 1 - tiny))
+    z = normals(uniform)
     return np.linalg.solve(np.linalg.cholesky(z.T @ z / count), z.T).T

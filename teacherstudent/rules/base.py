@@ -122,9 +122,13 @@ class DescentRule(RatedRule):
 
     def descend(self, layers: Layers, direction: Layers, first_rate) -> dict[str, Array]:
         """Each layer less its direction times `first_rate` for w, eta_v / N for v and eta_b / N for b."""
-        N = layers["w"].shape[-1]
+        step = self.steps(direction, first_rate, layers["w"].shape[-1])
+        return {name: layer - step[name] for name, layer in layers.items()}
+
+    def steps(self, direction: Layers, first_rate, N: int) -> dict[str, Array]:
+        """The directions times these rates."""
         rates = {"w": first_rate, "v": self.eta_v / N, "b": self.eta_b / N}
-        return {name: layer - rates[name] * direction[name] for name, layer in layers.items()}
+        return {name: rates[name] * along for name, along in direction.items()}
 
 
 def single_rate(rate, name: str = "learning_rate"):

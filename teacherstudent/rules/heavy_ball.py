@@ -49,7 +49,8 @@ class HeavyBall(DescentRule):
             m = jax.tree.map(lambda m, g: self.beta * m + g, memory, dict(gradient))
             return self.descend(layers, m, self.learning_rate), m
         scale = {"w": 1.0, "v": 1 / N, "b": 1 / N}
-        m = {name: (1 - self.gamma / N) * memory[name] + scale[name] * gradient[name] for name in memory}
+        forget = self.gamma / N  # not (1 - gamma / N) m: in float32 that is another gamma
+        m = {name: m + (scale[name] * gradient[name] - forget * m) for name, m in memory.items()}
         return self.descend(layers, m, self.learning_rate / N), m
 
     def optax(self):

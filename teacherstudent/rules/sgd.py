@@ -36,9 +36,11 @@ class SGD(DescentRule):
         checks.number("rule.weight_decay", self.weight_decay)
 
     def update(self, layers, gradient, memory):
-        shrink = 1 - self.weight_decay / layers["w"].shape[-1]
-        decayed = {name: layer if name == "b" else shrink * layer for name, layer in layers.items()}
-        return self.descend(decayed, gradient, self.learning_rate), memory
+        N = layers["w"].shape[-1]
+        step = self.steps(gradient, self.learning_rate, N)
+        # Not (1 - kappa / N) w: in float32 that is another kappa, and two subtractions round kappa w / N to few bits of w.
+        decayed = {name: 0.0 if name == "b" else self.weight_decay / N * layer for name, layer in layers.items()}
+        return {name: layer - (step[name] + decayed[name]) for name, layer in layers.items()}, memory
 
     def optax(self):
         eta, kappa = self.rate, single_rate(self.weight_decay, "weight_decay")

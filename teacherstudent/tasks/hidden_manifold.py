@@ -18,7 +18,6 @@ from typing import ClassVar
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
-from scipy import linalg
 
 from teacherstudent import checks
 from teacherstudent.activations import Activation, ActivationLike
@@ -141,7 +140,7 @@ class HiddenManifold(StructuredTask):
             return eigenmodes(*self._scaled(matrices)[1:])
         F = matrices[0] / np.sqrt(matrices[0].shape[1])
         _, b, _ = self.coefficients
-        vectors, s, _ = linalg.svd(F, full_matrices=False)
+        vectors, s, _ = np.linalg.svd(F, full_matrices=False)
         return Modes(self._zeta + (b * s) ** 2, vectors, self._zeta, b * F)
 
     def _scaled(self, matrices: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:

@@ -14,10 +14,10 @@ Bardone & Goldt, ICML 2024 (arXiv:2404.08602).
 
 import math
 from functools import cache
+from statistics import NormalDist
 
 import equinox as eqx
 import numpy as np
-from scipy import special
 
 from teacherstudent import checks
 from teacherstudent.latents import Latent, LatentLike, as_latent, gauss_rule, half_normal
@@ -25,7 +25,7 @@ from teacherstudent.tasks.mixture import Components, MixtureTask, checked_prior,
 
 COUPLINGS = ("independent", "sign", "square")
 NODES = 24  # of |lambda|, or of each of its two parts
-MEDIAN = float(special.ndtri(0.75))  # of |lambda|
+MEDIAN = NormalDist().inv_cdf(0.75)  # of |lambda|
 
 
 class MixedCumulant(MixtureTask):

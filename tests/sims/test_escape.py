@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 import teacherstudent as ts
-from sims.escape import _random_networks
+from sims.devices import Place
+from sims.escape import _random_networks, _random_overlaps
 from teacherstudent.results import description
 from tests.long import mostly_long
 
@@ -138,6 +139,28 @@ def test_aligned_starts_are_on_the_positive_side():
         assert (overlap > 0).all() == aligned
         np.testing.assert_allclose((begin.w**2).mean(-1), 1.0)
         np.testing.assert_allclose((begin.w_star**2).mean(-1), 1.0)
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_overlaps_drawn_alone_have_the_law_of_those_of_weights(aligned):
+    problem, N, seeds = ts.Problem(ts.MixedCumulant(2.0, 5.0), ts.Student(3), ts.SGD(0.1)), 12, list(range(4000))
+    w, _, u, _ = _random_networks(problem, N, seeds, aligned).begin
+    alone = [_random_overlaps(problem, N, seed, aligned) for seed in seeds]
+    for drawn, whole in (
+        (np.stack([one.Q for one in alone]), np.einsum("skn,sln->skl", w, w) / N),
+        (np.stack([one.R for one in alone]), np.einsum("skn,san->ska", w, u) / N),
+    ):
+        for k, l in ((0, 1), (2, 0), (2, 1)):
+            assert stats.ks_2samp(drawn[:, k, l], whole[:, k, l]).pvalue > 1e-4
+        np.testing.assert_allclose(np.diagonal(np.stack([one.Q for one in alone]), axis1=1, axis2=2), 1)
+
+
+def test_weights_that_do_not_fit_the_memory(monkeypatch):
+    monkeypatch.setattr(Place, "free_bytes", lambda self: 2 * 10**6)
+    given = {"seeds": 100, "max_steps": 2, "progress": False}
+    with pytest.raises(ValueError, match="seeds: the weights of 100 networks with N = 40 do not fit .* give at most"):
+        ts.escape(MEAN, 40, method="weights", **given)
+    assert description(ts.escape(MEAN, 40, **given))["report"]["method"] == "reduced"
 
 
 def test_the_answer_can_be_saved_and_loaded(tmp_path):

@@ -21,6 +21,15 @@ given = dict(N=60, seeds=[4, 7, 8, 9], checkpoint=sys.argv[3])
 for method in ("weights", "reduced"):
     networks = ts.simulate(problem, start, [0, 1], method=method, **given)
     print(json.dumps([networks.seed.values.tolist(), networks.Q.values.tolist()]))
+import sims.groups
+def fails(self, *rest):
+    raise OSError("disk full")
+if sys.argv[1] == "1":
+    sims.groups.Training.finish = fails
+try:
+    ts.simulate(problem, start, [0, 1], N=60, seeds=4, method="reduced")
+except (OSError, RuntimeError) as error:
+    print(type(error).__name__, error)
 try:
     ts.simulate(problem, start, [0, 1], N=60, seeds=3)
 except ValueError as error:
@@ -42,7 +51,9 @@ def test_two_processes_share_the_seeds(tmp_path):
     told = [one.communicate(timeout=300) for one in [start("0"), start("1")]]
     problem = ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(3), ts.SGD(0.5))
     begin = ts.random_start(problem, N=50, seed=0)
-    for out, err in told:
+    failures = ["RuntimeError the simulation failed in process 1", "OSError disk full"]
+    for (out, err), failure in zip(told, failures, strict=True):
+        assert any(line.startswith(failure) for line in out.splitlines()), err
         lines = [line for line in out.splitlines() if line.startswith(("[[", "seeds"))]
         assert len(lines) == 3, err
         for method, line in zip(("weights", "reduced"), lines, strict=False):

@@ -14,6 +14,7 @@ from scipy import stats
 import teacherstudent as ts
 from sims import columns, lengths, reduced, reduced_draws, reduced_training
 from sims.devices import Place, place
+from sims.groups import FREE_PART
 from teacherstudent.results import description
 from tests.long import mostly_long
 from tests.sims.interruption import interrupted_after
@@ -219,8 +220,15 @@ def test_numbers_depend_on_the_seed_alone(monkeypatch, tmp_path):
     np.testing.assert_array_equal(reduced_run(seeds=[7]).Q, usual.Q.sel(seed=[7]))
     monkeypatch.setattr(reduced_training, "BLOCK_BYTES", {"cpu": 2**10})
     np.testing.assert_array_equal(reduced_run(seeds=[3, 7, 9]).Q, usual.Q)
-    monkeypatch.setattr(Place, "free_bytes", lambda self: 5000)
-    np.testing.assert_array_equal(reduced_run(seeds=[3, 7, 9]).Q, usual.Q)  # in groups
+    give_memory_for(2, monkeypatch)
+    np.testing.assert_array_equal(reduced_run(seeds=[3, 7, 9]).Q, usual.Q)
+
+
+def give_memory_for(seeds, monkeypatch):
+    """Of `reduced_run`."""
+    needed = reduced_training.bytes_needed(committee(ts.SGD(0.5)), 1000, "float32", "cpu")
+    free = (needed.shared + (seeds + 0.5) * needed.of_seed) / FREE_PART
+    monkeypatch.setattr(Place, "free_bytes", lambda self: free)
 
 
 def test_an_interrupted_run_goes_on(tmp_path):
@@ -292,7 +300,7 @@ def test_small_updates_are_not_lost(N):
 
 def test_a_checkpoint_of_other_groups_is_not_passed_over(monkeypatch, tmp_path):
     (tmp_path / "run.npz").write_bytes(b"of one group")
-    monkeypatch.setattr(Place, "free_bytes", lambda self: 3000)
+    give_memory_for(1, monkeypatch)
     with pytest.raises(ValueError, match="run whose seeds were in other groups, because there was more free memory"):
         reduced_run(seeds=3, checkpoint=tmp_path / "run.npz")
     assert (tmp_path / "run.npz").read_bytes() == b"of one group"

@@ -85,15 +85,22 @@ def test_help_and_list_do_not_load_jax(arguments, tmp_path):
 def test_compiled_programs_are_kept_for_the_next_run(workspace):
     kept = Path(os.environ["XDG_CACHE_HOME"]) / "teacherstudent" / "compiled"
     given = ("--theory-only", "--quiet", "--no-figure", "--set", "times.points=7")
-    for name in ("first", "second"):
-        assert run("run", "quick.toml", *given, "--out", f"{name}.h5", cwd=workspace).returncode == 0
-        programs = {path.name for path in kept.iterdir() if path.name.endswith("-cache")}
+    other = ("--set", "rule.learning_rate=0.3")  # which is the same program
+    for name, more in (("first", ()), ("second", ()), ("third", other)):
+        assert run("run", "quick.toml", *given, *more, "--out", f"{name}.h5", cwd=workspace).returncode == 0
+        programs = {path.name for path in kept.iterdir() if path.name.endswith((".program", "-cache"))}
         if name == "first":
-            assert any(name.startswith("jit__solve_all") for name in programs)
+            assert any(name.endswith(".program") for name in programs)
             before = programs
-    assert programs == before
-    one, two = (ts.load(workspace / f"{name}.h5")["theory"] for name in ("first", "second"))
+        assert programs == before
+    one, two, three = (
+        ts.load(workspace / f"{name}.h5")["theory"].to_dataset() for name in ("first", "second", "third")
+    )
     np.testing.assert_array_equal(one.Q, two.Q)
+    for found in (one, three):
+        traced = ts.integrate(ts.problem_of(found), ts.start_of(found), found.time.values)
+        np.testing.assert_allclose(found.Q, traced.Q, rtol=0, atol=1e-7)
+    assert abs(three.Q - one.Q).max() > 1e-3
 
 
 def test_the_reduced_method_by_name(workspace):

@@ -175,6 +175,16 @@ def test_rule_agrees_with_the_library(rule, theirs):
     assert_close(trained(rule.optax(), params, gradients), trained(theirs, params, gradients))
 
 
+@pytest.mark.parametrize(("rule", "part"), [(SGD(0.5, weight_decay=0.01), 0), (HeavyBall(0.5, gamma=0.01), 1)])
+def test_a_small_decay_is_not_rounded_to_another_in_float32(rule, part):
+    N = 10_000  # 1 - 0.01 / N is 1.3 percent off in float32
+    w = np.random.default_rng(0).standard_normal((20, N)).astype(np.float32)
+    single = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), rule)
+    after = single.update({"w": jnp.asarray(w)}, {"w": jnp.zeros_like(w)}, {"w": jnp.asarray(w)})[part]["w"]
+    exact = w.astype(float)
+    assert -N * ((np.asarray(after, float) - exact) * exact).sum() / (exact**2).sum() == pytest.approx(0.01, rel=2e-3)
+
+
 MIXED = [(4, 3), (5, 4, 2, 3), (2, 5, 1, 2)]
 
 

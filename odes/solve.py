@@ -1,0 +1,204 @@
+"""The solve itself, a pure JAX function: the solvers, the step-size control and the gradients are diffrax's."""
+
+from functools import partial
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from odes import agd_map
+from odes.flow import check, first_memory, quadrature
+from odes.one_update import Fixed, State, overlaps
+from odes.precision import in_float64
+from odes.trajectory import ONE_START, SOLVERS, ByMode, Trajectory, by_mode, chosen, tolerances
+from odes.vector_field import vector_field
+from teacherstudent import checks
+from teacherstudent.averages.pairs import pair_number, unordered_pairs
+from teacherstudent.class_accuracy import accuracy_at
+from teacherstudent.generalisation import error_of
+from teacherstudent.problem import Problem
+from teacherstudent.starts import Start
+
+METHODS = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}
+CURVES_AT_ONCE = 32  # of a sweep; they step together, as often as the slowest of them needs
+DIVERGED = 1e6  # overlaps beyond this are on their way to infinity: fields of order 1000
+
+
+def solve(
+    problem: Problem,
+    start: Start,
+    times,
+    *,
+    rtol: float = 1e-8,
+    atol: float = 1e-10,
+    solver: str = "auto",
+    max_steps: int = 100_000,
+) -> Trajectory:
+    """Order parameters of one problem at increasing times t = updates / N, as float64 JAX arrays.
+
+    The function behind `integrate`, for `jax.grad` and `jax.vmap`: it can be differentiated with respect to learning
+    rates, noise, weight decay, the teacher's readout and the start.  Use it inside `jax.jit` only with float64 switched
+    on (`with jax.enable_x64(True):`).  Gradients are reverse-mode and of first order; the gradient with respect to the
+    symmetric Q sits in its upper triangle.  `OrderParameters` on structured inputs cannot be differentiated; make them
+    `SpectralOverlaps` first, with `spectral_start`.  A solve that fails leaves entries that are not finite after the time
+    `reached`; nothing is raised, since nothing can be inside a transformation.
+    """
+    problem.check_start(start)
+    checks.one_of("solver", solver, ("auto", *SOLVERS))
+    if problem.sweeps or start.batch:
+        raise ValueError("solve takes one problem and one start; use jax.vmap over solve, or integrate, for several.")
+    asked = times if checks.is_traced(times) else checks.times(times)
+    check(problem.rule, problem)
+    if problem.batch_ratio is not None:
+        raise ValueError("solve integrates in time, but with batch_ratio time counts updates; use integrate.")
+    rtol, atol = tolerances(quadrature(problem.rule, problem), rtol, atol)
+    run = partial(
+        _solve_one, solver=chosen(solver, rtol), max_steps=max_steps, progress=False, extras=(), gradients=True
+    )
+    return in_float64(run, problem.without_inputs, by_mode(problem, start), asked, rtol, atol)
+
+
+def solve_all(problem, start, times, rtol, atol, sweeps, solver, max_steps, progress, extras) -> dict[str, Array]:
+    """The parts of the trajectory of every combination of the swept parameters and, innermost, of every start of a batch."""
+    run = partial(_solve_one, solver=solver, max_steps=max_steps, progress=progress, extras=extras, gradients=False)
+    if start.v.ndim == 2:
+        run = jax.vmap(run, in_axes=(None, ONE_START, None, None, None))
+    for name in reversed(sweeps):
+        run = _over_parameter(run, name)
+    answer = run(problem, start, times, rtol, atol)
+    return {name: part for name, part in answer._asdict().items() if part is not None}
+
+
+def _over_parameter(run, name: str):
+    """`run` for every entry of one swept parameter."""
+    place = (lambda problem: problem.task.noise) if name == "noise" else (lambda problem: getattr(problem.rule, name))
+
+    def swept(problem, *rest):
+        at = lambda value: run(eqx.tree_at(place, problem, value), *rest)
+        return jax.lax.map(at, place(problem), batch_size=CURVES_AT_ONCE)
+
+    return swept
+
+
+@partial(jax.jit, static_argnames=("solver", "max_steps", "progress", "extras", "gradients"))
+def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress, extras, gradients) -> Trajectory:
+    if solver == "map":
+        return _iterated(problem, start, times)
+    fixed = Fixed(start.rho, start.weights, start.t, start.T, start.noise)
+    begin = State(start.q, start.r, start.v, start.b)
+    begin = begin._replace(memory=first_memory(problem.rule, problem, fixed, begin))
+
+    def kept(t, packed, args):
+        state = _unpack(packed, problem, begin)
+        last_to_front = lambda part: jnp.moveaxis(part, -1, 0)
+        by_mode = map(last_to_front, state[:2]) if "densities" in extras else ()
+        return *overlaps(fixed, state), state.v, state.b, *by_mode
+
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(_packed_field),
+        METHODS[solver](),
+        t0=0.0,
+        t1=times[-1],
+        dt0=None,
+        y0=_pack(begin, problem),
+        args=(problem, begin, fixed),
+        saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=times, fn=kept), diffrax.SubSaveAt(t1=True, fn=_last)]),
+        stepsize_controller=diffrax.PIDController(
+            rtol=rtol, atol=atol, dtmin=1e-12, force_dtmin=False, norm=ErrorNorm(fixed.rho, fixed.weights)
+        ),
+        event=diffrax.Event(partial(_has_diverged, fixed=fixed)),
+        max_steps=max_steps,
+        throw=False,
+        # without the machinery of reverse-mode gradients the program is traced and compiled in half of the time
+        adjoint=diffrax.RecursiveCheckpointAdjoint() if gradients else diffrax.ForwardMode(),
+        progress_meter=diffrax.TqdmProgressMeter() if progress else diffrax.NoProgressMeter(),
+    )
+    (Q, R, v, b, *by_mode), ends = solution.ys
+    last, estimated = jax.tree.map(lambda part: part[0], ends), "rule error" in extras
+    states = (Q, R, v, b)
+    return Trajectory(
+        *states,
+        eps_g=jax.lax.map(lambda at: error_of(problem, at[0], at[1], start.T, at[2], at[3]), states),
+        reached=solution.ts[1][0],
+        rule_error=_rule_error(problem, fixed, begin, _unpack(last, problem, begin)) if estimated else None,
+        diverged=(solution.result == diffrax.RESULTS.event_occurred)
+        | (solution.result == diffrax.RESULTS.dt_min_reached),
+        steps=solution.stats["num_steps"],
+        rejected=solution.stats["num_rejected_steps"],
+        **dict(zip(("q", "r"), by_mode, strict=False)),
+        accuracy=jax.lax.map(lambda at: accuracy_at(problem, *at), states) if "accuracy" in extras else None,
+    )
+
+
+def _last(t, packed, args):
+    return packed
+
+
+def _rule_error(problem: Problem, fixed: Fixed, begin: State, end: State) -> Float[Array, ""]:
+    """The largest difference of the velocity from that with half of the quadrature's nodes, at the start and at the end."""
+
+    def gap(state: State) -> Float[Array, ""]:
+        fine, rough = (vector_field(problem, fixed, state, coarse)[:3] for coarse in (False, True))
+        return jnp.max(jnp.stack([jnp.max(jnp.abs(x - y)) for x, y in zip(fine, rough, strict=True)]))
+
+    return jnp.maximum(gap(begin), gap(end))
+
+
+def _iterated(problem: Problem, start: ByMode, times: Float[Array, " times"]) -> Trajectory:
+    """The states of a map after whole numbers of updates."""
+    q, r, T, v = map(jnp.asarray, (start.q, start.r, start.T, start.v))
+    Q, R, v = agd_map.iterate(problem, T, agd_map.Point(q[..., 0], r[..., 0], v), times.astype(jnp.int64))
+    b, count = jnp.zeros_like(v), times[-1].astype(jnp.int64)
+    eps_g = jax.lax.map(lambda at: error_of(problem, at[0], at[1], T, at[2], at[3]), (Q, R, v, b))
+    finite = jnp.isfinite(eps_g)
+    return Trajectory(
+        Q, R, v, b, eps_g, reached=jnp.max(jnp.where(finite, times, 0.0)), diverged=~finite.all(),
+        steps=count, rejected=jnp.zeros_like(count),
+    )  # fmt: skip
+
+
+def _pack(state: State, problem: Problem) -> tuple:
+    """What the solver moves: q as its upper triangle, so that it stays symmetric, and v and b only if they are trained."""
+    student = problem.student
+    upper = state.q[unordered_pairs(state.v.shape[0])]
+    trained = (*((state.v,) if student.train_readout else ()), *((state.b,) if student.train_bias else ()))
+    return upper, state.r, *trained, *((state.memory,) if jax.tree.leaves(state.memory) else ())
+
+
+def _unpack(packed: tuple, problem: Problem, begin: State) -> State:
+    upper, r, *rest = packed
+    memory = rest.pop() if jax.tree.leaves(begin.memory) else begin.memory
+    b = rest.pop() if problem.student.train_bias else begin.b
+    v = rest.pop() if problem.student.train_readout else begin.v
+    return State(upper[pair_number(begin.v.shape[0])], r, v, b, memory)
+
+
+@jax.jit  # traced once, not in each place that diffrax calls it from
+def _packed_field(t, packed, args) -> tuple:
+    problem, begin, fixed = args
+    return _pack(vector_field(problem, fixed, _unpack(packed, problem, begin)), problem)
+
+
+class ErrorNorm(eqx.Module):
+    """The root mean square of a step's relative errors, in which each mode counts by its share of Q and of R.
+
+    Of hundreds of modes a few may carry most of Q; a plain mean over all numbers would let their errors grow.
+    """
+
+    rho: Float[Array, " modes"]
+    weights: Float[Array, " modes"]
+
+    def __call__(self, errors: tuple) -> Float[Array, ""]:
+        """Errors of q (pairs, modes), r (students, teachers, modes) and what else is trained, over their tolerances."""
+        q, r, *others = errors
+        rest = jax.tree.leaves(others)
+        share = self.weights * self.rho / jnp.sum(self.weights * self.rho)
+        count = q.shape[0] + r.shape[0] * r.shape[1] + sum(map(jnp.size, rest))
+        square = jnp.sum(q**2 @ share) + jnp.sum(r**2 @ self.weights) + sum(jnp.sum(part**2) for part in rest)
+        return jnp.sqrt(square / count)
+
+
+def _has_diverged(t, packed, args, fixed, **kwargs):
+    return jnp.max(jnp.abs(packed[0] @ (fixed.weights * fixed.rho))) > DIVERGED

@@ -1,0 +1,113 @@
+"""Compiled programs in a folder, from which another process runs them without tracing or compiling anything.
+
+JAX's own cache spares the compilation, but not the tracing, nor the import of what is traced: of a short run that is most of
+the time.  The command line keeps its programs (`keep_in`); nobody else's are.
+"""
+
+import hashlib
+import os
+import pickle
+import platform
+import re
+from collections.abc import Callable
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental import serialize_executable
+
+MOST = 200  # programs in the folder, of a megabyte each; those not run for the longest time go first
+BUILT_FROM = ("jax", "jaxlib", "numpy", "diffrax", "equinox")
+SOURCES = ("teacherstudent", "odes")
+
+_folder: Path | None = None
+_used: dict[Path, Any] = {}  # in this process
+
+
+def keep_in(folder: Path) -> None:
+    """From now on keep programs in this folder, and take them from there."""
+    global _folder
+    _folder = folder
+
+
+def run(function: Callable[[], Callable], arguments: tuple, static: tuple, options: Callable[[], dict | None]) -> dict:
+    """function()(*arguments, *static), a dictionary of arrays, compiled for the CPU with options() unless its program is kept.
+
+    `function` and `options` are asked for only if it is not.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    path = _path(function.__qualname__, leaves, str(structure), static)
+    program = None if path is None else _used.get(path) or _read(path)
+    if program is None:
+        f = function()
+        flat = lambda *leaves: f(*jax.tree.unflatten(structure, leaves), *static)
+        program = jax.jit(flat, compiler_options=options()).lower(*leaves).compile()
+        if path is not None:
+            _write(path, program)
+    if path is not None:
+        _used[path] = program
+    return program(*leaves)
+
+
+def wanted() -> bool:
+    """Whether programs are kept."""
+    return _folder is not None
+
+
+def _path(name: str, leaves: list, structure: str, static: tuple) -> Path | None:
+    """Where a program is kept that depends on all this; None if the text does not tell functions or arrays from others."""
+    said = re.sub(
+        r" at 0x[0-9a-f]+", "", structure
+    )  # of the functions of our activations, which have names of their own
+    if _folder is None or any(part in said for part in ("...", "<lambda>", "<locals>")):
+        return None
+    kinds = [(leaf.shape, str(leaf.dtype), leaf.weak_type) for leaf in leaves]
+    mark = hashlib.sha256(repr((name, said, kinds, static, _surroundings())).encode())
+    return _folder / f"{mark.hexdigest()}.program"
+
+
+@cache
+def _surroundings() -> tuple:
+    """What else a program depends on: versions, our own source text, flags, and the processor it is compiled for."""
+    digest = hashlib.sha256()
+    for package in SOURCES:
+        for file in sorted(Path(str(resources.files(package))).rglob("*.py")):
+            digest.update(file.read_bytes())
+    versions = [metadata.version(name) for name in BUILT_FROM]
+    flags = sorted((name, value) for name, value in os.environ.items() if name.startswith(("JAX_", "XLA_", "EQX_")))
+    return digest.hexdigest(), versions, flags, _processor(), jax.local_device_count(backend="cpu")
+
+
+def _processor() -> tuple:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        own = [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
+    except OSError:  # not Linux
+        own = [platform.processor(), platform.node()]
+    return platform.machine(), platform.system(), *sorted(set(own)), os.cpu_count()
+
+
+def _read(path: Path) -> Any:
+    """The program, or None if there is none that can be used."""
+    try:
+        with path.open("rb") as file:
+            program = serialize_executable.deserialize_and_load(*pickle.load(file))
+        path.touch()
+    except Exception:  # there is none, or not for this version of JAX: it is compiled anew
+        return None
+    return program
+
+
+def _write(path: Path, program: jax.stages.Compiled) -> None:
+    """Keep a program if that is possible; a reader never sees half of one."""
+    own = path.with_suffix(f".{os.getpid()}")
+    try:
+        own.write_bytes(pickle.dumps(serialize_executable.serialize(program)))
+        own.replace(path)
+        oldest_first = sorted(path.parent.glob("*.program"), key=lambda one: one.stat().st_mtime)
+        for old in oldest_first[:-MOST]:
+            old.unlink()
+    except Exception:  # a full disk, a program that cannot be serialised, another process that deletes as well
+        own.unlink(missing_ok=True)

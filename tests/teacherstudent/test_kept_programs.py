@@ -1,0 +1,96 @@
+"""Programs kept in a folder: found again, told apart, and never in the way."""
+
+import time
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from teacherstudent import kept_programs
+
+built: list[str] = []
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_programs, "_folder", None)
+    kept_programs.keep_in(tmp_path)
+    forget(monkeypatch)
+    built.clear()
+    return tmp_path
+
+
+def forget(monkeypatch):
+    """What this process has run, as another one would not know it."""
+    monkeypatch.setattr(kept_programs, "_used", {})
+
+
+def powers():
+    built.append("powers")
+    return lambda x, n: {"y": x["a"] ** n}
+
+
+def run(x, n=2):
+    return kept_programs.run(powers, ({"a": jnp.asarray(x)},), (n,), lambda: None)["y"]
+
+
+def test_a_program_is_built_once_for_all_values(folder, monkeypatch):
+    np.testing.assert_array_equal(run([1.0, 3.0]), [1, 9])
+    forget(monkeypatch)
+    np.testing.assert_array_equal(run([2.0, 5.0]), [4, 25])
+    np.testing.assert_array_equal(run([3.0, 4.0]), [9, 16])
+    assert len(built) == 1 and len(list(folder.iterdir())) == 1
+
+
+def test_other_shapes_types_and_static_arguments_are_other_programs(folder):
+    values = [run([1.0, 3.0]), run([1.0]), run(np.float32([1.0, 3.0])), run([1.0, 3.0], n=3)]
+    assert len(built) == 4 and len(list(folder.iterdir())) == 4
+    assert values[2].dtype == np.float32 and values[3].tolist() == [1, 27]
+
+
+@pytest.mark.parametrize("change", ["versions", "sources", "processor"])
+def test_other_surroundings_are_other_programs(change, folder, monkeypatch):
+    run([1.0])
+    own = kept_programs._surroundings()
+    monkeypatch.setattr(kept_programs, "_surroundings", lambda: (*own, change))
+    run([1.0])
+    assert len(built) == 2
+
+
+def test_a_broken_file_is_replaced(folder, monkeypatch):
+    run([3.0])
+    (path,) = folder.iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    forget(monkeypatch)
+    assert run([3.0]) == 9 and len(built) == 2
+    forget(monkeypatch)
+    assert run([3.0]) == 9 and len(built) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_no_obstacle(folder, monkeypatch):
+    kept_programs.keep_in(folder / "missing")
+    assert run([3.0]) == 9 and not list(folder.iterdir())
+
+
+def test_the_least_used_go_first(folder, monkeypatch):
+    monkeypatch.setattr(kept_programs, "MOST", 2)
+    for n in (2, 3):
+        run([1.0], n)
+        time.sleep(0.02)
+    forget(monkeypatch)
+    run([1.0], 2)  # now the last one used
+    time.sleep(0.02)
+    run([1.0], 4)
+    assert len(list(folder.iterdir())) == 2
+    forget(monkeypatch)
+    built.clear()
+    run([1.0], 2)
+    assert not built
+    run([1.0], 3)
+    assert built
+
+
+def test_functions_are_told_apart_by_name_or_not_kept(folder):
+    path = lambda function: kept_programs._path("solve", [], f"Activation(function=<function {function}>)", ())
+    assert path("_erf at 0x7f1") == path("_erf at 0x7f2") != path("_relu at 0x7f1")
+    assert path("<lambda> at 0x7f1") is None and path("f.<locals>.g at 0x7f1") is None
