@@ -23,6 +23,7 @@ from sims.devices import Place
 from sims.normals import normal
 from sims.reduced_draws import draws
 from sims.reduced_training import ReducedTraining
+from sims.tasks import normals
 from sims.weights_training import WeightsTraining
 from teacherstudent.averages.arcsin import arcsin
 from teacherstudent.compilation import options
@@ -320,21 +321,25 @@ def manifold_against_product(table: Table, delta: float, seeds: int, own: bool =
     problem = ts.Problem(ts.HiddenManifold(M, "erf", "sign", delta, noise=0.1), ts.Student(K), ts.SGD(0.1))
     start = ts.OrderParameters(np.eye(K), np.zeros((K, M))) if own else ts.random_start(problem, N=N, seed=1)
     loop = training_loop(problem, start, N, seeds, steps)
-    ratio = compare(loop, product_alone(N, round(delta * N), min(512, seeds * loop.training.block), seeds * steps), 5)
-    per_step = Ratio(ratio.ours / steps / seeds, ratio.other / steps / seeds, *ratio[2:])
     whose = "own F each" if own else "one F"
     name = f"step, {seeds} seeds, manifold D={round(delta * N)}"
-    row(table, name, "its matrix product", per_step, f"N={N} K={K} M={M}, {whose}")
+    for drawn, floor in ((False, "its matrix product"), (True, "product and latents")):
+        product = product_alone(N, round(delta * N), min(512, seeds * loop.training.block), seeds * steps, drawn)
+        ratio = compare(loop, product, 5)
+        per_step = Ratio(ratio.ours / steps / seeds, ratio.other / steps / seeds, *ratio[2:])
+        row(table, name, floor, per_step, f"N={N} K={K} M={M}, {whose}")
 
 
-def product_alone(N: int, D: int, rows: int, samples: int):
-    """c F^T for the same number of latents c, in blocks of as many rows."""
-    F, c = jnp.ones((N, D), jnp.float32), jnp.ones((rows, D), jnp.float32)
+def product_alone(N: int, D: int, rows: int, samples: int, drawn: bool):
+    """c F^T for the same number of latents c, in blocks of as many rows; the latents drawn as well, or not."""
+    F, c, key = jnp.ones((N, D), jnp.float32), jnp.ones((rows, D), jnp.float32), jax.random.key(0)
 
     @jax.jit
     def multiply(c, F):
         def one_block(number, total):  # the latents change, so that the product is not taken out of the loop
-            return total + jnp.einsum("br,nr->bn", c + 1e-6 * number, F)[:, ::100].sum()
+            keys = jax.random.split(jax.random.fold_in(key, number), rows)
+            latents = normals(keys, D, jnp.float32) if drawn else c + 1e-6 * number
+            return total + jnp.einsum("br,nr->bn", latents, F)[:, ::100].sum()
 
         return jax.lax.fori_loop(0, samples // rows, one_block, jnp.float32(0))
 

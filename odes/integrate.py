@@ -114,7 +114,7 @@ def _solved(arguments: tuple, static: tuple) -> Trajectory:
     """The trajectory of `solve_all`, as NumPy arrays."""
     platform = default_platform()
     if platform == "cpu" and kept_programs.wanted():
-        answer = Trajectory(**kept_programs.run(_solve_all, arguments, static, lambda: options("cpu")))
+        answer = Trajectory(**kept_programs.run(_solve_all, arguments, static, lambda: options("cpu", quick=True)))
     else:
         answer = Trajectory(**_compiled(platform)(*arguments, *static))
     return jax.tree.map(np.asarray, answer)
@@ -129,7 +129,7 @@ def _solve_all() -> Callable:
 @cache
 def _compiled(platform: str) -> Callable:
     """`solve_all` for a kind of device."""
-    return jax.jit(_solve_all(), static_argnums=range(5, 10), compiler_options=options(platform))
+    return jax.jit(_solve_all(), static_argnums=range(5, 10), compiler_options=options(platform, quick=True))
 
 
 def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> float | None:

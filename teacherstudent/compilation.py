@@ -6,23 +6,25 @@ import jax
 import jax.numpy as jnp
 
 KEPT: dict[str, str | bool] = {"xla_disable_hlo_passes": "cse_barrier_expander"}
-QUICK: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
+EMITTERS = "xla_cpu_use_fusion_emitters"
 
 
 @cache
-def options(platform: str) -> dict[str, str | bool] | None:
+def options(platform: str, quick: bool = False) -> dict[str, str | bool] | None:
     """Options for `jax.jit` of programs for a CPU; None where XLA does not know them.
 
-    One keeps the barriers of `computed_once`: XLA drops them in one of its passes, and then fuses the same computation into
+    They keep the barriers of `computed_once`: XLA drops them in one of its passes, and then fuses the same computation into
     each reader, or index arithmetic into loops that could run several numbers at once, so that the programs here take three
-    times as long.  GPUs need the pass.  The other writes fused loops in XLA's older way: equally fast, and the programs
-    here are compiled in two thirds of the time.
+    times as long.  GPUs need the pass.
+
+    `quick`: loops are written in XLA's older way, which compiles in two thirds of the time.  The programs are equally fast,
+    but round differently in loops of other lengths.
     """
     if platform != "cpu":
         return None
     x = jax.device_put(jnp.ones(1024, jnp.float32), jax.local_devices(backend="cpu")[0])
     loop = jax.jit(lambda x: jax.lax.fori_loop(0, 3, lambda _, x: jnp.sqrt(computed_once(x * x)) + 1, x)).lower(x)
-    for known in (KEPT | QUICK, KEPT):
+    for known in (KEPT | {EMITTERS: not quick}, KEPT):
         try:
             loop.compile(compiler_options=known)
         except Exception:  # another version of XLA: the same numbers, more slowly

@@ -68,7 +68,8 @@ class MajorityVote(SignSGD):
     def _outcome(self, ballots):
         """The sign of the sum of signs over the leading axis."""
         side = jnp.where(jnp.arange(self.workers) < self.adversaries, -1, 1).astype(ballots.dtype)
-        return jnp.sign(jnp.tensordot(side, jnp.sign(ballots), axes=1))
+        signs = jnp.sign(ballots) * side.reshape(-1, *[1] * (ballots.ndim - 1))
+        return jnp.sign(jnp.sum(signs, axis=0))
 
     def optax(self):
         eta = self.rate

@@ -342,7 +342,7 @@ def test_what_the_chain_refuses():
 @pytest.mark.parametrize("method", ["weights", "reduced"])
 def test_a_seed_that_does_not_fit_the_memory(method, monkeypatch):
     monkeypatch.setattr(Place, "free_bytes", lambda self: 100)
-    with pytest.raises(ValueError, match="one seed needs about .* GiB, but .* has .* GiB free; use a smaller N"):
+    with pytest.raises(ValueError, match="one seed needs about .* GiB, but .* has .* GiB free, .*; use a smaller N"):
         reduced_run(method=method)
 
 

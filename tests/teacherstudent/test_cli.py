@@ -85,7 +85,7 @@ def test_help_and_list_do_not_load_jax(arguments, tmp_path):
 def test_compiled_programs_are_kept_for_the_next_run(workspace):
     kept = Path(os.environ["XDG_CACHE_HOME"]) / "teacherstudent" / "compiled"
     given = ("--theory-only", "--quiet", "--no-figure", "--set", "times.points=7")
-    other = ("--set", "rule.learning_rate=0.3")  # which is the same program
+    other = ("--set", "rule.learning_rate=0.45")  # which is the same program
     for name, more in (("first", ()), ("second", ()), ("third", other)):
         assert run("run", "quick.toml", *given, *more, "--out", f"{name}.h5", cwd=workspace).returncode == 0
         programs = {path.name for path in kept.iterdir() if path.name.endswith((".program", "-cache"))}
