@@ -338,12 +338,16 @@ def product_alone(N: int, D: int, rows: int, samples: int, drawn: bool):
     def multiply(c, F):
         def one_block(number, total):  # the latents change, so that the product is not taken out of the loop
             keys = jax.random.split(jax.random.fold_in(key, number), rows)
-            latents = normals(keys, D, jnp.float32) if drawn else c + 1e-6 * number
+            latents = normals(keys, D, jnp.float32) if drawn else c + number.astype(jnp.float32)
             return total + jnp.einsum("br,nr->bn", latents, F)[:, ::100].sum()
 
         return jax.lax.fori_loop(0, samples // rows, one_block, jnp.float32(0))
 
-    return lambda: jax.block_until_ready(multiply(c, F))
+    def run():
+        with jax.enable_x64(True):  # for the words of the random numbers
+            jax.block_until_ready(multiply(c, F))
+
+    return run
 
 
 RULES = (

@@ -67,9 +67,8 @@ class MajorityVote(SignSGD):
 
     def _outcome(self, ballots):
         """The sign of the sum of signs over the leading axis."""
-        side = jnp.where(jnp.arange(self.workers) < self.adversaries, -1, 1).astype(ballots.dtype)
-        signs = jnp.sign(ballots) * side.reshape(-1, *[1] * (ballots.ndim - 1))
-        return jnp.sign(jnp.sum(signs, axis=0))
+        signs = [jnp.sign(ballots[j]) for j in range(self.workers)]
+        return jnp.sign(sum(signs[self.adversaries :]) - sum(signs[: self.adversaries]))
 
     def optax(self):
         eta = self.rate
