@@ -42,7 +42,7 @@ LAWS = {
     "SGD, both layers": committee(ts.SGD(0.8, 0.3), K=4, M=2, readout=True),
     "SGD, ReLU, batch above K": committee(ts.SGD(0.5), activation="relu", batch_size=3),
     "SGD, batch below K": committee(ts.SGD(1.0), K=3, M=2, batch_size=2),
-    "SGD, quadratic": committee(ts.SGD(0.1), K=2, M=1, activation="quadratic"),
+    "SGD, quadratic": committee(ts.SGD(0.02), K=2, M=1, activation="quadratic"),
     "sphere": committee(ts.SphericalSGD(0.8)),
     "heavy ball, beta": committee(ts.HeavyBall(0.4, beta=0.6, readout_learning_rate=0.2), readout=True),
     "heavy ball, gamma": committee(ts.HeavyBall(2.0, gamma=3.0, readout_learning_rate=2.0), readout=True),
