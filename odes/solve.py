@@ -21,7 +21,6 @@ from teacherstudent.generalisation import error_of
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
 
-METHODS = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}
 CURVES_AT_ONCE = 32  # of a sweep; they step together, as often as the slowest of them needs
 DIVERGED = 1e6  # overlaps beyond this are on their way to infinity: fields of order 1000
 
@@ -98,7 +97,7 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
 
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(_packed_field),
-        METHODS[solver](),
+        getattr(diffrax, SOLVERS[solver])(),
         t0=0.0,
         t1=times[-1],
         dt0=None,

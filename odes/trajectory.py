@@ -15,7 +15,7 @@ from teacherstudent.rules import SignSGD
 from teacherstudent.starts import Start, spectral_start
 from teacherstudent.tasks import StructuredTask
 
-SOLVERS = ("tsit5", "dopri8", "kvaerno5")
+SOLVERS = {"tsit5": "Tsit5", "dopri8": "Dopri8", "kvaerno5": "Kvaerno5"}  # our names, diffrax's
 LEAST_RTOL, LEAST_ATOL = 1e-5, 1e-6  # with averages over frozen points: below, a solver only follows their jumps
 
 
@@ -79,6 +79,7 @@ def tolerances(nodes: Nodes | None, rtol: float, atol: float) -> tuple[float, fl
 
 
 def chosen(solver: str, rtol: float) -> str:
+    """The solver asked for; for "auto" the one that needs least work at this tolerance."""
     if solver != "auto":
         return solver
     return "tsit5" if rtol >= 1e-6 else "dopri8"

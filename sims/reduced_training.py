@@ -24,9 +24,8 @@ from teacherstudent.problem import Problem
 from teacherstudent.starts import root
 from teacherstudent.tasks import MixtureTask
 
-STATE = (
-    jnp.float64
-)  # of the rows: an update, of order 1 / N, must not be lost to rounding; random numbers are as asked for
+# Of the rows: an update, of order 1 / N, must not be lost to rounding.  Random numbers are as asked for.
+STATE = jnp.float64
 WIDTH = 128  # seeds at once on a CPU: their numbers stay in the first cache
 BLOCK_BYTES = {"cpu": 2**19}  # of random numbers drawn at once
 GPU_BLOCK_BYTES = 2**28

@@ -8,7 +8,6 @@ import hashlib
 import os
 import pickle
 import platform
-import re
 from collections.abc import Callable
 from functools import cache
 from importlib import metadata, resources
@@ -18,9 +17,12 @@ from typing import Any
 import jax
 from jax.experimental import serialize_executable
 
+from teacherstudent.activations import ACTIVATIONS
+
 MOST = 200  # programs in the folder, of a megabyte each; those not run for the longest time go first
 BUILT_FROM = ("jax", "jaxlib", "numpy", "diffrax", "equinox")
 SOURCES = ("teacherstudent", "odes")
+UNCLEAR = (" at 0x", "array(", "...")  # a text with these does not tell functions, or arrays, from others
 
 _folder: Path | None = None
 _used: dict[Path, Any] = {}  # in this process
@@ -57,14 +59,13 @@ def wanted() -> bool:
 
 
 def _path(name: str, leaves: list, structure: str, static: tuple) -> Path | None:
-    """Where a program is kept that depends on all this; None if the text does not tell functions or arrays from others."""
-    said = re.sub(
-        r" at 0x[0-9a-f]+", "", structure
-    )  # of the functions of our activations, which have names of their own
-    if _folder is None or any(part in said for part in ("...", "<lambda>", "<locals>")):
+    """Where a program is kept that depends on all this; None if the text of the structure does not tell all of it."""
+    for own in ACTIVATIONS.values():
+        structure = structure.replace(repr(own), own.name)
+    if _folder is None or any(part in structure for part in UNCLEAR):
         return None
     kinds = [(leaf.shape, str(leaf.dtype), leaf.weak_type) for leaf in leaves]
-    mark = hashlib.sha256(repr((name, said, kinds, static, _surroundings())).encode())
+    mark = hashlib.sha256(repr((name, structure, kinds, static, _surroundings())).encode())
     return _folder / f"{mark.hexdigest()}.program"
 
 

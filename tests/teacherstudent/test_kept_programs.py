@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from teacherstudent import kept_programs
+from teacherstudent.activations import ACTIVATIONS, Activation
 
 built: list[str] = []
 
@@ -90,7 +91,15 @@ def test_the_least_used_go_first(folder, monkeypatch):
     assert built
 
 
-def test_functions_are_told_apart_by_name_or_not_kept(folder):
-    path = lambda function: kept_programs._path("solve", [], f"Activation(function=<function {function}>)", ())
-    assert path("_erf at 0x7f1") == path("_erf at 0x7f2") != path("_relu at 0x7f1")
-    assert path("<lambda> at 0x7f1") is None and path("f.<locals>.g at 0x7f1") is None
+def path_of(structure):
+    return kept_programs._path("solve", [], structure, ())
+
+
+def test_activations_are_told_apart_by_name(folder):
+    paths = [path_of(f"CustomNode(Student[({own},)], [*])") for own in ACTIVATIONS.values()]
+    assert None not in paths and len(set(paths)) == len(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("part", [Activation("mine", lambda x: x), np.ones(3), "(0.1, ..., 0.2)", object()])
+def test_what_a_text_does_not_tell_is_not_kept(part, folder):
+    assert path_of(f"CustomNode(Task[({part!r},)], [*])") is None
