@@ -153,6 +153,13 @@ def simulation_against_numpy_and_floor(table: Table, seeds: int) -> None:
     )
     row(
         table,
+        f"step, {seeds} seeds, N={N} K={K} M={M}",
+        "its memory traffic",
+        per_step(compare(loop, traffic_alone(N, K, seeds, steps), 7), seeds),
+        "the weights read and written once",
+    )
+    row(
+        table,
         f"simulate, {seeds} seeds, whole call",
         "its random numbers",
         per_step(compare(ours, draws, 5), seeds),
@@ -187,6 +194,13 @@ def stepping(training, steps: int):
 
     call.training = training
     return call
+
+
+def traffic_alone(N: int, K: int, seeds: int, steps: int):
+    """All weights read, scaled and written, once for each step."""
+    w = jnp.ones((seeds, K, N), jnp.float32)
+    scaled = jax.jit(lambda w: jax.lax.fori_loop(0, steps, lambda _, w: jnp.float32(0.999) * w, w))
+    return lambda: jax.block_until_ready(scaled(w))
 
 
 def drawing_alone(N: int, seeds: int, steps: int):
