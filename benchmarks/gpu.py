@@ -76,13 +76,14 @@ def random_numbers_of_chain(seeds: int, there) -> float:
     return seeds * block / best(run)
 
 
-def weights(seeds: int, there) -> float:
+def weights(seeds: int, fused: bool, there) -> float:
     problem = ts.Problem(ts.TeacherStudent(M, noise=0.1), ts.Student(K), ts.SGD(0.3))
     start = ts.random_start(problem, N=N, seed=0)
     numbers = list(range(seeds))
     training = WeightsTraining(
         problem, set_up(problem.task, start, N, numbers), numbers, [0, 1], "float32", 0, place=there
     )
+    training.fused = fused
     return seeds / best(stepper(training))
 
 
@@ -123,8 +124,10 @@ def main() -> None:
                 )
                 reduced_training.program.cache_clear()
             print(f"its random numbers {seeds:6} seeds: {random_numbers_of_chain(seeds, there):.3g}/s", flush=True)
-        for seeds in (256, 1024, 4096) if on_gpu else (8, 64):
-            print(f"weights N = {N}  {seeds:8} seeds: {weights(seeds, there):.3g} updates x seeds/s", flush=True)
+        for seeds in (256, 1024, 4096, 16384) if on_gpu else (8, 64):
+            for fused in (True, False) if on_gpu else (False,):
+                kind, rate = "kernel" if fused else "loop", weights(seeds, fused, there)
+                print(f"weights N = {N}, {kind:6} {seeds:8} seeds: {rate:.3g} updates x seeds/s", flush=True)
 
 
 if __name__ == "__main__":

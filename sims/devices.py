@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from teacherstudent import checks
 
 SEEDS = "seeds"
+KERNELS_ON = ("gpu", "cuda")  # the platforms that Pallas writes kernels for in Triton
 FIRST, LAST, SHARED = PartitionSpec(SEEDS), PartitionSpec(None, SEEDS), PartitionSpec()  # where arrays have their seeds
 
 

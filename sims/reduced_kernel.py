@@ -6,40 +6,18 @@ additions may differ.  Where there is no GPU the kernel can be interpreted, whic
 
 import dataclasses
 from functools import partial
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
-from jaxtyping import Array, Float, Key, UInt32
+from jaxtyping import Array, Key, UInt32
 
+from sims.elementary import elementary
 from sims.reduced import Chain, Sample, Setting, filled, step
 from sims.reduced_draws import Draw, Law, draws
-from teacherstudent.activations import ACTIVATIONS, Polynomial
 
 SEEDS_AT_ONCE = 128  # of one program: a number of every seed is a register of every thread
-
-
-class ElementaryErf(NamedTuple):
-    """erf(x / sqrt 2) and its slope from one exponential, to 1.5e-7 (Abramowitz & Stegun 7.1.26); GPU kernels have no erf."""
-
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        size = jnp.abs(x) * 0.5**0.5
-        t = 1 / (1 + 0.3275911 * size)
-        series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-        value = 1 - series * jnp.exp(-size * size)
-        return jnp.where(x < 0, -value, value)
-
-    def derivative(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        return 0.7978845608028654 * jnp.exp(-0.5 * x * x)
-
-
-def elementary(activation: Any) -> Any:
-    """The activation in functions that a kernel has; None if it is not known to be."""
-    if activation is None or isinstance(activation.function, Polynomial) or activation == ACTIVATIONS["relu"]:
-        return activation
-    return ElementaryErf() if activation == ACTIVATIONS["erf"] else None
 
 
 def fits(setting: Setting, law: Law) -> bool:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sims import checkpoints
-from sims.devices import FIRST, LAST, SHARED, Place
+from sims.devices import FIRST, KERNELS_ON, LAST, SHARED, Place
 from sims.groups import Bytes
 from sims.lengths import table
 from sims.methods import frame, frame_rows
@@ -73,9 +73,10 @@ class ReducedTraining(Training):
         at_once = WIDTH if place.platform == "cpu" else len(filled) // len(place.devices)
         bytes_per_step = entries * np.dtype(dtype).itemsize * at_once
         self.block = max(1, min(256, BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES) // bytes_per_step))
-        self.fused = _has_kernel(place, self.setting, self.law)
         arrays = [getattr(one, name) for one in starts for name in ("Q", "R", "T", "v", "b")]
         self.mark = checkpoints.fingerprint(problem, arrays, ["reduced", N, steps, seeds, dtype])
+        if _has_kernel(place, self.setting, self.law):
+            self.use_kernel()
 
     def advanced(self, first, count) -> Chain:
         steps = program(self.place, self.block, self.fused)
@@ -116,14 +117,14 @@ def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int) ->
 
 
 def _has_kernel(place: Place, setting: Setting, law: Law) -> bool:
-    """Whether the steps are one kernel: on GPUs, of NVIDIA's, where this jax can write it."""
-    if place.platform == "cpu":
+    """Whether the steps can be one kernel: on GPUs, of NVIDIA's, where this jax can write it."""
+    if place.platform not in KERNELS_ON:
         return False
     try:
         from sims import reduced_kernel
     except ImportError:  # a jax whose Pallas has no Triton any more
         return False
-    return place.platform in ("gpu", "cuda") and reduced_kernel.fits(setting, law)
+    return reduced_kernel.fits(setting, law)
 
 
 @cache

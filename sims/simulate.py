@@ -110,6 +110,11 @@ def simulate(
     samples = _bank(problem, bank, N, test_samples)
     began = time.perf_counter()
     report = {"method": method, "N": N, "dtype": dtype, "device": str(devices)}
+
+    def told(training: Training) -> Training:
+        report["program"] = "kernel" if training.fused else "loop"
+        return training
+
     with jax.enable_x64(True), jax.default_device(devices.devices[0]):
         if method == "reduced":
             report |= {"overlaps": "exact"}
@@ -119,9 +124,7 @@ def simulate(
 
             def begin(group: list[int]) -> Training:
                 assert isinstance(start, OrderParameters)
-                chain = ReducedTraining(problem, [start], N, group, steps, dtype, devices)
-                report["program"] = "kernel" if chain.fused else "loop"
-                return chain
+                return told(ReducedTraining(problem, [start], N, group, steps, dtype, devices))
         else:
             groups = groups_that_fit(mine, weights_training.bytes_needed(problem, start, N, dtype), devices, N)
             first = set_up(problem.task, start, N, groups[0])
@@ -134,7 +137,7 @@ def simulate(
 
             def begin(group: list[int]) -> Training:
                 networks = first if group is groups[0] else set_up(problem.task, start, N, group)
-                return WeightsTraining(problem, networks, group, steps, dtype, test_samples, banks, devices)
+                return told(WeightsTraining(problem, networks, group, steps, dtype, test_samples, banks, devices))
 
         try:
             with hosts.all_or_none():

@@ -3,6 +3,7 @@
 import abc
 import os
 import time
+import warnings
 from typing import Any, ClassVar
 
 import jax
@@ -30,6 +31,7 @@ class Training(abc.ABC):
     run: Any
     axis: ClassVar[int]  # of the arrays of `run`, along which they have their seeds
     mark: str  # of a checkpoint that belongs to this simulation
+    fused = False  # whether the steps are one kernel
 
     def __init__(self, problem: Problem, N: int, seeds: list[int], steps: list[int], place: Place):
         self.problem, self.N, self.seeds, self.steps, self.place = problem, N, seeds, steps, place
@@ -39,6 +41,19 @@ class Training(abc.ABC):
     @abc.abstractmethod
     def advanced(self, first, count) -> Any:
         """`run` after `count` more steps, of which the first has the number `first`."""
+
+    def use_kernel(self) -> None:
+        """Take the steps of the kernel from now on, if this device's compiler can make it; else say so in a warning."""
+        self.fused = True
+        try:
+            self.run = self.advanced(jnp.uint32(0), jnp.uint32(0))
+        except Exception as error:  # of whichever layer of JAX
+            self.fused = False
+            why = str(error).strip().split("\n")[0] or type(error).__name__
+            warnings.warn(
+                f"the kernel cannot be made for {self.place} ({why}); the same steps run as a loop, more slowly.",
+                stacklevel=2,
+            )
 
     @abc.abstractmethod
     def record(self) -> dict[str, np.ndarray]:

@@ -67,10 +67,8 @@ def advance(
 
 def _steps(problem: Problem, block: int, source: Source, w_star, key: Key[Array, ""], run: Run, first, count) -> Run:
     """One seed's next `count` <= `block` steps, the inputs for `block` steps drawn at once."""
-    numbers = first + jnp.arange(block, dtype=jnp.uint32)
     workers, samples = problem.rule.gradients, problem.samples(run.student.w.shape[-1])
-    inputs = source.draw(_sample_keys(key, numbers, workers * samples))
-    batches = jax.tree.map(lambda part: part.reshape(block, workers * samples, *part.shape[1:]), inputs)
+    batches = drawn(problem, source, run.student.w.shape[-1], first + jnp.arange(block, dtype=jnp.uint32), key)
     readout, bias = problem.student.train_readout, problem.student.train_bias
 
     def slopes(student: Network, batch: Inputs):
@@ -89,6 +87,13 @@ def _steps(problem: Problem, block: int, source: Source, w_star, key: Key[Array,
         return Run(run.student._replace(**layers), memory, jnp.minimum(run.diverged, now))
 
     return jax.lax.fori_loop(jnp.zeros((), jnp.uint32), count, step, run)
+
+
+def drawn(problem: Problem, source: Source, N: int, steps: UInt32[Array, " steps"], key: Key[Array, ""]) -> Inputs:
+    """One seed's inputs of these steps: arrays (steps, samples of a step, ...)."""
+    samples = problem.rule.gradients * problem.samples(N)
+    inputs = source.draw(_sample_keys(key, steps, samples))
+    return jax.tree.map(lambda part: part.reshape(len(steps), samples, *part.shape[1:]), inputs)
 
 
 def _sample_keys(key: Key[Array, ""], numbers: UInt32[Array, " steps"], batch_size: int) -> Key[Array, " samples"]:

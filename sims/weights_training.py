@@ -9,9 +9,10 @@ import numpy as np
 
 from sims import checkpoints
 from sims.bank import Banks
-from sims.devices import FIRST, SHARED, Place
+from sims.devices import FIRST, KERNELS_ON, SHARED, Place
 from sims.groups import Bytes
 from sims.tasks import LEAST_ROWS, SetUp, as_arrays
+from sims.teacher_student import StandardNormal
 from sims.training import NEVER, TESTING, TRAINING, Training, stream_keys
 from sims.weights import HeldOut, Run, advance, begun, held_out, on_samples, record, with_error
 from teacherstudent.problem import Problem
@@ -21,6 +22,7 @@ from teacherstudent.tasks import StructuredTask
 
 BLOCK_BYTES = {"cpu": 2**18}  # of inputs drawn at once: on a CPU, what stays in a core's cache
 GPU_BLOCK_BYTES = 2**26
+KERNEL_BLOCK_BYTES = 2**28  # enough steps to be worth reading and writing the weights
 TEST_BLOCK = 1000
 
 
@@ -68,15 +70,18 @@ class WeightsTraining(Training):
         self.T = of_seeds(
             np.einsum("smn,sln->sml", begin.w_star, begin.w_star) / begin.w_star.shape[-1], False, jnp.float64
         )
-        self.block = _block(
-            problem, source, len(filled) // len(place.devices), self.N, self.shared, dtype, place.platform
-        )
+        of_device = len(filled) // len(place.devices)
+        has_kernel = _has_kernel(place, problem, source, of_device, self.N, dtype)
+        at_once = KERNEL_BLOCK_BYTES if has_kernel else BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES)
+        self.block = _block(problem, source, of_device, self.N, self.shared, dtype, at_once)
         self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
         arrays = [*begin, *jax.tree.leaves((source, set_up.covariances, banks))]
         self.mark = checkpoints.fingerprint(problem, arrays, ["weights", steps, seeds, dtype, test_samples])
+        if has_kernel:
+            self.use_kernel()
 
     def advanced(self, first, count) -> Run:
-        program = _program(self.place, self.block, self.shared)
+        program = _program(self.place, self.block, self.shared, self.fused)
         return program(self.bare, self.source, self.w_star, self.keys, self.run, first, count)
 
     def record(self) -> dict[str, np.ndarray]:
@@ -103,20 +108,36 @@ class WeightsTraining(Training):
         return held_out(*arrays, blocks=self.test_blocks, block=TEST_BLOCK, shared=self.shared)
 
 
-def _block(problem: Problem, source, seeds: int, N: int, shared: bool, dtype: str, platform: str) -> int:
-    """For how many steps to draw inputs at once."""
+def _block(problem: Problem, source, seeds: int, N: int, shared: bool, dtype: str, at_once: int) -> int:
+    """For how many steps to draw inputs, if `at_once` bytes are drawn at once."""
     of_seed = problem.rule.gradients * problem.samples(N)
     samples = seeds * of_seed
     bytes_per_step = samples * N * np.dtype(dtype).itemsize
     # seeds with sources of their own have matrix products of their own, of a quarter of the rows to bound the memory
     least = math.ceil(source.least_rows / (samples if shared else 4 * of_seed))
-    return max(least, min(64, BLOCK_BYTES.get(platform, GPU_BLOCK_BYTES) // bytes_per_step))
+    return max(least, min(64, at_once // bytes_per_step))
+
+
+def _has_kernel(place: Place, problem: Problem, source, seeds: int, N: int, dtype: str) -> bool:
+    """Whether the steps can be one kernel: on GPUs, of NVIDIA's, where this jax can write it."""
+    if place.platform not in KERNELS_ON or dtype != "float32" or not isinstance(source, StandardNormal):
+        return False
+    try:
+        from sims import weights_kernel
+    except ImportError:  # a jax whose Pallas has no Triton any more
+        return False
+    return weights_kernel.fits(problem, N, seeds)
 
 
 @cache
-def _program(place: Place, block: int, shared: bool):
+def _program(place: Place, block: int, shared: bool, fused: bool):
     """The compiled steps, on every device with its own seeds."""
-    f = partial(advance, block=block, shared=shared)
+    if fused:
+        from sims import weights_kernel
+
+        f = partial(weights_kernel.advance, block=block)
+    else:
+        f = partial(advance, block=block, shared=shared)
     if len(place.devices) == 1:
         return f
     specs = (SHARED, SHARED if shared else FIRST, FIRST, FIRST, FIRST, SHARED, SHARED)

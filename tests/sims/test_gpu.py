@@ -9,6 +9,7 @@ import teacherstudent as ts
 from sims import reduced_training
 from sims.devices import place
 from tests.sims.test_reduced import LAWS, start_of, two_samples
+from tests.sims.test_weights_kernel import WEIGHTS, training
 
 pytestmark = [
     pytest.mark.skipif(jax.default_backend() == "cpu", reason="there is no GPU"),
@@ -26,6 +27,19 @@ def test_the_kernel_and_the_scan_agree(name):
             one = reduced_training.ReducedTraining(
                 problem, [start_of(problem)], 100, list(range(300)), [0, 40], "float32", place(None)
             )
+            assert one.fused
+            one.fused = fused
+            ends.append(one.advanced(jnp.uint32(0), jnp.uint32(40)))
+    for ours, theirs in zip(*map(jax.tree.leaves, ends), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_the_kernel_and_the_loop_agree_on_whole_weights(name):
+    ends = []
+    with jax.enable_x64(True):
+        for fused in (True, False):
+            one = training(**WEIGHTS[name], place_=place(None))
             assert one.fused
             one.fused = fused
             ends.append(one.advanced(jnp.uint32(0), jnp.uint32(40)))

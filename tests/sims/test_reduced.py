@@ -204,7 +204,7 @@ def test_which_problems_the_kernel_takes():
 @has_kernel
 def test_elementary_erf():
     x = np.linspace(-6, 6, 1001)
-    erf = reduced_kernel.ElementaryErf()
+    erf = ElementaryErf()
     np.testing.assert_allclose(erf(jnp.asarray(x)), 2 * stats.norm.cdf(x) - 1, rtol=0, atol=2e-7)
     np.testing.assert_allclose(erf.derivative(jnp.asarray(x)), 2 * stats.norm.pdf(x), rtol=1e-12)
 

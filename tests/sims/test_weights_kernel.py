@@ -1,0 +1,120 @@
+"""The kernel of whole weights: interpreted, it makes the steps of the loop; what it takes; what is done where it fails."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import teacherstudent as ts
+from sims import weights, weights_training
+from sims.devices import place
+from sims.tasks import set_up
+from sims.weights_training import WeightsTraining
+
+CPU = place("cpu:0")
+try:
+    from sims import weights_kernel
+except ImportError:  # of Triton, in a future jax
+    weights_kernel = None
+has_kernel = pytest.mark.skipif(weights_kernel is None, reason="this jax has no Triton in Pallas")
+
+WEIGHTS = {
+    "erf": {"rule": ts.SGD(0.3)},
+    "both layers, decay, own activations": {
+        "rule": ts.SGD(0.3, 0.2, weight_decay=0.4),
+        "activation": (0.3, 1.0, 0.2),
+        "teacher": "relu",
+        "readout": True,
+    },
+    "batch": {"rule": ts.SGD(0.3, 0.2), "readout": True, "batch_size": 3},
+    "one unit, N a power of two": {"rule": ts.SGD(0.3), "K": 1, "M": 1, "N": 64},
+}
+
+
+def training(rule, K=3, M=2, N=100, activation="erf", teacher="erf", readout=False, place_=CPU, seeds=5, **rest):
+    task = ts.TeacherStudent(M, activation=teacher, noise=0.1)
+    problem = ts.Problem(task, ts.Student(K, activation, train_readout=readout), rule, **rest)
+    numbers = list(range(seeds))
+    networks = set_up(task, ts.random_start(problem, N=N, seed=0), N, numbers)
+    return WeightsTraining(problem, networks, numbers, [0, 20], "float32", 0, place=place_)
+
+
+def advanced(program, one, **options):
+    """The networks after 20 steps, the first 13 of them in one call."""
+    run = jax.tree.map(jnp.copy, one.run)
+    for first, count in ((0, 13), (13, 7)):
+        run = program(one.bare, one.source, one.w_star, one.keys, run, jnp.uint32(first), jnp.uint32(count), **options)
+    return run
+
+
+@has_kernel
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_the_kernel_makes_the_same_steps(name):
+    with jax.enable_x64(True):
+        one = training(**WEIGHTS[name])
+        assert weights_kernel.fits(one.problem, one.N, 5)
+        plain = advanced(weights.advance, one, block=8, shared=True)
+        ours = advanced(weights_kernel.advance, one, block=8, interpret=True)
+        again = advanced(weights_kernel.advance, one, block=3, interpret=True)
+    assert float(jnp.abs(ours.student.w - one.run.student.w).max()) > 0.1
+    for a, b, c in zip(*map(jax.tree.leaves, (ours, plain, again)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=5e-6)
+        np.testing.assert_array_equal(a, c)
+
+
+@has_kernel
+def test_the_kernel_says_when_a_network_diverges():
+    with jax.enable_x64(True):
+        one = training(ts.SGD(60.0), activation="quadratic")
+        plain = advanced(weights.advance, one, block=8, shared=True)
+        ours = advanced(weights_kernel.advance, one, block=8, interpret=True)
+    assert (np.asarray(plain.diverged) < 20).all()
+    np.testing.assert_array_equal(ours.diverged, plain.diverged)
+
+
+@has_kernel
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_the_kernel_is_written_for_cuda(name):
+    with jax.enable_x64(True):
+        one = training(**WEIGHTS[name])
+        program = jax.jit(partial(weights_kernel.advance, block=8))
+        count = (jnp.uint32(0), jnp.uint32(20))
+        traced = program.trace(one.bare, one.source, one.w_star, one.keys, one.run, *count)
+        try:
+            text = traced.lower(lowering_platforms=("cuda",)).as_text()
+        except RuntimeError as error:
+            if "No supported GPU devices" not in str(error):
+                raise
+            pytest.skip("this jax writes kernels only where there is a GPU")
+    assert "triton" in text
+
+
+@has_kernel
+def test_which_problems_the_kernel_takes():
+    def fits(rule=None, N=1000, seeds=1, K=4, **student):
+        problem = ts.Problem(ts.TeacherStudent(2), ts.Student(K, **student), rule or ts.SGD(0.1))
+        return weights_kernel.fits(problem, N, seeds)
+
+    assert fits() and fits(N=2048) and fits(activation="relu")
+    assert not fits(ts.SphericalSGD(0.1)) and not fits(activation="tanh")
+    assert not fits(N=4096) and not fits(K=16) and not fits(seeds=10**6)
+
+
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
+def test_where_the_kernel_cannot_be_made_the_loop_runs(monkeypatch):
+    usual = training(ts.SGD(0.3))
+    assert not usual.fused
+    monkeypatch.setattr(weights_training, "KERNELS_ON", ("cpu",))  # on which Pallas can only interpret
+    with jax.enable_x64(True):
+        if weights_kernel is None:
+            other = training(ts.SGD(0.3))
+        else:
+            with pytest.warns(UserWarning, match="kernel cannot be made for .*cpu.* run as a loop"):
+                other = training(ts.SGD(0.3))
+        assert not other.fused
+        ends = [one.advanced(jnp.uint32(0), jnp.uint32(20)) for one in (usual, other)]
+    for ours, theirs in zip(*map(jax.tree.leaves, ends), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
