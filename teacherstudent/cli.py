@@ -57,6 +57,7 @@ def list_() -> None:
     from teacherstudent import published
 
     table = Table("name", "title", "reference")
+    table.columns[0].no_wrap = True  # it is there to be copied
     for name in published.names():
         tables = published.read(name)[1]
         table.add_row(name, tables["title"], tables.get("reference", ""))
