@@ -35,8 +35,8 @@ class Banks(NamedTuple):
     testing: Bank | None
 
 
-def checked(given, N: int, D: int, test_samples: int, mean) -> Bank:
-    """The bank of a user as arrays, with the task's `mean` subtracted from its inputs.
+def checked(given, N: int, D: int, test_samples: int, of_step: int, mean) -> Bank:
+    """The bank of a user as arrays, with the task's `mean` subtracted from its inputs; a step takes `of_step` samples.
 
     Raises ValueError if the arrays do not fit the task, or too few samples are left to train on.
     """
@@ -53,6 +53,11 @@ def checked(given, N: int, D: int, test_samples: int, mean) -> Bank:
     if len(x) <= max(test_samples, 1):
         raise ValueError(
             f"test_samples = {test_samples} leaves none of the bank's {len(x)} samples to train on; give fewer."
+        )
+    if of_step > len(x) - test_samples:
+        raise ValueError(
+            f"batch_size: a step takes {of_step} samples, but the bank has {len(x) - test_samples} to train on; give a smaller "
+            "batch, or a larger bank."
         )
     return Bank(x - mean, c)
 

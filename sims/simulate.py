@@ -160,7 +160,9 @@ def _bank(problem: Problem, bank, N: int, test_samples: int) -> sample_bank.Bank
         raise ValueError(
             f"bank holds inputs with latents for a teacher, but {type(problem.task).__name__} has none; leave it out."
         )
-    return sample_bank.checked(bank, N, problem.task.latent_dimension(N), test_samples, problem.teacher.input_mean)
+    of_step = problem.rule.gradients * problem.samples(N)
+    D = problem.task.latent_dimension(N)
+    return sample_bank.checked(bank, N, D, test_samples, of_step, problem.teacher.input_mean)
 
 
 def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:

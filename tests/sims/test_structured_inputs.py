@@ -274,6 +274,15 @@ def test_nearly_parallel_features_are_measured_on_samples():
     assert told[1] == "held-out samples"
 
 
+def test_a_batch_is_not_larger_than_the_bank():
+    problem = ts.Problem(ts.HiddenManifold(2, latent_ratio=D / N), ts.Student(3), ts.SGD(0.1), batch_size=6)
+    start = ts.start_from_weights(problem, **weights())
+    bank = (np.ones((9, N)), np.ones((9, D)))
+    assert ts.simulate(problem, start, [0.0], seeds=1, bank=bank).sizes["seed"] == 1
+    with pytest.raises(ValueError, match="batch_size: a step takes 6 samples, but the bank has 5 to train on"):
+        ts.simulate(problem, start, [0.0], bank=bank, test_samples=4)
+
+
 def test_a_shared_bank_counts_as_one_sample_in_comparisons():
     task = ts.HiddenManifold(M, "erf", "sign", 0.5, seed=2)
     problem = ts.Problem(task, ts.Student(K), ts.SGD(0.2))
