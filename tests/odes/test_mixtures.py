@@ -19,6 +19,14 @@ from tests.problems import random_overlaps
 
 REFERENCE = json.loads((Path(__file__).parent / "mixtures.json").read_text())
 FAST = {"sc_K1_erf_bias", "xor_K2_relu"}  # the others are marked as slow, for their compilation
+LONG = {
+    "mcm_independent_K2_quadratic",
+    "mcm_sign_K4_erf",
+    "sc_K2_erf_laplace",
+    "sc_K3_erf_learns",
+    "two_cluster_K2_erf",
+    "xor_K4_erf_bias",
+}
 NAMES = ("Q", "m", "v", "b", "loss")
 
 
@@ -68,7 +76,11 @@ def test_reference_velocities(entry):
 @pytest.mark.parametrize(
     "entry",
     [
-        pytest.param(one, marks=[pytest.mark.slow] * (one["name"] not in FAST), id=one["name"])
+        pytest.param(
+            one,
+            marks=[pytest.mark.slow] * (one["name"] not in FAST) + [pytest.mark.long] * (one["name"] in LONG),
+            id=one["name"],
+        )
         for one in REFERENCE["trajectories"]
     ],
 )

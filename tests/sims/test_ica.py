@@ -10,6 +10,7 @@ from sims.ica import BLOCK, _starts
 from sims.mixture import spiked_source
 from sims.tasks import as_arrays
 from teacherstudent.contrasts import check_spike, growing_sign
+from tests.long import mostly_long
 
 CONTRASTS = ("kurtosis", "logcosh", "gauss")
 RADEMACHER = ts.SpikedCumulant(10.0)
@@ -21,7 +22,7 @@ SLOPES = {
 }
 
 
-@pytest.mark.parametrize("contrast", CONTRASTS)
+@pytest.mark.parametrize("contrast", mostly_long(CONTRASTS, ["kurtosis", "gauss"]))
 def test_one_step_on_many_samples_lands_near_the_spike(contrast):
     # The step is G_4 c_4 alpha^3 / 3! u plus noise of variance E G'(s)^2 / n in each of N directions, s ~ N(0, 1).
     task, N, samples, overlap = ts.SpikedCumulant(50.0), 10, 100_000, 0.4
@@ -38,7 +39,8 @@ def test_one_step_on_many_samples_lands_near_the_spike(contrast):
 
 
 @pytest.mark.parametrize(
-    ("overlap", "N", "samples", "seeds"), [(0.4, 50, 5000, 128), (0.3, 50, 20_000, 64), (0.4, 20, 1000, 512)]
+    ("overlap", "N", "samples", "seeds"),
+    [(0.4, 50, 5000, 128), pytest.param(0.3, 50, 20_000, 64, marks=pytest.mark.long), (0.4, 20, 1000, 512)],
 )
 def test_one_step_on_few_samples_goes_as_far_as_its_noise_allows(overlap, N, samples, seeds):
     # The step is c_4 alpha^3 u plus noise of variance E s^6 / n = 15 / n in each of N directions.

@@ -1,5 +1,6 @@
 """The command line as a user meets it: a process of its own, its output, its exit code, the files it leaves."""
 
+import json
 import os
 import signal
 import subprocess
@@ -125,32 +126,57 @@ def test_theory_only_and_quiet(workspace):
     assert sweep.returncode == 2 and "add --theory-only" in sweep.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["run", "no-such-thing"], "neither a published set-up nor a file"),
-        (["run", "quick.toml", "--set", "rule.rate=1", "--out", "x.h5"], "unknown key rule.rate"),
-        (["run", "quick.toml", "--device", "abacus", "--out", "x.h5"], "device = 'abacus' is not on this machine"),
-        (["run", "quick.toml", "--seeds", "-3", "--out", "x.h5"], "simulation.seeds = -3"),
-        (["run", "quick.toml", "--sedes", "3"], "No such option"),
-        (["run", "quick.toml", "--out", "x.png"], "give it the ending .h5"),
-        (["run", "quick.toml", "--out", "quick.toml/x.h5"], "is a file, not a folder"),
-        (["run", "quick.toml", "--size", "50", "--size", "50", "--out", "x.h5"], "several different ones"),
-        (["run", "quick.toml", "--set", "start.random=3", "--out", "x.h5"], "start.random = 3 is not a table"),
-        (["run", "quick.toml", "--set", "task.activation=3", "--out", "x.h5"], "task.activation is 3"),
-        (["run", "quick.toml", "--set", "simulation.seeds=[1, 1]", "--out", "x.h5"], "seeds = [1, 1]"),
-        (["run", "quick.toml", "--set", "times.stop=-1.0", "--out", "x.h5"], "times.stop = -1.0"),
-        (["show", "quick.toml"], "is not an HDF5 file"),
-        (["plot", "results/quick.h5", "--out", "x.xyz"], "give it the ending .png"),
-        (["plot", "missing.h5"], "does not exist"),
-        (["compare", "theory-less.h5"], "does not exist"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_exit_code_two(workspace, arguments, message):
-    failed = run(*arguments, cwd=workspace)
-    assert failed.returncode == 2
-    assert message in failed.stderr and "Traceback" not in failed.stderr
-    assert not (workspace / "x.h5").exists()
+BAD_INPUT = [
+    (["run", "no-such-thing"], "neither a published set-up nor a file"),
+    (["run", "quick.toml", "--set", "rule.rate=1", "--out", "x.h5"], "unknown key rule.rate"),
+    (["run", "quick.toml", "--device", "abacus", "--out", "x.h5"], "device = 'abacus' is not on this machine"),
+    (["run", "quick.toml", "--seeds", "-3", "--out", "x.h5"], "simulation.seeds = -3"),
+    (["run", "quick.toml", "--sedes", "3"], "No such option"),
+    (["run", "quick.toml", "--out", "x.png"], "give it the ending .h5"),
+    (["run", "quick.toml", "--out", "quick.toml/x.h5"], "is a file, not a folder"),
+    (["run", "quick.toml", "--size", "50", "--size", "50", "--out", "x.h5"], "several different ones"),
+    (["run", "quick.toml", "--set", "start.random=3", "--out", "x.h5"], "start.random = 3 is not a table"),
+    (["run", "quick.toml", "--set", "task.activation=3", "--out", "x.h5"], "task.activation is 3"),
+    (["run", "quick.toml", "--set", "simulation.seeds=[1, 1]", "--out", "x.h5"], "seeds = [1, 1]"),
+    (["run", "quick.toml", "--set", "times.stop=-1.0", "--out", "x.h5"], "times.stop = -1.0"),
+    (["show", "quick.toml"], "is not an HDF5 file"),
+    (["plot", "results/quick.h5", "--out", "x.xyz"], "give it the ending .png"),
+    (["plot", "missing.h5"], "does not exist"),
+    (["compare", "theory-less.h5"], "does not exist"),
+]
+
+ONE_AFTER_ANOTHER = """
+import contextlib, io, json, sys
+from teacherstudent.cli import main
+
+found = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["teacherstudent", *arguments]
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        try:
+            main()
+            code = 0
+        except SystemExit as leaving:
+            code = leaving.code
+    found.append((code, said.getvalue()))
+print(json.dumps(found))
+"""
+
+
+def test_bad_input_is_one_sentence_and_exit_code_two(workspace):
+    given = json.dumps([arguments for arguments, _ in BAD_INPUT])
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_ANOTHER, given], capture_output=True, text=True, cwd=workspace, check=True
+    )
+    for (arguments, message), (code, said) in zip(BAD_INPUT, json.loads(done.stdout), strict=True):
+        assert (code, message in said, "Traceback" in said) == (2, True, False), f"{arguments}: {said}"
+        assert not (workspace / "x.h5").exists(), arguments
+
+
+def test_a_process_with_bad_input_ends_with_exit_code_two(workspace):
+    failed = run("run", "no-such-thing", cwd=workspace)
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert failed.stderr.startswith("teacherstudent: ") and failed.stderr.count("\n") == 1
 
 
 def test_a_run_that_diverges_fails_with_exit_code_one(workspace):
