@@ -250,6 +250,28 @@ def chain_against_weights(table: Table) -> None:
         other = chain_loop(*set_up(students, teachers), 1000, seeds, 200)
         ratio = per_step(compare(chain, other, 3), updates, seeds * 200)
         row(table, name, f"K={students} M={teachers}", ratio, "growth in K and M")
+    for count in (128, 4096):
+        other = chain_loop(problem, start, 1000, count, updates // count)
+        ratio = per_step(compare(chain, other, 3), updates, updates)
+        row(table, name, f"{count} seeds", ratio, "growth in seeds, per update and seed")
+
+
+def growth_of_weights(table: Table) -> None:
+    """A step and seed of whole weights beside other numbers of seeds, inputs and units."""
+    N, seeds, steps = 1000, 8, 2000
+    loop = training_loop(*set_up(4, 2), N, seeds, steps)
+    for label, (K, M), other_N, other_seeds in (
+        ("1 seed", (4, 2), N, 1),
+        ("128 seeds", (4, 2), N, 128),
+        ("N=4000", (4, 2), 4 * N, seeds),
+        ("K=16 M=8", (16, 8), N, seeds),
+    ):
+        count = max(100, steps * seeds * N // (other_seeds * other_N))
+        other = training_loop(*set_up(K, M), other_N, other_seeds, count)
+        ratio = compare(loop, other, 5)
+        ours, others = steps * seeds, count * other_seeds
+        per_step = Ratio(ratio.ours / ours, ratio.other / others, *(r * ours / others for r in ratio[2:]))
+        row(table, f"step, {seeds} seeds, N={N} K=4 M=2", label, per_step, "growth, per step and seed")
 
 
 def chain_numbers(training, steps: int):
@@ -419,6 +441,7 @@ def main() -> None:
     large_theory(table)
     for seeds in (8, 32):
         simulation_against_numpy_and_floor(table, seeds)
+    growth_of_weights(table)
     chain_against_weights(table)
     two_devices(table)
     for K, M in ((4, 2), (8, 4), (16, 8), (32, 8), (64, 8)):
