@@ -22,8 +22,22 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 matplotlib.use("agg")
 
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="teacherstudent-tests-")  # of the commands that tests start
-atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+
+def folder_of_this_process() -> str:
+    """A folder that is deleted when this process ends."""
+    folder = tempfile.mkdtemp(prefix="teacherstudent-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+os.environ["XDG_CACHE_HOME"] = folder_of_this_process()  # of the commands that tests start
+
+# Programs that one test has compiled another takes from here, also in another worker: these inherit the name of the folder.
+COMPILED = "TEACHERSTUDENT_TESTS_COMPILED"
+if COMPILED not in os.environ:
+    os.environ[COMPILED] = folder_of_this_process()
+jax.config.update("jax_compilation_cache_dir", os.environ[COMPILED])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.03)
 
 
 @pytest.fixture(autouse=True)
