@@ -7,17 +7,17 @@ import pytest
 
 VERDICTS = ("AGREE at N = 1000", "AGREE at N = 400", "AGREE at N = 300", "SignSGD AGREE")
 README = (Path(__file__).parent.parent / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.mark.slow
-def test_its_python_runs(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("code", "verdict"), list(zip(BLOCKS, VERDICTS, strict=True)), ids=VERDICTS)
+def test_its_python_runs(tmp_path, monkeypatch, capsys, code, verdict):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 4
-    for code, verdict in zip(blocks, VERDICTS, strict=True):
-        exec(code, {})
-        assert capsys.readouterr().out.startswith(verdict)
-    assert (tmp_path / "committee.h5").exists() and (tmp_path / "committee.png").exists()
+    exec(code, {})
+    assert capsys.readouterr().out.startswith(verdict)
+    saved = {file.name for file in tmp_path.iterdir()}
+    assert saved >= set(re.findall(r"committee\.(?:h5|png)", code))
 
 
 def test_every_file_it_links_to_is_there():
