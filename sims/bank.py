@@ -35,8 +35,8 @@ class Banks(NamedTuple):
     testing: Bank | None
 
 
-def checked(given, N: int, D: int, test_samples: int, of_step: int, mean) -> Bank:
-    """The bank of a user as arrays, with the task's `mean` subtracted from its inputs; a step takes `of_step` samples.
+def checked(given, N: int, D: int, test_samples: int, mean) -> Bank:
+    """The bank of a user as arrays, with the task's `mean` subtracted from its inputs.
 
     Raises ValueError if the arrays do not fit the task, or too few samples are left to train on.
     """
@@ -54,17 +54,17 @@ def checked(given, N: int, D: int, test_samples: int, of_step: int, mean) -> Ban
         raise ValueError(
             f"test_samples = {test_samples} leaves none of the bank's {len(x)} samples to train on; give fewer."
         )
-    if of_step > len(x) - test_samples:
-        raise ValueError(
-            f"batch_size: a step takes {of_step} samples, but the bank has {len(x) - test_samples} to train on; give a smaller "
-            "batch, or a larger bank."
-        )
     return Bank(x - mean, c)
 
 
-def divided(bank: Bank, held_out: int) -> Banks:
-    """The last samples held out, the others for training."""
+def divided(bank: Bank, held_out: int, of_step: int) -> Banks:
+    """The last samples held out, the others for training.  Raises ValueError if these are fewer than a step takes."""
     cut = len(bank.x) - held_out
+    if of_step > cut:
+        raise ValueError(
+            f"batch_size: a step of all workers takes {of_step} samples, but the bank has {cut} to train on; give a smaller "
+            "batch, or a larger bank."
+        )
     x, c = bank.x, bank.latent
     return Banks(Bank(x[:cut], c[:cut]), Bank(x[cut:], c[cut:]) if held_out else None)
 

@@ -92,6 +92,7 @@ def escape(
     devices, began = place(device), time.perf_counter()
     rows: list[Escaped] = []
     methods: list[str] = []
+    programs: list[str] = []
     with jax.enable_x64(True), jax.default_device(devices.devices[0]):
         for size in sizes:
             scaled = _with_rates(problem, float(size) ** power)
@@ -99,8 +100,10 @@ def escape(
             methods.append(chosen(method, scaled, start, size))
             watch = _watched_chain if methods[-1] == "reduced" else _watched_weights
             watched = watch(scaled, size, numbers, aligned, max_steps, dtype, devices)
+            programs.append(watched[0].program)
             rows.append(_until_escape(*watched, threshold, enough, max_steps, progress))
-    report: dict = {"method": methods[0] if len(set(methods)) == 1 else methods, "dtype": dtype, "device": str(devices)}
+    same = lambda told: told[0] if len(set(told)) == 1 else told
+    report: dict = {"method": same(methods), "program": same(programs), "dtype": dtype, "device": str(devices)}
     report |= {"threshold": threshold, "enough": enough, "max_steps": max_steps}
     report |= {"learning_rate_exponent": power, "aligned": aligned}
     report |= {"seconds": round(time.perf_counter() - began, 3)}

@@ -112,7 +112,7 @@ def simulate(
     report = {"method": method, "N": N, "dtype": dtype, "device": str(devices)}
 
     def told(training: Training) -> Training:
-        report["program"] = "kernel" if training.fused else "loop"
+        report["program"] = training.program
         return training
 
     with jax.enable_x64(True), jax.default_device(devices.devices[0]):
@@ -130,7 +130,8 @@ def simulate(
             first = set_up(problem.task, start, N, groups[0])
             _check_network(problem, start, first)
             test_samples = _test_samples(test_samples, first, samples)
-            banks = None if samples is None else sample_bank.divided(samples, test_samples)
+            of_step = problem.rule.gradients * problem.samples(N)
+            banks = None if samples is None else sample_bank.divided(samples, test_samples, of_step)
             known = "held-out samples" if first.covariances is None else "exact covariances"
             report |= {"test_samples": test_samples, "overlaps": known}
             report |= {} if bank is None else {"bank": sample_bank.mark(bank)}
@@ -160,9 +161,7 @@ def _bank(problem: Problem, bank, N: int, test_samples: int) -> sample_bank.Bank
         raise ValueError(
             f"bank holds inputs with latents for a teacher, but {type(problem.task).__name__} has none; leave it out."
         )
-    of_step = problem.rule.gradients * problem.samples(N)
-    D = problem.task.latent_dimension(N)
-    return sample_bank.checked(bank, N, D, test_samples, of_step, problem.teacher.input_mean)
+    return sample_bank.checked(bank, N, problem.task.latent_dimension(N), test_samples, problem.teacher.input_mean)
 
 
 def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:

@@ -43,17 +43,24 @@ class Training(abc.ABC):
         """`run` after `count` more steps, of which the first has the number `first`."""
 
     def use_kernel(self) -> None:
-        """Take the steps of the kernel from now on, if this device's compiler can make it; else say so in a warning."""
-        self.fused = True
+        """Take the steps of the kernel from now on, if one step of a copy shows that it runs; else say so in a warning."""
+        begin, self.fused = self.run, True
+        self.run = jax.tree.map(jnp.copy, begin)
         try:
-            self.run = self.advanced(jnp.uint32(0), jnp.uint32(0))
+            jax.block_until_ready(self.advanced(jnp.uint32(0), jnp.uint32(1)))
         except Exception as error:  # of whichever layer of JAX
             self.fused = False
             why = str(error).strip().split("\n")[0] or type(error).__name__
             warnings.warn(
-                f"the kernel cannot be made for {self.place} ({why}); the same steps run as a loop, more slowly.",
+                f"the kernel does not run on {self.place} ({why}); the same steps run as a loop, more slowly.",
                 stacklevel=2,
             )
+        self.run = begin
+
+    @property
+    def program(self) -> str:
+        """What a report says of the steps."""
+        return "kernel" if self.fused else "loop"
 
     @abc.abstractmethod
     def record(self) -> dict[str, np.ndarray]:

@@ -1,8 +1,8 @@
 """Whole weight vectors as one kernel: a seed's weights stay in registers over a block of steps (Pallas, GPU).
 
-The steps are those of `sims.weights` under SGD, with the same inputs, which are drawn into memory for a block of steps; only the
-order of additions differs.  Arrays in such a kernel have powers of two as their sizes: units beyond K and entries beyond N are
-zeros, and stay zeros.  Where there is no GPU the kernel can be interpreted, which is how it is tested.
+The steps are those of `sims.weights` under SGD, with the same inputs, which are drawn into memory for a block of steps, up to the
+order of additions and the error of `ElementaryErf`.  Arrays in such a kernel have powers of two as their sizes: units beyond K
+and entries beyond N are zeros, and stay zeros.  Where there is no GPU the kernel can be interpreted, which is how it is tested.
 """
 
 import math

@@ -22,7 +22,7 @@ from teacherstudent.tasks import StructuredTask
 
 BLOCK_BYTES = {"cpu": 2**18}  # of inputs drawn at once: on a CPU, what stays in a core's cache
 GPU_BLOCK_BYTES = 2**26
-KERNEL_BLOCK_BYTES = 2**28  # enough steps to be worth reading and writing the weights
+KERNEL_BLOCK_BYTES, LEAST_STEPS = 2**28, 4  # enough steps to be worth reading and writing the weights
 TEST_BLOCK = 1000
 
 
@@ -71,14 +71,19 @@ class WeightsTraining(Training):
             np.einsum("smn,sln->sml", begin.w_star, begin.w_star) / begin.w_star.shape[-1], False, jnp.float64
         )
         of_device = len(filled) // len(place.devices)
-        has_kernel = _has_kernel(place, problem, source, of_device, self.N, dtype)
-        at_once = KERNEL_BLOCK_BYTES if has_kernel else BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES)
-        self.block = _block(problem, source, of_device, self.N, self.shared, dtype, at_once)
+        of_loop = BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES)
+        block = lambda at_once: _block(problem, source, of_device, self.N, self.shared, dtype, at_once)
+        self.blocks = {"loop": block(of_loop), "kernel": max(LEAST_STEPS, block(KERNEL_BLOCK_BYTES))}
         self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
         arrays = [*begin, *jax.tree.leaves((source, set_up.covariances, banks))]
         self.mark = checkpoints.fingerprint(problem, arrays, ["weights", steps, seeds, dtype, test_samples])
-        if has_kernel:
+        if _has_kernel(place, problem, source, of_device, self.N, dtype):
             self.use_kernel()
+
+    @property
+    def block(self) -> int:
+        """For how many steps inputs are drawn at once."""
+        return self.blocks[self.program]
 
     def advanced(self, first, count) -> Run:
         program = _program(self.place, self.block, self.shared, self.fused)

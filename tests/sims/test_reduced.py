@@ -253,10 +253,23 @@ except ValueError as error:
     print(error)
 """
 
+IN_THE_KERNEL = """
+from functools import partial
+from sims import weights_kernel, weights_training
+from teacherstudent.results import description
+weights_training.KERNELS_ON = ("cpu",)
+weights_kernel.advance = partial(weights_kernel.advance, interpret=True)
+weights_training._program.cache_clear()
+one, two = (run(device=device) for device in ("cpu:1", "cpu"))
+assert [description(found)["report"]["program"] for found in (one, two)] == ["kernel", "kernel"]
+np.testing.assert_array_equal(one.Q, two.Q)
+"""
+
 
 def test_two_devices_give_the_same_numbers():
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", ON_DEVICES], env=environment, capture_output=True, text=True)
+    script = ON_DEVICES + IN_THE_KERNEL * (reduced_kernel is not None)
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "device = 'cpu:2' is not on this machine; here are: cpu:0, cpu:1.\n"
 

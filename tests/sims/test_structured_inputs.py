@@ -279,7 +279,9 @@ def test_a_batch_is_not_larger_than_the_bank():
     start = ts.start_from_weights(problem, **weights())
     bank = (np.ones((9, N)), np.ones((9, D)))
     assert ts.simulate(problem, start, [0.0], seeds=1, bank=bank).sizes["seed"] == 1
-    with pytest.raises(ValueError, match="batch_size: a step takes 6 samples, but the bank has 5 to train on"):
+    with pytest.raises(
+        ValueError, match="batch_size: a step of all workers takes 6 samples, but the bank has 5 to train on"
+    ):
         ts.simulate(problem, start, [0.0], bank=bank, test_samples=4)
 
 

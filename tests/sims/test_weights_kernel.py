@@ -12,7 +12,9 @@ from sims import weights, weights_training
 from sims.devices import place
 from sims.tasks import set_up
 from sims.weights_training import WeightsTraining
+from teacherstudent.results import description
 from tests.sims.cuda import text_for_cuda
+from tests.sims.interruption import interrupted_after
 
 CPU = place("cpu:0")
 try:
@@ -65,6 +67,34 @@ def test_the_kernel_makes_the_same_steps(name):
         np.testing.assert_array_equal(a, c)
 
 
+@pytest.fixture
+def interpreted_kernel(monkeypatch):
+    """Whole weights run in the kernel, interpreted on the CPU."""
+    monkeypatch.setattr(weights_training, "KERNELS_ON", ("cpu",))
+    monkeypatch.setattr(weights_kernel, "advance", partial(weights_kernel.advance, interpret=True))
+    weights_training._program.cache_clear()
+    yield
+    weights_training._program.cache_clear()
+
+
+@has_kernel
+@pytest.mark.slow
+def test_a_whole_simulation_in_the_kernel(interpreted_kernel, monkeypatch, tmp_path):
+    problem = ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(3, train_readout=True), ts.SGD(0.5))
+    start = ts.random_start(problem, N=60, seed=0)
+    run = lambda **given: ts.simulate(problem, start, [0, 0.5, 2.0], N=60, seeds=3, device="cpu:0", **given)
+    ours = run()
+    with interrupted_after(20):
+        run(checkpoint=tmp_path / "run.npz")
+    np.testing.assert_array_equal(run(checkpoint=tmp_path / "run.npz").Q, ours.Q)
+    monkeypatch.setattr(weights_training, "KERNELS_ON", ())
+    usual = run()
+    assert [description(one)["report"]["program"] for one in (ours, usual)] == ["kernel", "loop"]
+    for name in ("Q", "R", "v", "eps_g"):
+        np.testing.assert_allclose(ours[name], usual[name], rtol=0, atol=2e-5)
+    assert float(abs(ours.Q[:, -1] - ours.Q[:, 0]).max()) > 0.05
+
+
 @has_kernel
 def test_the_kernel_says_when_a_network_diverges():
     with jax.enable_x64(True):
@@ -105,7 +135,7 @@ def test_where_the_kernel_cannot_be_made_the_loop_runs(monkeypatch):
         if weights_kernel is None:
             other = training(ts.SGD(0.3))
         else:
-            with pytest.warns(UserWarning, match="kernel cannot be made for .*cpu.* run as a loop"):
+            with pytest.warns(UserWarning, match="kernel does not run on .*cpu.* run as a loop"):
                 other = training(ts.SGD(0.3))
         assert not other.fused
         ends = [one.advanced(jnp.uint32(0), jnp.uint32(20)) for one in (usual, other)]
