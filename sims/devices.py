@@ -6,6 +6,8 @@ Seeds do not see each other, so that a program on several devices is the same pr
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -54,6 +56,15 @@ class Place:
         if len(self.devices) == 1:
             return f
         return jax.shard_map(f, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+
+    def kernel(self, name: str) -> ModuleType | None:
+        """The module of a kernel, on GPUs of NVIDIA's, where this jax can write it; None elsewhere."""
+        if self.platform not in KERNELS_ON:
+            return None
+        try:
+            return import_module(f"sims.{name}")
+        except ImportError:  # a jax whose Pallas has no Triton any more
+            return None
 
     def free_bytes(self) -> int | None:
         """Memory that is free on one of the devices; None where nobody says."""

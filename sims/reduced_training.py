@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from sims import checkpoints
-from sims.devices import FIRST, KERNELS_ON, LAST, SHARED, Place
+from sims.devices import FIRST, LAST, SHARED, Place
 from sims.groups import Bytes
 from sims.lengths import table
 from sims.methods import frame, frame_rows
-from sims.reduced import Chain, Setting, advance, overlaps, setting
+from sims.reduced import Chain, advance, overlaps, setting
 from sims.reduced_draws import Law, rank
 from sims.reduced_rules import Layers, memory
 from sims.spike_laws import spike_law
@@ -75,7 +75,8 @@ class ReducedTraining(Training):
         self.block = max(1, min(256, BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES) // bytes_per_step))
         arrays = [getattr(one, name) for one in starts for name in ("Q", "R", "T", "v", "b")]
         self.mark = checkpoints.fingerprint(problem, arrays, ["reduced", N, steps, seeds, dtype])
-        if _has_kernel(place, self.setting, self.law):
+        kernel = place.kernel("reduced_kernel")
+        if kernel is not None and kernel.fits(self.setting, self.law):
             self.use_kernel()
 
     def advanced(self, first, count) -> Chain:
@@ -114,17 +115,6 @@ def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int) ->
         memory(jax.tree.map(lambda value: jnp.asarray(value, STATE), problem.rule), whole)._replace(w=None),
         diverged,
     )
-
-
-def _has_kernel(place: Place, setting: Setting, law: Law) -> bool:
-    """Whether the steps can be one kernel: on GPUs, of NVIDIA's, where this jax can write it."""
-    if place.platform not in KERNELS_ON:
-        return False
-    try:
-        from sims import reduced_kernel
-    except ImportError:  # a jax whose Pallas has no Triton any more
-        return False
-    return reduced_kernel.fits(setting, law)
 
 
 @cache

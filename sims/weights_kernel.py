@@ -53,7 +53,11 @@ def advance(
     block: int,
     interpret: bool = False,
 ) -> Run:
-    """The runs after `count` more steps, of which the first has the number `first`; as `sims.weights.advance`."""
+    """The runs after `count` more steps, of which the first has the number `first`; as `sims.weights.advance`.
+
+    w_k <- w_k - eta / sqrt N < v_k g'(lambda_k) (phi - y) x > - (kappa / N) w_k
+    v_k <- v_k - eta_v / N < g(lambda_k) (phi - y) > - (kappa / N) v_k          (if the readout is trained)
+    """
     (seeds, K, N), M = run.student.w.shape, w_star.shape[1]
     rule, task = problem.rule, problem.task
     assert isinstance(rule, SGD) and isinstance(task, TeacherStudent), "see fits"

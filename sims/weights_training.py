@@ -9,7 +9,7 @@ import numpy as np
 
 from sims import checkpoints
 from sims.bank import Banks
-from sims.devices import FIRST, KERNELS_ON, SHARED, Place
+from sims.devices import FIRST, SHARED, Place
 from sims.groups import Bytes
 from sims.tasks import LEAST_ROWS, SetUp, as_arrays
 from sims.teacher_student import StandardNormal
@@ -77,7 +77,8 @@ class WeightsTraining(Training):
         self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
         arrays = [*begin, *jax.tree.leaves((source, set_up.covariances, banks))]
         self.mark = checkpoints.fingerprint(problem, arrays, ["weights", steps, seeds, dtype, test_samples])
-        if _has_kernel(place, problem, source, of_device, self.N, dtype):
+        kernel, plain = place.kernel("weights_kernel"), dtype == "float32" and isinstance(source, StandardNormal)
+        if plain and kernel is not None and kernel.fits(problem, self.N, of_device):
             self.use_kernel()
 
     @property
@@ -121,17 +122,6 @@ def _block(problem: Problem, source, seeds: int, N: int, shared: bool, dtype: st
     # seeds with sources of their own have matrix products of their own, of a quarter of the rows to bound the memory
     least = math.ceil(source.least_rows / (samples if shared else 4 * of_seed))
     return max(least, min(64, at_once // bytes_per_step))
-
-
-def _has_kernel(place: Place, problem: Problem, source, seeds: int, N: int, dtype: str) -> bool:
-    """Whether the steps can be one kernel: on GPUs, of NVIDIA's, where this jax can write it."""
-    if place.platform not in KERNELS_ON or dtype != "float32" or not isinstance(source, StandardNormal):
-        return False
-    try:
-        from sims import weights_kernel
-    except ImportError:  # a jax whose Pallas has no Triton any more
-        return False
-    return weights_kernel.fits(problem, N, seeds)
 
 
 @cache

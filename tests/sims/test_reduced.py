@@ -255,9 +255,9 @@ except ValueError as error:
 
 IN_THE_KERNEL = """
 from functools import partial
-from sims import weights_kernel, weights_training
+from sims import devices, weights_kernel, weights_training
 from teacherstudent.results import description
-weights_training.KERNELS_ON = ("cpu",)
+devices.KERNELS_ON = ("cpu",)
 weights_kernel.advance = partial(weights_kernel.advance, interpret=True)
 weights_training._program.cache_clear()
 one, two = (run(device=device) for device in ("cpu:1", "cpu"))

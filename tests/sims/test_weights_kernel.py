@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from sims import weights, weights_training
+from sims import devices, weights, weights_training
 from sims.devices import place
 from sims.tasks import set_up
 from sims.weights_training import WeightsTraining
@@ -70,7 +70,7 @@ def test_the_kernel_makes_the_same_steps(name):
 @pytest.fixture
 def interpreted_kernel(monkeypatch):
     """Whole weights run in the kernel, interpreted on the CPU."""
-    monkeypatch.setattr(weights_training, "KERNELS_ON", ("cpu",))
+    monkeypatch.setattr(devices, "KERNELS_ON", ("cpu",))
     monkeypatch.setattr(weights_kernel, "advance", partial(weights_kernel.advance, interpret=True))
     weights_training._program.cache_clear()
     yield
@@ -87,7 +87,7 @@ def test_a_whole_simulation_in_the_kernel(interpreted_kernel, monkeypatch, tmp_p
     with interrupted_after(20):
         run(checkpoint=tmp_path / "run.npz")
     np.testing.assert_array_equal(run(checkpoint=tmp_path / "run.npz").Q, ours.Q)
-    monkeypatch.setattr(weights_training, "KERNELS_ON", ())
+    monkeypatch.setattr(devices, "KERNELS_ON", ())
     usual = run()
     assert [description(one)["report"]["program"] for one in (ours, usual)] == ["kernel", "loop"]
     for name in ("Q", "R", "v", "eps_g"):
@@ -130,7 +130,7 @@ def test_which_problems_the_kernel_takes():
 def test_where_the_kernel_cannot_be_made_the_loop_runs(monkeypatch):
     usual = training(ts.SGD(0.3))
     assert not usual.fused
-    monkeypatch.setattr(weights_training, "KERNELS_ON", ("cpu",))  # on which Pallas can only interpret
+    monkeypatch.setattr(devices, "KERNELS_ON", ("cpu",))  # on which Pallas can only interpret
     with jax.enable_x64(True):
         if weights_kernel is None:
             other = training(ts.SGD(0.3))
