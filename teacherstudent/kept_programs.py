@@ -9,6 +9,7 @@ import os
 import pickle
 import platform
 from collections.abc import Callable
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
@@ -41,21 +42,39 @@ def run(function: Callable[[], Callable], arguments: tuple, static: tuple, optio
     """
     leaves, structure = jax.tree.flatten(arguments)
     path = _path(function.__qualname__, leaves, str(structure), static)
-    program = None if path is None else _used.get(path) or _read(path)
-    if program is None:
-        f = function()
-        flat = lambda *leaves: f(*jax.tree.unflatten(structure, leaves), *static)
-        program = jax.jit(flat, compiler_options=options()).lower(*leaves).compile()
-        if path is not None:
-            _write(path, program)
     if path is not None:
-        _used[path] = program
+        with suppress(Exception):  # there is none, or none that runs under this version of JAX: it is compiled anew
+            program = _used[path] if path in _used else _read(path)
+            answer = jax.block_until_ready(program(*leaves))
+            _used[path] = program
+            return answer
+    f = function()
+    flat = lambda *leaves: f(*jax.tree.unflatten(structure, leaves), *static)
+    lowered = jax.jit(flat, compiler_options=options()).lower(*leaves)
+    if path is None:
+        return lowered.compile()(*leaves)
+    with _not_in_the_cache_of_jax():
+        program = lowered.compile()
+    _write(path, program)
+    _used[path] = program
     return program(*leaves)
 
 
 def wanted() -> bool:
     """Whether programs are kept."""
     return _folder is not None
+
+
+@contextmanager
+def _not_in_the_cache_of_jax():
+    """What is kept here is not kept there as well: a program for the CPU that was once loaded cannot be serialised again."""
+    name = "jax_persistent_cache_min_compile_time_secs"
+    own = getattr(jax.config, name)
+    jax.config.update(name, float("inf"))
+    try:
+        yield
+    finally:
+        jax.config.update(name, own)
 
 
 def _path(name: str, leaves: list, structure: str, static: tuple) -> Path | None:
@@ -91,13 +110,9 @@ def _processor() -> tuple:
 
 
 def _read(path: Path) -> Any:
-    """The program, or None if there is none that can be used."""
-    try:
-        with path.open("rb") as file:
-            program = serialize_executable.deserialize_and_load(*pickle.load(file))
-        path.touch()
-    except Exception:  # there is none, or not for this version of JAX: it is compiled anew
-        return None
+    with path.open("rb") as file:
+        program = serialize_executable.deserialize_and_load(*pickle.load(file))
+    path.touch()
     return program
 
 

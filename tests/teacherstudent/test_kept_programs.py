@@ -2,6 +2,7 @@
 
 import time
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -66,6 +67,40 @@ def test_a_broken_file_is_replaced(folder, monkeypatch):
     assert run([3.0]) == 9 and len(built) == 2
     forget(monkeypatch)
     assert run([3.0]) == 9 and len(built) == 2
+
+
+def test_a_program_that_does_not_run_is_replaced(folder, monkeypatch):
+    def fails(*leaves):
+        raise RuntimeError("Function wrapped_multiply not found")
+
+    run([3.0])
+    forget(monkeypatch)
+    monkeypatch.setattr(kept_programs, "_read", lambda path: fails)
+    assert run([3.0]) == 9 and len(built) == 2
+
+
+@pytest.fixture
+def jax_caches_everything():
+    everything = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
+    before = {name: getattr(jax.config, name) for name in everything}
+    for name, value in everything.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def test_a_program_is_kept_again_if_only_its_file_went(folder, monkeypatch, jax_caches_everything):
+    """From the cache of JAX it would come in a form that can be run but not kept."""
+    for _ in range(2):
+        run([3.0], 7)
+        (path,) = folder.iterdir()
+        path.unlink()
+        forget(monkeypatch)
+        jax.clear_caches()
+    run([3.0], 7)
+    forget(monkeypatch)
+    assert run([3.0], 7) == 3**7 and len(built) == 3
 
 
 def test_a_folder_that_cannot_be_written_is_no_obstacle(folder, monkeypatch):
