@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import cache
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -137,7 +136,7 @@ def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> flo
     first = (0,) * answer.reached.ndim
     if answer.rule_error is not None:
         return float(answer.rule_error[first])
-    single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), problem.without_inputs)
+    single = exact(problem.without_inputs)
     return quadrature_error(single, start.T[0] if start.batch else start.T, *(part[first] for part in answer[:4]))
 
 

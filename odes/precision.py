@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.interpreters.partial_eval import DynamicJaxprTracer
 
 
 def exact(tree):
     """The pytree with every leaf a float64 JAX array; to be called where float64 is enabled."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), tree)
+    numbers = lambda leaf: leaf if isinstance(leaf, jax.Array) else np.asarray(leaf, np.float64)  # compiles nothing
+    return jax.tree.map(lambda leaf: jnp.asarray(numbers(leaf), jnp.float64), tree)
 
 
 def in_float64(function: Callable, *arguments):

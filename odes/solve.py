@@ -9,20 +9,21 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from odes import agd_map
+from odes.adaptive_steps import FIRST_STEP, Solved, adaptive_steps
 from odes.flow import check, first_memory, quadrature
 from odes.one_update import Fixed, State, overlaps
+from odes.packed import ErrorNorm, has_diverged, pack, unpack
 from odes.precision import in_float64
 from odes.trajectory import ONE_START, SOLVERS, ByMode, Trajectory, by_mode, chosen, tolerances
 from odes.vector_field import vector_field
 from teacherstudent import checks
-from teacherstudent.averages.pairs import pair_number, unordered_pairs
 from teacherstudent.class_accuracy import accuracy_at
 from teacherstudent.generalisation import error_of
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
 
 CURVES_AT_ONCE = 32  # of a sweep; they step together, as often as the slowest of them needs
-DIVERGED = 1e6  # overlaps beyond this are on their way to infinity: fields of order 1000
+IMPLICIT = ("kvaerno5",)
 
 
 def solve(
@@ -89,50 +90,68 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
     begin = State(start.q, start.r, start.v, start.b)
     begin = begin._replace(memory=first_memory(problem.rule, problem, fixed, begin))
 
-    def kept(t, packed, args):
-        state = _unpack(packed, problem, begin)
+    def asked(t, packed, args):
+        state = unpack(packed, problem, begin)
         last_to_front = lambda part: jnp.moveaxis(part, -1, 0)
         by_mode = map(last_to_front, state[:2]) if "densities" in extras else ()
         return *overlaps(fixed, state), state.v, state.b, *by_mode
 
-    solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(_packed_field),
+    norm = ErrorNorm(problem, fixed, begin)
+    solved = (_with_gradients if gradients or solver in IMPLICIT else adaptive_steps)(
+        _field,
+        pack(begin, problem),
+        (problem, begin, fixed),
+        times,
+        asked,
+        lambda packed: has_diverged(packed, problem, fixed, begin),
         getattr(diffrax, SOLVERS[solver])(),
-        t0=0.0,
-        t1=times[-1],
-        dt0=None,
-        y0=_pack(begin, problem),
-        args=(problem, begin, fixed),
-        saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=times, fn=kept), diffrax.SubSaveAt(t1=True, fn=_last)]),
-        stepsize_controller=diffrax.PIDController(
-            rtol=rtol, atol=atol, dtmin=1e-12, force_dtmin=False, norm=ErrorNorm(fixed.rho, fixed.weights)
-        ),
-        event=diffrax.Event(partial(_has_diverged, fixed=fixed)),
-        max_steps=max_steps,
-        throw=False,
-        # without the machinery of reverse-mode gradients the program is traced and compiled in half of the time
-        adjoint=diffrax.RecursiveCheckpointAdjoint() if gradients else diffrax.ForwardMode(),
-        progress_meter=diffrax.TqdmProgressMeter() if progress else diffrax.NoProgressMeter(),
+        diffrax.PIDController(rtol=rtol, atol=atol, dtmin=1e-12, force_dtmin=False, norm=norm),
+        max_steps,
+        diffrax.TqdmProgressMeter() if progress else diffrax.NoProgressMeter(),
     )
-    (Q, R, v, b, *by_mode), ends = solution.ys
-    last, estimated = jax.tree.map(lambda part: part[0], ends), "rule error" in extras
-    states = (Q, R, v, b)
+    Q, R, v, b, *by_mode = solved.at
+    states, last = (Q, R, v, b), unpack(solved.last, problem, begin)
     return Trajectory(
         *states,
         eps_g=jax.lax.map(lambda at: error_of(problem, at[0], at[1], start.T, at[2], at[3]), states),
-        reached=solution.ts[1][0],
-        rule_error=_rule_error(problem, fixed, begin, _unpack(last, problem, begin)) if estimated else None,
-        diverged=(solution.result == diffrax.RESULTS.event_occurred)
-        | (solution.result == diffrax.RESULTS.dt_min_reached),
-        steps=solution.stats["num_steps"],
-        rejected=solution.stats["num_rejected_steps"],
+        reached=solved.reached,
+        rule_error=_rule_error(problem, fixed, begin, last) if "rule error" in extras else None,
+        diverged=solved.failed,
+        steps=solved.steps,
+        rejected=solved.rejected,
         **dict(zip(("q", "r"), by_mode, strict=False)),
         accuracy=jax.lax.map(lambda at: accuracy_at(problem, *at), states) if "accuracy" in extras else None,
     )
 
 
-def _last(t, packed, args):
-    return packed
+@jax.jit  # traced once, not in each place that diffrax calls it from
+def _field(t, packed, args) -> Float[Array, " packed"]:
+    problem, begin, fixed = args
+    return pack(vector_field(problem, fixed, unpack(packed, problem, begin)), problem)
+
+
+def _with_gradients(field, y, args, times, asked, has_diverged, solver, controller, max_steps, meter) -> Solved:
+    """The same as `adaptive_steps`, which can be differentiated; also for implicit solvers."""
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(field),
+        solver,
+        t0=0.0,
+        t1=times[-1],
+        dt0=FIRST_STEP,
+        y0=y,
+        args=args,
+        saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=times, fn=asked), diffrax.SubSaveAt(t1=True)]),
+        stepsize_controller=controller,
+        event=diffrax.Event(lambda t, packed, args, **kwargs: has_diverged(packed)),
+        max_steps=max_steps,
+        throw=False,
+        progress_meter=meter,
+    )
+    at, last = solution.ys
+    failures = diffrax.RESULTS.event_occurred, diffrax.RESULTS.dt_min_reached
+    failed = (solution.result == failures[0]) | (solution.result == failures[1])
+    steps = (solution.stats[name] for name in ("num_steps", "num_rejected_steps"))
+    return Solved(at, last[0], solution.ts[1][0], failed, *steps)
 
 
 def _rule_error(problem: Problem, fixed: Fixed, begin: State, end: State) -> Float[Array, ""]:
@@ -156,48 +175,3 @@ def _iterated(problem: Problem, start: ByMode, times: Float[Array, " times"]) ->
         Q, R, v, b, eps_g, reached=jnp.max(jnp.where(finite, times, 0.0)), diverged=~finite.all(),
         steps=count, rejected=jnp.zeros_like(count),
     )  # fmt: skip
-
-
-def _pack(state: State, problem: Problem) -> tuple:
-    """What the solver moves: q as its upper triangle, so that it stays symmetric, and v and b only if they are trained."""
-    student = problem.student
-    upper = state.q[unordered_pairs(state.v.shape[0])]
-    trained = (*((state.v,) if student.train_readout else ()), *((state.b,) if student.train_bias else ()))
-    return upper, state.r, *trained, *((state.memory,) if jax.tree.leaves(state.memory) else ())
-
-
-def _unpack(packed: tuple, problem: Problem, begin: State) -> State:
-    upper, r, *rest = packed
-    memory = rest.pop() if jax.tree.leaves(begin.memory) else begin.memory
-    b = rest.pop() if problem.student.train_bias else begin.b
-    v = rest.pop() if problem.student.train_readout else begin.v
-    return State(upper[pair_number(begin.v.shape[0])], r, v, b, memory)
-
-
-@jax.jit  # traced once, not in each place that diffrax calls it from
-def _packed_field(t, packed, args) -> tuple:
-    problem, begin, fixed = args
-    return _pack(vector_field(problem, fixed, _unpack(packed, problem, begin)), problem)
-
-
-class ErrorNorm(eqx.Module):
-    """The root mean square of a step's relative errors, in which each mode counts by its share of Q and of R.
-
-    Of hundreds of modes a few may carry most of Q; a plain mean over all numbers would let their errors grow.
-    """
-
-    rho: Float[Array, " modes"]
-    weights: Float[Array, " modes"]
-
-    def __call__(self, errors: tuple) -> Float[Array, ""]:
-        """Errors of q (pairs, modes), r (students, teachers, modes) and what else is trained, over their tolerances."""
-        q, r, *others = errors
-        rest = jax.tree.leaves(others)
-        share = self.weights * self.rho / jnp.sum(self.weights * self.rho)
-        count = q.shape[0] + r.shape[0] * r.shape[1] + sum(map(jnp.size, rest))
-        square = jnp.sum(q**2 @ share) + jnp.sum(r**2 @ self.weights) + sum(jnp.sum(part**2) for part in rest)
-        return jnp.sqrt(square / count)
-
-
-def _has_diverged(t, packed, args, fixed, **kwargs):
-    return jnp.max(jnp.abs(packed[0] @ (fixed.weights * fixed.rho))) > DIVERGED

@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 the work failed (or was interrupted: 130), 2 bad input.
 """
 
+import atexit
 import gc
 import os
 import signal
@@ -128,6 +129,7 @@ def _no_collection():
         yield
     finally:
         if collected:
+            gc.freeze()  # none of it is garbage later either
             gc.enable()
 
 
@@ -369,6 +371,9 @@ def _print_comparison(report) -> None:
 def main() -> None:
     """Run the command line, turning failures into one sentence and an exit code."""
     _watch_for_interrupts()
+    atexit.register(
+        gc.freeze
+    )  # Python would look for garbage once more among all that was imported: a quarter of a second
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"teacherstudent: warning: {message}", err=True)
     try:
         app()

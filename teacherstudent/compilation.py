@@ -4,6 +4,7 @@ from functools import cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 KEPT: dict[str, str | bool] = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 EMITTERS = "xla_cpu_use_fusion_emitters"
@@ -22,7 +23,7 @@ def options(platform: str, quick: bool = False) -> dict[str, str | bool] | None:
     """
     if platform != "cpu":
         return None
-    x = jax.device_put(jnp.ones(1024, jnp.float32), jax.local_devices(backend="cpu")[0])
+    x = jax.device_put(np.ones(1024, np.float32), jax.local_devices(backend="cpu")[0])
     loop = jax.jit(lambda x: jax.lax.fori_loop(0, 3, lambda _, x: jnp.sqrt(computed_once(x * x)) + 1, x)).lower(x)
     for known in (KEPT | {EMITTERS: not quick}, KEPT):
         try:

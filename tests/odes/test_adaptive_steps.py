@@ -1,0 +1,119 @@
+"""The plain loop takes the steps of diffrax's own, and ends where that ends."""
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from odes.adaptive_steps import adaptive_steps
+from odes.solve import _with_gradients
+
+TIMES = {
+    "from zero": [0.0, 0.1, 0.11, 5.0, 20.0],
+    "later": [3.0, 7.0],
+    "only zero": [0.0],
+    "many in one step": list(np.linspace(0.0, 1e-3, 50)),
+}
+
+
+@pytest.fixture(params=["Tsit5", "Dopri8"])
+def solver(request):
+    return getattr(diffrax, request.param)()
+
+
+def oscillator(t, y, damping):
+    """Van der Pol's, whose steps must change."""
+    x, speed = y
+    return jnp.stack([speed, damping * (1 - x**2) * speed - x])
+
+
+def explosion(t, y, rate):
+    return rate * y**2
+
+
+def root_mean_square(errors):
+    return jnp.sqrt(jnp.mean(errors**2))
+
+
+def solved(loop, solver, field, y, argument, times, max_steps=10_000, meter=None):
+    controller = diffrax.PIDController(rtol=1e-7, atol=1e-9, dtmin=1e-12, force_dtmin=False, norm=root_mean_square)
+    asked = lambda t, y, args: {"y": y, "t": t}
+    diverged = lambda y: jnp.max(jnp.abs(y)) > 1e6
+    return jax.jit(
+        lambda y, argument, times: loop(
+            field, y, argument, times, asked, diverged, solver, controller, max_steps,
+            diffrax.NoProgressMeter() if meter is None else meter,
+        )
+    )(jnp.asarray(y), jnp.asarray(argument), jnp.asarray(times))  # fmt: skip
+
+
+def both(*arguments, **options):
+    return [solved(loop, *arguments, **options) for loop in (adaptive_steps, _with_gradients)]
+
+
+def assert_same(ours, theirs):
+    for name in ("steps", "rejected", "failed"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("times", TIMES.values(), ids=TIMES)
+def test_the_steps_are_those_of_diffrax(solver, times):
+    ours, theirs = both(solver, oscillator, [2.0, 0.1], 3.0, times)
+    assert_same(ours, theirs)
+    assert ours.reached == times[-1] and not ours.failed
+    np.testing.assert_array_equal(ours.at["t"], times)
+    if times[-1] == 20:
+        assert ours.steps > 50 and ours.rejected > 0
+
+
+def test_a_divergence_ends_it(solver):
+    ours, theirs = both(solver, explosion, [1.0], 1.0, [0.0, 0.5, 2.0])
+    assert_same(ours, theirs)
+    assert ours.failed and 0.99 < ours.reached < 1.01
+    assert np.isinf(ours.at["y"][2]).all() and ours.at["y"][1] == pytest.approx(2.0, rel=1e-6)
+
+
+def test_too_many_steps_end_it(solver):
+    ours, theirs = both(solver, oscillator, [2.0, 0.1], 3.0, [0.0, 100.0], max_steps=20)
+    assert_same(ours, theirs)
+    assert ours.steps == 20 and 0 < ours.reached < 100 and not ours.failed
+
+
+def test_a_step_into_nowhere_is_taken_anew(solver):
+    """A velocity that does not exist beyond the next step, as those of averages of overlaps that no networks have."""
+    field = lambda t, y, rate: -rate * jnp.sqrt(y - 1e-3)
+    ours, theirs = both(solver, field, [1.0], 1.0, [0.0, 1.5])
+    assert_same(ours, theirs)
+    assert ours.at["y"][-1][0] == pytest.approx((np.sqrt(0.999) - 0.75) ** 2 + 1e-3, rel=1e-6)
+
+
+def test_members_of_a_batch_step_by_themselves(solver):
+    damping = jnp.asarray([0.5, 2.0, 8.0])
+    run = lambda damping: solved(adaptive_steps, solver, oscillator, [2.0, 0.1], damping, [0.0, 1.0, 20.0])
+    together = jax.vmap(run)(damping)
+    assert len(set(np.asarray(together.steps).tolist())) == 3
+    for member, alone in enumerate(map(run, damping)):
+        assert_same(jax.tree.map(lambda part, member=member: part[member], together), alone)
+
+
+def test_a_meter_hears_how_far_it_is(solver):
+    heard = []
+
+    class Meter(diffrax.AbstractProgressMeter):
+        def init(self):
+            return jnp.zeros(())
+
+        def step(self, state, progress):
+            jax.debug.callback(lambda progress: heard.append(float(progress)), progress)
+            return state + 1
+
+        def close(self, state):
+            jax.debug.callback(lambda count: heard.append(("steps", int(count))), state)
+
+    ours = solved(adaptive_steps, solver, oscillator, [2.0, 0.1], 3.0, [0.0, 20.0], meter=Meter())
+    jax.effects_barrier()
+    assert ("steps", ours.steps) in heard
+    assert max(entry for entry in heard if isinstance(entry, float)) == 1.0
