@@ -93,7 +93,10 @@ def drawn(problem: Problem, source: Source, N: int, steps: UInt32[Array, " steps
     """One seed's inputs of these steps: arrays (steps, samples of a step, ...)."""
     samples = problem.rule.gradients * problem.samples(N)
     inputs = source.draw(_sample_keys(key, steps, samples))
-    return jax.tree.map(lambda part: part.reshape(len(steps), samples, *part.shape[1:]), inputs)
+    of_steps = lambda part: part.reshape(len(steps), samples, *part.shape[1:])
+    x, zeta = of_steps(inputs.x), of_steps(inputs.zeta)
+    latent = x if inputs.latent is inputs.x else of_steps(inputs.latent)  # kept and read once where they are the same
+    return Inputs(x, latent, zeta)
 
 
 def _sample_keys(key: Key[Array, ""], numbers: UInt32[Array, " steps"], batch_size: int) -> Key[Array, " samples"]:
