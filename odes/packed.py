@@ -23,6 +23,7 @@ def _parts(state: State, problem: Problem) -> tuple[Any, ...]:
 
 
 def pack(state: State, problem: Problem) -> Float[Array, " packed"]:
+    """What moves of a state, one after the other."""
     return ravel_pytree(_parts(state, problem))[0]
 
 

@@ -20,11 +20,15 @@ class Bytes(NamedTuple):
     of_seed: int
 
 
-def groups_that_fit(seeds: list[int], needed: Bytes, devices: Place, N: int) -> list[list[int]]:
-    """The seeds in groups that fit the memory together.  Raises ValueError if one alone does not."""
+def groups_that_fit(seeds: list[int], needed: Bytes, devices: Place, N: int, sharing: int = 1) -> list[list[int]]:
+    """The seeds in groups that fit the memory together, of which a host's is shared by some processes.
+
+    Raises ValueError if one seed alone does not fit.
+    """
     free = devices.free_bytes()
     if free is None:
         return [seeds]
+    free //= sharing if devices.platform == "cpu" else 1
     left = FREE_PART * free - needed.shared
     fit = int(left * (1 if devices.platform == "cpu" else len(devices.devices)) / needed.of_seed)
     if fit < 1:

@@ -1,6 +1,8 @@
 """Several processes, connected by `jax.distributed`: each simulates its share of the seeds, and all of them get all records."""
 
 import os
+import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +19,14 @@ def share(seeds: list[int]) -> list[int]:
             f"seeds: {len(seeds)} seeds cannot be shared out evenly over {processes} processes; give a multiple of {processes}."
         )
     return seeds[jax.process_index() :: processes]
+
+
+def processes_here() -> int:
+    """How many of the processes run on this host, and share its memory."""
+    if jax.process_count() == 1:
+        return 1
+    name = np.asarray(zlib.crc32(socket.gethostname().encode()), np.uint32)
+    return int((multihost_utils.process_allgather(name) == name).sum())
 
 
 def own(path: str | os.PathLike) -> str:

@@ -108,6 +108,7 @@ def simulate(
     if isinstance(start, OrderParameters) and isinstance(problem.task, StructuredTask):
         spectral_start(problem, start)  # says so if such a start has no meaning on these inputs
     samples = _bank(problem, bank, N, test_samples)
+    sharing = hosts.processes_here()
     began = time.perf_counter()
     report = {"method": method, "N": N, "dtype": dtype, "device": str(devices)}
 
@@ -119,14 +120,14 @@ def simulate(
         if method == "reduced":
             report |= {"overlaps": "exact"}
             groups = groups_that_fit(
-                mine, reduced_training.bytes_needed(problem, N, dtype, devices.platform), devices, N
+                mine, reduced_training.bytes_needed(problem, N, dtype, devices.platform), devices, N, sharing
             )
 
             def begin(group: list[int]) -> Training:
                 assert isinstance(start, OrderParameters)
                 return told(ReducedTraining(problem, [start], N, group, steps, dtype, devices))
         else:
-            groups = groups_that_fit(mine, weights_training.bytes_needed(problem, start, N, dtype), devices, N)
+            groups = groups_that_fit(mine, weights_training.bytes_needed(problem, start, N, dtype), devices, N, sharing)
             first = set_up(problem.task, start, N, groups[0])
             _check_network(problem, start, first)
             test_samples = _test_samples(test_samples, first, samples)

@@ -15,7 +15,7 @@ import teacherstudent as ts
 from sims import columns, lengths, reduced, reduced_draws, reduced_training
 from sims.devices import Place, place
 from sims.elementary import ElementaryErf
-from sims.groups import FREE_PART
+from sims.groups import FREE_PART, Bytes, groups_that_fit
 from teacherstudent.results import description
 from tests.long import mostly_long
 from tests.sims.cuda import text_for_cuda
@@ -223,6 +223,13 @@ def give_memory_for(seeds, monkeypatch):
     needed = reduced_training.bytes_needed(committee(ts.SGD(0.5)), 1000, "float32", "cpu")
     free = (needed.shared + (seeds + 0.5) * needed.of_seed) / FREE_PART
     monkeypatch.setattr(Place, "free_bytes", lambda self: free)
+
+
+def test_processes_on_one_host_share_its_memory(monkeypatch):
+    monkeypatch.setattr(Place, "free_bytes", lambda self: 2000)
+    groups = lambda sharing: groups_that_fit(list(range(12)), Bytes(shared=100, of_seed=100), cpu, 50, sharing)
+    cpu = Place(tuple(jax.local_devices(backend="cpu")[:1]))
+    assert [len(groups(sharing)[0]) for sharing in (1, 2, 4)] == [11, 5, 2]
 
 
 def test_an_interrupted_run_goes_on(tmp_path):
