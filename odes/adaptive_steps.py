@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-FIRST_STEP = 0.01  # where the controller starts its search; diffrax takes the same if it is given none
+FIRST_STEP = 0.01  # where the controller starts its search
 CLIPPED = 100  # floating-point numbers before the end that no step shall end on, but on the end itself
 
 
@@ -62,10 +62,11 @@ def adaptive_steps(
     first, controlled = controller.init(term, begin, end, y, FIRST_STEP, args, solver.func, order)
     first = jnp.minimum(first, end)
     almost = jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(end, jnp.int64) - CLIPPED, end.dtype)
-    at_start = asked(begin, y, args)
-    unanswered = jax.tree.map(lambda part: jnp.full((times.size, *part.shape), jnp.inf), at_start)
-    unanswered = jax.tree.map(lambda all_, part: all_.at[0].set(part), unanswered, at_start)  # if all times are zero
-    zero = jnp.zeros((), int)
+    zero, nowhere = jnp.zeros((), int), end <= begin  # with t = 0 the only time, no step is taken
+    unanswered = jax.tree.map(
+        lambda part: jnp.full((times.size, *part.shape), jnp.inf).at[0].set(jnp.where(nowhere, part, jnp.inf)),
+        asked(begin, y, args),
+    )
 
     def goes_on(now: _Loop):
         return (now.t < end) & (now.steps < max_steps) & ~now.failed
@@ -98,7 +99,7 @@ def adaptive_steps(
 
     start = _Loop(
         begin, first, y, solver.init(term, begin, first, y, args), jax.tree.map(jnp.asarray, controlled), meter.init(),
-        zero, unanswered, jnp.zeros((), bool), zero, zero,
+        zero, unanswered, has_diverged(y), zero, zero,
     )  # fmt: skip
     end_ = jax.lax.while_loop(goes_on, step, start)
     meter.close(end_.meter)

@@ -97,7 +97,10 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
         return *overlaps(fixed, state), state.v, state.b, *by_mode
 
     norm = ErrorNorm(problem, fixed, begin)
-    solved = (_with_gradients if gradients or solver in IMPLICIT else adaptive_steps)(
+    steps = adaptive_steps
+    if gradients or solver in IMPLICIT:
+        steps = partial(by_diffrax, diffrax.RecursiveCheckpointAdjoint() if gradients else diffrax.ForwardMode())
+    solved = steps(
         _field,
         pack(begin, problem),
         (problem, begin, fixed),
@@ -130,8 +133,8 @@ def _field(t, packed, args) -> Float[Array, " packed"]:
     return pack(vector_field(problem, fixed, unpack(packed, problem, begin)), problem)
 
 
-def _with_gradients(field, y, args, times, asked, has_diverged, solver, controller, max_steps, meter) -> Solved:
-    """The same as `adaptive_steps`, which can be differentiated; also for implicit solvers."""
+def by_diffrax(adjoint, field, y, args, times, asked, has_diverged, solver, controller, max_steps, meter) -> Solved:
+    """The same as `adaptive_steps`, but it can be differentiated, and takes implicit solvers."""
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(field),
         solver,
@@ -145,6 +148,7 @@ def _with_gradients(field, y, args, times, asked, has_diverged, solver, controll
         event=diffrax.Event(lambda t, packed, args, **kwargs: has_diverged(packed)),
         max_steps=max_steps,
         throw=False,
+        adjoint=adjoint,
         progress_meter=meter,
     )
     at, last = solution.ys

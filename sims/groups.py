@@ -21,20 +21,23 @@ class Bytes(NamedTuple):
 
 
 def groups_that_fit(seeds: list[int], needed: Bytes, devices: Place, N: int, sharing: int = 1) -> list[list[int]]:
-    """The seeds in groups that fit the memory together, of which a host's is shared by some processes.
+    """The seeds in groups that fit the memory together; `sharing` processes divide that of a host.
 
     Raises ValueError if one seed alone does not fit.
     """
     free = devices.free_bytes()
     if free is None:
         return [seeds]
-    free //= sharing if devices.platform == "cpu" else 1
+    sharing = sharing if devices.platform == "cpu" else 1
+    free //= sharing
     left = FREE_PART * free - needed.shared
     fit = int(left * (1 if devices.platform == "cpu" else len(devices.devices)) / needed.of_seed)
     if fit < 1:
+        one_part = f" (for this process, one of {sharing})" if sharing > 1 else ""
         raise ValueError(
-            f"N = {N}: one seed needs about {sum(needed) / 2**30:.2g} GiB, but {devices} has {free / 2**30:.2g} GiB free, of "
-            f"which a simulation takes {100 * FREE_PART:.0f} percent; use a smaller N or batch_size, or another device."
+            f"N = {N}: one seed needs about {sum(needed) / 2**30:.2g} GiB, but {devices} has {free / 2**30:.2g} GiB free"
+            f"{one_part}, of which a simulation takes {100 * FREE_PART:.0f} percent; use a smaller N or batch_size, or another "
+            "device."
         )
     return [seeds[first : first + fit] for first in range(0, len(seeds), fit)]
 

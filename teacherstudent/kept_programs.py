@@ -21,7 +21,7 @@ from jax.experimental import serialize_executable
 from teacherstudent.activations import ACTIVATIONS
 
 MOST = 200  # programs in the folder, of a megabyte each; those not run for the longest time go first
-BUILT_FROM = ("jax", "jaxlib", "numpy", "diffrax", "equinox")
+BUILT_FROM = ("jax", "jaxlib", "numpy", "diffrax", "equinox", "optimistix", "lineax")
 SOURCES = ("teacherstudent", "odes")
 UNCLEAR = (" at 0x", "array(", "...")  # a text with these does not tell functions, or arrays, from others
 
@@ -43,13 +43,15 @@ def run(function: Callable[[], Callable], arguments: tuple, static: tuple, optio
     leaves, structure = jax.tree.flatten(arguments)
     path = _path(function.__qualname__, leaves, str(structure), static)
     if path is not None:
-        with suppress(Exception):  # there is none, or none that runs under this version of JAX: it is compiled anew
+        with suppress(Exception):  # there is none, or it fails: compiled anew, it runs or says why not
             program = _used[path] if path in _used else _read(path)
             answer = jax.block_until_ready(program(*leaves))
             _used[path] = program
             return answer
     f = function()
     flat = lambda *leaves: f(*jax.tree.unflatten(structure, leaves), *static)
+    if path is not None:
+        flat.__name__ = f"kept_{path.stem}"
     lowered = jax.jit(flat, compiler_options=options()).lower(*leaves)
     if path is None:
         return lowered.compile()(*leaves)
@@ -67,7 +69,10 @@ def wanted() -> bool:
 
 @contextmanager
 def _not_in_the_cache_of_jax():
-    """What is kept here is not kept there as well: a program for the CPU that was once loaded cannot be serialised again."""
+    """What is kept here is not kept there as well: a program for the CPU that was once loaded cannot be serialised again.
+
+    Nor is it found there under its own name.
+    """
     name = "jax_persistent_cache_min_compile_time_secs"
     own = getattr(jax.config, name)
     jax.config.update(name, float("inf"))

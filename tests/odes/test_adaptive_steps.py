@@ -1,5 +1,7 @@
 """The plain loop takes the steps of diffrax's own, and ends where that ends."""
 
+from functools import partial
+
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from odes.adaptive_steps import adaptive_steps
-from odes.solve import _with_gradients
+from odes.solve import by_diffrax
 
 TIMES = {
     "from zero": [0.0, 0.1, 0.11, 5.0, 20.0],
@@ -49,7 +51,9 @@ def solved(loop, solver, field, y, argument, times, max_steps=10_000, meter=None
 
 
 def both(*arguments, **options):
-    return [solved(loop, *arguments, **options) for loop in (adaptive_steps, _with_gradients)]
+    return [
+        solved(loop, *arguments, **options) for loop in (adaptive_steps, partial(by_diffrax, diffrax.ForwardMode()))
+    ]
 
 
 def assert_same(ours, theirs):
@@ -76,10 +80,26 @@ def test_a_divergence_ends_it(solver):
     assert np.isinf(ours.at["y"][2]).all() and ours.at["y"][1] == pytest.approx(2.0, rel=1e-6)
 
 
-def test_too_many_steps_end_it(solver):
-    ours, theirs = both(solver, oscillator, [2.0, 0.1], 3.0, [0.0, 100.0], max_steps=20)
+@pytest.mark.parametrize("first", [0.0, 90.0])
+def test_too_many_steps_end_it(solver, first):
+    ours, theirs = both(solver, oscillator, [2.0, 0.1], 3.0, [first, 100.0], max_steps=20)
     assert_same(ours, theirs)
-    assert ours.steps == 20 and 0 < ours.reached < 100 and not ours.failed
+    assert ours.steps == 20 and 0 < ours.reached < 90 and not ours.failed
+    assert np.isinf(ours.at["y"][0]).all() == (first > 0)
+
+
+@pytest.mark.parametrize("times", [[2.0, 4.0], [0.0, 4.0], [4.0]], ids=str)
+def test_nothing_is_answered_after_a_failure(solver, times):
+    for field, failing in ((explosion, [1.0]), (lambda t, y, rate: jnp.where(t > 0.7, jnp.nan, -rate * y), [1.0])):
+        ours, theirs = both(solver, field, failing, 1.0, times)
+        assert_same(ours, theirs)
+        assert ours.failed and np.isinf(ours.at["y"][np.asarray(times) > ours.reached]).all()
+
+
+def test_a_start_beyond_all_bounds_goes_nowhere(solver):
+    ours, theirs = both(solver, oscillator, [2e6, 0.1], 3.0, [0.0, 1.0])
+    assert_same(ours, theirs)
+    assert ours.failed and ours.reached == 0 and ours.steps == 0
 
 
 def test_a_step_into_nowhere_is_taken_anew(solver):
@@ -90,12 +110,18 @@ def test_a_step_into_nowhere_is_taken_anew(solver):
     assert ours.at["y"][-1][0] == pytest.approx((np.sqrt(0.999) - 0.75) ** 2 + 1e-3, rel=1e-6)
 
 
-def test_members_of_a_batch_step_by_themselves(solver):
-    damping = jnp.asarray([0.5, 2.0, 8.0])
-    run = lambda damping: solved(adaptive_steps, solver, oscillator, [2.0, 0.1], damping, [0.0, 1.0, 20.0])
-    together = jax.vmap(run)(damping)
+@pytest.mark.parametrize(
+    ("field", "begin", "times"),
+    [(oscillator, [2.0, 0.1], [0.0, 1.0, 20.0]), (explosion, [1.0], [0.3, 0.6])],
+    ids=["all arrive", "some fail"],
+)
+def test_members_of_a_batch_step_by_themselves(solver, field, begin, times):
+    argument = jnp.asarray([0.5, 2.0, 8.0])
+    run = lambda argument: solved(adaptive_steps, solver, field, begin, argument, times)
+    together = jax.vmap(run)(argument)
     assert len(set(np.asarray(together.steps).tolist())) == 3
-    for member, alone in enumerate(map(run, damping)):
+    assert together.failed.any() == (field is explosion) and not together.failed.all()
+    for member, alone in enumerate(map(run, argument)):
         assert_same(jax.tree.map(lambda part, member=member: part[member], together), alone)
 
 
