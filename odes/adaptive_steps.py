@@ -20,7 +20,7 @@ class Solved(NamedTuple):
     """What was asked for at each time (infinite after the time reached), the last state, and how the solver fared."""
 
     at: Any
-    last: Float[Array, " state"]
+    last: Any
     reached: Float[Array, ""]
     failed: Bool[Array, ""]
     steps: Int[Array, ""]
@@ -30,7 +30,7 @@ class Solved(NamedTuple):
 class _Loop(NamedTuple):
     t: Float[Array, ""]
     following: Float[Array, ""]  # where the next step shall end
-    y: Float[Array, " state"]
+    y: Any
     solver: Any
     controller: Any
     meter: Any
@@ -43,7 +43,7 @@ class _Loop(NamedTuple):
 
 def adaptive_steps(
     field: Callable,
-    y: Float[Array, " state"],
+    y: Any,
     args: Any,
     times: Float[Array, " times"],
     asked: Callable,
@@ -73,7 +73,8 @@ def adaptive_steps(
 
     def step(now: _Loop) -> _Loop:
         y, error, dense, state, _ = solver.step(term, now.t, now.following, now.y, args, now.solver, False)
-        error = jnp.where(jnp.isnan(error), jnp.inf, error)  # a step from which averages do not exist is too long
+        # a step from which averages do not exist is too long
+        error = jax.tree.map(lambda part: jnp.where(jnp.isnan(part), jnp.inf, part), error)
         kept, t, following, _, controlled, found = controller.adapt_step_size(
             now.t, now.following, now.y, y, args, error, order, now.controller
         )

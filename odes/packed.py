@@ -1,11 +1,10 @@
-"""The one vector that a solver moves, and what its errors are measured by."""
+"""What a solver moves of a state, and what its errors are measured by."""
 
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from odes.one_update import Fixed, State
@@ -15,24 +14,20 @@ from teacherstudent.problem import Problem
 DIVERGED = 1e6  # overlaps beyond this are on their way to infinity: fields of order 1000
 
 
-def _parts(state: State, problem: Problem) -> tuple[Any, ...]:
-    """q as its upper triangle, so that it stays symmetric; r; v and b only if they are trained; and the rule's memory."""
+def pack(state: State, problem: Problem) -> tuple[Any, ...]:
+    """q as its upper triangle, so that it stays symmetric; r; v and b only if they are trained; the rule's memory, if any."""
     student = problem.student
+    upper = state.q[unordered_pairs(state.v.shape[0])]
     trained = (*((state.v,) if student.train_readout else ()), *((state.b,) if student.train_bias else ()))
-    return state.q[unordered_pairs(state.v.shape[0])], state.r, trained, state.memory
+    return upper, state.r, *trained, *((state.memory,) if jax.tree.leaves(state.memory) else ())
 
 
-def pack(state: State, problem: Problem) -> Float[Array, " packed"]:
-    """What moves of a state, one after the other."""
-    return ravel_pytree(_parts(state, problem))[0]
-
-
-def unpack(packed: Float[Array, " packed"], problem: Problem, begin: State) -> State:
-    """The state of a vector; what does not move is as at the beginning."""
-    upper, r, trained, memory = ravel_pytree(_parts(begin, problem))[1](packed)
-    remaining = list(trained)
-    v = remaining.pop(0) if problem.student.train_readout else begin.v
-    b = remaining.pop(0) if problem.student.train_bias else begin.b
+def unpack(packed: tuple[Any, ...], problem: Problem, begin: State) -> State:
+    """The state; what does not move is as at the beginning."""
+    upper, r, *rest = packed
+    memory = rest.pop() if jax.tree.leaves(begin.memory) else begin.memory
+    b = rest.pop() if problem.student.train_bias else begin.b
+    v = rest.pop() if problem.student.train_readout else begin.v
     return State(upper[pair_number(begin.v.shape[0])], r, v, b, memory)
 
 
@@ -42,21 +37,19 @@ class ErrorNorm(eqx.Module):
     Of hundreds of modes a few may carry most of Q; a plain mean over all numbers would let their errors grow.
     """
 
-    weights: Float[Array, " packed"]
+    rho: Float[Array, " modes"]
+    weights: Float[Array, " modes"]
 
-    def __init__(self, problem: Problem, fixed: Fixed, begin: State):
-        q, r, *others = _parts(begin, problem)
-        shares = fixed.weights * fixed.rho / jnp.sum(fixed.weights * fixed.rho)
-        by_mode = jnp.broadcast_to(shares, q.shape), jnp.broadcast_to(fixed.weights, r.shape)
-        rest = jax.tree.map(jnp.ones_like, others)
-        count = q.shape[0] + r.shape[0] * r.shape[1] + sum(map(jnp.size, jax.tree.leaves(rest)))
-        self.weights = ravel_pytree((*by_mode, rest))[0] / count
-
-    def __call__(self, errors: Float[Array, " packed"]) -> Float[Array, ""]:
-        return jnp.sqrt(jnp.sum(self.weights * errors**2))
+    def __call__(self, errors: tuple[Any, ...]) -> Float[Array, ""]:
+        """Errors of q (pairs, modes), r (students, teachers, modes) and what else moves, over their tolerances."""
+        q, r, *others = errors
+        rest = jax.tree.leaves(others)
+        share = self.weights * self.rho / jnp.sum(self.weights * self.rho)
+        count = q.shape[0] + r.shape[0] * r.shape[1] + sum(map(jnp.size, rest))
+        square = jnp.sum(q**2 @ share) + jnp.sum(r**2 @ self.weights) + sum(jnp.sum(part**2) for part in rest)
+        return jnp.sqrt(square / count)
 
 
-def has_diverged(packed: Float[Array, " packed"], problem: Problem, fixed: Fixed, begin: State) -> Bool[Array, ""]:
+def has_diverged(packed: tuple[Any, ...], fixed: Fixed) -> Bool[Array, ""]:
     """Whether some entry of Q is beyond all bounds."""
-    upper = ravel_pytree(_parts(begin, problem))[1](packed)[0]
-    return jnp.max(jnp.abs(upper @ (fixed.weights * fixed.rho))) > DIVERGED
+    return jnp.max(jnp.abs(packed[0] @ (fixed.weights * fixed.rho))) > DIVERGED

@@ -96,7 +96,6 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
         by_mode = map(last_to_front, state[:2]) if "densities" in extras else ()
         return *overlaps(fixed, state), state.v, state.b, *by_mode
 
-    norm = ErrorNorm(problem, fixed, begin)
     steps = adaptive_steps
     if gradients or solver in IMPLICIT:
         steps = partial(by_diffrax, diffrax.RecursiveCheckpointAdjoint() if gradients else diffrax.ForwardMode())
@@ -106,9 +105,11 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
         (problem, begin, fixed),
         times,
         asked,
-        lambda packed: has_diverged(packed, problem, fixed, begin),
+        lambda packed: has_diverged(packed, fixed),
         getattr(diffrax, SOLVERS[solver])(),
-        diffrax.PIDController(rtol=rtol, atol=atol, dtmin=1e-12, force_dtmin=False, norm=norm),
+        diffrax.PIDController(
+            rtol=rtol, atol=atol, dtmin=1e-12, force_dtmin=False, norm=ErrorNorm(fixed.rho, fixed.weights)
+        ),
         max_steps,
         diffrax.TqdmProgressMeter() if progress else diffrax.NoProgressMeter(),
     )
@@ -128,7 +129,7 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
 
 
 @jax.jit  # traced once, not in each place that diffrax calls it from
-def _field(t, packed, args) -> Float[Array, " packed"]:
+def _field(t, packed, args) -> tuple:
     problem, begin, fixed = args
     return pack(vector_field(problem, fixed, unpack(packed, problem, begin)), problem)
 
@@ -155,7 +156,7 @@ def by_diffrax(adjoint, field, y, args, times, asked, has_diverged, solver, cont
     failures = diffrax.RESULTS.event_occurred, diffrax.RESULTS.dt_min_reached
     failed = (solution.result == failures[0]) | (solution.result == failures[1])
     steps = (solution.stats[name] for name in ("num_steps", "num_rejected_steps"))
-    return Solved(at, last[0], solution.ts[1][0], failed, *steps)
+    return Solved(at, jax.tree.map(lambda part: part[0], last), solution.ts[1][0], failed, *steps)
 
 
 def _rule_error(problem: Problem, fixed: Fixed, begin: State, end: State) -> Float[Array, ""]:
