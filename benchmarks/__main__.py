@@ -101,21 +101,27 @@ def large_theory(table: Table) -> None:
     table.add_row("theory K=64 M=8, rtol 1e-6", "-", readable(warm), "-", "-", note)
 
 
+IMPORTS = "import jax, xarray, equinox, h5netcdf, pydantic, typer"
+
+
 def command_line(table: Table) -> None:
     """Whole processes of the command line, with a cache folder of their own that is empty at first."""
     with tempfile.TemporaryDirectory() as folder:
         flags = os.environ | {"XDG_CACHE_HOME": folder}
 
-        def process(*arguments):
-            command = [sys.executable, "-m", "teacherstudent", *arguments]
-            return seconds(lambda: subprocess.run(command, env=flags, check=True, capture_output=True))
+        def python(*arguments):
+            subprocess.run([sys.executable, *arguments], env=flags, check=True, capture_output=True)
 
         only = ("--theory-only", "--quiet", "--no-figure", "--force", "--out", f"{folder}/theory.h5")
-        times = [process("run", "goldt-2019-scm-k4", *only) for _ in range(4)]
-        table.add_row("command line: run, theory only", "-", f"{times[0]:.2f} s", "-", "-", "K=4 M=2, first time")
-        table.add_row("the same again", "-", f"{sorted(times[1:])[1]:.2f} s", "-", "-", "from the programs kept")
+        run = lambda: python("-m", "teacherstudent", "run", "goldt-2019-scm-k4", *only)
+        imports, names = lambda: python("-c", IMPORTS), IMPORTS.removeprefix("import ")
+        imports()
+        first, alone = seconds(run), seconds(imports)
+        ratio = Ratio(first, alone, *[alone / first] * 3)
+        row(table, "command line: run, theory only", "its imports", ratio, f"K=4 M=2, first time; {names}")
+        row(table, "the same again", "its imports", compare(run, imports), "from the programs kept")
         for name in ("--help", "list"):
-            best = min(process(name) for _ in range(3))
+            best = min(seconds(lambda name=name: python("-m", "teacherstudent", name)) for _ in range(3))
             table.add_row(f"command line: {name}", "-", f"{best:.2f} s", "-", "-", "best of 3")
 
 
