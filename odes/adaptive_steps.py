@@ -1,7 +1,7 @@
 """The adaptive solve without gradients: diffrax's Runge-Kutta steps and step-size control in the plainest loop around them.
 
 `diffrax.diffeqsolve` takes the same steps and gives the same numbers.  It can be differentiated and does much else, for which
-it is traced three times and takes twice as long to compile, and that is most of the time until one sees a first curve.
+its body is traced three times; tracing and compiling take half as long again, and most of the time until one sees a curve.
 """
 
 from collections.abc import Callable
