@@ -70,7 +70,7 @@ def test_networks_follow_the_theory(name, loss, K):
     assert report.attrs["verdict"].startswith("AGREE"), report.attrs["verdict"]
 
 
-@pytest.mark.slow
+@pytest.mark.long  # the usual run has the same at information exponent 2, in test_escape
 def test_escape_steps_grow_with_the_dimension():
     student, rule = ts.Student(1, "linear"), ts.SphericalSGD(0.5)
     problem = ts.Problem(ts.GaussianMixture([0.5, 0.5], [1, -1], [[1.0], [0.0]]), student, rule, loss="correlation")
