@@ -85,7 +85,8 @@ def simulate(
     Memory: a hidden manifold without given weights holds about 20 N D + 16 N^2 bytes for each seed.
 
     Raises ValueError for input that does not fit, before any work; `DivergenceError` with the time at which a network
-    stopped being finite and, in `partial`, the records before it.
+    stopped being finite, or at which its error was recorded beyond 1e6 (of max(1, its start)), and in `partial` the records
+    before it.  Weights beyond that bound whose error is not, as where activations saturate, are told in a warning.
     """
     times = checks.times(times)
     checks.one_of("method", method, METHODS)

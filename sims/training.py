@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from sims import checkpoints
 from sims.devices import Place
+from sims.divergence import check_record
 from teacherstudent.errors import DivergenceError
 from teacherstudent.problem import Problem
 
@@ -29,9 +30,11 @@ class Training(abc.ABC):
     """
 
     run: Any
+    T: Any  # the teachers' overlaps, one matrix for each seed
     axis: ClassVar[int]  # of the arrays of `run`, along which they have their seeds
     mark: str  # of a checkpoint that belongs to this simulation
     fused = False  # whether the steps are one kernel
+    warned = False  # of weights beyond the bound of divergence
 
     def __init__(self, problem: Problem, N: int, seeds: list[int], steps: list[int], place: Place):
         self.problem, self.N, self.seeds, self.steps, self.place = problem, N, seeds, steps, place
@@ -84,8 +87,19 @@ class Training(abc.ABC):
                     pace = max(1, min(2 * pace, int(count * CALL_SECONDS / (time.perf_counter() - began))))
                     bar.update(count)
                     keeper.keep_if_due(self._of_seeds, self.done, self.rows)
-                self.rows.append(self.record())
+                row = self.record()
+                self.check(row)
+                self.rows.append(row)
         keeper.keep(self._of_seeds, self.done, self.rows)
+
+    def check(self, row: dict[str, np.ndarray]) -> None:
+        """Raise DivergenceError, or warn once, where the overlaps recorded now are none that training leads to."""
+        begin = (self.rows[0] if self.rows else row) if self.steps[0] == 0 else {}
+        now = self.done / self.problem.updates_per_time(self.N)
+        doubt = check_record(self.problem, self.seeds, np.asarray(self.T)[: len(self.seeds)], row, begin, now)
+        if doubt is not None and not self.warned:
+            self.warned = True
+            warnings.warn(doubt, stacklevel=2)
 
     def _of_seeds(self) -> Any:
         """The state without the seeds that only fill up the devices: it goes on on any number of them."""
