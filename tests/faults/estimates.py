@@ -1,0 +1,107 @@
+"""Reported errors of quadratures against the true ones, by the integrals of `gaussian_integrals.py`."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from teacherstudent.averages.quadrature import QuadratureAverages
+from tests.faults.plain_activations import JUMPING, KINKED, SMOOTH, STUDENTS, TEACHERS
+from tests.faults.reference_averages import ReferenceAverages
+from tests.faults.trial import Trial
+
+PROBLEMS = 1000
+OF_A_PAIR = 20  # problems for one compiled pair of activations
+SLACK = 1e-11  # of the reference, relative to the largest value
+NEAREST = 0.9999
+
+
+def trials(share: float, seed: int) -> Iterator[Trial]:
+    """Errors of I2, J2, G2 and I4, of field space and of sampled rules, and those in the report of `integrate`."""
+    yield from averages_trials(share, seed)
+
+
+def averages_trials(share: float, seed: int) -> Iterator[Trial]:
+    """Random pairs of activations at random covariances."""
+    rng = np.random.default_rng(seed)
+    for pair in range(max(2, round(share * PROBLEMS / OF_A_PAIR))):
+        student, teacher = _random_pair(rng, pair)
+        K, M = ((1, 1), (1, 2), (2, 1), (2, 2))[rng.integers(4)]
+        with contextlib.suppress(Exception):  # a trial will say so; compiling is not what it times
+            compiled(student, teacher, K, M)(np.eye(K + M), np.zeros(K + M))
+        for _ in range(OF_A_PAIR if share == 1 else max(3, round(OF_A_PAIR * min(1.0, share * 10)))):
+            C, u = random_covariance(rng, K, M, _may_coincide(student, teacher)), rng.normal(size=K + M)
+            if K + M == 4:
+                u[-1] = 0.0  # no integral of four distinct fields
+            yield Trial(
+                f"estimates: {student} with {teacher}, K = {K}, M = {M}, C = {C.tolist()}, u = {u.tolist()}",
+                lambda s=student, t=teacher, K=K, M=M, C=C, u=u: bounded(s, t, K, M, C, u),
+                may_refuse=False,
+            )
+
+
+def bounded(student: str, teacher: str, K: int, M: int, C: np.ndarray, u: np.ndarray) -> bool:
+    """Whether the reported error is at least the true one."""
+    true, reported, size = errors(student, teacher, K, M, C, u)
+    return bool(max(true.values()) <= reported + SLACK * size)
+
+
+def errors(student, teacher, K, M, C, u) -> tuple[dict[str, float], float, float]:
+    """The largest error of each average, the reported one, and the largest value."""
+    *values, reported = map(np.asarray, compiled(student, teacher, K, M)(C, u))
+    reference = ReferenceAverages(STUDENTS[student].plain, TEACHERS[teacher].plain, K)
+    exact = reference.I2(C), reference.J2(C), reference.G2(C), reference.I4(C, u)
+    names = ("I2", "J2", "G2", "I4")
+    true = {name: np.abs(a - b).max() for name, a, b in zip(names, values, exact, strict=True)}
+    return true, float(reported), max(1.0, *(np.abs(one).max() for one in exact))
+
+
+@cache
+def compiled(student: str, teacher: str, K: int, M: int):
+    """The averages and their reported error as one compiled function of C and u."""
+    averages = QuadratureAverages(STUDENTS[student].jax, TEACHERS[teacher].jax, K, M)
+
+    def everything(C, u):
+        return averages.I2(C), averages.J2(C), averages.G2(C), averages.I4(C, u), averages.error(C, u)
+
+    with jax.enable_x64(True):
+        return jax.jit(everything)
+
+
+def random_covariance(rng: np.random.Generator, K: int, M: int, may_coincide: bool) -> np.ndarray:
+    """Variances of 0.01 to 20, and correlations of up to 0.9999 or exactly one."""
+    P = K + M
+    deviations = np.exp(rng.uniform(np.log(0.1), np.log(20) / 2, P))
+    kind = rng.integers(4)
+    while True:
+        vectors = rng.normal(size=(P, P))
+        if kind > 0:
+            vectors = vectors[:1] + 10 ** rng.uniform(-2.2, 0.5, (P, 1)) * vectors
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        correlation = vectors @ vectors.T
+        if np.abs(correlation - np.eye(P)).max() <= NEAREST:
+            break
+    np.fill_diagonal(correlation, 1)
+    signs = rng.choice([-1, 1], P)
+    C = correlation * np.outer(deviations * signs, deviations * signs)
+    if kind == 1 and may_coincide:
+        i, j = rng.choice(P, 2, replace=False)
+        factor = rng.choice([1.0, -1.0, 0.5]) if C[i, i] > 1 else rng.choice([1.0, -1.0, 2.0])
+        C[j] = factor * C[i]
+        C[:, j] = C[j]
+        C[j, j] = factor**2 * C[i, i]
+    return C
+
+
+def _may_coincide(student: str, teacher: str) -> bool:
+    """Where a kink meets a jump, J2 and G2 have no meaning each, only together."""
+    return not (student in KINKED and teacher in JUMPING)
+
+
+def _random_pair(rng: np.random.Generator, number: int) -> tuple[str, str]:
+    students = (SMOOTH, KINKED)[number % 2]
+    teachers = (SMOOTH, KINKED, JUMPING)[number % 3]
+    return str(rng.choice(list(students))), str(rng.choice(list(teachers)))
