@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from functools import cache
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from teacherstudent.averages.quadrature import QuadratureAverages
