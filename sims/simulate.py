@@ -30,7 +30,8 @@ from teacherstudent import checks
 from teacherstudent.errors import DivergenceError
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
-from teacherstudent.results import check_writable, dataset, in_the_words_of
+from teacherstudent.result_files import check_writable
+from teacherstudent.results import dataset, in_the_words_of
 from teacherstudent.starts import Start, check_dimension, spectral_start
 from teacherstudent.tasks import MixtureTask, StructuredTask
 

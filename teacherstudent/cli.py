@@ -85,6 +85,7 @@ def run(
         _keep_compiled_programs()
         import teacherstudent as ts
         from teacherstudent import checks, experiment, published, results
+        from teacherstudent.result_files import check_writable, user_path
 
     name, tables = published.read(experiment_)
     assignments = [*(set_ or [])]
@@ -94,13 +95,13 @@ def run(
     if size:
         assignments.append(f"{table}.N={size if len(size) > 1 else size[0]}")
     job = experiment.experiment(name, experiment.changed(tables, assignments))
-    out = out or Path("results") / f"{name}.h5"
+    out = user_path(out or Path("results") / f"{name}.h5")
     if out.suffix not in (".h5", ".hdf5", ".nc"):
         raise ValueError(f"--out {out} is to be an HDF5 file; give it the ending .h5 (the picture gets .png).")
     picture = out.with_suffix(".png")
-    results.check_writable(out, force=force)
+    check_writable(out, force=force)
     if figure:
-        results.check_writable(picture, force=force)
+        check_writable(picture, force=force)
     if isinstance(job, experiment.EscapeExperiment):
         if theory_only:
             raise ValueError("--theory-only: an escape has no theory to integrate; leave the option out.")
@@ -249,9 +250,9 @@ def plot(
 ) -> None:
     """Draw a result file."""
     import teacherstudent as ts
-    from teacherstudent.results import check_writable
+    from teacherstudent.result_files import check_writable, user_path
 
-    picture = out or file.with_suffix(".png")
+    picture = user_path(out or file.with_suffix(".png"))
     if picture.suffix not in (".png", ".pdf", ".svg"):
         raise ValueError(f"--out {picture} is to be a picture; give it the ending .png, .pdf or .svg.")
     tree = ts.load(file)

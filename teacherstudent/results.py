@@ -6,15 +6,10 @@ is one JSON string with the problem, the start, and how the numbers were made.  
 
 import datetime
 import json
-import os
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
-from typing import IO
 
-import h5py
 import numpy as np
 import xarray as xr
 
@@ -26,7 +21,7 @@ from teacherstudent.spectral_overlaps import SpectralOverlaps
 from teacherstudent.starts import Start, start_from_weights
 from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask, Task
 
-SCHEMA = 1
+SCHEMA = 2
 DESCRIPTION = "teacherstudent"  # the attribute with the JSON string, and the mark of our files
 
 # name: (dimensions after the leading ones, long name, LaTeX symbol); all quantities are dimensionless
@@ -177,51 +172,6 @@ def versions() -> dict[str, str]:
     }
 
 
-def save(
-    path: str | os.PathLike,
-    *,
-    theory: xr.Dataset | None = None,
-    simulation: xr.Dataset | Sequence[xr.Dataset] | None = None,
-    comparison: xr.Dataset | None = None,
-    escape: xr.Dataset | None = None,
-    variants: Mapping[str, xr.DataTree] | None = None,
-    force: bool = False,
-) -> xr.DataTree:
-    """Write results to one HDF5 file, atomically, and return them as a `DataTree`.
-
-    Several simulations become the groups `simulation/N_250`, `simulation/N_1000`, ... by their dimension.  `variants` are
-    results of several problems, `as_tree(theory=, ...)` by name, which become `variants/NAME/theory` and so on.  The file
-    is written beside its place under a temporary name and then renamed, so that it is whole or not there at all.
-
-    Raises FileExistsError if the file exists and `force` is false, ValueError if there is nothing to save or the file
-    could not be read back, OSError if the disk refuses.
-    """
-    path = Path(path)
-    tree = as_tree(theory=theory, simulation=simulation, comparison=comparison, escape=escape, variants=variants)
-    check_writable(path, force=force)
-    # The file is made in memory: where a disk is full, HDF5's own library would crash.
-    write_atomically(path, tree.to_netcdf(None, engine="h5netcdf"))
-    return tree
-
-
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file that is whole or not there: under a temporary name beside its place, then renamed."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            _flush_to_disk(file)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, f"{path} could not be written ({error.strerror}); nothing was changed.") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
 def as_tree(*, theory=None, simulation=None, comparison=None, escape=None, variants=None) -> xr.DataTree:
     """The groups of a result file as a `DataTree`."""
     groups = {"theory": theory, "comparison": comparison, "escape": escape}
@@ -238,34 +188,6 @@ def as_tree(*, theory=None, simulation=None, comparison=None, escape=None, varia
     if not present:
         raise ValueError("there is nothing to save; give theory=, simulation=, comparison=, escape= or variants=.")
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})}), **present})
-
-
-def load(path: str | os.PathLike) -> xr.DataTree:
-    """Read a result file into memory.  Nothing from the file is executed.
-
-    Raises FileNotFoundError if it is not there, ValueError if it is not HDF5 or not one of our files.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist.")
-    try:
-        with h5py.File(path) as file:
-            mark = json.loads(file.attrs.get(DESCRIPTION, "null"))
-    except OSError:
-        raise ValueError(f"{path} cannot be read: it is not an HDF5 file, or a damaged one.") from None
-    except (TypeError, json.JSONDecodeError):
-        mark = None
-    if not isinstance(mark, dict) or "schema" not in mark:
-        raise ValueError(
-            f"{path} is an HDF5 file, but not one that teacherstudent wrote (no attribute {DESCRIPTION!r})."
-        )
-    if mark["schema"] > SCHEMA:
-        raise ValueError(f"{path} was written by a newer teacherstudent (schema {mark['schema']}); update it.")
-    with xr.open_datatree(path, engine="h5netcdf") as tree:
-        loaded = tree.load()
-    if not loaded.children:
-        raise ValueError(f"{path} has neither a theory nor a simulation nor a comparison nor an escape in it.")
-    return loaded
 
 
 def problem_of(data: xr.Dataset) -> Problem:
@@ -308,30 +230,3 @@ def simulations(tree: xr.DataTree) -> list[xr.Dataset]:
 def variants_of(tree: xr.DataTree) -> dict[str, xr.DataTree]:
     """The results of several problems in one file, by name; none in a file of one problem."""
     return dict(tree["variants"].children) if "variants" in tree.children else {}
-
-
-def check_writable(path: str | os.PathLike, *, force: bool = False) -> None:
-    """Raise before any work if a result could not be written to `path`."""
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; name a file, such as {path / 'result.h5'}.")
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is not an ordinary file (a device or a pipe); name another one.")
-    if path.exists() and not force:
-        raise FileExistsError(f"{path} exists; choose another name, or pass force (--force) to replace it.")
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir():
-        raise NotADirectoryError(f"{path} cannot be written: {parent} is a file, not a folder; choose another place.")
-    if not os.access(parent, os.W_OK):
-        raise PermissionError(f"{path} cannot be written: no permission in {parent}; choose another folder.")
-
-
-def _flush_to_disk(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import teacherstudent as ts
-from teacherstudent import results
+from teacherstudent import result_files, results
 from tests.problems import committee, random_overlaps
 
 TIMES = [0.0, 0.5, 2.0]
@@ -103,7 +103,7 @@ def test_plain_h5py_reads_it(answers, tmp_path):
         "readout": 1.0,
         "noise": 0.2,
     }
-    assert told["schema"] == 1 and told["versions"]["jax"]
+    assert told["schema"] == 2 and told["versions"]["jax"]
 
 
 def test_several_sizes_are_groups(answers, tmp_path):
@@ -135,7 +135,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(answers, tmp_path, monk
     def fail(temporary):
         raise failure
 
-    monkeypatch.setattr(results, "_flush_to_disk", fail)
+    monkeypatch.setattr(result_files, "_flush_to_disk", fail)
     with pytest.raises(type(failure), match="could not be written .No space left on device" if str(failure) else None):
         ts.save(path, theory=answers[0].isel(time=[0]), force=True)
     assert path.read_bytes() == old
