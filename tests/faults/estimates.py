@@ -7,12 +7,16 @@ from functools import cache
 import jax
 import numpy as np
 
+from teacherstudent.averages.field_space import FieldSpace
 from teacherstudent.averages.quadrature import QuadratureAverages
+from teacherstudent.losses import LOSSES
 from tests.faults.plain_activations import JUMPING, KINKED, SMOOTH, STUDENTS, TEACHERS
 from tests.faults.reference_averages import ReferenceAverages
+from tests.faults.reference_fields import field_averages
 from tests.faults.trial import Trial
 
 PROBLEMS = 1000
+FIELD_PROBLEMS = 200
 OF_A_PAIR = 20  # problems for one compiled pair of activations
 SLACK = 1e-11  # of the reference, relative to the largest value
 NEAREST = 0.9999
@@ -21,6 +25,7 @@ NEAREST = 0.9999
 def trials(share: float, seed: int) -> Iterator[Trial]:
     """Errors of I2, J2, G2 and I4, of field space and of sampled rules, and those in the report of `integrate`."""
     yield from averages_trials(share, seed)
+    yield from field_trials(share, seed)
 
 
 def averages_trials(share: float, seed: int) -> Iterator[Trial]:
@@ -68,6 +73,65 @@ def compiled(student: str, teacher: str, K: int, M: int):
 
     with jax.enable_x64(True):
         return jax.jit(everything)
+
+
+def field_trials(share: float, seed: int) -> Iterator[Trial]:
+    """Random means, covariances, readouts and labels of one component."""
+    rng = np.random.default_rng(seed + 1)
+    for number in range(max(2, round(share * FIELD_PROBLEMS / OF_A_PAIR))):
+        name = str(rng.choice(list((SMOOTH, KINKED)[number % 2])))
+        loss, K = str(rng.choice(["square", "logistic"])), (1, 2, 2, 3, 4)[number % 5]
+        with contextlib.suppress(Exception):
+            compiled_fields(name, loss, K)(np.zeros(K), np.eye(K), np.ones(K), 1.0)
+        for _ in range(OF_A_PAIR if share == 1 else max(3, round(OF_A_PAIR * min(1.0, share * 10)))):
+            C = random_component(rng, K)
+            mean, v = rng.normal(size=K) * np.sqrt(np.diag(C)), rng.normal(size=K)
+            y = float(rng.choice([-1.0, 1.0]))
+            yield Trial(
+                f"estimates: {name}, {loss} loss, mean = {mean.tolist()}, C = {C.tolist()}, v = {v.tolist()}, y = {y}",
+                lambda given=(name, loss, K, mean, C, v, y): fields_bounded(*given),
+                may_refuse=False,
+            )
+
+
+def fields_bounded(name, loss, K, mean, C, v, y) -> bool:
+    """Whether the reported error is at least the true one."""
+    true, reported, size = field_errors(name, loss, K, mean, C, v, y)
+    return bool(max(true.values()) <= reported + SLACK * size)
+
+
+def field_errors(name, loss, K, mean, C, v, y) -> tuple[dict[str, float], float, float]:
+    """The largest error of each average, the reported one, and the largest value."""
+    values, reported = compiled_fields(name, loss, K)(mean, C, v, y)
+    exact = field_averages(STUDENTS[name].plain, loss, mean, C, v, y)
+    ours = {"a": values.a, "JC": values.J @ C, "D": values.D, "b": values.b, "loss": values.loss}
+    true = {part: float(np.abs(np.asarray(one) - getattr(exact, part)).max()) for part, one in ours.items()}
+    return true, float(reported), max(1.0, *(np.abs(one).max() for one in exact))
+
+
+@cache
+def compiled_fields(name: str, loss: str, K: int):
+    """The averages in field space and their reported error."""
+    space = FieldSpace(STUDENTS[name].jax, LOSSES[loss], K)
+
+    def everything(mean, C, v, y):
+        return space.averages(mean, C, v, y), space.error(mean, C, v, y)
+
+    with jax.enable_x64(True):
+        return jax.jit(everything)
+
+
+def random_component(rng: np.random.Generator, K: int) -> np.ndarray:
+    """A covariance of K fields, of rank two where there are more: the reference is exact there."""
+    if K <= 2:
+        return random_covariance(rng, K, 0, K > 1)
+    while True:
+        F = rng.normal(size=(K, 2))
+        F /= np.linalg.norm(F, axis=1, keepdims=True)
+        if np.abs(F @ F.T - np.eye(K)).max() < 0.99:
+            break
+    F *= np.exp(rng.uniform(np.log(0.1), np.log(20) / 2, (K, 1)))
+    return F @ F.T
 
 
 def random_covariance(rng: np.random.Generator, K: int, M: int, may_coincide: bool) -> np.ndarray:
