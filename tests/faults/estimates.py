@@ -3,20 +3,29 @@
 import contextlib
 from collections.abc import Iterator
 from functools import cache
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+import teacherstudent as ts
+from odes.one_update import Fixed, State
+from odes.solve import _rule_error
+from odes.vector_field import vector_field
 from teacherstudent.averages.field_space import FieldSpace
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.losses import LOSSES
 from tests.faults.plain_activations import JUMPING, KINKED, SMOOTH, STUDENTS, TEACHERS
 from tests.faults.reference_averages import ReferenceAverages
 from tests.faults.reference_fields import field_averages
+from tests.faults.reference_rules import Setting, agd, by_points, fromage, in_the_plane, sign_sgd, signum
 from tests.faults.trial import Trial
 
 PROBLEMS = 1000
 FIELD_PROBLEMS = 200
+RULE_PROBLEMS, OF_A_RULE = 100, 5
+ETA, ETA_V, BETA, AGES = 0.3, 0.2, 0.5, 18  # BETA^AGES is 4e-6
 OF_A_PAIR = 20  # problems for one compiled pair of activations
 SLACK = 1e-11  # of the reference, relative to the largest value
 NEAREST = 0.9999
@@ -26,6 +35,7 @@ def trials(share: float, seed: int) -> Iterator[Trial]:
     """Errors of I2, J2, G2 and I4, of field space and of sampled rules, and those in the report of `integrate`."""
     yield from averages_trials(share, seed)
     yield from field_trials(share, seed)
+    yield from rule_trials(share, seed)
 
 
 def averages_trials(share: float, seed: int) -> Iterator[Trial]:
@@ -119,6 +129,117 @@ def compiled_fields(name: str, loss: str, K: int):
 
     with jax.enable_x64(True):
         return jax.jit(everything)
+
+
+def rule_trials(share: float, seed: int) -> Iterator[Trial]:
+    """Random states of rules whose averages are at frozen points."""
+    rng = np.random.default_rng(seed + 2)
+    for number in range(max(2, round(share * RULE_PROBLEMS / OF_A_RULE))):
+        name = list(RULES)[number % len(RULES)]
+        case = _random_rule_case(rng, name)
+        with contextlib.suppress(Exception):
+            compiled_rule(case)(np.eye(case.K + case.M), np.ones(case.K))
+        for _ in range(OF_A_RULE if share == 1 else 3):
+            C, v = _moderate_covariance(rng, case.K + case.M), rng.normal(size=case.K)
+            yield Trial(
+                f"estimates: {case}, C = {C.tolist()}, v = {v.tolist()}",
+                lambda case=case, C=C, v=v: rule_bounded(case, C, v),
+                may_refuse=False,
+            )
+
+
+class RuleCase(NamedTuple):
+    """A rule, a pair of activations, sizes, label noise and whether the readout is trained."""
+
+    rule: str
+    student: str
+    teacher: str
+    K: int
+    M: int
+    noise: float
+    batch_size: int
+    trained: bool
+
+
+RULES = {
+    "SignSGD": (lambda eta_v: ts.SignSGD(ETA, eta_v), lambda of, C, v: sign_sgd(of, ETA, ETA_V)),
+    "Fromage": (lambda eta_v: ts.Fromage(ETA, eta_v), lambda of, C, v: fromage(of, ETA, ETA_V, C, v)),
+    "AGD": (lambda eta_v: ts.AGD(), lambda of, C, v: agd(of, 1.0)),
+    "Signum": (lambda eta_v: ts.Signum(ETA, beta=BETA), lambda of, C, v: signum(of, ETA, BETA)),
+}
+
+
+def rule_bounded(case: RuleCase, C: np.ndarray, v: np.ndarray) -> bool:
+    """Whether the reported error of the velocity is at least the true one, as far as the reference can tell."""
+    true, reported, uncertainty = rule_errors(case, C, v)
+    return bool(max(true.values()) <= reported + uncertainty + SLACK)
+
+
+def rule_errors(case: RuleCase, C: np.ndarray, v: np.ndarray) -> tuple[dict[str, float], float, float]:
+    """The largest error of dQ/dt, dR/dt and dv/dt, the reported one, and how uncertain the reference is."""
+    Q, R, slope_v, reported = map(np.asarray, compiled_rule(case)(C, v))
+    setting = Setting(
+        STUDENTS[case.student].plain,
+        TEACHERS[case.teacher].plain,
+        C,
+        v,
+        np.ones(case.M),
+        case.noise,
+        case.batch_size,
+    )
+    by_hand = RULES[case.rule][1]
+    in_plane = case.K == case.M == case.batch_size == 1 and case.rule not in ("Signum", *("AGD",) * (case.noise > 0))
+    if in_plane:
+        exact = in_the_plane(setting, lambda of: by_hand(of, C, v))
+    else:
+        samples = AGES if case.rule == "Signum" else case.batch_size
+        exact = by_points(setting, lambda of: by_hand(of, C, v), samples)
+    true = {"Q": np.abs(Q - exact.Q).max(), "R": np.abs(R - exact.R).max()}
+    if case.trained:
+        true["v"] = np.abs(slope_v - exact.v).max()
+    return true, float(reported), exact.uncertainty
+
+
+@cache
+def compiled_rule(case: RuleCase):
+    """dQ/dt, dR/dt, dv/dt and the reported error of the velocity as a function of C and v."""
+    K, M, one = case.K, case.M, np.ones(1)
+    rule = RULES[case.rule][0](ETA_V if case.trained else None)
+    task = ts.TeacherStudent(M, TEACHERS[case.teacher].jax, np.ones(M), case.noise)
+    student = ts.Student(K, STUDENTS[case.student].jax, case.trained)
+    problem = ts.Problem(task, student, rule, batch_size=case.batch_size).without_inputs
+
+    def everything(C, v):
+        T = C[K:, K:]
+        fixed = Fixed(one, one, T[..., None], T, one)
+        state = State(C[:K, :K, None], C[:K, K:, None], v, jnp.zeros(K))
+        velocity = vector_field(problem, fixed, state)
+        return velocity.q[..., 0], velocity.r[..., 0], velocity.v, _rule_error(problem, fixed, state, state)
+
+    with jax.enable_x64(True):
+        return jax.jit(everything)
+
+
+def _random_rule_case(rng: np.random.Generator, name: str) -> RuleCase:
+    jumps = name in ("SignSGD", "Fromage")
+    K, M = ((1, 1), (1, 1), (2, 1), (1, 2), (2, 2))[rng.integers(5)]
+    return RuleCase(
+        name,
+        str(rng.choice(list(SMOOTH | KINKED))),
+        str(rng.choice(list(SMOOTH | KINKED | JUMPING))),
+        K,
+        M,
+        float(rng.choice([0.0, 0.3])),
+        1 if name == "Signum" else int(rng.choice([1, 1, 4])),
+        bool(jumps and rng.integers(2)),
+    )
+
+
+def _moderate_covariance(rng: np.random.Generator, P: int) -> np.ndarray:
+    """Variances of about 0.1 to 10."""
+    F = rng.normal(size=(P, P)) + rng.uniform(0, 2) * rng.normal(size=P)
+    F *= np.exp(rng.uniform(np.log(0.3), np.log(3), (P, 1))) / np.linalg.norm(F, axis=1, keepdims=True)
+    return F @ F.T
 
 
 def random_component(rng: np.random.Generator, K: int) -> np.ndarray:
