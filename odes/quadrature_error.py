@@ -44,13 +44,10 @@ def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
         float(estimate(*(jnp.asarray(part[at]) for part in (Q, R, v, b)))) for at in sorted({longest, finite[-1]})
     ]
     if max(errors) > NOTABLE:
-        kinks = (
-            ""
-            if problem.student.activation.kinks
-            else "; if an activation has a kink, name it: Activation(..., kinks=(0.0,))"
-        )
         warnings.warn(
-            f"the averages of this theory are by quadrature and may be off by {max(errors):.1g}{kinks}.", stacklevel=4
+            f"the averages of this theory are by quadrature and may be off by {max(errors):.1g}; where an activation changes "
+            "on a very short interval, naming its ends helps: Activation(..., kinks=(0.5, 0.5001)).",
+            stacklevel=4,
         )
     return max(errors)
 

@@ -70,7 +70,7 @@ def nodes_of(problem: Problem, rule: Rule, signs: bool = True) -> Nodes:
 
 
 def _in_disc(problem: Problem, fields: int) -> bool:
-    return fields == 2 and not (problem.student.activation.kinks or problem.teacher.activation.kinks)
+    return fields == 2 and not (problem.student.activation.cuts or problem.teacher.activation.cuts)
 
 
 def at(problem: Problem, h, weights, v) -> Fields:

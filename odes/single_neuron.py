@@ -274,7 +274,7 @@ def _slopes(g: Activation, law: Components, alpha: Float[np.ndarray, " direction
     C = np.einsum("a,cab,b->c", alpha, law.S, alpha) + law.sigma2 * max(1 - alpha @ alpha, 0.0)
     C = np.maximum(C, 0.0)
     deviation = np.sqrt(C)
-    kinks = (np.sort(g.kinks)[None, :] - mean[:, None]) / np.maximum(deviation, 1e-300)[:, None]
+    kinks = (np.sort(g.cuts)[None, :] - mean[:, None]) / np.maximum(deviation, 1e-300)[:, None]
     ends = np.pad(np.clip(kinks, -RADIUS, RADIUS), ((0, 0), (1, 1)), constant_values=((0, 0), (-RADIUS, RADIUS)))
     t, w = _legendre()
     half = np.diff(ends)[..., None] / 2
@@ -309,14 +309,14 @@ def _by_quadrature(g: Activation, orders: int, scale: float) -> tuple[Float[np.n
     error = np.abs(fine - coarse).max()
     if not error < ALLOWED * max(norm, 1e-300):
         raise ValueError(
-            f"activation {g.name}: its Hermite coefficients are uncertain by {error:.1g}; if it has a kink or a step, name it: "
-            "ts.Activation(name, function, kinks=(0.0,))."
+            f"activation {g.name}: its Hermite coefficients are uncertain by {error:.1g}; if it differs on a very short "
+            "interval, name its ends: ts.Activation(name, function, kinks=(0.5, 0.5001))."
         )
     return fine, norm
 
 
 def _integrals(g: Activation, orders: int, scale: float, nodes: int) -> tuple[Float[np.ndarray, " orders"], float]:
-    z, weights = _normal_rule(tuple(kink / scale for kink in g.kinks), nodes)
+    z, weights = _normal_rule(tuple(kink / scale for kink in g.cuts), nodes)
     with jax.enable_x64(True):
         values = np.asarray(g(jnp.asarray(scale * z)))
     basis = [np.ones_like(z), z]

@@ -2,6 +2,7 @@
 
 A name ("erf"), polynomial coefficients ((0, 1) is g(x) = x) or any elementwise JAX function becomes an
 `Activation`.  Conventions: "erf" is erf(x / sqrt 2), so that g'(x) = sqrt(2/pi) exp(-x^2/2); "quadratic" is exactly x^2.
+"sign" (-1, 0, 1) and "step" (0 or 1) are for teachers, whose labels may jump; a student that jumps has no gradient.
 "logcosh" and "gauss", log cosh x and -exp(-x^2 / 2), are contrast functions of independent component analysis (with negatives).
 """
 
@@ -10,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,7 @@ from jaxtyping import Float
 
 from teacherstudent import checks
 from teacherstudent.checks import AnyArray
+from teacherstudent.singularities import Singularities, find_singularities
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,9 @@ class Polynomial:
 class Activation:
     """An activation g: R -> R, applied to each field.
 
-    `kinks` are the points where g or g' jumps; quadrature splits its intervals there.  A function of your own with a
-    kink, such as a leaky ReLU, should name it: `Activation("leaky", jax.nn.leaky_relu, kinks=(0.0,))`.
+    Points where g, g' or g'' jumps are found when the activation is first used (`singularities`), and averages are taken
+    between them.  `kinks` are points beside those that are found, for features too narrow to be seen: one of the ends of an
+    interval below 0.01 in which g differs.
     """
 
     name: str
@@ -59,8 +63,21 @@ class Activation:
         return self.function(x)
 
     def derivative(self, x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
-        """g'(x), by forward differentiation."""
+        """g'(x), by forward differentiation; 0 where g jumps."""
         return jax.jvp(self.function, (x,), (jnp.ones_like(x),))[1]
+
+    @property
+    def singularities(self) -> Singularities:
+        """Where g, g' or g'' jumps, and by how much g and g' do.
+
+        Raises ValueError if g cannot be evaluated, or is too rough for averages.
+        """
+        return _singularities_of(self)
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """The points at which an integral over a field of g is divided."""
+        return self.singularities.points
 
 
 def _erf(x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
@@ -78,6 +95,8 @@ ACTIVATIONS = {
         Activation("linear", Polynomial((0.0, 1.0))),
         Activation("quadratic", Polynomial((0.0, 0.0, 1.0))),
         Activation("relu", jax.nn.relu, kinks=(0.0,)),
+        Activation("sign", jnp.sign, kinks=(0.0,)),
+        Activation("step", lambda x: (1 + jnp.sign(x)) / 2, kinks=(0.0,)),
         Activation("tanh", jnp.tanh),
         Activation("gelu", lambda x: x * (1 + _erf(x)) / 2),
         Activation("logcosh", _log_cosh),
@@ -86,6 +105,23 @@ ACTIVATIONS = {
         Activation("minus-gauss", lambda x: jnp.exp(-(x**2) / 2)),
     )
 }
+
+# Those of ours are known, which spares a short run the search.
+KNOWN_SINGULARITIES = {
+    "relu": Singularities((0.0,), (0.0,), (1.0,)),
+    "sign": Singularities((0.0,), (2.0,), (0.0,)),
+    "step": Singularities((0.0,), (1.0,), (0.0,)),
+}
+
+
+@lru_cache(maxsize=256)
+def _singularities_of(activation: Activation) -> Singularities:
+    if activation == ACTIVATIONS.get(activation.name):
+        return KNOWN_SINGULARITIES.get(activation.name, Singularities())
+    if isinstance(activation.function, Polynomial):
+        return Singularities()
+    return find_singularities(activation.function, activation.name, activation.kinks)
+
 
 ActivationLike = str | Sequence[float | int] | Callable | Activation
 

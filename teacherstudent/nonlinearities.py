@@ -24,7 +24,7 @@ RADIUS, NODES = 9.0, 240  # of the quadrature over a standard normal number: its
 TERMS = 80  # of the Hermite series of moment(q)
 ALLOWED = 1e-9  # estimated error of a quadrature beyond which a nonlinearity is refused
 
-NONLINEARITIES = {"sign": Activation("sign", jnp.sign, kinks=(0.0,)), **ACTIVATIONS}
+NONLINEARITIES = ACTIVATIONS
 
 
 class Coefficients(NamedTuple):
@@ -55,8 +55,7 @@ CLOSED_FORMS: dict[str, tuple[Coefficients, Callable]] = {
 def as_nonlinearity(given, argument: str = "task.nonlinearity") -> Activation:
     """The nonlinearity meant by a name, polynomial coefficients, or an elementwise JAX function.
 
-    Raises ValueError for an unknown name, for what is not elementwise, and for a function that is not smooth between the
-    kinks it names.
+    Raises ValueError for an unknown name, for what is not elementwise, and for a function that is too rough to be averaged.
     """
     if isinstance(given, str) and given in NONLINEARITIES:
         return NONLINEARITIES[given]
@@ -78,7 +77,7 @@ def as_nonlinearity(given, argument: str = "task.nonlinearity") -> Activation:
 def coefficients(f: Activation) -> Coefficients:
     """a, b and c: closed forms where `CLOSED_FORMS` has them, quadrature otherwise.
 
-    Raises ValueError if the quadrature does not converge, as for a kink that f does not name.
+    Raises ValueError if the quadrature does not converge, as for a step that is too narrow to be found.
     """
     return CLOSED_FORMS[f.name][0] if f.name in CLOSED_FORMS else _by_quadrature(f)
 
@@ -88,8 +87,9 @@ def _by_quadrature(f: Activation) -> Coefficients:
     error = max(abs(x - y) for x, y in zip(fine, coarse, strict=True))
     if not error < ALLOWED * max(1.0, fine.c):
         raise ValueError(
-            f"task.nonlinearity {f.name}: its averages over a normal number are uncertain by {error:.1g}; if it has a kink "
-            "or a step, name it: ts.Activation(name, function, kinks=(0.0,)); it must grow slower than exp(s^2 / 4)."
+            f"task.nonlinearity {f.name}: its averages over a normal number are uncertain by {error:.1g}; if it differs on a "
+            "very short interval, name its ends: ts.Activation(name, function, kinks=(0.5, 0.5001)); it must grow slower than "
+            "exp(s^2 / 4)."
         )
     return fine
 
@@ -121,7 +121,7 @@ def hermite_expansion(f: Activation, orders: int) -> Float[np.ndarray, " orders"
 
 def _hermite(f: Activation, terms: int, nodes: int) -> Float[np.ndarray, " terms"]:
     """E[f(s) He_n(s)] / sqrt(n!) for n = 0..terms-1, with He_n the probabilists' Hermite polynomials."""
-    s, weights = _normal_rule(f.kinks, nodes)
+    s, weights = _normal_rule(f.cuts, nodes)
     values = _values(f, s) * weights
     basis = [np.ones_like(s), s]
     for n in range(1, terms - 1):
@@ -130,7 +130,7 @@ def _hermite(f: Activation, terms: int, nodes: int) -> Float[np.ndarray, " terms
 
 
 def _integrals(f: Activation, nodes: int) -> Coefficients:
-    s, weights = _normal_rule(f.kinks, nodes)
+    s, weights = _normal_rule(f.cuts, nodes)
     values = _values(f, s)
     return Coefficients(float(weights @ values), float(weights @ (s * values)), float(weights @ values**2))
 

@@ -85,6 +85,7 @@ class Problem(eqx.Module):
                 raise ValueError(f"{name} is a {type(getattr(self, name)).__name__}; give a {kind.__name__}.")
         checks.one_of("loss", self.loss, LOSSES)
         self._check_trained()
+        self._check_slope()
         self._check_batch()
         if not isinstance(self.task, MixtureTask):
             if self.loss != "square":
@@ -96,6 +97,18 @@ class Problem(eqx.Module):
                     f"student.train_bias = true is known for tasks with two classes, not for {type(self.task).__name__}; set it "
                     "to false."
                 )
+
+    def _check_slope(self) -> None:
+        """Raise ValueError if the student's activation jumps, or is too rough to be averaged."""
+        activation = self.student.activation
+        jumps = activation.singularities.jumps()
+        if jumps:
+            x, height = jumps[0]
+            raise ValueError(
+                f"student.activation = {activation.name} jumps by {height:.3g} at x = {x:.4g}: its gradient there is a delta "
+                "function, which no sample sees, so that training by gradients has no meaning; give a continuous one, such as "
+                "erf or tanh (a teacher may jump)."
+            )
 
     def _check_trained(self) -> None:
         """Raise ValueError if the rule and the student differ in what is trained."""

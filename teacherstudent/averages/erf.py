@@ -1,10 +1,14 @@
-"""Closed forms for g(x) = g*(x) = erf(x / sqrt 2), where g'(x) = sqrt(2/pi) exp(-x^2/2) is itself Gaussian.
+"""Closed forms for a student with g(x) = erf(x / sqrt 2) and a teacher with the same g, or with g*(x) = sign(x).
 
-With L_ab = (1 + C_aa)(1 + C_bb) - C_ab^2,
+g'(x) = sqrt(2/pi) exp(-x^2/2) is itself Gaussian, and g(x) = E sign(x + z), z ~ N(0, 1), so that both teachers are one case,
+erf(x / sqrt(2 d)) with d = 1 or, for the sign, d = 0.  With d_a = 1 for a student's field, the teacher's d for the others, and
+L_ab = (d_a + C_aa)(d_b + C_bb) - C_ab^2,
 
-    I2(a, b) = (2/pi) asin( C_ab / sqrt((1 + C_aa)(1 + C_bb)) )
+    I2(a, b) = (2/pi) asin( C_ab / sqrt((d_a + C_aa)(d_b + C_bb)) )
     J2(k, b) = (2/pi) / sqrt(L_kb)
     G2(k, c) = -(2/pi) C_kc / ((1 + C_kk) sqrt(L_kc)).
+
+For d = 0 J2 is the average with the delta function sign'(x) = 2 delta(x).
 
 In I4 the factor g'(h_k) g'(h_l) tilts the Gaussian measure: the other fields keep zero mean and get the covariance
 
@@ -14,7 +18,7 @@ In I4 the factor g'(h_k) g'(h_l) tilts the Gaussian measure: the other fields ke
 which is the conditional covariance given two noisy observations h_k + N(0, 1) and h_l + N(0, 1), written with their
 Cholesky factor.  What remains is an average of the form I2 under C':
 
-    I4(k, l, a, b) = 4 / (pi^2 sqrt(L_kl)) asin( C'_ab / sqrt((1 + C'_aa)(1 + C'_bb)) ).
+    I4(k, l, a, b) = 4 / (pi^2 sqrt(L_kl)) asin( C'_ab / sqrt((d_a + C'_aa)(d_b + C'_bb)) ).
 
 D. Saad and S. A. Solla, Phys. Rev. E 52, 4225 (1995), doi:10.1103/PhysRevE.52.4225, give I4 with determinants in place
 of C'; both agree, and this one loses fewer digits.
@@ -38,43 +42,65 @@ ENTRIES_AT_ONCE = 2**16  # of the four indices of I4: what stays in a core's cac
 
 
 class ErfAverages(Averages):
-    """Averages for a student and a teacher with g(x) = erf(x / sqrt 2)."""
+    """Averages for a student with g(x) = erf(x / sqrt 2) and a teacher with erf(x / sqrt(2 d)), or sign(x) for d = 0."""
+
+    def __init__(self, students: int, teachers: int, d: float = 1.0):
+        super().__init__(students, teachers)
+        self._d = np.array([1.0] * students + [d] * teachers)
 
     def I2(self, C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
-        scale = 1 / jnp.sqrt(1 + jnp.diag(C))
-        return (2 / math.pi) * jnp.arcsin(C * scale[:, None] * scale[None, :])
+        scale = _inverse_root(self._widened(C))
+        sine = C * scale[:, None] * scale[None, :]
+        return (2 / math.pi) * self._angles(sine, np.diag(self._d == 0))
 
     def J2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        return (2 / math.pi) / jnp.sqrt(self._determinants(C))
+        return (2 / math.pi) * _inverse_root(self._determinants(C))
 
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
         students = slice(self.students)
-        widened = 1 + jnp.diag(C)[students, None]
-        return -(2 / math.pi) * C[students] / (widened * jnp.sqrt(self._determinants(C)))
+        widened = self._widened(C)[students, None]
+        return -(2 / math.pi) * C[students] / widened * _inverse_root(self._determinants(C))
 
     def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
         k, l = unordered_pairs(self.students)
         a, b = unordered_pairs(self.students + self.teachers)
         p, q = _tilts(C, k, l)
-        scale = 1 / jnp.sqrt(1 + jnp.diag(C)[:, None] - p**2 - q**2)
+        scale = _inverse_root(self._widened(C)[:, None] - p**2 - q**2)
         n, p, q = scale, p * scale, q * scale
         weight = multiplicity(a, b) * u[a] * u[b]
+        same_sign = ((a == b) & (self._d[a] == 0))[:, None]
 
         once = computed_once if len(a) * len(k) > MANY else lambda numbers: numbers
 
         def contract(at):  # of some pairs k, l
             n, p, q = once(at)
             sine = C[a, b][:, None] * n[a] * n[b] - p[a] * p[b] - q[a] * q[b]
-            return weight @ arcsin(once(sine))
+            return weight @ self._angles(once(sine), same_sign)
 
         contracted = _in_parts(contract, (n, p, q), max(1, ENTRIES_AT_ONCE // len(a)))
         values = 4 / (math.pi**2 * jnp.sqrt(self._determinants(C)[k, l])) * contracted
         return values[pair_number(self.students)]
 
+    def _angles(self, sine: Float[Array, "*shape"], same_sign: np.ndarray) -> Float[Array, "*shape"]:
+        """asin, and pi/2 for E[sign(h)^2] = 1, which rounding would lift over the end of the arcsine."""
+        if not same_sign.any():
+            return arcsin(sine)
+        inside = jnp.clip(jnp.where(same_sign, 0.0, sine), -1.0, 1.0)
+        return jnp.where(same_sign, math.pi / 2, arcsin(inside))
+
+    def _widened(self, C: Float[Array, "fields fields"]) -> Float[Array, " fields"]:
+        """d_a + C_aa."""
+        return self._d + jnp.diag(C)
+
     def _determinants(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        """L_kb = (1 + C_kk)(1 + C_bb) - C_kb^2, at least 1 for a covariance C."""
-        widened = 1 + jnp.diag(C)
+        """L_kb = (d_k + C_kk)(d_b + C_bb) - C_kb^2, at least d_b for a covariance C."""
+        widened = self._widened(C)
         return widened[: self.students, None] * widened[None, :] - C[: self.students] ** 2
+
+
+def _inverse_root(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """1 / sqrt(x), and zero where x is: of a teacher's unit that vanishes, sign(0) = 0."""
+    return jnp.where(x > 0, 1 / jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
 
 
 def _tilts(

@@ -72,7 +72,7 @@ class FieldSpace:
         """One line that says which rule it is."""
         if self._scattered:
             return f"{2 * self._points} frozen Sobol points in field space"
-        kind = "pieces between kinks" if self.activation.kinks else "equidistant nodes"
+        kind = "pieces between kinks" if self.activation.cuts else "equidistant nodes"
         return f"tensor rule in field space, {self._nodes} nodes an axis ({kind})"
 
     def averages(
@@ -117,7 +117,7 @@ class FieldSpace:
     @property
     def _scattered(self) -> bool:
         """Whether a tensor rule would have too many nodes."""
-        return self.students not in (PIECE_NODES if self.activation.kinks else SMOOTH_NODES)
+        return self.students not in (PIECE_NODES if self.activation.cuts else SMOOTH_NODES)
 
     @property
     def _radius(self) -> float:
@@ -125,7 +125,7 @@ class FieldSpace:
 
     @property
     def _nodes(self) -> int:
-        count = (PIECE_NODES if self.activation.kinks else SMOOTH_NODES)[self.students]
+        count = (PIECE_NODES if self.activation.cuts else SMOOTH_NODES)[self.students]
         return count * 7 // 8 if self.coarse else count
 
     @property
@@ -139,7 +139,7 @@ class FieldSpace:
         if self._scattered:
             points = jnp.asarray(normal_points(self.students, self._points))
             return jnp.concatenate([points, -points]), jnp.full(2 * len(points), 0.5 / len(points))
-        if self.activation.kinks:
+        if self.activation.cuts:
             return self._cut(mean, L)
         z, step = np.linspace(-self._radius, self._radius, self._nodes, retstep=True)
         xi = np.stack([axis.ravel() for axis in np.meshgrid(*[z] * self.students, indexing="ij")], axis=1)
@@ -158,7 +158,7 @@ class FieldSpace:
         self, mean: Float[Array, " fields"], scale: Float[Array, " fields"]
     ) -> tuple[Float[Array, "nodes 1"], Float[Array, " nodes"]]:
         """Nodes t and weights for kinked functions of the fields mean + scale t."""
-        cuts = [_ratio(kink - mean, scale) for kink in self.activation.kinks]
+        cuts = [_ratio(kink - mean, scale) for kink in self.activation.cuts]
         t, weights = self._pieces(jnp.concatenate(cuts))
         return t[:, None], weights
 
@@ -170,7 +170,7 @@ class FieldSpace:
         across = jnp.array([[0.0, -1.0], [1.0, 0.0]]) @ along
         corners = [
             _corner(jnp.array(kinks, mean.dtype) - mean, L) @ across
-            for kinks in product(self.activation.kinks, repeat=2)
+            for kinks in product(self.activation.cuts, repeat=2)
         ]
         s, weights_s = self._pieces(jnp.stack(corners))
         t, weights_t = jax.vmap(lambda one: self._cut_line(mean + (L @ across) * one, L @ along))(s)

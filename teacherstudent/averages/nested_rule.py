@@ -6,9 +6,10 @@ In Cholesky coordinates h = L z with z ~ N(0, 1_d) the average is nested, the la
 
 A smooth field gets equidistant nodes on [-R, R] weighted with the normal density.  For analytic integrands this
 trapezoidal rule converges exponentially, and the poles of tanh off the real axis, which slow down Gauss-Hermite rules,
-do little harm.  The axis of a field with kinks is cut where h_i meets a kink, a point that depends on z_1..z_{i-1}, and
-each piece gets Gauss-Legendre nodes.  Give such fields first: seen from the axis of a smooth field, the step in a field
-almost parallel to it would be too sharp for equidistant nodes.
+do little harm.  The axis of a field with kinks or jumps is cut where h_i meets one, a point that depends on z_1..z_{i-1},
+and each piece gets Gauss-Legendre nodes.  Give such fields first: seen from the axis of a smooth field, the step in a field
+almost parallel to it would be too sharp for equidistant nodes.  The first axis is also cut where the later fields meet
+theirs: a field almost parallel to the first makes a steep step there of what is integrated over it.
 """
 
 import math
@@ -22,12 +23,16 @@ from jaxtyping import Array, Float
 FIXED = 1e-15  # a conditional variance, relative to the unconditional one, that is zero up to rounding
 
 
+FEW_PIECES, LEAST_NODES = 4, 12
+BESIDE = 1e-13  # a distance from a point that stays on its side of it
+
+
 @dataclass(frozen=True)
 class Factor:
-    """A function of one field and the points where it, or its derivative, jumps."""
+    """A function of one field and the points where it, its slope or its curvature jumps."""
 
     function: Callable
-    kinks: tuple[float, ...] = ()
+    cuts: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,20 @@ class NestedRule:
 
     def coarser(self) -> "NestedRule":
         """A rule with fewer nodes on a shorter range, to estimate errors from the difference."""
-        smooth, pieces = (tuple(count * 7 // 8 for count in counts) for counts in (self.smooth_nodes, self.piece_nodes))
+        smooth = tuple(count * 7 // 8 // 2 * 2 for count in self.smooth_nodes)  # even, and so none at zero
+        pieces = tuple(count * 5 // 8 for count in self.piece_nodes)  # errors fall slowly where kinks of two fields are close
         return NestedRule(self.radius - 0.25, smooth, pieces)
 
     def average(self, S: Float[Array, "d d"], factors: tuple[Factor, ...]) -> Float[Array, ""]:
         """E[f_1(h_1) ... f_d(h_d)] for h ~ N(0, S); S may be singular."""
         return self._nested(_cholesky(S), factors, [jnp.zeros(())] * len(factors))
+
+    def average_of_one(
+        self, mean: Float[Array, ""], variance: Float[Array, ""], factor: Factor
+    ) -> Float[Array, ""]:
+        """E[f(h)] for one field h ~ N(mean, variance); a variance of zero gives the mean of both sides of a jump."""
+        deviation = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1.0)), 0.0)
+        return self._nested(deviation[None, None], (factor,), [mean])
 
     def _nested(
         self, L: Float[Array, "d d"], factors: tuple[Factor, ...], shifts: list[Float[Array, "*outer"]]
@@ -53,21 +66,27 @@ class NestedRule:
         """F_i on all the nodes of the axes before i; shifts[j] = sum of L_jm z_m over these axes, for the fields j >= i."""
         i = len(factors) - len(shifts)
         shift = shifts[0][..., None]
-        z, weights = self._nodes(shift, L[i, i], factors[i].kinks, len(factors))
-        values = weights * factors[i].function(shift + L[i, i] * z)
+        z, weights = self._nodes(shift, L[:, i], factors, i)
+        h = shift + L[i, i] * z
+        if factors[i].cuts:  # A field that does not move along this axis may sit on a jump: half of the nodes on each side.
+            h = h + jnp.where(L[i, i] > 0, 0.0, BESIDE) * jnp.sign(z) * (1 + jnp.abs(h))
+        values = weights * factors[i].function(h)
         if len(shifts) > 1:
             inner = [later[..., None] + L[j, i] * z for j, later in enumerate(shifts[1:], start=i + 1)]
             values = values * self._nested(L, factors, inner)
         return jnp.sum(values, axis=-1)
 
     def _nodes(
-        self, shift: Float[Array, "*outer 1"], scale: Float[Array, ""], kinks: tuple[float, ...], fields: int
+        self, shift: Float[Array, "*outer 1"], scales: Float[Array, " d"], factors: tuple[Factor, ...], axis: int
     ) -> tuple[Float[Array, "*#outer nodes"], Float[Array, "*#outer nodes"]]:
-        """Nodes z and weights, normal density included, for a function of shift + scale z."""
-        if kinks:
-            z, weights = self._pieces(shift, scale, kinks, self.piece_nodes[fields - 1])
+        """Nodes z and weights, normal density included, for functions of shift + scale z on this axis."""
+        if factors[axis].cuts:
+            cuts = _cuts(shift, scales[axis], factors[axis].cuts)
+            if axis == 0:
+                cuts += _cuts_of_later(shift, scales, factors)
+            z, weights = self._pieces(shift, cuts, self.piece_nodes[len(factors) - 1])
         else:
-            z, weights = self._equidistant(shift.ndim, self.smooth_nodes[fields - 1])
+            z, weights = self._equidistant(shift.ndim, self.smooth_nodes[len(factors) - 1])
         return z, weights * jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
 
     def _equidistant(self, ndim: int, nodes: int) -> tuple[Float[Array, "*outer nodes"], Float[Array, ""]]:
@@ -75,17 +94,42 @@ class NestedRule:
         return _last_axis(z, ndim), jnp.array(step)
 
     def _pieces(
-        self, shift: Float[Array, "*outer 1"], scale: Float[Array, ""], kinks: tuple[float, ...], nodes: int
+        self, shift: Float[Array, "*outer 1"], cuts: list[Float[Array, "*outer 1"]], nodes: int
     ) -> tuple[Float[Array, "*outer nodes"], Float[Array, "*outer nodes"]]:
-        moves = scale > 0
-        cuts = [(kink - shift) / jnp.where(moves, scale, 1.0) for kink in sorted(kinks)]
-        cuts = [jnp.where(moves, jnp.clip(cut, -self.radius, self.radius), 0.0) for cut in cuts]
-        ends = [jnp.full_like(shift, -self.radius), *cuts, jnp.full_like(shift, self.radius)]
-        t, weights = (_last_axis(x, shift.ndim) for x in np.polynomial.legendre.leggauss(nodes))
-        pieces = list(zip(ends[:-1], ends[1:], strict=True))
-        z = [(left + right) / 2 + (right - left) / 2 * t for left, right in pieces]
-        w = [(right - left) / 2 * weights for left, right in pieces]
-        return jnp.concatenate(z, axis=-1), jnp.concatenate(w, axis=-1)
+        """Gauss-Legendre nodes on each piece of [-R, R] between the cuts, fewer on each where there are many."""
+        cuts = jnp.sort(jnp.clip(jnp.concatenate(cuts, axis=-1), -self.radius, self.radius), axis=-1)
+        count = cuts.shape[-1] + 1
+        nodes = nodes if count <= FEW_PIECES else max(LEAST_NODES, FEW_PIECES * nodes // count)
+        edge = jnp.full_like(shift, self.radius)
+        ends = jnp.concatenate([-edge, cuts, edge], axis=-1)
+        t, weights = (_last_axis(x, shift.ndim + 1) for x in np.polynomial.legendre.leggauss(nodes))
+        middle, half = (ends[..., :-1] + ends[..., 1:]) / 2, (ends[..., 1:] - ends[..., :-1]) / 2
+        flat = (*shift.shape[:-1], count * nodes)
+        z = (middle[..., None] + half[..., None] * t).reshape(flat)
+        return z, (half[..., None] * weights).reshape(flat)
+
+
+def _cuts(
+    shift: Float[Array, "*outer 1"], scale: Float[Array, ""], points: tuple[float, ...]
+) -> list[Float[Array, "*outer 1"]]:
+    """Where shift + scale z meets the points; z = 0 if it does not move."""
+    moves = scale != 0
+    return [jnp.where(moves, (point - shift) / jnp.where(moves, scale, 1.0), 0.0) for point in points]
+
+
+def _cuts_of_later(
+    shift: Float[Array, "*outer 1"], scales: Float[Array, " d"], factors: tuple[Factor, ...]
+) -> list[Float[Array, "*outer 1"]]:
+    """Where the later fields meet their own cuts on average, and steps of fields that are almost parallel sit.
+
+    All lines through the origin meet the first axis at z = 0.
+    """
+    away = [(j, point) for j, later in enumerate(factors[1:], start=1) for point in later.cuts if point != 0]
+    through_origin = any(0 in later.cuts for later in factors[1:]) and 0 not in factors[0].cuts
+    cuts = [jnp.zeros_like(shift)] if through_origin else []
+    for j, point in away:
+        cuts += _cuts(shift, scales[j], (point,))
+    return cuts
 
 
 def _last_axis(x: np.ndarray, ndim: int) -> Float[Array, "*outer nodes"]:

@@ -94,7 +94,7 @@ def _groups_of_equal_pattern(students: int, fields: int) -> dict[tuple[int, int]
 
 def _half_space_moment(R: Float[Array, "n n"], b: int) -> Float[Array, ""]:
     """E[x_a x_b prod_s theta(x_s)] over n = 1..4 distinct fields with correlation matrix R, where a is field 0."""
-    total = R[0, b] * _orthant(R)
+    total = R[0, b] * orthant(R)
     orders = [(j, i, *_without(len(R), j, i)) for j, i in permutations(range(len(R)), 2) if j != b]
     if orders:
         j, i, *others = np.array(orders).T
@@ -107,7 +107,7 @@ def _without(size: int, *fields: int) -> tuple[int, ...]:
     return tuple(s for s in range(size) if s not in fields)
 
 
-def _orthant(R: Float[Array, "n n"]) -> Float[Array, ""]:
+def orthant(R: Float[Array, "n n"]) -> Float[Array, ""]:
     """P_n, the probability that n = 1..4 fields with correlation matrix R are all positive."""
     if len(R) == 1:
         return jnp.array(0.5)
@@ -124,7 +124,7 @@ def _four_orthant(R: Float[Array, "4 4"]) -> Float[Array, ""]:
     R = candidates[jnp.argmin(jnp.max(jnp.abs(candidates[:, :2, 2:]), axis=(1, 2)))]
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     angles, weights = jnp.asarray((nodes + 1) * math.pi / 4), weights * math.pi / 4
-    return _orthant(R[:2, :2]) * _orthant(R[2:, 2:]) + weights @ jax.vmap(partial(_four_orthant_slope, R))(angles)
+    return orthant(R[:2, :2]) * orthant(R[2:, 2:]) + weights @ jax.vmap(partial(_four_orthant_slope, R))(angles)
 
 
 def _four_orthant_slope(R: Float[Array, "4 4"], angle: Float[Array, ""]) -> Float[Array, ""]:

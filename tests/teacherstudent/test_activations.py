@@ -5,6 +5,7 @@ import pytest
 from scipy.special import erf
 
 from teacherstudent.activations import ACTIVATIONS, Activation, Polynomial, as_activation
+from teacherstudent.singularities import find_singularities
 
 X = np.linspace(-2.5, 2.5, 12)
 EXPECTED = {
@@ -12,6 +13,8 @@ EXPECTED = {
     "linear": X,
     "quadratic": X**2,
     "relu": np.maximum(X, 0),
+    "sign": np.sign(X),
+    "step": np.heaviside(X, 0.5),
     "tanh": np.tanh(X),
     "gelu": X * (1 + erf(X / np.sqrt(2))) / 2,
     "logcosh": np.log(np.cosh(X)),
@@ -32,6 +35,17 @@ def test_values_and_slopes(name):
 
 def test_every_name_is_tested():
     assert set(EXPECTED) == set(ACTIVATIONS)
+
+
+def test_singularities_of_ours_are_those_that_a_search_finds():
+    for name, activation in ACTIVATIONS.items():
+        assert activation.singularities == find_singularities(activation.function, name)
+
+
+def test_singularities_of_others():
+    assert Activation("jump", lambda x: x + jnp.sign(x)).singularities.jumps() == [(0.0, pytest.approx(2))]
+    assert Activation("jump", lambda x: x + jnp.sign(x), kinks=(1.0,)).cuts == (0.0, 1.0)
+    assert as_activation((0.0, 1.0, 2.0)).cuts == ()
 
 
 def test_polynomials_are_equal_if_their_coefficients_are():

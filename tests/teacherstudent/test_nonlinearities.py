@@ -57,9 +57,15 @@ def test_own_functions_by_quadrature():
     assert coefficients(as_nonlinearity([0.0, 0.0, 1.0])) == pytest.approx([1.0, 0.0, 3.0])
 
 
-def test_an_unnamed_kink_is_refused():
-    with pytest.raises(ValueError, match="if it has a kink or a step, name it"):
-        ts.HiddenManifold(2, nonlinearity=lambda s: jnp.where(s > 0.3, s, 0.0), latent_ratio=0.5)
+def test_an_unnamed_step_is_found():
+    named = ts.Activation("step at 0.3", lambda s: jnp.where(s > 0.3, s, 0.0), kinks=(0.3,))
+    assert coefficients(as_nonlinearity(lambda s: jnp.where(s > 0.3, s, 0.0))) == coefficients(named)
+
+
+def test_what_is_too_narrow_to_be_found_is_refused():
+    narrow = lambda s: jnp.where((s > 0.5) & (s < 0.5005), 100.0, 0.0)
+    with pytest.raises(ValueError, match="if it differs on a very short interval, name its ends"):
+        ts.HiddenManifold(2, nonlinearity=narrow, latent_ratio=0.5)
 
 
 def test_unknown_names():

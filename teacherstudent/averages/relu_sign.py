@@ -1,0 +1,149 @@
+"""Closed forms for a student with g(x) = max(x, 0) and a teacher with g*(x) = sign(x).
+
+Between student fields k, l the averages are those of `relu.py`.  With m, n teacher fields and theta the step function,
+
+    I2(k, m) = C_km / sqrt(2 pi C_mm),   I2(m, n) = (2/pi) asin( C_mn / sqrt(C_mm C_nn) )
+    J2(k, m) = E[theta(h_k) 2 delta(h_m)] = 1 / sqrt(2 pi C_mm),   G2(k, m) = E[delta(h_k) sign(h_m)] = 0.
+
+In I4(k, l; u), sign = 2 theta - 1 leaves probabilities P(S) that all fields of a set S are positive, and their first moments
+by one integration by parts (unit variances):
+
+    E[theta_k theta_l sign_m sign_n]   = 4 P(k, l, m, n) - 2 P(k, l, m) - 2 P(k, l, n) + P(k, l)          (m = n: P(k, l))
+    E[theta_k theta_l h_a theta_a sign_m] = 2 F_a(k, l, a, m) - F_a(k, l, a)
+    F_a(S) = E[h_a prod_S theta] = sum_{j in S} R_aj (2 pi)^(-1/2) P(S without j | h_j = 0)
+
+over the *distinct* fields of each set, for theta^2 = theta.  Accuracy as of `relu.py`: generic covariances 1e-13.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from teacherstudent.averages.base import Averages
+from teacherstudent.averages.pairs import pair_number, unordered_pairs
+from teacherstudent.averages.relu import COINCIDENT, ReluAverages, orthant
+from teacherstudent.averages.signs import correlations_of_signs, inverse_deviations
+
+ROOT = 1 / math.sqrt(2 * math.pi)
+
+
+class ReluSignAverages(Averages):
+    """Averages for a student with g(x) = max(x, 0) and a teacher with g*(x) = sign(x)."""
+
+    def __init__(self, students: int, teachers: int):
+        super().__init__(students, teachers)
+        self._of_students = ReluAverages(students, 0)
+        self._mixed = _sets_with_a_student(students, teachers)
+        self._labels = _sets_with_labels(students, teachers)
+
+    def I2(self, C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
+        K = self.students
+        mixed = ROOT * C[:K, K:] * inverse_deviations(C[K:, K:])[None, :]
+        of_students, of_teachers = self._of_students.I2(C[:K, :K]), correlations_of_signs(C[K:, K:])
+        return jnp.block([[of_students, mixed], [mixed.T, of_teachers]])
+
+    def J2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
+        K = self.students
+        of_teachers = jnp.broadcast_to(ROOT * inverse_deviations(C[K:, K:])[None, :], (K, self.teachers))
+        return jnp.concatenate([self._of_students.J2(C[:K, :K]), of_teachers], axis=1)
+
+    def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
+        K = self.students
+        return jnp.pad(self._of_students.G2(C[:K, :K]), ((0, 0), (0, self.teachers)))
+
+    def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
+        K = self.students
+        scale = inverse_deviations(C)
+        R = C * scale[:, None] * scale[None, :]
+        # The sign of a field that vanishes is zero, and so is a hidden unit.
+        weights = jnp.where(scale > 0, u, 0.0) * jnp.concatenate([_root(jnp.diag(C)[:K]), jnp.ones(self.teachers)])
+        values = jnp.zeros(len(unordered_pairs(K)[0]))
+        for pairs, fields in self._mixed:
+            moments = jax.vmap(_moment_with_sign)(_blocks(R, fields))
+            values = values.at[pairs].add(2 * weights[fields[:, 0]] * weights[fields[:, -1]] * moments)
+        for pairs, fields, teachers in self._labels:
+            signs = jax.vmap(partial(_positive_with_signs, teachers=teachers))(_blocks(R, fields))
+            factor = teachers * weights[fields[:, -1]] * weights[fields[:, -teachers]]
+            values = values.at[pairs].add(factor * signs)
+        return self._of_students.I4(C[:K, :K], u[:K]) + values[pair_number(K)]
+
+
+def _sets_with_a_student(students: int, teachers: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For all k <= l, a, m: the position of the pair k, l and the distinct fields, a first and m last; by their number."""
+    rows: dict[int, list] = {}
+    for pair, (k, l) in enumerate(zip(*unordered_pairs(students), strict=True)):
+        for a in range(students):
+            for m in range(students, students + teachers):
+                fields = (*dict.fromkeys((a, k, l)), m)
+                rows.setdefault(len(fields), []).append((pair, fields))
+    return [_columns(group) for group in rows.values()]
+
+
+def _sets_with_labels(students: int, teachers: int) -> list[tuple[np.ndarray, np.ndarray, int]]:
+    """For all k <= l and m <= n: the position of the pair, the distinct fields, and how many of them are the teacher's."""
+    rows: dict[tuple[int, int], list] = {}
+    for pair, (k, l) in enumerate(zip(*unordered_pairs(students), strict=True)):
+        for m, n in zip(*unordered_pairs(teachers), strict=True):
+            of_students, of_teachers = dict.fromkeys((k, l)), dict.fromkeys((m + students, n + students))
+            fields = (*of_students, *of_teachers)
+            rows.setdefault((len(fields), len(of_teachers)), []).append((pair, fields))
+    return [(*_columns(group), count) for (_, count), group in rows.items()]
+
+
+def _columns(rows: list) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([pair for pair, _ in rows]), np.array([fields for _, fields in rows])
+
+
+def _blocks(R: Float[Array, "fields fields"], fields: np.ndarray) -> Float[Array, "sets n n"]:
+    """The correlations within each set of fields; 1 on the diagonal, also of a field that vanishes."""
+    blocks = R[fields[:, :, None], fields[:, None, :]]
+    return jnp.where(np.eye(fields.shape[1], dtype=bool)[None], 1.0, blocks)
+
+
+def _moment_with_sign(R: Float[Array, "n n"]) -> Float[Array, ""]:
+    """E[h_0 theta(h_0) .. theta(h_{n-2}) sign(h_{n-1})]."""
+    return 2 * _first_moment(R) - _first_moment(R[:-1, :-1])
+
+
+def _first_moment(R: Float[Array, "n n"]) -> Float[Array, ""]:
+    """F = E[h_0 prod theta] over all n fields."""
+    total = jnp.zeros(())
+    for j in range(len(R)):
+        others = np.array([i for i in range(len(R)) if i != j], dtype=int)
+        total += R[0, j] * ROOT * _orthant_given_zero(R, j, others)
+    return total
+
+
+def _orthant_given_zero(R: Float[Array, "n n"], j: int, others: np.ndarray) -> Float[Array, ""]:
+    """The probability that the others are positive given h_j = 0.
+
+    A field that coincides with h_j is positive or negative with equal chances, and two such fields have the correlation 1/2:
+    the limits of fields that differ by independent small amounts.
+    """
+    if not len(others):
+        return jnp.ones(())
+    given = R[others][:, others] - R[others, j][:, None] * R[j, others][None, :]
+    fixed = jnp.diag(given) < COINCIDENT
+    any_fixed = fixed[:, None] | fixed[None, :]
+    both_fixed = fixed[:, None] & fixed[None, :]
+    limit = jnp.where(both_fixed, jnp.sign(R[others][:, others]) / 2, 0.0)
+    limit = jnp.where(np.eye(len(others), dtype=bool), 1.0, limit)
+    return orthant(jnp.where(any_fixed & (fixed[:, None] | ~np.eye(len(others), dtype=bool)), limit, given))
+
+
+def _positive_with_signs(R: Float[Array, "n n"], teachers: int) -> Float[Array, ""]:
+    """E[prod theta(h_s) sign(h_m) sign(h_n)]: the last one or two fields are the teacher's m <= n, the others students."""
+    of_students = R[:-teachers, :-teachers]
+    if teachers == 1:
+        return orthant(of_students)
+    without_m = np.array([i for i in range(len(R)) if i != len(R) - 2])
+    with_one = orthant(R[:-1, :-1]) + orthant(R[without_m][:, without_m])
+    return 4 * orthant(R) - 2 * with_one + orthant(of_students)
+
+
+def _root(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
