@@ -83,7 +83,7 @@ def coefficients(f: Activation) -> Coefficients:
 
 
 def _by_quadrature(f: Activation) -> Coefficients:
-    fine, coarse = (_integrals(f, nodes) for nodes in (NODES, NODES * 3 // 4))
+    fine, coarse = _integrals(f, NODES, RADIUS), _integrals(f, NODES * 3 // 4, RADIUS - 1)
     error = max(abs(x - y) for x, y in zip(fine, coarse, strict=True))
     if not error < ALLOWED * max(1.0, fine.c):
         raise ValueError(
@@ -129,8 +129,8 @@ def _hermite(f: Activation, terms: int, nodes: int) -> Float[np.ndarray, " terms
     return np.stack(basis[:terms]) @ values
 
 
-def _integrals(f: Activation, nodes: int) -> Coefficients:
-    s, weights = _normal_rule(f.cuts, nodes)
+def _integrals(f: Activation, nodes: int, radius: float) -> Coefficients:
+    s, weights = _normal_rule(f.cuts, nodes, radius)
     values = _values(f, s)
     return Coefficients(float(weights @ values), float(weights @ (s * values)), float(weights @ values**2))
 
@@ -140,9 +140,9 @@ def _values(f: Activation, s: Float[np.ndarray, " nodes"]) -> Float[np.ndarray, 
         return np.asarray(f(jnp.asarray(s)))
 
 
-def _normal_rule(kinks: tuple[float, ...], nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre nodes between the kinks, weighted with the normal density."""
-    ends = [-RADIUS, *sorted(kink for kink in kinks if abs(kink) < RADIUS), RADIUS]
+def _normal_rule(kinks: tuple[float, ...], nodes: int, radius: float = RADIUS) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre nodes between the kinks in [-radius, radius], weighted with the normal density."""
+    ends = [-radius, *sorted(kink for kink in kinks if abs(kink) < radius), radius]
     t, w = np.polynomial.legendre.leggauss(nodes)
     s = np.concatenate([(l + r) / 2 + (r - l) / 2 * t for l, r in zip(ends[:-1], ends[1:], strict=True)])
     weights = np.concatenate([(r - l) / 2 * w for l, r in zip(ends[:-1], ends[1:], strict=True)])

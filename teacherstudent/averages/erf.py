@@ -90,7 +90,7 @@ class ErfAverages(Averages):
 
     def _widened(self, C: Float[Array, "fields fields"]) -> Float[Array, " fields"]:
         """d_a + C_aa."""
-        return self._d + jnp.diag(C)
+        return jnp.asarray(self._d) + jnp.diag(C)
 
     def _determinants(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
         """L_kb = (d_k + C_kk)(d_b + C_bb) - C_kb^2, at least d_b for a covariance C."""

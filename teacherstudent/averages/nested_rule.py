@@ -46,16 +46,16 @@ class NestedRule:
     def coarser(self) -> "NestedRule":
         """A rule with fewer nodes on a shorter range, to estimate errors from the difference."""
         smooth = tuple(count * 7 // 8 // 2 * 2 for count in self.smooth_nodes)  # even, and so none at zero
-        pieces = tuple(count * 5 // 8 for count in self.piece_nodes)  # errors fall slowly where kinks of two fields are close
+        pieces = tuple(
+            count * 5 // 8 for count in self.piece_nodes
+        )  # errors fall slowly where kinks of two fields are close
         return NestedRule(self.radius - 0.25, smooth, pieces)
 
     def average(self, S: Float[Array, "d d"], factors: tuple[Factor, ...]) -> Float[Array, ""]:
         """E[f_1(h_1) ... f_d(h_d)] for h ~ N(0, S); S may be singular."""
         return self._nested(_cholesky(S), factors, [jnp.zeros(())] * len(factors))
 
-    def average_of_one(
-        self, mean: Float[Array, ""], variance: Float[Array, ""], factor: Factor
-    ) -> Float[Array, ""]:
+    def average_of_one(self, mean: Float[Array, ""], variance: Float[Array, ""], factor: Factor) -> Float[Array, ""]:
         """E[f(h)] for one field h ~ N(mean, variance); a variance of zero gives the mean of both sides of a jump."""
         deviation = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1.0)), 0.0)
         return self._nested(deviation[None, None], (factor,), [mean])
@@ -68,7 +68,9 @@ class NestedRule:
         shift = shifts[0][..., None]
         z, weights = self._nodes(shift, L[:, i], factors, i)
         h = shift + L[i, i] * z
-        if factors[i].cuts:  # A field that does not move along this axis may sit on a jump: half of the nodes on each side.
+        if factors[
+            i
+        ].cuts:  # A field that does not move along this axis may sit on a jump: half of the nodes on each side.
             h = h + jnp.where(L[i, i] > 0, 0.0, BESIDE) * jnp.sign(z) * (1 + jnp.abs(h))
         values = weights * factors[i].function(h)
         if len(shifts) > 1:
@@ -97,11 +99,11 @@ class NestedRule:
         self, shift: Float[Array, "*outer 1"], cuts: list[Float[Array, "*outer 1"]], nodes: int
     ) -> tuple[Float[Array, "*outer nodes"], Float[Array, "*outer nodes"]]:
         """Gauss-Legendre nodes on each piece of [-R, R] between the cuts, fewer on each where there are many."""
-        cuts = jnp.sort(jnp.clip(jnp.concatenate(cuts, axis=-1), -self.radius, self.radius), axis=-1)
-        count = cuts.shape[-1] + 1
+        sorted_cuts = jnp.sort(jnp.clip(jnp.concatenate(cuts, axis=-1), -self.radius, self.radius), axis=-1)
+        count = len(cuts) + 1
         nodes = nodes if count <= FEW_PIECES else max(LEAST_NODES, FEW_PIECES * nodes // count)
         edge = jnp.full_like(shift, self.radius)
-        ends = jnp.concatenate([-edge, cuts, edge], axis=-1)
+        ends = jnp.concatenate([-edge, sorted_cuts, edge], axis=-1)
         t, weights = (_last_axis(x, shift.ndim + 1) for x in np.polynomial.legendre.leggauss(nodes))
         middle, half = (ends[..., :-1] + ends[..., 1:]) / 2, (ends[..., 1:] - ends[..., :-1]) / 2
         flat = (*shift.shape[:-1], count * nodes)

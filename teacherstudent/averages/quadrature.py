@@ -106,9 +106,14 @@ class QuadratureAverages(Averages):
         return jnp.max(jnp.maximum(missing_G2, missing_J2))
 
     def _deltas(
-        self, C: Float[Array, "fields fields"], fields: range, others: range, jumps: list[tuple[float, float]], part: str
+        self,
+        C: Float[Array, "fields fields"],
+        fields: range,
+        others: range,
+        jumps: list[tuple[float, float]],
+        part: str,
     ) -> Float[Array, "jumping others"]:
-        """sum_j height_j p_f(x_j) E[f_o(h_o) | h_f = x_j] for the fields f and the others o, with f_o a part of its activation."""
+        """sum_j height_j p_f(x_j) E[f_o(h_o) | h_f = x_j] for fields f and others o, f_o a part of the other's activation."""
         rows = [[self._delta(C, f, o, jumps, part) for o in others] for f in fields]
         return jnp.stack([jnp.stack(row) for row in rows])
 
