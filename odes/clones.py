@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from odes.integrate import integrate
+from teacherstudent import arguments
 from teacherstudent.generalisation import expected_loss
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
@@ -17,6 +18,7 @@ from teacherstudent.tasks.clones import clone
 MOMENTS = (1, 2)
 
 
+@arguments.checked
 def with_clones(problem: Problem, theory: xr.Dataset, start: OrderParameters, **options) -> xr.Dataset:
     """The theory of a problem with what clones say beside it, along its own times.
 

@@ -18,7 +18,7 @@ from odes.flow import check, quadrature
 from odes.precision import exact
 from odes.quadrature_error import averages_used, quadrature_error
 from odes.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
-from teacherstudent import checks, kept_programs
+from teacherstudent import arguments, checks, kept_programs
 from teacherstudent.compilation import default_platform, options
 from teacherstudent.errors import DivergenceError, SolverError
 from teacherstudent.problem import Problem
@@ -28,6 +28,7 @@ from teacherstudent.starts import Start, spectral_start
 from teacherstudent.tasks import MixtureTask, StructuredTask
 
 
+@arguments.checked
 def integrate(
     problem: Problem,
     start: Start,

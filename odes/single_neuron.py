@@ -30,7 +30,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.activations import Activation, ActivationLike, Polynomial, as_activation
 from teacherstudent.nonlinearities import NODES, RADIUS, _normal_rule
 from teacherstudent.problem import Problem
@@ -73,6 +73,7 @@ class EscapeScale(NamedTuple):
     direction: Float[np.ndarray, " directions"]
 
 
+@arguments.checked
 def information_exponent(problem: Problem) -> int:
     """The order k* of the first difference between the classes that a student sees: the smallest k >= 1 with g_k c_i != 0.
 
@@ -89,6 +90,7 @@ def information_exponent(problem: Problem) -> int:
     return _leading(problem)[0]
 
 
+@arguments.checked
 def escape_scale(problem: Problem) -> EscapeScale:
     """How many samples, and which learning rate, a single neuron needs to leave alpha ~ N^(-1/2) on the sphere.
 
@@ -118,6 +120,7 @@ def escape_scale(problem: Problem) -> EscapeScale:
     )
 
 
+@arguments.checked
 def single_neuron_velocity(problem: Problem, alpha) -> Float[np.ndarray, "*batch directions"]:
     """d alpha / dt = eta drift - (eta^2 / 2) damping alpha under SphericalSGD, at overlaps alpha (r,) or (..., r).
 
@@ -135,6 +138,7 @@ def single_neuron_velocity(problem: Problem, alpha) -> Float[np.ndarray, "*batch
     return eta * drift(problem, alpha) - eta**2 / 2 * damping(problem, alpha)[..., None] * alpha
 
 
+@arguments.checked
 def drift(problem: Problem, alpha) -> Float[np.ndarray, "*batch directions"]:
     """E[y g'(lambda) (s_a - alpha_a lambda)] at overlaps alpha (r,) or (..., r), |alpha| <= 1, by quadrature over lambda.
 
@@ -149,6 +153,7 @@ def drift(problem: Problem, alpha) -> Float[np.ndarray, "*batch directions"]:
     return _at_each(lambda one: _drift_at(g, law, one), _checked_overlaps(problem, alpha))
 
 
+@arguments.checked
 def damping(problem: Problem, alpha) -> Float[np.ndarray, "*batch"]:
     """G = E[sigma_c^2 g'(lambda)^2] / batch size at overlaps alpha (r,) or (..., r), by the quadrature of `drift`.
 
@@ -162,6 +167,7 @@ def damping(problem: Problem, alpha) -> Float[np.ndarray, "*batch"]:
     return np.asarray(squares / problem.batch_size)
 
 
+@arguments.checked
 def series_drift(problem: Problem, alpha, orders: int) -> Float[np.ndarray, "*batch directions"]:
     """(I - alpha alpha^T) grad F at overlaps alpha (r,) or (..., r), from the terms k = 0..orders-1 of the series of F.
 
@@ -190,6 +196,7 @@ def hermite_coefficients(activation: ActivationLike, orders: int, scale: float =
     return unit * np.sqrt([float(math.factorial(k)) for k in range(orders)])
 
 
+@arguments.checked
 def class_coefficients(task: Task, order: int) -> dict[Index, float]:
     """c_i = E[y He_i1(s_1) ... He_ir(s_r)] for all indices i with i_1 + ... + i_r = order; both classes are in the average.
 

@@ -16,7 +16,7 @@ from odes.packed import ErrorNorm, has_diverged, pack, unpack
 from odes.precision import in_float64
 from odes.trajectory import ONE_START, SOLVERS, ByMode, Trajectory, by_mode, chosen, tolerances
 from odes.vector_field import vector_field
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.class_accuracy import accuracy_at
 from teacherstudent.generalisation import error_of
 from teacherstudent.problem import Problem
@@ -26,6 +26,7 @@ CURVES_AT_ONCE = 32  # of a sweep; they step together, as often as the slowest o
 IMPLICIT = ("kvaerno5",)
 
 
+@arguments.checked
 def solve(
     problem: Problem,
     start: Start,
@@ -50,6 +51,10 @@ def solve(
     if problem.sweeps or start.batch:
         raise ValueError("solve takes one problem and one start; use jax.vmap over solve, or integrate, for several.")
     asked = times if checks.is_traced(times) else checks.times(times)
+    max_steps = checks.integer("max_steps", max_steps)
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if not checks.is_traced(value):
+            checks.positive(name, value)
     check(problem.rule, problem)
     if problem.batch_ratio is not None:
         raise ValueError("solve integrates in time, but with batch_ratio time counts updates; use integrate.")

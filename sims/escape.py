@@ -28,7 +28,7 @@ from sims.reduced_training import ReducedTraining
 from sims.tasks import Begin, Isotropic, SetUp
 from sims.training import NEVER, Training
 from sims.weights_training import WeightsTraining, bytes_needed
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
 from teacherstudent.results import described
@@ -39,6 +39,7 @@ RATIO = 1.02  # of the steps of two successive looks at the overlaps, which is t
 BOOTSTRAP = 400  # resamplings of the seeds for the error of an exponent
 
 
+@arguments.checked
 def escape(
     problem: Problem,
     N: int | Iterable[int],
@@ -80,8 +81,8 @@ def escape(
     Raises ValueError for input that does not fit; `DivergenceError` if a network stops being finite.
     """
     _ = problem.classes  # says so if there are none
-    sizes = [checks.integer("N", one) for one in checks.listed(list(N) if isinstance(N, Iterable) else N)]
-    numbers = checks.seeds(list(seeds)) if isinstance(seeds, Iterable) else list(range(checks.integer("seeds", seeds)))
+    sizes = [checks.integer("N", one) for one in checks.entries("N", N)]
+    numbers = checks.seeds(seeds)
     threshold, enough = _fraction("threshold", threshold), _fraction("enough", enough)
     max_steps = checks.integer("max_steps", max_steps)
     power = checks.single("learning_rate_exponent", learning_rate_exponent, minimum=-np.inf)

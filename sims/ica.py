@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key
 
 from sims.mixture import Spiked, spiked_source
 from sims.tasks import as_arrays
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.activations import Activation
 from teacherstudent.contrasts import CONTRASTS, check_spike, ica_problem
 from teacherstudent.results import described
@@ -30,6 +30,7 @@ from teacherstudent.tasks import SpikedCumulant
 BLOCK = 1024  # samples that are drawn at once
 
 
+@arguments.checked
 def fast_ica(
     task: SpikedCumulant,
     N: int,
@@ -63,17 +64,21 @@ def fast_ica(
     checks.one_of("contrast", contrast, CONTRASTS)
     checks.one_of("fresh", fresh, (True, False))
     checks.one_of("dtype", dtype, ("float32", "float64"))
-    numbers = checks.seeds(list(seeds)) if isinstance(seeds, Iterable) else list(range(checks.integer("seeds", seeds)))
-    if overlap is not None and checks.single("overlap", overlap) > 1:
-        raise ValueError(f"overlap = {overlap:g} is not allowed; give a number from 0 to 1.")
+    numbers = checks.seeds(seeds)
+    if overlap is not None:
+        overlap = checks.single("overlap", overlap)
+        if overlap > 1:
+            raise ValueError(f"overlap = {overlap:g} is not allowed; give a number from 0 to 1.")
+    checks.memory(f"N = {N} with {len(numbers)} seeds", 5 * N * len(numbers))
+    checks.memory(f"steps = {steps} with {len(numbers)} seeds", 2 * steps * len(numbers))
     problem = ica_problem(task, contrast, learning_rate=0.0, sign=1)
     place, began = checks.device(device), time.perf_counter()
     with jax.enable_x64(True), jax.default_device(place):
         w, u = _starts(N, numbers, overlap)
         source = as_arrays(spiked_source(problem.classes, np.sqrt(N) * u[:, None]), dtype)
         keys = jax.vmap(jax.random.key)(jnp.asarray(numbers, jnp.uint32))
-        run = partial(_iterate, CONTRASTS[contrast], samples=samples, steps=steps, fresh=fresh)
-        found = np.asarray(jax.jit(jax.vmap(run))(source, keys, *as_arrays((w, u), dtype)))
+        options = {"contrast": CONTRASTS[contrast], "samples": samples, "steps": steps, "fresh": fresh}
+        found = np.asarray(_iterate_all(source, keys, *as_arrays((w, u), dtype), **options))
     report = {"N": N, "samples": samples, "contrast": contrast, "fresh": fresh, "dtype": dtype, "device": str(place)}
     report |= {"overlap": None if overlap is None else float(overlap), "seconds": round(time.perf_counter() - began, 3)}
     about = lambda long_name, symbol: {"long_name": long_name, "symbol": symbol, "units": "1"}
@@ -95,6 +100,13 @@ def _starts(N: int, seeds: list[int], overlap) -> tuple[np.ndarray, np.ndarray]:
         return overlap * u + np.sqrt(1 - overlap**2) * beside, u
     w = np.stack([stream(seed, WEIGHTS, 1).standard_normal(N) for seed in seeds])
     return w / np.linalg.norm(w, axis=1, keepdims=True), u
+
+
+@partial(jax.jit, static_argnames=("contrast", "samples", "steps", "fresh"))
+def _iterate_all(source: Spiked, keys, w, u, *, contrast: Activation, samples: int, steps: int, fresh: bool):
+    """The overlaps of every seed, (seeds, records)."""
+    run = partial(_iterate, contrast, samples=samples, steps=steps, fresh=fresh)
+    return jax.vmap(run)(source, keys, w, u)
 
 
 def _iterate(

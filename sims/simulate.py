@@ -26,7 +26,7 @@ from sims.reduced_training import ReducedTraining
 from sims.tasks import SetUp, set_up
 from sims.training import NEVER, Training
 from sims.weights_training import TEST_BLOCK, WeightsTraining
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.errors import DivergenceError
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
@@ -38,6 +38,7 @@ from teacherstudent.tasks import MixtureTask, StructuredTask
 HELD_OUT = 4000  # samples that overlaps are measured on, where the covariances of the inputs are not known
 
 
+@arguments.checked
 def simulate(
     problem: Problem,
     start: Start,
@@ -96,7 +97,7 @@ def simulate(
     _check_single(problem, start)
     problem.check_start(start)
     N = _dimension(N, problem, start)
-    numbers = _seeds(seeds)
+    numbers = checks.seeds(seeds)
     mine = hosts.share(numbers)
     devices = place(device)
     if checkpoint is not None:
@@ -219,12 +220,6 @@ def _dimension(N: int | None, problem: Problem, start: Start) -> int:
     check_dimension(size, start.students, start.teachers)
     problem.task.latent_dimension(size)
     return int(size)
-
-
-def _seeds(seeds: int | Iterable[int]) -> list[int]:
-    if not isinstance(seeds, Iterable):
-        return list(range(checks.integer("seeds", seeds)))
-    return checks.seeds(list(seeds))
 
 
 def _recorded_steps(times: np.ndarray, per_time: int) -> list[int]:

@@ -9,6 +9,7 @@
 """
 
 import importlib
+from difflib import get_close_matches
 
 __version__ = "0.1.0"
 
@@ -76,7 +77,9 @@ __all__ = ["__version__", *_NAMES]
 
 def __getattr__(name: str):
     if name not in _NAMES:
-        raise AttributeError(f"module 'teacherstudent' has no attribute {name!r}")
+        near = get_close_matches(name, _NAMES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"module 'teacherstudent' has no attribute {name!r}{hint}")
     value = getattr(_module(_NAMES[name]), name)
     globals()[name] = value
     return value

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.checks import AnyArray
 from teacherstudent.singularities import Singularities, find_singularities
 
@@ -55,6 +55,15 @@ class Activation:
     kinks: tuple[float, ...] = ()
 
     def __post_init__(self):
+        checks.text("Activation name", self.name)
+        if not callable(self.function):
+            raise ValueError(
+                f"Activation function = {checks.shortened(self.function)} is not a JAX function of one field."
+            )
+        kinks = checks.finite_array("Activation kinks", self.kinks)
+        if kinks.ndim != 1:
+            raise ValueError(f"Activation kinks = {checks.shortened(self.kinks)}: give a sequence of points, (0.0,).")
+        object.__setattr__(self, "kinks", tuple(kinks.tolist()))
         known = globals().get("ACTIVATIONS", {}).get(self.name)
         if known is not None and known.function is not self.function:
             raise ValueError(f"Activation({self.name!r}, ...) would be mistaken for ours; give it another name.")
@@ -78,6 +87,9 @@ class Activation:
     def cuts(self) -> tuple[float, ...]:
         """The points at which an integral over a field of g is divided."""
         return self.singularities.points
+
+
+Activation.__init__ = arguments.checked(Activation.__init__)  # type: ignore[method-assign]  # a dataclass writes its own
 
 
 def _erf(x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
@@ -157,7 +169,11 @@ def _values_of(function: Callable, name: str, argument: str) -> np.ndarray:
         raise ValueError(
             f"{argument} = {name} cannot be traced by JAX ({type(error).__name__}); write it with jax.numpy."
         ) from error
-    if together.shape != x.shape or not jnp.allclose(together, apart, atol=1e-5):
+    if (
+        getattr(together, "shape", None) != x.shape
+        or jnp.iscomplexobj(together)
+        or not jnp.allclose(together, apart, atol=1e-5)
+    ):
         raise ValueError(f"{argument} = {name} is not elementwise; give a function of one field, such as jnp.tanh.")
     return np.round(np.asarray(together, dtype=np.float64), 5)
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from teacherstudent import arguments
 from teacherstudent.averages.nested_rule import _cholesky
 from teacherstudent.mixture_fields import component_fields
 from teacherstudent.order_parameters import OrderParameters
@@ -21,6 +22,7 @@ from teacherstudent.quasi_random import normals, uniform_points
 LOG2_POINTS = 16
 
 
+@arguments.checked
 def accuracy(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
     """The probability of the right class, P(y phi > 0) + P(phi = 0) / 2, at given order parameters Q, m, v, b.
 

@@ -17,7 +17,8 @@ import xarray as xr
 from jaxtyping import Float
 from scipy import special
 
-from teacherstudent.results import DESCRIPTION, SCHEMA, description
+from teacherstudent import arguments
+from teacherstudent.results import DESCRIPTION, SCHEMA, description, listed_simulations
 from teacherstudent.tasks import TASKS
 
 COMPARED = ("eps_g", "loss", "Q", "R", "m", "v", "b")
@@ -29,6 +30,7 @@ WEAK = 10.0  # a test that needs a larger z than this to notice anything decides
 LARGEST_BIAS = 10.0  # a bias up to this times (scale of the quantity) / N counts as a finite-size effect
 
 
+@arguments.checked
 def compare(theory: xr.Dataset, simulation: xr.Dataset | Sequence[xr.Dataset]) -> xr.Dataset:
     """Compare a theory with one simulation, or with simulations of several sizes N.
 
@@ -45,7 +47,7 @@ def compare(theory: xr.Dataset, simulation: xr.Dataset | Sequence[xr.Dataset]) -
     Raises ValueError if theory and simulation have no time or not the same units in common, or the theory is a sweep.
     """
     several = not isinstance(simulation, xr.Dataset)
-    sims: list[xr.Dataset] = [simulation] if isinstance(simulation, xr.Dataset) else sorted(simulation, key=_size)
+    sims: list[xr.Dataset] = sorted(listed_simulations(simulation), key=_size)
     if not sims:
         raise ValueError("there is no simulation to compare with; give at least one.")
     for one in sims:

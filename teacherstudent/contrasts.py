@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.activations import ACTIVATIONS, Activation, Polynomial
 from teacherstudent.nonlinearities import hermite_expansion
 from teacherstudent.problem import Problem, Student
@@ -31,6 +31,7 @@ ORDERS = 13  # of Hermite coefficients that are looked at
 SMALL = 1e-9
 
 
+@arguments.checked
 def ica_problem(task: SpikedCumulant, contrast: str = "kurtosis", *, learning_rate, sign: int | None = None) -> Problem:
     """Online SGD for independent component analysis of a spiked cumulant: a problem for `integrate`, `simulate` and `escape`.
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from teacherstudent import arguments
 from teacherstudent.averages import Averages, averages_for
 from teacherstudent.mixture_fields import expected_loss_at
 from teacherstudent.order_parameters import OrderParameters, covariance
@@ -11,6 +12,7 @@ from teacherstudent.problem import Problem
 from teacherstudent.tasks import MixtureTask
 
 
+@arguments.checked
 def generalisation_error(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
     """The generalisation error at given order parameters, without label noise.
 
@@ -25,6 +27,7 @@ def generalisation_error(problem: Problem, at: OrderParameters) -> Float[Array, 
     return _at(problem, at)
 
 
+@arguments.checked
 def expected_loss(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
     """The expected loss E[l(phi, y)] at given order parameters Q, m, v, b, for tasks with two classes.
 

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.problem import Problem
 from teacherstudent.tasks import SpikedCumulant
 
@@ -29,6 +29,7 @@ TOLERANCE = 1e-12  # by how much two halves of a panel may differ from the whole
 PAIRS = 10**7  # latent pairs times tau that are held at a time
 
 
+@arguments.checked
 def likelihood_ratio_norm(problem, n, N: int = 1000, prior: str = "sphere"):
     """||L_n||^2 for n samples in N dimensions, whose spiked class is that of a `SpikedCumulant`: at least 1, inf beyond 1e308.
 

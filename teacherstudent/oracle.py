@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
+from teacherstudent import arguments
 from teacherstudent.latents import Latent
 from teacherstudent.quasi_random import normals, uniform_points
 from teacherstudent.tasks import (
@@ -54,6 +55,7 @@ class Law(NamedTuple):
     breaks: list[np.ndarray]
 
 
+@arguments.checked
 def oracle_error(task: Task) -> float:
     """The Bayes error: the smallest probability of the wrong class, over all functions of x; directions known, N -> infinity.
 
@@ -67,6 +69,7 @@ def oracle_error(task: Task) -> float:
     return _overlap(task, np.minimum)
 
 
+@arguments.checked
 def oracle_loss(task: Task) -> float:
     """The smallest E (phi(x) - y)^2 / 2 over all functions phi, (1 - E[E[y | s]^2]) / 2: what the square loss tends to at best.
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.checks import AnyArray
 
 # Rounding in given numbers makes a singular matrix indefinite by about this much, relative to its largest entry.
@@ -19,6 +19,18 @@ class Weights(NamedTuple):
 
     w: Float[AnyArray, "students inputs"]
     w_star: Float[AnyArray, "teachers inputs"]
+
+
+def as_weights(name: str, given) -> Weights | None:
+    """The weights of a start, a pair (w, w_star) of matrices with finite entries, or None."""
+    if given is None:
+        return None
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise ValueError(f"{name} = {checks.shortened(given)}: give Weights(w, w_star), or use ts.start_from_weights.")
+    w, w_star = (checks.array(f"{name}.{part}", one) for part, one in zip(Weights._fields, given, strict=True))
+    if w.ndim != 2 or w_star.ndim != 2:
+        raise ValueError(f"{name} have the shapes {w.shape} and {w_star.shape}; give (K, N) and (M, D).")
+    return Weights(w, w_star)
 
 
 class OrderParameters(eqx.Module):
@@ -42,6 +54,7 @@ class OrderParameters(eqx.Module):
     b: Float[AnyArray, "*batch students"]
     weights: Weights | None = None
 
+    @arguments.of("start.")
     def __init__(self, Q, R=None, T=None, v=None, weights: Weights | None = None, *, m=None, b=None):
         if (R is None) == (m is None):
             raise ValueError(
@@ -61,7 +74,7 @@ class OrderParameters(eqx.Module):
         self.T = np.broadcast_to(np.eye(M), (*batch, M, M)) if T is None else checks.array("start.T", T)
         self.v = np.ones((*batch, K)) if v is None else checks.array("start.v", v)
         self.b = np.zeros((*batch, K)) if b is None else checks.array("start.b", b)
-        self.weights = weights
+        self.weights = as_weights("start.weights", weights)
 
     def __check_init__(self):
         check_shape("start.T", self.T, (*self.Q.shape[:-2], self.teachers, self.teachers))
@@ -140,7 +153,7 @@ def check_symmetric(name: str, matrix) -> None:
 
 
 def _check_weights(weights: Weights, C) -> None:
-    rows = np.concatenate([weights.w, weights.w_star])
+    rows = np.concatenate(weights) if weights.w.shape[1] == weights.w_star.shape[1] else np.zeros((0, 1))
     overlaps = rows @ rows.T / rows.shape[1]
     if overlaps.shape != C.shape or np.abs(overlaps - C).max() > 1e-5 * max(1.0, np.abs(C).max()):
         raise ValueError("start.weights do not have the overlaps Q, R, T; use start_from_weights, which measures them.")

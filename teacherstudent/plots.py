@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from teacherstudent import arguments
 from teacherstudent.results import description, simulations, variants_of
 
 # dark to light, so that the order survives a grey printer
@@ -18,6 +19,7 @@ HELD_OUT = {"eps_g": "test_error", "loss": "test_loss"}  # what is measured besi
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
+@arguments.checked
 def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = None) -> Figure:
     """Draw a result: eps_g on logarithmic axes, and the overlaps and the readout along time.
 

@@ -1,13 +1,11 @@
 """A learning problem: task x student x update rule x loss."""
 
 import dataclasses
-import math
-from functools import partial
 
 import equinox as eqx
 import numpy as np
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.activations import Activation, ActivationLike, as_activation
 from teacherstudent.losses import LOSSES
 from teacherstudent.order_parameters import OrderParameters
@@ -33,6 +31,7 @@ class Student(eqx.Module):
     train_readout: bool = eqx.field(static=True)
     train_bias: bool = eqx.field(static=True)
 
+    @arguments.of("student.")
     def __init__(
         self, width: int, activation: ActivationLike = "erf", train_readout: bool = False, train_bias: bool = False
     ):
@@ -47,10 +46,16 @@ class Student(eqx.Module):
 
 
 def _ratio(value) -> float | None:
-    """A ratio as a float; what is no number becomes nan, and is refused with the others."""
+    """A ratio as a float, which may be inf."""
     if value is None:
         return None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    number = checks.real_numbers(value)
+    if number is None or number.ndim or not number > 0:
+        raise ValueError(
+            f"batch_ratio = {checks.shortened(value)} is not allowed; give alpha > 0 for batches of alpha N samples, or inf "
+            "for the expected gradient."
+        )
+    return float(number)
 
 
 class Problem(eqx.Module):
@@ -75,15 +80,21 @@ class Problem(eqx.Module):
     task: Task
     student: Student
     rule: Rule
-    loss: str = eqx.field(static=True, default="square")
-    batch_size: int = eqx.field(static=True, default=1, converter=partial(checks.integer, "batch_size"))
-    batch_ratio: float | None = eqx.field(static=True, default=None, converter=_ratio)
+    loss: str = eqx.field(static=True)
+    batch_size: int = eqx.field(static=True)
+    batch_ratio: float | None = eqx.field(static=True)
+
+    @arguments.checked
+    def __init__(
+        self, task: Task, student: Student, rule: Rule, loss: str = "square", batch_size: int = 1, batch_ratio=None
+    ):
+        self.task, self.student, self.rule = task, student, rule
+        checks.one_of("loss", loss, LOSSES)
+        self.loss = loss
+        self.batch_size = checks.integer("batch_size", batch_size)
+        self.batch_ratio = _ratio(batch_ratio)
 
     def __check_init__(self):
-        for name, kind in (("task", Task), ("student", Student), ("rule", Rule)):
-            if not isinstance(getattr(self, name), kind):
-                raise ValueError(f"{name} is a {type(getattr(self, name)).__name__}; give a {kind.__name__}.")
-        checks.one_of("loss", self.loss, LOSSES)
         self._check_trained()
         self._check_slope()
         self._check_batch()
@@ -127,14 +138,9 @@ class Problem(eqx.Module):
             )
 
     def _check_batch(self) -> None:
-        """Raise ValueError if batch_ratio is no ratio, or the rule has no use for it."""
+        """Raise ValueError if batch_ratio is given and the rule has no use for it."""
         if self.batch_ratio is None:
             return
-        if not self.batch_ratio > 0:
-            raise ValueError(
-                f"batch_ratio = {self.batch_ratio!r} is not allowed; give alpha > 0 for batches of alpha N samples, or inf "
-                "for the expected gradient."
-            )
         if not isinstance(self.rule, AGD):
             raise ValueError(
                 f"batch_ratio is for AGD, whose updates then move by O(1); {type(self.rule).__name__} has learning rates over N: "

@@ -17,7 +17,7 @@ import h5netcdf
 import h5py
 import xarray as xr
 
-from teacherstudent import hdf5_reading
+from teacherstudent import arguments, checks, hdf5_reading
 from teacherstudent.hdf5_reading import DIGEST, Group, UnreadableFile
 from teacherstudent.results import DESCRIPTION, SCHEMA, VARIABLES, as_tree
 
@@ -33,6 +33,7 @@ ENTRIES: dict[str, dict[str, type]] = {  # what a description of each kind must 
 }
 
 
+@arguments.checked
 def save(
     path: str | os.PathLike,
     *,
@@ -52,7 +53,7 @@ def save(
     Raises FileExistsError if the file exists and `force` is false, ValueError if there is nothing to save or the file
     could not be read back, OSError if the disk refuses.
     """
-    path = user_path(path)
+    path = checks.path("path", path)
     tree = as_tree(theory=theory, simulation=simulation, comparison=comparison, escape=escape, variants=variants)
     check_writable(path, force=force)
     # The file is made in memory: where a disk is full, HDF5's own library would crash.
@@ -108,13 +109,14 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
+@arguments.checked
 def load(path: str | os.PathLike) -> xr.DataTree:
     """Read a result file into memory.  Nothing from the file is executed, and no other file is read.
 
     Raises FileNotFoundError if it is not there, ValueError if it is not HDF5, not one of our files, damaged, or unpacks to
     far more than its size, BlockingIOError if another process has it open for writing.
     """
-    path = user_path(path)
+    path = checks.path("path", path)
     root = hdf5_reading.read(path, _check_group(str(path)))
     if not root.groups:
         raise ValueError(f"{path} has neither a theory nor a simulation nor a comparison nor an escape in it.")
@@ -242,17 +244,12 @@ def _deeper(value: Any, levels: int) -> bool:
 
 def user_path(path: str | os.PathLike) -> Path:
     """A path as the user wrote it, with `~` for the home folder."""
-    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
-        raise TypeError(f"path = {path!r} is not the name of a file; give a string or a pathlib.Path.")
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise ValueError(f"{path} begins in a home folder that is not known; write the folder out.") from None
+    return checks.path("path", path)
 
 
 def check_writable(path: str | os.PathLike, *, force: bool = False) -> None:
     """Raise before any work if a result could not be written to `path`."""
-    path = user_path(path)
+    path = checks.path("path", path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file, such as {path / 'result.h5'}.")
     if path.exists() and not path.is_file():

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 import teacherstudent
+from teacherstudent import arguments, checks
 from teacherstudent.description import describe_problem, describe_start, problem_from, start_from
 from teacherstudent.order_parameters import OrderParameters, Weights
 from teacherstudent.problem import Problem
@@ -161,7 +162,13 @@ def _coordinate(name: str, values, problem: Problem):
 
 def description(data: xr.Dataset) -> dict:
     """What a dataset says of itself: problem, start, report, versions, creation time."""
-    return json.loads(data.attrs[DESCRIPTION])
+    try:
+        described = json.loads(data.attrs[DESCRIPTION])
+    except (KeyError, TypeError, json.JSONDecodeError):
+        described = None
+    if not isinstance(described, dict):
+        raise ValueError(f"a dataset has no attribute {DESCRIPTION!r} that describes it; give what this package made.")
+    return described
 
 
 def versions() -> dict[str, str]:
@@ -172,17 +179,41 @@ def versions() -> dict[str, str]:
     }
 
 
+def listed_simulations(simulation) -> list[xr.Dataset]:
+    """The datasets of one or several simulations.
+
+    Raises ValueError unless each is a dataset that `simulate` made.
+    """
+    several = list(simulation) if isinstance(simulation, list | tuple) else [simulation]
+    for one in several:
+        if not isinstance(one, xr.Dataset):
+            raise ValueError(f"simulation is {checks.kind_of(one)}; give a Dataset, or a list of them.")
+        if "N" not in description(one).get("report", {}):
+            raise ValueError("simulation is a dataset that no simulation made; give what ts.simulate returned.")
+    return several
+
+
 def as_tree(*, theory=None, simulation=None, comparison=None, escape=None, variants=None) -> xr.DataTree:
     """The groups of a result file as a `DataTree`."""
+    for name, data in (("theory", theory), ("comparison", comparison), ("escape", escape)):
+        if data is not None and not isinstance(data, xr.Dataset):
+            raise ValueError(f"{name} is {checks.kind_of(data)}; give a Dataset.")
     groups = {"theory": theory, "comparison": comparison, "escape": escape}
     if isinstance(simulation, xr.Dataset) or simulation is None:
         groups["simulation"] = simulation
     else:
+        simulation = listed_simulations(simulation)
         sizes = [description(one)["report"]["N"] for one in simulation]
         if len(set(sizes)) < len(sizes):
             raise ValueError(f"two of the simulations have the same N ({sizes}); save them to files of their own.")
         groups |= {f"simulation/N_{N}": one for N, one in zip(sizes, simulation, strict=True)}
+    if not isinstance(variants, Mapping | None):
+        raise ValueError(f"variants is {checks.kind_of(variants)}; give a dictionary of results by name.")
     for label, tree in (variants or {}).items():
+        if not isinstance(label, str) or not isinstance(tree, xr.DataTree):
+            raise ValueError(
+                f"variants[{checks.shortened(label)}] is {checks.kind_of(tree)}; give a DataTree by its name."
+            )
         groups |= {f"variants/{label}{node.path}": node.to_dataset() for node in tree.subtree if node.has_data}
     present = {name: data for name, data in groups.items() if data is not None}
     if not present:
@@ -190,6 +221,7 @@ def as_tree(*, theory=None, simulation=None, comparison=None, escape=None, varia
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})}), **present})
 
 
+@arguments.checked
 def problem_of(data: xr.Dataset) -> Problem:
     """The problem of a theory or simulation, from its own description and arrays.
 
@@ -203,6 +235,7 @@ def problem_of(data: xr.Dataset) -> Problem:
     return problem_from(described | {"task": described["task"] | arrays})
 
 
+@arguments.checked
 def start_of(data: xr.Dataset) -> Start:
     """The start of a theory or simulation: its spectrum, or its weights if they were given, or its order parameters."""
     start = start_from(description(data)["start"])

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.checks import AnyArray
 from teacherstudent.order_parameters import (
     PSD_TOLERANCE,
     OrderParameters,
     Weights,
+    as_weights,
     check_psd,
     check_shape,
     check_symmetric,
@@ -54,6 +55,7 @@ class SpectralOverlaps(eqx.Module):
     v: Float[AnyArray, "*batch students"]
     network: Weights | None = None
 
+    @arguments.of("start.")
     def __init__(self, rho, weights, q, r, t, T=None, v=None, network: Weights | None = None):
         for name, value in (("rho", rho), ("weights", weights), ("q", q), ("r", r), ("t", t)):
             setattr(self, name, checks.array(f"start.{name}", value))
@@ -66,7 +68,7 @@ class SpectralOverlaps(eqx.Module):
         batch, K, M = self.batch, self.students, self.teachers
         self.T = np.broadcast_to(np.eye(M), (*batch, M, M)) if T is None else checks.array("start.T", T)
         self.v = np.ones((*batch, K)) if v is None else checks.array("start.v", v)
-        self.network = network
+        self.network = as_weights("start.network", network)
 
     def __check_init__(self):
         batch, modes, K, M = self.batch, len(self.rho), self.students, self.teachers
@@ -129,6 +131,7 @@ class SpectralOverlaps(eqx.Module):
         return np.diagonal(np.asarray(self.W), axis1=-2, axis2=-1)
 
     @classmethod
+    @arguments.of("start.")
     def from_latent_modes(
         cls, *, latent_ratio: float, b: float, zeta: float, rho, weights, sigma, r, t, W, T=None, v=None
     ) -> "SpectralOverlaps":
@@ -145,7 +148,25 @@ class SpectralOverlaps(eqx.Module):
         Raises ValueError as `SpectralOverlaps` does.
         """
         delta = checks.positive("latent_ratio", latent_ratio)
-        rho, weights, sigma, r, t = (np.asarray(part, dtype=float) for part in (rho, weights, sigma, r, t))
+        b, zeta = checks.single("b", b, minimum=-np.inf), checks.single("zeta", zeta)
+        rho, weights = checks.finite_array("rho", rho), checks.finite_array("weights", weights)
+        sigma, r, t = (checks.finite_array(name, part) for name, part in (("sigma", sigma), ("r", r), ("t", t)))
+        W = checks.finite_array("W", W)
+        if rho.ndim != 1 or not rho.size or sigma.ndim != 3 or r.ndim != 3:
+            raise ValueError(
+                f"rho has shape {rho.shape}, sigma {sigma.shape} and r {r.shape}; give (modes,), (modes, K, K) and "
+                "(modes, K, M)."
+            )
+        modes, K, M = r.shape
+        for name, part, shape in (
+            ("weights", weights, (modes,)), ("rho", rho, (modes,)), ("sigma", sigma, (modes, K, K)),
+            ("t", t, (modes, M, M)), ("W", W, (K, K)),
+        ):  # fmt: skip
+            check_shape(name, part, shape)
+        if (weights < 0).any() or not (rho > 0).any():
+            raise ValueError(
+                "rho and weights are not those of a spectrum; weights are not negative, and a rho is positive."
+            )
         seen = _seen(rho, delta * weights)
         p, eigenvalues = delta * weights[seen], rho[seen]
         q = sigma[seen] / eigenvalues[:, None, None]
@@ -160,7 +181,7 @@ class SpectralOverlaps(eqx.Module):
                 )
             p, left = p / p.sum(), 0.0
         if left > 1e-9:
-            rest = (np.asarray(W) - _mean(p, q)) / left
+            rest = (W - _mean(p, q)) / left
             q, r, t = np.append(q, rest[None], axis=0), _with_zeros(r), _with_zeros(t)
             rho, p = np.append(rho, zeta), np.append(p, left)
         order = np.argsort(rho)

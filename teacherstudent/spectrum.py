@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
+
+MOST_NODES = 2000  # of a Gauss rule, which is found from a matrix of nodes x nodes numbers
 
 
 class Modes(NamedTuple):
@@ -71,6 +73,7 @@ def eigenmodes(Omega: Float[np.ndarray, "inputs inputs"], Phi: Float[np.ndarray,
     return Modes(np.clip(rho, 0, None), vectors, 0.0, Phi)
 
 
+@arguments.checked
 def marchenko_pastur(ratio, nodes: int = 24) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
     """Nodes and weights of the Gauss rule for the Marchenko-Pastur law of F^T F / N, F an N x D matrix, ratio = D / N.
 
@@ -81,7 +84,7 @@ def marchenko_pastur(ratio, nodes: int = 24) -> tuple[Float[np.ndarray, " nodes"
 
     Raises ValueError unless ratio > 0 and nodes >= 1.  V. A. Marchenko & L. A. Pastur, Math. USSR Sb. 1, 457 (1967).
     """
-    ratio, nodes = checks.positive("ratio", ratio), checks.integer("nodes", nodes)
+    ratio, nodes = checks.positive("ratio", ratio), checks.integer("nodes", nodes, maximum=MOST_NODES)
     diagonal = np.full(nodes, 1 + ratio)
     diagonal[0] = 1.0
     beside = np.full(nodes - 1, np.sqrt(ratio))
@@ -89,8 +92,10 @@ def marchenko_pastur(ratio, nodes: int = 24) -> tuple[Float[np.ndarray, " nodes"
     return rho, vectors[0] ** 2
 
 
+@arguments.checked
 def power_law(N: int, exponent) -> Float[np.ndarray, " modes"]:
     """N eigenvalues rho_i proportional to i^-exponent, with mean 1 so that inputs have unit variance on average."""
     N, exponent = checks.integer("N", N), checks.single("exponent", exponent)
+    checks.memory(f"N = {N}", 3 * N)
     rho = np.arange(1, N + 1, dtype=float) ** -exponent
     return rho / rho.mean()

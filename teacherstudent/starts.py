@@ -3,17 +3,18 @@
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.order_parameters import PSD_TOLERANCE, OrderParameters, Weights
 from teacherstudent.problem import Problem
 from teacherstudent.spectral_overlaps import SpectralOverlaps, spectral_overlaps
-from teacherstudent.spectrum import Modes, Spectrum, merge_equal
+from teacherstudent.spectrum import MOST_NODES, Modes, Spectrum, merge_equal
 from teacherstudent.streams import WEIGHTS, WEIGHTS_OF_A_NETWORK, stream
 from teacherstudent.tasks import MixtureTask, StructuredTask
 
 Start = OrderParameters | SpectralOverlaps
 
 
+@arguments.checked
 def random_start(
     problem: Problem, N: int | None = None, seed: int = 0, *, scale: float = 1.0, T=None, readout_scale: float = 1.0
 ) -> Start:
@@ -43,8 +44,8 @@ def random_start(
         raise ValueError("N is missing; give the input dimension.")
     check_dimension(N, K, M)
     D = problem.task.latent_dimension(N)
-    checks.number("scale", scale)
-    checks.number("readout_scale", readout_scale)
+    scale, readout_scale = checks.single("scale", scale), checks.single("readout_scale", readout_scale)
+    checks.memory(f"N = {N}", (2 * K + M) * N + M * D)
     seed = checks.integer("seed", seed, minimum=0)
     rng = stream(seed, WEIGHTS) if structured else np.random.default_rng(seed)
     w, w_star = scale * rng.standard_normal((K, N)), rng.standard_normal((M, D))
@@ -65,6 +66,7 @@ def random_start(
     return OrderParameters(Q=w @ w.T / N, R=w @ w_star.T / N, T=w_star @ w_star.T / N, v=v)
 
 
+@arguments.checked
 def orthogonal_start(problem: Problem, N: int, seed: int = 0, *, T=None) -> OrderParameters:
     """AGD's own start: weights that are orthogonal rows, as long as the layers' scales.
 
@@ -83,6 +85,7 @@ def orthogonal_start(problem: Problem, N: int, seed: int = 0, *, T=None) -> Orde
         )
     K, M, seed = problem.student.width, problem.task.directions, checks.integer("seed", seed, minimum=0)
     check_dimension(N, K, M)
+    checks.memory(f"N = {N}", 4 * (K + M) * N)
     rng = stream(seed, WEIGHTS)
     w_star = np.random.default_rng(seed).standard_normal((K + M, N))[K:]
     if T is not None:
@@ -99,6 +102,7 @@ def _teacher_overlaps(T, M: int) -> np.ndarray:
     return OrderParameters(Q=np.eye(1), R=np.zeros((1, M)), T=T).T
 
 
+@arguments.checked
 def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Start:
     """The order parameters of given weights, kept so that `simulate` begins from exactly these weights.
 
@@ -163,6 +167,7 @@ def _projected(modes: Modes, network: Weights, v) -> SpectralOverlaps:
     return SpectralOverlaps(rho, weights, q, r, t, w_star @ w_star.T / D, v, network)
 
 
+@arguments.checked
 def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralOverlaps:
     """The overlaps per mode that a start means on the inputs of a problem.
 
@@ -175,6 +180,7 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
     Raises ValueError if the start does not fit the problem, the task has no spectrum without weights, or no such weights have
     these overlaps.
     """
+    nodes = checks.integer("nodes", nodes, maximum=MOST_NODES)
     problem.check_start(start)
     if isinstance(start, SpectralOverlaps):
         return start

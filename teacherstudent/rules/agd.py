@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.rules.base import Rule, replacing, single_rate
 
 
@@ -39,6 +39,7 @@ class AGD(Rule):
     readout_gain: checks.Parameter | None
     first_scale: checks.Parameter | None
 
+    @arguments.of("rule.")
     def __init__(self, gain=1.0, readout_gain=None, first_scale=None):
         self.gain = checks.parameter(gain)
         self.readout_gain, self.first_scale = checks.parameter(readout_gain), checks.parameter(first_scale)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.spectral_overlaps import SpectralOverlaps
 
@@ -84,6 +84,7 @@ class RatedRule(Rule):
     learning_rate: checks.Parameter
     readout_learning_rate: checks.Parameter | None = None
 
+    @arguments.of("rule.")
     def __init__(self, learning_rate, readout_learning_rate=None):
         self.learning_rate = checks.parameter(learning_rate)
         self.readout_learning_rate = checks.parameter(readout_learning_rate)
@@ -108,6 +109,7 @@ class DescentRule(RatedRule):
 
     bias_learning_rate: checks.Parameter | None = None
 
+    @arguments.of("rule.")
     def __init__(self, learning_rate, readout_learning_rate=None, bias_learning_rate=None):
         super().__init__(learning_rate, readout_learning_rate)
         self.bias_learning_rate = checks.parameter(bias_learning_rate)

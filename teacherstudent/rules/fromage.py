@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.rules.base import RatedRule, replacing
 
 
@@ -25,6 +25,7 @@ class Fromage(RatedRule):
     TRAINS_BIASES = False
     p_bound: checks.Parameter | None = None
 
+    @arguments.of("rule.")
     def __init__(self, learning_rate, readout_learning_rate=None, p_bound=None):
         super().__init__(learning_rate, readout_learning_rate)
         self.p_bound = checks.parameter(p_bound)

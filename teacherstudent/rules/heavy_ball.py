@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.rules.base import DescentRule, replacing, single_rate
 
 
@@ -30,6 +30,7 @@ class HeavyBall(DescentRule):
     beta: checks.Parameter | None = None
     gamma: checks.Parameter | None = None
 
+    @arguments.of("rule.")
     def __init__(self, learning_rate, beta=None, gamma=None, readout_learning_rate=None, bias_learning_rate=None):
         super().__init__(learning_rate, readout_learning_rate, bias_learning_rate)
         self.beta, self.gamma = checks.parameter(beta), checks.parameter(gamma)

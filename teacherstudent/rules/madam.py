@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.rules.base import RatedRule, replacing
 
 MEMORY = 0.999  # of the running mean of squared gradients
@@ -39,6 +39,7 @@ class Madam(RatedRule):
     p_scale: checks.Parameter = 3.0
     g_bound: checks.Parameter = 10.0
 
+    @arguments.of("rule.")
     def __init__(self, learning_rate=0.01, readout_learning_rate=None, p_scale=3.0, g_bound=10.0):
         super().__init__(learning_rate, readout_learning_rate)
         self.p_scale, self.g_bound = checks.parameter(p_scale), checks.parameter(g_bound)

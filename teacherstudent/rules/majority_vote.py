@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.rules.base import replacing
 from teacherstudent.rules.sign_sgd import SignSGD
 from teacherstudent.rules.signum import running_mean
@@ -34,6 +34,7 @@ class MajorityVote(SignSGD):
     adversaries: int = eqx.field(static=True, default=0)
     beta: float = eqx.field(static=True, default=0.0)
 
+    @arguments.of("rule.")
     def __init__(
         self, learning_rate, workers=3, adversaries=0, beta=0.0, readout_learning_rate=None, bias_learning_rate=None
     ):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.rules.base import Layers, RatedRule, replacing, single_rate
 from teacherstudent.rules.heavy_ball import check_gamma, check_memory
 from teacherstudent.rules.spherical_sgd import check_unit_rows, with_row_lengths
@@ -47,6 +47,7 @@ class Nero(RatedRule):
     gamma: checks.Parameter | None = None
     constraints: bool = eqx.field(static=True, default=True)
 
+    @arguments.of("rule.")
     def __init__(self, learning_rate=0.01, beta=None, gamma=None, readout_learning_rate=None, constraints=True):
         super().__init__(learning_rate, readout_learning_rate)
         self.beta = checks.parameter(0.999 if beta is None and gamma is None else beta)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.rules.base import DescentRule, replacing, single_rate
 
 
@@ -28,6 +28,7 @@ class SGD(DescentRule):
 
     weight_decay: checks.Parameter = 0.0
 
+    @arguments.of("rule.")
     def __init__(self, learning_rate, readout_learning_rate=None, weight_decay=0.0, bias_learning_rate=None):
         super().__init__(learning_rate, readout_learning_rate, bias_learning_rate)
         self.weight_decay = checks.parameter(weight_decay)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.activations import Activation, ActivationLike, as_activation
 from teacherstudent.spectrum import Modes, Spectrum
 
@@ -65,6 +65,7 @@ class TeacherTask(Task):
     readout: checks.Parameter
     noise: checks.Parameter
 
+    @arguments.of("task.")
     def __init__(self, width: int, activation: ActivationLike = "erf", readout=1.0, noise=0.0):
         self.width = checks.integer("task.width", width)
         self.activation = as_activation(activation, "task.activation")

@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.checks import AnyArray
 from teacherstudent.tasks.mixture import Components, MixtureTask, check_clusters, joined
+
+MOST_NODES = 200  # a side
 
 
 class BoxMixture(MixtureTask):
@@ -36,11 +38,16 @@ class BoxMixture(MixtureTask):
     densities: tuple[Callable, ...] | None = eqx.field(static=True)
     nodes: int = eqx.field(static=True)
 
+    @arguments.of("task.")
     def __init__(self, weights, labels, boxes, densities=None, nodes: int = 16):
         self.weights, self.labels = checks.array("task.weights", weights), checks.array("task.labels", labels)
         self.boxes = checks.array("task.boxes", boxes)
+        if not (densities is None or isinstance(densities, tuple | list)):
+            raise ValueError(
+                f"task.densities = {checks.shortened(densities)}: give a list with a function for each cluster."
+            )
         self.densities = None if densities is None else tuple(densities)
-        self.nodes = checks.integer("task.nodes", nodes)
+        self.nodes = checks.integer("task.nodes", nodes, maximum=MOST_NODES)
 
     def __check_init__(self):
         check_clusters(self.weights, self.labels)

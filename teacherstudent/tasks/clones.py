@@ -10,12 +10,13 @@ Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
 
 import numpy as np
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.tasks.base import Task
 from teacherstudent.tasks.gaussian_mixture import GaussianMixture
 from teacherstudent.tasks.mixture import Components, MixtureTask
 
 
+@arguments.checked
 def clone(task: Task, moments: int = 2) -> GaussianMixture:
     """One Gaussian for each class with the means (moments = 1), or means and covariances (moments = 2), of a task.
 
@@ -25,7 +26,7 @@ def clone(task: Task, moments: int = 2) -> GaussianMixture:
     """
     if not isinstance(task, MixtureTask):
         raise ValueError(f"task is a {type(task).__name__}, which has no classes; give a task such as SpikedCumulant.")
-    if moments not in (1, 2) or isinstance(moments, bool):
+    if not isinstance(moments, int | np.integer) or isinstance(moments, bool) or moments not in (1, 2):
         raise ValueError(f"moments = {checks.shortened(moments)}: give 1 (means) or 2 (means and covariances).")
     law = task.components()
     present = [y for y in (1.0, -1.0) if law.p[law.y == y].sum() > 0]

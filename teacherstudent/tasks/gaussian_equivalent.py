@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.activations import ActivationLike
 from teacherstudent.spectrum import Modes, Spectrum, eigenmodes, spectrum_of
 from teacherstudent.tasks.base import StructuredTask, TeacherTask
@@ -58,6 +58,7 @@ class GaussianEquivalent(StructuredTask):
 
     ARRAYS: ClassVar = ("Omega", "Phi", "mean")
 
+    @arguments.of("task.")
     def __init__(
         self,
         Omega=None,
@@ -104,6 +105,7 @@ class GaussianEquivalent(StructuredTask):
             _check_covariances(np.asarray(self.Omega), np.asarray(self.Phi))
 
     @classmethod
+    @arguments.of("task.")
     def from_generator(
         cls,
         generator: Callable,
@@ -150,6 +152,7 @@ class GaussianEquivalent(StructuredTask):
         return cls(Omega, Phi, width, activation, readout, noise, mean, generator)
 
     @classmethod
+    @arguments.of("task.")
     def from_file(
         cls,
         path: str | os.PathLike,
@@ -166,10 +169,14 @@ class GaussianEquivalent(StructuredTask):
 
         Raises FileNotFoundError if there is no such file, ValueError if it is neither format or lacks an array.
         """
-        found = _read_arrays(Path(path), (Omega, Phi), (mean,))
+        names = {"Omega": Omega, "Phi": Phi, "mean": mean}
+        for argument, name in names.items():
+            checks.text(argument, name)
+        found = _read_arrays(checks.path("path", path), (Omega, Phi), (mean,))
         return cls(found[Omega], found[Phi], width, activation, readout, noise, found.get(mean))
 
     @classmethod
+    @arguments.of("task.")
     def anisotropic(
         cls, eigenvalues, *, width: int = 1, activation: ActivationLike = "erf", readout=1.0, noise=0.0
     ) -> "GaussianEquivalent":

@@ -10,7 +10,7 @@ Refinetti, Goldt, Krzakala & Zdeborova, ICML 2021 (arXiv:2102.11742).
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.checks import AnyArray
 from teacherstudent.tasks.mixture import Components, MixtureTask, check_clusters
 
@@ -36,6 +36,7 @@ class GaussianMixture(MixtureTask):
     variances: Float[AnyArray, " clusters"]
     covariances: Float[AnyArray, "clusters directions directions"] | None
 
+    @arguments.of("task.")
     def __init__(self, weights, labels, means, variances=1.0, covariances=None):
         self.weights, self.labels = checks.array("task.weights", weights), checks.array("task.labels", labels)
         self.means = checks.array("task.means", means)
@@ -64,11 +65,13 @@ class GaussianMixture(MixtureTask):
             _check_covariances(self.covariances, (clusters, self.directions, self.directions))
 
     @classmethod
+    @arguments.of("task.")
     def xor(cls, variance=0.1) -> "GaussianMixture":
         """Four clusters of equal weight: y = +1 at (1, 0) and (-1, 0), y = -1 at (0, 1) and (0, -1), all with this variance."""
         return cls([0.25] * 4, [1, 1, -1, -1], [[1, 0], [-1, 0], [0, 1], [0, -1]], variance)
 
     @classmethod
+    @arguments.of("task.")
     def two_clusters(cls, variance=1.0) -> "GaussianMixture":
         """Two clusters of equal weight, y = +-1 at +-u: no classifier errs less than Phi(-1 / sigma)."""
         return cls([0.5, 0.5], [1, -1], [[1.0], [-1.0]], variance)

@@ -19,7 +19,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.activations import Activation, ActivationLike
 from teacherstudent.nonlinearities import Coefficients, as_nonlinearity, coefficients
 from teacherstudent.spectrum import Modes, Spectrum, eigenmodes, marchenko_pastur
@@ -59,6 +59,7 @@ class HiddenManifold(StructuredTask):
 
     ARRAYS: ClassVar = ("F",)
 
+    @arguments.of("task.")
     def __init__(
         self,
         width: int,
@@ -76,7 +77,8 @@ class HiddenManifold(StructuredTask):
         self.nonlinearity = as_nonlinearity(nonlinearity)
         self.F = None if F is None else checks.array("task.F", F)
         self.latent_ratio = _ratio(latent_ratio, self.F)
-        self.layers = tuple(checks.positive(f"task.layers[{i}]", one) for i, one in enumerate(checks.listed(layers)))
+        ratios = np.atleast_1d(checks.array("task.layers", layers))
+        self.layers = tuple(checks.positive(f"task.layers[{i}]", one) for i, one in enumerate(ratios))
         self.seed = checks.integer("task.seed", seed, minimum=0)
         checks.one_of("task.centre", centre, (True, False))
         self.centre = centre

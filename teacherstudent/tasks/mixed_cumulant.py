@@ -19,7 +19,7 @@ from statistics import NormalDist
 import equinox as eqx
 import numpy as np
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.latents import Latent, LatentLike, as_latent, gauss_rule, half_normal
 from teacherstudent.tasks.mixture import Components, MixtureTask, checked_prior, joined, standard_normal
 
@@ -45,6 +45,7 @@ class MixedCumulant(MixtureTask):
     coupling: str = eqx.field(static=True)
     class_prior: float = eqx.field(static=True)
 
+    @arguments.of("task.")
     def __init__(self, beta_u, beta_v, latent: LatentLike = "rademacher", coupling="independent", class_prior=0.5):
         self.beta_u, self.beta_v = checks.single("task.beta_u", beta_u), checks.single("task.beta_v", beta_v)
         self.latent = as_latent(latent)

@@ -13,7 +13,7 @@ import math
 import equinox as eqx
 import numpy as np
 
-from teacherstudent import checks
+from teacherstudent import arguments, checks
 from teacherstudent.latents import Latent, LatentLike, as_latent
 from teacherstudent.tasks.mixture import Components, MixtureTask, checked_prior, joined, standard_normal
 
@@ -32,6 +32,7 @@ class SpikedCumulant(MixtureTask):
     latent: Latent = eqx.field(static=True)
     class_prior: float = eqx.field(static=True)
 
+    @arguments.of("task.")
     def __init__(self, beta, latent: LatentLike = "rademacher", class_prior=0.5):
         self.beta = checks.single("task.beta", beta)
         self.latent = as_latent(latent)

@@ -5,6 +5,7 @@
 Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt, Advani, Saxe, Krzakala & Zdeborova, NeurIPS 2019.
 """
 
+from teacherstudent import arguments
 from teacherstudent.activations import ActivationLike
 from teacherstudent.tasks.base import TeacherTask
 
@@ -20,6 +21,7 @@ class TeacherStudent(TeacherTask):
     Raises ValueError if a value is outside its range or `readout` does not fit `width`.
     """
 
+    @arguments.of("task.")
     def __init__(self, width: int, activation: ActivationLike = "erf", readout=1.0, noise=0.0):
         super().__init__(width, activation, readout, noise)
 
