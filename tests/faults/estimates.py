@@ -1,6 +1,7 @@
 """Reported errors of quadratures against the true ones, by the integrals of `gaussian_integrals.py`."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -25,10 +26,12 @@ from tests.faults.trial import Trial
 PROBLEMS = 1000
 FIELD_PROBLEMS = 200
 RULE_PROBLEMS, OF_A_RULE = 100, 5
+REPORTS = 20
 ETA, ETA_V, BETA, AGES = 0.3, 0.2, 0.5, 18  # BETA^AGES is 4e-6
 OF_A_PAIR = 20  # problems for one compiled pair of activations
 SLACK = 1e-11  # of the reference, relative to the largest value
 NEAREST = 0.9999
+FOUR_FIELDS = 4  # one in so many problems with four fields has integrals of all of them, which take seconds
 
 
 def trials(share: float, seed: int) -> Iterator[Trial]:
@@ -36,6 +39,7 @@ def trials(share: float, seed: int) -> Iterator[Trial]:
     yield from averages_trials(share, seed)
     yield from field_trials(share, seed)
     yield from rule_trials(share, seed)
+    yield from report_trials(share, seed)
 
 
 def averages_trials(share: float, seed: int) -> Iterator[Trial]:
@@ -47,9 +51,7 @@ def averages_trials(share: float, seed: int) -> Iterator[Trial]:
         with contextlib.suppress(Exception):  # a trial will say so; compiling is not what it times
             compiled(student, teacher, K, M)(np.eye(K + M), np.zeros(K + M))
         for _ in range(OF_A_PAIR if share == 1 else max(3, round(OF_A_PAIR * min(1.0, share * 10)))):
-            C, u = random_covariance(rng, K, M, _may_coincide(student, teacher)), rng.normal(size=K + M)
-            if K + M == 4:
-                u[-1] = 0.0  # no integral of four distinct fields
+            C, u = random_averages(rng, K, M, _may_coincide(student, teacher))
             yield Trial(
                 f"estimates: {student} with {teacher}, K = {K}, M = {M}, C = {C.tolist()}, u = {u.tolist()}",
                 lambda s=student, t=teacher, K=K, M=M, C=C, u=u: bounded(s, t, K, M, C, u),
@@ -129,6 +131,40 @@ def compiled_fields(name: str, loss: str, K: int):
 
     with jax.enable_x64(True):
         return jax.jit(everything)
+
+
+def report_trials(share: float, seed: int) -> Iterator[Trial]:
+    """The report of `integrate`, against the true errors at the states it answers with."""
+    rng = np.random.default_rng(seed + 3)
+    for number in range(max(1, round(share * REPORTS))):
+        student, teacher = _random_pair(rng, number)
+        K, M = ((1, 1), (1, 2), (2, 1))[number % 3]
+        overlaps = _moderate_covariance(rng, K + M)
+        with contextlib.suppress(Exception):
+            compiled(student, teacher, K, M)(np.eye(K + M), np.ones(K + M))
+        yield Trial(
+            f"estimates: report of {student} with {teacher}, K = {K}, M = {M}, C = {overlaps.tolist()}",
+            lambda s=student, t=teacher, K=K, M=M, C=overlaps: report_bounded(s, t, K, M, C),
+            may_refuse=False,
+        )
+
+
+def report_bounded(student: str, teacher: str, K: int, M: int, C: np.ndarray) -> bool:
+    """Whether the reported error is at least that of all averages at all states; closed forms report none."""
+    task = ts.TeacherStudent(M, TEACHERS[teacher].jax)
+    problem = ts.Problem(task, ts.Student(K, STUDENTS[student].jax), ts.SGD(0.1))
+    start = ts.OrderParameters(C[:K, :K], C[:K, K:], C[K:, K:])
+    answer = ts.integrate(problem, start, [0.0, 0.5, 1.0, 2.0])
+    reported = json.loads(answer.attrs["teacherstudent"])["report"].get("quadrature_error")
+    if reported is None:
+        return True
+    u = np.concatenate([np.ones(K), -np.ones(M)])
+    for Q, R in zip(answer.Q.values, answer.R.values, strict=True):
+        state = np.block([[Q, R], [R.T, C[K:, K:]]])
+        true, _, size = errors(student, teacher, K, M, state, u)
+        if not max(true.values()) <= reported + SLACK * size:
+            return False
+    return True
 
 
 def rule_trials(share: float, seed: int) -> Iterator[Trial]:
@@ -236,9 +272,13 @@ def _random_rule_case(rng: np.random.Generator, name: str) -> RuleCase:
 
 
 def _moderate_covariance(rng: np.random.Generator, P: int) -> np.ndarray:
-    """Variances of about 0.1 to 10."""
-    F = rng.normal(size=(P, P)) + rng.uniform(0, 2) * rng.normal(size=P)
-    F *= np.exp(rng.uniform(np.log(0.3), np.log(3), (P, 1))) / np.linalg.norm(F, axis=1, keepdims=True)
+    """Variances of 0.1 to 10, correlations of up to 0.9."""
+    while True:
+        F = rng.normal(size=(P, P)) + rng.uniform(0, 2) * rng.normal(size=P)
+        F /= np.linalg.norm(F, axis=1, keepdims=True)
+        if np.abs(F @ F.T - np.eye(P)).max() < 0.9:
+            break
+    F *= np.exp(rng.uniform(np.log(0.3), np.log(3), (P, 1)))
     return F @ F.T
 
 
@@ -278,6 +318,18 @@ def random_covariance(rng: np.random.Generator, K: int, M: int, may_coincide: bo
         C[:, j] = C[j]
         C[j, j] = factor**2 * C[i, i]
     return C
+
+
+def random_averages(rng: np.random.Generator, K: int, M: int, may_coincide: bool) -> tuple[np.ndarray, np.ndarray]:
+    """C and u; four fields either are moderately correlated, or have no integral of all of them."""
+    u = rng.normal(size=K + M)
+    C = random_covariance(rng, K, M, may_coincide)
+    if K + M == 4:
+        if rng.integers(FOUR_FIELDS) > 0:
+            u[-1] = 0.0
+        else:
+            C = _moderate_covariance(rng, 4)
+    return C, u
 
 
 def _may_coincide(student: str, teacher: str) -> bool:

@@ -1,4 +1,4 @@
-"""Gaussian averages E[f_1(h_1) ... f_d(h_d)], d = 1, 2, 3, h ~ N(0, S), to ten digits, in plain NumPy.
+"""Gaussian averages E[f_1(h_1) ... f_d(h_d)], d = 1 to 4, h ~ N(0, S), to ten digits, in plain NumPy.
 
 A second route to the numbers of `teacherstudent/averages`, which shares no code with it.  With h_1 = s_1 z_1 and the
 conditional means and deviations of the later fields,
@@ -6,8 +6,9 @@ conditional means and deviations of the later fields,
     d = 1:  F_1(0)                                              F_i(m) = E[f_i(m + s_i z)]
     d = 2:  E[f_1(h_1) F_2(m_2(z_1))]
     d = 3:  E[f_1(h_1) f_2(h_2) F_3(m_3(z_1, z_2))]
+    d = 4:  the mean over z_1 of such averages, of fields with means; seconds, and for correlations of up to 0.9
 
-F_3 is a function of one variable and is tabulated by Chebyshev polynomials on panels.  Every integral is one of composite
+The last F is a function of one variable and is tabulated by Chebyshev polynomials on panels.  Every integral is one of composite
 Gauss-Legendre panels on [-R, R].  Functions are smooth between their `breaks`; panels end there, and at a few distances s from
 the points where a smoothed function meets a break, s the width of the smoothing.  The outer axis is also cut where the
 lines on which two of the inner functions meet their breaks cross.  `average` takes more nodes until two values agree, and raises
@@ -25,6 +26,7 @@ STEPS = np.linspace(-RADIUS, RADIUS, 9)
 GRADES = np.array([-6.5, -2.5, 0.0, 2.5, 6.5])  # in widths of a smoothed step
 TABLE_NODES = 24
 NODES = (10, 14, 20)
+NODES_OF_FOUR = (7, 9, 12)
 SAME = 1e-13  # 1 - correlation^2 of fields that are one field
 DISTANCES = (0.8, 1.8, 3.3, 6.0, 12.0, 24.0)
 GRID = (*(-x for x in reversed(DISTANCES)), 0.0, *DISTANCES)
@@ -69,7 +71,7 @@ def average(S: np.ndarray, functions: Sequence[Function], accuracy: float = 1e-1
     if not functions:
         return constant
     fine = np.nan
-    for nodes in NODES:
+    for nodes in NODES if len(functions) < 4 else NODES_OF_FOUR:
         rough, fine = fine, constant * _average(S, functions, nodes)
         if abs(fine - rough) <= accuracy * max(1.0, abs(fine)):
             return fine
@@ -114,7 +116,9 @@ def _average(S: np.ndarray, functions: list[Function], nodes: int) -> float:
         return _plane(L, functions, nodes)
     if len(functions) == 3:
         return _space(L, functions, nodes)
-    raise ValueError(f"{len(functions)} distinct fields; give at most three.")
+    if len(functions) == 4:
+        return _four(L, functions, nodes)
+    raise ValueError(f"{len(functions)} distinct fields; give at most four.")
 
 
 def _plane(L: np.ndarray, functions: list[Function], nodes: int) -> float:
@@ -125,40 +129,64 @@ def _plane(L: np.ndarray, functions: list[Function], nodes: int) -> float:
 
 
 def _space(L: np.ndarray, functions: list[Function], nodes: int) -> float:
-    first, second, third = functions
-    a, b, s = L[2]
-    F = Table(third, s, np.hypot(a, b))
-    along = a - b * L[1, 0] / L[1, 1]  # how F's argument changes on a line h_2 = const
-    corners = [
-        (c3 - b * c2 / L[1, 1] + s * GRADES) / along
-        for c2 in second.breaks
-        for c3 in third.breaks
-        if abs(along) > 1e-14
-    ]
-    cuts = [STEPS, first.cuts / L[0, 0], crossings(second, L[1, 0], L[1, 1]), crossings(third, a, np.hypot(b, s))]
-    z, weights = panels(np.concatenate([*cuts, *corners]), nodes)
-    kept = weights > 1e-24
+    F = Table(functions[2], L[2, 2], np.hypot(*L[2, :2]))
+    return float(_with_table(L, np.zeros((1, 3)), functions[:2], F, nodes)[0])
+
+
+def _four(L: np.ndarray, functions: list[Function], nodes: int) -> float:
+    """The mean over the first axis of averages of three fields with means L_i1 z."""
+    F = Table(functions[3], L[3, 3], np.sqrt(np.sum(L[3, :3] ** 2)))
+    z, weights = panels(np.concatenate([STEPS, functions[0].cuts / L[0, 0]]), nodes)
+    kept = weights > 1e-14
     z, weights = z[kept], weights[kept]
-    outer = weights * first.value(L[0, 0] * z)
-    total = 0.0
-    for some in np.array_split(np.arange(len(z)), max(1, len(z) // 256)):
-        total += outer[some] @ _inner(L, second, F, z[some], nodes)
-    return float(total)
+    rest = _with_table(L[1:, 1:], z[:, None] * L[1:, 0], functions[1:3], F, nodes)
+    return float(weights @ (functions[0].value(L[0, 0] * z) * rest))
 
 
-def _inner(L: np.ndarray, second: Function, F: "Table", z1: np.ndarray, nodes: int) -> np.ndarray:
-    """E[f_2(h_2) F_3(m_3) | z_1]."""
-    a, b = L[2, :2]
-    cuts = [np.broadcast_to(STEPS, (len(z1), len(STEPS))), (second.cuts - L[1, 0] * z1[:, None]) / L[1, 1]]
+def _with_table(L: np.ndarray, means: np.ndarray, functions: list[Function], F: "Table", nodes: int) -> np.ndarray:
+    """E[f_1(h_1) f_2(h_2) F(m_3)] for h = means + L z, one for each row of means; F is averaged over the third axis."""
+    first, second = functions
+    a, b, s = L[2]
+    along = a - b * L[1, 0] / L[1, 1]  # how F's argument changes on a line h_2 = const
+    results = []
+    for m1, m2, m3 in means:
+        corners = [
+            (c3 - m3 - b * (c2 - m2) / L[1, 1] + s * GRADES) / along
+            for c2 in second.breaks
+            for c3 in F.function.breaks
+            if abs(along) > 1e-14
+        ]
+        cuts = [
+            STEPS,
+            (first.cuts - m1) / L[0, 0],
+            crossings(second, L[1, 0], L[1, 1], m2),
+            crossings(F.function, a, np.hypot(b, s), m3),
+        ]
+        z, weights = panels(np.concatenate([*cuts, *corners]), nodes)
+        kept = weights > 1e-24
+        z, weights = z[kept], weights[kept]
+        outer = weights * first.value(m1 + L[0, 0] * z)
+        total = 0.0
+        for some in np.array_split(np.arange(len(z)), max(1, len(z) // 256)):
+            inner = _inner(second, m2 + L[1, 0] * z[some], L[1, 1], F, m3 + a * z[some], b, nodes)
+            total += outer[some] @ inner
+        results.append(total)
+    return np.array(results)
+
+
+def _inner(
+    f: Function, shift: np.ndarray, scale: float, F: "Table", base: np.ndarray, b: float, nodes: int
+) -> np.ndarray:
+    """E[f(shift + scale z) F(base + b z)] for each shift and base."""
+    cuts = [np.broadcast_to(STEPS, (len(shift), len(STEPS))), (f.cuts - shift[:, None]) / scale]
     if abs(b) > 1e-14:
-        cuts.append((F.cuts - a * z1[:, None]) / b)
+        cuts.append((F.cuts - base[:, None]) / b)
     left, right, rows = row_panels(np.concatenate(cuts, axis=1))
     t, w = legendre(nodes)
     half = (right - left) / 2
     z = (left + right)[:, None] / 2 + half[:, None] * t
-    base = z1[rows][:, None]
-    values = second.value(L[1, 0] * base + L[1, 1] * z) * F(a * base + b * z) * density(z)
-    return np.bincount(rows, half * (values @ w), minlength=len(z1))
+    values = f.value(shift[rows][:, None] + scale * z) * F(base[rows][:, None] + b * z) * density(z)
+    return np.bincount(rows, half * (values @ w), minlength=len(shift))
 
 
 class Table:
@@ -223,12 +251,12 @@ def smoothed(function: Function, s: float, m: np.ndarray, nodes: int) -> np.ndar
     return np.bincount(rows, half * (values @ w), minlength=len(m))
 
 
-def crossings(function: Function, slope: float, width: float) -> np.ndarray:
-    """z where slope z meets the cuts of a function, and a few widths beside its breaks."""
+def crossings(function: Function, slope: float, width: float, mean: float = 0.0) -> np.ndarray:
+    """z where mean + slope z meets the cuts of a function, and a few widths beside its breaks."""
     if abs(slope) < 1e-14 * max(width, 1e-300) or slope == 0:
         return np.zeros(0)
     breaks = np.asarray(function.breaks)
-    return np.concatenate([function.cuts, (breaks[:, None] + width * GRADES).ravel()]) / slope
+    return (np.concatenate([function.cuts, (breaks[:, None] + width * GRADES).ravel()]) - mean) / slope
 
 
 def panels(cuts: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:

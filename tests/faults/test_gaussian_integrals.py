@@ -77,6 +77,17 @@ def test_three_fields(seed):
         np.testing.assert_allclose(average(S, functions), value, rtol=1e-10, atol=1e-11)
 
 
+def test_four_fields():
+    F = np.random.default_rng(2).normal(size=(4, 5))
+    S = F @ F.T / 5
+    given = S - np.outer(S[0], S[0]) / (1 + S[0, 0])  # twice: the density of one field, then of another
+    again = given - np.outer(given[1], given[1]) / (1 + given[1, 1])
+    factor = 2 / np.pi / np.sqrt((1 + S[0, 0]) * (1 + given[1, 1]))
+    sharp = again[2, 3] / np.sqrt(again[2, 2] * again[3, 3])
+    value = average(S, [SLOPE, SLOPE, SIGN, SIGN], accuracy=1e-9)
+    np.testing.assert_allclose(value, factor * 2 / np.pi * np.arcsin(sharp), atol=1e-9)
+
+
 def test_any_order_of_the_fields():
     S = covariance(np.random.default_rng(7), 3)
     functions = [TANH, STEP, RELU]
