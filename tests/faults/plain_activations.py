@@ -38,7 +38,7 @@ def known(name: str, plain: Plain) -> Pair:
 
 
 def named(name: str, function: Callable, plain: Plain) -> Pair:
-    return Pair(plain, Activation(f"trial-{name}", function, kinks=plain.breaks))
+    return Pair(plain, Activation(f"trial-{name}", function))  # kinks and jumps are to be found
 
 
 def _tanh(scale: float) -> Plain:

@@ -101,5 +101,5 @@ def at_value(C: np.ndarray, a: int, function: Function, b: int, c: float) -> flo
     mean, variance = C[a, b] / C[b, b] * c, C[a, a] - C[a, b] ** 2 / C[b, b]
     if variance > integrals.SAME * C[a, a]:
         return density * integrals.shifted_average(mean, variance, function)
-    beside = np.array([mean - 1e-9, mean + 1e-9]) if np.any(np.isclose(function.breaks, mean)) else np.array([mean])
+    beside = mean + 1e-14 * max(1.0, abs(mean)) * np.array([-1.0, 1.0])
     return density * float(np.mean(function.value(beside)))
