@@ -189,6 +189,8 @@ class _Reader:
         digest_in_file = attributes.pop(DIGEST, None)
         self.check_group(parts, attributes)
         datasets, groups = self.members(group)
+        if parts and not datasets and not groups:
+            raise self.refuse("is empty.")
         scales = self.scales(datasets)
         variables = {name: self.variable(name, one, scales) for name, one in datasets.items() if not _only_a_size(one)}
         children = {name: self.group(one, (*parts, name)) for name, one in groups.items()}

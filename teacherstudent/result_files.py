@@ -15,11 +15,12 @@ from typing import IO, Any
 
 import h5netcdf
 import h5py
+import numpy as np
 import xarray as xr
 
 from teacherstudent import arguments, checks, hdf5_reading
 from teacherstudent.hdf5_reading import DIGEST, Group, UnreadableFile
-from teacherstudent.results import DESCRIPTION, SCHEMA, VARIABLES, as_tree
+from teacherstudent.results import COORDINATES, DESCRIPTION, SCHEMA, VARIABLES, as_tree
 
 FORMAT = ("v110", "v110")  # of HDF5: the first with checksums on its own structure, and read since 2016
 UNCHECKED = 1  # the last schema without checksums
@@ -63,14 +64,28 @@ def save(
 
 def encoded(tree: xr.DataTree, name: str) -> memoryview:
     """The content of a file that holds a tree, with its checksums; ValueError if it could not be read back."""
-    buffer = io.BytesIO()
-    with h5netcdf.File(buffer, "w", libver=FORMAT) as file:
-        for node in _with_checksums(tree).subtree:
-            node.to_dataset().dump_to_store(xr.backends.H5NetCDFStore(file, group=node.path, mode="w"))
+    buffer = _written(tree, name)
     size = buffer.getbuffer().nbytes
-    with h5py.File(buffer, "r+") as file:
-        _write_digests(file["/"], hdf5_reading.read_opened(file, name, size, _check_group(name)))
+    try:
+        with h5py.File(buffer, "r+") as file:
+            root = hdf5_reading.read_opened(file, name, size, _check_group(name))
+            dict(_datasets(name, root, ()))
+            _write_digests(file["/"], root)
+    except UnreadableFile as error:
+        raise ValueError(f"nothing is saved that could not be read again: {error}") from None
     return buffer.getbuffer()
+
+
+def _written(tree: xr.DataTree, name: str) -> io.BytesIO:
+    """The file in memory, without the digests."""
+    buffer = io.BytesIO()
+    try:
+        with h5netcdf.File(buffer, "w", libver=FORMAT) as file:
+            for node in _with_checksums(tree).subtree:
+                node.to_dataset().dump_to_store(xr.backends.H5NetCDFStore(file, group=node.path, mode="w"))
+    except (TypeError, ValueError, h5netcdf.CompatibilityError) as error:
+        raise ValueError(f"{name}: an attribute or an array cannot be kept in HDF5: {error}") from error
+    return buffer
 
 
 def _with_checksums(tree: xr.DataTree) -> xr.DataTree:
@@ -79,7 +94,7 @@ def _with_checksums(tree: xr.DataTree) -> xr.DataTree:
     for node in tree.subtree:
         node.attrs.pop(DIGEST, None)  # of the file from which it was read
         for variable in node.variables.values():
-            if variable.size and variable.ndim:
+            if variable.size and variable.ndim and variable.dtype.kind in "fiubmM":
                 variable.encoding.pop("contiguous", None)
                 variable.encoding["fletcher32"] = True
     return tree
@@ -139,29 +154,47 @@ def _check_digests(name: str, group: Group, parts: tuple[str, ...]) -> None:
 def _datasets(name: str, group: Group, parts: tuple[str, ...]):
     """Each group as a dataset, by path."""
     where = hdf5_reading.place(name, parts)
+    _check_coding(where, "attributes", group.attributes)
+    for key, one in group.variables.items():
+        _check_coding(where, key, one.attributes)
     try:
         variables = {key: xr.Variable(*one) for key, one in group.variables.items()}
         data = xr.decode_cf(xr.Dataset(variables, attrs=group.attributes)).load()
     except Exception as error:
         reason = str(error).split("\n")[0]
         raise UnreadableFile(f"{where} does not make a dataset: {reason}") from None
-    for key, one in data.variables.items():
-        _check_dims(where, str(key), tuple(map(str, one.dims)), data)
+    for label, variable in data.variables.items():
+        if variable.dtype.kind not in "fiub" and (label in VARIABLES or label in COORDINATES):
+            raise UnreadableFile(f"{where} has {label} of a type that results do not have; they hold plain numbers.")
+        _check_dims(where, str(label), tuple(map(str, variable.dims)), data)
     yield "/" + "/".join(parts), data
     for child_name, child in group.groups.items():
         yield from _datasets(name, child, (*parts, child_name))
 
 
 def _check_dims(where: str, name: str, dims: tuple[str, ...], data: xr.Dataset) -> None:
-    """Raise UnreadableFile for a quantity of ours with dimensions of something else."""
+    """Raise UnreadableFile for a quantity of ours with dimensions of something else.
+
+    More dimensions are those of a sweep; one that nothing in the group has was selected from.
+    """
     if name not in VARIABLES:
         return
     expected = VARIABLES[name][0]
-    shared = tuple(dim for dim in dims if dim in expected)
+    in_order = [dim for dim in dims if dim in expected] == [dim for dim in expected if dim in dims]
+    missing = [dim for dim in expected if dim not in dims]
     strange = [dim for dim in dims if dim not in expected and dim not in data.coords]
-    in_order = shared == tuple(dim for dim in expected if dim in dims)
-    if not in_order or (strange and len(shared) < len(expected)):
+    if not in_order or any(dim in data.dims for dim in missing) or (missing and strange):
         raise UnreadableFile(f"{where} has {name} over ({', '.join(dims)}); it is to be over ({', '.join(expected)}).")
+
+
+def _check_coding(where: str, name: str, attributes: Mapping[str, Any]) -> None:
+    """Raise UnreadableFile if what says how numbers are coded is not of the right type."""
+    for key in ("_FillValue", "missing_value", "scale_factor", "add_offset"):
+        if np.size(attributes.get(key, 0)) != 1 or isinstance(attributes.get(key), str):
+            raise UnreadableFile(f"{where} has {name} with {key} that is not a number.")
+    for key in ("coordinates", "dtype", "units", "calendar"):
+        if not isinstance(attributes.get(key, ""), str):
+            raise UnreadableFile(f"{where} has {name} with {key} that is not a text.")
 
 
 def _check_group(name: str) -> hdf5_reading.CheckGroup:
@@ -192,7 +225,7 @@ def _kind(parts: tuple[str, ...]) -> str | None:
 def _check_mark(name: str, attributes: dict[str, Any]) -> None:
     """Raise UnreadableFile unless the attribute of the file says that it is ours, and of a schema that is known."""
     mark = _parsed(attributes.get(DESCRIPTION))
-    if not isinstance(mark, dict) or "schema" not in mark:
+    if not isinstance(mark, dict) or "schema" not in mark or _deeper(mark, DEEPEST_DESCRIPTION):
         raise UnreadableFile(
             f"{name} is an HDF5 file, but not one that teacherstudent wrote (no attribute {DESCRIPTION!r} with a schema)."
         )

@@ -1,0 +1,189 @@
+"""Files: flipped bits, other damage, and hostile files.  What is loaded is what was saved, or is refused."""
+
+import atexit
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import xarray as xr
+
+import teacherstudent as ts
+from tests.faults.hostile_files import SCHEMA_1, hostile_files
+from tests.faults.trial import Trial
+
+FLIPS = 2000
+DAMAGES = 1000
+HOLD = "import h5py, sys; file = h5py.File(sys.argv[1], sys.argv[2]); print('open', flush=True); sys.stdin.read()"
+
+
+def trials(share: float, seed: int) -> Iterator[Trial]:
+    """Hostile and foreign files, locked ones, good ones, and good ones with damage at random."""
+    rng = np.random.default_rng(seed)
+    for number, (name, make) in enumerate(hostile_files()):
+        yield Trial(f"hostile: {name}", functools.partial(_is_refused, make, number))
+    yield Trial("open for writing elsewhere", _locked_by_another)
+    yield Trial("open for reading elsewhere", _read_by_another, may_refuse=False)
+    yield Trial("schema 1", _older_file, may_refuse=False)
+    yield Trial("saved again", _saved_again, may_refuse=False)
+    size = len(_content())
+    for bit in rng.integers(8 * size, size=max(20, int(share * FLIPS))):
+        yield Trial(f"flipped bit {bit}", functools.partial(_unchanged, functools.partial(_flipped, int(bit))))
+    for number in range(max(10, int(share * DAMAGES))):
+        damage = DAMAGE[number % len(DAMAGE)]
+        one_seed = int(rng.integers(2**32))
+        yield Trial(f"{damage.__name__} {one_seed}", functools.partial(_unchanged, functools.partial(damage, one_seed)))
+
+
+@functools.cache
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def _saved() -> Path:
+    """A file of today, with the content of the older one."""
+    path, older = _folder() / "good.h5", ts.load(SCHEMA_1)
+    ts.save(path, **{name: older[name].to_dataset() for name in older.children})
+    return path
+
+
+@functools.cache
+def _content() -> bytes:
+    return _saved().read_bytes()
+
+
+@functools.cache
+def _expected() -> xr.DataTree:
+    """What is in the file, by a reader that is not ours."""
+    with xr.open_datatree(_saved(), engine="h5netcdf") as tree:
+        expected = tree.load()
+    for node in expected.subtree:
+        node.attrs.pop("sha256")
+    return expected
+
+
+def _is_refused(make: Callable[[Path], None], number: int) -> bool:
+    """Nothing is loaded from what is no result."""
+    path = _folder() / f"hostile_{number}.h5"
+    make(path)
+    try:
+        ts.load(path)
+    finally:
+        if path.is_file() and not path.is_symlink():
+            path.unlink()
+    return False
+
+
+def _unchanged(damaged: Callable[[bytearray], bytes]) -> bool:
+    """What is loaded from a damaged file, if anything is, is all that was saved."""
+    path = _folder() / "damaged.h5"
+    path.write_bytes(damaged(bytearray(_content())))
+    return _same(ts.load(path), _expected())
+
+
+def _same(one: xr.DataTree, other: xr.DataTree) -> bool:
+    """Whether two results agree in all names, dimensions, attributes and numbers, to the last bit."""
+    if not one.identical(other):
+        return False
+    for node in one.subtree:
+        for name, variable in node.variables.items():
+            twin = other[node.path].variables[name]
+            if variable.dtype != twin.dtype or variable.values.tobytes() != twin.values.tobytes():
+                return False
+    return True
+
+
+def _flipped(bit: int, content: bytearray) -> bytes:
+    content[bit // 8] ^= 1 << bit % 8
+    return bytes(content)
+
+
+def cut(seed: int, content: bytearray) -> bytes:
+    """The beginning of a file."""
+    return bytes(content[: np.random.default_rng(seed).integers(len(content))])
+
+
+def zeroed(seed: int, content: bytearray) -> bytes:
+    """A file with a hole, as after a crash."""
+    rng = np.random.default_rng(seed)
+    length, begin = int(rng.choice([8, 64, 512, 4096])), int(rng.integers(len(content)))
+    content[begin : begin + length] = bytes(len(content[begin : begin + length]))
+    return bytes(content)
+
+
+def overwritten(seed: int, content: bytearray) -> bytes:
+    """A file with noise in it."""
+    rng = np.random.default_rng(seed)
+    begin = int(rng.integers(len(content)))
+    noise = rng.bytes(int(rng.integers(1, 64)))[: len(content) - begin]
+    content[begin : begin + len(noise)] = noise
+    return bytes(content)
+
+
+def exchanged(seed: int, content: bytearray) -> bytes:
+    """A file with two pieces in each other's place."""
+    rng = np.random.default_rng(seed)
+    length = int(rng.choice([1, 8, 64]))
+    one, other = (int(begin) * length for begin in rng.integers(len(content) // length, size=2))
+    first, second = content[one : one + length], content[other : other + length]
+    content[one : one + length], content[other : other + length] = second, first
+    return bytes(content)
+
+
+DAMAGE = (cut, zeroed, overwritten, exchanged)
+
+
+def _held(mode: str) -> subprocess.Popen:
+    """Another process that has the good file open."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(_saved()), mode],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ,
+        text=True,
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    return holder
+
+
+def _locked_by_another() -> bool:
+    with _held("r+") as holder:
+        try:
+            ts.load(_saved())
+        except BlockingIOError as error:
+            return "locked by another process" in str(error)
+        finally:
+            holder.communicate("")
+    return False
+
+
+def _read_by_another() -> bool:
+    with _held("r") as holder:
+        try:
+            return _same(ts.load(_saved()), _expected())
+        finally:
+            holder.communicate("")
+
+
+def _older_file() -> bool:
+    with xr.open_datatree(SCHEMA_1, engine="h5netcdf") as tree:
+        return _same(ts.load(SCHEMA_1), tree.load())
+
+
+def _saved_again() -> bool:
+    path, loaded = _folder() / "again.h5", ts.load(_saved())
+    ts.save(path, **{name: loaded[name].to_dataset() for name in loaded.children}, force=True)
+    with h5py.File(path) as file:
+        schema = json.loads(file.attrs["teacherstudent"])["schema"]
+    return schema == 2 and _same(ts.load(path), _expected())
