@@ -101,6 +101,7 @@ def simulate(
     mine = hosts.share(numbers)
     devices = place(device)
     if checkpoint is not None:
+        checkpoint = checks.path("checkpoint", checkpoint)
         check_writable(checkpoint, force=True)
         checkpoint = hosts.own(checkpoint)
     steps = _recorded_steps(times, problem.updates_per_time(N))

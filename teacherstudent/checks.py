@@ -6,6 +6,7 @@ Values inside a JAX transformation have no number to look at and pass.
 import itertools
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,7 +190,8 @@ def path(name: str, value) -> Path:
         raise ValueError(f"{name} = {shortened(value)} is not a path; give a string or a pathlib.Path.")
     try:
         found = Path(value).expanduser()
-        found.exists()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(found)
     except (OSError, ValueError, RuntimeError, TypeError) as error:  # too long, a null byte, no home, no text
         raise ValueError(f"{name} = {shortened(value)} cannot be the path of a file ({first_line(error)}).") from None
     return found

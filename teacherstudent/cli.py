@@ -85,7 +85,7 @@ def run(
         _keep_compiled_programs()
         import teacherstudent as ts
         from teacherstudent import checks, experiment, published, results
-        from teacherstudent.result_files import check_writable, user_path
+        from teacherstudent.result_files import check_writable
 
     name, tables = published.read(experiment_)
     assignments = [*(set_ or [])]
@@ -95,7 +95,7 @@ def run(
     if size:
         assignments.append(f"{table}.N={size if len(size) > 1 else size[0]}")
     job = experiment.experiment(name, experiment.changed(tables, assignments))
-    out = user_path(out or Path("results") / f"{name}.h5")
+    out = checks.path("--out", out or Path("results") / f"{name}.h5")
     if out.suffix not in (".h5", ".hdf5", ".nc"):
         raise ValueError(f"--out {out} is to be an HDF5 file; give it the ending .h5 (the picture gets .png).")
     picture = out.with_suffix(".png")
@@ -250,9 +250,10 @@ def plot(
 ) -> None:
     """Draw a result file."""
     import teacherstudent as ts
-    from teacherstudent.result_files import check_writable, user_path
+    from teacherstudent import checks
+    from teacherstudent.result_files import check_writable
 
-    picture = user_path(out or file.with_suffix(".png"))
+    picture = checks.path("--out", out or file.with_suffix(".png"))
     if picture.suffix not in (".png", ".pdf", ".svg"):
         raise ValueError(f"--out {picture} is to be a picture; give it the ending .png, .pdf or .svg.")
     tree = ts.load(file)

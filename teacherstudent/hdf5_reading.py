@@ -97,8 +97,6 @@ def _size_of_file(path: Path) -> int:
         raise FileNotFoundError(f"{path} does not exist.") from None
     except OSError as error:
         raise OSError(error.errno, f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError:  # a zero character
-        raise ValueError(f"path = {str(path)!r} is not the name of a file.") from None
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(f"{path} is a folder; name a file in it.")
     if not stat.S_ISREG(found.st_mode):

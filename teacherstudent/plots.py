@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from teacherstudent import arguments
+from teacherstudent import arguments, checks
 from teacherstudent.results import description, simulations, variants_of
 
 # dark to light, so that the order survives a grey printer
@@ -62,7 +62,7 @@ def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = Non
 
 def _saved(figure: Figure, path: str | os.PathLike | None) -> Figure:
     if path is not None:
-        figure.savefig(path, dpi=160)
+        figure.savefig(checks.path("path", path), dpi=160)
     return figure
 
 

@@ -275,14 +275,15 @@ def _deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(_deeper(one, levels - 1) for one in inner)
 
 
-def user_path(path: str | os.PathLike) -> Path:
-    """A path as the user wrote it, with `~` for the home folder."""
-    return checks.path("path", path)
-
-
 def check_writable(path: str | os.PathLike, *, force: bool = False) -> None:
     """Raise before any work if a result could not be written to `path`."""
     path = checks.path("path", path)
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # it is to be made
+    except OSError as error:
+        raise OSError(error.errno, f"{path} cannot be written: {error.strerror}.") from None
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file, such as {path / 'result.h5'}.")
     if path.exists() and not path.is_file():
