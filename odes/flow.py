@@ -2,12 +2,14 @@
 
 To give a rule a theory: one file here that registers its `flow`, the velocity of the order parameters, its `check`, which
 says where it does not hold, and, if it needs more than (q, r, v, b), its `first_memory`; `vector_field.py` imports the file.
+A flow belongs to one class: a subclass that changes the rule does not inherit it.
 """
 
-from functools import singledispatch
 from typing import Any, NamedTuple
 
 from odes.one_update import Fixed, State
+from teacherstudent.contracts import for_each_class
+from teacherstudent.own_classes import brings, changed_activation, changed_law
 from teacherstudent.problem import Problem
 from teacherstudent.rules import RULES, Madam, Rule
 from teacherstudent.tasks import TeacherStudent
@@ -17,20 +19,43 @@ REASONS: dict[type[Rule], str] = {
 }
 
 
-@singledispatch
+def require_theory(problem: Problem) -> None:
+    """Raise ValueError, with the reason, where a problem has no theory."""
+    if flow.part(type(problem.rule)) is flow.default:
+        raise _no_theory(problem.rule)
+    require_theory_of_task(problem)
+    check(problem.rule, problem)
+
+
+def require_theory_of_task(problem: Problem) -> None:
+    """Raise ValueError, with the reason, if the theory of the task is not that of its own labels and inputs."""
+    task, activation = problem.task, problem.student.activation
+    changed = changed_law(task)
+    if changed is not None and not (brings(task, "gradient") and brings(task, "task_error")):
+        raise ValueError(
+            f"{changed}, and no theory is known of that; register the averages of its updates and its error "
+            "(odes.one_update.gradient, teacherstudent.generalisation.task_error), or simulate."
+        )
+    changed = changed_activation(activation)
+    if changed is not None:
+        raise ValueError(
+            f"student.activation: {changed}, and the theory knows only g and its own derivative; give "
+            "Activation(name, function), or simulate."
+        )
+
+
+@for_each_class()
 def check(rule: Rule, problem: Problem) -> None:
-    """Raise ValueError, with the reason, where a rule has no theory for a problem."""
-    if flow.dispatch(type(rule)) is flow.dispatch(object):
-        raise _no_theory(rule)
+    """Raise ValueError, with the reason, where the flow of a rule does not hold for a problem."""
 
 
-@singledispatch
+@for_each_class(strict=True, remedy="it has no theory of its own: register its flow (odes.flow.flow), or simulate")
 def flow(rule: Rule, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
     """d(q, r, v, b, memory)/dt under an update rule; `coarse` asks for fewer points, where averages are by quadrature."""
     raise _no_theory(rule)
 
 
-@singledispatch
+@for_each_class()
 def first_memory(rule: Rule, problem: Problem, fixed: Fixed, state: State) -> Any:
     """What the rule keeps beside the order parameters at t = 0."""
     return ()
@@ -43,14 +68,14 @@ class Nodes(NamedTuple):
     rough: bool = True
 
 
-@singledispatch
+@for_each_class()
 def quadrature(rule: Rule, problem: Problem) -> Nodes | None:
     """The nodes of the rule's own averages; None if it needs those of one update alone, or has closed forms."""
     return None
 
 
 def _no_theory(rule: Rule) -> ValueError:
-    known = ", ".join(kind.__name__ for kind in RULES.values() if flow.dispatch(kind) is not flow.dispatch(object))
+    known = ", ".join(kind.__name__ for kind in RULES.values() if flow.owner(kind) is not None)
     return ValueError(
         f"there is no theory for the rule {type(rule).__name__}: {REASONS.get(type(rule), '')}rules with a theory: {known}.  "
         "simulate runs every rule."

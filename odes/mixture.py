@@ -20,7 +20,7 @@ from teacherstudent.tasks import MixtureTask
 
 
 @gradient.register
-def _(task: MixtureTask, problem: Problem, fixed: Fixed, state: State) -> Gradient:
+def gradient_of_classes(task: MixtureTask, problem: Problem, fixed: Fixed, state: State) -> Gradient:
     Q, m, v, b = state.q[..., 0], state.r[..., 0], state.v, state.b
     law = task.components()
     p, A, S, sigma2 = (jnp.asarray(part) for part in (law.p, law.A, law.S, law.sigma2))

@@ -10,11 +10,11 @@ Tasks differ in how they come about: `spectral.py` for inputs with a teacher, `m
 The arrays have the modes last, so that each product is one matrix product for all modes.
 """
 
-from functools import singledispatch
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float
 
+from teacherstudent.contracts import for_each_class
 from teacherstudent.problem import Problem
 from teacherstudent.tasks import Task
 
@@ -57,7 +57,7 @@ def overlaps(fixed: Fixed, state: State) -> tuple[Float[Array, "students student
     return state.q @ (fixed.weights * fixed.rho), state.r @ fixed.weights
 
 
-@singledispatch
+@for_each_class()
 def gradient(task: Task, problem: Problem, fixed: Fixed, state: State) -> Gradient:
     """The averages of one update on the inputs of a task."""
     raise ValueError(f"there is no theory for the task {type(task).__name__}.")

@@ -12,13 +12,13 @@ from teacherstudent.rules import SGD, SphericalSGD
 
 
 @flow.register
-def _(rule: SGD, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
+def flow_of_sgd(rule: SGD, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
     mean = gradient(problem.task, problem, fixed, state)
     return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b, rule.weight_decay)
 
 
 @flow.register
-def _(rule: SphericalSGD, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
+def flow_on_sphere(rule: SphericalSGD, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
     return on_sphere(flow(rule.sgd, problem, fixed, state, coarse), fixed, state)
 
 

@@ -30,8 +30,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize
 
+from odes.flow import require_theory_of_task
 from teacherstudent import arguments, checks
-from teacherstudent.activations import Activation, ActivationLike, Polynomial, as_activation
+from teacherstudent.activations import Activation, ActivationLike, as_activation, polynomial_of
+from teacherstudent.contracts import require_unchanged
 from teacherstudent.nonlinearities import NODES, RADIUS, _normal_rule
 from teacherstudent.problem import Problem
 from teacherstudent.rules import SphericalSGD
@@ -133,6 +135,7 @@ def single_neuron_velocity(problem: Problem, alpha) -> Float[np.ndarray, "*batch
             f"rule is a {type(problem.rule).__name__}, under which the length of w moves too; give SphericalSGD, or use "
             "integrate."
         )
+    require_unchanged(problem.rule, SphericalSGD, remedy="it has no theory of its own: simulate")
     eta = checks.single("rule.learning_rate", problem.rule.learning_rate)
     alpha = _checked_overlaps(problem, alpha)
     return eta * drift(problem, alpha) - eta**2 / 2 * damping(problem, alpha)[..., None] * alpha
@@ -219,6 +222,7 @@ def class_coefficients(task: Task, order: int) -> dict[Index, float]:
 
 def _check(problem: Problem) -> None:
     """Raise ValueError unless the problem is a single neuron with the correlation loss and w all that it trains."""
+    require_theory_of_task(problem)
     _ = problem.classes  # says so if there are none
     student = problem.student
     if student.width != 1:
@@ -299,8 +303,9 @@ def _legendre() -> tuple[np.ndarray, np.ndarray]:
 
 def _unit_coefficients(g: Activation, orders: int, scale: float) -> Float[np.ndarray, " orders"]:
     """g_k / sqrt(k!), those at rounding error set to zero."""
-    if isinstance(g.function, Polynomial):
-        powers = np.asarray(g.function.coefficients) * scale ** np.arange(len(g.function.coefficients))
+    polynomial = polynomial_of(g)
+    if polynomial is not None:
+        powers = np.asarray(polynomial.coefficients) * scale ** np.arange(len(polynomial.coefficients))
         found = np.polynomial.hermite_e.poly2herme(powers)
         unit = found * np.sqrt([float(math.factorial(k)) for k in range(len(found))])
         unit, norm = np.pad(unit, (0, max(orders - len(unit), 0))), float(np.linalg.norm(unit))
@@ -334,6 +339,7 @@ def _integrals(g: Activation, orders: int, scale: float, nodes: int) -> tuple[Fl
 
 def _leading(problem: Problem) -> tuple[int, dict[Index, float]]:
     """The order k* and its coefficients g_k c_i."""
+    require_theory_of_task(problem)
     _ = problem.classes  # says so if there are none
     g = problem.student.activation
     for order, level in enumerate(_series(g, _law(problem.task), HIGHEST + 1)):

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from odes import agd_map
 from odes.adaptive_steps import FIRST_STEP, Solved, adaptive_steps
-from odes.flow import check, first_memory, quadrature
+from odes.flow import first_memory, quadrature, require_theory
 from odes.one_update import Fixed, State, overlaps
 from odes.packed import ErrorNorm, has_diverged, pack, unpack
 from odes.precision import in_float64
@@ -55,7 +55,7 @@ def solve(
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not checks.is_traced(value):
             checks.positive(name, value)
-    check(problem.rule, problem)
+    require_theory(problem)
     if problem.batch_ratio is not None:
         raise ValueError("solve integrates in time, but with batch_ratio time counts updates; use integrate.")
     rtol, atol = tolerances(quadrature(problem.rule, problem), rtol, atol)

@@ -24,7 +24,7 @@ from teacherstudent.tasks import TeacherTask
 
 
 @gradient.register
-def _(task: TeacherTask, problem: Problem, fixed: Fixed, state: State) -> Gradient:
+def gradient_with_teacher(task: TeacherTask, problem: Problem, fixed: Fixed, state: State) -> Gradient:
     J, D, readout = moments(problem, covariance(*overlaps(fixed, state), fixed.T), state.v)
     return by_mode(J, D, readout, fixed, state)
 

@@ -23,13 +23,14 @@ from odes import (  # noqa: F401 (they register the averages of their tasks, and
     signum,
     spectral,
 )
-from odes.flow import flow
+from odes.flow import flow, require_theory_of_task
 from odes.one_update import Fixed, State
 from teacherstudent.problem import Problem
 
 
 def vector_field(problem: Problem, fixed: Fixed, state: State, coarse: bool = False) -> State:
     """d(q, r, v, b, memory)/dt of a problem; what the student does not train stays."""
+    require_theory_of_task(problem)
     velocity = flow(problem.rule, problem, fixed, state, coarse)
     student = problem.student
     return velocity._replace(

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent.activations import ACTIVATIONS, Polynomial
+from teacherstudent.activations import ACTIVATIONS, polynomial_of
+
+ERF, RELU = ACTIVATIONS["erf"], ACTIVATIONS["relu"]
 
 
 class ElementaryErf(NamedTuple):
@@ -24,6 +26,6 @@ class ElementaryErf(NamedTuple):
 
 def elementary(activation: Any) -> Any:
     """The activation in functions that a kernel has; None if it is not known to be."""
-    if activation is None or isinstance(activation.function, Polynomial) or activation == ACTIVATIONS["relu"]:
+    if activation is None or polynomial_of(activation) is not None or activation == RELU:
         return activation
-    return ElementaryErf() if activation == ACTIVATIONS["erf"] else None
+    return ElementaryErf() if activation == ERF else None

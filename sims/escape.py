@@ -30,6 +30,7 @@ from sims.training import NEVER, Training
 from sims.weights_training import WeightsTraining, bytes_needed
 from teacherstudent import arguments, checks
 from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.own_classes import changed_law
 from teacherstudent.problem import Problem
 from teacherstudent.results import described
 from teacherstudent.starts import orthonormal_rows
@@ -124,6 +125,11 @@ def _check(problem: Problem, sizes: list[int], max_steps: int) -> None:
         raise ValueError(f"N = {sizes}: give different sizes of at least K + r = {needed}.")
     if max_steps >= NEVER:
         raise ValueError(f"max_steps = {max_steps} is not possible; give less than {NEVER}.")
+    changed = changed_law(problem.task)
+    if changed is not None:
+        raise ValueError(
+            f"{changed}; escape draws inputs from the components of a task, and labels them by their class."
+        )
     if problem.sweeps:
         raise ValueError(
             f"escape takes one problem, but {', '.join(problem.sweeps)} is a sequence; call it for each value."

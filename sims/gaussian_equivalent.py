@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from sims.tasks import (
+    DRAWS,
     LEAST_ROWS,
     Covariances,
     Inputs,
@@ -23,7 +24,9 @@ from sims.tasks import (
     stacked,
 )
 from teacherstudent.checks import AnyArray
+from teacherstudent.contracts import require_unchanged
 from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.own_classes import LABELLING
 from teacherstudent.starts import Start, weights_on_inputs
 from teacherstudent.tasks import GaussianEquivalent
 
@@ -58,8 +61,9 @@ class Generated(Source):
 
 
 @set_up.register
-def _(task: GaussianEquivalent, start: Start, N: int, seeds: list[int]) -> SetUp:
+def set_up_with_covariances(task: GaussianEquivalent, start: Start, N: int, seeds: list[int]) -> SetUp:
     """The given weights, or for each seed own ones with the start's overlaps under the task's covariances."""
+    require_unchanged(task, GaussianEquivalent, LABELLING, DRAWS)
     D = task.latent_dimension(N)
     Omega, Phi = np.asarray(task.Omega), np.asarray(task.Phi)
     if isinstance(start, OrderParameters):

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from sims.tasks import (
+    DRAWS,
     LEAST_ROWS,
     Covariances,
     Inputs,
@@ -22,8 +23,10 @@ from sims.tasks import (
 )
 from teacherstudent.activations import Activation
 from teacherstudent.checks import AnyArray
+from teacherstudent.contracts import changes, require_unchanged
 from teacherstudent.nonlinearities import moment, moment_error
 from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.own_classes import LABELLING
 from teacherstudent.starts import Start, weights_on_inputs
 from teacherstudent.tasks import HiddenManifold
 
@@ -47,21 +50,27 @@ class Manifold(Source):
 
 
 @set_up.register
-def _(task: HiddenManifold, start: Start, N: int, seeds: list[int]) -> SetUp:
+def set_up_manifold(task: HiddenManifold, start: Start, N: int, seeds: list[int]) -> SetUp:
     """With given weights the task's own manifold; otherwise for each seed a manifold and weights of its own."""
+    require_unchanged(task, HiddenManifold, (*LABELLING, "latent_dimension", "matrices"), DRAWS)
     if isinstance(start, OrderParameters):
         matrices = [task.matrices(N, network=seed)[0] for seed in seeds]
         exact = [covariances(task, F) for F in matrices]
         weights = [weights_on_inputs(one.Omega, one.Phi, start, seed) for one, seed in zip(exact, seeds, strict=True)]
         source = _manifold(task, [np.stack(matrices)], np.full(len(seeds), task.shift))
         together = Covariances(*(np.stack([getattr(one, name) for one in exact]) for name in ("Omega", "Phi")))
-        known = all(is_exact(task, F) for F in matrices)
+        known = all(is_exact(task, F) for F in matrices) and not _other_matrices(task)
         return SetUp(stacked(start, weights), source, together if known else None, shared=False)
     check_has_weights(start)
     matrices = task.matrices(N)
-    known = len(matrices) == 1 and is_exact(task, matrices[0])
+    known = len(matrices) == 1 and is_exact(task, matrices[0]) and not _other_matrices(task)
     source = _manifold(task, matrices, np.asarray(task.shift))
     return SetUp(repeated(start, seeds), source, covariances(task, matrices[0]) if known else None, shared=True)
+
+
+def _other_matrices(task: HiddenManifold) -> bool:
+    """Whether the matrices are those of a class of one's own, of which no covariances are known."""
+    return "matrices" in changes(type(task), HiddenManifold)
 
 
 def _manifold(task: HiddenManifold, matrices: list[np.ndarray], shift: np.ndarray) -> Manifold:

@@ -1,8 +1,9 @@
 """Which way to simulate: whole weights, or the chain of the overlaps where it is exact."""
 
 from sims.reduced_draws import rank
-from sims.reduced_rules import closes, known, row_sets
+from sims.reduced_rules import closes, known, moved, row_sets
 from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.own_classes import changed_law
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
 from teacherstudent.tasks import MixtureTask, TeacherStudent
@@ -30,8 +31,13 @@ def obstacle(problem: Problem, start: Start, N: int) -> str | None:
     task, rule = type(problem.task).__name__, type(problem.rule).__name__
     if not isinstance(problem.task, TeacherStudent | MixtureTask):
         return f"inputs of {task} are not isotropic outside the span of the weights, so that their overlaps are no Markov chain"
+    changed = changed_law(problem.task)
+    if changed is not None:
+        return f"{changed}, which the chain of the overlaps does not know"
     if not isinstance(start, OrderParameters):
         return "the start has overlaps by mode; give OrderParameters"
+    if (changed := moved.refusal(type(problem.rule))) is not None:
+        return changed
     if not closes(problem.rule):
         return (
             f"{rule} depends on the coordinate axes, or on more than overlaps, so that these are no Markov chain; rules that are "

@@ -14,7 +14,7 @@ from sims.spike_laws import SpikeLaw, spike_law
 from sims.tasks import Inputs, Isotropic, SetUp, Source, normals, repeated, set_up, stacked
 from teacherstudent.checks import AnyArray
 from teacherstudent.order_parameters import OrderParameters
-from teacherstudent.starts import Start, orthonormal_rows, weights_with_overlaps
+from teacherstudent.starts import Start, random_weights
 from teacherstudent.tasks import MixtureTask
 
 
@@ -33,15 +33,13 @@ class Spiked(Source):
 
 
 @set_up.register
-def _(task: MixtureTask, start: Start, N: int, seeds: list[int]) -> SetUp:
+def set_up_classes(task: MixtureTask, start: Start, N: int, seeds: list[int]) -> SetUp:
     """The given weights and directions, or for each seed own ones along a random frame; only their overlaps matter."""
     assert isinstance(start, OrderParameters)
     if start.network is not None:
         begin = repeated(start, seeds)
     else:
-        fields = start.students + start.teachers
-        frames = (orthonormal_rows(np.random.default_rng(seed).standard_normal((fields, N))) for seed in seeds)
-        begin = stacked(start, [weights_with_overlaps(start, frame) for frame in frames])
+        begin = stacked(start, [random_weights(start, N, seed) for seed in seeds])
     return SetUp(begin, spiked_source(task, begin.w_star), Isotropic(), shared=False)
 
 

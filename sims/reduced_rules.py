@@ -8,7 +8,6 @@ not: register `moved` here and, if it remembers something, `memory`, and `row_se
 """
 
 from collections.abc import Sequence
-from functools import singledispatch
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sims.columns import Column, Number, each, row, safe, squares
+from teacherstudent.contracts import for_each_class
 from teacherstudent.rules import AGD, SGD, Fromage, HeavyBall, Rule, SphericalSGD
 from teacherstudent.rules.agd import automatic_rate
 
@@ -53,7 +53,9 @@ class Sizes(NamedTuple):
     inverse_root: Float[Array, ""]
 
 
-@singledispatch
+@for_each_class(
+    strict=True, remedy="the chain of the overlaps knows only the latter; register sims.reduced_rules.moved"
+)
 def moved(rule: Rule, now: Layers, slope: Layers, memory: Memory, size: Sizes) -> tuple[Layers, Memory]:
     """The layers and the memory after one update."""
     raise ValueError(f"{type(rule).__name__} is not written for the chain of the overlaps; rules that are: {known()}.")
@@ -61,21 +63,21 @@ def moved(rule: Rule, now: Layers, slope: Layers, memory: Memory, size: Sizes) -
 
 def closes(rule: Rule) -> bool:
     """Whether the overlaps of this rule are a Markov chain that is written here."""
-    return type(rule) in moved.registry  # a subclass may do something else
+    return moved.owner(type(rule)) is not None
 
 
 def known() -> str:
     """The rules that are."""
-    return ", ".join(sorted(kind.__name__ for kind in moved.registry if kind is not object))
+    return ", ".join(sorted(kind.__name__ for kind in moved.registry))
 
 
-@singledispatch
+@for_each_class()
 def memory(rule: Rule, layers: Layers) -> Memory:
     """What the rule remembers before the first update."""
     return Memory()
 
 
-@singledispatch
+@for_each_class()
 def row_sets(rule: Rule) -> int:
     """How many sets of K rows move in the frame: the weights, and what the rule remembers in their space."""
     return 1
@@ -100,7 +102,7 @@ def _scaled(column: Column | None, factor) -> Column | None:
 
 
 @moved.register
-def _(rule: SGD, now: Layers, slope: Layers, memory: Memory, size: Sizes):
+def moved_by_sgd(rule: SGD, now: Layers, slope: Layers, memory: Memory, size: Sizes):
     """rows <- (1 - kappa / N) rows - (eta / N) G."""
     shrink = 1 - rule.weight_decay * size.inverse
     decayed = Layers([_scaled(column, shrink) for column in now.w], _scaled(now.v, shrink), now.b)
@@ -108,7 +110,7 @@ def _(rule: SGD, now: Layers, slope: Layers, memory: Memory, size: Sizes):
 
 
 @moved.register
-def _(rule: SphericalSGD, now: Layers, slope: Layers, memory: Memory, size: Sizes):
+def moved_by_spherical_sgd(rule: SphericalSGD, now: Layers, slope: Layers, memory: Memory, size: Sizes):
     """The same, then every row to length 1."""
     free = _descended(now, slope, _rates(rule, size))
     inverse = each(lambda *entries: 1 / safe(jnp.sqrt(sum(x * x for x in entries))), *free.w)
@@ -116,17 +118,17 @@ def _(rule: SphericalSGD, now: Layers, slope: Layers, memory: Memory, size: Size
 
 
 @row_sets.register
-def _(rule: HeavyBall) -> int:
+def row_sets_of_heavy_ball(rule: HeavyBall) -> int:
     return 2  # the weights and their momentum
 
 
 @memory.register
-def _(rule: HeavyBall, layers: Layers) -> Memory:
+def memory_of_heavy_ball(rule: HeavyBall, layers: Layers) -> Memory:
     return Memory(*jax.tree.map(jnp.zeros_like, layers))
 
 
 @moved.register
-def _(rule: HeavyBall, now: Layers, slope: Layers, memory: Memory, size: Sizes):
+def moved_by_heavy_ball(rule: HeavyBall, now: Layers, slope: Layers, memory: Memory, size: Sizes):
     """m <- beta m + G, rows <- rows - (eta / N) m; with gamma, m keeps 1 - gamma / N of itself, and the rates and, for v and
     b, the gradients are over N once more."""
     keep = rule.beta if rule.gamma is None else 1 - rule.gamma * size.inverse
@@ -139,7 +141,7 @@ def _(rule: HeavyBall, now: Layers, slope: Layers, memory: Memory, size: Sizes):
 
 
 @moved.register
-def _(rule: AGD, now: Layers, slope: Layers, memory: Memory, size: Sizes):
+def moved_by_agd(rule: AGD, now: Layers, slope: Layers, memory: Memory, size: Sizes):
     """eta = log((1 + sqrt(1 + 4 G)) / 2) of the mean scaled gradient norm; every layer moves by gain eta s / L along its own."""
     K, layers = len(now.w[0]), 1 if now.v is None else 2
     s_w = K**0.5 if rule.first_scale is None else rule.first_scale * size.root
@@ -162,7 +164,7 @@ def _inverse(norm: Number) -> Number:
 
 
 @memory.register
-def _(rule: Fromage, layers: Layers) -> Memory:
+def memory_of_fromage(rule: Fromage, layers: Layers) -> Memory:
     if rule.p_bound is None:
         return Memory()
     return Memory(lengths=[jnp.sqrt(squares(one)) for one in _parts(layers)])
@@ -173,7 +175,7 @@ def _parts(layers: Layers) -> list[Sequence[Column]]:
 
 
 @moved.register
-def _(rule: Fromage, now: Layers, slope: Layers, memory: Memory, size: Sizes):
+def moved_by_fromage(rule: Fromage, now: Layers, slope: Layers, memory: Memory, size: Sizes):
     """rows <- (rows - lr |rows| G / |G|) / sqrt(1 + lr^2), lr = eta / sqrt N; the readout alike, lr = eta_v / N."""
     rates = [rule.learning_rate * size.inverse_root, rule.eta_v * size.inverse]
     units = [size.inverse, jnp.ones_like(size.inverse)]  # a step -lr g in units of the rows, where a norm is 0

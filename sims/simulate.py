@@ -29,10 +29,11 @@ from sims.weights_training import TEST_BLOCK, WeightsTraining
 from teacherstudent import arguments, checks
 from teacherstudent.errors import DivergenceError
 from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.own_classes import unknown_error
 from teacherstudent.problem import Problem
 from teacherstudent.result_files import check_writable
 from teacherstudent.results import dataset, in_the_words_of
-from teacherstudent.starts import Start, check_dimension, spectral_start
+from teacherstudent.starts import Start, check_rank, spectral_start
 from teacherstudent.tasks import MixtureTask, StructuredTask
 
 HELD_OUT = 4000  # samples that overlaps are measured on, where the covariances of the inputs are not known
@@ -134,11 +135,13 @@ def simulate(
             groups = groups_that_fit(mine, weights_training.bytes_needed(problem, start, N, dtype), devices, N, sharing)
             first = set_up(problem.task, start, N, groups[0])
             _check_network(problem, start, first)
-            test_samples = _test_samples(test_samples, first, samples)
+            error_unknown = unknown_error(problem.task, problem.student.activation)
+            test_samples = _test_samples(test_samples, first, samples, error_unknown is not None)
             of_step = problem.rule.gradients * problem.samples(N)
             banks = None if samples is None else sample_bank.divided(samples, test_samples, of_step)
             known = "held-out samples" if first.covariances is None else "exact covariances"
             report |= {"test_samples": test_samples, "overlaps": known}
+            report |= {} if error_unknown is None else {"error": f"held-out samples: {error_unknown}"}
             report |= {} if bank is None else {"bank": sample_bank.mark(bank)}
 
             def begin(group: list[int]) -> Training:
@@ -190,15 +193,16 @@ def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:
         )
 
 
-def _test_samples(asked: int, networks: SetUp, bank: sample_bank.Bank | None) -> int:
-    """As many as asked for, and enough to measure overlaps where that is how they are known."""
+def _test_samples(asked: int, networks: SetUp, bank: sample_bank.Bank | None, error_unknown: bool) -> int:
+    """As many as asked for, and enough to measure overlaps, or the error, where that is how they are known."""
+    measures = error_unknown or networks.covariances is None
     if bank is not None:
         if not networks.shared:
             raise ValueError(
                 "bank holds one set of inputs, but this start gives every seed its own; start from weights."
             )
-        return asked or (min(HELD_OUT, len(bank.x) // 5) if networks.covariances is None else 0)
-    enough = HELD_OUT if networks.covariances is None else 0
+        return asked or (min(HELD_OUT, len(bank.x) // 5) if measures else 0)
+    enough = HELD_OUT if measures else 0
     return -(-max(asked, enough) // TEST_BLOCK) * TEST_BLOCK
 
 
@@ -218,7 +222,9 @@ def _dimension(N: int | None, problem: Problem, start: Start) -> int:
     if own not in (None, size):
         holder = "the task has inputs" if start.network is None else "the start has weights"
         raise ValueError(f"N = {N}, but {holder} with N = {own}; leave N out, or use another start or task.")
-    check_dimension(size, start.students, start.teachers)
+    size = checks.integer("N", size)
+    if start.network is None:
+        check_rank(start, size)
     problem.task.latent_dimension(size)
     return int(size)
 

@@ -1,12 +1,11 @@
 """How the tasks with two classes draw the class and the spike fields: the literal law, not the quadrature of the theory.
 
 One draw is a class y = +-1, the fields s in R^r along the fixed directions, and the standard deviation of the orthogonal noise.
-To add a task: register its `spike_law`.
+To add a task: register its `spike_law`; until then its `components` are drawn.
 """
 
 import abc
 import math
-from functools import singledispatch
 from typing import NamedTuple
 
 import equinox as eqx
@@ -16,9 +15,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from teacherstudent.checks import AnyArray
+from teacherstudent.contracts import for_each_class
 from teacherstudent.latents import Latent
 from teacherstudent.starts import root
-from teacherstudent.tasks import BoxMixture, GaussianMixture, MixedCumulant, MixtureTask, SpikedCumulant
+from teacherstudent.tasks import BoxMixture, MixedCumulant, MixtureTask, SpikedCumulant
 from teacherstudent.tasks.mixed_cumulant import MEDIAN
 
 CELLS = {1: 4096, 2: 256, 3: 64}  # of a side of a box, by the number of directions
@@ -40,10 +40,14 @@ class SpikeLaw(eqx.Module):
         """One independent draw."""
 
 
-@singledispatch
+@for_each_class(strict=True)
 def spike_law(task: MixtureTask) -> SpikeLaw:
-    """The law of a task."""
-    raise ValueError(f"the simulator cannot draw inputs of the task {type(task).__name__}.")
+    """The law of a task as its class states it, without the quadrature of the theory.
+
+    For a class without one, or that changes the one of ours that it would inherit, each of its components is a cluster.
+    """
+    p, y, A, S, sigma2 = map(np.asarray, task.components())
+    return Clusters(np.cumsum(p), y, A, np.stack([root(one) for one in S]), np.sqrt(sigma2))
 
 
 def _choose(key: Key[Array, ""], cumulative: Float[AnyArray, " choices"], dtype) -> Int[Array, ""]:
@@ -81,12 +85,6 @@ class Clusters(SpikeLaw):
         )
 
 
-@spike_law.register
-def _(task: GaussianMixture) -> SpikeLaw:
-    p, y, A, S, sigma2 = map(np.asarray, task.components())
-    return Clusters(np.cumsum(p), y, A, np.stack([root(one) for one in S]), np.sqrt(sigma2))
-
-
 class SpikedCumulantLaw(SpikeLaw):
     """s = rho g + sqrt(1 - rho^2) z with the probability `prior` (y = +1), else s = z (y = -1)."""
 
@@ -105,7 +103,7 @@ class SpikedCumulantLaw(SpikeLaw):
 
 
 @spike_law.register
-def _(task: SpikedCumulant) -> SpikeLaw:
+def law_of_spike(task: SpikedCumulant) -> SpikeLaw:
     return SpikedCumulantLaw(np.asarray(task.class_prior), np.asarray(task.rho), task.latent)
 
 
@@ -132,7 +130,7 @@ class MixedCumulantLaw(SpikeLaw):
 
 
 @spike_law.register
-def _(task: MixedCumulant) -> SpikeLaw:
+def law_of_two_spikes(task: MixedCumulant) -> SpikeLaw:
     prior, root_beta_u, rho_v = map(np.asarray, (task.class_prior, math.sqrt(task.beta_u), task.rho_v))
     return MixedCumulantLaw(prior, root_beta_u, rho_v, task.latent, task.coupling)
 
@@ -169,7 +167,7 @@ class Boxes(SpikeLaw):
 
 
 @spike_law.register
-def _(task: BoxMixture) -> SpikeLaw:
+def law_of_boxes(task: BoxMixture) -> SpikeLaw:
     r, clusters = task.directions, range(len(task.weights))
     low, side = task.boxes[..., 0], task.boxes[..., 1] - task.boxes[..., 0]
     shape = (CELLS[r],) * r

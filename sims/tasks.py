@@ -6,7 +6,6 @@ are formed step by step, so that they do not depend on the length of the block.
 
 import abc
 import math
-from functools import singledispatch
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
@@ -18,10 +17,12 @@ from jaxtyping import Array, Float, Key
 from sims.network import fields
 from sims.normals import normal
 from teacherstudent.checks import AnyArray
+from teacherstudent.contracts import for_each_class
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.starts import Start
 from teacherstudent.tasks import MixtureTask, Task, TeacherTask
 
+DRAWS = "register how its inputs are drawn (sims.tasks.set_up)"  # the way out where a class changes its inputs
 LEAST_ROWS = 512  # what a matrix product needs for full speed
 
 
@@ -96,29 +97,46 @@ class SetUp(NamedTuple):
     shared: bool
 
 
-@singledispatch
+@for_each_class()
 def set_up(task: Task, start: Start, N: int, seeds: list[int]) -> SetUp:
     """The networks of each seed at the start, and the source of their inputs."""
     raise ValueError(f"the simulator cannot draw inputs of the task {type(task).__name__}.")
 
 
-@singledispatch
+@for_each_class()
 def label(task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
     """The labels of the inputs under a teacher with weights w*."""
     raise ValueError(f"the simulator cannot label inputs of the task {type(task).__name__}.")
 
 
 @label.register
-def _(task: TeacherTask, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
-    """y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta."""
+def label_of_teacher(task: TeacherTask, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
+    """y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta, unless the task has a method `label`."""
+    if hasattr(task, "label"):
+        return _label_by_method(task, inputs, w_star)
     clean = task.activation(fields(w_star, inputs.latent)) @ task.v_star
     return Labels(clean, clean + task.noise * inputs.zeta)
 
 
 @label.register
-def _(task: MixtureTask, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
-    """y = +-1, the class."""
+def label_of_class(task: MixtureTask, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
+    """y = +-1, the class, unless the task has a method `label`."""
+    if hasattr(task, "label"):
+        return _label_by_method(task, inputs, w_star)
     return Labels(inputs.zeta, inputs.zeta)
+
+
+def _label_by_method(task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
+    """What `task.label(inputs, w_star)` answers: `Labels`, or one array of labels that have no noise."""
+    found = task.label(inputs, w_star)
+    clean, noisy = found if isinstance(found, Labels) else (found, found)
+    for part in (clean, noisy):
+        if jnp.shape(part) != inputs.zeta.shape:
+            raise ValueError(
+                f"{type(task).__name__}.label(inputs, w_star) answers an array of shape {jnp.shape(part)}; it is to answer "
+                f"sims.tasks.Labels(clean, noisy), or one label for each sample, shape {inputs.zeta.shape}."
+            )
+    return Labels(clean, noisy)
 
 
 def normals(keys: Key[Array, " samples"], size: int, dtype) -> Float[Array, "samples size"]:

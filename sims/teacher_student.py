@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from sims.tasks import (
+    DRAWS,
     Inputs,
     Isotropic,
     SetUp,
@@ -16,8 +17,10 @@ from sims.tasks import (
     stacked,
 )
 from teacherstudent.checks import AnyArray
+from teacherstudent.contracts import require_unchanged
 from teacherstudent.order_parameters import OrderParameters
-from teacherstudent.starts import Start, orthonormal_rows, weights_with_overlaps
+from teacherstudent.own_classes import LABELLING
+from teacherstudent.starts import Start, random_weights
 from teacherstudent.tasks import TeacherStudent
 
 
@@ -32,13 +35,12 @@ class StandardNormal(Source):
 
 
 @set_up.register
-def _(task: TeacherStudent, start: Start, N: int, seeds: list[int]) -> SetUp:
+def set_up_isotropic(task: TeacherStudent, start: Start, N: int, seeds: list[int]) -> SetUp:
     """The given weights, or for each seed own ones along a random frame; only their overlaps matter."""
+    require_unchanged(task, TeacherStudent, LABELLING, DRAWS)
     if not isinstance(start, OrderParameters) or start.network is not None:
         check_has_weights(start)
         begin = repeated(start, seeds)
     else:
-        fields = start.students + start.teachers
-        frames = (orthonormal_rows(np.random.default_rng(seed).standard_normal((fields, N))) for seed in seeds)
-        begin = stacked(start, [weights_with_overlaps(start, frame) for frame in frames])
+        begin = stacked(start, [random_weights(start, N, seed) for seed in seeds])
     return SetUp(begin, StandardNormal(np.zeros(N)), Isotropic(), shared=True)

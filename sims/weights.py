@@ -17,6 +17,7 @@ from sims.training import NEVER
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.generalisation import averages_of, error_of
 from teacherstudent.losses import LOSSES
+from teacherstudent.own_classes import unknown_error
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
 from teacherstudent.tasks import MixtureTask
@@ -133,7 +134,12 @@ def record(
 
 @jax.jit
 def with_error(problem: Problem, Q, R, T, v, b) -> Record:
-    """The record of every seed, with eps_g or the expected loss as the theory has it at these overlaps."""
+    """The record of every seed, with eps_g or the expected loss as the theory has it at these overlaps.
+
+    It is nan for a task of one's own of which no theory knows it.
+    """
+    if unknown_error(problem.task, problem.student.activation) is not None:
+        return Record(Q, R, v, b, jnp.full(v.shape[0], jnp.nan))  # held-out samples say it
     error = lambda own: error_of(problem, *own)
     closed = not isinstance(problem.task, MixtureTask) and not isinstance(averages_of(problem), QuadratureAverages)
     at_once = 4096 if closed else 32  # a quadrature has thousands of points for every seed

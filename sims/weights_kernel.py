@@ -29,7 +29,7 @@ OF_THREAD = 48  # of these in the registers of one thread
 def fits(problem: Problem, N: int, seeds: int) -> bool:
     """Whether the kernel can run this: SGD on isotropic inputs, its activations, the weights of a seed in registers, and no
     array whose entries 32 bits cannot count."""
-    if type(problem.rule) is not SGD or not isinstance(problem.task, TeacherStudent):
+    if type(problem.rule) is not SGD or type(problem.task) is not TeacherStudent:
         return False
     known = all(elementary(g) is not None for g in (problem.student.activation, problem.task.activation))
     rows = max(problem.student.width, problem.task.directions, problem.samples(N))

@@ -15,6 +15,7 @@ from sims.tasks import LEAST_ROWS, SetUp, as_arrays
 from sims.teacher_student import StandardNormal
 from sims.training import NEVER, TESTING, TRAINING, Training, stream_keys
 from sims.weights import HeldOut, Run, advance, begun, held_out, on_samples, record, with_error
+from teacherstudent.own_classes import unknown_error
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
 from teacherstudent.starts import Start
@@ -55,6 +56,7 @@ class WeightsTraining(Training):
             SHARED if shared else FIRST,
         )
         bare = problem.without_inputs
+        self.error_is_known = unknown_error(problem.task, problem.student.activation) is None
         self.bare, self.exact_problem = (place.put(as_arrays(bare, kind), SHARED) for kind in (dtype, jnp.float64))
         self.w_star, self.source = of_seeds(begin.w_star, False, dtype), of_seeds(source, self.shared, dtype)
         self.covariances, self.shared_covariances = (
@@ -77,7 +79,7 @@ class WeightsTraining(Training):
         self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
         arrays = [*begin, *jax.tree.leaves((source, set_up.covariances, banks))]
         self.mark = checkpoints.fingerprint(problem, arrays, ["weights", steps, seeds, dtype, test_samples])
-        kernel, plain = place.kernel("weights_kernel"), dtype == "float32" and isinstance(source, StandardNormal)
+        kernel, plain = place.kernel("weights_kernel"), dtype == "float32" and type(source) is StandardNormal
         if plain and kernel is not None and kernel.fits(problem, self.N, of_device):
             self.use_kernel()
 
@@ -100,6 +102,9 @@ class WeightsTraining(Training):
             v, b = (part.astype(jnp.float64) for part in (student.v, student.b))
             rows = with_error(self.exact_problem, measured.Q, measured.R, self.T, v, b)
         values = rows._asdict()
+        if not self.error_is_known:
+            assert measured is not None, "simulate takes held-out samples where the error is not known"
+            values["eps_g"] = measured.test_error
         if measured is not None:
             values |= {name: value for name, value in measured._asdict().items() if name.startswith("test_")}
         return {name: np.asarray(value)[: len(self.seeds)] for name, value in values.items()}

@@ -61,14 +61,14 @@ _NAMES = {
     "orthogonal_start": "teacherstudent.starts",
     "plot": "teacherstudent.plots",
     "power_law": "teacherstudent.spectrum",
-    "problem_of": "teacherstudent.results",
+    "problem_of": "teacherstudent.states",
     "random_start": "teacherstudent.starts",
     "save": "teacherstudent.result_files",
     "simulate": "sims.simulate",
     "solve": "odes.solve",
     "spectral_start": "teacherstudent.starts",
     "start_from_weights": "teacherstudent.starts",
-    "start_of": "teacherstudent.results",
+    "start_of": "teacherstudent.states",
     "with_clones": "odes.clones",
 }
 

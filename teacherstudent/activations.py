@@ -6,6 +6,7 @@ A name ("erf"), polynomial coefficients ((0, 1) is g(x) = x) or any elementwise 
 "logcosh" and "gauss", log cosh x and -exp(-x^2 / 2), are contrast functions of independent component analysis (with negatives).
 """
 
+import dataclasses
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import arguments, checks
+from teacherstudent import arguments, checks, contracts
 from teacherstudent.checks import AnyArray
 from teacherstudent.singularities import Singularities, find_singularities
 
@@ -118,19 +119,20 @@ ACTIVATIONS = {
     )
 }
 
+OURS = frozenset(ACTIVATIONS.values())  # whatever becomes of the names
 # Those of ours are known, which spares a short run the search.
 KNOWN_SINGULARITIES = {
-    "relu": Singularities((0.0,), (0.0,), (1.0,)),
-    "sign": Singularities((0.0,), (2.0,), (0.0,)),
-    "step": Singularities((0.0,), (1.0,), (0.0,)),
+    ACTIVATIONS["relu"]: Singularities((0.0,), (0.0,), (1.0,)),
+    ACTIVATIONS["sign"]: Singularities((0.0,), (2.0,), (0.0,)),
+    ACTIVATIONS["step"]: Singularities((0.0,), (1.0,), (0.0,)),
 }
 
 
 @lru_cache(maxsize=256)
 def _singularities_of(activation: Activation) -> Singularities:
-    if activation == ACTIVATIONS.get(activation.name):
-        return KNOWN_SINGULARITIES.get(activation.name, Singularities())
-    if isinstance(activation.function, Polynomial):
+    if activation in OURS:
+        return KNOWN_SINGULARITIES.get(activation, Singularities())
+    if polynomial_of(activation) is not None:
         return Singularities()
     return find_singularities(activation.function, activation.name, activation.kinks)
 
@@ -145,7 +147,7 @@ def as_activation(given, argument: str = "activation") -> Activation:
     anything else.
     """
     if isinstance(given, Activation):
-        return given
+        return _as_plain(given, argument)
     if isinstance(given, str):
         return _by_name(given, argument)
     if isinstance(given, list | tuple | np.ndarray):
@@ -158,6 +160,28 @@ def as_activation(given, argument: str = "activation") -> Activation:
         f"{argument} is {given!r}; give a name ({', '.join(ACTIVATIONS)}), "
         "a list of polynomial coefficients, or an elementwise JAX function."
     )
+
+
+def _as_plain(given: Activation, argument: str) -> Activation:
+    """An activation without methods of its own: that of a subclass with another `__call__` has that as its function.
+
+    With another `derivative` it stays what it is: networks use it, and no theory knows it.
+    """
+    kind = type(given)
+    changed = contracts.changes(kind, Activation)
+    if kind is Activation or "derivative" in changed:
+        return given
+    if not changed:
+        return Activation(given.name, given.function, given.kinks)
+    return dataclasses.replace(as_activation(given.__call__, argument), kinks=given.kinks)
+
+
+def polynomial_of(activation: Activation) -> Polynomial | None:
+    """The polynomial that an activation is; None for any other, a subclass that may be something else included."""
+    function = activation.function
+    if type(activation) is not Activation or type(function) is not Polynomial:
+        return None
+    return function
 
 
 def _values_of(function: Callable, name: str, argument: str) -> np.ndarray:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from teacherstudent import arguments
 from teacherstudent.averages.nested_rule import _cholesky
+from teacherstudent.generalisation import check_error_known
 from teacherstudent.mixture_fields import component_fields
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem
@@ -32,6 +33,7 @@ def accuracy(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
     Raises ValueError if the order parameters do not fit the problem, or its task has no classes.
     """
     _ = problem.classes  # says so if there are none
+    check_error_known(problem)
     problem.check_start(at)
     with jax.enable_x64(True):
         return _batched(problem.without_inputs, *(jnp.asarray(part, jnp.float64) for part in (at.Q, at.m, at.v, at.b)))

@@ -17,6 +17,7 @@ import numpy as np
 
 from teacherstudent import arguments, checks
 from teacherstudent.activations import ACTIVATIONS, Activation, Polynomial
+from teacherstudent.contracts import require_unchanged
 from teacherstudent.nonlinearities import hermite_expansion
 from teacherstudent.problem import Problem, Student
 from teacherstudent.rules import SphericalSGD
@@ -58,6 +59,7 @@ def check_spike(task) -> None:
     """Raise ValueError unless the task is a spiked cumulant."""
     if not isinstance(task, SpikedCumulant):
         raise ValueError(f"task is a {type(task).__name__}; independent component analysis here is for SpikedCumulant.")
+    require_unchanged(task, SpikedCumulant)
 
 
 def growing_sign(task: SpikedCumulant, contrast: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from teacherstudent.activations import ACTIVATIONS, Activation, Polynomial
+from teacherstudent.activations import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.latents import Latent
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.problem import Problem, Student
@@ -21,9 +21,9 @@ from teacherstudent.tasks import TASKS, MixtureTask
 def describe_problem(problem: Problem) -> dict:
     """A problem as a dictionary of numbers, lists and names."""
     return {
-        "task": {"type": type(problem.task).__name__} | _fields(problem.task),
+        "task": {"type": type_name(type(problem.task))} | _fields(problem.task),
         "student": _fields(problem.student),
-        "rule": {"type": type(problem.rule).__name__} | _fields(problem.rule),
+        "rule": {"type": type_name(type(problem.rule))} | _fields(problem.rule),
         "loss": problem.loss,
         "batch_size": problem.batch_size,
     } | ({} if problem.batch_ratio is None else {"batch_ratio": problem.batch_ratio})
@@ -50,9 +50,25 @@ def _plain(value):
         return f"function:{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"
     if not isinstance(value, Activation):
         return value if value is None or isinstance(value, bool | int | float | str) else np.asarray(value).tolist()
-    if value.name in ACTIVATIONS:
-        return value.name
-    return list(value.function.coefficients) if isinstance(value.function, Polynomial) else value.name
+    return _activation(value)
+
+
+def _activation(activation: Activation) -> str | list:
+    """The name of one of ours, or its coefficients; another under the same name is called a function, and not read back."""
+    if ACTIVATIONS.get(activation.name) == activation:
+        return activation.name
+    polynomial = polynomial_of(activation)
+    if polynomial is not None:
+        return list(polynomial.coefficients)
+    # One of ours with other kinks has our function: it reads back as ours, with the same numbers.
+    own = type(activation) is not Activation
+    return f"function:{type_name(type(activation))}" if own else activation.name
+
+
+def type_name(kind: type) -> str:
+    """The name of a class in files: one of ours, or one that was added to ours, has its own; any other its full name."""
+    known = {**TASKS, **RULES}.get(kind.__name__) is kind
+    return kind.__name__ if known else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _listed(value):
@@ -104,8 +120,10 @@ def _made(kinds: Mapping[str, type], table: Mapping, where: str):
     table = dict(table)
     name = table.pop("type", None)
     if name not in kinds:
-        near = get_close_matches(str(name), kinds, n=1)
+        near = get_close_matches(str(name).rsplit(".", 1)[-1], kinds, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
+        if "." in str(name):
+            hint = "; it is a class of one's own, of which files keep only the name: make the problem with that class."
         raise ValueError(f"{where}.type = {name!r} is not known; known are {', '.join(kinds)}{hint}")
     make = kinds[name]
     if "path" in table and hasattr(make, "from_file"):

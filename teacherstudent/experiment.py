@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from teacherstudent import checks
 from teacherstudent.description import problem_from, start_from, validated
 from teacherstudent.problem import Problem
-from teacherstudent.starts import Start, check_dimension, random_start, spectral_start
+from teacherstudent.starts import Start, check_rank, random_start, spectral_start
 from teacherstudent.tasks import MixtureTask
 from teacherstudent.times import linear_times, log_times
 
@@ -173,7 +173,7 @@ def experiment(name: str, tables: Mapping) -> Experiment | EscapeExperiment | Va
     if not simulation.sizes or len(set(simulation.sizes)) < len(simulation.sizes):
         raise ValueError(f"simulation.N = {simulation.N}: give one size, or several different ones.")
     for N in simulation.sizes:
-        check_dimension(N, start.students, start.teachers)
+        check_rank(start, N)
         _check_size(N, problem, start)
     return Experiment(
         name=name,

@@ -6,10 +6,12 @@ from jaxtyping import Array, Float
 
 from teacherstudent import arguments
 from teacherstudent.averages import Averages, averages_for
+from teacherstudent.contracts import for_each_class
 from teacherstudent.mixture_fields import expected_loss_at
 from teacherstudent.order_parameters import OrderParameters, covariance
+from teacherstudent.own_classes import unknown_error
 from teacherstudent.problem import Problem
-from teacherstudent.tasks import MixtureTask
+from teacherstudent.tasks import MixtureTask, Task, TeacherTask
 
 
 @arguments.checked
@@ -40,7 +42,15 @@ def expected_loss(problem: Problem, at: OrderParameters) -> Float[Array, "*batch
     return _at(problem, at)
 
 
+def check_error_known(problem: Problem) -> None:
+    """Raise ValueError, with the reason, if the error of a problem at given overlaps is not known."""
+    why = unknown_error(problem.task, problem.student.activation)
+    if why is not None:
+        raise ValueError(f"{why}; simulate measures it on held-out samples.")
+
+
 def _at(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
+    check_error_known(problem)
     problem.check_start(at)
     with jax.enable_x64(True):
         return _batched_error(
@@ -63,9 +73,25 @@ def error_of(
     b: Float[Array, " students"],
 ) -> Float[Array, ""]:
     """eps_g of a task with a teacher, the expected loss of one with classes."""
-    if isinstance(problem.task, MixtureTask):
-        return expected_loss_at(problem, Q, R, v, b)
+    return task_error(problem.task, problem, Q, R, T, v, b)
+
+
+@for_each_class()
+def task_error(task: Task, problem: Problem, Q, R, T, v, b) -> Float[Array, ""]:
+    """The error of a task at given overlaps; a task with labels of its own registers its own."""
+    raise ValueError(f"the error of the task {type(task).__name__} at given overlaps is not known.")
+
+
+@task_error.register
+def error_with_teacher(task: TeacherTask, problem: Problem, Q, R, T, v, b) -> Float[Array, ""]:
+    """1/2 E[(phi - phi*)^2]."""
     return error_at(averages_of(problem), covariance(Q, R, T), output_weights(problem, v))
+
+
+@task_error.register
+def loss_of_classes(task: MixtureTask, problem: Problem, Q, R, T, v, b) -> Float[Array, ""]:
+    """E[l(phi, y)]."""
+    return expected_loss_at(problem, Q, R, v, b)
 
 
 def averages_of(problem: Problem) -> Averages:

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from teacherstudent import checks
+from teacherstudent.contracts import require_unchanged
 
 UNIFORM_NODES, LAPLACE_NODES = 40, 40  # the latter on each half line
 OFF = 1e-6  # by how much mean and variance of a given law may miss 0 and 1
@@ -59,6 +60,7 @@ def as_latent(given, argument: str = "task.latent") -> Latent:
     variance is not one: whitening supposes both.
     """
     if isinstance(given, Latent):
+        require_unchanged(given, Latent)
         return given
     if isinstance(given, str):
         return _by_name(given, argument)

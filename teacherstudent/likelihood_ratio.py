@@ -19,6 +19,7 @@ from jaxtyping import Float
 from scipy import special
 
 from teacherstudent import arguments, checks
+from teacherstudent.contracts import require_unchanged
 from teacherstudent.problem import Problem
 from teacherstudent.tasks import SpikedCumulant
 
@@ -71,6 +72,7 @@ def _checked(problem) -> SpikedCumulant:
         raise ValueError(
             f"the likelihood ratio is known for the task SpikedCumulant, not for {type(task).__name__}; give a SpikedCumulant."
         )
+    require_unchanged(task, SpikedCumulant)
     if task.latent.given == "laplace":
         raise ValueError(
             'task.latent = "laplace" has tails too heavy: the norm of its likelihood ratio is infinite for any n >= 1; give a '

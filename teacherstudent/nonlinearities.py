@@ -44,11 +44,11 @@ def _relu_moment(q: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     return (np.sqrt(np.clip(1 - q**2, 0, None)) + (math.pi - np.arccos(q)) * q) / (2 * math.pi)
 
 
-CLOSED_FORMS: dict[str, tuple[Coefficients, Callable]] = {
-    "sign": (Coefficients(0.0, math.sqrt(2 / math.pi), 1.0), lambda q: 2 / math.pi * np.arcsin(q)),
-    "erf": (Coefficients(0.0, 1 / math.sqrt(math.pi), 1 / 3), lambda q: 2 / math.pi * np.arcsin(q / 2)),
-    "linear": (Coefficients(0.0, 1.0, 1.0), lambda q: q),
-    "relu": (Coefficients(1 / math.sqrt(2 * math.pi), 0.5, 0.5), _relu_moment),
+CLOSED_FORMS: dict[Activation, tuple[Coefficients, Callable]] = {
+    NONLINEARITIES["sign"]: (Coefficients(0.0, math.sqrt(2 / math.pi), 1.0), lambda q: 2 / math.pi * np.arcsin(q)),
+    NONLINEARITIES["erf"]: (Coefficients(0.0, 1 / math.sqrt(math.pi), 1 / 3), lambda q: 2 / math.pi * np.arcsin(q / 2)),
+    NONLINEARITIES["linear"]: (Coefficients(0.0, 1.0, 1.0), lambda q: q),
+    NONLINEARITIES["relu"]: (Coefficients(1 / math.sqrt(2 * math.pi), 0.5, 0.5), _relu_moment),
 }
 
 
@@ -79,7 +79,7 @@ def coefficients(f: Activation) -> Coefficients:
 
     Raises ValueError if the quadrature does not converge, as for a step that is too narrow to be found.
     """
-    return CLOSED_FORMS[f.name][0] if f.name in CLOSED_FORMS else _by_quadrature(f)
+    return CLOSED_FORMS[f][0] if f in CLOSED_FORMS else _by_quadrature(f)
 
 
 def _by_quadrature(f: Activation) -> Coefficients:
@@ -100,15 +100,15 @@ def moment(f: Activation, q: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "
     Without a closed form, by 80 terms of the Hermite series sum_n (E[f He_n])^2 q^n / n!, and c exactly where q = 1;
     `moment_error` bounds what the other terms hold.
     """
-    if f.name in CLOSED_FORMS:
-        return CLOSED_FORMS[f.name][1](np.clip(q, -1, 1))
+    if f in CLOSED_FORMS:
+        return CLOSED_FORMS[f][1](np.clip(q, -1, 1))
     series = np.polynomial.polynomial.polyval(q, _hermite(f, TERMS, NODES) ** 2)
     return np.where(q >= 1 - 1e-12, coefficients(f).c, series)
 
 
 def moment_error(f: Activation, largest: float) -> float:
     """A bound on the error of `moment` for |q| <= largest < 1: the terms left out are non-negative and sum to c at q = 1."""
-    if f.name in CLOSED_FORMS:
+    if f in CLOSED_FORMS:
         return 0.0
     left_out = coefficients(f).c - np.sum(_hermite(f, TERMS, NODES) ** 2)
     return float(max(left_out, 0.0) * largest**TERMS)

@@ -12,7 +12,6 @@ The densities are the literal ones, not the quadrature nodes of the theory: clos
 
 import math
 from collections.abc import Callable
-from functools import singledispatch
 from itertools import product
 from typing import NamedTuple
 
@@ -21,7 +20,9 @@ from jaxtyping import Float
 from scipy import special
 
 from teacherstudent import arguments
+from teacherstudent.contracts import for_each_class
 from teacherstudent.latents import Latent
+from teacherstudent.own_classes import changed_law
 from teacherstudent.quasi_random import normals, uniform_points
 from teacherstudent.tasks import (
     BoxMixture,
@@ -88,19 +89,22 @@ def _overlap(task, combine: Callable) -> float:
     """The integral of combine(q_+, q_-) over s, summed over the orthogonal variances."""
     if not isinstance(task, MixtureTask):
         raise ValueError(f"task is a {type(task).__name__}, which has no classes; give a task such as SpikedCumulant.")
-    if isinstance(task, GaussianMixture) and task.directions > 2:
+    changed = changed_law(task)
+    if changed is not None:
+        raise ValueError(f"{changed}, so that its densities are not known.")
+    if type(task) is GaussianMixture and task.directions > 2:
         return sum(_by_points(law, combine) for law in _by_variance(task.components()))
     return sum(_by_cells(law, combine) for law in laws(task))
 
 
-@singledispatch
+@for_each_class(strict=True, remedy="its densities are not known; register them (teacherstudent.oracle.laws)")
 def laws(task) -> list[Law]:
     """The law of s for each orthogonal variance; a new task with two classes registers its own."""
     raise ValueError(f"the densities of the task {type(task).__name__} are not known; register them with oracle.laws.")
 
 
 @laws.register
-def _(task: SpikedCumulant) -> list[Law]:
+def laws_of_spike(task: SpikedCumulant) -> list[Law]:
     def densities(s: Points) -> Densities:
         return _joint(task.class_prior, _spiked_density(task.latent, task.rho, s[:, 0]), _normal(s[:, 0]))
 
@@ -108,7 +112,7 @@ def _(task: SpikedCumulant) -> list[Law]:
 
 
 @laws.register
-def _(task: MixedCumulant) -> list[Law]:
+def laws_of_two_spikes(task: MixedCumulant) -> list[Law]:
     spread = math.sqrt(1 + task.beta_u)
 
     def densities(s: Points) -> Densities:
@@ -128,12 +132,12 @@ def _(task: MixedCumulant) -> list[Law]:
 
 
 @laws.register
-def _(task: GaussianMixture) -> list[Law]:
+def laws_of_mixture(task: GaussianMixture) -> list[Law]:
     return [_gaussian(law) for law in _by_variance(task.components())]
 
 
 @laws.register
-def _(task: BoxMixture) -> list[Law]:
+def laws_of_boxes(task: BoxMixture) -> list[Law]:
     scales = [_integral_on_box(task, cluster) for cluster in range(len(task.weights))]
 
     def densities(s: Points) -> Densities:

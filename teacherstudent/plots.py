@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from teacherstudent import arguments, checks
-from teacherstudent.results import description, simulations, variants_of
+from teacherstudent.results import DESCRIPTION, description, simulations, variants_of
 
 # dark to light, so that the order survives a grey printer
 SHADES = ("#000000", "#1b4f8f", "#b0413e", "#3d8a5f", "#a57a1e", "#8a6fa8", "#7f8c8d", "#c98fa0")
@@ -43,7 +43,7 @@ def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = Non
     if theory is None and not sims:
         raise ValueError("there is neither a theory nor a simulation in these results; nothing to plot.")
     source = theory if theory is not None else sims[-1]
-    error = "loss" if "loss" in source else "eps_g"
+    error = _error_name(source)
     sweep = [dim for dim in source[error].dims if dim not in ("time", "seed")]
     names = [error] if sweep else [error, *_panels(source)]
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
@@ -71,11 +71,12 @@ def _draw_variants(several: dict[str, xr.DataTree]) -> Figure:
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(6.2, 4.2), layout="constrained")
         axes = figure.subplots()
-        for rank, (label, tree) in enumerate(several.items()):
+        sources = {label: _source_of(tree) for label, tree in several.items()}
+        labels = _variant_labels(sources)
+        for rank, (name, tree) in enumerate(several.items()):
             theory, sims = _parts(tree)
             color, style = SHADES[rank % len(SHADES)], STYLES[rank % len(STYLES)]
-            source = theory if theory is not None else sims[-1]
-            error = "loss" if "loss" in source else "eps_g"
+            label, error = labels[name], _error_name(sources[name])
             if theory is not None:
                 later = theory[error].isel(time=theory.time.values > 0)
                 axes.plot(later.time, later, style, color=color, lw=1.4, label=label)
@@ -85,16 +86,45 @@ def _draw_variants(several: dict[str, xr.DataTree]) -> Figure:
                 mean = points.mean("seed")
                 axes.plot(points.time, mean, MARKS[rank % len(MARKS)], color=color, ms=3.5, mfc="white", label=own)
         axes.set_xscale("log")
-        axes.set_yscale("log")
-        counts = {tree_source.time.attrs["units"] for tree_source in map(_source_of, several.values())}
-        axes.set_xlabel("$t$ = " + " or ".join(sorted(counts)))
-        axes.set_ylabel(r"$\epsilon_g$")
+        if all(_is_positive(source) for source in sources.values()):  # a loss such as -y phi has no logarithm
+            axes.set_yscale("log")
+        axes.set_xlabel(_time_label(*sources.values()))
+        errors = {_error_name(source): source for source in sources.values()}
+        about = [source[name].attrs for name, source in errors.items()]
+        axes.set_ylabel(" or ".join(f"{one['long_name']} {one['symbol']}" for one in about))
         axes.legend(fontsize=8, frameon=False)
         sims = [one for tree in several.values() for one in _parts(tree)[1]]
         sizes = sorted({description(one)["report"]["N"] for one in sims})
         told = f"; marks: means of networks, N = {', '.join(map(str, sizes))}" if sizes else ""
         axes.set_title(f"lines: theory{told}", fontsize=8)
     return figure
+
+
+def _variant_labels(sources: dict[str, xr.Dataset]) -> dict[str, str]:
+    """The name of each curve, with its time and its error where those of the curves differ."""
+    of_time = {label: source.time.attrs["units"] for label, source in sources.items()}
+    of_error = {label: source[_error_name(source)].attrs["symbol"] for label, source in sources.items()}
+    beside: dict[str, list[str]] = {label: [] for label in sources}
+    for attribute, prefix in ((of_time, "t = "), (of_error, "")):
+        if len(set(attribute.values())) > 1:
+            for label, value in attribute.items():
+                beside[label].append(f"{prefix}{value}")
+    return {label: f"{label} ({', '.join(parts)})" if parts else label for label, parts in beside.items()}
+
+
+def _error_name(source: xr.Dataset) -> str:
+    """The variable that says how well a problem is learnt."""
+    return "loss" if "loss" in source else "eps_g"
+
+
+def _is_positive(source: xr.Dataset) -> bool:
+    return bool((source[_error_name(source)].fillna(1.0) > 0).all())
+
+
+def _time_label(*sources: xr.Dataset) -> str:
+    """What the time of some data counts, as the name of an axis."""
+    units = sorted({source.time.attrs["units"] for source in sources})
+    return "time $t$ = " + " or ".join(unit.replace("N", "$N$") for unit in units)
 
 
 def _source_of(tree: xr.DataTree) -> xr.Dataset:
@@ -140,8 +170,23 @@ def _draw_escape(found: xr.Dataset) -> Figure:
 
 def _parts(results: xr.DataTree | xr.Dataset) -> tuple[xr.Dataset | None, list[xr.Dataset]]:
     if isinstance(results, xr.Dataset):
-        return (None, [results]) if "seed" in results.dims else (results, [])
-    return results["theory"].to_dataset() if "theory" in results.children else None, simulations(results)
+        theory, sims = (None, [results]) if _kind(results) == "simulation" else (results, [])
+    else:
+        theory = results["theory"].to_dataset() if "theory" in results.children else None
+        sims = simulations(results)
+    sims = [one if "seed" in one.dims else one.expand_dims("seed") for one in sims]  # one network was selected
+    for one in [theory, *sims]:
+        if one is not None and "time" not in one.dims:
+            raise ValueError("the results are of one time; give those along the times of the run, nothing to plot.")
+    return theory, sims
+
+
+def _kind(results: xr.Dataset) -> str:
+    """Whether a dataset is a theory or a simulation; ValueError if it is neither."""
+    kind = description(results)["kind"] if DESCRIPTION in results.attrs else "dataset of another kind"
+    if kind not in ("theory", "simulation"):
+        raise ValueError(f"there is nothing to plot in a {kind}; give a theory, a simulation, or what ts.load answers.")
+    return kind
 
 
 def _panels(source: xr.Dataset) -> list[str]:
@@ -160,7 +205,7 @@ def _draw_classification(axes: Axes, name: str, theory: xr.Dataset | None, sims:
         _points(axes, 1 - one.test_accuracy, SHADES[1 + rank], MARKS[rank % len(MARKS)], _size_label(one, "loss"))
     if "oracle_error" in source and np.isfinite(source.oracle_error):
         axes.axhline(float(source.oracle_error), color="0.4", ls=":", lw=1.2, label="oracle")
-    _time_axis(axes, source.time.values)
+    _time_axis(axes, source)
     axes.set_ylabel("$1 - P(y\\phi > 0)$")
     axes.set_title("classification error", fontsize=9)
     axes.legend(fontsize=7, frameon=False)
@@ -191,7 +236,7 @@ def _draw(axes: Axes, name: str, theory: xr.Dataset | None, sims: list[xr.Datase
             )
     if name == "eps_g":
         axes.set_yscale("log")
-    _time_axis(axes, source.time.values)
+    _time_axis(axes, source)
     axes.set_ylabel(source[name].attrs["symbol"])
     axes.set_title(source[name].attrs["long_name"], fontsize=9)
     handles, labels = axes.get_legend_handles_labels()
@@ -240,19 +285,22 @@ def _curves(source: xr.Dataset, name: str) -> Iterator[tuple[dict[str, int], str
 def _size_label(simulation: xr.Dataset, name: str) -> str | None:
     if name not in HELD_OUT:
         return None
-    return f"{simulation.sizes['seed']} networks, N = {_size(simulation)}"
+    count = simulation.sizes["seed"]
+    return f"{count} network{'s' * (count > 1)}, N = {_size(simulation)}"
 
 
 def _size(simulation: xr.Dataset) -> int:
     return description(simulation)["report"]["N"]
 
 
-def _time_axis(axes: Axes, times: np.ndarray) -> None:
+def _time_axis(axes: Axes, source: xr.Dataset) -> None:
     """Logarithmic where the times are: when their median lies far below the middle."""
+    times = source.time.values
     if len(times) > 3 and np.median(times) < 0.2 * times[-1]:
         axes.set_xscale("symlog", linthresh=times[times > 0][0], linscale=0.3)
-    axes.set_xlim(times[0], times[-1])
-    axes.set_xlabel("time $t$ = updates / $N$")
+    if times[0] < times[-1]:
+        axes.set_xlim(times[0], times[-1])
+    axes.set_xlabel(_time_label(source))
 
 
 def _spread(times: np.ndarray, count: int = 25) -> np.ndarray:
@@ -268,16 +316,25 @@ def _moves(values: xr.DataArray) -> bool:
 def _title(source: xr.Dataset) -> str:
     """The problem in one line."""
     told = description(source)["problem"]
-    task, student, rule = told["task"], told["student"], told["rule"]
+    task, student, rule = (_with_selected(source, told[part]) for part in ("task", "student", "rule"))
     parts = [
         f"{task['type']}{_inputs(task)}: {student['activation']} student K = {student['width']}",
         *([f"{task['activation']} teacher M = {task['width']}"] if "width" in task else [f"{told['loss']} loss"]),
         *(f"{key.replace('_', ' ')} {value:g}" for key, value in rule.items() if isinstance(value, float) and value),
         *([f"noise {task['noise']:g}"] if isinstance(task.get("noise"), float) and task["noise"] else []),
+        *([f"batches of {told['batch_size']}"] if told["batch_size"] > 1 else []),
+        *([f"batches of {told['batch_ratio']:g} N"] if np.isfinite(told.get("batch_ratio", np.nan)) else []),
+        *(["expected gradient"] if told.get("batch_ratio") == np.inf else []),
         ("both layers" if student["train_readout"] else "first layer only")
         + (" and biases" if student.get("train_bias") else ""),
     ]
     return ", ".join(parts)
+
+
+def _with_selected(source: xr.Dataset, part: dict) -> dict:
+    """The parameters of a part, those of a sweep at the value that was selected."""
+    selected = {name: float(source[name]) for name in part if name in source.coords and source[name].ndim == 0}
+    return part | selected
 
 
 def _inputs(task: dict) -> str:

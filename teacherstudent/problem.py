@@ -5,10 +5,11 @@ import dataclasses
 import equinox as eqx
 import numpy as np
 
-from teacherstudent import arguments, checks
+from teacherstudent import arguments, checks, contracts
 from teacherstudent.activations import Activation, ActivationLike, as_activation
 from teacherstudent.losses import LOSSES
 from teacherstudent.order_parameters import OrderParameters
+from teacherstudent.own_classes import changed_law
 from teacherstudent.rules import AGD, RULES, Rule
 from teacherstudent.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks import GaussianMixture, MixtureTask, StructuredTask, Task, TeacherStudent, TeacherTask
@@ -95,6 +96,7 @@ class Problem(eqx.Module):
         self.batch_ratio = _ratio(batch_ratio)
 
     def __check_init__(self):
+        contracts.require_unchanged(self.student, Student)
         self._check_trained()
         self._check_slope()
         self._check_batch()
@@ -174,9 +176,11 @@ class Problem(eqx.Module):
         """The same labels, student and rule; what the task says of its inputs beside is left out.
 
         The teacher is all that the theory needs of a task beside the spectrum, and the simulator beside its source of inputs;
-        of a task with two classes it is the components of its law.
+        of a task with two classes it is the components of its law.  A task of one's own that changes them is left as it is.
         """
         task: Task
+        if changed_law(self.task) is not None:
+            return self  # labels of one's own need the task itself
         if isinstance(self.task, MixtureTask):
             p, y, A, S, sigma2 = self.task.components()
             task = GaussianMixture(p, y, A, sigma2, S)
@@ -208,6 +212,9 @@ class Problem(eqx.Module):
             raise ValueError(
                 f"start is a {type(start).__name__}; give OrderParameters or SpectralOverlaps, as random_start makes them."
             )
+        for kind in (OrderParameters, SpectralOverlaps):
+            if isinstance(start, kind):
+                contracts.require_unchanged(start, kind)
         K, M, classes = self.student.width, self.task.directions, isinstance(self.task, MixtureTask)
         for unit, found, wanted in (
             ("student units", start.students, K),

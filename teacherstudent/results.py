@@ -14,13 +14,12 @@ import numpy as np
 import xarray as xr
 
 import teacherstudent
-from teacherstudent import arguments, checks
-from teacherstudent.description import describe_problem, describe_start, problem_from, start_from
-from teacherstudent.order_parameters import OrderParameters, Weights
+from teacherstudent import checks
+from teacherstudent.description import describe_problem, describe_start
 from teacherstudent.problem import Problem
 from teacherstudent.spectral_overlaps import SpectralOverlaps
-from teacherstudent.starts import Start, start_from_weights
-from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask, Task
+from teacherstudent.starts import Start
+from teacherstudent.tasks import MixtureTask, Task
 
 SCHEMA = 2
 DESCRIPTION = "teacherstudent"  # the attribute with the JSON string, and the mark of our files
@@ -126,6 +125,8 @@ def dataset(
         )
         data[name] = (front + dims, np.asarray(values), {"long_name": long_name, "symbol": symbol, "units": "1"})
     coords = {name: _coordinate(name, values, problem) for name, values in coordinates.items()}
+    if len(coordinates["time"]):  # so that a part of the data can be told from the whole
+        report = {**report, "first_time": float(coordinates["time"][0])}
     return xr.Dataset(data, coords=coords, attrs=described(kind, problem, report, start))
 
 
@@ -219,36 +220,6 @@ def as_tree(*, theory=None, simulation=None, comparison=None, escape=None, varia
     if not present:
         raise ValueError("there is nothing to save; give theory=, simulation=, comparison=, escape= or variants=.")
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})}), **present})
-
-
-@arguments.checked
-def problem_of(data: xr.Dataset) -> Problem:
-    """The problem of a theory or simulation, from its own description and arrays.
-
-    Raises ValueError if a function of the user's made it (an activation, a generator), which a file cannot hold.
-    """
-    told = description(data)
-    described = told["problem"]
-    if told["kind"] == "theory":  # which needs of a generator only its covariances
-        described["task"].pop("generator", None)
-    arrays = {name: data[name].values for name in TASKS[described["task"]["type"]].ARRAYS if name in data}
-    return problem_from(described | {"task": described["task"] | arrays})
-
-
-@arguments.checked
-def start_of(data: xr.Dataset) -> Start:
-    """The start of a theory or simulation: its spectrum, or its weights if they were given, or its order parameters."""
-    start = start_from(description(data)["start"])
-    if "q_start" in data:
-        rho, weights, q, r, t = (data[name].values for name in ("rho", "weights", "q_start", "r_start", "t"))
-        return SpectralOverlaps(rho, weights, q, r, t, start.T, start.v)
-    if "w_start" not in data:
-        return start
-    task = TASKS[description(data)["problem"]["task"]["type"]]
-    w, fixed = data.w_start.values, data["directions" if issubclass(task, MixtureTask) else "w_star"].values
-    if not issubclass(task, StructuredTask):
-        return OrderParameters(start.Q, start.R, start.T, start.v, Weights(w, fixed), b=start.b)
-    return start_from_weights(problem_of(data), w, start.v, fixed)
 
 
 def simulations(tree: xr.DataTree) -> list[xr.Dataset]:

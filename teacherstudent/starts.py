@@ -24,31 +24,33 @@ def random_start(
 
     with Omega = Phi = 1 and D = N for the teacher-student task, so that R and the off-diagonal entries are of order 1 /
     sqrt N. With `T` given, the teacher has exactly these overlaps instead (the unit matrix: orthonormal teacher vectors).
-    v_k is 1 if the readout is frozen, otherwise drawn from readout_scale N(0, 1).
+    v_k is 1 if the readout is frozen, otherwise drawn from readout_scale N(0, 1).  For rules that keep |w_k|^2 = N
+    (`SphericalSGD`, `Nero`) each w_k is brought to that length.
 
     With two classes w*_m are the task's directions u_a, orthogonal with |u_a|^2 = N, and R is m; biases are zero.
 
     On isotropic inputs a simulation from any weights with these overlaps, for any N, follows the same law; the answer is
-    `OrderParameters`.  For other tasks it is `SpectralOverlaps`, which keep these weights; theory and simulation begin from
-    them.
+    `OrderParameters`, which lie in N dimensions also where N < K + M.  For other tasks it is `SpectralOverlaps`, which keep
+    these weights; theory and simulation begin from them.
 
     `N` may be left out where the task's own arrays fix it.
 
-    Raises ValueError if N < K + M, a scale or the seed is negative, T is not a matrix of overlaps, or the task has no
-    inputs in N dimensions.
+    Raises ValueError if a scale or the seed is negative, T is not a matrix of overlaps, N is too small for teacher vectors
+    with these overlaps, the task has no inputs in N dimensions, or the rule cannot begin at such weights (a `scale` beside 1
+    where it keeps their lengths).
     """
     K, M, structured = problem.student.width, problem.task.directions, isinstance(problem.task, StructuredTask)
     classes = isinstance(problem.task, MixtureTask)
     N = problem.task.input_dimension if N is None else N
     if N is None:
         raise ValueError("N is missing; give the input dimension.")
-    check_dimension(N, K, M)
+    N = checks.integer("N", N)
     D = problem.task.latent_dimension(N)
     scale, readout_scale = checks.single("scale", scale), checks.single("readout_scale", readout_scale)
     checks.memory(f"N = {N}", (2 * K + M) * N + M * D)
     seed = checks.integer("seed", seed, minimum=0)
     rng = stream(seed, WEIGHTS) if structured else np.random.default_rng(seed)
-    w, w_star = scale * rng.standard_normal((K, N)), rng.standard_normal((M, D))
+    w, w_star = _student_rows(problem, scale, rng.standard_normal((K, N))), rng.standard_normal((M, D))
     if classes and T is not None:
         raise ValueError(
             "T is given, but the fixed directions of a task with two classes are orthonormal; leave T out."
@@ -56,14 +58,33 @@ def random_start(
     if classes:
         T = np.eye(M)
     if T is not None:
+        if D < M:
+            raise ValueError(
+                f"N = {N} gives {D} dimensions to the {M} fixed vectors, which must be independent; give more."
+            )
         w_star = orthonormal_rows(w_star) * np.sqrt(D)
         w_star = root(_teacher_overlaps(T, M)) @ w_star
     v = readout_scale * rng.standard_normal(K) if problem.student.train_readout else np.ones(K)
     if structured:
         return start_from_weights(problem, w, v, w_star)
+    overlaps = w @ w_star.T / N
     if classes:
-        return OrderParameters(Q=w @ w.T / N, m=w @ w_star.T / N, v=v)
-    return OrderParameters(Q=w @ w.T / N, R=w @ w_star.T / N, T=w_star @ w_star.T / N, v=v)
+        start = OrderParameters(Q=w @ w.T / N, m=overlaps, v=v)
+    else:
+        start = OrderParameters(Q=w @ w.T / N, R=overlaps, T=w_star @ w_star.T / N, v=v)
+    problem.check_start(start)
+    return start
+
+
+def _student_rows(problem: Problem, scale: float, rows: Float[np.ndarray, "students inputs"]) -> np.ndarray:
+    """Random rows times the scale, as the rule can begin from them."""
+    w = problem.rule.start_weights(rows)
+    if scale != 1 and w is not rows:
+        raise ValueError(
+            f"scale = {scale:g} is not possible: {type(problem.rule).__name__} keeps |w_k|^2 = N, so that random weights "
+            "have that length; leave scale out."
+        )
+    return scale * w
 
 
 @arguments.checked
@@ -128,8 +149,7 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Star
             raise ValueError(f"{name} has entries that are not finite; give numbers everywhere.")
     if w.ndim != 2 or w.shape[0] != K:
         raise ValueError(f"w has shape {w.shape}; give ({K}, N).")
-    N = w.shape[1]
-    check_dimension(N, K, M)
+    N = checks.integer("the second size of w", w.shape[1])
     D = problem.task.latent_dimension(N)
     if w_star.shape != (M, D):
         raise ValueError(f"w_star has shape {w_star.shape}; beside w of shape {w.shape} this task needs ({M}, {D}).")
@@ -202,6 +222,35 @@ def weights_with_overlaps(start: OrderParameters, frame: np.ndarray) -> Weights:
     """
     rows = np.sqrt(frame.shape[-1]) * root(start.C) @ frame
     return Weights(rows[: start.students], rows[start.students :])
+
+
+def random_weights(start: OrderParameters, N: int, seed: int) -> Weights:
+    """Weights in N dimensions that have exactly the overlaps of `start`, along random directions.
+
+    Raises ValueError if the overlaps need more dimensions: as many as the rank of [[Q, R], [R^T, T]].
+    """
+    rng, fields = np.random.default_rng(seed), start.students + start.teachers
+    if fields <= N:
+        return weights_with_overlaps(start, orthonormal_rows(rng.standard_normal((fields, N))))
+    check_rank(start, N)
+    values, vectors = np.linalg.eigh(start.C)
+    coordinates = vectors[:, -N:] * np.sqrt(np.clip(values[-N:], 0, None))
+    rows = np.sqrt(N) * coordinates @ orthonormal_rows(rng.standard_normal((N, N)))
+    return Weights(rows[: start.students], rows[start.students :])
+
+
+def check_rank(start: Start, N: int) -> None:
+    """Raise ValueError unless vectors in N dimensions can have the overlaps of a start."""
+    fields = start.students + start.teachers
+    if fields <= N:
+        return
+    values = np.linalg.eigvalsh(np.asarray(start.C))
+    rank = int(np.sum(values > PSD_TOLERANCE * max(1.0, values.max()), axis=-1).max())
+    if rank > N:
+        raise ValueError(
+            f"N = {N} is too small: the overlaps of the start are those of {fields} vectors (K + M) that span {rank} "
+            "dimensions; give a larger N, or the weights (start_from_weights)."
+        )
 
 
 def weights_on_inputs(

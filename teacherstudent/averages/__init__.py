@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from teacherstudent.activations import ACTIVATIONS, Activation, Polynomial
+from teacherstudent.activations import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.erf import ErfAverages
 from teacherstudent.averages.linear_sign import LinearSignAverages
@@ -14,12 +14,14 @@ from teacherstudent.averages.relu_sign import ReluSignAverages
 
 __all__ = ["Averages", "averages_for"]
 
-CLOSED_FORMS: dict[tuple[str, str], Callable[[int, int], Averages]] = {  # student and teacher
-    ("erf", "erf"): ErfAverages,
-    ("erf", "sign"): partial(ErfAverages, d=0.0),
-    ("relu", "relu"): ReluAverages,
-    ("relu", "sign"): ReluSignAverages,
-    ("linear", "sign"): LinearSignAverages,
+ERF, RELU, SIGN, LINEAR = (ACTIVATIONS[name] for name in ("erf", "relu", "sign", "linear"))
+# Student and teacher, by the activations themselves: a name may be given to another function.
+CLOSED_FORMS: dict[tuple[Activation, Activation], Callable[[int, int], Averages]] = {
+    (ERF, ERF): ErfAverages,
+    (ERF, SIGN): partial(ErfAverages, d=0.0),
+    (RELU, RELU): ReluAverages,
+    (RELU, SIGN): ReluSignAverages,
+    (LINEAR, SIGN): LinearSignAverages,
 }
 
 
@@ -31,10 +33,10 @@ def averages_for(student: Activation, teacher: Activation, students: int, teache
 
     Raises ValueError if the student's g jumps.
     """
-    if isinstance(student.function, Polynomial) and isinstance(teacher.function, Polynomial):
-        return PolynomialAverages(student.function, teacher.function, students, teachers)
-    if student == ACTIVATIONS.get(student.name) and teacher == ACTIVATIONS.get(teacher.name):
-        closed = CLOSED_FORMS.get((student.name, teacher.name))
-        if closed is not None:
-            return closed(students, teachers)
+    polynomials = polynomial_of(student), polynomial_of(teacher)
+    if polynomials[0] is not None and polynomials[1] is not None:
+        return PolynomialAverages(polynomials[0], polynomials[1], students, teachers)
+    closed = CLOSED_FORMS.get((student, teacher))
+    if closed is not None:
+        return closed(students, teachers)
     return QuadratureAverages(student, teacher, students, teachers)

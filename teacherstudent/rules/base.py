@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent import arguments, checks
@@ -70,6 +71,10 @@ class Rule(eqx.Module):
         All tensors move with `learning_rate` (or `gain`); rates and scales of single layers have no meaning there.
         """
         raise ValueError(f"the rule {type(self).__name__} is not written for other networks.")
+
+    def start_weights(self, w: Float[np.ndarray, "students inputs"]) -> Float[np.ndarray, "students inputs"]:
+        """Random weights as the rule can begin from them; as they are, unless it keeps a property of theirs."""
+        return w
 
     def check_dimension(self, N: int) -> None:
         """Raise ValueError if the rule makes no sense in N dimensions."""

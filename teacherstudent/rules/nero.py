@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from teacherstudent import arguments, checks
 from teacherstudent.rules.base import Layers, RatedRule, replacing, single_rate
 from teacherstudent.rules.heavy_ball import check_gamma, check_memory
-from teacherstudent.rules.spherical_sgd import check_unit_rows, with_row_lengths
+from teacherstudent.rules.spherical_sgd import check_unit_rows, unit_rows, with_row_lengths
 
 
 class RowMemory(NamedTuple):
@@ -79,6 +79,9 @@ class Nero(RatedRule):
         if self.constraints:
             moved["w"] = balanced(moved["w"], N**0.5)
         return moved, kept
+
+    def start_weights(self, w):
+        return unit_rows(w) if self.constraints else w
 
     def check_start(self, start) -> None:
         if self.constraints:

@@ -41,6 +41,9 @@ class SphericalSGD(DescentRule):
             lambda params: (), lambda params, gradients, state: (jax.tree.map(moved, params, gradients), state)
         )
 
+    def start_weights(self, w):
+        return unit_rows(w)
+
     def check_start(self, start) -> None:
         check_unit_rows(start, "SphericalSGD")
 
@@ -49,6 +52,12 @@ def with_row_lengths(w: Float[Array, "rows inputs"], length) -> Float[Array, "ro
     """The rows at another length; a row of zeros stays."""
     norm = jnp.linalg.norm(w, axis=-1, keepdims=True)
     return w * jnp.where(norm > 0, length / jnp.where(norm > 0, norm, 1.0), 1.0)
+
+
+def unit_rows(w: Float[np.ndarray, "rows inputs"]) -> Float[np.ndarray, "rows inputs"]:
+    """The rows at the length sqrt N; a row of zeros stays."""
+    length = np.linalg.norm(w, axis=-1, keepdims=True)
+    return w * np.sqrt(w.shape[-1]) / np.where(length > 0, length, 1.0)
 
 
 def check_unit_rows(start, rule: str) -> None:

@@ -54,7 +54,7 @@ def test_assignments_change_entries_and_keep_the_rest():
         (["student.width=0"], "student.width = 0"),
         (["times.points=many"], "times.points = 'many'"),
         (["times.values=[1.0, 2.0]"], "either values"),
-        (["simulation.N=3"], r"N = 3 is smaller than K \+ M = 5"),
+        (["simulation.N=3"], r"N = 3 is too small: .* 5 vectors \(K \+ M\)"),
         (["simulation.seeds=0"], "simulation.seeds = 0"),
         (["theory.solver=euler"], "theory.solver = 'euler'.*'tsit5'"),
         (["start.Q=[[1.0]]"], "both random and Q"),

@@ -45,7 +45,7 @@ def test_weights_from_overlaps_and_back():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p: ts.random_start(p, N=4), r"N = 4 is smaller than K \+ M = 5"),
+        (lambda p: ts.random_start(p, N=1, T=np.eye(2)), r"N = 1 gives 1 dimensions to the 2 fixed vectors"),
         (lambda p: ts.random_start(p, N=9, T=[[1.0, 2.0], [2.0, 1.0]]), "smallest eigenvalue"),
         (lambda p: ts.random_start(p, N=9, T=[[1.0, 0.5], [0.0, 1.0]]), "start.T is not symmetric"),
         (lambda p: ts.random_start(p, N=9, seed=-1), "seed = -1 is not allowed"),
