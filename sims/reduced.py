@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt32
 
+from sims.blocks import Span, over_blocks
 from sims.columns import Column, Number, combined, dot, each, joined, padded, row, settled, times, triangular
 from sims.reduced_draws import Draw, Law, draws, rank
 from sims.reduced_rules import Layers, Memory, Sizes, moved
@@ -232,18 +233,17 @@ def filled(keys: Key[Array, " seeds"], chain: Chain, width: int) -> tuple[Key[Ar
 def _advance(setting: Setting, law: Law, keys, chain: Chain, first, count, block: int) -> Chain:
     """The same for one group of seeds."""
 
-    def one_block(index, chain: Chain) -> Chain:
-        done = index * block
-        drawn = draws(law, keys, first + done + jnp.arange(block, dtype=jnp.uint32))
+    def of_block(span: Span, chain: Chain) -> Chain:
+        drawn = draws(law, keys, span.numbers(block))
 
-        def one_step(at, chain: Chain) -> Chain:
-            draw = jax.tree.map(lambda part: part[at].astype(setting.N.dtype), drawn)
+        def one_step(index, chain: Chain) -> Chain:
+            draw = jax.tree.map(lambda part: part[index].astype(setting.N.dtype), drawn)
             factor = list(draw.factor[:, None])
-            return step(setting, chain, law.samples, partial(_sample, draw), factor, first + done + at)
+            return step(setting, chain, law.samples, partial(_sample, draw), factor, span.begin + index)
 
-        return jax.lax.fori_loop(jnp.uint32(0), jnp.minimum(count - done, block), one_step, chain)
+        return jax.lax.fori_loop(span.first, span.stop, one_step, chain)
 
-    return jax.lax.fori_loop(jnp.uint32(0), (count + block - 1) // block, one_block, chain)
+    return over_blocks(of_block, chain, first, count, block)
 
 
 def _sample(draw: Draw, index) -> Sample:

@@ -13,6 +13,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Key, UInt32
 
+from sims.blocks import Span, over_blocks
 from sims.elementary import elementary
 from sims.reduced import Chain, Sample, Setting, filled, step
 from sims.reduced_draws import Draw, Law, draws
@@ -52,9 +53,8 @@ def advance(
     one = lambda array: pl.BlockSpec(array.shape, lambda i: (0,) * array.ndim)
     split = lambda array: pl.BlockSpec((*array.shape[:-1], SEEDS_AT_ONCE), lambda i: (*(0,) * (array.ndim - 1), i))
 
-    def one_block(index, chain: Chain) -> Chain:
-        done = index * block
-        drawn, drawn_shape = jax.tree.flatten(draws(law, keys, first + done + jnp.arange(block, dtype=jnp.uint32)))
+    def of_block(span: Span, chain: Chain) -> Chain:
+        drawn, drawn_shape = jax.tree.flatten(draws(law, keys, span.numbers(block)))
         state, shape = jax.tree.flatten(chain)
 
         def kernel(span, numbers, *refs):
@@ -72,24 +72,25 @@ def advance(
                 moved = step(own, single, law.samples, sample, factor, span[0] + at.astype(jnp.uint32))
                 return moved._replace(diverged=(moved.diverged,))
 
-            last = jax.lax.fori_loop(0, span[1].astype(jnp.int32), one_step, start)
+            bounds = (span[1].astype(jnp.int32), span[2].astype(jnp.int32))
+            last = jax.lax.fori_loop(*bounds, one_step, start)
             for ref, entries in zip(end, shape.flatten_up_to(last), strict=True):
                 for k, entry in enumerate(entries):
                     ref[pl.ds(k, 1), :] = entry
 
-        span = jnp.stack([first + done, jnp.minimum(count - done, block)])
+        steps = jnp.stack(span)
         new = pl.pallas_call(
             kernel,
             grid=(len(keys) // SEEDS_AT_ONCE,),
-            in_specs=[one(span), one(numbers), *map(split, drawn), *map(split, state)],
+            in_specs=[one(steps), one(numbers), *map(split, drawn), *map(split, state)],
             out_specs=[*map(split, state)],
             out_shape=[jax.ShapeDtypeStruct(part.shape, part.dtype) for part in state],
             compiler_params=triton.CompilerParams(num_warps=SEEDS_AT_ONCE // 32),
             interpret=interpret,
-        )(span, numbers, *drawn, *state)
+        )(steps, numbers, *drawn, *state)
         return jax.tree.unflatten(shape, new)
 
-    last = jax.lax.fori_loop(jnp.uint32(0), (count + block - 1) // block, one_block, chain)
+    last = over_blocks(of_block, chain, first, count, block)
     return jax.tree.map(lambda part: part[:, :seeds], last)
 
 

@@ -72,7 +72,8 @@ class ReducedTraining(Training):
         entries = samples * (P + 2) + q * (q + 1) // 2
         at_once = WIDTH if place.platform == "cpu" else len(filled) // len(place.devices)
         bytes_per_step = entries * np.dtype(dtype).itemsize * at_once
-        self.block = max(1, min(256, BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES) // bytes_per_step))
+        block = max(1, min(256, BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES) // bytes_per_step))
+        self.blocks = {"loop": block, "kernel": block}
         arrays = [getattr(one, name) for one in starts for name in ("Q", "R", "T", "v", "b")]
         self.mark = checkpoints.fingerprint(problem, arrays, ["reduced", N, steps, seeds, dtype])
         kernel = place.kernel("reduced_kernel")

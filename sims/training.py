@@ -22,6 +22,23 @@ TRAINING, TESTING = 0, 1  # the streams of a seed's key; its starting weights co
 CALL_SECONDS = 0.25  # between two looks at the progress bar, at Ctrl-C and at the checkpoint
 
 
+class Pace:
+    """How many steps a call takes, by the time that the last one took: of no influence on numbers (`sims.blocks`)."""
+
+    def __init__(self) -> None:
+        self.steps = 256
+
+    def count(self, done: int, target: int, block: int) -> int:
+        """Steps from `done` on, at most to `target`: to the end of a block, since a part of one draws all of it."""
+        stop = max(done // block + 1, (done + self.steps) // block) * block
+        return min(stop, target) - done
+
+    def measure(self, count: int, seconds: float) -> None:
+        """Aim at `CALL_SECONDS` after so many steps in so many seconds, by whatever clock; grow to twice at most."""
+        fitting = count * CALL_SECONDS / max(seconds, 1e-9)
+        self.steps = int(max(1, min(2 * self.steps, fitting)))
+
+
 class Training(abc.ABC):
     """One simulation: its arrays on the devices, and the records so far (`rows`, one dictionary for each recorded time).
 
@@ -31,6 +48,7 @@ class Training(abc.ABC):
 
     run: Any
     T: Any  # the teachers' overlaps, one matrix for each seed
+    blocks: dict[str, int]  # of each program: for how many steps random numbers are drawn at once
     axis: ClassVar[int]  # of the arrays of `run`, along which they have their seeds
     mark: str  # of a checkpoint that belongs to this simulation
     fused = False  # whether the steps are one kernel
@@ -65,6 +83,11 @@ class Training(abc.ABC):
         """What a report says of the steps."""
         return "kernel" if self.fused else "loop"
 
+    @property
+    def block(self) -> int:
+        """For how many steps random numbers are drawn at once."""
+        return self.blocks[self.program]
+
     @abc.abstractmethod
     def record(self) -> dict[str, np.ndarray]:
         """The order parameters of every seed now."""
@@ -78,13 +101,13 @@ class Training(abc.ABC):
         hidden = None if progress is None else not progress  # None: tqdm hides it unless on a terminal
         total = self.steps[-1]
         with tqdm(total=total, initial=self.done, unit="step", unit_scale=True, disable=hidden, desc=label) as bar:
-            pace = 256
+            pace = Pace()
             for target in self.steps[len(self.rows) :]:
                 while self.done < target:
+                    count = pace.count(self.done, target, self.block)
                     began = time.perf_counter()
-                    count = min(target - self.done, pace)
                     self.advance(count)
-                    pace = max(1, min(2 * pace, int(count * CALL_SECONDS / (time.perf_counter() - began))))
+                    pace.measure(count, time.perf_counter() - began)
                     bar.update(count)
                     keeper.keep_if_due(self._of_seeds, self.done, self.rows)
                 row = self.record()

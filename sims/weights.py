@@ -1,7 +1,8 @@
 """Training real networks: weights of length N, one fresh mini-batch per step, many seeds side by side.
 
 Inputs are drawn in blocks of steps, with one call to the random generator, and one matrix product where the task needs one,
-for each block.  The length of the block changes no sample: each has its own key, and all that follows is done step by step.
+for each block.  Each sample has its own key, and all that follows is done step by step.  How a product rounds depends on the
+row: blocks begin at fixed steps (`sims.blocks`), so that no number depends on where a call begins or ends.
 """
 
 from functools import partial
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
+from sims.blocks import Span, over_blocks
 from sims.network import fields, gradient, output
 from sims.tasks import Covariances, Inputs, Isotropic, Source, label
 from sims.training import NEVER
@@ -56,20 +58,15 @@ def advance(
     shared: bool,
 ) -> Run:
     """The runs after `count` more steps, of which the first has the number `first`; the source may be `shared` by all seeds."""
-    of_block = jax.vmap(partial(_steps, problem, block), in_axes=(None if shared else 0, 0, 0, 0, None, None))
+    of_block = jax.vmap(partial(_steps, problem, block), in_axes=(None if shared else 0, 0, 0, 0, None))
 
-    def one_block(index, run):
-        done = index * block
-        return of_block(source, w_star, keys, run, first + done, jnp.minimum(count - done, block))
-
-    blocks = (count + block - 1) // block
-    return jax.lax.fori_loop(jnp.zeros((), jnp.uint32), blocks, one_block, run)
+    return over_blocks(lambda span, run: of_block(source, w_star, keys, run, span), run, first, count, block)
 
 
-def _steps(problem: Problem, block: int, source: Source, w_star, key: Key[Array, ""], run: Run, first, count) -> Run:
-    """One seed's next `count` <= `block` steps, the inputs for `block` steps drawn at once."""
+def _steps(problem: Problem, block: int, source: Source, w_star, key: Key[Array, ""], run: Run, span: Span) -> Run:
+    """One seed's steps of one block, whose inputs are all drawn at once."""
     workers, samples = problem.rule.gradients, problem.samples(run.student.w.shape[-1])
-    batches = drawn(problem, source, run.student.w.shape[-1], first + jnp.arange(block, dtype=jnp.uint32), key)
+    batches = drawn(problem, source, run.student.w.shape[-1], span.numbers(block), key)
     readout, bias = problem.student.train_readout, problem.student.train_bias
 
     def slopes(student: Network, batch: Inputs):
@@ -84,10 +81,10 @@ def _steps(problem: Problem, block: int, source: Source, w_star, key: Key[Array,
         batch = jax.tree.map(lambda part: part[index], batches)
         slope, phi = slopes(run.student, batch)
         layers, memory = problem.rule.update(run.student.layers(readout, bias), slope.layers(readout, bias), run.memory)
-        now = jnp.where(jnp.isfinite(phi).all(), jnp.uint32(NEVER), first + index)
+        now = jnp.where(jnp.isfinite(phi).all(), jnp.uint32(NEVER), span.begin + index)
         return Run(run.student._replace(**layers), memory, jnp.minimum(run.diverged, now))
 
-    return jax.lax.fori_loop(jnp.zeros((), jnp.uint32), count, step, run)
+    return jax.lax.fori_loop(span.first, span.stop, step, run)
 
 
 def drawn(problem: Problem, source: Source, N: int, steps: UInt32[Array, " steps"], key: Key[Array, ""]) -> Inputs:

@@ -14,6 +14,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Float, Key, UInt32
 
+from sims.blocks import Span, over_blocks
 from sims.elementary import elementary
 from sims.tasks import Source
 from sims.training import NEVER
@@ -97,7 +98,8 @@ def advance(
             return new_w, new_v, jnp.minimum(diverged, step)
 
         begin = weights_of(w, units), triton.load(v, mask=units, other=0.0), diverged[0]
-        w, v, diverged = jax.lax.fori_loop(0, span[1].astype(jnp.int32), one_step, begin)
+        bounds = (span[1].astype(jnp.int32), span[2].astype(jnp.int32))
+        w, v, diverged = jax.lax.fori_loop(*bounds, one_step, begin)
         triton.store(end[0], w, mask=units[:, None] & entries[None, :])
         triton.store(end[1], v, mask=units)
         end[2][0] = diverged
@@ -106,17 +108,15 @@ def advance(
     of_seed = lambda *shape: pl.BlockSpec((None, *shape), lambda i: (i, *(0,) * len(shape)))
     state = [of_seed(k, n), of_seed(k), of_seed(1)]
 
-    def one_block(index, run: Run) -> Run:
-        done = index * block
-        steps = first + done + jnp.arange(block, dtype=jnp.uint32)
-        inputs = jax.vmap(partial(drawn, problem, source, N, steps))(keys)
+    def of_block(span: Span, run: Run) -> Run:
+        inputs = jax.vmap(partial(drawn, problem, source, N, span.numbers(block)))(keys)
         x, zeta = inputs.x.reshape(seeds, -1, N), inputs.zeta.reshape(seeds, -1)
         arrays = (run.student.w, run.student.v, run.diverged[:, None])
         w, v, diverged = pl.pallas_call(
             kernel,
             grid=(seeds,),
             in_specs=[
-                whole(2), whole(4), whole(m), of_seed(m, n), of_seed(x.shape[1], n), of_seed(x.shape[1]), *state
+                whole(3), whole(4), whole(m), of_seed(m, n), of_seed(x.shape[1], n), of_seed(x.shape[1]), *state
             ],
             out_specs=state,
             out_shape=[jax.ShapeDtypeStruct(part.shape, part.dtype) for part in arrays],
@@ -124,12 +124,11 @@ def advance(
             compiler_params=triton.CompilerParams(num_warps=_warps(problem, N)),
             interpret=interpret,
         )(
-            jnp.stack([first + done, jnp.minimum(count - done, block)]),
-            numbers, task.v_star.astype(kind), w_star, x, zeta, *arrays,
+            jnp.stack(span), numbers, task.v_star.astype(kind), w_star, x, zeta, *arrays,
         )  # fmt: skip
         return Run(Network(w, v, run.student.b), run.memory, diverged[:, 0])
 
-    return jax.lax.fori_loop(jnp.uint32(0), (count + block - 1) // block, one_block, run)
+    return over_blocks(of_block, run, first, count, block)
 
 
 def _warps(problem: Problem, N: int) -> int:

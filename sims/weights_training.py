@@ -83,11 +83,6 @@ class WeightsTraining(Training):
         if plain and kernel is not None and kernel.fits(problem, self.N, of_device):
             self.use_kernel()
 
-    @property
-    def block(self) -> int:
-        """For how many steps inputs are drawn at once."""
-        return self.blocks[self.program]
-
     def advanced(self, first, count) -> Run:
         program = _program(self.place, self.block, self.shared, self.fused)
         return program(self.bare, self.source, self.w_star, self.keys, self.run, first, count)
