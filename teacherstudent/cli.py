@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-CACHE_BYTES = 2**28  # of compiled programs; the least used are dropped
+WORTH_KEEPING = 0.1  # seconds of compilation
 PATIENCE = 3.0  # seconds that an interrupted command has to end by itself
 
 app = typer.Typer(
@@ -137,21 +137,22 @@ def _no_collection():
 def _keep_compiled_programs() -> None:
     """Compile each program once for all runs: they are kept in the user's cache folder, unless the user has named another."""
     os.environ.setdefault("EQX_ON_ERROR", "nan")  # programs that can call back into Python are not kept
-    import jax
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
     from platformdirs import user_cache_path
 
     from teacherstudent import kept_programs
+    from teacherstudent.private_folder import PrivateFolder, UnsafeFolderError
 
-    folder = user_cache_path("teacherstudent") / "compiled"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+        folder = PrivateFolder(user_cache_path(), ("teacherstudent", "compiled"))
+    except UnsafeFolderError as error:
+        warnings.warn(f"{error}: compiled programs are neither taken from there nor kept.", stacklevel=2)
         return
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and os.access(folder, os.W_OK):
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-        jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
-        kept_programs.keep_in(folder)
+    except (OSError, RuntimeError):  # no home, or none that can be written
+        return
+    kept_programs.keep_in(folder)
+    kept_programs.keep_those_of_jax_in(folder, WORTH_KEEPING)
 
 
 def _spinner(message: str, progress: bool | None):
