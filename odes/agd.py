@@ -66,13 +66,13 @@ def _(rule: AGD, problem: Problem) -> Nodes | None:
 
 
 @flow.register
-def _(rule: AGD, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
+def _(rule: AGD, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
     C, K = covariance(*overlaps(fixed, state), fixed.T), state.v.shape[0]
     if problem.batch_size == 1:
-        weights, sample = _single(problem, C, state.v, coarse)
+        weights, sample = _single(problem, C, state.v, replica)
     else:
-        log2_points = enough_points(problem.batch_size) - coarse
-        sample = batches(problem, C, state.v, problem.batch_size, log2_points)
+        log2_points = enough_points(problem.batch_size)
+        sample = batches(problem, C, state.v, problem.batch_size, log2_points, replica)
         weights = jnp.full(len(sample.e), 1 / len(sample.e))
     b, D, v = _averages(rule, problem, weights, sample)
     dQ = -(b[:, :K] + b[:, :K].T) + D
@@ -97,9 +97,9 @@ def _averages(rule: AGD, problem: Problem, weights: Float[Array, " batches"], sa
     return b, D, rule.readout_gain / (L * math.sqrt(K)) * ((weights * eta * inverse(D2)) @ slope_v)
 
 
-def _single(problem: Problem, C, v, coarse: bool) -> tuple[Float[Array, " batches"], Batches]:
+def _single(problem: Problem, C, v, replica: int) -> tuple[Float[Array, " batches"], Batches]:
     """Batches of one sample: nodes of the fields times nodes of the label noise, cut where e + sigma zeta = 0."""
-    at = fields_at_nodes(problem, C, v, NODES.coarser(coarse))
+    at = fields_at_nodes(problem, C, v, NODES, replica)
     count, radius = NOISE_NODES["disc" if len(C) == 2 else "points"]
     z, w = (jnp.asarray(part) for part in np.polynomial.legendre.leggauss(count))
     sigma = problem.teacher.noise

@@ -25,9 +25,11 @@ class Batches(NamedTuple):
     hidden: Float[Array, "batches samples students"]
 
 
-def batches(problem: Problem, C: Float[Array, "fields fields"], v, samples: int, log2_points: int) -> Batches:
-    """2^log2_points batches of `samples` samples, at the covariance C."""
-    xi, zeta = (jnp.asarray(part) for part in _normal(samples, len(C), 2**log2_points))
+def batches(
+    problem: Problem, C: Float[Array, "fields fields"], v, samples: int, log2_points: int, replica: int = 0
+) -> Batches:
+    """2^log2_points batches of `samples` samples, at the covariance C; other points for each replica."""
+    xi, zeta = (jnp.asarray(part) for part in _normal(samples, len(C), 2**log2_points, replica))
     h = xi @ root(C)
     fields = at(problem, h.reshape(-1, len(C)), jnp.ones(()), v)
     e = (fields.e + problem.teacher.noise * zeta.ravel()).reshape(zeta.shape)
@@ -36,9 +38,9 @@ def batches(problem: Problem, C: Float[Array, "fields fields"], v, samples: int,
 
 
 @cache
-def _normal(samples: int, fields: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _normal(samples: int, fields: int, count: int, replica: int) -> tuple[np.ndarray, np.ndarray]:
     """Quasi-random standard normal numbers (count, samples, fields) and (count, samples), the noise in the last coordinates."""
-    uniform = uniform_points(samples * (fields + 1), count)
+    uniform = uniform_points(samples * (fields + 1), count, replica)
     z = normals(uniform)
     return z[:, : samples * fields].reshape(count, samples, fields), z[:, samples * fields :]
 

@@ -50,8 +50,8 @@ def check(rule: Rule, problem: Problem) -> None:
 
 
 @for_each_class(strict=True, remedy="it has no theory of its own: register its flow (odes.flow.flow), or simulate")
-def flow(rule: Rule, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
-    """d(q, r, v, b, memory)/dt under an update rule; `coarse` asks for fewer points, where averages are by quadrature."""
+def flow(rule: Rule, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
+    """d(q, r, v, b, memory)/dt under an update rule; `replica` 1, 2, 3 is for other nodes, where averages are by quadrature."""
     raise _no_theory(rule)
 
 

@@ -40,18 +40,18 @@ def _(rule: Fromage, problem: Problem) -> Nodes | None:
 
 
 @flow.register
-def _(rule: Fromage, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
+def _(rule: Fromage, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
     Q, R = overlaps(fixed, state)
     C, K, eta = covariance(Q, R, fixed.T), state.v.shape[0], rule.learning_rate
     of_one = problem.batch_size == 1
-    at = fields_at_nodes(problem, C, state.v, (SINGLE if of_one else BATCH).coarser(coarse))
-    tilt, product = _single(problem, at) if of_one else _batch(problem, at)
+    at = fields_at_nodes(problem, C, state.v, SINGLE if of_one else BATCH, replica)
+    tilt, product = _single(problem, at) if of_one else _batch(problem, at, replica)
     pull = -eta * jnp.sqrt(jnp.trace(Q)) * tilt
     dQ = pull[:, :K] + pull[:, :K].T + eta**2 * (jnp.trace(Q) * product - Q)
     dR = pull[:, K:] - eta**2 / 2 * R
     v = jnp.zeros_like(state.v)
     if problem.student.train_readout:
-        v = -rule.eta_v * jnp.sqrt(jnp.sum(state.v**2)) * _readout(problem, C, state.v, at, coarse)
+        v = -rule.eta_v * jnp.sqrt(jnp.sum(state.v**2)) * _readout(problem, C, state.v, at, replica)
     return state._replace(q=dQ[:, :, None], r=dR[:, :, None], v=v, b=jnp.zeros_like(state.b))
 
 
@@ -63,7 +63,9 @@ def _single(problem: Problem, at: Fields) -> tuple[Float[Array, "students fields
     return weighted.T @ at.h, (unit * (at.weights * moves(at.e, sigma))[:, None]).T @ unit
 
 
-def _batch(problem: Problem, at: Fields) -> tuple[Float[Array, "students fields"], Float[Array, "students students"]]:
+def _batch(
+    problem: Problem, at: Fields, replica: int
+) -> tuple[Float[Array, "students fields"], Float[Array, "students students"]]:
     """B > 1, with A = |a| in place of one a_k in the integrals over scales."""
     B, variance = problem.batch_size, problem.teacher.noise**2
     square = jnp.sum(at.a**2, axis=1)
@@ -78,17 +80,17 @@ def _batch(problem: Problem, at: Fields) -> tuple[Float[Array, "students fields"
         second = (a * (decay * (at.e**2 / q + variance) / q)[:, None]).T @ a
         return jnp.concatenate([first, math.sqrt(math.pi) * s * second], axis=1) * rest
 
-    both = 2 * B / math.sqrt(math.pi) * over_scales(integrand, -14.0, highest(B))
+    both = 2 * B / math.sqrt(math.pi) * over_scales(integrand, -14.0, highest(B), replica)
     fields = at.h.shape[1]
     return both[:, :fields], both[:, fields:]
 
 
-def _readout(problem: Problem, C, v, at: Fields, coarse: bool) -> Float[Array, " students"]:
+def _readout(problem: Problem, C, v, at: Fields, replica: int) -> Float[Array, " students"]:
     """E[g_v / |g_v|]."""
     if problem.batch_size == 1:
         unit = at.hidden * inverse(jnp.sqrt(jnp.sum(at.hidden**2, axis=1)))[:, None]
         return at.mean(unit * mean_sign(at.e, problem.teacher.noise)[:, None])
     B = problem.batch_size
-    sample = batches(problem, C, v, B, enough_points(B) - coarse)
+    sample = batches(problem, C, v, B, enough_points(B), replica)
     g = jnp.einsum("nb,nbk->nk", sample.e, sample.hidden)
     return jnp.mean(g * inverse(jnp.sqrt(jnp.sum(g**2, axis=1)))[:, None], axis=0)

@@ -51,7 +51,7 @@ def _(rule: HeavyBall, problem: Problem, fixed: Fixed, state: State):
 
 
 @flow.register
-def _(rule: HeavyBall, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
+def _(rule: HeavyBall, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
     mean = gradient(problem.task, problem, fixed, state)
     if rule.beta is not None:
         memory = 1 / (1 - rule.beta)

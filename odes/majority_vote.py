@@ -36,10 +36,10 @@ def _(rule: MajorityVote, problem: Problem) -> None:
 
 
 @flow.register
-def _(rule: MajorityVote, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
+def _(rule: MajorityVote, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
     W, A = rule.workers, rule.adversaries
     C = covariance(*overlaps(fixed, state), fixed.T)
-    one = signs_of_one(problem, C, state.v, coarse)
+    one = signs_of_one(problem, C, state.v, replica)
     strength = (W - 2 * A) * strength_of_one(one.alive, W)
     drift = C_2 * strength[:, None] * one.tilt
     mean = sign_gradient(drift, product_of_votes(one, W), mean_vote(one.up, one.down, W, A), C, fixed, state)

@@ -44,7 +44,7 @@ def _(rule: Nero, problem: Problem, fixed: Fixed, state: State) -> RunningSquare
 
 
 @flow.register
-def _(rule: Nero, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
+def _(rule: Nero, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
     mean, (V, n) = gradient(problem.task, problem, fixed, state), state.memory
     now = jnp.einsum("kkt,t->k", mean.square, fixed.weights)
     V_hat = jnp.where(n > 0, V / jnp.where(n > 0, n, 1.0), now)

@@ -47,16 +47,19 @@ class Rule(NamedTuple):
     axis: int
     log2_points: int
 
-    def coarser(self, coarse: bool) -> "Rule":
-        """About half of the nodes, if asked for."""
-        return Rule(self.axis * 7 // 10, self.log2_points - 1) if coarse else self
-
 
 def fields_at_nodes(
-    problem: Problem, C: Float[Array, "fields fields"], v: Float[Array, " students"], rule: Rule
+    problem: Problem,
+    C: Float[Array, "fields fields"],
+    v: Float[Array, " students"],
+    rule: Rule,
+    replica: int = 0,
 ) -> Fields:
-    """The fields at the nodes of a rule for the covariance C."""
-    xi, weights = _disc(rule.axis) if _in_disc(problem, len(C)) else _points(len(C), 2**rule.log2_points)
+    """The fields at the nodes of a rule for the covariance C; its replicas have fewer nodes in the disc, or other points."""
+    if _in_disc(problem, len(C)):
+        xi, weights = _disc(rule.axis * (10 - replica) // 10)
+    else:
+        xi, weights = _points(len(C), 2**rule.log2_points, replica)
     return at(problem, jnp.asarray(xi) @ root(C), jnp.asarray(weights), v)
 
 
@@ -99,8 +102,10 @@ def _disc(axis: int) -> tuple[Float[np.ndarray, "nodes 2"], Float[np.ndarray, " 
     return xi[inside], weights / weights.sum()
 
 
-def _points(dimensions: int, count: int) -> tuple[Float[np.ndarray, "nodes fields"], Float[np.ndarray, " nodes"]]:
-    return normal_points(dimensions, count), np.full(count, 1 / count)
+def _points(
+    dimensions: int, count: int, replica: int
+) -> tuple[Float[np.ndarray, "nodes fields"], Float[np.ndarray, " nodes"]]:
+    return normal_points(dimensions, count, replica), np.full(count, 1 / count)
 
 
 def mean_sign(e: Float[Array, " nodes"], sigma) -> Float[Array, " nodes"]:

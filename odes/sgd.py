@@ -12,14 +12,14 @@ from teacherstudent.rules import SGD, SphericalSGD
 
 
 @flow.register
-def flow_of_sgd(rule: SGD, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
+def flow_of_sgd(rule: SGD, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
     mean = gradient(problem.task, problem, fixed, state)
     return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b, rule.weight_decay)
 
 
 @flow.register
-def flow_on_sphere(rule: SphericalSGD, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
-    return on_sphere(flow(rule.sgd, problem, fixed, state, coarse), fixed, state)
+def flow_on_sphere(rule: SphericalSGD, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
+    return on_sphere(flow(rule.sgd, problem, fixed, state, replica), fixed, state)
 
 
 def descent(state: State, mean: Gradient, eta, eta_v, eta_b, decay=0.0) -> State:

@@ -92,9 +92,9 @@ def is_linear(problem: Problem) -> bool:
 
 
 @flow.register
-def _(rule: SignSGD, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
+def _(rule: SignSGD, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
     C = covariance(*overlaps(fixed, state), fixed.T)
-    signs = signs_of_one(problem, C, state.v, coarse)
+    signs = signs_of_one(problem, C, state.v, replica)
     mean = sign_gradient(C_2 * signs.tilt, signs.product, signs.up - signs.down, C, fixed, state)
     return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b)
 
@@ -108,14 +108,14 @@ def sign_gradient(b, D, readout, C, fixed: Fixed, state: State) -> Gradient:
 
 
 def signs_of_one(
-    problem: Problem, C: Float[Array, "fields fields"], v: Float[Array, " students"], coarse: bool
+    problem: Problem, C: Float[Array, "fields fields"], v: Float[Array, " students"], replica: int
 ) -> Signs:
     """The averages of the signs of one gradient of a mini-batch."""
     if is_linear(problem):
-        return _linear(problem, C, v, coarse)
+        return _linear(problem, C, v, replica)
     if problem.batch_size == 1:
-        return _single(problem, fields_at_nodes(problem, C, v, SINGLE.coarser(coarse)))
-    return _batch(problem, C, v, coarse)
+        return _single(problem, fields_at_nodes(problem, C, v, SINGLE, replica))
+    return _batch(problem, C, v, replica)
 
 
 def _single(problem: Problem, at: Fields) -> Signs:
@@ -135,19 +135,23 @@ def _single(problem: Problem, at: Fields) -> Signs:
     )
 
 
-def _batch(problem: Problem, C, v, coarse: bool) -> Signs:
+def _batch(problem: Problem, C, v, replica: int) -> Signs:
     """B > 1, by integrals over scales."""
-    at = fields_at_nodes(problem, C, v, BATCH.coarser(coarse))
+    at = fields_at_nodes(problem, C, v, BATCH, replica)
     sigma, B = problem.teacher.noise, problem.batch_size
     first, second = unordered_pairs(v.shape[0])
     dead = jnp.abs(jnp.sign(at.a)) * moves(at.e, sigma)[:, None] == 0
     dead_alone = at.mean(dead.astype(at.e.dtype)) ** B
     dead_both = at.mean((dead[:, first] & dead[:, second]).astype(at.e.dtype)) ** B
-    product = _product(batches(problem, C, v, B, enough_points(B) - coarse)) if v.shape[0] > 1 else jnp.zeros((1, 1))
+    product = jnp.zeros((1, 1))
+    if v.shape[0] > 1:
+        product = _product(batches(problem, C, v, B, enough_points(B), replica))
     own = jnp.eye(v.shape[0], dtype=bool)
-    readout, still = _readout(problem, at) if problem.student.train_readout else (jnp.zeros_like(v), jnp.ones_like(v))
+    readout, still = jnp.zeros_like(v), jnp.ones_like(v)
+    if problem.student.train_readout:
+        readout, still = _readout(problem, at, replica)
     return Signs(
-        tilt=jnp.stack([_tilt(problem, at, k) for k in range(v.shape[0])]),
+        tilt=jnp.stack([_tilt(problem, at, k, replica) for k in range(v.shape[0])]),
         product=jnp.where(own, 1 - dead_alone[:, None], product),
         alive=1 - dead_alone,
         both=(1 - dead_alone[first] - dead_alone[second] + dead_both)[pair_number(v.shape[0])],
@@ -156,7 +160,7 @@ def _batch(problem: Problem, C, v, coarse: bool) -> Signs:
     )
 
 
-def _tilt(problem: Problem, at: Fields, k: int) -> Float[Array, " fields"]:
+def _tilt(problem: Problem, at: Fields, k: int, replica: int) -> Float[Array, " fields"]:
     """T_kf for one unit; E_zeta[delta e^(-s^2 delta^2)] = (a e / q) q^(-1/2) e^(-s^2 a^2 e^2 / q), q = 1 + 2 s^2 a^2 sigma^2."""
     a, B, variance = at.a[:, k], problem.batch_size, problem.teacher.noise**2
     scale = inverse(jnp.sqrt(at.mean(a**2 * (at.e**2 + variance))))
@@ -167,7 +171,7 @@ def _tilt(problem: Problem, at: Fields, k: int) -> Float[Array, " fields"]:
         decay = at.weights * jnp.exp(-(s**2) * a**2 * at.e**2 / q) / jnp.sqrt(q)
         return (decay * a * at.e / q) @ at.h * jnp.sum(decay) ** (B - 1)
 
-    return 2 * B / math.sqrt(math.pi) * over_scales(integrand, -14.0, highest(B))
+    return 2 * B / math.sqrt(math.pi) * over_scales(integrand, -14.0, highest(B), replica)
 
 
 def _product(sample: Batches) -> Float[Array, "students students"]:
@@ -178,7 +182,7 @@ def _product(sample: Batches) -> Float[Array, "students students"]:
     return 2 / math.pi * jnp.mean(jnp.arcsin(cosine), axis=0)
 
 
-def _readout(problem: Problem, at: Fields) -> tuple[Float[Array, " students"], Float[Array, " students"]]:
+def _readout(problem: Problem, at: Fields, replica: int) -> tuple[Float[Array, " students"], Float[Array, " students"]]:
     """E sign( sum_b e^b g(lambda_k^b) ) and the probability that it is 0."""
     variance, B = problem.teacher.noise**2, problem.batch_size
     mean_square = at.mean((at.e**2 + variance)[:, None] * at.hidden**2)
@@ -191,10 +195,10 @@ def _readout(problem: Problem, at: Fields) -> tuple[Float[Array, " students"], F
         return jnp.imag(chi**B) / p
 
     still = at.mean(1 - jnp.abs(jnp.sign(g)) * moves(at.e, variance)[:, None]) ** B
-    return 2 / math.pi * over_scales(integrand, -16.0, 2.0 + highest(B)), still
+    return 2 / math.pi * over_scales(integrand, -16.0, 2.0 + highest(B), replica), still
 
 
-def _linear(problem: Problem, C, v, coarse: bool) -> Signs:
+def _linear(problem: Problem, C, v, replica: int) -> Signs:
     """Linear student and teacher: e is Gaussian."""
     B = problem.batch_size
     u = jnp.concatenate([v, -jnp.asarray(problem.teacher.v_star)])
@@ -203,7 +207,7 @@ def _linear(problem: Problem, C, v, coarse: bool) -> Signs:
     present = (variance > 0).astype(C.dtype)
     growth = math.sqrt(2) * math.exp(math.lgamma((B + 1) / 2) - math.lgamma(B / 2))
     sign = jnp.sign(v)
-    readout, still = _linear_readout(problem, C, v, u, root, coarse)
+    readout, still = _linear_readout(problem, C, v, u, root, replica)
     return Signs(
         tilt=growth * present * sign[:, None] * (C @ u)[None, :] / root,
         product=present * sign[:, None] * sign[None, :],
@@ -214,13 +218,13 @@ def _linear(problem: Problem, C, v, coarse: bool) -> Signs:
     )
 
 
-def _linear_readout(problem: Problem, C, v, u, root, coarse: bool):
+def _linear_readout(problem: Problem, C, v, u, root, replica: int):
     """E sign(e lambda_k) = (2/pi) arcsin(correlation) for B = 1."""
     K = v.shape[0]
     if not problem.student.train_readout:
         return jnp.zeros_like(v), jnp.ones_like(v)
     if problem.batch_size > 1:
-        return _readout(problem, fields_at_nodes(problem, C, v, BATCH.coarser(coarse)))
+        return _readout(problem, fields_at_nodes(problem, C, v, BATCH, replica), replica)
     length = jnp.sqrt(jnp.diag(C)[:K])
     correlation = (C @ u)[:K] * inverse(length) / root
     return 2 / math.pi * jnp.arcsin(jnp.clip(correlation, -1, 1)), jnp.zeros_like(v)

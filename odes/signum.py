@@ -28,6 +28,7 @@ from teacherstudent.problem import Problem
 from teacherstudent.rules import Signum
 
 TAIL, MOST_AGES, LOG2_POINTS = 1e-3, 512, 13
+LONGER = (0, 4, 8, 16)  # ages of the replicas beyond those of the theory: what units without slope remember is older
 
 
 @check.register
@@ -56,10 +57,11 @@ def ages(beta: float) -> int:
 
 
 @flow.register
-def _(rule: Signum, problem: Problem, fixed: Fixed, state: State, coarse: bool) -> State:
+def _(rule: Signum, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
     C = covariance(*overlaps(fixed, state), fixed.T)
-    sample = batches(problem, C, state.v, ages(rule.beta), LOG2_POINTS - coarse)
-    power = rule.beta ** jnp.arange(ages(rule.beta), dtype=C.dtype)
+    count = ages(rule.beta) + LONGER[replica]
+    sample = batches(problem, C, state.v, count, LOG2_POINTS, replica)
+    power = rule.beta ** jnp.arange(count, dtype=C.dtype)
     u = power[None, :, None] * sample.delta
     length = jnp.sqrt(jnp.sum(u**2, axis=1))
     unit = u / jnp.where(length > 0, length, 1.0)[:, None, :]

@@ -17,9 +17,11 @@ from odes.precision import in_float64
 from odes.trajectory import ONE_START, SOLVERS, ByMode, Trajectory, by_mode, chosen, tolerances
 from odes.vector_field import vector_field
 from teacherstudent import arguments, checks
+from teacherstudent.averages.nested_rule import ROUNDING
 from teacherstudent.class_accuracy import accuracy_at
 from teacherstudent.generalisation import error_of
 from teacherstudent.problem import Problem
+from teacherstudent.quasi_random import CAUTION, REPLICAS
 from teacherstudent.starts import Start
 
 CURVES_AT_ONCE = 32  # of a sweep; they step together, as often as the slowest of them needs
@@ -165,13 +167,20 @@ def by_diffrax(adjoint, field, y, args, times, asked, has_diverged, solver, cont
 
 
 def _rule_error(problem: Problem, fixed: Fixed, begin: State, end: State) -> Float[Array, ""]:
-    """The largest difference of the velocity from that with half of the quadrature's nodes, at the start and at the end."""
+    """A cautious estimate of the velocity's error, at the start and at the end, from its differences at other nodes."""
 
-    def gap(state: State) -> Float[Array, ""]:
-        fine, rough = (vector_field(problem, fixed, state, coarse)[:3] for coarse in (False, True))
-        return jnp.max(jnp.stack([jnp.max(jnp.abs(x - y)) for x, y in zip(fine, rough, strict=True)]))
+    def error(state: State) -> Float[Array, ""]:
+        used = vector_field(problem, fixed, state)[:3]
+        differences = [
+            jnp.max(jnp.abs(mine - other))
+            for replica in range(1, REPLICAS + 1)
+            for mine, other in zip(used, vector_field(problem, fixed, state, replica)[:3], strict=True)
+        ]
+        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in used]))
+        return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * largest
 
-    return jnp.maximum(gap(begin), gap(end))
+    both = jax.tree.map(lambda *parts: jnp.stack(parts), begin, end)
+    return jnp.max(jax.lax.map(error, both))
 
 
 def _iterated(problem: Problem, start: ByMode, times: Float[Array, " times"]) -> Trajectory:

@@ -28,10 +28,10 @@ from odes.one_update import Fixed, State
 from teacherstudent.problem import Problem
 
 
-def vector_field(problem: Problem, fixed: Fixed, state: State, coarse: bool = False) -> State:
+def vector_field(problem: Problem, fixed: Fixed, state: State, replica: int = 0) -> State:
     """d(q, r, v, b, memory)/dt of a problem; what the student does not train stays."""
     require_theory_of_task(problem)
-    velocity = flow(problem.rule, problem, fixed, state, coarse)
+    velocity = flow(problem.rule, problem, fixed, state, replica)
     student = problem.student
     return velocity._replace(
         v=velocity.v if student.train_readout else jnp.zeros_like(state.v),

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 FIXED = 1e-15  # a conditional variance, relative to the unconditional one, that is zero up to rounding
 
 
+ROUNDING = 1e-13  # of sums over nodes, relative to their result
 FEW_PIECES, LEAST_NODES = 4, 12
 BESIDE = 1e-13  # a distance from a point that stays on its side of it
 

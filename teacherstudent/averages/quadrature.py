@@ -30,10 +30,9 @@ from jaxtyping import Array, Float
 
 from teacherstudent.activations import Activation
 from teacherstudent.averages.base import Averages
-from teacherstudent.averages.nested_rule import FIXED, Factor, NestedRule
+from teacherstudent.averages.nested_rule import FIXED, ROUNDING, Factor, NestedRule
 
 CAUTION = 3.0  # by how much the difference from a coarser rule is multiplied
-ROUNDING = 1e-13
 Kind = tuple[bool, bool, tuple[str, ...]]  # of a field in an integral: is it smooth, is it the teacher's, its parts
 Integral = tuple[tuple[Kind, ...], tuple[int, ...]]  # the kinds of the distinct fields, and the fields
 

@@ -26,9 +26,9 @@ ONE, TWO = REFERENCE["anchors"]["K1M1"], REFERENCE["anchors"]["K2M2"]
 INF = float("inf")
 
 
-@partial(jax.jit, static_argnames="coarse")
-def velocity(problem, fixed, state, coarse=False):
-    return vector_field(problem, fixed, state, coarse)
+@partial(jax.jit, static_argnames="replica")
+def velocity(problem, fixed, state, replica=0):
+    return vector_field(problem, fixed, state, replica)
 
 
 def at(config: dict, rule, trained=False, batch_size=1, memory=(), activation="erf") -> tuple[ts.Problem, Fixed, State]:
@@ -80,7 +80,7 @@ def test_two_units(name, rule, options, allowed):
     check(velocity(*problem), TWO[name], allowed)
     estimate = max(
         float(jnp.max(jnp.abs(fine - rough)))
-        for fine, rough in zip(velocity(*problem)[:3], velocity(*problem, coarse=True)[:3], strict=True)
+        for fine, rough in zip(velocity(*problem)[:3], velocity(*problem, replica=1)[:3], strict=True)
     )
     assert (estimate == 0) == name.startswith("heavy_ball") and estimate < allowed
 
