@@ -56,7 +56,34 @@ def test_agrees_with_finite_networks(student, teacher):
     assert report.attrs["verdict"].startswith("AGREE"), report.attrs["verdict"]
 
 
-def test_a_kink_that_is_not_named_is_noticed():
-    problem = problem_with(lambda x: jnp.abs(x), "erf", learning_rate=0.05)
-    with pytest.warns(UserWarning, match=r"may be off by .*name it: Activation\(\.\.\., kinks=\(0\.0,\)\)"):
-        ts.integrate(problem, random_overlaps(2, 1), [0.0, 0.1], rtol=1e-3)
+def test_a_kink_that_is_not_named_is_found():
+    theories = [
+        ts.integrate(problem_with(activation, "erf", 1, 1, 0.05), random_overlaps(1, 1), [0.0, 0.1], rtol=1e-3)
+        for activation in (ts.Activation("abs", jnp.abs, kinks=(0.0,)), lambda x: jnp.abs(x))
+    ]
+    np.testing.assert_allclose(theories[0].Q, theories[1].Q, rtol=1e-12)
+    assert max(description(theory)["report"]["quadrature_error"] for theory in theories) < 1e-8
+
+
+def test_what_quadrature_cannot_resolve_is_told():
+    problem = problem_with(lambda x: jnp.sin(40 * x), "erf", 1, 1, learning_rate=1e-4)
+    with pytest.warns(UserWarning, match=r"may be off by .*; where an activation changes on a very short interval"):
+        ts.integrate(problem, random_overlaps(1, 1), [0.0, 0.1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("student", ["sign", lambda x: jnp.where(x > 0.2, x + 1, x)])
+def test_a_student_that_jumps_is_refused(student):
+    with pytest.raises(
+        ValueError, match=r"student.activation = .* jumps by .* at x = .*training by gradients has no meaning"
+    ):
+        problem_with(student, "erf")
+
+
+def test_case_of_a_linear_student_and_a_sign():
+    """R = c + (R_0 - c) exp(-eta t), c = sqrt(2/pi): from the closed form, and from a function that nobody knows."""
+    times = np.array([0.0, 1.0, 5.0, 20.0])
+    c = np.sqrt(2 / np.pi)
+    for teacher in ("sign", ts.Activation("my-sign", jnp.sign, kinks=(0.0,))):
+        problem = ts.Problem(ts.TeacherStudent(1, teacher), ts.Student(1, "linear"), ts.SGD(0.3))
+        theory = ts.integrate(problem, ts.OrderParameters(Q=[[0.5]], R=[[0.1]]), times)
+        np.testing.assert_allclose(theory.R.values.ravel(), c + (0.1 - c) * np.exp(-0.3 * times), atol=1e-8)
