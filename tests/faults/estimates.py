@@ -55,19 +55,35 @@ def ready(ask: Callable[[], bool]) -> Callable[[], bool]:
     return lambda: answer
 
 
+def in_float64(function: Callable) -> Callable:
+    """A compiled function that computes in float64, whatever the setting outside."""
+    compiled = jax.jit(function)
+
+    def called(*arguments):
+        with jax.enable_x64(True):
+            return compiled(*arguments)
+
+    return called
+
+
 def averages_trials(share: float, seed: int) -> Iterator[Trial]:
     """Random pairs of activations at random covariances."""
     rng = np.random.default_rng(seed)
-    for pair in range(max(2, round(share * PROBLEMS / OF_A_PAIR))):
+    for pair in range(max(1, round(share * PROBLEMS / OF_A_PAIR))):
         student, teacher = _random_pair(rng, pair)
-        K, M = ((1, 1), (1, 2), (2, 1), (2, 2))[rng.integers(4)]
-        for _ in range(OF_A_PAIR if share == 1 else max(3, round(OF_A_PAIR * min(1.0, share * 10)))):
+        K, M = ((1, 1), (1, 2), (2, 1), (2, 2))[pair // 6 % 4]
+        for _ in range(problems_of_a_pair(share)):
             C, u = random_averages(rng, K, M, _may_coincide(student, teacher))
             yield Trial(
                 f"estimates: {student} with {teacher}, K = {K}, M = {M}, C = {C.tolist()}, u = {u.tolist()}",
                 ready(lambda s=student, t=teacher, K=K, M=M, C=C, u=u: bounded(s, t, K, M, C, u)),
                 may_refuse=False,
             )
+
+
+def problems_of_a_pair(share: float) -> int:
+    """Fewer where few pairs are tried, since compiling takes most of the time."""
+    return max(3, round(OF_A_PAIR * min(1.0, share * 10)))
 
 
 def bounded(student: str, teacher: str, K: int, M: int, C: np.ndarray, u: np.ndarray) -> bool:
@@ -94,17 +110,16 @@ def compiled(student: str, teacher: str, K: int, M: int):
     def everything(C, u):
         return averages.I2(C), averages.J2(C), averages.G2(C), averages.I4(C, u), averages.error(C, u)
 
-    with jax.enable_x64(True):
-        return jax.jit(everything)
+    return in_float64(everything)
 
 
 def field_trials(share: float, seed: int) -> Iterator[Trial]:
     """Random means, covariances, readouts and labels of one component."""
     rng = np.random.default_rng(seed + 1)
-    for number in range(max(2, round(share * FIELD_PROBLEMS / OF_A_PAIR))):
+    for number in range(max(1, round(share * FIELD_PROBLEMS / OF_A_PAIR))):
         name = str(rng.choice(list((SMOOTH, KINKED)[number % 2])))
         loss, K = str(rng.choice(["square", "logistic"])), (1, 2, 2, 3, 4)[number % 5]
-        for _ in range(OF_A_PAIR if share == 1 else max(3, round(OF_A_PAIR * min(1.0, share * 10)))):
+        for _ in range(problems_of_a_pair(share)):
             C = random_component(rng, K)
             mean, v = rng.normal(size=K) * np.sqrt(np.diag(C)), rng.normal(size=K)
             y = float(rng.choice([-1.0, 1.0]))
@@ -125,7 +140,7 @@ def field_errors(name, loss, K, mean, C, v, y) -> tuple[dict[str, float], float,
     """The largest error of each average, the reported one, and the largest value."""
     values, reported = compiled_fields(name, loss, K)(mean, C, v, y)
     exact = field_averages(STUDENTS[name].plain, loss, mean, C, v, y)
-    ours = {"a": values.a, "JC": values.J @ C, "D": values.D, "b": values.b, "loss": values.loss}
+    ours = {"a": values.a, "JC": np.asarray(values.J) @ C, "D": values.D, "b": values.b, "loss": values.loss}
     true = {part: float(np.abs(np.asarray(one) - getattr(exact, part)).max()) for part, one in ours.items()}
     return true, float(reported), max(1.0, *(np.abs(one).max() for one in exact))
 
@@ -138,14 +153,13 @@ def compiled_fields(name: str, loss: str, K: int):
     def everything(mean, C, v, y):
         return space.averages(mean, C, v, y), space.error(mean, C, v, y)
 
-    with jax.enable_x64(True):
-        return jax.jit(everything)
+    return in_float64(everything)
 
 
 def report_trials(share: float, seed: int) -> Iterator[Trial]:
     """The report of `integrate`, against the true errors at the states it answers with."""
     rng = np.random.default_rng(seed + 3)
-    for number in range(max(1, round(share * REPORTS))):
+    for number in range(round(share * REPORTS)):
         student, teacher = _random_pair(rng, number)
         K, M = ((1, 1), (1, 2), (2, 1))[number % 3]
         overlaps = _moderate_covariance(rng, K + M)
@@ -177,7 +191,7 @@ def report_bounded(student: str, teacher: str, K: int, M: int, C: np.ndarray) ->
 def rule_trials(share: float, seed: int) -> Iterator[Trial]:
     """Random states of rules whose averages are at frozen points."""
     rng = np.random.default_rng(seed + 2)
-    for number in range(max(2, round(share * RULE_PROBLEMS / OF_A_RULE))):
+    for number in range(max(1, round(share * RULE_PROBLEMS / OF_A_RULE))):
         name = list(RULES)[number % len(RULES)]
         case = _random_rule_case(rng, name)
         for _ in range(OF_A_RULE if share == 1 else 3):
@@ -257,8 +271,7 @@ def compiled_rule(case: RuleCase):
         velocity = vector_field(problem, fixed, state)
         return velocity.q[..., 0], velocity.r[..., 0], velocity.v, _rule_error(problem, fixed, state, state)
 
-    with jax.enable_x64(True):
-        return jax.jit(everything)
+    return in_float64(everything)
 
 
 def _random_rule_case(rng: np.random.Generator, name: str) -> RuleCase:
