@@ -78,8 +78,8 @@ def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> N
         raise ValueError(
             f"{name} has shape {array.shape}; give one number, or a one-dimensional sequence to sweep over."
         )
-    array = array.astype(np.float64)
-    wrong = ~np.isfinite(array) | (array <= minimum if strict else array < minimum)
+    values = array.astype(np.float64)
+    wrong = ~np.isfinite(values) | (values <= minimum if strict else values < minimum)
     if wrong.any():
         bound = "larger than" if strict else "at least"
         raise ValueError(f"{name} = {array[wrong].flat[0]} is not allowed; give a finite number {bound} {minimum:g}.")
@@ -154,10 +154,10 @@ def kind_of(value) -> str:
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
-def shortened_text(text: str) -> str:
-    """A text of at most 60 characters."""
+def shortened_text(text: str, most: int = 60) -> str:
+    """A text on one line of at most so many characters."""
     text = " ".join(text.split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def first_line(error: BaseException) -> str:

@@ -87,14 +87,16 @@ def run(
         from teacherstudent import checks, experiment, published, results
         from teacherstudent.result_files import check_writable
 
-    name, tables = published.read(experiment_)
+    if theory_only:
+        _check_nothing_simulated(seeds, size, device)
     assignments = [*(set_ or [])]
+    name, tables = published.read(experiment_)
     table = "escape" if "escape" in tables else "simulation"
     if seeds is not None:
         assignments.append(f"{table}.seeds={seeds}")
     if size:
         assignments.append(f"{table}.N={size if len(size) > 1 else size[0]}")
-    job = experiment.experiment(name, experiment.changed(tables, assignments))
+    job = experiment.read(experiment_, assignments)
     out = checks.path("--out", out or Path("results") / f"{name}.h5")
     if out.suffix not in (".h5", ".hdf5", ".nc"):
         raise ValueError(f"--out {out} is to be an HDF5 file; give it the ending .h5 (the picture gets .png).")
@@ -119,6 +121,13 @@ def run(
     else:
         tree = ts.save(out, force=force, **run_one(job))
     _finish(tree, job.title, out, picture if figure else None, quiet)
+
+
+def _check_nothing_simulated(seeds: int | None, size: list[int] | None, device: str | None) -> None:
+    """Raise ValueError for options of a simulation beside --theory-only."""
+    for option, given in (("--seeds", seeds), ("--size", size), ("--device", device)):
+        if given:
+            raise ValueError(f"{option} is given, but --theory-only simulates nothing; leave one of them out.")
 
 
 @contextmanager

@@ -49,8 +49,8 @@ def ica_problem(task: SpikedCumulant, contrast: str = "kurtosis", *, learning_ra
     check_spike(task)
     checks.one_of("contrast", contrast, CONTRASTS)
     chosen = growing_sign(task, contrast) if sign is None else sign
-    if chosen not in (1, -1):
-        raise ValueError(f"sign = {sign!r} is not allowed; give 1, -1 or None.")
+    if not isinstance(chosen, int | np.integer) or isinstance(chosen, bool) or chosen not in (1, -1):
+        raise ValueError(f"sign = {checks.shortened(sign)} is not allowed; give 1, -1 or None.")
     alone = SpikedCumulant(task.beta, task.latent, class_prior=1.0)
     return Problem(alone, Student(1, _signed(contrast, chosen)), SphericalSGD(learning_rate), loss="correlation")
 

@@ -2,13 +2,15 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from teacherstudent import checks
 from teacherstudent.activations import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.latents import Latent
 from teacherstudent.order_parameters import OrderParameters
@@ -81,11 +83,36 @@ def problem_from(tables: Mapping) -> Problem:
     Raises ValueError naming every key that is unknown (with the nearest known one) or missing, and any bad value.
     """
     outer = validated(_ProblemTables, tables)
-    task = _made(TASKS, outer["task"], "task")
-    student = Student(**validated(_schema(Student), outer["student"], "student."))
-    rule = _made(RULES, outer["rule"], "rule")
+    sentences = Sentences()
+    with sentences.collected():
+        task = _made(TASKS, outer["task"], "task")
+    with sentences.collected():
+        student = Student(**validated(_schema(Student), outer["student"], "student."))
+    with sentences.collected():
+        rule = _made(RULES, outer["rule"], "rule")
+    sentences.raise_together()
     rest = {name: outer[name] for name in ("loss", "batch_size", "batch_ratio") if outer.get(name) is not None}
     return Problem(task=task, student=student, rule=rule, **rest)
+
+
+class Sentences:
+    """What is wrong with several parts that do not depend on each other, to be said all at once."""
+
+    def __init__(self):
+        self.found: list[str] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Keep the sentence of a ValueError, and go on after it."""
+        try:
+            yield
+        except ValueError as error:
+            self.found.append(str(error))
+
+    def raise_together(self) -> None:
+        """Raise one ValueError with all sentences, if there are any."""
+        if self.found:
+            raise ValueError(" ".join(self.found))
 
 
 class _ProblemTables(BaseModel):
@@ -119,12 +146,15 @@ class _StartTable(BaseModel):
 def _made(kinds: Mapping[str, type], table: Mapping, where: str):
     table = dict(table)
     name = table.pop("type", None)
-    if name not in kinds:
+    if name is None:
+        raise ValueError(f"{where}.type is missing; known are {', '.join(kinds)}.")
+    if not isinstance(name, str) or name not in kinds:
         near = get_close_matches(str(name).rsplit(".", 1)[-1], kinds, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        if "." in str(name):
+        if isinstance(name, str) and "." in name:
             hint = "; it is a class of one's own, of which files keep only the name: make the problem with that class."
-        raise ValueError(f"{where}.type = {name!r} is not known; known are {', '.join(kinds)}{hint}")
+        shown = checks.shortened(name)
+        raise ValueError(f"{where}.type = {shown} is not known; known are {', '.join(kinds)}{hint}")
     make = kinds[name]
     if "path" in table and hasattr(make, "from_file"):
         make = make.from_file
@@ -148,11 +178,12 @@ def validated(schema: type[BaseModel], table: Mapping, where: str = "") -> dict:
 
 
 def _sentence(error: Mapping, schema: type[BaseModel], where: str) -> str:
-    key = str(error["loc"][0])
+    key = checks.shortened_text(str(error["loc"][0]))
     if error["type"] == "extra_forbidden":
         near = get_close_matches(key, schema.model_fields, n=1)
         hint = f"did you mean {where}{near[0]}?" if near else f"known are {', '.join(schema.model_fields)}."
         return f"unknown key {where}{key}: {hint}"
     if error["type"] == "missing":
         return f"{where}{key} is missing."
-    return f"{where}{key} = {error['input']!r}: {error['msg'].lower()}."
+    says = checks.shortened_text(error["msg"].lower().replace("valid dictionary", "table"), 200)
+    return f"{where}{key} = {checks.shortened(error['input'])}: {says}."

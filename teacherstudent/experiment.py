@@ -7,12 +7,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
-from teacherstudent import checks
-from teacherstudent.description import problem_from, start_from, validated
+from teacherstudent import checks, published
+from teacherstudent.description import Sentences, problem_from, start_from, validated
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start, check_rank, random_start, spectral_start
-from teacherstudent.tasks import MixtureTask
+from teacherstudent.tasks import MixtureTask, StructuredTask
 from teacherstudent.times import linear_times, log_times
+
+NEEDED = ("task", "student", "rule", "start", "times")  # tables of an experiment without variants
 
 
 class _Table(BaseModel):
@@ -144,45 +146,63 @@ def changed(tables: Mapping, assignments: Sequence[str]) -> dict:
     return tables
 
 
+def read(name_or_file: str, assignments: Sequence[str] = ()) -> Experiment | EscapeExperiment | VariantsExperiment:
+    """The experiment of a published set-up or of a TOML file, after assignments such as "rule.learning_rate=0.2".
+
+    Raises FileNotFoundError if there is neither, ValueError that begins with the file's name for all that is wrong with it.
+    """
+    name, tables = published.read(name_or_file)
+    try:
+        return experiment(name, changed(tables, assignments))
+    except ValueError as error:
+        if name_or_file in published.names():  # a published set-up: what is wrong is an assignment
+            raise
+        raise ValueError(f"{name_or_file}: {error}") from None
+
+
 def experiment(name: str, tables: Mapping) -> Experiment | EscapeExperiment | VariantsExperiment:
     """The experiment of the tables of a TOML file, checked completely before anything runs.
 
-    Raises ValueError naming what is unknown, missing or not allowed.
+    Raises ValueError naming what is unknown, missing or not allowed, in all tables at once; what takes time (a manifold that
+    is drawn, the eigenvalues of its inputs) comes after all else is right.
     """
-    outer = validated(_Tables, tables)
-    if outer["variants"] is not None:
-        return _variants(name, outer, tables)
-    for needed in ("task", "student", "rule"):
-        if outer[needed] is None:
-            raise ValueError(f"{needed} is missing.")
-    problem = problem_from(
-        {key: outer[key] for key in ("task", "student", "rule", "loss", "batch_size", "batch_ratio")}
-    )
+    if tables.get("variants") is not None:
+        return _variants(name, validated(_Tables, tables), tables)
+    needed = ("task", "student", "rule") if tables.get("escape") is not None else NEEDED
+    sentences = Sentences()
+    with sentences.collected():
+        outer = validated(_Tables, tables)
+    missing = [f"{key} is missing." for key in needed if tables.get(key) is None]
+    if sentences.found or missing:
+        raise ValueError(" ".join([*sentences.found, *missing]))
+    with sentences.collected():
+        problem = problem_from(
+            {key: outer[key] for key in ("task", "student", "rule", "loss", "batch_size", "batch_ratio")}
+        )
     if outer["escape"] is not None:
-        return _escape(name, outer, problem)
-    for needed in ("start", "times"):
-        if outer[needed] is None:
-            raise ValueError(f"{needed} is missing.")
-    start = _start(problem, outer["start"])
-    problem.check_start(start)
-    if not isinstance(problem.task, MixtureTask):
-        spectral_start(problem, start)  # says so if the start has no meaning on these inputs
-    simulation = Simulation(**validated(Simulation, outer["simulation"], "simulation."))
-    if isinstance(simulation.seeds, list):
-        checks.seeds(simulation.seeds)
-    if not simulation.sizes or len(set(simulation.sizes)) < len(simulation.sizes):
-        raise ValueError(f"simulation.N = {simulation.N}: give one size, or several different ones.")
-    for N in simulation.sizes:
-        check_rank(start, N)
-        _check_size(N, problem, start)
+        with sentences.collected():
+            options = _escape_options(outer)
+        sentences.raise_together()
+        problem.classes  # says so if there are none  # noqa: B018
+        return EscapeExperiment(name, outer["title"], outer["reference"], problem, options)
+    with sentences.collected():
+        times = _times(outer["times"])
+    with sentences.collected():
+        theory = Theory(**validated(Theory, outer["theory"], "theory."))
+    with sentences.collected():
+        simulation = _simulation(outer["simulation"])
+    with sentences.collected():
+        random = _random_table(outer["start"])
+    sentences.raise_together()
+    start = _start(problem, outer["start"], random, simulation)
     return Experiment(
         name=name,
         title=outer["title"],
         reference=outer["reference"],
         problem=problem,
         start=start,
-        times=_times(outer["times"]),
-        theory=Theory(**validated(Theory, outer["theory"], "theory.")),
+        times=times,
+        theory=theory,
         simulation=simulation,
         clones=outer["clones"],
     )
@@ -193,14 +213,16 @@ def _variants(name: str, outer: Mapping, tables: Mapping) -> VariantsExperiment:
     shared = {key: value for key, value in tables.items() if key != "variants"}
     made = {}
     for label, changes in outer["variants"].items():
-        if not label or "/" in label:
-            raise ValueError(f"variants has the name {label!r}; give names without a slash, at least one letter.")
+        if not label.isprintable() or "/" in label or label in ("", ".", ".."):
+            shown = checks.shortened(label)
+            raise ValueError(f"variants has the name {shown}; give names without a slash, at least one letter.")
         try:
             one = experiment(f"{name}: {label}", _with_changes(shared, changes))
         except ValueError as error:
-            raise ValueError(f"variants.{label}: {error}") from None
+            raise ValueError(f"variants.{checks.shortened_text(label)}: {error}") from None
         if not isinstance(one, Experiment) or one.clones or one.problem.sweeps or one.start.batch:
-            raise ValueError(f"variants.{label}: a variant has a start and times, and no clones, sweeps or escape.")
+            shown = checks.shortened_text(label)
+            raise ValueError(f"variants.{shown}: a variant has a start and times, and no clones, sweeps or escape.")
         made[label] = one
     if not made:
         raise ValueError("variants is empty; give at least one table, such as variants.sgd.rule.")
@@ -222,35 +244,62 @@ def _with_changes(tables: Mapping, changes: Mapping) -> dict:
     return merged
 
 
-def _escape(name: str, outer: Mapping, problem: Problem) -> EscapeExperiment:
-    """An experiment with the table `escape`, which has no start and no times of its own."""
+def _escape_options(outer: Mapping) -> Escape:
+    """The options of an experiment with the table `escape`, which has no start and no times of its own."""
     extra = [key for key in ("start", "times", "theory", "simulation", "clones") if outer[key]]
     if extra:
         raise ValueError(f"escape draws its own random starts and has no {', '.join(extra)}; leave these tables out.")
-    _ = problem.classes  # says so if there are none
     options = Escape(**validated(Escape, outer["escape"], "escape."))
-    return EscapeExperiment(name, outer["title"], outer["reference"], problem, options)
+    checks.seeds(options.seeds)
+    return options
 
 
-def _check_size(N: int, problem: Problem, start: Start) -> None:
-    """Weights belong to one N; a problem that is only in the limit can be simulated at any."""
-    problem.task.latent_dimension(N)
-    if start.network is not None and start.network.w.shape[-1] != N:
-        own = start.network.w.shape[-1]
-        raise ValueError(
-            f"simulation.N = {N}, but start.random draws weights with N = {own}, on whose spectrum the theory depends; set both "
-            "start.random.N and simulation.N."
-        )
+def _simulation(table: Mapping) -> Simulation:
+    """The options of `simulate`."""
+    simulation = Simulation(**validated(Simulation, table, "simulation."))
+    checks.seeds(simulation.seeds)
+    if not simulation.sizes or len(set(simulation.sizes)) < len(simulation.sizes):
+        given = checks.shortened(simulation.N)
+        raise ValueError(f"simulation.N = {given}: give one size, or several different ones.")
+    return simulation
 
 
-def _start(problem: Problem, table: Mapping) -> Start:
+def _random_table(table: Mapping) -> dict | None:
+    """The options of `random_start`, if the start is random."""
     if "random" not in table:
-        return start_from(table)
+        return None
     if not isinstance(table["random"], Mapping):
-        raise ValueError(f"start.random = {table['random']!r} is not a table; give start.random.N and, say, seed.")
+        given = checks.shortened(table["random"])
+        raise ValueError(f"start.random = {given} is not a table; give start.random.N and, say, seed.")
     if len(table) > 1:
-        raise ValueError(f"start has both random and {', '.join(set(table) - {'random'})}; give one or the other.")
-    return random_start(problem, **validated(_Random, table["random"], "start.random."))
+        others = checks.shortened_text(", ".join(set(table) - {"random"}))
+        raise ValueError(f"start has both random and {others}; give one or the other.")
+    return validated(_Random, table["random"], "start.random.")
+
+
+def _start(problem: Problem, table: Mapping, random: dict | None, simulation: Simulation) -> Start:
+    """The start, whose sizes are checked before anything is drawn."""
+    for N in simulation.sizes:
+        problem.task.latent_dimension(N)
+    if random is not None and isinstance(problem.task, StructuredTask):
+        _check_same_size(random["N"], simulation)
+    start = start_from(table) if random is None else random_start(problem, **random)
+    problem.check_start(start)
+    for N in simulation.sizes:
+        check_rank(start, N)
+    if not isinstance(problem.task, MixtureTask):
+        spectral_start(problem, start)  # says so if the start has no meaning on these inputs
+    return start
+
+
+def _check_same_size(drawn: int, simulation: Simulation) -> None:
+    """Weights on structured inputs belong to one N; a problem that is only in the limit can be simulated at any."""
+    for N in simulation.sizes:
+        if drawn != N:
+            raise ValueError(
+                f"simulation.N = {N}, but start.random draws weights with N = {drawn}, on whose spectrum the theory depends; "
+                "set both start.random.N and simulation.N."
+            )
 
 
 def _times(table: Mapping) -> np.ndarray:

@@ -48,10 +48,16 @@ def likelihood_ratio_norm(problem, n, N: int = 1000, prior: str = "sphere"):
     task = _checked(problem)
     N = checks.integer("N", N, minimum=2)
     checks.one_of("prior", prior, PRIORS)
-    samples = [checks.integer("n", one, minimum=0) for one in np.ravel(np.asarray(n, dtype=object))]
+    samples = [checks.integer("n", one, minimum=0) for one in _flat(n)]
     log_norm = _sphere if prior == "sphere" else _rademacher
     norms = [_exp(log_norm(task, one, N)) for one in samples]
     return norms[0] if np.ndim(n) == 0 else np.array(norms).reshape(np.shape(n))
+
+
+def _flat(n) -> list:
+    """The numbers of samples, of an array or of nested sequences."""
+    checks.array("n", n)
+    return np.ravel(np.asarray(n, dtype=object)).tolist()
 
 
 def likelihood_ratio_kernel(problem, tau):

@@ -51,11 +51,12 @@ class Nero(RatedRule):
     def __init__(self, learning_rate=0.01, beta=None, gamma=None, readout_learning_rate=None, constraints=True):
         super().__init__(learning_rate, readout_learning_rate)
         self.beta = checks.parameter(0.999 if beta is None and gamma is None else beta)
-        self.gamma, self.constraints = checks.parameter(gamma), constraints
+        self.gamma = checks.parameter(gamma)
+        checks.one_of("rule.constraints", constraints, (True, False))
+        self.constraints = constraints
 
     def __check_init__(self):
         check_memory(self.beta, self.gamma)
-        checks.one_of("rule.constraints", self.constraints, (True, False))
 
     def check_dimension(self, N: int) -> None:
         check_gamma(self.gamma, N)

@@ -46,6 +46,8 @@ class BoxMixture(MixtureTask):
             raise ValueError(
                 f"task.densities = {checks.shortened(densities)}: give a list with a function for each cluster."
             )
+        if densities is not None and not all(map(callable, densities)):
+            raise ValueError("task.densities holds something that is no function; give one function for each cluster.")
         self.densities = None if densities is None else tuple(densities)
         self.nodes = checks.integer("task.nodes", nodes, maximum=MOST_NODES)
 
@@ -61,7 +63,7 @@ class BoxMixture(MixtureTask):
             raise ValueError("task.boxes has a side whose lower end is not below its upper end; give (low, high).")
         if self.densities is None:
             return
-        if len(self.densities) != clusters or not all(map(callable, self.densities)):
+        if len(self.densities) != clusters:
             raise ValueError(
                 f"task.densities holds {len(self.densities)} entries; give one function for each of {clusters} clusters."
             )

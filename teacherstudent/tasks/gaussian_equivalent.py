@@ -75,15 +75,9 @@ class GaussianEquivalent(StructuredTask):
             None if value is None else checks.array(f"task.{name}", value)
             for name, value in (("Omega", Omega), ("Phi", Phi), ("mean", mean))
         )
-        self.generator = generator
+        self.generator = _checked_generator(generator)
 
     def __check_init__(self):
-        if not (self.generator is None or callable(self.generator) or isinstance(self.generator, str)):
-            raise ValueError(f"task.generator = {checks.shortened(self.generator)} is not a function of one latent.")
-        if isinstance(self.generator, str):
-            raise ValueError(
-                f"task.generator was the Python function {self.generator.removeprefix('function:')}; files keep only its name."
-            )
         if (self.Omega is None) != (self.Phi is None):
             missing, given = ("Omega", "Phi") if self.Omega is None else ("Phi", "Omega")
             raise ValueError(f"task.{missing} is missing beside task.{given}; give both covariances.")
@@ -134,9 +128,12 @@ class GaussianEquivalent(StructuredTask):
         Raises ValueError if the generator is not a JAX function of one latent, returns the wrong shape, or values that are
         not finite, or if there are fewer than 2 max(N, D) samples.
         """
+        cls(None, None, width, activation, readout, noise)  # says what is wrong with the teacher before any sampling
         D, samples = checks.integer("latent_dim", latent_dim), checks.integer("samples", samples, minimum=2)
+        root = _random_key(key)
         N = _input_dimension(generator, D)
         size = max(N, D)
+        checks.memory(f"latent_dim = {D} with N = {N}", 3 * (N + D) ** 2)
         if samples <= 2 * size:
             raise ValueError(
                 f"samples = {samples} cannot tell the covariances of N = {N} inputs and D = {D} latents from noise; give at "
@@ -148,7 +145,7 @@ class GaussianEquivalent(StructuredTask):
                 f"eps_g by about {size / samples:.0%}; give at least {ENOUGH} max(N, D) = {ENOUGH * size}.",
                 stacklevel=2,
             )
-        mean, Omega, Phi = _sampled_covariances(generator, N, D, samples, key)
+        mean, Omega, Phi = _sampled_covariances(generator, N, D, samples, root)
         return cls(Omega, Phi, width, activation, readout, noise, mean, generator)
 
     @classmethod
@@ -221,6 +218,15 @@ class GaussianEquivalent(StructuredTask):
         return spectrum_of(self.modes(N))
 
 
+def _checked_generator(generator) -> Callable | None:
+    if isinstance(generator, str):
+        name = checks.shortened_text(generator.removeprefix("function:"))
+        raise ValueError(f"task.generator was the Python function {name}; files keep only its name.")
+    if generator is not None and not callable(generator):
+        raise ValueError(f"task.generator = {checks.shortened(generator)} is not a function of one latent.")
+    return generator
+
+
 def _check_covariances(Omega: Float[np.ndarray, "inputs inputs"], Phi: Float[np.ndarray, "inputs latents"]) -> None:
     for name, matrix in (("Omega", Omega), ("Phi", Phi)):
         if not np.isfinite(matrix).all():
@@ -277,17 +283,16 @@ def _input_dimension(generator: Callable, D: int) -> int:
 
 def _random_key(key):
     """A JAX random key, or one from an integer seed."""
-    if isinstance(key, int | np.integer) and not isinstance(key, bool):
-        return jax.random.key(key)
+    if isinstance(key, int | np.integer) and not isinstance(key, bool | np.timedelta64):
+        return jax.random.key(checks.integer("key", key, minimum=0, maximum=2**32 - 1))
     if isinstance(key, jax.Array) and (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.dtype == jnp.uint32):
         return key
     raise ValueError(f"key = {checks.shortened(key)} is not a random key; give an integer seed or a key of jax.random.")
 
 
-def _sampled_covariances(generator, N: int, D: int, samples: int, key) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sampled_covariances(generator, N: int, D: int, samples: int, root) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, Omega and Phi by least squares of x on c, from sums over batches in float64."""
     batch = min(samples, BATCH_SAMPLES, max(1, BATCH_BYTES // (4 * (N + D))))
-    root = _random_key(key)
 
     @jax.jit
     def drawn(number):
