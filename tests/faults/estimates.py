@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -16,6 +16,7 @@ from odes.vector_field import vector_field
 from teacherstudent.averages.field_space import FieldSpace
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.losses import LOSSES
+from tests.faults.gaussian_integrals import NotConverged
 from tests.faults.plain_activations import JUMPING, KINKED, SMOOTH, STUDENTS, TEACHERS
 from tests.faults.reference_averages import ReferenceAverages
 from tests.faults.reference_fields import field_averages
@@ -41,18 +42,23 @@ def trials(share: float, seed: int) -> Iterator[Trial]:
     yield from report_trials(share, seed)
 
 
-def ready(ask: Callable[[], bool]) -> Callable[[], bool]:
-    """What `ask` answers, known before: what takes long here is the reference, and compiling."""
+def resolved(name: str, ask: Callable[[], bool]) -> Iterator[Trial]:
+    """A trial whose answer is known before, since the reference and compiling take long.
+
+    None where the reference does not converge: such a problem tells nothing.
+    """
     try:
         answer = ask()
+    except NotConverged:
+        return
     except Exception as error:
-        failure = error
+        yield Trial(name, partial(_fail, error), may_refuse=False)
+    else:
+        yield Trial(name, lambda: answer, may_refuse=False)
 
-        def fail() -> bool:
-            raise failure
 
-        return fail
-    return lambda: answer
+def _fail(error: Exception) -> bool:
+    raise error
 
 
 def in_float64(function: Callable) -> Callable:
@@ -74,10 +80,9 @@ def averages_trials(share: float, seed: int) -> Iterator[Trial]:
         K, M = ((1, 1), (1, 2), (2, 1), (2, 2))[pair // 6 % 4]
         for _ in range(problems_of_a_pair(share)):
             C, u = random_averages(rng, K, M, _may_coincide(student, teacher))
-            yield Trial(
+            yield from resolved(
                 f"estimates: {student} with {teacher}, K = {K}, M = {M}, C = {C.tolist()}, u = {u.tolist()}",
-                ready(lambda s=student, t=teacher, K=K, M=M, C=C, u=u: bounded(s, t, K, M, C, u)),
-                may_refuse=False,
+                lambda s=student, t=teacher, K=K, M=M, C=C, u=u: bounded(s, t, K, M, C, u),
             )
 
 
@@ -123,10 +128,9 @@ def field_trials(share: float, seed: int) -> Iterator[Trial]:
             C = random_component(rng, K)
             mean, v = rng.normal(size=K) * np.sqrt(np.diag(C)), rng.normal(size=K)
             y = float(rng.choice([-1.0, 1.0]))
-            yield Trial(
+            yield from resolved(
                 f"estimates: {name}, {loss} loss, mean = {mean.tolist()}, C = {C.tolist()}, v = {v.tolist()}, y = {y}",
-                ready(lambda given=(name, loss, K, mean, C, v, y): fields_bounded(*given)),
-                may_refuse=False,
+                lambda given=(name, loss, K, mean, C, v, y): fields_bounded(*given),
             )
 
 
@@ -163,10 +167,9 @@ def report_trials(share: float, seed: int) -> Iterator[Trial]:
         student, teacher = _random_pair(rng, number)
         K, M = ((1, 1), (1, 2), (2, 1))[number % 3]
         overlaps = _moderate_covariance(rng, K + M)
-        yield Trial(
+        yield from resolved(
             f"estimates: report of {student} with {teacher}, K = {K}, M = {M}, C = {overlaps.tolist()}",
-            ready(lambda s=student, t=teacher, K=K, M=M, C=overlaps: report_bounded(s, t, K, M, C)),
-            may_refuse=False,
+            lambda s=student, t=teacher, K=K, M=M, C=overlaps: report_bounded(s, t, K, M, C),
         )
 
 
@@ -196,10 +199,9 @@ def rule_trials(share: float, seed: int) -> Iterator[Trial]:
         case = _random_rule_case(rng, name)
         for _ in range(OF_A_RULE if share == 1 else 3):
             C, v = _moderate_covariance(rng, case.K + case.M), rng.normal(size=case.K)
-            yield Trial(
+            yield from resolved(
                 f"estimates: {case}, C = {C.tolist()}, v = {v.tolist()}",
-                ready(lambda case=case, C=C, v=v: rule_bounded(case, C, v)),
-                may_refuse=False,
+                lambda case=case, C=C, v=v: rule_bounded(case, C, v),
             )
 
 
