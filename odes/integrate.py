@@ -22,6 +22,7 @@ from teacherstudent import arguments, checks, contracts, kept_programs
 from teacherstudent.activations import ACTIVATIONS, polynomial_of
 from teacherstudent.compilation import default_platform, options
 from teacherstudent.errors import DivergenceError, SolverError
+from teacherstudent.own_classes import changed_law
 from teacherstudent.problem import Problem
 from teacherstudent.results import dataset, in_the_words_of
 from teacherstudent.spectral_overlaps import SpectralOverlaps
@@ -84,7 +85,7 @@ def integrate(
     nodes = quadrature(problem.rule, problem)
     rtol, atol = tolerances(nodes, rtol, atol)
     sweeps, method = tuple(problem.sweeps), chosen(solver, rtol)
-    extras = ("densities",) * spectral + ("accuracy",) * isinstance(problem.task, MixtureTask)
+    extras = ("densities",) * spectral + ("accuracy",) * _has_accuracy(problem)
     extras += ("rule error",) * (nodes is not None)
     shows_progress = sys.stderr.isatty() if progress is None else progress
     began = time.perf_counter()
@@ -100,6 +101,11 @@ def integrate(
         {} if error is None else {"quadrature_error": error}
     )
     return _labelled(problem, start, times, answer, report)
+
+
+def _has_accuracy(problem: Problem) -> bool:
+    """Whether the labels are the classes, which the accuracy supposes."""
+    return isinstance(problem.task, MixtureTask) and changed_law(problem.task) is None
 
 
 def _check_counts(times: np.ndarray) -> None:

@@ -35,6 +35,7 @@ from teacherstudent import arguments, checks
 from teacherstudent.activations import Activation, ActivationLike, as_activation, polynomial_of
 from teacherstudent.contracts import require_unchanged
 from teacherstudent.nonlinearities import NODES, RADIUS, _normal_rule
+from teacherstudent.own_classes import require_our_law
 from teacherstudent.problem import Problem
 from teacherstudent.rules import SphericalSGD
 from teacherstudent.tasks import Components, MixtureTask, Task
@@ -256,6 +257,7 @@ def _at_each(function, alpha: Float[np.ndarray, "*batch directions"]) -> np.ndar
 
 def _law(task) -> Components:
     """The components of a task as NumPy arrays, without those of probability zero."""
+    require_our_law(task)
     law = Components(*(np.asarray(part, dtype=np.float64) for part in task.components()))
     return Components(*(part[law.p > 0] for part in law))
 

@@ -162,18 +162,29 @@ def as_activation(given, argument: str = "activation") -> Activation:
     )
 
 
+def as_function(given, argument: str = "activation") -> Activation:
+    """The `Activation` that has the values of what is given, where its derivative is of no use.
+
+    That of a subclass with another `__call__` has this as its function.  Raises ValueError as `as_activation`.
+    """
+    activation = as_activation(given, argument)
+    return activation if type(activation) is Activation else _without_class(activation, argument)
+
+
+def _without_class(given: Activation, argument: str) -> Activation:
+    """An ordinary activation with the values of one of a class of one's own."""
+    if not contracts.changes(type(given), Activation, ("derivative",)):
+        return Activation(given.name, given.function, given.kinks)
+    return dataclasses.replace(as_activation(given.__call__, argument), kinks=given.kinks)
+
+
 def _as_plain(given: Activation, argument: str) -> Activation:
-    """An activation without methods of its own: that of a subclass with another `__call__` has that as its function.
+    """An activation without methods of its own.
 
     With another `derivative` it stays what it is: networks use it, and no theory knows it.
     """
-    kind = type(given)
-    changed = contracts.changes(kind, Activation)
-    if kind is Activation or "derivative" in changed:
-        return given
-    if not changed:
-        return Activation(given.name, given.function, given.kinks)
-    return dataclasses.replace(as_activation(given.__call__, argument), kinks=given.kinks)
+    own_derivative = "derivative" in contracts.changes(type(given), Activation)
+    return given if type(given) is Activation or own_derivative else _without_class(given, argument)
 
 
 def polynomial_of(activation: Activation) -> Polynomial | None:

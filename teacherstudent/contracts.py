@@ -11,6 +11,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import jax
+
 PACKAGES = ("teacherstudent", "odes", "sims")
 SPECIAL = ("__call__", "__getattr__", "__getattribute__")  # other names with underscores are Python's own affair
 HARMLESS = ("_abc_impl", "optax", "warn_theory")  # none of them moves a weight, or labels an input
@@ -24,6 +26,8 @@ def changes(kind: type, base: type, honoured: Iterable[str] = ()) -> list[str]:
 
     To define what is abstract in `base` is no change.
     """
+    if kind is base:
+        return []
     names = {name for name in dir(base) if not name.startswith("__") or name in SPECIAL}
     names |= {field.name for field in dataclasses.fields(base)} if dataclasses.is_dataclass(base) else set()
     names |= {*SPECIAL, *ADDED}
@@ -79,6 +83,8 @@ class ForEachClass:
             return self.register(_first_annotation(kind), kind)
         if part is None:
             return functools.partial(self.register, kind)
+        if not is_ours(kind):
+            jax.clear_caches()  # programs of this class may have been compiled with another part
         self.registry[kind] = part
         _registered.setdefault(kind, set()).add(self.default.__name__)
         return part

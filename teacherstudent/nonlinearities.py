@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent.activations import ACTIVATIONS, Activation, as_activation
+from teacherstudent.activations import ACTIVATIONS, Activation, as_function
 
 RADIUS, NODES = 9.0, 240  # of the quadrature over a standard normal number: its range, and nodes on each smooth piece
 TERMS = 80  # of the Hermite series of moment(q)
@@ -70,7 +70,7 @@ def as_nonlinearity(given, argument: str = "task.nonlinearity") -> Activation:
             f"{argument} = {given!r} is not a known nonlinearity; known are {', '.join(NONLINEARITIES)}, "
             f"a list of polynomial coefficients, or an elementwise JAX function.{hint}"
         )
-    return as_activation(given, argument)
+    return as_function(given, argument)
 
 
 @cache

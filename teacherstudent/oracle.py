@@ -22,7 +22,7 @@ from scipy import special
 from teacherstudent import arguments
 from teacherstudent.contracts import for_each_class
 from teacherstudent.latents import Latent
-from teacherstudent.own_classes import changed_law
+from teacherstudent.own_classes import require_our_law
 from teacherstudent.quasi_random import normals, uniform_points
 from teacherstudent.tasks import (
     BoxMixture,
@@ -89,9 +89,7 @@ def _overlap(task, combine: Callable) -> float:
     """The integral of combine(q_+, q_-) over s, summed over the orthogonal variances."""
     if not isinstance(task, MixtureTask):
         raise ValueError(f"task is a {type(task).__name__}, which has no classes; give a task such as SpikedCumulant.")
-    changed = changed_law(task)
-    if changed is not None:
-        raise ValueError(f"{changed}, so that its densities are not known.")
+    require_our_law(task)
     if type(task) is GaussianMixture and task.directions > 2:
         return sum(_by_points(law, combine) for law in _by_variance(task.components()))
     return sum(_by_cells(law, combine) for law in laws(task))

@@ -32,7 +32,7 @@ def changed_law(task: Task) -> str | None:
     else:
         names = [*changes(kind, base), *sorted(registered & {*LAW})]
     names = list(dict.fromkeys(names))
-    return sentence(kind, base, names) if names else _changed_activation(task)
+    return sentence(kind, base, names) if names else None
 
 
 def _changed_family(kind: type) -> str | None:
@@ -47,11 +47,6 @@ def _changed_family(kind: type) -> str | None:
     return sentence(kind, base, list(dict.fromkeys(names))) if names else None
 
 
-def _changed_activation(task: Task) -> str | None:
-    activation = getattr(task, "activation", None)
-    return None if activation is None else changed_activation(activation)
-
-
 def changed_activation(activation: Activation) -> str | None:
     """What the class of an activation changes; None for an ordinary one."""
     kind = type(activation)
@@ -64,6 +59,15 @@ def unknown_error(task: Task, activation: Activation) -> str | None:
     if changed is not None and not brings(task, "task_error"):
         return f"{changed}, so that its error at given overlaps is not known"
     return None if (changed := changed_activation(activation)) is None else f"{changed}, and no averages know it"
+
+
+def require_our_law(task: Task) -> None:
+    """Raise ValueError if the class of a task changes the law of inputs and labels that is asked about."""
+    changed = changed_law(task)
+    if changed is not None:
+        raise ValueError(
+            f"{changed}, and what is asked holds for the labels and inputs of the latter; give a task of ours."
+        )
 
 
 def brings(task: Task, part: str) -> bool:

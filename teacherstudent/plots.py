@@ -16,6 +16,7 @@ from teacherstudent.results import DESCRIPTION, description, simulations, varian
 SHADES = ("#000000", "#1b4f8f", "#b0413e", "#3d8a5f", "#a57a1e", "#8a6fa8", "#7f8c8d", "#c98fa0")
 STYLES = ("-", "--", "-.", ":")
 HELD_OUT = {"eps_g": "test_error", "loss": "test_loss"}  # what is measured beside an error on held-out samples
+LETTERS_PER_INCH = 14  # of a title
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -56,7 +57,7 @@ def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = Non
         for axes, name in zip(places, names, strict=False):
             draw = _draw_classification if name == "accuracy" else _draw
             draw(axes, name, theory, sims)
-        figure.suptitle(_title(source), fontsize=9)
+        figure.suptitle(_wrapped(_title(source), figure.get_figwidth()), fontsize=9)
     return _saved(figure, path)
 
 
@@ -222,7 +223,8 @@ def _draw(axes: Axes, name: str, theory: xr.Dataset | None, sims: list[xr.Datase
             axes.plot(theory.time, values, style, color=shade, lw=1.4, label=label, zorder=3)
         for rank, one in enumerate(shown):
             colour = SHADES[(index + 1 + rank) % len(SHADES)] if error else shade
-            _points(axes, one[name].isel(selection), colour, MARKS[(index + rank) % len(MARKS)], _size_label(one, name))
+            of_mark = _size_label(one, name) if error else (label if theory is None else None)
+            _points(axes, one[name].isel(selection), colour, MARKS[(index + rank) % len(MARKS)], of_mark)
             if error and HELD_OUT[name] in one:
                 found = one[HELD_OUT[name]]
                 _crosses(
@@ -329,6 +331,19 @@ def _title(source: xr.Dataset) -> str:
         + (" and biases" if student.get("train_bias") else ""),
     ]
     return ", ".join(parts)
+
+
+def _wrapped(title: str, inches: float) -> str:
+    """The title in lines that fit a figure of this width, broken after commas."""
+    lines = [""]
+    for part in title.split(", "):
+        longer = f"{lines[-1]}, {part}" if lines[-1] else part
+        if lines[-1] and len(longer) > LETTERS_PER_INCH * inches:
+            lines[-1] += ","
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
 
 
 def _with_selected(source: xr.Dataset, part: dict) -> dict:

@@ -96,6 +96,7 @@ class Problem(eqx.Module):
         self.batch_ratio = _ratio(batch_ratio)
 
     def __check_init__(self):
+        contracts.require_unchanged(self, Problem)
         contracts.require_unchanged(self.student, Student)
         self._check_trained()
         self._check_slope()

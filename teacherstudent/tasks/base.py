@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent import arguments, checks
-from teacherstudent.activations import Activation, ActivationLike, as_activation
+from teacherstudent.activations import Activation, ActivationLike, as_function
 from teacherstudent.spectrum import Modes, Spectrum
 
 
@@ -68,7 +68,7 @@ class TeacherTask(Task):
     @arguments.of("task.")
     def __init__(self, width: int, activation: ActivationLike = "erf", readout=1.0, noise=0.0):
         self.width = checks.integer("task.width", width)
-        self.activation = as_activation(activation, "task.activation")
+        self.activation = as_function(activation, "task.activation")
         self.readout = checks.parameter(readout)
         self.noise = checks.parameter(noise)
 

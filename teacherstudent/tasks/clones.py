@@ -11,6 +11,7 @@ Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
 import numpy as np
 
 from teacherstudent import arguments, checks
+from teacherstudent.own_classes import require_our_law
 from teacherstudent.tasks.base import Task
 from teacherstudent.tasks.gaussian_mixture import GaussianMixture
 from teacherstudent.tasks.mixture import Components, MixtureTask
@@ -28,6 +29,7 @@ def clone(task: Task, moments: int = 2) -> GaussianMixture:
         raise ValueError(f"task is a {type(task).__name__}, which has no classes; give a task such as SpikedCumulant.")
     if not isinstance(moments, int | np.integer) or isinstance(moments, bool) or moments not in (1, 2):
         raise ValueError(f"moments = {checks.shortened(moments)}: give 1 (means) or 2 (means and covariances).")
+    require_our_law(task)
     law = task.components()
     present = [y for y in (1.0, -1.0) if law.p[law.y == y].sum() > 0]
     prior, mean, covariance, variance = (

@@ -52,3 +52,56 @@ def test_test_errors_are_crosses_with_bars():
     (crosses,) = error.containers
     np.testing.assert_array_equal(crosses.lines[0].get_ydata(), simulation.test_error.mean("seed"))
     assert "delta$ = 0.5" in error.figure.get_suptitle()
+
+
+def classes():
+    return ts.Problem(ts.GaussianMixture.xor(), ts.Student(2, "linear"), ts.SGD(0.2))
+
+
+def batches():
+    rule = ts.AGD(first_scale=2.0)
+    return ts.Problem(ts.TeacherStudent(2, "linear"), ts.Student(2, "linear"), rule, batch_ratio=3.0)
+
+
+def variants(**problems):
+    made = {name: ts.integrate(one, ts.random_start(one, 30), [0, 1, 5]) for name, one in problems.items()}
+    (axes,) = ts.plot(as_tree(variants={name: as_tree(theory=one) for name, one in made.items()})).axes
+    return axes
+
+
+def test_the_time_of_a_map_counts_updates():
+    theory = ts.integrate(batches(), ts.random_start(batches(), 30), [0, 1, 5])
+    assert {axes.get_xlabel() for axes in ts.plot(theory).axes} == {"time $t$ = updates"}
+    online = ts.integrate(classes(), ts.random_start(classes(), 30), [0, 1, 5])
+    assert {axes.get_xlabel() for axes in ts.plot(online).axes} == {"time $t$ = updates / $N$"}
+
+
+def test_variants_name_what_they_are():
+    axes = variants(one=classes(), other=classes())
+    assert axes.get_ylabel() == r"expected loss $E\ell$" and axes.get_xlabel() == "time $t$ = updates / $N$"
+    axes = variants(map=batches(), classes=classes())
+    assert axes.get_ylabel() == r"generalisation error $\epsilon_g$ or expected loss $E\ell$"
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == [r"map (t = updates, $\epsilon_g$)", r"classes (t = updates / N, $E\ell$)"]
+    correlation = ts.Problem(ts.GaussianMixture.xor(), ts.Student(2, [0.0, 0.0, -1.0]), ts.SGD(0.05), "correlation")
+    assert variants(negative=correlation).get_yscale() == "linear"
+
+
+def test_one_network_is_no_theory():
+    problem = committee()
+    found = ts.simulate(problem, random_overlaps(3, 2), TIMES[:5], N=20, seeds=2)
+    error, Q, _ = ts.plot(found.isel(seed=0)).axes
+    assert [text.get_text() for text in error.get_legend().get_texts()] == ["1 network, N = 20"]
+    assert [text.get_text() for text in Q.get_legend().get_texts()][:2] == ["$Q_{11}$", "$Q_{12}$"]
+    with pytest.raises(ValueError, match="results are of one time"):
+        ts.plot(found.isel(time=-1))
+    with pytest.raises(ValueError, match="nothing to plot in a comparison"):
+        ts.plot(ts.compare(ts.integrate(problem, random_overlaps(3, 2), TIMES[:5]), found))
+
+
+def test_a_title_says_the_selected_value_and_fits_the_figure():
+    theory = ts.integrate(committee(learning_rate=[0.1, 0.2]), random_overlaps(3, 2), TIMES)
+    title = ts.plot(theory.isel(learning_rate=1)).get_suptitle()
+    assert "learning rate 0.2" in title
+    narrow = ts.plot(theory)
+    assert max(map(len, narrow.get_suptitle().split("\n"))) < 14 * narrow.get_figwidth()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.starts import orthonormal_rows, weights_with_overlaps
+from teacherstudent.starts import orthonormal_rows, random_weights, weights_with_overlaps
 from tests.problems import committee, random_overlaps
 
 
@@ -57,3 +57,45 @@ def test_weights_from_overlaps_and_back():
 def test_bad_starts_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(committee(3, 2))
+
+
+@pytest.mark.parametrize("rule", [ts.SphericalSGD(0.1), ts.Nero(0.1)])
+@pytest.mark.parametrize(
+    "task",
+    [
+        ts.TeacherStudent(2),
+        ts.HiddenManifold(2, "erf", "sign", 0.5),
+        ts.GaussianEquivalent.anisotropic(np.linspace(0.5, 1.5, 20), width=2),
+        ts.SpikedCumulant(2.0),
+    ],
+)
+def test_a_random_start_is_a_start_of_its_problem(task, rule):
+    problem = ts.Problem(task, ts.Student(3), rule)
+    start = ts.random_start(problem, 20)
+    problem.check_start(start)
+    np.testing.assert_allclose(start.squared_norms, 1, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"scale = 0.5 is not possible: .* keeps \|w_k\|\^2 = N"):
+        ts.random_start(problem, 20, scale=0.5)
+    free = ts.Problem(task, ts.Student(3), ts.SGD(0.1))
+    assert abs(ts.random_start(free, 20).squared_norms - 1).max() > 1e-3
+
+
+def test_a_rule_that_refuses_every_start_is_told_at_once():
+    class Picky(ts.SGD):
+        def check_start(self, start):
+            raise ValueError("not this one")
+
+    with pytest.raises(ValueError, match="not this one"):
+        ts.random_start(ts.Problem(ts.TeacherStudent(2), ts.Student(3), Picky(0.1)), 20)
+
+
+def test_few_inputs():
+    problem = ts.Problem(ts.TeacherStudent(2), ts.Student(10), ts.SGD(0.1))
+    start = ts.random_start(problem, 3)
+    assert np.linalg.matrix_rank(start.C, tol=1e-9) == 3
+    for seed in range(2):
+        w, w_star = random_weights(start, 3, seed)
+        np.testing.assert_allclose(w @ w.T / 3, start.Q, atol=1e-12)
+        np.testing.assert_allclose(w @ w_star.T / 3, start.R, atol=1e-12)
+    with pytest.raises(ValueError, match="span 3 dimensions"):
+        random_weights(start, 2, 0)
