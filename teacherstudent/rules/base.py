@@ -1,7 +1,8 @@
 """The contract of an update rule.
 
 To add a rule: one file here with a subclass of `Rule`, its name in `RULES` (`__init__.py`), and, where the limit
-N -> infinity exists, its flow in `odes/` (`odes.flow.flow.register`).
+N -> infinity exists, its flow in `odes/` (`odes.flow.flow.register`).  A subclass of one of ours that changes it has no theory
+until it registers one.
 
 A rule moves the layers that are trained, a dictionary of "w" (students, inputs) and, as far as they are trained, "v" and "b"
 (students,); a frozen layer is not handed to it.  What it remembers from one update to the next is a pytree, `memory`.

@@ -12,6 +12,9 @@ fixed directions.
 
 To add a task: one file here with a subclass of one of these, its name in `TASKS` (`__init__.py`), and one file in `sims/` that
 says how its inputs are drawn.
+
+A subclass of one of ours that changes its labels or inputs (another `v_star`, a method `label(inputs, w_star)` as in
+`sims/tasks.py`) is simulated with its own, and has no theory until it brings one (`own_classes.py`).
 """
 
 import abc

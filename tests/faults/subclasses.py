@@ -219,7 +219,6 @@ def tasks() -> Iterator[Trial]:
     yield refuses("likelihood ratio of other components", lambda: ts.likelihood_ratio_norm(Spikier(2.0), [1.0], 20))
     yield refuses("oracle of other components", lambda: ts.oracle_error(Spikier(2.0)))
     yield refuses("FastICA of other components", lambda: ts.fast_ica(Spikier(2.0), N=10, samples=20, steps=1, seeds=1))
-    yield Trial("integrate, components of one's own", _components_of_ones_own)
 
 
 class Spikier(ts.SpikedCumulant):
@@ -346,6 +345,7 @@ def _read_back():
 
 
 def networks() -> Iterator[Trial]:
+    yield Trial("integrate, components of one's own", _components_of_ones_own)
     yield Trial("networks, twice the gradient", _twice_the_gradient, may_refuse=False)
     yield Trial("networks, labels of one's own", _labels_of_ones_own, may_refuse=False)
     yield Trial("networks, components of one's own", _spikier_networks, may_refuse=False)
