@@ -44,12 +44,14 @@ class NestedRule:
     smooth_nodes: tuple[int, ...] = (129, 97, 65, 45)
     piece_nodes: tuple[int, ...] = (64, 96, 48, 32)
 
-    def coarser(self) -> "NestedRule":
-        """A rule with fewer nodes on a shorter range, to estimate errors from the difference."""
-        smooth = tuple(count * 7 // 8 // 2 * 2 for count in self.smooth_nodes)  # even, and so none at zero
-        pieces = tuple(
-            count * 5 // 8 for count in self.piece_nodes
-        )  # errors fall slowly where kinks of two fields are close
+    def coarser(self, replica: int) -> "NestedRule":
+        """The rule with fewer nodes on a shorter range, to estimate errors from the difference; 1 or 2 for how few.
+
+        Errors fall slowly with the nodes of pieces where kinks of two fields are close; smooth axes get an even number, and
+        so none at zero.
+        """
+        smooth = tuple(count * (15 - replica) // 32 * 2 for count in self.smooth_nodes)
+        pieces = tuple(count * (7 - replica) // 8 for count in self.piece_nodes)
         return NestedRule(self.radius - 0.25, smooth, pieces)
 
     def average(self, S: Float[Array, "d d"], factors: tuple[Factor, ...]) -> Float[Array, ""]:

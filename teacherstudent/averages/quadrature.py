@@ -12,7 +12,7 @@ H_j the height of the jump of g_b at x_j, kappa_j that of the student's g' at x_
     J2(k, b) = E[g'(h_k) g_b'(h_b)] + sum_j H_j p_b(x_j) E[g'(h_k) | h_b = x_j]           (b a teacher: students do not jump)
     G2(k, c) = E[g''(h_k) g_c(h_c)] + sum_j kappa_j p_k(x_j) E[g_c(h_c) | h_k = x_j]
 
-`error` estimates the error at a given covariance by two routes.  One is a rule with fewer nodes.  It is blind to what no
+`error` estimates the error at a given covariance by two routes.  One are rules with fewer nodes.  They are blind to what no
 rule sees, a jump that was not found; the other is Stein's lemma, which needs no derivative of g_c and none of g':
 
     E[g'(h_k) h_x g_c(h_c)] = C_kx G2(k, c) + C_xc J2(k, c),   x = k and x = c.
@@ -31,8 +31,8 @@ from jaxtyping import Array, Float
 from teacherstudent.activations import Activation
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.nested_rule import FIXED, ROUNDING, Factor, NestedRule
+from teacherstudent.quasi_random import CAUTION
 
-CAUTION = 3.0  # by how much the difference from a coarser rule is multiplied
 Kind = tuple[bool, bool, tuple[str, ...]]  # of a field in an integral: is it smooth, is it the teacher's, its parts
 Integral = tuple[tuple[Kind, ...], tuple[int, ...]]  # the kinds of the distinct fields, and the fields
 
@@ -82,14 +82,19 @@ class QuadratureAverages(Averages):
     def error(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, ""]:
         """A cautious estimate of the largest absolute error of I2, J2, G2 and I4 at C and u.
 
-        The larger of a multiple of the difference from a rule with fewer nodes, and of what is missing in Stein's lemma.
+        A multiple of the largest difference from rules with fewer nodes, or of what is missing in Stein's lemma.
         """
-        coarse = QuadratureAverages(self.student, self.teacher, self.students, self.teachers, self.rule.coarser())
-        values, estimates = ((q.I2(C), q.J2(C), q.G2(C), q.I4(C, u)) for q in (self, coarse))
-        differences = jax.tree.map(lambda x, y: jnp.max(jnp.abs(x - y)), values, estimates)
-        largest = jax.tree.map(lambda x: jnp.max(jnp.abs(x)), values)
-        missing = self._missing_by_parts(C, values[1], values[2])
-        return CAUTION * jnp.maximum(jnp.max(jnp.stack(differences)), missing) + ROUNDING * jnp.max(jnp.stack(largest))
+        used = self._all(C, u)
+        differences = [self._missing_by_parts(C, used[1], used[2])]
+        for replica in (1, 2):
+            rule = self.rule.coarser(replica)
+            coarse = QuadratureAverages(self.student, self.teacher, self.students, self.teachers, rule)
+            differences += [jnp.max(jnp.abs(x - y)) for x, y in zip(used, coarse._all(C, u), strict=True)]
+        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in used]))
+        return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * largest
+
+    def _all(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> tuple[Array, Array, Array, Array]:
+        return self.I2(C), self.J2(C), self.G2(C), self.I4(C, u)
 
     def _missing_by_parts(
         self, C: Float[Array, "fields fields"], J2: Float[Array, "students fields"], G2: Float[Array, "students fields"]
