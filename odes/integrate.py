@@ -147,12 +147,12 @@ def _compiled(platform: str) -> Callable:
 
 
 def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> float | None:
-    """Estimated along the first curve of a batch."""
-    first = (0,) * answer.reached.ndim
+    """The largest along all curves of a batch."""
     if answer.rule_error is not None:
-        return float(answer.rule_error[first])
-    single = exact(problem.without_inputs)
-    return quadrature_error(single, start.T[0] if start.batch else start.T, *(part[first] for part in answer[:4]))
+        finite = answer.rule_error[np.isfinite(answer.rule_error)]
+        return float(np.max(finite)) if finite.size else None
+    T = start.T[:, None] if start.batch else start.T
+    return quadrature_error(exact(problem.without_inputs), T, *answer[:4])
 
 
 def _check_success(answer: Trajectory, times: np.ndarray, max_steps: int) -> None:

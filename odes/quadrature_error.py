@@ -30,19 +30,23 @@ def averages_used(problem: Problem) -> str:
 
 
 def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
-    """The largest estimated error of the averages at the states of one trajectory that are most at risk.
+    """The largest estimated error of the averages at the states most at risk, of one trajectory or of a batch of them.
 
-    These are the state with the longest student vectors, since the error grows with the variance of the fields, and the
-    last one, where fields may come to coincide.  None if the averages are closed forms.  Warns if it is above 1e-5.
+    These are the state with the longest student vectors, since the error grows with the variance of the fields, the one in
+    which two fields are closest to each other, since kinks then meet, and the last one.  None if the averages are closed
+    forms.  Warns if it is above 1e-5.
+
+    Shapes: T (teachers, teachers) or (*batch, 1, teachers, teachers), the others (*batch, time, ...).
     """
-    estimate = _estimate_of_classes(problem) if isinstance(problem.task, MixtureTask) else _estimate(problem, T)
+    estimate = _estimate_of_classes(problem) if isinstance(problem.task, MixtureTask) else _estimate(problem)
     if estimate is None:
         return None
-    finite = np.flatnonzero(np.isfinite(Q).all(axis=(1, 2)))
-    longest = finite[np.trace(Q[finite], axis1=1, axis2=2).argmax()]
-    errors = [
-        float(estimate(*(jnp.asarray(part[at]) for part in (Q, R, v, b)))) for at in sorted({longest, finite[-1]})
-    ]
+    T = np.broadcast_to(T, (*Q.shape[:-2], *np.shape(T)[-2:]))
+    states = [part.reshape(-1, *part.shape[Q.ndim - 2 :]) for part in (T, Q, R, v, b)]
+    states = [part[np.isfinite(states[1]).all(axis=(1, 2))] for part in states]
+    if not len(states[0]):
+        return None
+    errors = [float(estimate(*(jnp.asarray(part[index]) for part in states))) for index in _at_risk(*states[:3])]
     if max(errors) > NOTABLE:
         warnings.warn(
             f"the averages of this theory are by quadrature and may be off by {max(errors):.1g}; where an activation changes "
@@ -52,12 +56,25 @@ def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
     return max(errors)
 
 
-def _estimate(problem: Problem, T):
+def _at_risk(
+    T: Float[np.ndarray, "states teachers teachers"],
+    Q: Float[np.ndarray, "states students students"],
+    R: Float[np.ndarray, "states students teachers"],
+) -> list[int]:
+    """The states with the longest student vectors, with the closest two fields, and the last."""
+    longest = np.trace(Q, axis1=1, axis2=2).argmax()
+    C = covariance(Q, R, T)
+    deviation = np.sqrt(np.maximum(np.diagonal(C, axis1=1, axis2=2), np.finfo(float).tiny))
+    correlation = np.abs(C / (deviation[:, :, None] * deviation[:, None, :])) - np.eye(C.shape[1])
+    apart = np.where(correlation < 1 - 1e-12, correlation, 0.0)  # fields that coincide are one
+    return sorted({int(longest), int(apart.max(axis=(1, 2)).argmax()), len(Q) - 1})
+
+
+def _estimate(problem: Problem):
     averages = averages_of(problem)
     if not isinstance(averages, QuadratureAverages):
         return None
-    fixed = jnp.asarray(T)
-    return jax.jit(lambda Q, R, v, b: averages.error(covariance(Q, R, fixed), output_weights(problem, v)))
+    return jax.jit(lambda T, Q, R, v, b: averages.error(covariance(Q, R, T), output_weights(problem, v)))
 
 
 def _estimate_of_classes(problem: Problem):
@@ -67,7 +84,7 @@ def _estimate_of_classes(problem: Problem):
         return None
     law = problem.classes.components()
 
-    def mean_error(Q, m, v, b) -> Float[Array, ""]:
+    def mean_error(T, Q, m, v, b) -> Float[Array, ""]:
         fields, y = component_fields(law, Q, m, b), jnp.asarray(law.y)
         errors = jax.lax.map(lambda one: averages.error(one[0], one[1], v, one[2]), (*fields, y))
         return jnp.asarray(law.p) @ errors
