@@ -28,7 +28,7 @@ BOOKKEEPING = frozenset(  # of netCDF-4, which is not content: dimensions are ke
 LZF = 32000
 FILTERS = (h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, LZF)  # others are loaded from folders
 DEEPEST = 8  # levels of groups
-MOST_MEMBERS = 10_000  # of one group
+MOST_MEMBERS = 2000  # of one group
 MOST_ATTRIBUTES = 1000  # of one object
 LEAST_LIMIT = 2**26  # bytes that any file may unpack to
 LARGEST_RATIO = 20  # a larger file may unpack to this many times its size; noisy numbers pack to no less than a half
@@ -118,7 +118,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 def _open(path: Path) -> h5py.File:
     try:
-        return h5py.File(path, "r")
+        return h5py.File(path, "r", locking="best-effort")  # without, where the disk knows no locks
     except Exception as error:
         failure = error
     if getattr(failure, "errno", None) in (errno.EAGAIN, errno.EACCES) and "lock" in str(failure):
@@ -290,7 +290,7 @@ class _Reader:
             raise self.refuse(f"has {name!r} packed with filters that results do not have; they may have gzip and lzf.")
         stored: list[Any] = []
         dataset.chunk_iter(stored.append)
-        if len(stored) != expected or any(one.filter_mask for one in stored):
+        if len(stored) != expected or any(one.filter_mask or one.size > self.size for one in stored):
             raise self.refuse(f"has {name!r} declared, but not all of its numbers.")
         if h5z.FILTER_DEFLATE in filters:
             for one in stored:
@@ -421,13 +421,18 @@ def _digest(attributes: dict[str, Any], variables: dict[str, Variable], groups: 
 
 
 def _listed(attributes: dict[str, Any]) -> list:
-    plain = lambda value: (
-        value if isinstance(value, str | list) else [value.dtype.str, value.shape, _bytes(value).hex()]
-    )
-    return [[name, plain(value)] for name, value in sorted(attributes.items())]
+    return [[name, _plain(value)] for name, value in sorted(attributes.items())]
 
 
-def _bytes(values) -> bytes | memoryview:
+def _plain(value: Any) -> Any:
+    """An attribute as JSON can hold it, without rounding."""
+    if isinstance(value, str | list):
+        return value
+    return [value.dtype.str, value.shape, bytes(_bytes(value)).hex()]
+
+
+def _bytes(values) -> bytes | np.ndarray:
+    """What is hashed of an array."""
     if values.dtype.hasobject:
         return json.dumps(values.ravel().tolist()).encode()
-    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data.tobytes()
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
