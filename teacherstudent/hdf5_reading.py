@@ -53,7 +53,7 @@ class Group(NamedTuple):
     variables: dict[str, Variable]
     groups: dict[str, "Group"]
     digest: str
-    digest_in_file: str | None
+    digest_in_file: Any
 
 
 CheckGroup = Callable[[tuple[str, ...], dict[str, Any]], None]
@@ -81,8 +81,8 @@ def read_opened(file: h5py.File, name: str, size: int, check_group: CheckGroup) 
         raise
     except MemoryError:
         raise UnreadableFile(f"{reader.place} does not fit into memory.") from None
-    except Exception:  # of HDF5, in whatever it stumbled over
-        raise UnreadableFile(f"{reader.place} cannot be read: the file is damaged.") from None
+    except Exception as error:  # of HDF5, in whatever it stumbled over
+        raise UnreadableFile(f"{reader.place} cannot be read: the file is damaged.") from error
 
 
 def place(name: str, parts: tuple[str, ...]) -> str:
@@ -92,18 +92,18 @@ def place(name: str, parts: tuple[str, ...]) -> str:
 
 def _size_of_file(path: Path) -> int:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist.") from None
     except OSError as error:
         raise OSError(error.errno, f"{path} cannot be read: {error.strerror}.") from None
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(f"{path} is a folder; name a file in it.")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path} is not an ordinary file (a device, a pipe or a socket); name another one.")
-    if found.st_size == 0:
+    if status.st_size == 0:
         raise UnreadableFile(f"{path} is empty; it has no results in it.")
-    return found.st_size
+    return status.st_size
 
 
 @contextmanager
@@ -121,13 +121,13 @@ def _open(path: Path) -> h5py.File:
         return h5py.File(path, "r", locking="best-effort")  # without, where the disk knows no locks
     except Exception as error:
         failure = error
-    if getattr(failure, "errno", None) in (errno.EAGAIN, errno.EACCES) and "lock" in str(failure):
+    if "unable to lock file" in str(failure):
         raise BlockingIOError(errno.EAGAIN, _locked(path))
-    if "already open for" in str(failure):
+    if "file is already open for" in str(failure):
         return _open_beside_writer(path)
     if isinstance(failure, PermissionError):
         raise PermissionError(errno.EACCES, f"{path} cannot be read: no permission.")
-    if "truncated file" in str(failure):
+    if "truncated file: eof" in str(failure):
         raise UnreadableFile(f"{path} is cut off: it is shorter than it says of itself; copy it anew.")
     if _is_hdf5(path):
         raise UnreadableFile(f"{path} cannot be read: it is a damaged HDF5 file.")
@@ -190,11 +190,12 @@ class _Reader:
         if parts and not datasets and not groups:
             raise self.refuse("is empty.")
         scales = self.scales(datasets)
-        variables = {name: self.variable(name, one, scales) for name, one in datasets.items() if not _only_a_size(one)}
+        arrays = {name: one for name, one in datasets.items() if not _only_a_size(one)}
+        variables = {name: self.variable(name, one, scales) for name, one in arrays.items()}
         children = {name: self.group(one, (*parts, name)) for name, one in groups.items()}
         self.place = place(self.name, parts)
         digest = _digest(attributes, variables, children)
-        return Group(attributes, variables, children, digest, None if digest_in_file is None else str(digest_in_file))
+        return Group(attributes, variables, children, digest, digest_in_file)
 
     def meet(self, thing, what: str) -> int:
         """The address of an object; ValueError if it was met before, as in a group that holds itself."""
@@ -431,8 +432,8 @@ def _plain(value: Any) -> Any:
     return [value.dtype.str, value.shape, bytes(_bytes(value)).hex()]
 
 
-def _bytes(values) -> bytes | np.ndarray:
+def _bytes(values) -> bytes | memoryview:
     """What is hashed of an array."""
     if values.dtype.hasobject:
         return json.dumps(values.ravel().tolist()).encode()
-    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data

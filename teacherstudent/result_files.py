@@ -135,16 +135,21 @@ def load(path: str | os.PathLike) -> xr.DataTree:
     root = hdf5_reading.read(path, _check_group(str(path)))
     if not root.groups:
         raise ValueError(f"{path} has neither a theory nor a simulation nor a comparison nor an escape in it.")
-    if json.loads(root.attributes[DESCRIPTION])["schema"] > UNCHECKED or root.digest_in_file is not None:
+    if json.loads(root.attributes[DESCRIPTION])["schema"] > UNCHECKED or _has_digests(root):
         _check_digests(str(path), root, ())
     return xr.DataTree.from_dict(dict(_datasets(str(path), root, ())))
+
+
+def _has_digests(group: Group) -> bool:
+    """Whether a group, or one in it, has a digest, as none of the first schema has."""
+    return group.digest_in_file is not None or any(map(_has_digests, group.groups.values()))
 
 
 def _check_digests(name: str, group: Group, parts: tuple[str, ...]) -> None:
     """Raise UnreadableFile for the first group that is not what was written; the innermost say best where."""
     for child_name, child in group.groups.items():
         _check_digests(name, child, (*parts, child_name))
-    if group.digest != group.digest_in_file:
+    if group.digest != str(group.digest_in_file):
         raise UnreadableFile(
             f"{hdf5_reading.place(name, parts)} is not what was written ({DIGEST} differs): the file is damaged, or was "
             "changed by hand; if you meant that, read it with xarray and save it anew."

@@ -472,5 +472,7 @@ TYPES: dict[str, Edit] = {
     "a scale that is a list": _attribute("theory/eps_g", "scale_factor", [1.0, 2.0]),
     "a date": _attribute("theory/time", "units", "days since 1e99-01-01"),
     "a filling that is text": _attribute("theory/eps_g", "_FillValue", "x"),
+    "a digest that is a list": _attribute("/", "sha256", [1, 2]),
+    "a digest of something else": _attribute("theory", "sha256", "0" * 64),
     "coordinates that are no names": _attribute("theory", "coordinates", 3),
 }
