@@ -2,11 +2,14 @@
 
 from functools import cache
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import teacherstudent as ts
-from sims.training import CALL_SECONDS, Pace
+from sims.blocks import over_blocks
+from sims.training import CALL_SECONDS, NEVER, Pace
 from tests.sims.clocks import CLOCKS, bytes_of, clock, erratic, last_networks
 from tests.sims.interruption import interrupted_after
 
@@ -97,3 +100,20 @@ def test_calls_grow_to_the_time_between_two_looks():
     assert pace.steps == pytest.approx(2 * CALL_SECONDS / 1e-4, abs=2)
     pace.measure(1, 100.0)
     assert pace.steps == 1
+
+
+@pytest.mark.parametrize("block", [1, 3, 64])
+@pytest.mark.parametrize(("first", "count"), [(0, 0), (5, 0), (0, 7), (2, 1), (6, 130), (NEVER - 9, 9)])
+def test_every_step_is_taken_once_at_its_place_in_a_block(first, count, block):
+    visits = jnp.zeros(count + 1, jnp.int32)
+
+    def visit(span, visited):
+        def one_step(index, visited):
+            number = span.numbers(block)[index]
+            return visited.at[number - first].add(jnp.where(number % block == index, 1, 100))
+
+        return jax.lax.fori_loop(span.first, span.stop, one_step, visited)
+
+    walk = jax.jit(lambda first, count: over_blocks(visit, visits, first, count, block))
+    visited = walk(jnp.uint32(first), jnp.uint32(count))
+    assert visited.tolist() == [1] * count + [0]

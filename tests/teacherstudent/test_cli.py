@@ -104,6 +104,30 @@ def test_compiled_programs_are_kept_for_the_next_run(workspace):
     assert abs(three.Q - one.Q).max() > 1e-3
 
 
+def test_programs_that_are_not_whole_are_compiled_anew(workspace):
+    """JAX's as well as the theory's; and in a folder that others can write none is taken, and the user is told."""
+    kept = Path(os.environ["XDG_CACHE_HOME"]) / "teacherstudent" / "compiled"
+    given = ("run", "quick.toml", "--quiet", "--no-figure", "--size", 50)
+    numbers = []
+    for name in ("whole", "flipped", "writable"):
+        done = run(*given, "--out", f"{name}.h5", cwd=workspace)
+        assert done.returncode == 0
+        assert ("others can write to the cache folder" in done.stderr) == (name == "writable")
+        tree = ts.load(workspace / f"{name}.h5")
+        numbers.append([tree[group].to_dataset().Q.values for group in ("theory", "simulation")])
+        paths = [path for path in kept.iterdir() if path.suffix in (".program", ".jax")]
+        if name == "whole":
+            assert {path.suffix for path in paths} == {".program", ".jax"}
+            for path in paths:
+                content = bytearray(path.read_bytes())
+                content[len(content) // 2] ^= 1
+                path.write_bytes(content)
+        kept.chmod(0o777 if name == "flipped" else 0o700)
+    for theory, simulation in numbers[1:]:
+        np.testing.assert_array_equal(theory, numbers[0][0])
+        np.testing.assert_array_equal(simulation, numbers[0][1])
+
+
 def test_the_reduced_method_by_name(workspace):
     given = ("--set", "simulation.method=reduced", "--seeds", 20, "--size", 1000, "--quiet", "--no-figure")
     done = run("run", "quick.toml", *given, "--out", "reduced.h5", cwd=workspace)
