@@ -90,7 +90,8 @@ class PrivateFolder:
 
 def _owners_are_known() -> bool:
     """Whether the system has owners, modes, and files that are opened from within a folder: all but Windows."""
-    return hasattr(os, "geteuid") and {os.open, os.mkdir, os.rename, os.unlink} <= os.supports_dir_fd
+    within_folder = {os.open, os.mkdir, os.stat, os.rename, os.unlink} <= os.supports_dir_fd
+    return hasattr(os, "geteuid") and hasattr(os, "O_NOFOLLOW") and within_folder
 
 
 def _make(path: str | Path, within: int | None = None) -> None:

@@ -13,7 +13,7 @@ from tests.faults.trial import Trial
 from tests.sims.clocks import CLOCKS, bytes_of, clock, erratic, last_networks
 from tests.sims.interruption import Stopped, stopping_after
 
-PROBLEMS = 60  # random ones, at share 1
+PROBLEMS = 40  # random ones, at share 1
 REDUCED = ("SGD", "SphericalSGD", "HeavyBall", "AGD", "Fromage")
 OF_UNIT_ROWS = ("SphericalSGD", "Nero")
 RULES = {
