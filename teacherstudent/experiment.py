@@ -285,7 +285,7 @@ def _start(problem: Problem, table: Mapping, random: dict | None, simulation: Si
         _check_same_size(random["N"], simulation)
     start = start_from(table) if random is None else random_start(problem, **random)
     problem.check_start(start)
-    for N in simulation.sizes:
+    for N in simulation.sizes if start.network is None else ():
         check_rank(start, N)
     if not isinstance(problem.task, MixtureTask):
         spectral_start(problem, start)  # says so if the start has no meaning on these inputs
