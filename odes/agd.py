@@ -101,7 +101,7 @@ def _single(problem: Problem, C, v, replica: int) -> tuple[Float[Array, " batche
     """Batches of one sample: nodes of the fields times nodes of the label noise, cut where e + sigma zeta = 0."""
     at = fields_at_nodes(problem, C, v, NODES, replica)
     count, radius = NOISE_NODES["disc" if len(C) == 2 else "points"]
-    z, w = (jnp.asarray(part) for part in np.polynomial.legendre.leggauss(count))
+    z, w = (jnp.asarray(part) for part in np.polynomial.legendre.leggauss(count - replica))
     sigma = problem.teacher.noise
     cut = jnp.clip(jnp.where(sigma > 0, -at.e / jnp.where(sigma > 0, sigma, 1.0), 0.0), -radius, radius)[:, None]
     left, right = (cut - radius) / 2, (cut + radius) / 2
