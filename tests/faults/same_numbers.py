@@ -56,9 +56,9 @@ class Case:
 
     def run(self, steps, **options):
         """The data and the last networks of a run that is recorded at these steps."""
-        start = ts.random_start(self.problem, self.options["N"], seed=2, scale=0.7)
-        if type(self.problem.rule).__name__ in OF_UNIT_ROWS:
-            start = with_unit_rows(start)
+        unit_rows = type(self.problem.rule).__name__ in OF_UNIT_ROWS
+        scale = {} if unit_rows else {"scale": 0.7}
+        start = ts.random_start(self.problem, self.options["N"], seed=2, **scale)
         times = np.asarray(steps) / self.unit
         with last_networks() as networks:
             data = ts.simulate(self.problem, start, times, progress=False, **self.options, **options)
@@ -85,14 +85,6 @@ def trials(share: float, seed: int) -> Iterator[Trial]:
         chosen[name] = case
     for name, case in chosen.items():
         yield from disturbances(name, case, rng)
-
-
-def with_unit_rows(start):
-    """A start whose student vectors have length 1, for the rules that keep it."""
-    lengths = np.sqrt(np.diagonal(start.Q))
-    Q = start.Q / lengths[:, None] / lengths
-    R = start.R / lengths[:, None]
-    return ts.OrderParameters(Q, R, start.T, start.v, b=start.b)
 
 
 def options(dtype: str, method: str, N: int, seeds: int) -> dict:
