@@ -60,7 +60,11 @@ def fast_ica(
     Raises ValueError for input that does not fit.
     """
     check_spike(task)
-    N, samples, steps = checks.integer("N", N, 2), checks.integer("samples", samples), checks.integer("steps", steps)
+    N, samples, steps = (
+        checks.integer("N", N, 2),
+        checks.integer("samples", samples, maximum=10**10),
+        checks.integer("steps", steps),
+    )
     checks.one_of("contrast", contrast, CONTRASTS)
     checks.one_of("fresh", fresh, (True, False))
     checks.one_of("dtype", dtype, ("float32", "float64"))

@@ -94,7 +94,7 @@ def simulate(
     times = checks.times(times)
     checks.one_of("method", method, METHODS)
     checks.one_of("dtype", dtype, ("float32", "float64"))
-    test_samples = checks.integer("test_samples", test_samples, minimum=0)
+    test_samples = checks.integer("test_samples", test_samples, minimum=0, maximum=10**8)
     _check_single(problem, start)
     problem.check_start(start)
     N = _dimension(N, problem, start)

@@ -67,7 +67,9 @@ class Activation:
         object.__setattr__(self, "kinks", tuple(kinks.tolist()))
         known = globals().get("ACTIVATIONS", {}).get(self.name)
         if known is not None and known.function is not self.function:
-            raise ValueError(f"Activation({self.name!r}, ...) would be mistaken for ours; give it another name.")
+            raise ValueError(
+                f"Activation({checks.shortened(self.name)}, ...) would be mistaken for ours; give it another name."
+            )
 
     def __call__(self, x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
         return self.function(x)
@@ -157,7 +159,7 @@ def as_activation(given, argument: str = "activation") -> Activation:
         values = _values_of(given, name, argument)
         return Activation(f"function:{name}#{hashlib.sha256(values.tobytes()).hexdigest()[:8]}", given)
     raise ValueError(
-        f"{argument} is {given!r}; give a name ({', '.join(ACTIVATIONS)}), "
+        f"{argument} is {checks.shortened(given)}; give a name ({', '.join(ACTIVATIONS)}), "
         "a list of polynomial coefficients, or an elementwise JAX function."
     )
 
@@ -223,7 +225,7 @@ def _by_name(name: str, argument: str) -> Activation:
     near = get_close_matches(name, ACTIVATIONS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
-        f"{argument} = {name!r} is not a known activation; known are {', '.join(ACTIVATIONS)}, "
+        f"{argument} = {checks.shortened(name)} is not a known activation; known are {', '.join(ACTIVATIONS)}, "
         f"a list of polynomial coefficients, or an elementwise JAX function.{hint}"
     )
 
@@ -232,6 +234,6 @@ def _by_coefficients(given: Iterable, argument: str) -> Activation:
     coefficients = tuple(checks.array(argument, given).ravel().tolist())
     if not coefficients or not all(map(math.isfinite, coefficients)):
         raise ValueError(
-            f"{argument} = {list(given)!r}: polynomial coefficients c_0, c_1, ... must be finite, at least one."
+            f"{argument} = {checks.shortened(list(given))}: polynomial coefficients c_0, c_1, ... must be finite, at least one."
         )
     return Activation(f"polynomial{list(coefficients)}", Polynomial(coefficients))

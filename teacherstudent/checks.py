@@ -46,6 +46,11 @@ def real_numbers(value) -> np.ndarray | None:
     return given
 
 
+def is_numeric(value) -> bool:
+    """Whether the value holds nothing but real numbers."""
+    return is_traced(value) or real_numbers(value) is not None
+
+
 def _holds_truth_value(values) -> bool:
     """Whether there is a True or False in a nested sequence, which NumPy would take for 1 or 0 beside numbers."""
     return any(
@@ -198,21 +203,22 @@ def path(name: str, value) -> Path:
 
 
 def memory(cause: str, entries: int | float) -> None:
-    """Raise ValueError if this many float64 numbers are more than the memory of this machine.
+    """Raise ValueError if this many float64 numbers are more than half of this machine's memory.
 
     `cause` is what asks for them, such as "N = 10000000000".
     """
-    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**40
-    if 8 * entries > available:
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**36
+    if 8 * entries > total / 2:
         raise ValueError(
-            f"{shortened_text(cause)} needs {8 * entries / 2**30:.3g} GiB of memory, but there are {available / 2**30:.3g}; "
-            "give a smaller one."
+            f"{shortened_text(cause)} needs {8 * entries / 2**30:.3g} GiB of memory, more than half of the "
+            f"{total / 2**30:.3g} GiB of this machine; give a smaller one."
         )
 
 
 def entries(name: str, value, most: int = 10**6) -> list:
     """The entries of anything that can be looped over, at most so many; one number is a sequence of one."""
-    if not isinstance(value, Iterable) or isinstance(value, np.ndarray | jax.Array) and value.ndim == 0:
+    no_list = isinstance(value, str | bytes | bytearray | memoryview) or not isinstance(value, Iterable)
+    if no_list or (isinstance(value, np.ndarray | jax.Array) and value.ndim == 0):
         return [value]
     try:
         found = list(itertools.islice(value, most + 1))
@@ -225,7 +231,7 @@ def entries(name: str, value, most: int = 10**6) -> list:
 
 def seeds(given) -> list[int]:
     """The seeds meant by a number of them, or the seeds themselves: different integers from 0 to 2^32 - 1."""
-    if not isinstance(given, Iterable):
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes | bytearray | memoryview):
         return list(range(integer("seeds", given, maximum=10**6)))
     numbers = entries("seeds", given)
     good = all(_is_seed(one) for one in numbers)

@@ -64,7 +64,7 @@ def as_latent(given, argument: str = "task.latent") -> Latent:
         return given
     if isinstance(given, str):
         return _by_name(given, argument)
-    parts = list(given) if isinstance(given, list | tuple | np.ndarray) else []
+    parts = list(given) if isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim) else []
     if len(parts) == 2 and isinstance(parts[0], str) and parts[0] == "skewed":
         return _skewed(parts[1], argument)
     if len(parts) != 2:
@@ -86,7 +86,7 @@ def _by_name(name: str, argument: str) -> Latent:
         x, w = np.polynomial.laguerre.laggauss(LAPLACE_NODES)
         nodes, weights = np.concatenate([-x[::-1], x]) / math.sqrt(2), np.concatenate([w[::-1], w]) / 2
         return Latent(name, tuple(nodes.tolist()), tuple(weights.tolist()))
-    raise ValueError(f"{argument} = {name!r} is not known; give {_known()}.")
+    raise ValueError(f"{argument} = {checks.shortened(name)} is not known; give {_known()}.")
 
 
 def _skewed(q, argument: str) -> Latent:

@@ -27,6 +27,7 @@ PRIORS = ("sphere", "rademacher")
 UNIFORM_NODES = 6.0  # of the uniform latent, divided by the smallest width sqrt(1 - T^2) of the integrand
 PANELS, POINTS, DEEPEST = 64, 16, 40  # of the integral over tau: panels, Gauss-Legendre nodes on each, halvings
 TOLERANCE = 1e-12  # by how much two halves of a panel may differ from the whole, as a share of the integral
+MOST_COINS = 10**6  # dimensions of a Rademacher spike
 PAIRS = 10**7  # latent pairs times tau that are held at a time
 
 
@@ -48,6 +49,10 @@ def likelihood_ratio_norm(problem, n, N: int = 1000, prior: str = "sphere"):
     task = _checked(problem)
     N = checks.integer("N", N, minimum=2)
     checks.one_of("prior", prior, PRIORS)
+    if prior == "rademacher" and N > MOST_COINS:
+        raise ValueError(
+            f"N = {N} is too large for prior = 'rademacher', a sum over N + 1 terms; give at most {MOST_COINS}."
+        )
     samples = [checks.integer("n", one, minimum=0) for one in _flat(n)]
     log_norm = _sphere if prior == "sphere" else _rademacher
     norms = [_exp(log_norm(task, one, N)) for one in samples]

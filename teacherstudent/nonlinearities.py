@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from teacherstudent import checks
 from teacherstudent.activations import ACTIVATIONS, Activation, as_function
 
 RADIUS, NODES = 9.0, 240  # of the quadrature over a standard normal number: its range, and nodes on each smooth piece
@@ -61,13 +62,13 @@ def as_nonlinearity(given, argument: str = "task.nonlinearity") -> Activation:
         return NONLINEARITIES[given]
     if isinstance(given, Activation) and NONLINEARITIES.get(given.name, given) != given:
         raise ValueError(
-            f"{argument}: Activation({given.name!r}, ...) would be mistaken for ours; give it another name."
+            f"{argument}: Activation({checks.shortened(given.name)}, ...) would be mistaken for ours; give it another name."
         )
     if isinstance(given, str) and not given.startswith("function:"):
         near = get_close_matches(given, NONLINEARITIES, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"{argument} = {given!r} is not a known nonlinearity; known are {', '.join(NONLINEARITIES)}, "
+            f"{argument} = {checks.shortened(given)} is not a known nonlinearity; known are {', '.join(NONLINEARITIES)}, "
             f"a list of polynomial coefficients, or an elementwise JAX function.{hint}"
         )
     return as_function(given, argument)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from teacherstudent import arguments, checks
 
-MOST_NODES = 2000  # of a Gauss rule, which is found from a matrix of nodes x nodes numbers
+MOST_NODES = 1000  # of a Gauss rule, which is found from a matrix of nodes x nodes numbers
 
 
 class Modes(NamedTuple):

@@ -48,6 +48,7 @@ def random_start(
     D = problem.task.latent_dimension(N)
     scale, readout_scale = checks.single("scale", scale), checks.single("readout_scale", readout_scale)
     checks.memory(f"N = {N}", (2 * K + M) * N + M * D)
+    checks.memory(f"student.width + task.width = {K + M}", 6 * (K + M) ** 2)
     seed = checks.integer("seed", seed, minimum=0)
     rng = stream(seed, WEIGHTS) if structured else np.random.default_rng(seed)
     w, w_star = _student_rows(problem, scale, rng.standard_normal((K, N))), rng.standard_normal((M, D))

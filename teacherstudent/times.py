@@ -14,7 +14,7 @@ def log_times(stop: float, points: int = 100, first: float = 0.1) -> Float[np.nd
     """
     stop, first = checks.positive("stop", stop), checks.positive("first", first)
     points = checks.integer("points", points, minimum=3)
-    checks.memory(f"points = {points}", 2 * points)
+    checks.memory(f"points = {points}", 4 * points)
     if first >= stop:
         raise ValueError(f"first = {first:g} must be smaller than stop = {stop:g}.")
     return np.concatenate([[0.0], np.geomspace(first, stop, points - 1)])
@@ -27,5 +27,5 @@ def linear_times(stop: float, points: int = 100) -> Float[np.ndarray, " time"]:
     Raises ValueError unless stop > 0 and points >= 2.
     """
     stop, points = checks.positive("stop", stop), checks.integer("points", points, minimum=2)
-    checks.memory(f"points = {points}", points)
+    checks.memory(f"points = {points}", 2 * points)
     return np.linspace(0.0, stop, points)

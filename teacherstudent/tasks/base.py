@@ -77,6 +77,9 @@ class TeacherTask(Task):
 
     def __check_init__(self):
         checks.number("task.noise", self.noise)
+        shape = np.shape(self.readout) if checks.is_numeric(self.readout) else ()
+        if len(shape) > 1:
+            raise ValueError(f"task.readout has shape {shape}; give one number for all teacher units, or one per unit.")
         checks.number("task.readout", self.readout, minimum=-np.inf)
         if np.ndim(self.readout) == 1 and np.shape(self.readout) != (self.width,):
             raise ValueError(

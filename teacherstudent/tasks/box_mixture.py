@@ -17,6 +17,7 @@ from teacherstudent.checks import AnyArray
 from teacherstudent.tasks.mixture import Components, MixtureTask, check_clusters, joined
 
 MOST_NODES = 200  # a side
+MOST_COMPONENTS = 50_000  # of a cluster: each costs the averages of one Gaussian
 
 
 class BoxMixture(MixtureTask):
@@ -58,6 +59,11 @@ class BoxMixture(MixtureTask):
         if self.boxes.ndim != 3 or shape[0] != clusters or shape[1] not in (1, 2, 3) or shape[2] != 2:
             raise ValueError(
                 f"task.boxes has shape {shape}; give ({clusters}, r, 2) with r = 1, 2 or 3: ends of each side."
+            )
+        if self.nodes ** shape[1] > MOST_COMPONENTS:
+            raise ValueError(
+                f"task.nodes = {self.nodes} a side are {self.nodes ** shape[1]} components for each cluster; give at most "
+                f"{int(MOST_COMPONENTS ** (1 / shape[1]))}."
             )
         if not np.isfinite(self.boxes).all() or (self.boxes[..., 0] >= self.boxes[..., 1]).any():
             raise ValueError("task.boxes has a side whose lower end is not below its upper end; give (low, high).")

@@ -188,6 +188,7 @@ class GaussianEquivalent(StructuredTask):
             raise ValueError(
                 f"eigenvalues = {checks.shortened(eigenvalues)}: give a sequence of numbers that are not negative."
             )
+        checks.memory(f"a matrix of {rho.size} x {rho.size} covariances", 4 * rho.size**2)
         return cls(np.diag(rho), np.diag(np.sqrt(rho)), width, activation, readout, noise)
 
     @property

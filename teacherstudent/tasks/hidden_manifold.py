@@ -13,6 +13,7 @@ S. Goldt, B. Loureiro, G. Reeves, F. Krzakala, M. Mezard & L. Zdeborova, MSML 20
 """
 
 import warnings
+from itertools import pairwise
 from typing import ClassVar
 
 import equinox as eqx
@@ -131,6 +132,7 @@ class HiddenManifold(StructuredTask):
         if self.F is not None:
             return [np.asarray(self.F)]
         widths = [D, *(max(1, round(ratio * N)) for ratio in self.layers), N]
+        checks.memory(f"N = {N} with D = {D}", 4 * sum(a * b for a, b in pairwise(widths)))
         rng = stream(self.seed, FEATURES) if network is None else stream(self.seed, FEATURES_OF_A_NETWORK, network)
         drawn = [rng.standard_normal(shape) for shape in zip(widths[1:], widths[:-1], strict=True)]
         first = drawn[0] / np.sqrt(np.mean(drawn[0] ** 2, axis=1, keepdims=True))

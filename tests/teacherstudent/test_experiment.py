@@ -123,3 +123,54 @@ def test_variants_replace_what_stands_beside_them():
 def test_bad_variants_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         experiment.experiment("name", VARIANTS | change)
+
+
+def test_everything_that_is_wrong_is_told_at_once_with_the_name_of_the_file(tmp_path):
+    file = tmp_path / "empty.toml"
+    file.write_text("")
+    with pytest.raises(
+        ValueError, match="empty.toml: title is missing. task is missing. student is missing. rule is .* times"
+    ):
+        experiment.read(str(file))
+    wrong = TABLES | {"rule": {"type": ["x"]}, "student": {"width": 0}, "times": {"stop": -1.0}, "simulation": {"Q": 3}}
+    with pytest.raises(
+        ValueError, match=r"width = 0 .* rule.type = \['x'\] is not known.* times.stop = -1.0.*simulation.Q"
+    ):
+        experiment.experiment("test", wrong)
+
+
+def test_cheap_checks_come_before_a_manifold_is_drawn(monkeypatch):
+    task = {"type": "HiddenManifold", "width": 2, "latent_ratio": 0.5}
+    monkeypatch.setattr(experiment, "random_start", lambda *_, **__: pytest.fail("drawn before all else was checked"))
+    for change, message in (
+        ({"simulation": {"N": 100, "sedes": 3}}, "unknown key simulation.sedes: did you mean simulation.seeds"),
+        ({"simulation": {"N": 200}}, "simulation.N = 200, but start.random draws weights with N = 100"),
+        ({"times": {"stop": 1.0, "first": 2.0}, "simulation": {"N": 100}}, "times.first = 2"),
+        ({"theory": {"rtol": "small"}, "simulation": {"N": 100}}, "theory.rtol = 'small'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            experiment.experiment("test", TABLES | {"task": task} | change)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x89HDF\r\n\x1a\n", "is an HDF5 file, not an experiment; try `teacherstudent show"),
+        (b"\xff\xfe", "is not valid TOML: 'utf-8' codec"),
+        (b"a = " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
+        (b"a = 1" + b"0" * 5000, "is not valid TOML"),
+        (b"\xef\xbb\xbftitle = 3", "title = 3: input should be a valid string"),
+        (b"variants = {'.' = {}}", "title is missing"),
+    ],
+)
+def test_files_that_are_no_experiments(tmp_path, content, message):
+    file = tmp_path / "x.toml"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as refusal:
+        experiment.read(str(file))
+    assert str(file) in str(refusal.value)
+
+
+def test_a_name_too_long_for_a_file_is_no_file():
+    with pytest.raises(FileNotFoundError, match="is neither a published set-up nor a file"):
+        experiment.read("x" * 5000)
