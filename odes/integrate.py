@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import jax
 import numpy as np
@@ -17,17 +17,19 @@ from odes import vector_field  # noqa: F401 (it registers what rules and tasks n
 from odes.flow import quadrature, require_theory
 from odes.precision import exact
 from odes.quadrature_error import averages_used, quadrature_error
+from odes.reach import Reach, failure, reach, tolerance
 from odes.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
 from teacherstudent import arguments, checks, contracts, kept_programs
 from teacherstudent.activations import ACTIVATIONS, polynomial_of
 from teacherstudent.compilation import default_platform, options
-from teacherstudent.errors import DivergenceError, SolverError
+from teacherstudent.errors import DivergenceError
+from teacherstudent.floor import error_floor
 from teacherstudent.own_classes import changed_law
 from teacherstudent.problem import Problem
 from teacherstudent.results import dataset, in_the_words_of
 from teacherstudent.spectral_overlaps import SpectralOverlaps
 from teacherstudent.starts import Start, spectral_start
-from teacherstudent.tasks import MixtureTask, StructuredTask
+from teacherstudent.tasks import MixtureTask, StructuredTask, TeacherTask
 
 
 @arguments.checked
@@ -67,8 +69,11 @@ def integrate(
     where they are by quadrature, an estimate of their error.
 
     Raises ValueError for input that does not fit; `DivergenceError` or `SolverError`, with the time reached, if a single
-    solve fails.  Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019, Phys. Rev. X 10, 041044 (2020) and
-    MSML 2021; Refinetti et al., ICML 2021.
+    solve fails; the former where an overlap, readout or bias exceeds 1e6 (times max(1, its start)), or no weights have the
+    overlaps any more, with the answer before in `partial`.
+
+    Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019, Phys. Rev. X 10, 041044 (2020) and MSML 2021;
+    Refinetti et al., ICML 2021.
     """
     times, rtol, atol = checks.times(times), checks.positive("rtol", rtol), checks.positive("atol", atol)
     checks.one_of("solver", solver, ("auto", *SOLVERS))
@@ -94,13 +99,18 @@ def integrate(
         answer = _solved(arguments, (sweeps, method, max_steps, shows_progress, extras))
         error = _quadrature_error(problem, start, answer)
     seconds = time.perf_counter() - began
-    _check_success(answer, times, max_steps)
+    reached = reach(answer, start, times, tolerance(problem, rtol, atol, error))
     report = {"solver": method, "rtol": rtol, "atol": atol, "max_steps": max_steps, "seconds": round(seconds, 4)}
     report |= {"steps": answer.steps.tolist(), "rejected_steps": answer.rejected.tolist()}
     report |= {"averages": averages_used(problem) if nodes is None else nodes.description} | (
         {} if error is None else {"quadrature_error": error}
     )
-    return _labelled(problem, start, times, answer, report)
+    if isinstance(problem.task, TeacherTask):
+        report["eps_g_floor"] = error_floor(problem, answer.Q, start.T, answer.v, answer.eps_g, rtol, atol)
+    label = partial(_labelled, problem, start, report=report)
+    if reached.failed.any():
+        _tell_failure(reached, answer, times, max_steps, label)
+    return label(times, answer, reached.answered)
 
 
 def _has_accuracy(problem: Problem) -> bool:
@@ -155,36 +165,45 @@ def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> flo
     return quadrature_error(exact(problem.without_inputs), T, *answer[:4])
 
 
-def _check_success(answer: Trajectory, times: np.ndarray, max_steps: int) -> None:
-    failed = ~(answer.reached >= times[-1])  # also where it is nan
-    if not failed.any():
-        return
+def _tell_failure(reached: Reach, answer: Trajectory, times: np.ndarray, max_steps: int, label: Callable) -> None:
+    """Warn of the curves of a batch that ended too early, or raise the error of a single one, with what came before."""
+    failed = reached.failed
     if failed.ndim:
+        unphysical = (
+            f", {reached.unphysical.sum()} of them with overlaps of no weights" if reached.unphysical.any() else ""
+        )
         warnings.warn(
-            f"{failed.sum()} of {failed.size} curves did not reach t = {times[-1]:g} and are nan beyond the time they "
-            f"reached (the earliest: t = {answer.reached[failed].min():.6g}).",
+            f"{failed.sum()} of {failed.size} curves did not reach t = {times[-1]:g}{unphysical}, and are nan beyond the time "
+            f"they reached (the earliest: t = {reached.time[failed].min():.6g}).",
             stacklevel=3,
         )
         return
-    reached = float(answer.reached)
-    if bool(answer.diverged):
-        raise DivergenceError(
-            f"the order parameters diverge at t = {reached:.6g}; lower the learning rate, or stop before.", reached
+    error = failure(reached, answer, max_steps, times[-1])
+    count = int(reached.answered.sum())
+    if isinstance(error, DivergenceError) and count:
+        before = answer._replace(
+            **{name: part[:count] for name, part in answer._asdict().items() if name in ALONG_TIME and part is not None}
         )
-    raise SolverError(
-        f"the solver used max_steps = {max_steps} steps and reached t = {reached:.6g} of {times[-1]:g}; "
-        "give a larger max_steps or rtol, or solver='kvaerno5' if the run is stiff.",
-        reached,
-    )
+        error.partial = label(times[:count], before, reached.answered[:count])
+    raise error
 
 
-def _labelled(problem: Problem, start: Start, times, answer: Trajectory, report: dict) -> xr.Dataset:
+ALONG_TIME = ("Q", "R", "v", "b", "eps_g", "q", "r", "accuracy")
+
+
+def _labelled(
+    problem: Problem, start: Start, times: np.ndarray, answer: Trajectory, answered: np.ndarray, report: dict
+) -> xr.Dataset:
     batch = {**problem.sweeps} | ({"start": np.arange(start.batch[0])} if start.batch else {})
-    finite = lambda values: np.where(np.isfinite(values), values, np.nan)
-    names = [name for name in ("Q", "R", "v", "b", "eps_g", "q", "r", "accuracy") if getattr(answer, name) is not None]
+
+    def numbers(values: np.ndarray) -> np.ndarray:
+        usable = answered.reshape(*answered.shape, *[1] * (values.ndim - answered.ndim))
+        return np.where(usable & np.isfinite(values), values, np.nan)
+
+    names = [name for name in ALONG_TIME if getattr(answer, name) is not None]
     spectral = answer.q is not None
     rho = {"rho": np.asarray(start.rho if isinstance(start, SpectralOverlaps) else [1.0])} if spectral else {}
-    values = {name: finite(getattr(answer, name)) for name in names} | {"T": start.T}
+    values = {name: numbers(getattr(answer, name)) for name in names} | {"T": start.T}
     return dataset(
         "theory",
         problem,

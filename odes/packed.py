@@ -9,9 +9,8 @@ from jaxtyping import Array, Bool, Float
 
 from odes.one_update import Fixed, State
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
+from teacherstudent.physical_region import DIVERGED
 from teacherstudent.problem import Problem
-
-DIVERGED = 1e6  # overlaps beyond this are on their way to infinity: fields of order 1000
 
 
 def pack(state: State, problem: Problem) -> tuple[Any, ...]:
@@ -50,6 +49,13 @@ class ErrorNorm(eqx.Module):
         return jnp.sqrt(square / count)
 
 
-def has_diverged(packed: tuple[Any, ...], fixed: Fixed) -> Bool[Array, ""]:
-    """Whether some entry of Q is beyond all bounds."""
-    return jnp.max(jnp.abs(packed[0] @ (fixed.weights * fixed.rho))) > DIVERGED
+def has_diverged(packed: tuple[Any, ...], begin: tuple[Any, ...], fixed: Fixed, problem: Problem) -> Bool[Array, ""]:
+    """Whether some entry of Q, or of a readout or bias that is trained, is beyond the bound of divergence of its beginning."""
+    trained = slice(2, 2 + problem.student.train_readout + problem.student.train_bias)
+    largest = lambda state: [_size(state[0] @ (fixed.weights * fixed.rho)), *map(_size, state[trained])]
+    pairs = zip(largest(packed), largest(begin), strict=True)
+    return jnp.any(jnp.stack([now > DIVERGED * jnp.maximum(1.0, first) for now, first in pairs]))
+
+
+def _size(part: Array) -> Float[Array, ""]:
+    return jnp.max(jnp.abs(part))

@@ -96,6 +96,7 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
     fixed = Fixed(start.rho, start.weights, start.t, start.T, start.noise)
     begin = State(start.q, start.r, start.v, start.b)
     begin = begin._replace(memory=first_memory(problem.rule, problem, fixed, begin))
+    first = pack(begin, problem)
 
     def asked(t, packed, args):
         state = unpack(packed, problem, begin)
@@ -108,11 +109,11 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
         steps = partial(by_diffrax, diffrax.RecursiveCheckpointAdjoint() if gradients else diffrax.ForwardMode())
     solved = steps(
         _field,
-        pack(begin, problem),
+        first,
         (problem, begin, fixed),
         times,
         asked,
-        lambda packed: has_diverged(packed, fixed),
+        lambda packed: has_diverged(packed, first, fixed, problem),
         getattr(diffrax, SOLVERS[solver])(),
         diffrax.PIDController(
             rtol=rtol, atol=atol, dtmin=1e-12, force_dtmin=False, norm=ErrorNorm(fixed.rho, fixed.weights)
@@ -128,6 +129,7 @@ def _solve_one(problem, start, times, rtol, atol, *, solver, max_steps, progress
         reached=solved.reached,
         rule_error=_rule_error(problem, fixed, begin, last) if "rule error" in extras else None,
         diverged=solved.failed,
+        exceeded=has_diverged(solved.last, first, fixed, problem),
         steps=solved.steps,
         rejected=solved.rejected,
         **dict(zip(("q", "r"), by_mode, strict=False)),
@@ -192,5 +194,5 @@ def _iterated(problem: Problem, start: ByMode, times: Float[Array, " times"]) ->
     finite = jnp.isfinite(eps_g)
     return Trajectory(
         Q, R, v, b, eps_g, reached=jnp.max(jnp.where(finite, times, 0.0)), diverged=~finite.all(),
-        steps=count, rejected=jnp.zeros_like(count),
+        exceeded=~finite.all(), steps=count, rejected=jnp.zeros_like(count),
     )  # fmt: skip

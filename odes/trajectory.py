@@ -22,7 +22,8 @@ LEAST_RTOL, LEAST_ATOL = 1e-5, 1e-6  # with averages over frozen points: below, 
 class Trajectory(NamedTuple):
     """Order parameters at the requested times, and how the solver fared.
 
-    Of a task with two classes R is m, and eps_g the expected loss.
+    Of a task with two classes R is m, and eps_g the expected loss.  `diverged` says that the solver stopped before its time,
+    and `exceeded` that it did so because the state was beyond the bound of divergence.
     """
 
     Q: Float[Array, "*batch time students students"]
@@ -32,6 +33,7 @@ class Trajectory(NamedTuple):
     eps_g: Float[Array, "*batch time"]
     reached: Float[Array, "*batch"]
     diverged: Bool[Array, "*batch"]
+    exceeded: Bool[Array, "*batch"]
     steps: Int[Array, "*batch"]
     rejected: Int[Array, "*batch"]
     q: Float[Array, "*batch time modes students students"] | None = None

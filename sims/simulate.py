@@ -28,13 +28,14 @@ from sims.training import NEVER, Training
 from sims.weights_training import TEST_BLOCK, WeightsTraining
 from teacherstudent import arguments, checks
 from teacherstudent.errors import DivergenceError
+from teacherstudent.floor import error_floor
 from teacherstudent.order_parameters import OrderParameters
 from teacherstudent.own_classes import unknown_error
 from teacherstudent.problem import Problem
 from teacherstudent.result_files import check_writable
 from teacherstudent.results import dataset, in_the_words_of
 from teacherstudent.starts import Start, check_rank, spectral_start
-from teacherstudent.tasks import MixtureTask, StructuredTask
+from teacherstudent.tasks import MixtureTask, StructuredTask, TeacherTask
 
 HELD_OUT = 4000  # samples that overlaps are measured on, where the covariances of the inputs are not known
 
@@ -244,6 +245,9 @@ def _labelled(
     recorded = np.asarray(steps[: len(rows)]) / problem.updates_per_time(report["N"])
     values = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
     values["T"] = np.asarray(start.T)
+    if isinstance(problem.task, TeacherTask):
+        floor = error_floor(problem, values["Q"], values["T"], values["v"], values["eps_g"])
+        report = report | {"eps_g_floor": floor}
     return dataset(
         "simulation",
         problem,

@@ -8,6 +8,7 @@ there and back.  That is a criterion, not a proof: a network whose activation sa
 import numpy as np
 from jaxtyping import Float
 
+from teacherstudent.checks import AnyArray
 from teacherstudent.order_parameters import PSD_TOLERANCE, covariance
 
 DIVERGED = 1e6  # overlaps, readouts and biases beyond this many times max(1, their start) are called divergent
@@ -19,10 +20,10 @@ def bound_of_divergence(*start) -> float:
 
 
 def smallest_eigenvalue(
-    Q: Float[np.ndarray, "*batch students students"],
-    R: Float[np.ndarray, "*batch students teachers"],
-    T: Float[np.ndarray, "*batch teachers teachers"],
-) -> Float[np.ndarray, "*batch"]:
+    Q: Float[AnyArray, "*#batch students students"],
+    R: Float[AnyArray, "*#batch students teachers"],
+    T: Float[AnyArray, "*#batch teachers teachers"],
+) -> np.ndarray:
     """The smallest eigenvalue of [[Q, R], [R^T, T]] relative to its largest entry; with two classes R is m and T the unit matrix.
 
     Where an entry is not finite, or Q is not symmetric beyond rounding, the answer is minus infinity.
