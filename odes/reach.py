@@ -53,7 +53,7 @@ def reach(answer: Trajectory, start: Start, times: Float[np.ndarray, " time"], a
     finite = np.logical_and.reduce([np.isfinite(size) for size in sizes.values()])
     exceeded = np.zeros_like(finite)
     for name in STATES[:4]:
-        exceeded |= sizes[name] > bound_of_divergence(getattr(start, name, 0.0))
+        exceeded |= finite & (sizes[name] > bound_of_divergence(getattr(start, name, 0.0)))
     T = np.asarray(start.T)[..., None, :, :]
     eigenvalue = smallest_eigenvalue(answer.Q, answer.R, T)
     first = smallest_eigenvalue(np.asarray(start.Q), np.asarray(start.R), np.asarray(start.T))

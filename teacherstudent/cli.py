@@ -198,14 +198,25 @@ def _results_of(job, simulated: bool, progress: bool | None, device: str | None)
 
 
 def _finish(tree, title: str, out: Path, picture: Path | None, quiet: bool) -> None:
-    """Draw and print what was saved."""
+    """Draw and print what was saved; exit code 1 if theory and networks disagree, or cannot be compared."""
     import teacherstudent as ts
+    from teacherstudent.verdict import confirms
 
     if picture is not None:
         ts.plot(tree, picture)
     if not quiet:
         _print_result(tree, title)
         typer.echo(f"wrote {out}" + (f" and {picture}" if picture is not None else ""))
+    against = [line for line in _verdicts(tree) if not confirms(line)]
+    if against:
+        if quiet:
+            typer.echo(f"teacherstudent: {against[0]}", err=True)
+        raise typer.Exit(FAILED)
+
+
+def _verdicts(tree) -> list[str]:
+    """The verdicts of a result, one for each comparison in it."""
+    return [node.attrs["verdict"] for node in tree.subtree if "verdict" in node.attrs]
 
 
 def _with_oracle(task, theory):
@@ -275,9 +286,10 @@ def plot(
 
 @app.command()
 def compare(file: Annotated[Path, typer.Argument(help="A result file with a theory and a simulation.")]) -> None:
-    """Compare theory and simulation in a result file anew; exit code 1 if they disagree."""
+    """Compare theory and simulation in a result file anew; exit code 1 if they disagree, or cannot be compared."""
     import teacherstudent as ts
     from teacherstudent.results import simulations
+    from teacherstudent.verdict import confirms
 
     tree = ts.load(file)
     sims = simulations(tree)
@@ -285,8 +297,8 @@ def compare(file: Annotated[Path, typer.Argument(help="A result file with a theo
         raise ValueError(f"{file} has no theory or no simulation; there is nothing to compare.")
     report = ts.compare(tree["theory"].to_dataset(), sims if len(sims) > 1 else sims[0])
     _print_comparison(report)
-    if report.attrs["verdict"].startswith("DISAGREE"):
-        raise typer.Exit(1)
+    if not confirms(report.attrs["verdict"]):
+        raise typer.Exit(FAILED)
 
 
 def _print_variants(several, title: str) -> None:

@@ -2,32 +2,47 @@
 
 The mean over seeds differs from the limit N -> infinity by a statistical error, which the scatter of the seeds measures,
 and by a bias of order 1 / N, which it does not.  A comparison therefore gives both: z-scores, and the coefficient c of a
-bias c / N that would be needed to explain what the statistical error cannot.
+bias c / N that would be needed to explain what the statistical error cannot.  What is tested, and how large a bias is allowed,
+is in `deviations.py`; with several N a bias is measured, by whether it falls as 1 / N.
+
+The verdict says what it could have seen: the smallest relative error of the scale of time, to first order of the learning rate,
+that would have been found.  Where that is more than the learning rate itself, it says UNDECIDED; where the numbers are
+none of a theory and of independent networks, INVALID, and why (`comparable.py`).
 
 Where a simulation has a test error, measured on held-out inputs, it is compared with the Gaussian prediction at the networks' own
 overlaps: the two differ where the fields are not jointly Gaussian, that is where Gaussian equivalence fails.
 """
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
-from scipy import special
 
 from teacherstudent import arguments
-from teacherstudent.results import DESCRIPTION, SCHEMA, description, listed_simulations
-from teacherstudent.tasks import TASKS
+from teacherstudent.comparable import Fault, check_form, first_fault
+from teacherstudent.deviations import (
+    BASE,
+    CURVATURE,
+    Variable,
+    allowed_bias,
+    critical_of_windows,
+    relative_variance,
+    slopes,
+    tests_of_directions,
+    windows,
+)
+from teacherstudent.results import DESCRIPTION, SCHEMA, description
+from teacherstudent.tasks import TASKS, StructuredTask
+from teacherstudent.verdict import Report, verdict_of
 
 COMPARED = ("eps_g", "loss", "Q", "R", "m", "v", "b")
-LEVEL = 0.01  # probability of calling a true theory wrong, over all numbers of a comparison together
 ACCURACY_ERROR = 3e-4  # of the theory's accuracy, a mean over frozen points
 ARRAYS = sorted({name for task in TASKS.values() for name in task.ARRAYS})
-WINDOWS = 5  # parts of the times that are tested one by one
-WEAK = 10.0  # a test that needs a larger z than this to notice anything decides nothing (fewer than 6 seeds)
-LARGEST_BIAS = 10.0  # a bias up to this times (scale of the quantity) / N counts as a finite-size effect
+LARGEST_BIAS = 10.0  # of held-out errors on inputs that are not Gaussian, in (scale of the quantity) / N
+TINY = np.finfo(float).tiny
 
 
 @arguments.checked
@@ -42,20 +57,32 @@ def compare(theory: xr.Dataset, simulation: xr.Dataset | Sequence[xr.Dataset]) -
     if the simulation has it: the Gaussian eps_g at each network's own overlaps minus its test error; with two classes
     `test_loss`, the same for the loss, and `test_accuracy`, the theory's accuracy minus that of the networks.
 
-    The attribute `verdict` is one line; `teacherstudent` holds the numbers behind it.
+    The attribute `verdict` is one line; `teacherstudent` holds the numbers behind it.  It begins with AGREE, DISAGREE, UNDECIDED
+    (too few seeds, nothing but the start compared, or a test that could not see an error of the learning rate by a factor
+    of two), or INVALID where some number is none of a theory's or of independent networks', with its seed and time.  A theory
+    that is right is called wrong with a probability of about 1 percent.
 
-    Raises ValueError if theory and simulation have no time or not the same units in common, or the theory is a sweep.
+    Raises TypeError or ValueError if theory and simulation are not what integrate and simulate return, have no time or not the
+    same units in common, or the theory is a sweep.
     """
-    several = not isinstance(simulation, xr.Dataset)
-    sims: list[xr.Dataset] = sorted(listed_simulations(simulation), key=_size)
-    if not sims:
-        raise ValueError("there is no simulation to compare with; give at least one.")
-    for one in sims:
-        _check_shapes(theory, one)
-    names = [name for name in COMPARED if name in theory and (name not in ("v", "b") or _moves(theory[name]))]
+    several = isinstance(simulation, list | tuple)
+    sims: list[xr.Dataset] = list(simulation) if isinstance(simulation, list | tuple) else [simulation]  # type: ignore[list-item]
+    check_form(theory, sims)
+    theory, sims = theory.transpose("time", ...), sorted(sims, key=_size)
+    fault = first_fault(theory, sims)
+    with warnings.catch_warnings(), np.errstate(all="ignore" if fault else "warn"):
+        if fault:
+            warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing, or of what is no number
+        return _compared(theory, sims, several, fault)
+
+
+def _compared(theory: xr.Dataset, sims: list[xr.Dataset], several: bool, fault: Fault | None) -> xr.Dataset:
+    names = [name for name in COMPARED if name in theory and _is_compared(name, theory, sims)]
     kept, pairs = _matched(theory.time.values, sims)
+    rates = {name: slopes(theory.time.values, np.nan_to_num(theory[name].values))[kept] for name in names}
     reports = [
-        _one_size(theory.isel(time=kept), one.isel(time=pair), names) for one, pair in zip(sims, pairs, strict=True)
+        _one_size(theory, theory.isel(time=kept), one.isel(time=pair), names, rates, fault is None)
+        for one, pair in zip(sims, pairs, strict=True)
     ]
     result = xr.concat([r.data for r in reports], dim=_size_index(sims)) if several else reports[0].data
     facts = {
@@ -67,46 +94,151 @@ def compare(theory: xr.Dataset, simulation: xr.Dataset | Sequence[xr.Dataset]) -
         "times_of_theory": theory.sizes["time"],
         "differences": _differences(theory, sims[-1]),
         "largest": [r.largest for r in reports],
+        "directions": [[test._asdict() for test in r.tests] for r in reports],
+        "below_floor": reports[-1].below_floor,
+        "fault": None if fault is None else fault.sentence,
     }
     if several and len(sims) > 1:
         facts["exponents"] = {
             name: _fitted_exponent(result[f"{name}_rms"], result[f"{name}_rms_error"]) for name in names
         }
-    verdict = _verdict(reports[-1], facts)
+    verdict = verdict_of(reports, facts, _rate_in_words(theory), fault)
     return result.assign_attrs({"verdict": verdict, DESCRIPTION: json.dumps(facts | {"verdict": verdict})})
 
 
-class _Report(NamedTuple):
-    data: xr.Dataset
-    largest: dict[str, dict]
+def _is_compared(name: str, theory: xr.Dataset, sims: Sequence[xr.Dataset]) -> bool:
+    """Readouts and biases only if they are trained, in the theory or in the simulation."""
+    return name not in ("v", "b") or _moves(theory[name]) or any(_moves(one[name]) for one in sims)
 
 
-def _one_size(theory: xr.Dataset, simulation: xr.Dataset, names: Sequence[str]) -> _Report:
-    """Deviations at one N; both datasets are already at corresponding times, in the same order."""
-    data, largest = {}, {}
-    for name in names:
-        dims = theory[name].dims
-        runs = simulation[name].transpose("seed", *dims).values
-        limit = theory[name].values
-        deviation = limit - runs.mean(axis=0)
-        error = _standard_error(runs, simulation)
-        data[f"{name}_deviation"] = (dims, deviation, _about(theory[name], "theory minus mean over seeds"))
-        data[f"{name}_standard_error"] = (dims, error, _about(theory[name], "standard error of the mean over seeds"))
-        data[f"{name}_z"] = (dims, deviation / error, _about(theory[name], "deviation over standard error"))
-        square = ((limit - runs) ** 2).reshape(len(runs), -1).mean(axis=1)
+def _one_size(
+    whole: xr.Dataset, theory: xr.Dataset, simulation: xr.Dataset, names: Sequence[str], rates: Mapping, usable: bool
+) -> Report:
+    """Deviations at one N; `theory` and `simulation` are at corresponding times, in the same order."""
+    data: dict[str, tuple] = {}
+    largest: dict[str, dict] = {}
+    N, seeds, times = _size(simulation), simulation.sizes["seed"], theory.time.values
+    variables = [_variable(name, whole, theory, simulation, rates[name]) for name in names]
+    for one in variables:
+        about, dims, shape = theory[one.name], theory[one.name].dims, theory[one.name].shape
+        # Here the entries have their own axes again, in the order of the theory's.
+        deviation, error = (part.reshape(shape) for part in (one.deviation, one.error))
+        data |= _columns(one.name, dims, deviation, error, about, "theory minus mean over seeds", "the mean over seeds")
+        square = ((one.limit - one.runs) ** 2).mean(axis=(1, 2))
         rms = np.sqrt(square.mean())
         spread = np.std(square, ddof=1) / np.sqrt(len(square)) if len(square) > 1 else np.nan
-        data[f"{name}_rms"] = ((), rms, _about(theory[name], "root mean square deviation of one network"))
-        data[f"{name}_rms_error"] = ((), spread / (2 * rms), _about(theory[name], "standard error of that"))
-        largest[name] = _largest(limit, deviation, error, theory.time.values, _size(simulation), len(runs), len(names))
-    for name, (prediction, deviation, error) in _held_out(theory, simulation).items():
-        about = simulation[name]
-        data[f"{name}_deviation"] = (("time",), deviation, _about(about, "prediction minus what was found"))
-        data[f"{name}_standard_error"] = (("time",), error, _about(about, "standard error of that over seeds"))
-        data[f"{name}_z"] = (("time",), deviation / error, _about(about, "deviation over standard error"))
-        shape = (theory.time.values, _size(simulation), simulation.sizes["seed"], len(names))
-        largest[name] = _largest(prediction, deviation, error, *shape)
-    return _Report(xr.Dataset(data, coords={"time": theory.time}), largest)
+        data[f"{one.name}_rms"] = ((), rms, _about(about, "root mean square deviation of one network"))
+        of_rms = spread / (2 * rms) if rms else 0.0
+        data[f"{one.name}_rms_error"] = ((), of_rms, _about(about, "standard error of that"))
+    held_out = _held_out(theory, simulation)
+    for name, (_, deviation, error) in held_out.items():
+        found = "prediction minus what was found"
+        data |= _columns(name, ("time",), deviation, error, simulation[name], found, "that over seeds")
+    quantities = len(variables) + len(held_out)
+    decided = usable and seeds > 1
+    variance = relative_variance(variables) if decided else np.zeros(len(times))
+    for one in variables:
+        on = one.counted
+        if on.any():
+            allowed = allowed_bias(one, N, variance)[on]
+            largest[one.name] = _largest(
+                one.deviation[on], one.error[on], allowed, times[on], one.scale, N, seeds, quantities
+            )
+    for name, (prediction, deviation, error) in held_out.items():
+        scale, limit = _allowed_of_held_out(name, prediction, simulation, variance)
+        deviation, error, limit = deviation[:, None], error[:, None], limit[:, None]
+        largest[name] = _largest(deviation, error, limit, times, scale, N, seeds, quantities)
+    tests = tests_of_directions(variables, times, N) if decided else []
+    whole_answer = xr.Dataset(data, coords={"time": theory.time})
+    return Report(whole_answer, largest, tests, _below_floor(variables, times), not (times > 0).any())
+
+
+def _below_floor(variables: Sequence[Variable], times: np.ndarray) -> float | None:
+    """The time after which eps_g is rounding up to the end, if there is one."""
+    for one in variables:
+        if not one.counted[-1]:
+            return float(times[np.flatnonzero(one.counted)[-1]]) if one.counted.any() else float(times[0])
+    return None
+
+
+def _columns(name: str, dims, deviation, error, about: xr.DataArray, deviation_of: str, error_of: str) -> dict:
+    """The three variables of an answer that belong to one of the simulation's."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # of numbers that are zero and stay so
+        z = deviation / error
+    return {
+        f"{name}_deviation": (dims, deviation, _about(about, deviation_of)),
+        f"{name}_standard_error": (dims, error, _about(about, f"standard error of {error_of}")),
+        f"{name}_z": (dims, z, _about(about, "deviation over standard error")),
+    }
+
+
+def _variable(name: str, whole: xr.Dataset, theory: xr.Dataset, simulation: xr.Dataset, rate: np.ndarray) -> Variable:
+    dims, times = theory[name].dims, theory.time.values
+
+    def flat(values: np.ndarray, lead: int) -> np.ndarray:
+        shape = (*values.shape[:lead], int(np.prod(values.shape[lead:])))
+        return np.asarray(values, np.float64).reshape(shape)
+
+    limit = flat(theory[name].values, 1)
+    runs = flat(simulation[name].transpose("seed", *dims).values, 2)
+    slope = rate.reshape(limit.shape)
+    scale = _scale(name, theory, simulation)
+    report = description(theory)["report"]
+    numerical = 10 * (report.get("rtol", 0.0) + report.get("atol", 0.0)) + report.get("quadrature_error", 0.0)
+    moved = np.abs(simulation.time.values - times) / np.where(times > 0, times, 1.0)
+    floor = max(description(one)["report"].get("eps_g_floor", 0.0) for one in (theory, simulation))
+    above = np.maximum(np.abs(limit), np.abs(runs).mean(axis=0)).max(axis=1) >= floor
+    return Variable(
+        name,
+        limit,
+        runs,
+        slope,
+        flat(_begin(name, whole), 0)[None],
+        scale,
+        4 * float(np.finfo(description(simulation)["report"]["dtype"]).eps),
+        numerical * scale + moved * np.abs(slope).max(axis=1),
+        above if name == "eps_g" else np.ones(len(times), bool),
+    )
+
+
+def _begin(name: str, theory: xr.Dataset) -> np.ndarray:
+    """The value at the start: the curve's own at its first time, if that is t = 0, or what the description says."""
+    first = theory[name].isel(time=0).values
+    stated = description(theory)["start"].get("R" if name == "m" else name)
+    if theory.time.values[0] > 0 and np.shape(stated) == first.shape:
+        return np.asarray(stated, np.float64)
+    return first if theory.time.values[0] == 0 else np.zeros_like(first)
+
+
+def _scale(name: str, theory: xr.Dataset, simulation: xr.Dataset) -> float:
+    """How large a variable is by its nature: of overlaps the lengths of the vectors, of a readout not less than a tenth.
+
+    Of theory and networks the smaller one counts, so that a number gone astray allows for nothing.
+    """
+    own = _size_of(name, theory, simulation)
+    length = np.sqrt(_size_of("Q", theory, simulation))
+    if name == "R":
+        return float(length * np.sqrt(np.abs(theory["T"]).max()))
+    least = {"m": length, "b": length, "v": 0.1}.get(name, TINY)
+    return float(max(least, own))
+
+
+def _size_of(name: str, theory: xr.Dataset, simulation: xr.Dataset) -> float:
+    of_seed = abs(simulation[name]).max([dim for dim in simulation[name].dims if dim != "seed"])
+    return min(float(abs(theory[name]).max()), float(of_seed.median()))
+
+
+def _allowed_of_held_out(name: str, prediction, simulation: xr.Dataset, variance) -> tuple[float, np.ndarray]:
+    """The scale of a held-out measure, and how far it may be from its prediction without contradicting it.
+
+    Fields of isotropic inputs are as the prediction supposes, at every N, and an average at the networks' own overlaps has no
+    bias.  Those of other inputs are Gaussian for large N only.  An accuracy is compared with the theory's own.
+    """
+    N, scale = _size(simulation), max(float(np.abs(prediction).max()), np.finfo(float).tiny)
+    if name == "test_accuracy":
+        return 1.0, BASE / N + CURVATURE * variance
+    structured = issubclass(TASKS[description(simulation)["problem"]["task"]["type"]], StructuredTask)
+    return scale, np.full(len(variance), (LARGEST_BIAS if structured else BASE) * scale / N)
 
 
 def _held_out(theory: xr.Dataset, simulation: xr.Dataset) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -141,73 +273,27 @@ def _standard_error(runs: Float[np.ndarray, "seeds *rest"], simulation: xr.Datas
     return np.sqrt(runs.var(axis=0, ddof=1) / len(runs) + (rounding * size) ** 2)
 
 
-def _largest(limit, deviation, error, times, N: int, seeds: int, quantities: int) -> dict:
+def _largest(deviation, error, allowed, times, scale: float, N: int, seeds: int, quantities: int) -> dict:
     """The largest deviation, the largest z, and the bias coefficient that the statistical error leaves to explain.
 
     Single z-scores of a handful of seeds scatter wildly, since each has its own estimate of the scatter.  The z given here
     is the ratio of root mean squares of deviation and standard error over a fifth of the times; by chance it stays below
     Student's quantile, which would be exact if all numbers of such a window moved together.
     """
-    at = np.unravel_index(np.abs(deviation).argmax(), deviation.shape)
+    at = np.unravel_index(np.nan_to_num(np.abs(deviation), nan=np.inf).argmax(), deviation.shape)
     found = {"deviation": float(deviation[at]), "standard_error": float(error[at]), "time": float(times[at[0]])}
     if seeds < 2:
         return found
-    windows = np.array_split(np.arange(len(times)), min(WINDOWS, len(times)))
-    square, variance = (np.array([(part[window] ** 2).mean() for window in windows]) for part in (deviation, error))
-    critical = float(special.stdtrit(seeds - 1, 1 - LEVEL / (2 * len(windows) * quantities)))
-    unexplained = np.sqrt(np.clip(square - critical**2 * variance, 0, None)).max()
+    critical = critical_of_windows(seeds, quantities, len(times))
+    parts = windows(deviation, error, allowed)
+    beyond = [max(0.0, part.deviation - critical * part.error) for part in parts]
+    worst = int(np.argmax([value / max(part.allowed, TINY) for value, part in zip(beyond, parts, strict=True)]))
     return found | {
-        "z": float(np.sqrt(square / variance).max()),
+        "z": max(part.deviation / part.error if part.error else 0.0 for part in parts),
         "critical_z": critical,
-        "bias_coefficient": float(N * unexplained / max(np.abs(limit).max(), np.finfo(float).tiny)),
+        "bias_coefficient": N * beyond[worst] / scale,
+        "allowed_coefficient": N * parts[worst].allowed / scale,
     }
-
-
-def _verdict(report: _Report, facts: Mapping) -> str:
-    """One sentence on the largest N."""
-    N, seeds = facts["N"][-1], facts["seeds"][-1]
-    name, worst = max(
-        report.largest.items(), key=lambda item: item[1].get("bias_coefficient", 0) or item[1].get("z", 0)
-    )
-    where = f"largest deviation in {name}: {abs(worst['deviation']):.2g} at t = {worst['time']:.4g}"
-    if seeds < 2:
-        line = f"UNDECIDED at N = {N}: one seed has no standard error ({where}); use more seeds."
-    elif worst["bias_coefficient"] <= LARGEST_BIAS and worst["critical_z"] > WEAK:
-        line = (
-            f"UNDECIDED at N = {N}: with {seeds} seeds chance alone reaches z = {worst['critical_z']:.0f}; largest z = "
-            f"{worst['z']:.1f} in {name} ({where} +- {worst['standard_error']:.2g}); use at least 6 seeds."
-        )
-    elif worst["bias_coefficient"] == 0:
-        line = (
-            f"AGREE at N = {N} within the statistical error of {seeds} seeds: largest z = {worst['z']:.1f} in {name}, "
-            f"by chance up to {worst['critical_z']:.1f} ({where} +- {worst['standard_error']:.2g})."
-        )
-    elif worst["bias_coefficient"] <= LARGEST_BIAS:
-        line = (
-            f"AGREE at N = {N} within the statistical error of {seeds} seeds plus a finite-size bias of "
-            f"{worst['bias_coefficient']:.1f}/N ({worst['bias_coefficient'] / N:.1%}) of {name} "
-            f"({where} +- {worst['standard_error']:.2g})."
-        )
-    else:
-        line = (
-            f"DISAGREE at N = {N}: {where} +- {worst['standard_error']:.2g}, z = {worst['z']:.1f}; a finite-size bias "
-            f"would need the coefficient {worst['bias_coefficient']:.0f}/N, more than {LARGEST_BIAS:.0f}."
-        )
-    if report.largest.get("test_error", {}).get("bias_coefficient", 0) > LARGEST_BIAS:
-        gap = report.largest["test_error"]
-        line += (
-            f" GAUSSIAN EQUIVALENCE FAILS: the test error differs from the Gaussian prediction at the networks' own overlaps by "
-            f"{abs(gap['deviation']):.2g} +- {gap['standard_error']:.2g} at t = {gap['time']:.4g}."
-        )
-    if "exponents" in facts:
-        fits = ", ".join(f"{name} {value:.2f} +- {error:.2f}" for name, (value, error) in facts["exponents"].items())
-        line += f" One network's deviation falls as N to the power: {fits} (theory: -0.5)."
-    if facts["times_compared"] < facts["times_of_theory"]:
-        line += f" Only {facts['times_compared']} of the theory's {facts['times_of_theory']} times were simulated."
-    if facts["differences"]:
-        line = line.replace("AGREE", "AGREE DESPITE DIFFERENT PROBLEMS", 1) if line.startswith("AGREE") else line
-        line += f" NOTE: theory and simulation differ in {', '.join(facts['differences'])}."
-    return line
 
 
 def _fitted_exponent(rms: xr.DataArray, error: xr.DataArray) -> tuple[float, float]:
@@ -236,26 +322,6 @@ def _matched(times: np.ndarray, sims: Sequence[xr.Dataset]) -> tuple[np.ndarray,
             f"{sims[0].time.values[-1]:g})."
         )
     return kept, [index[kept] for index in nearest]
-
-
-def _check_shapes(theory: xr.Dataset, simulation: xr.Dataset) -> None:
-    if ("loss" in theory) != ("loss" in simulation):
-        raise ValueError(
-            "one of theory and simulation has a teacher and the other two classes; compare answers to one problem."
-        )
-    extra = set(theory.Q.dims) - {"time", "student", "student_"}
-    if extra:
-        raise ValueError(
-            f"the theory is a sweep over {', '.join(sorted(extra))}; select one curve first (theory.sel or .isel)."
-        )
-    if "seed" not in simulation.dims:
-        raise ValueError("the simulation has no dimension 'seed'; pass it as simulate returned it.")
-    for unit, plural in (("student", "student units"), ("teacher", "teacher units"), ("direction", "directions")):
-        if unit in theory.sizes and theory.sizes[unit] != simulation.sizes.get(unit):
-            raise ValueError(
-                f"the theory has {theory.sizes[unit]} {plural} but the simulation {simulation.sizes.get(unit)}; "
-                "compare answers to the same problem."
-            )
 
 
 def _differences(theory: xr.Dataset, simulation: xr.Dataset) -> list[str]:
@@ -288,6 +354,12 @@ def _flat(tables: Mapping, prefix: str = "") -> dict:
 
 def _moves(values: xr.DataArray) -> bool:
     return bool((values != values.isel(time=0)).any())
+
+
+def _rate_in_words(theory: xr.Dataset) -> str:
+    """What the problem calls the speed of learning."""
+    rule = description(theory)["problem"]["rule"]
+    return "learning rate (scale of time)" if "learning_rate" in rule else "scale of time"
 
 
 def _size(simulation: xr.Dataset) -> int:

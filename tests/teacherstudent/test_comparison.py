@@ -19,14 +19,23 @@ def theory():
 
 
 def made_up(theory, N=1000, seeds=12, scatter=1.0, bias=0.0, times=None, rng=0):
-    """Simulations that scatter by scatter / sqrt N around the theory plus bias / N."""
+    """Simulations that scatter by scatter / sqrt N around the theory, longer by bias / N, with overlaps that weights can have."""
     rng = np.random.default_rng(rng)
     kept = theory if times is None else theory.sel(time=times)
-    variables = {"T": START.T}
-    for name in ("Q", "R", "v", "eps_g"):
-        values = kept[name].values
-        noise = scatter / np.sqrt(N) * rng.standard_normal((seeds, *values.shape))
-        variables[name] = values + noise + bias / N
+    variance = scatter**2 / N
+    lengths = rng.normal(
+        -variance, np.sqrt(variance), (seeds, *kept.v.shape)
+    )  # so that the mean of Q_kk is that of the theory
+    factor = np.exp(lengths) * (1 + bias / N)
+    variables = {
+        "T": START.T,
+        "Q": kept.Q.values * factor[..., :, None] * factor[..., None, :],
+        "R": kept.R.values * factor[..., None],
+        "v": kept.v.values * np.ones((seeds, 1, 1)),
+        "eps_g": kept.eps_g.values
+        * (1 + bias / N)
+        * (1 + np.sqrt(variance) * rng.standard_normal((seeds, kept.sizes["time"]))),
+    }
     return dataset(
         "simulation", PROBLEM, START, coordinates={"seed": np.arange(seeds), "time": kept.time.values},
         variables=variables, leading=("seed",), report={"N": N, "dtype": "float64"},
@@ -48,7 +57,7 @@ def test_verdicts(theory):
         return ts.compare(theory, made_up(theory, **options)).attrs["verdict"]
 
     assert verdict().startswith("AGREE at N = 1000 within the statistical error of 12 seeds: largest z = ")
-    biased = verdict(scatter=0.01, bias=2.0)
+    biased = verdict(scatter=0.01, bias=0.2)
     assert biased.startswith("AGREE") and "plus a finite-size bias of" in biased
     assert verdict(scatter=0.01, bias=200.0).startswith("DISAGREE")
     assert verdict(seeds=1).startswith("UNDECIDED at N = 1000: one seed has no standard error")
