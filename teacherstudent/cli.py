@@ -20,6 +20,10 @@ import typer
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 WORTH_KEEPING = 0.1  # seconds of compilation
+LARGER, LONG_SOLVE = (
+    1.02,
+    30.0,
+)  # learning rates of a second theory, and the seconds of a first that is not solved again
 PATIENCE = 3.0  # seconds that an interrupted command has to end by itself
 
 app = typer.Typer(
@@ -193,8 +197,30 @@ def _results_of(job, simulated: bool, progress: bool | None, device: str | None)
         for N in (job.simulation.sizes if simulated else [])
     ]  # fmt: skip
     simulation = None if not networks else networks[0] if len(networks) == 1 else networks
-    comparison = None if simulation is None else ts.compare(theory, simulation)
+    comparison = None if simulation is None else ts.compare(theory, simulation, faster=_faster(job, theory))
     return {"theory": theory, "simulation": simulation, "comparison": comparison}
+
+
+def _faster(job, theory):
+    """The theory at slightly larger learning rates, from the same program; None where it has no rate or takes long.
+
+    From it a comparison knows which error of the learning rate it could have seen.
+    """
+    import equinox as eqx
+
+    import teacherstudent as ts
+    from teacherstudent.comparison import RATES
+    from teacherstudent.results import description
+
+    names = [name for name in RATES if getattr(job.problem.rule, name, None)]
+    if not names or description(theory)["report"]["seconds"] > LONG_SOLVE:
+        return None
+    rates = lambda problem: [getattr(problem.rule, name) for name in names]
+    problem = eqx.tree_at(rates, job.problem, [LARGER * rate for rate in rates(job.problem)])
+    try:
+        return ts.integrate(problem, job.start, job.times, progress=False, **job.theory.model_dump())
+    except RuntimeError:  # it diverges, or takes too many steps
+        return None
 
 
 def _finish(tree, title: str, out: Path, picture: Path | None, quiet: bool) -> None:

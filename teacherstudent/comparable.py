@@ -28,12 +28,17 @@ ESTIMATED, HELD_OUT = 0.1, 0.3  # of covariances from samples, and of overlaps m
 
 def check_form(theory: xr.Dataset, simulations: Sequence[xr.Dataset]) -> None:
     """Raise TypeError or ValueError unless these are a theory's curve and simulations of a problem of the same shape."""
+    check_theory("theory", theory)
     if not simulations:
         raise ValueError("there is no simulation to compare with; give at least one.")
-    _check_dataset("theory", theory, "theory")
     for simulation in simulations:
         _check_dataset("simulation", simulation, "simulation")
         _check_pair(theory, simulation)
+
+
+def check_theory(name: str, theory: xr.Dataset) -> None:
+    """Raise TypeError or ValueError unless the argument of this name is one curve of a theory."""
+    _check_dataset(name, theory, "theory")
 
 
 def _check_dataset(name: str, data, kind: str) -> None:
@@ -92,15 +97,15 @@ def _check_dimensions(name: str, data: xr.Dataset, leading: tuple[str, ...]) -> 
             continue
         values, dims = data[variable], VARIABLES[variable][0]
         extra = sorted(set(map(str, values.dims)) - {*dims, *leading})
-        if extra and name == "theory":
+        if extra and name != "simulation":
             raise ValueError(
-                f"the theory is a sweep over {', '.join(extra)}; select one curve first (theory.sel or .isel)."
+                f"the {name} is a sweep over {', '.join(extra)}; select one curve first (theory.sel or .isel)."
             )
         expected = (*leading, *dims) if "time" in dims else dims
         if set(values.dims) != set(expected):
             raise ValueError(
                 f"{name}.{variable} has the dimensions {values.dims}; it must have {expected}. Pass the dataset whole, as "
-                f"{_verb(name)} returned it."
+                "returned by integrate or simulate."
             )
         if values.dtype.kind not in "fiu":
             raise ValueError(f"{name}.{variable} has the type {values.dtype}; it must have real numbers.")
@@ -114,7 +119,7 @@ def _check_times(name: str, data: xr.Dataset) -> None:
             )
     times = data.time.values
     if not times.size or not np.isfinite(times).all() or times[0] < 0 or (np.diff(times) <= 0).any():
-        raise ValueError(f"{name} has times that do not increase from t >= 0; pass it as {_verb(name)} returned it.")
+        raise ValueError(f"{name} has times that do not increase from t >= 0; pass the dataset whole.")
 
 
 def _check_pair(theory: xr.Dataset, simulation: xr.Dataset) -> None:

@@ -22,7 +22,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from teacherstudent import arguments
-from teacherstudent.comparable import Fault, check_form, first_fault
+from teacherstudent.comparable import Fault, check_form, check_theory, first_fault
 from teacherstudent.deviations import (
     BASE,
     CURVATURE,
@@ -41,12 +41,16 @@ from teacherstudent.verdict import Report, verdict_of
 COMPARED = ("eps_g", "loss", "Q", "R", "m", "v", "b")
 ACCURACY_ERROR = 3e-4  # of the theory's accuracy, a mean over frozen points
 ARRAYS = sorted({name for task in TASKS.values() for name in task.ARRAYS})
+RATES = ("learning_rate", "readout_learning_rate", "bias_learning_rate")
+TIME = "scale of time (which is what a small learning rate sets)"
 LARGEST_BIAS = 10.0  # of held-out errors on inputs that are not Gaussian, in (scale of the quantity) / N
 TINY = np.finfo(float).tiny
 
 
 @arguments.checked
-def compare(theory: xr.Dataset, simulation: xr.Dataset | Sequence[xr.Dataset]) -> xr.Dataset:
+def compare(
+    theory: xr.Dataset, simulation: xr.Dataset | Sequence[xr.Dataset], *, faster: xr.Dataset | None = None
+) -> xr.Dataset:
     """Compare a theory with one simulation, or with simulations of several sizes N.
 
     For each X of eps_g, Q, R and (if trained) v, or with two classes loss, Q, m, v and b, the answer has `X_deviation` = theory
@@ -57,9 +61,13 @@ def compare(theory: xr.Dataset, simulation: xr.Dataset | Sequence[xr.Dataset]) -
     if the simulation has it: the Gaussian eps_g at each network's own overlaps minus its test error; with two classes
     `test_loss`, the same for the loss, and `test_accuracy`, the theory's accuracy minus that of the networks.
 
+    `faster` is the theory at learning rates that are all larger by one factor, such as 1.02.  With it the verdict says which
+    error of the learning rate would have been found, and without it which error of the scale of time; the two are the same
+    where terms of second order in the learning rate are small.
+
     The attribute `verdict` is one line; `teacherstudent` holds the numbers behind it.  It begins with AGREE, DISAGREE, UNDECIDED
-    (too few seeds, nothing but the start compared, or a test that could not see an error of the learning rate by a factor
-    of two), or INVALID where some number is none of a theory's or of independent networks', with its seed and time.  A theory
+    (too few seeds, nothing but the start compared, or a test that could not see an error of the learning rate by a factor of
+    two), or INVALID where some number is none of a theory's or of independent networks', with its seed and time.  A theory
     that is right is called wrong with a probability of about 1 percent.
 
     Raises TypeError or ValueError if theory and simulation are not what integrate and simulate return, have no time or not the
@@ -68,20 +76,25 @@ def compare(theory: xr.Dataset, simulation: xr.Dataset | Sequence[xr.Dataset]) -
     several = isinstance(simulation, list | tuple)
     sims: list[xr.Dataset] = list(simulation) if isinstance(simulation, list | tuple) else [simulation]  # type: ignore[list-item]
     check_form(theory, sims)
+    change = None if faster is None else change_of_rate(theory, faster)
     theory, sims = theory.transpose("time", ...), sorted(sims, key=_size)
     fault = first_fault(theory, sims)
     with warnings.catch_warnings(), np.errstate(all="ignore" if fault else "warn"):
         if fault:
             warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing, or of what is no number
-        return _compared(theory, sims, several, fault)
+        return _compared(theory, sims, several, fault, change)
 
 
-def _compared(theory: xr.Dataset, sims: list[xr.Dataset], several: bool, fault: Fault | None) -> xr.Dataset:
+def _compared(
+    theory: xr.Dataset, sims: list[xr.Dataset], several: bool, fault: Fault | None, change: xr.Dataset | None
+) -> xr.Dataset:
     names = [name for name in COMPARED if name in theory and _is_compared(name, theory, sims)]
-    kept, pairs = _matched(theory.time.values, sims)
-    rates = {name: slopes(theory.time.values, np.nan_to_num(theory[name].values))[kept] for name in names}
+    kept, pairs = matched(theory.time.values, sims)
+    times = theory.time.values
+    in_time = {name: slopes(times, np.nan_to_num(theory[name].values))[kept] for name in names}
+    rates = in_time if change is None else {name: change[name].values[kept] for name in names}
     reports = [
-        _one_size(theory, theory.isel(time=kept), one.isel(time=pair), names, rates, fault is None)
+        _one_size(theory, theory.isel(time=kept), one.isel(time=pair), names, (in_time, rates), fault is None)
         for one, pair in zip(sims, pairs, strict=True)
     ]
     result = xr.concat([r.data for r in reports], dim=_size_index(sims)) if several else reports[0].data
@@ -102,7 +115,7 @@ def _compared(theory: xr.Dataset, sims: list[xr.Dataset], several: bool, fault: 
         facts["exponents"] = {
             name: _fitted_exponent(result[f"{name}_rms"], result[f"{name}_rms_error"]) for name in names
         }
-    verdict = verdict_of(reports, facts, _rate_in_words(theory), fault)
+    verdict = verdict_of(reports, facts, TIME if change is None else "learning rate", fault)
     return result.assign_attrs({"verdict": verdict, DESCRIPTION: json.dumps(facts | {"verdict": verdict})})
 
 
@@ -112,13 +125,18 @@ def _is_compared(name: str, theory: xr.Dataset, sims: Sequence[xr.Dataset]) -> b
 
 
 def _one_size(
-    whole: xr.Dataset, theory: xr.Dataset, simulation: xr.Dataset, names: Sequence[str], rates: Mapping, usable: bool
+    whole: xr.Dataset,
+    theory: xr.Dataset,
+    simulation: xr.Dataset,
+    names: Sequence[str],
+    rates: tuple[Mapping, Mapping],
+    usable: bool,
 ) -> Report:
     """Deviations at one N; `theory` and `simulation` are at corresponding times, in the same order."""
     data: dict[str, tuple] = {}
     largest: dict[str, dict] = {}
     N, seeds, times = _size(simulation), simulation.sizes["seed"], theory.time.values
-    variables = [_variable(name, whole, theory, simulation, rates[name]) for name in names]
+    variables = [_variable(name, whole, theory, simulation, *(rate[name] for rate in rates)) for name in names]
     for one in variables:
         about, dims, shape = theory[one.name], theory[one.name].dims, theory[one.name].shape
         # Here the entries have their own axes again, in the order of the theory's.
@@ -172,7 +190,9 @@ def _columns(name: str, dims, deviation, error, about: xr.DataArray, deviation_o
     }
 
 
-def _variable(name: str, whole: xr.Dataset, theory: xr.Dataset, simulation: xr.Dataset, rate: np.ndarray) -> Variable:
+def _variable(
+    name: str, whole: xr.Dataset, theory: xr.Dataset, simulation: xr.Dataset, in_time: np.ndarray, rate: np.ndarray
+) -> Variable:
     dims, times = theory[name].dims, theory.time.values
 
     def flat(values: np.ndarray, lead: int) -> np.ndarray:
@@ -196,7 +216,7 @@ def _variable(name: str, whole: xr.Dataset, theory: xr.Dataset, simulation: xr.D
         flat(_begin(name, whole), 0)[None],
         scale,
         4 * float(np.finfo(description(simulation)["report"]["dtype"]).eps),
-        numerical * scale + moved * np.abs(slope).max(axis=1),
+        numerical * scale + moved * np.abs(in_time.reshape(limit.shape)).max(axis=1),
         above if name == "eps_g" else np.ones(len(times), bool),
     )
 
@@ -307,7 +327,7 @@ def _fitted_exponent(rms: xr.DataArray, error: xr.DataArray) -> tuple[float, flo
     return float((weight * (x - centre) * y).sum() / spread), float(1 / np.sqrt(spread))
 
 
-def _matched(times: np.ndarray, sims: Sequence[xr.Dataset]) -> tuple[np.ndarray, list[np.ndarray]]:
+def matched(times: np.ndarray, sims: Sequence[xr.Dataset]) -> tuple[np.ndarray, list[np.ndarray]]:
     """Indices of the theory's times that every simulation has, and of the simulated times that belong to them."""
     nearest = [np.abs(one.time.values[None, :] - times[:, None]).argmin(axis=1) for one in sims]
     close = [
@@ -356,10 +376,23 @@ def _moves(values: xr.DataArray) -> bool:
     return bool((values != values.isel(time=0)).any())
 
 
-def _rate_in_words(theory: xr.Dataset) -> str:
-    """What the problem calls the speed of learning."""
-    rule = description(theory)["problem"]["rule"]
-    return "learning rate (scale of time)" if "learning_rate" in rule else "scale of time"
+def change_of_rate(theory: xr.Dataset, faster: xr.Dataset) -> xr.Dataset:
+    """The derivative of the theory with respect to the logarithm of all its learning rates.
+
+    Raises ValueError unless `faster` is the same theory at rates that are all larger, or smaller, by the same factor.
+    """
+    check_theory("faster", faster)
+    rules = [description(one)["problem"]["rule"] for one in (theory, faster)]
+    factors = [float(rules[1][key]) / float(rules[0][key]) for key in RATES if rules[0].get(key)]
+    same_times = np.array_equal(theory.time.values, faster.time.values)
+    if not factors or not np.allclose(factors, factors[0]) or factors[0] == 1 or not same_times:
+        raise ValueError(
+            "faster is not this theory at learning rates that are all larger by one factor, at the same times; give "
+            "integrate(problem with larger rates, start, times)."
+        )
+    names = [name for name in COMPARED if name in theory]
+    change = {name: (faster[name].transpose(*theory[name].dims) - theory[name]) / np.log(factors[0]) for name in names}
+    return xr.Dataset(change).transpose("time", ...)
 
 
 def _size(simulation: xr.Dataset) -> int:

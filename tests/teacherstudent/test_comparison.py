@@ -131,3 +131,130 @@ def test_rounding_is_no_difference_between_problems(theory):
     }
     simulation.attrs["teacherstudent"] = json.dumps(told)
     assert description(ts.compare(theory, simulation))["differences"] == []
+
+
+def changed(data, variable, index, value):
+    values = data[variable].values.copy()
+    values[index] = value
+    return data.assign({variable: (data[variable].dims, values, data[variable].attrs)})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300, 1e10])
+@pytest.mark.parametrize("variable", ["Q", "R", "eps_g"])
+def test_a_number_that_is_none_is_named_with_seed_and_time(theory, variable, value):
+    simulation = made_up(theory)
+    index = (5, 8, 0, 0)[: simulation[variable].ndim]
+    verdict = ts.compare(theory, changed(simulation, variable, index, value)).attrs["verdict"]
+    assert verdict.startswith("INVALID at N = 1000: the simulation has ")
+    if np.isnan(value):
+        assert f"{variable} = nan for seed 5 at t = 4;" in verdict
+    wrong = ts.compare(changed(theory, variable, index[1:], value), simulation).attrs["verdict"]
+    assert wrong.startswith(("INVALID", "DISAGREE"))
+
+
+def test_seeds_that_are_not_independent_are_named(theory):
+    simulation = made_up(theory)
+
+    def verdict(index, seeds=None):
+        other = simulation.isel(seed=index)
+        return ts.compare(theory, other if seeds is None else other.assign_coords(seed=seeds)).attrs["verdict"]
+
+    assert "INVALID at N = 1000: the simulation has seed 3 more than once" in verdict([*range(12), 3])
+    assert "the same Q in seeds 3 and 12, which are no independent networks" in verdict([*range(12), 3], np.arange(13))
+    assert "the same Q in seeds 0 and 1" in verdict([4] * 8, np.arange(8))
+    assert verdict([]).startswith("INVALID at N = 1000: the simulation has no seeds")
+
+
+def test_only_the_start_decides_nothing(theory):
+    verdict = ts.compare(theory, made_up(theory, times=[0.0])).attrs["verdict"]
+    assert verdict.startswith("UNDECIDED at N = 1000: only t = 0 was compared")
+
+
+def test_overlaps_of_no_weights_are_named(theory):
+    simulation = made_up(theory)
+    larger = lambda data: data.assign(R=(3 * data.R).assign_attrs(data.R.attrs))
+    assert (
+        "INVALID at N = 1000: the simulation has overlaps of no weights: "
+        in (ts.compare(theory, larger(simulation)).attrs["verdict"])
+    )
+    assert (
+        ts.compare(larger(theory), simulation)
+        .attrs["verdict"]
+        .startswith("DISAGREE at N = 1000: the theory has overlaps")
+    )
+    skew = changed(simulation, "Q", (2, 3, 0, 1), 0.9)
+    assert "is not symmetric for seed 2 at t = 1.5" in ts.compare(theory, skew).attrs["verdict"]
+    negative = changed(simulation, "eps_g", (2, 3), -0.1)
+    assert "eps_g = -0.1 for seed 2 at t = 1.5, which nothing can have" in ts.compare(theory, negative).attrs["verdict"]
+
+
+def test_what_is_rounding_is_not_compared(theory):
+    simulation = made_up(theory)
+    told = description(theory)
+    told["report"]["eps_g_floor"] = float(theory.eps_g.sel(time=7.0)) * 1.05
+    marked = theory.assign_attrs(teacherstudent=json.dumps(told))
+    verdict = ts.compare(marked, simulation).attrs["verdict"]
+    assert "eps_g is below its floor of rounding after t = " in verdict
+
+
+def test_other_data_are_refused_with_one_sentence(theory):
+    simulation = made_up(theory)
+    for wrong, message in (
+        ((simulation, theory), "theory and simulation are swapped"),
+        ((theory, simulation.drop_vars("Q")), "simulation has no Q"),
+        ((theory.drop_attrs(), simulation), "theory does not say what it is"),
+        ((theory.rename(student="k"), simulation), "the theory is a sweep over k"),
+        ((theory, simulation.assign(Q=simulation.Q.astype(str))), "simulation.Q has the type <U"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ts.compare(*wrong)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return ts.simulate(PROBLEM, START, TIMES, N=1000, seeds=16, method="reduced")
+
+
+def other_theory(true, rate=1.0, times=TIMES):
+    """A theory at another learning rate, which claims to be the true one."""
+    return (
+        ts.integrate(committee(learning_rate=0.3 * rate), START, times)
+        .assign_coords(time=TIMES)
+        .assign_attrs(true.attrs)
+    )
+
+
+def test_what_the_verdict_says_would_have_been_seen_is_seen(theory, networks):
+    faster = ts.integrate(committee(learning_rate=0.306), START, TIMES)
+    report = ts.compare(theory, networks, faster=faster)
+    assert report.attrs["verdict"].startswith("AGREE at N = 1000")
+    assert (
+        "would have seen an error of " in report.attrs["verdict"]
+        and " % in the learning rate." in report.attrs["verdict"]
+    )
+    seen = description(report)["directions"][0][0]["seen"]
+    assert 0.01 < seen < 0.1
+    for rate in (1 + 1.5 * seen, 1 - 1.5 * seen):
+        assert ts.compare(other_theory(theory, rate), networks).attrs["verdict"].startswith("DISAGREE")
+    for rate in (1 + 0.1 * seen, 1 - 0.1 * seen):
+        assert ts.compare(other_theory(theory, rate), networks).attrs["verdict"].startswith("AGREE")
+
+
+def test_a_missing_second_order_and_a_swapped_teacher_are_found(theory, networks):
+    flow = other_theory(theory, 1e-3, 1000 * TIMES)
+    assert ts.compare(flow, networks).attrs["verdict"].startswith("DISAGREE")
+    swapped = theory.assign(R=theory.R.isel(teacher=[1, 0]))
+    assert ts.compare(swapped, networks).attrs["verdict"].startswith("DISAGREE")
+
+
+def test_another_theory_is_not_a_faster_one(theory):
+    with pytest.raises(ValueError, match="faster is not this theory at learning rates that are all larger"):
+        ts.compare(theory, made_up(theory), faster=theory)
+
+
+def test_a_bias_that_falls_with_the_size_is_measured(theory):
+    sims = [made_up(theory, N=N, scatter=0.02, bias=5.0, rng=N) for N in (250, 1000, 4000)]
+    assert ts.compare(theory, sims[-1]).attrs["verdict"].startswith("DISAGREE")
+    assert "which falls as 1/N as the sizes show" in ts.compare(theory, sims).attrs["verdict"]
+    stays = [made_up(theory, N=N, scatter=0.02, bias=5e-3 * N, rng=N) for N in (250, 1000, 4000)]
+    assert ts.compare(theory, stays).attrs["verdict"].startswith("DISAGREE")
