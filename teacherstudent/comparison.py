@@ -22,7 +22,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from teacherstudent import arguments
-from teacherstudent.comparable import Fault, check_form, check_theory, first_fault
+from teacherstudent.comparable import HUGE, Fault, check_form, check_theory, first_fault
 from teacherstudent.deviations import (
     BASE,
     CURVATURE,
@@ -91,7 +91,8 @@ def _compared(
     names = [name for name in COMPARED if name in theory and _is_compared(name, theory, sims)]
     kept, pairs = matched(theory.time.values, sims)
     times = theory.time.values
-    in_time = {name: slopes(times, np.nan_to_num(theory[name].values))[kept] for name in names}
+    usable = {name: np.clip(np.nan_to_num(theory[name].values), -HUGE, HUGE) for name in names}
+    in_time = {name: slopes(times, usable[name])[kept] for name in names}
     rates = in_time if change is None else {name: change[name].values[kept] for name in names}
     reports = [
         _one_size(theory, theory.isel(time=kept), one.isel(time=pair), names, (in_time, rates), fault is None)
