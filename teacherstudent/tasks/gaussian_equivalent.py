@@ -221,7 +221,7 @@ class GaussianEquivalent(StructuredTask):
 
 def _checked_generator(generator) -> Callable | None:
     if isinstance(generator, str):
-        name = checks.shortened_text(generator.removeprefix("function:"))
+        name = checks.shortened_text(generator.removeprefix("function:"), most=200)
         raise ValueError(f"task.generator was the Python function {name}; files keep only its name.")
     if generator is not None and not callable(generator):
         raise ValueError(f"task.generator = {checks.shortened(generator)} is not a function of one latent.")

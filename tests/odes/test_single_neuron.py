@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.integrate import quad
 
 import teacherstudent as ts
@@ -68,9 +69,12 @@ def test_hermite_coefficients_by_quadrature():
     assert hermite_coefficients("tanh", 4, scale=2.0)[3] == pytest.approx(quad(f, -9, 9)[0], abs=1e-10)
 
 
-def test_an_unnamed_kink_is_refused():
-    with pytest.raises(ValueError, match="if it has a kink or a step, name it"):
-        hermite_coefficients(lambda z: jnp.where(z > 0.3, z, 0.0), 4)
+def test_an_unnamed_kink_is_found():
+    """E[z theta(z - c)] = phi(c), E[z^2 theta(z - c)] = c phi(c) + P(z > c)."""
+    c = 0.3
+    density, beyond = stats.norm.pdf(c), stats.norm.sf(c)
+    found = hermite_coefficients(lambda z: jnp.where(z > c, z, 0.0), 2)
+    np.testing.assert_allclose(found, [density, c * density + beyond], atol=1e-12)
 
 
 @pytest.mark.parametrize("case", REFERENCE["hermite_moments"], ids=lambda case: str(case["latent"]))
