@@ -162,7 +162,7 @@ def _mutate(tables: dict, rng: random.Random) -> str:
         return "nothing"
     where, last = ".".join(path), path[-1]
     kind = rng.choice(("value", "value", "value", "inside", "delete", "rename", "add", "move"))
-    value = rng.choice(VALUES)
+    value = copy.deepcopy(rng.choice(VALUES))  # a table that is put into itself would have no end
     if kind == "value":
         table[last] = value
         return f"{where} = {_short(value)}"
@@ -178,7 +178,7 @@ def _mutate(tables: dict, rng: random.Random) -> str:
         table[new] = table.pop(last)
         return f"{where} renamed {new!r}"
     if kind == "move":
-        tables[last] = table[last]
+        tables[last] = copy.deepcopy(table[last])
         return f"{where} at the top"
     new = rng.choice(WORDS)
     (table[last] if isinstance(table[last], dict) else table)[new] = value
