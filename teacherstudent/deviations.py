@@ -6,9 +6,9 @@ networks is not the network at the averages.  So it is allowed for as
 
     |bias| <= scale (BASE + CURVATURE N V(t)) / N,   V(t) = largest variance / scale^2 of any order parameter up to t
 
-which for single-sample SGD, mini-batches, sign rules, two classes and trained readouts is at least twice what was measured
-with hundreds of networks (`python -m benchmarks.power biases`), and grows by itself where networks leave a plateau at times
-of their own.
+which is more than was measured with hundreds of networks of SGD and sign-SGD on isotropic inputs with a teacher, fast rates
+and a plateau among them (`python -m benchmarks.power biases`; other rules and inputs were not), and grows by itself where
+networks leave a plateau at times of their own.
 
 Two kinds of test share the level.  One looks at a variable in a part of the times, by root mean squares, and notices any
 deviation that is large.  The other projects the deviations of all variables and times on one direction, so that each seed gives
