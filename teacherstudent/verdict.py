@@ -187,4 +187,4 @@ def _is_bias(test: Test, reports: Sequence[Report], sizes: Sequence[int]) -> boo
         return float((((found - size * shape) / errors) ** 2).sum())
 
     falls, stays = misfit(1 / np.asarray(sizes, float)), misfit(np.ones(len(sizes)))
-    return falls < stays and falls < special.chdtri(len(same) - 1, 1 - SIGNIFICANT)
+    return bool(falls < stays and falls < special.chdtri(len(same) - 1, 1 - SIGNIFICANT))

@@ -129,7 +129,7 @@ def test_a_foreign_checkpoint_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"N": 4}, r"N = 4 is smaller than K \+ M = 5"),
+        ({"N": 4}, r"N = 4 is too small: the overlaps of the start are those of 5 vectors \(K \+ M\)"),
         ({"N": None}, "N is missing"),
         ({"seeds": 0}, "seeds = 0 is not allowed"),
         ({"seeds": [1, 1]}, "different integers"),
