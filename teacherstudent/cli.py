@@ -36,12 +36,13 @@ app = typer.Typer(
 Force = Annotated[bool, typer.Option("--force", help="Replace an output file that exists.")]
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         import teacherstudent
 
         typer.echo(f"teacherstudent {teacherstudent.__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
