@@ -51,7 +51,7 @@ class Singularities(NamedTuple):
 def find_singularities(function: Callable, name: str, known: tuple[float, ...] = ()) -> Singularities:
     """The singular points of a function that JAX can trace, those that the user names among them.
 
-    Raises ValueError if it cannot be evaluated, is not finite, has more than 64 singular points, or a slope that grows
+    Raises ValueError if it cannot be evaluated, is not finite, has more than 128 singular points, or a slope that grows
     without bound at one of them.
     """
     derivatives = _Derivatives(function, name)

@@ -54,6 +54,12 @@ class NestedRule:
         pieces = tuple(count * (7 - replica) // 8 for count in self.piece_nodes)
         return NestedRule(self.radius - 0.25, smooth, pieces)
 
+    def nodes_on_axis(self, cuts: int, fields: int) -> int:
+        """How many nodes the axis of a field with so many cuts gets in an integral over `fields` fields."""
+        if not cuts:
+            return self.smooth_nodes[fields - 1]
+        return (cuts + 1) * _nodes_of_piece(self.piece_nodes[fields - 1], cuts + 1)
+
     def average(self, S: Float[Array, "d d"], factors: tuple[Factor, ...]) -> Float[Array, ""]:
         """E[f_1(h_1) ... f_d(h_d)] for h ~ N(0, S); S may be singular."""
         return self._nested(_cholesky(S), factors, [jnp.zeros(())] * len(factors))
@@ -104,7 +110,7 @@ class NestedRule:
         """Gauss-Legendre nodes on each piece of [-R, R] between the cuts, fewer on each where there are many."""
         sorted_cuts = jnp.sort(jnp.clip(jnp.concatenate(cuts, axis=-1), -self.radius, self.radius), axis=-1)
         count = len(cuts) + 1
-        nodes = nodes if count <= FEW_PIECES else max(LEAST_NODES, FEW_PIECES * nodes // count)
+        nodes = _nodes_of_piece(nodes, count)
         edge = jnp.full_like(shift, self.radius)
         ends = jnp.concatenate([-edge, sorted_cuts, edge], axis=-1)
         t, weights = (_last_axis(x, shift.ndim + 1) for x in np.polynomial.legendre.leggauss(nodes))
@@ -112,6 +118,11 @@ class NestedRule:
         flat = (*shift.shape[:-1], count * nodes)
         z = (middle[..., None] + half[..., None] * t).reshape(flat)
         return z, (half[..., None] * weights).reshape(flat)
+
+
+def _nodes_of_piece(nodes: int, pieces: int) -> int:
+    """The nodes of each piece: fewer where there are many pieces."""
+    return nodes if pieces <= FEW_PIECES else max(LEAST_NODES, FEW_PIECES * nodes // pieces)
 
 
 def _cuts(

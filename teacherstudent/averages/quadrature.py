@@ -33,6 +33,7 @@ from teacherstudent.averages.base import Averages
 from teacherstudent.averages.nested_rule import FIXED, ROUNDING, Factor, NestedRule
 from teacherstudent.quasi_random import CAUTION
 
+MOST_NODES = 2e8  # of one integral: some gigabytes
 Kind = tuple[bool, bool, tuple[str, ...]]  # of a field in an integral: is it smooth, is it the teacher's, its parts
 Integral = tuple[tuple[Kind, ...], tuple[int, ...]]  # the kinds of the distinct fields, and the fields
 
@@ -76,8 +77,23 @@ class QuadratureAverages(Averages):
         return smooth + self._deltas(C, range(self.students), range(len(C)), kinks, "value")
 
     def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
+        self._check_cost()
         k, l, a, b = np.ix_(range(self.students), range(self.students), range(len(C)), range(len(C)))
         return jnp.einsum("klab,a,b->kl", self._averages(C, slope=(k, l), value=(a, b)), u, u)
+
+    def _check_cost(self) -> None:
+        """Raise ValueError if the largest integral, over two student fields and any two, has more nodes than a machine takes."""
+        fields = min(4, self.students + self.teachers)
+        of_student = self.rule.nodes_on_axis(len(self.student.cuts), fields)
+        of_teacher = self.rule.nodes_on_axis(len(self.teacher.cuts), fields)
+        each = [of_student] * self.students + [of_teacher] * self.teachers
+        nodes = math.prod(sorted(each)[-fields:])
+        if nodes > MOST_NODES:
+            raise ValueError(
+                f"the averages of student.activation = {self.student.name} and task.activation = {self.teacher.name} need "
+                f"{nodes:.1g} nodes each: they are divided at {len(self.student.cuts)} and {len(self.teacher.cuts)} points where "
+                "these jump or have a kink; give functions with fewer of them or fewer units, or simulate."
+            )
 
     def error(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, ""]:
         """A cautious estimate of the largest absolute error of I2, J2, G2 and I4 at C and u.

@@ -96,6 +96,14 @@ def test_delta_functions_of_any_jump(teacher, named):
     np.testing.assert_allclose(by_parts, direct, atol=1e-9)
 
 
+def test_too_many_jumps_for_an_integral_are_refused():
+    """Over two fields, as for the error, an integral has a million nodes; over four fields it would have 10^9 and more."""
+    found = averages("erf", jnp.floor, students=2, teachers=2)
+    assert found.I2(jnp.eye(4)).shape == (4, 4)
+    with pytest.raises(ValueError, match="divided at 0 and 79 points where these jump .* or simulate"):
+        found.I4(jnp.eye(4), U)
+
+
 def test_a_jump_that_nobody_knows_of_is_seen_in_the_estimate(monkeypatch):
     """As if the search had missed it: both rules agree, Stein's lemma does not."""
     blind = averages("erf", Activation("blind", lambda x: jnp.sign(x - 0.5)), quadrature=True)
