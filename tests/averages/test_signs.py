@@ -97,9 +97,8 @@ def test_delta_functions_of_any_jump(teacher, named):
 
 
 def test_too_many_jumps_for_an_integral_are_refused():
-    """Over two fields, as for the error, an integral has a million nodes; over four fields it would have 10^9 and more."""
+    """Over two fields an integral would have a million nodes; over four fields it has 10^9 and more."""
     found = averages("erf", jnp.floor, students=2, teachers=2)
-    assert found.I2(jnp.eye(4)).shape == (4, 4)
     with pytest.raises(ValueError, match="divided at 0 and 79 points where these jump .* or simulate"):
         found.I4(jnp.eye(4), U)
 
