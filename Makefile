@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/ready
 DEMO = results/demo.h5
 
-.PHONY: demo test test-long test-fast lint types bench clean
+.PHONY: demo test test-long test-fast faults lint types bench clean
 
 demo: $(READY)  ## theory and finite networks from the same start: an HDF5 file and a picture
 	$(BIN)/teacherstudent run goldt-2019-scm-k3 --out $(DEMO) --force --set times.stop=400
@@ -19,6 +19,9 @@ test-long: $(READY)  ## these
 
 test-fast: $(READY)  ## without the long ones; TESTS=tests/odes chooses some
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not long" $(TESTS)
+
+faults: $(READY)  ## tries to make the package answer wrongly, and prints what came of it; SHARE=0.05 for a part
+	$(BIN)/python -m tests.faults --share $(or $(SHARE),1)
 
 lint: $(READY)
 	$(BIN)/ruff check .
