@@ -88,7 +88,7 @@ def trials(share: float, seed: int) -> Iterator[Trial]:
     count = max(1, round(share * len(rows)))
     for index in np.random.default_rng(seed).permutation(len(rows))[:count]:
         row = rows[index]
-        yield Trial(" | ".join(row), lambda row=row: largest_z(*row) < 4.0, may_refuse=False)
+        yield Trial(" | ".join(row), lambda row=row: largest_z(*row) < 4.0, may_refuse=False, trains=True)
 
 
 def main() -> None:

@@ -32,12 +32,14 @@ class Trial:
     """One attempt: `ask` answers whether the package's answer is right, or lets its refusal pass.
 
     `ask` returns True for a right answer (or one that is marked as doubtful by the package itself), and False for one that is
-    silently wrong.  `may_refuse` is False where the input is good: a refusal then counts as silently wrong.
+    silently wrong.  `may_refuse` is False where the input is good: a refusal then counts as silently wrong.  `trains` is True
+    where networks are trained for the answer, which takes as long as it takes.
     """
 
     name: str
     ask: Callable[[], bool]
     may_refuse: bool = True
+    trains: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,12 @@ class Result:
     outcome: Outcome
     seconds: float
     message: str = ""
+    trains: bool = False
 
     @property
     def long(self) -> bool:
         """Whether it took longer than a user should have to wait for a refusal."""
-        return self.seconds > LONG
+        return self.seconds > LONG and not self.trains
 
     @property
     def fault(self) -> bool:
@@ -75,7 +78,7 @@ def tried(trial: Trial) -> Result:
             outcome = Outcome.REFUSED if trial.may_refuse else Outcome.WRONG
         else:
             message += " | " + " <- ".join(traceback.format_tb(error.__traceback__)[-1].split("\n")[:2])
-    return Result(trial.name, outcome, time.perf_counter() - began, message)
+    return Result(trial.name, outcome, time.perf_counter() - began, message, trial.trains)
 
 
 def is_ours(error: BaseException) -> bool:
