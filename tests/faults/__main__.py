@@ -25,9 +25,15 @@ KINDS = {
 
 
 def results_of(kind: str, share: float, seed: int) -> list[Result]:
-    """The results of all trials of one kind."""
+    """The results of all trials of one kind; a fault is reported as soon as it is found."""
     module = importlib.import_module(f"tests.faults.{kind}")
-    return [trial.tried(one) for one in module.trials(share, seed)]
+    results = []
+    for one in module.trials(share, seed):
+        result = trial.tried(one)
+        results.append(result)
+        if result.fault or result.long:
+            trial.report(f"  {result.name}: {result.outcome.value}, {result.seconds:.1f} s {result.message}")
+    return results
 
 
 def main() -> int:
@@ -45,10 +51,7 @@ def main() -> int:
         long = [one for one in results if one.long]
         row = (len(results), *counts, len(long))
         print(f"{KINDS[kind]:44}" + "".join(f"{count:19}" for count in row), flush=True)
-        wrong = [one for one in results if one.fault or one.long]
-        faults += len(wrong)
-        for one in wrong[:20]:
-            trial.report(f"  {one.name}: {one.outcome.value}, {one.seconds:.1f} s {one.message}")
+        faults += sum(one.fault or one.long for one in results)
     return 1 if faults else 0
 
 
