@@ -19,16 +19,16 @@ from benchmarks.plain_euler import euler
 from benchmarks.plain_training import train
 from benchmarks.side_by_side import Ratio, compare, seconds
 from sims import simulate
-from sims.devices import Place
-from sims.normals import normal
-from sims.reduced_draws import draws
-from sims.reduced_training import ReducedTraining
-from sims.tasks import normals
-from sims.weights_training import WeightsTraining
+from sims.inputs.normals import normal
+from sims.inputs.source import normals
+from sims.reduced.draws import draws
+from sims.reduced.training import ReducedTraining
+from sims.running.devices import Place
+from sims.weights.training import WeightsTraining
 from teacherstudent.averages.arcsin import arcsin
-from teacherstudent.compilation import options
-from teacherstudent.generalisation import averages_of
-from teacherstudent.results import description
+from teacherstudent.observables.generalisation import averages_of
+from teacherstudent.programs.compilation import options
+from teacherstudent.results.datasets import description
 
 STOP, DT = 1000.0, 0.01
 TRANSIENT = 5.0  # when learning is fast; later all methods come to the same fixed point
@@ -49,7 +49,8 @@ def theory_against_euler(table: Table, K: int, M: int, stop: float, repeats: int
     ratio = compare(ours, lambda: plain(stop), repeats)
     scale = STOP / stop  # Euler's cost is proportional to the time integrated
     exact, fast = (
-        float(ts.integrate(problem, start, [TRANSIENT], rtol=rtol, atol=rtol / 100).eps_g[0]) for rtol in (1e-11, 1e-6)
+        float(ts.integrate(problem, start, [TRANSIENT], rtol=rtol, atol=rtol / 100).eps_g[0])
+        for rtol in (1e-11, 1e-6)
     )
     off = f"eps_g({TRANSIENT:g}) off by {abs(fast - exact):.0e} and {abs(plain(TRANSIENT)[2] - exact):.0e}"
     run = f"Euler run to t = {stop:g} and scaled" if scale > 1 else f"to t = {STOP:g}"
@@ -79,7 +80,14 @@ def cold_start(table: Table) -> None:
     )
     process = lambda: subprocess.run([sys.executable, "-c", code], check=True)
     times = sorted(seconds(process) for _ in range(3))
-    table.add_row("whole process, K=4 M=2", "-", f"{times[1]:.2f} s", "-", "-", "start, compile, integrate to t = 1000")
+    table.add_row(
+        "whole process, K=4 M=2",
+        "-",
+        f"{times[1]:.2f} s",
+        "-",
+        "-",
+        "start, compile, integrate to t = 1000",
+    )
 
 
 LARGE = """
@@ -112,16 +120,31 @@ def command_line(table: Table) -> None:
         def python(*arguments):
             subprocess.run([sys.executable, *arguments], env=flags, check=True, capture_output=True)
 
-        only = ("--theory-only", "--quiet", "--no-figure", "--force", "--out", f"{folder}/theory.h5")
+        only = (
+            "--theory-only",
+            "--quiet",
+            "--no-figure",
+            "--force",
+            "--out",
+            f"{folder}/theory.h5",
+        )
         run = lambda: python("-m", "teacherstudent", "run", "goldt-2019-scm-k4", *only)
         imports, names = lambda: python("-c", IMPORTS), IMPORTS.removeprefix("import ")
         imports()
         first, alone = seconds(run), seconds(imports)
         ratio = Ratio(first, alone, *[alone / first] * 3)
-        row(table, "command line: run, theory only", "its imports", ratio, f"K=4 M=2, first time; {names}")
+        row(
+            table,
+            "command line: run, theory only",
+            "its imports",
+            ratio,
+            f"K=4 M=2, first time; {names}",
+        )
         row(table, "the same again", "its imports", compare(run, imports), "from the programs kept")
         for name in ("--help", "list"):
-            best = min(seconds(lambda name=name: python("-m", "teacherstudent", name)) for _ in range(3))
+            best = min(
+                seconds(lambda name=name: python("-m", "teacherstudent", name)) for _ in range(3)
+            )
             table.add_row(f"command line: {name}", "-", f"{best:.2f} s", "-", "-", "best of 3")
 
 
@@ -133,13 +156,19 @@ def simulation_against_numpy_and_floor(table: Table, seeds: int) -> None:
     report = {}
 
     def ours():
-        report.update(description(ts.simulate(problem, start, times, N=N, seeds=seeds, progress=False))["report"])
+        report.update(
+            description(ts.simulate(problem, start, times, N=N, seeds=seeds, progress=False))[
+                "report"
+            ]
+        )
 
     rng = np.random.default_rng(0)
     w, w_star = (rng.standard_normal((units, N)).astype(np.float32) for units in (K, M))
     plain = lambda: train(w, np.ones(K, np.float32), w_star, 0.1, 0.1, steps)
     per_step = lambda ratio, factor: Ratio(
-        ratio.ours / steps / seeds, ratio.other / steps / factor, *(r * seeds / factor for r in ratio[2:])
+        ratio.ours / steps / seeds,
+        ratio.other / steps / factor,
+        *(r * seeds / factor for r in ratio[2:]),
     )
     loop = training_loop(problem, start, N, seeds, steps)
     row(
@@ -186,7 +215,9 @@ def chain_loop(problem, start, N, seeds, steps, dtype="float32"):
     """The compiled updates of the reduced chain alone, on one device."""
     with jax.enable_x64(True):
         numbers = list(range(seeds))
-        training = ReducedTraining(problem, [start], N, numbers, [steps], dtype, Place((jax.local_devices()[0],)))
+        training = ReducedTraining(
+            problem, [start], N, numbers, [steps], dtype, Place((jax.local_devices()[0],))
+        )
     return stepping(training, steps)
 
 
@@ -216,7 +247,9 @@ def drawing_alone(N: int, seeds: int, steps: int):
     @jax.jit
     def draw(keys):
         def one_block(total, number):
-            fresh = jax.vmap(lambda key: normal(jax.random.fold_in(key, number), block * N, "float32"))(keys)
+            fresh = jax.vmap(
+                lambda key: normal(jax.random.fold_in(key, number), block * N, "float32")
+            )(keys)
             return total + fresh.sum(), None
 
         return jax.lax.scan(one_block, jnp.float32(0), jnp.arange(steps // block))[0]
@@ -243,13 +276,29 @@ def chain_against_weights(table: Table) -> None:
     row(table, name, "its random numbers", per_step(numbers, updates, updates), "one device")
     plain = lambda: reduced_chain(start, 0.2, 0.1, 1000, 500)
     row(
-        table, name, "NumPy, one seed", per_step(compare(chain, plain, 3), updates, 500), "Gram form, loop over updates"
+        table,
+        name,
+        "NumPy, one seed",
+        per_step(compare(chain, plain, 3), updates, 500),
+        "Gram form, loop over updates",
     )
     for N, networks, count in ((1000, 8, 2000), (10_000, 8, 200)):
         weights = training_loop(problem, start, N, networks, count)
-        row(table, name, f"weights, N={N}", per_step(compare(chain, weights), updates, networks * count), "same law")
+        row(
+            table,
+            name,
+            f"weights, N={N}",
+            per_step(compare(chain, weights), updates, networks * count),
+            "same law",
+        )
     large = chain_loop(problem, start, 10**6, seeds, steps)
-    row(table, "reduced, N=1000000", "reduced, N=1000", per_step(compare(large, chain), updates, updates), "")
+    row(
+        table,
+        "reduced, N=1000000",
+        "reduced, N=1000",
+        per_step(compare(large, chain), updates, updates),
+        "",
+    )
     double = chain_loop(problem, start, 1000, seeds, steps, "float64")
     row(table, name, "in float64", per_step(compare(chain, double), updates, updates), "")
     for students, teachers in ((2, 1), (8, 4), (16, 8)):
@@ -276,8 +325,16 @@ def growth_of_weights(table: Table) -> None:
         other = training_loop(*set_up(K, M), other_N, other_seeds, count)
         ratio = compare(loop, other, 5)
         ours, others = steps * seeds, count * other_seeds
-        per_step = Ratio(ratio.ours / ours, ratio.other / others, *(r * ours / others for r in ratio[2:]))
-        row(table, f"step, {seeds} seeds, N={N} K=4 M=2", label, per_step, "growth, per step and seed")
+        per_step = Ratio(
+            ratio.ours / ours, ratio.other / others, *(r * ours / others for r in ratio[2:])
+        )
+        row(
+            table,
+            f"step, {seeds} seeds, N={N} K=4 M=2",
+            label,
+            per_step,
+            "growth, per step and seed",
+        )
 
 
 def chain_numbers(training, steps: int):
@@ -290,7 +347,9 @@ def chain_numbers(training, steps: int):
             drawn = draws(law, keys, number * block + jnp.arange(block, dtype=jnp.uint32))
             return total + sum(jnp.sum(part) for part in jax.tree.leaves(drawn))
 
-        return jax.lax.fori_loop(jnp.uint32(0), jnp.uint32(steps // block), one_block, jnp.float32(0))
+        return jax.lax.fori_loop(
+            jnp.uint32(0), jnp.uint32(steps // block), one_block, jnp.float32(0)
+        )
 
     def call():
         with jax.enable_x64(True):
@@ -317,8 +376,13 @@ for method, N, seeds, t in (("reduced", 10**5, 1024, 0.3), ("weights", 1000, 16,
 
 def two_devices(table: Table) -> None:
     """A whole `simulate` on one and on two devices of this host."""
-    flags = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", TWO_DEVICES], env=flags, capture_output=True, text=True, check=True)
+    flags = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES], env=flags, capture_output=True, text=True, check=True
+    )
     for line in done.stdout.splitlines():
         method, one, two = line.split()
         ratio = float(one) / float(two)
@@ -338,35 +402,62 @@ def growth_of_theory(table: Table, K: int, M: int) -> None:
     with jax.enable_x64(True):
         fourth = jax.jit(averages_of(problem).I4, compiler_options=options(jax.default_backend()))
         arcsines = jax.jit(lambda x: jnp.sum(arcsin(x)))
-        C, u, x = jnp.asarray(start.C), jnp.linspace(1.0, -1.0, K + M), jnp.linspace(-0.9, 0.9, entries)
+        C, u, x = (
+            jnp.asarray(start.C),
+            jnp.linspace(1.0, -1.0, K + M),
+            jnp.linspace(-0.9, 0.9, entries),
+        )
         ours = lambda: jax.block_until_ready(fourth(C, u))
         floor = lambda: jax.block_until_ready(arcsines(x))
-        row(table, f"fourth average, K={K} M={M}", "its arcsines alone", compare(ours, floor, 15), f"{entries} of them")
+        row(
+            table,
+            f"fourth average, K={K} M={M}",
+            "its arcsines alone",
+            compare(ours, floor, 15),
+            f"{entries} of them",
+        )
 
 
 def modes_against_scipy(table: Table) -> None:
     """1000 eigenvalues of a hidden manifold, N = 4000, D = 1000, to t = 1000: against NumPy and SciPy at the same tolerances."""
-    problem = ts.Problem(ts.HiddenManifold(2, "erf", "sign", 0.25, noise=0.1), ts.Student(2), ts.SGD(0.2))
+    problem = ts.Problem(
+        ts.HiddenManifold(2, "erf", "sign", 0.25, noise=0.1), ts.Student(2), ts.SGD(0.2)
+    )
     start = ts.random_start(problem, N=4000, seed=0)
     ours = lambda: ts.integrate(problem, start, [0.0, STOP], rtol=1e-6, atol=1e-8)
     plain = lambda: plain_modes.solve(start, np.ones(2), 0.2, 0.1, STOP, 1e-6, 1e-8)
     told = f"to t = {STOP:g}; R differs by {abs(ours().R.values[-1] - plain()[1]).max():.0e}"
     row(table, "theory, 1001 modes, K=M=2", "NumPy, SciPy DOP853", compare(ours, plain, 3), told)
     spectrum = lambda: ts.random_start(problem, N=4000, seed=0)
-    table.add_row("its start: draw F, decompose it", "-", readable(seconds(spectrum)), "-", "-", "N=4000 D=1000")
+    table.add_row(
+        "its start: draw F, decompose it",
+        "-",
+        readable(seconds(spectrum)),
+        "-",
+        "-",
+        "N=4000 D=1000",
+    )
 
 
 def manifold_against_product(table: Table, delta: float, seeds: int, own: bool = False) -> None:
     """Microseconds per step and seed on a hidden manifold against the matrix product that makes its inputs."""
     N, K, M = 1000, 4, 2
     steps = 2048 if delta < 1 else 512
-    problem = ts.Problem(ts.HiddenManifold(M, "erf", "sign", delta, noise=0.1), ts.Student(K), ts.SGD(0.1))
-    start = ts.OrderParameters(np.eye(K), np.zeros((K, M))) if own else ts.random_start(problem, N=N, seed=1)
+    problem = ts.Problem(
+        ts.HiddenManifold(M, "erf", "sign", delta, noise=0.1), ts.Student(K), ts.SGD(0.1)
+    )
+    start = (
+        ts.OrderParameters(np.eye(K), np.zeros((K, M)))
+        if own
+        else ts.random_start(problem, N=N, seed=1)
+    )
     loop = training_loop(problem, start, N, seeds, steps)
     whose = "own F each" if own else "one F"
     name = f"step, {seeds} seeds, manifold D={round(delta * N)}"
     for drawn, floor in ((False, "its matrix product"), (True, "product and latents")):
-        product = product_alone(N, round(delta * N), min(512, seeds * loop.training.block), seeds * steps, drawn)
+        product = product_alone(
+            N, round(delta * N), min(512, seeds * loop.training.block), seeds * steps, drawn
+        )
         ratio = compare(loop, product, 5)
         per_step = Ratio(ratio.ours / steps / seeds, ratio.other / steps / seeds, *ratio[2:])
         row(table, name, floor, per_step, f"N={N} K={K} M={M}, {whose}")
@@ -378,7 +469,9 @@ def product_alone(N: int, D: int, rows: int, samples: int, drawn: bool):
 
     @jax.jit
     def multiply(c, F):
-        def one_block(number, total):  # the latents change, so that the product is not taken out of the loop
+        def one_block(
+            number, total
+        ):  # the latents change, so that the product is not taken out of the loop
             keys = jax.random.split(jax.random.fold_in(key, number), rows)
             latents = normals(keys, D, jnp.float32) if drawn else c + number.astype(jnp.float32)
             return total + jnp.einsum("br,nr->bn", latents, F)[:, ::100].sum()
@@ -409,16 +502,31 @@ def rules_against_sgd(table: Table) -> None:
     for rule in RULES:
         ratio = compare(loop(rule), sgd, 5)
         per_step = Ratio(ratio.ours / steps / seeds, ratio.other / steps / seeds, *ratio[2:])
-        row(table, f"step of {type(rule).__name__}", "step of SGD", per_step, "N=1000 K=4 M=2, both layers, 8 seeds")
+        row(
+            table,
+            f"step of {type(rule).__name__}",
+            "step of SGD",
+            per_step,
+            "N=1000 K=4 M=2, both layers, 8 seeds",
+        )
 
 
 def sign_theory(table: Table) -> None:
     """Warm and cold solves of sign-SGD's theory with batches of 16."""
-    problem = ts.Problem(ts.TeacherStudent(2, noise=0.2), ts.Student(2), ts.SignSGD(0.3), batch_size=16)
+    problem = ts.Problem(
+        ts.TeacherStudent(2, noise=0.2), ts.Student(2), ts.SignSGD(0.3), batch_size=16
+    )
     start = ts.OrderParameters([[0.5, 0.1], [0.1, 0.3]], [[0.1, -0.05], [0.02, 0.15]])
     solve = lambda: ts.integrate(problem, start, np.linspace(0, 20, 21))
     cold, warm = seconds(solve), seconds(solve)
-    table.add_row("theory, sign-SGD, K=M=2, B=16", "-", readable(warm), "-", "-", f"to t = 20, warm; cold {cold:.1f} s")
+    table.add_row(
+        "theory, sign-SGD, K=M=2, B=16",
+        "-",
+        readable(warm),
+        "-",
+        "-",
+        f"to t = 20, warm; cold {cold:.1f} s",
+    )
 
 
 def row(table: Table, ours: str, other: str, ratio: Ratio, note: str) -> None:
@@ -437,7 +545,13 @@ def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
     table = Table(
-        "ours", "other", "ours takes", "other takes", "other / ours (range)", "", title="medians of runs in turn"
+        "ours",
+        "other",
+        "ours takes",
+        "other takes",
+        "other / ours (range)",
+        "",
+        title="medians of runs in turn",
     )
     theory_against_euler(table, 4, 2, STOP, repeats=3)
     theory_against_euler(table, 16, 8, 5.0, repeats=3)
@@ -461,7 +575,9 @@ def main() -> None:
     sign_theory(table)
     Console(width=170).print(table)
     device = jax.devices()[0]
-    print(f"{device.platform}: {device.device_kind}; jax {jax.__version__}; {time.perf_counter() - began:.0f} s in all")
+    print(
+        f"{device.platform}: {device.device_kind}; jax {jax.__version__}; {time.perf_counter() - began:.0f} s in all"
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import teacherstudent as ts
-from teacherstudent.results import description
+from teacherstudent.results.datasets import description
 from tests.sims import rule_cases, structured_cases
 from tests.sims.test_against_theory import CASES, TIMES, set_up
 
@@ -24,27 +24,50 @@ LATE_TIMES = np.linspace(0.0, 20.0, 11)
 def isotropic() -> Table:
     """One line for each case: largest deviations at N = 1000, and the fitted decay over all N."""
     table = Table(
-        "case", "K, M", "Q: deviation (z)", "R: deviation (z)", "eps_g: deviation (z)", "decay of Q, R, eps_g"
+        "case",
+        "K, M",
+        "Q: deviation (z)",
+        "R: deviation (z)",
+        "eps_g: deviation (z)",
+        "decay of Q, R, eps_g",
     )
     for name in CASES:
         problem, start = set_up(name)
         theory = ts.integrate(problem, start, TIMES)
-        sims = [ts.simulate(problem, start, TIMES, N=N, seeds=seeds, progress=False) for N, seeds in SIZES.items()]
+        sims = [
+            ts.simulate(problem, start, TIMES, N=N, seeds=seeds, progress=False)
+            for N, seeds in SIZES.items()
+        ]
         told = description(ts.compare(theory, sims))
         middle = told["largest"][1]
-        cells = (f"{middle[x]['deviation']:+.4f} ({middle[x]['z']:.1f})" for x in ("Q", "R", "eps_g"))
-        decay = ", ".join(f"{e:.2f}({100 * s:.0f})" for e, s in (told["exponents"][x] for x in ("Q", "R", "eps_g")))
+        cells = (
+            f"{middle[x]['deviation']:+.4f} ({middle[x]['z']:.1f})" for x in ("Q", "R", "eps_g")
+        )
+        decay = ", ".join(
+            f"{e:.2f}({100 * s:.0f})"
+            for e, s in (told["exponents"][x] for x in ("Q", "R", "eps_g"))
+        )
         table.add_row(name, f"{problem.student.width}, {problem.task.directions}", *cells, decay)
     return table
 
 
 def structured(N: int = 1000, seeds: int = 8) -> Table:
     """One line for each case: where theory minus seed mean is largest, in brackets the standard deviation of one seed there."""
-    table = Table("inputs", "Q", "R", "eps_g", "test error", "verdict", title=f"N = {N}, {seeds} seeds, t <= 20")
+    table = Table(
+        "inputs",
+        "Q",
+        "R",
+        "eps_g",
+        "test error",
+        "verdict",
+        title=f"N = {N}, {seeds} seeds, t <= 20",
+    )
     for name in structured_cases.CASES:
         problem, start = structured_cases.set_up(name, N)
         theory = ts.integrate(problem, start, LATE_TIMES, rtol=1e-6)
-        networks = ts.simulate(problem, start, LATE_TIMES, seeds=seeds, test_samples=4000, progress=False)
+        networks = ts.simulate(
+            problem, start, LATE_TIMES, seeds=seeds, test_samples=4000, progress=False
+        )
         report = ts.compare(theory, networks)
         largest = description(report)["largest"][0]
         cells = (
@@ -75,13 +98,17 @@ def two_classes(K: int, activation: str, loss: str) -> tuple[ts.Problem, ts.Orde
 def mixtures(N: int = 1000, seeds: int = 16) -> Table:
     """One line for each width, activation and loss: largest deviations and their z."""
     names = ("Q", "m", "v", "b", "loss")
-    table = Table("task", "student", "loss", *names, "verdict", title=f"N = {N}, {seeds} seeds, t <= 4")
+    table = Table(
+        "task", "student", "loss", *names, "verdict", title=f"N = {N}, {seeds} seeds, t <= 4"
+    )
     for K, task in MIXTURES.items():
         for activation in ("erf", "relu"):
             for loss in ("square", "logistic"):
                 problem, start = two_classes(K, activation, loss)
                 theory = ts.integrate(problem, start, np.linspace(0, 4, 9), rtol=1e-6, atol=1e-8)
-                networks = ts.simulate(problem, start, np.linspace(0, 4, 9), N=N, seeds=seeds, progress=False)
+                networks = ts.simulate(
+                    problem, start, np.linspace(0, 4, 9), N=N, seeds=seeds, progress=False
+                )
                 report = ts.compare(theory, networks)
                 largest = description(report)["largest"][0]
                 cells = (f"{largest[x]['deviation']:+.4f} ({largest[x]['z']:.1f})" for x in names)
@@ -99,20 +126,28 @@ def rules(seeds: int = 8) -> Table:
     That of a single network, in the mean over seeds, at each N; in brackets that of the mean over seeds.
     """
     columns = (f"N = {N}" for N in RULE_SIZES)
-    table = Table("rule", *columns, "decay", title=f"{seeds} seeds, deviation of one network (of their mean)")
+    table = Table(
+        "rule", *columns, "decay", title=f"{seeds} seeds, deviation of one network (of their mean)"
+    )
     for name, of in rule_cases.CASES.items():
         single, mean = np.transpose([_largest_deviations(of(N), N, seeds) for N in RULE_SIZES])
         decay = np.polyfit(np.log(RULE_SIZES), np.log(single), 1)[0]
-        table.add_row(name, *(f"{a:.3f} ({b:.3f})" for a, b in zip(single, mean, strict=True)), f"{decay:.2f}")
+        table.add_row(
+            name, *(f"{a:.3f} ({b:.3f})" for a, b in zip(single, mean, strict=True)), f"{decay:.2f}"
+        )
     return table
 
 
 def _largest_deviations(set_up: rule_cases.SetUp, N: int, seeds: int) -> tuple[float, float]:
     theory = ts.integrate(set_up.problem, set_up.start, set_up.times, rtol=1e-6, atol=1e-8)
-    networks = ts.simulate(set_up.problem, set_up.start, set_up.times, N=N, seeds=seeds, progress=False)
+    networks = ts.simulate(
+        set_up.problem, set_up.start, set_up.times, N=N, seeds=seeds, progress=False
+    )
     gaps = [abs(networks[x] - theory[x].values[None]) for x in ("Q", "R", "v")]
     means = [abs(networks[x].mean("seed") - theory[x].values) for x in ("Q", "R", "v")]
-    single = np.max([gap.max([dim for dim in gap.dims if dim != "seed"]) for gap in gaps], axis=0).mean()
+    single = np.max(
+        [gap.max([dim for dim in gap.dims if dim != "seed"]) for gap in gaps], axis=0
+    ).mean()
     return float(single), max(float(gap.max()) for gap in means)
 
 
@@ -120,7 +155,12 @@ def main() -> None:
     """Print the tables."""
     warnings.simplefilter("ignore")
     asked = sys.argv[1:] or ["isotropic", "structured", "mixtures", "rules"]
-    for name, table in (("isotropic", isotropic), ("structured", structured), ("mixtures", mixtures), ("rules", rules)):
+    for name, table in (
+        ("isotropic", isotropic),
+        ("structured", structured),
+        ("mixtures", mixtures),
+        ("rules", rules),
+    ):
         if name in asked:
             Console(width=150).print(table())
     if asked == ["rules"]:

@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 
 import teacherstudent as ts
-from sims import reduced_draws, reduced_training, simulate  # noqa: F401 (it registers the inputs of the tasks)
-from sims.devices import place
-from sims.reduced_training import ReducedTraining
-from sims.tasks import set_up
-from sims.weights_training import WeightsTraining
+from sims import simulate  # noqa: F401 (it registers the inputs of the tasks)
+from sims.inputs.source import set_up
+from sims.reduced import draws as reduced_draws
+from sims.reduced import training as reduced_training
+from sims.reduced.training import ReducedTraining
+from sims.running.devices import place
+from sims.weights.training import WeightsTraining
 
 K, M, N = 4, 2, 1000
 ROUNDS = 4
@@ -88,7 +90,7 @@ def weights(seeds: int, fused: bool, there) -> float:
 
 
 def normals_per_second(there) -> float:
-    from sims.normals import normal
+    from sims.inputs.normals import normal
 
     draw = jax.jit(lambda key: normal(key, 2**26, "float32"))
     key = jax.random.key(0)
@@ -120,14 +122,21 @@ def main() -> None:
             for fused in (True, False) if on_gpu else (False,):
                 kind = "kernel" if fused else "scan"
                 print(
-                    f"reduced, {kind:6} {seeds:8} seeds: {chain(seeds, fused, there):.3g} updates x seeds/s", flush=True
+                    f"reduced, {kind:6} {seeds:8} seeds: {chain(seeds, fused, there):.3g} updates x seeds/s",
+                    flush=True,
                 )
                 reduced_training.program.cache_clear()
-            print(f"its random numbers {seeds:6} seeds: {random_numbers_of_chain(seeds, there):.3g}/s", flush=True)
+            print(
+                f"its random numbers {seeds:6} seeds: {random_numbers_of_chain(seeds, there):.3g}/s",
+                flush=True,
+            )
         for seeds in (256, 1024, 4096, 16384) if on_gpu else (8, 64):
             for fused in (True, False) if on_gpu else (False,):
                 kind, rate = "kernel" if fused else "loop", weights(seeds, fused, there)
-                print(f"weights N = {N}, {kind:6} {seeds:8} seeds: {rate:.3g} updates x seeds/s", flush=True)
+                print(
+                    f"weights N = {N}, {kind:6} {seeds:8} seeds: {rate:.3g} updates x seeds/s",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ def reduced_chain(start, eta, sigma, N, steps, seed=0):
         z = rng.standard_normal(P)
         fields = np.linalg.cholesky(np.block([[Q, R], [R.T, T]]) + 1e-12 * np.eye(P)) @ z
         lam, nu = fields[:K], fields[K:]
-        error = v @ erf(lam / np.sqrt(2)) - erf(nu / np.sqrt(2)).sum() - sigma * rng.standard_normal()
+        error = (
+            v @ erf(lam / np.sqrt(2)) - erf(nu / np.sqrt(2)).sum() - sigma * rng.standard_normal()
+        )
         c = -eta * v * np.sqrt(2 / np.pi) * np.exp(-(lam**2) / 2) * error
         square = (z @ z + rng.chisquare(N - P)) / N
         Q += (np.outer(c, lam) + np.outer(lam, c)) / N + np.outer(c, c) * square / N

@@ -38,7 +38,10 @@ def fourth(C, K, u):
         first[0][..., :, None] * second[0][..., None, :] * b[..., None, None]
         + first[1][..., :, None] * second[1][..., None, :] * a[..., None, None]
         - ab[..., None, None]
-        * (first[0][..., :, None] * second[1][..., None, :] + first[1][..., :, None] * second[0][..., None, :])
+        * (
+            first[0][..., :, None] * second[1][..., None, :]
+            + first[1][..., :, None] * second[0][..., None, :]
+        )
     )
     A, B = np.broadcast_arrays(A, B)
     conditional = C - shrink((A, B), (A, B)) / L4[..., None, None]

@@ -8,7 +8,9 @@ from benchmarks.plain_euler import fourth
 
 def solve(start, v_star, eta, sigma, stop, rtol, atol):
     """Q and R at time `stop`, first layer only."""
-    rho, p, q, r, t, T, v = (np.asarray(getattr(start, name)) for name in ("rho", "weights", "q", "r", "t", "T", "v"))
+    rho, p, q, r, t, T, v = (
+        np.asarray(getattr(start, name)) for name in ("rho", "weights", "q", "r", "t", "T", "v")
+    )
     K, M = start.students, start.teachers
     u, cut = np.concatenate([v, -v_star]), q.size
     rho_ = rho[:, None, None]
@@ -31,6 +33,12 @@ def solve(start, v_star, eta, sigma, stop, rtol, atol):
         return np.concatenate([dq.ravel(), dr.ravel()])
 
     solution = solve_ivp(
-        velocity, (0, stop), np.concatenate([q.ravel(), r.ravel()]), "DOP853", [stop], rtol=rtol, atol=atol
+        velocity,
+        (0, stop),
+        np.concatenate([q.ravel(), r.ravel()]),
+        "DOP853",
+        [stop],
+        rtol=rtol,
+        atol=atol,
     )
     return overlaps(solution.y[:, -1])[2:]

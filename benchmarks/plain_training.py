@@ -14,7 +14,9 @@ def train(w, v, w_star, eta, sigma, steps, seed=0):
     for _ in range(steps):
         x = rng.standard_normal(N, dtype=np.float32)
         field = w @ x / root
-        y = erf(w_star @ x / root / half).sum() + np.float32(sigma) * rng.standard_normal(dtype=np.float32)
+        y = erf(w_star @ x / root / half).sum() + np.float32(sigma) * rng.standard_normal(
+            dtype=np.float32
+        )
         error = v @ erf(field / half) - y
         w -= np.outer(np.float32(eta) / root * v * slope * np.exp(-(field**2) / 2) * error, x)
     return w

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 import teacherstudent as ts
-from teacherstudent.deviations import BASE, CURVATURE
-from teacherstudent.results import DESCRIPTION, description
+from teacherstudent.results.datasets import DESCRIPTION, description
+from teacherstudent.results.deviations import BASE, CURVATURE
 from tests.problems import random_overlaps
 
 N, SEEDS, GROUPS = 1000, 16, 10
@@ -25,11 +25,15 @@ POINTS = 30
 READOUT = (0.7, -0.4, 0.3, 0.6)
 
 
-def problem(K: int, M: int, activation: str, learning_rate: float, noise: float, readout: float | None) -> ts.Problem:
+def problem(
+    K: int, M: int, activation: str, learning_rate: float, noise: float, readout: float | None
+) -> ts.Problem:
     """A student of K units and a teacher of M, on isotropic inputs."""
     rates = {} if readout is None else {"readout_learning_rate": readout}
     task = ts.TeacherStudent(M, activation, noise=noise)
-    return ts.Problem(task, ts.Student(K, activation, readout is not None), ts.SGD(learning_rate, **rates))
+    return ts.Problem(
+        task, ts.Student(K, activation, readout is not None), ts.SGD(learning_rate, **rates)
+    )
 
 
 def nearly_symmetric(K: int) -> ts.OrderParameters:
@@ -61,7 +65,9 @@ def start_of(name: str) -> ts.OrderParameters:
     """Random overlaps of order one, or nearly symmetric ones."""
     K, M = CASES[name][:2]
     return (
-        nearly_symmetric(K) if "plateau" in name else random_overlaps(K, M, v=READOUT[:K] if "both" in name else None)
+        nearly_symmetric(K)
+        if "plateau" in name
+        else random_overlaps(K, M, v=READOUT[:K] if "both" in name else None)
     )
 
 
@@ -69,7 +75,9 @@ def theory(name: str, times, rate: float = 1.0, noise: float | None = None) -> x
     """The theory of a case, with other learning rates or another noise."""
     K, M, activation, learning_rate, own_noise, readout, _ = CASES[name]
     own = own_noise if noise is None else noise
-    changed = problem(K, M, activation, rate * learning_rate, own, None if readout is None else rate * readout)
+    changed = problem(
+        K, M, activation, rate * learning_rate, own, None if readout is None else rate * readout
+    )
     return ts.integrate(changed, start_of(name), times, progress=False)
 
 
@@ -82,7 +90,10 @@ def gradient_flow(name: str, true: xr.Dataset) -> xr.Dataset:
 def wrong_theories(name: str, true: xr.Dataset) -> dict[str, Callable[[], xr.Dataset]]:
     """Theories with one error each."""
     times = true.time.values
-    wrong = {f"rate +{100 * s:g} %": lambda s=s: theory(name, times, rate=1 + s) for s in (0.01, 0.02, 0.05, 0.1)}
+    wrong = {
+        f"rate +{100 * s:g} %": lambda s=s: theory(name, times, rate=1 + s)
+        for s in (0.01, 0.02, 0.05, 0.1)
+    }
     wrong["rate -5 %"] = lambda: theory(name, times, rate=0.95)
     wrong["noise +50 %"] = lambda: theory(name, times, noise=0.15 if CASES[name][4] else 0.05)
     wrong["no eta^2"] = lambda: gradient_flow(name, true)
@@ -101,15 +112,28 @@ def groups(name: str, times) -> list[xr.Dataset]:
     K, M, activation, learning_rate, noise, readout, _ = CASES[name]
     true = problem(K, M, activation, learning_rate, noise, readout)
     seeds = GROUPS * SEEDS
-    networks = ts.simulate(true, start_of(name), times, N=N, seeds=seeds, method="reduced", progress=False)
+    networks = ts.simulate(
+        true, start_of(name), times, N=N, seeds=seeds, method="reduced", progress=False
+    )
     return [networks.isel(seed=slice(first, first + SEEDS)) for first in range(0, seeds, SEEDS)]
 
 
 def verdicts(names) -> Table:
     """One line for each case: the fraction of groups of networks that disagree with each theory."""
-    kinds = ("rate +1 %", "rate +2 %", "rate +5 %", "rate -5 %", "rate +10 %", "noise +50 %", "no eta^2", "R swapped")
+    kinds = (
+        "rate +1 %",
+        "rate +2 %",
+        "rate +5 %",
+        "rate -5 %",
+        "rate +10 %",
+        "noise +50 %",
+        "no eta^2",
+        "R swapped",
+    )
     columns = ("true", "seen", "rate + seen", "rate - seen", *kinds)
-    table = Table("case", *columns, title=f"N = {N}, {SEEDS} seeds: fraction of {GROUPS} groups that disagree")
+    table = Table(
+        "case", *columns, title=f"N = {N}, {SEEDS} seeds: fraction of {GROUPS} groups that disagree"
+    )
     for name in names:
         times = ts.log_times(CASES[name][-1], points=POINTS)
         true, networks = theory(name, times), groups(name, times)
@@ -117,8 +141,12 @@ def verdicts(names) -> Table:
         reports = [description(ts.compare(true, one, faster=faster)) for one in networks]
         seen = np.median([report["directions"][0][0]["seen"] for report in reports])
         others = wrong_theories(name, true)
-        others["rate + seen"] = lambda true=true, name=name, s=seen: theory(name, true.time.values, rate=1 + s)
-        others["rate - seen"] = lambda true=true, name=name, s=seen: theory(name, true.time.values, rate=1 / (1 + s))
+        others["rate + seen"] = lambda true=true, name=name, s=seen: theory(
+            name, true.time.values, rate=1 + s
+        )
+        others["rate - seen"] = lambda true=true, name=name, s=seen: theory(
+            name, true.time.values, rate=1 / (1 + s)
+        )
         cells = [_fraction([report["verdict"] for report in reports]), f"{100 * seen:.2g} %"]
         for kind in columns[2:]:
             if kind not in others:
@@ -139,7 +167,13 @@ def _fraction(lines: list[str]) -> str:
 
 def biases(names, size: int = 100, seeds: int = 1000) -> Table:
     """One line for each case: N times the deviation of the mean that chance leaves, over its scale, and what is allowed."""
-    table = Table("case", "bias N / scale", "variance N / scale^2", "allowed", title=f"N = {size}, {seeds} seeds")
+    table = Table(
+        "case",
+        "bias N / scale",
+        "variance N / scale^2",
+        "allowed",
+        title=f"N = {size}, {seeds} seeds",
+    )
     for name in names:
         times = ts.log_times(CASES[name][-1], points=POINTS)
         K, M, activation, learning_rate, noise, readout, _ = CASES[name]
@@ -149,7 +183,11 @@ def biases(names, size: int = 100, seeds: int = 1000) -> Table:
         networks = ts.simulate(true, start_of(name), times, **options)
         report = ts.compare(curve, networks)
         Q = float(np.abs(curve.Q).max())
-        scales = {"Q": Q, "R": np.sqrt(Q * float(np.abs(curve["T"]).max())), "v": float(np.abs(curve.v).max())}
+        scales = {
+            "Q": Q,
+            "R": np.sqrt(Q * float(np.abs(curve["T"]).max())),
+            "v": float(np.abs(curve.v).max()),
+        }
         bias, variance = 0.0, 0.0
         for variable, scale in scales.items():
             if f"{variable}_deviation" not in report:

@@ -14,21 +14,22 @@ import numpy as np
 import xarray as xr
 
 from odes import vector_field  # noqa: F401 (it registers what rules and tasks need)
-from odes.flow import quadrature, require_theory
-from odes.precision import exact
-from odes.quadrature_error import averages_used, quadrature_error
-from odes.reach import Reach, failure, reach, tolerance
-from odes.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
-from teacherstudent import arguments, checks, contracts, kept_programs
-from teacherstudent.activations import ACTIVATIONS, polynomial_of
-from teacherstudent.compilation import default_platform, options
+from odes.rules.flow import quadrature, require_theory
+from odes.solving.precision import exact
+from odes.solving.quadrature_error import averages_used, quadrature_error
+from odes.solving.reach import Reach, failure, reach, tolerance
+from odes.solving.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
+from teacherstudent.activations.activation import ACTIVATIONS, polynomial_of
+from teacherstudent.checking import arguments, checks, contracts
+from teacherstudent.checking.own_classes import changed_law
 from teacherstudent.errors import DivergenceError
-from teacherstudent.floor import error_floor
-from teacherstudent.own_classes import changed_law
 from teacherstudent.problem import Problem
-from teacherstudent.results import dataset, in_the_words_of
-from teacherstudent.spectral_overlaps import SpectralOverlaps
+from teacherstudent.programs import kept_programs
+from teacherstudent.programs.compilation import default_platform, options
+from teacherstudent.results.datasets import dataset, in_the_words_of
+from teacherstudent.results.floor import error_floor
 from teacherstudent.starts import Start, spectral_start
+from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks import MixtureTask, StructuredTask, TeacherTask
 
 
@@ -75,7 +76,11 @@ def integrate(
     Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019, Phys. Rev. X 10, 041044 (2020) and MSML 2021;
     Refinetti et al., ICML 2021.
     """
-    times, rtol, atol = checks.times(times), checks.positive("rtol", rtol), checks.positive("atol", atol)
+    times, rtol, atol = (
+        checks.times(times),
+        checks.positive("rtol", rtol),
+        checks.positive("atol", atol),
+    )
     checks.one_of("solver", solver, ("auto", *SOLVERS))
     max_steps = checks.integer("max_steps", max_steps)
     checks.one_of("spectral", spectral, (True, False))
@@ -100,13 +105,21 @@ def integrate(
         error = _quadrature_error(problem, start, answer)
     seconds = time.perf_counter() - began
     reached = reach(answer, start, times, tolerance(problem, rtol, atol, error))
-    report = {"solver": method, "rtol": rtol, "atol": atol, "max_steps": max_steps, "seconds": round(seconds, 4)}
+    report = {
+        "solver": method,
+        "rtol": rtol,
+        "atol": atol,
+        "max_steps": max_steps,
+        "seconds": round(seconds, 4),
+    }
     report |= {"steps": answer.steps.tolist(), "rejected_steps": answer.rejected.tolist()}
     report |= {"averages": averages_used(problem) if nodes is None else nodes.description} | (
         {} if error is None else {"quadrature_error": error}
     )
     if isinstance(problem.task, TeacherTask):
-        report["eps_g_floor"] = error_floor(problem, answer.Q, start.T, answer.v, answer.eps_g, rtol, atol)
+        report["eps_g_floor"] = error_floor(
+            problem, answer.Q, start.T, answer.v, answer.eps_g, rtol, atol
+        )
     label = partial(_labelled, problem, start, report=report)
     if reached.failed.any():
         _tell_failure(reached, answer, times, max_steps, label)
@@ -131,7 +144,9 @@ def _solved(arguments: tuple, static: tuple) -> Trajectory:
     """The trajectory of `solve_all`, as NumPy arrays."""
     platform = default_platform()
     if platform == "cpu" and kept_programs.wanted() and _is_ours(arguments[0]):
-        answer = Trajectory(**kept_programs.run(_solve_all, arguments, static, lambda: options("cpu", quick=True)))
+        answer = Trajectory(
+            **kept_programs.run(_solve_all, arguments, static, lambda: options("cpu", quick=True))
+        )
     else:
         answer = Trajectory(**_compiled(platform)(*arguments, *static))
     return jax.tree.map(np.asarray, answer)
@@ -140,12 +155,17 @@ def _solved(arguments: tuple, static: tuple) -> Trajectory:
 def _is_ours(problem: Problem) -> bool:
     """Whether a problem's text tells its program: a class of one's own may change between two runs and keep its name."""
     named = lambda one: ACTIVATIONS.get(one.name) == one or polynomial_of(one) is not None
-    activations = (problem.student.activation, getattr(problem.task, "activation", problem.student.activation))
-    return all(map(named, activations)) and all(contracts.is_ours(type(one)) for one in (problem.task, problem.rule))
+    activations = (
+        problem.student.activation,
+        getattr(problem.task, "activation", problem.student.activation),
+    )
+    return all(map(named, activations)) and all(
+        contracts.is_ours(type(one)) for one in (problem.task, problem.rule)
+    )
 
 
 def _solve_all() -> Callable:
-    from odes.solve import solve_all
+    from odes.solving.solve import solve_all
 
     return solve_all
 
@@ -153,7 +173,9 @@ def _solve_all() -> Callable:
 @cache
 def _compiled(platform: str) -> Callable:
     """`solve_all` for a kind of device."""
-    return jax.jit(_solve_all(), static_argnums=range(5, 10), compiler_options=options(platform, quick=True))
+    return jax.jit(
+        _solve_all(), static_argnums=range(5, 10), compiler_options=options(platform, quick=True)
+    )
 
 
 def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> float | None:
@@ -165,12 +187,16 @@ def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> flo
     return quadrature_error(exact(problem.without_inputs), T, *answer[:4])
 
 
-def _tell_failure(reached: Reach, answer: Trajectory, times: np.ndarray, max_steps: int, label: Callable) -> None:
+def _tell_failure(
+    reached: Reach, answer: Trajectory, times: np.ndarray, max_steps: int, label: Callable
+) -> None:
     """Warn of the curves of a batch that ended too early, or raise the error of a single one, with what came before."""
     failed = reached.failed
     if failed.ndim:
         unphysical = (
-            f", {reached.unphysical.sum()} of them with overlaps of no weights" if reached.unphysical.any() else ""
+            f", {reached.unphysical.sum()} of them with overlaps of no weights"
+            if reached.unphysical.any()
+            else ""
         )
         warnings.warn(
             f"{failed.sum()} of {failed.size} curves did not reach t = {times[-1]:g}{unphysical}, and are nan beyond the time "
@@ -182,7 +208,11 @@ def _tell_failure(reached: Reach, answer: Trajectory, times: np.ndarray, max_ste
     count = int(reached.answered.sum())
     if isinstance(error, DivergenceError) and count:
         before = answer._replace(
-            **{name: part[:count] for name, part in answer._asdict().items() if name in ALONG_TIME and part is not None}
+            **{
+                name: part[:count]
+                for name, part in answer._asdict().items()
+                if name in ALONG_TIME and part is not None
+            }
         )
         error.partial = label(times[:count], before, reached.answered[:count])
     raise error
@@ -192,7 +222,12 @@ ALONG_TIME = ("Q", "R", "v", "b", "eps_g", "q", "r", "accuracy")
 
 
 def _labelled(
-    problem: Problem, start: Start, times: np.ndarray, answer: Trajectory, answered: np.ndarray, report: dict
+    problem: Problem,
+    start: Start,
+    times: np.ndarray,
+    answer: Trajectory,
+    answered: np.ndarray,
+    report: dict,
 ) -> xr.Dataset:
     batch = {**problem.sweeps} | ({"start": np.arange(start.batch[0])} if start.batch else {})
 
@@ -202,7 +237,11 @@ def _labelled(
 
     names = [name for name in ALONG_TIME if getattr(answer, name) is not None]
     spectral = answer.q is not None
-    rho = {"rho": np.asarray(start.rho if isinstance(start, SpectralOverlaps) else [1.0])} if spectral else {}
+    rho = (
+        {"rho": np.asarray(start.rho if isinstance(start, SpectralOverlaps) else [1.0])}
+        if spectral
+        else {}
+    )
     values = {name: numbers(getattr(answer, name)) for name in names} | {"T": start.T}
     return dataset(
         "theory",

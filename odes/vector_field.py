@@ -11,20 +11,9 @@ with a teacher, and with r = m those of Refinetti et al. (2021) for mixtures.
 
 import jax.numpy as jnp
 
-from odes import (  # noqa: F401 (they register the averages of their tasks, and the flows of their rules)
-    agd,
-    fromage,
-    heavy_ball,
-    majority_vote,
-    mixture,
-    nero,
-    sgd,
-    sign_sgd,
-    signum,
-    spectral,
-)
-from odes.flow import flow, require_theory_of_task
-from odes.one_update import Fixed, State
+from odes.inputs import mixture, spectral  # noqa: F401 (they register the averages of their tasks, and the flows of their rules)
+from odes.inputs.one_update import Fixed, State
+from odes.rules.flow import flow, require_theory_of_task
 from teacherstudent.problem import Problem
 
 

@@ -19,21 +19,21 @@ import xarray as xr
 from jaxtyping import Array, Float
 from tqdm.auto import tqdm
 
-from sims.devices import Place, place
-from sims.groups import groups_that_fit
-from sims.methods import METHODS, chosen
-from sims.mixture import spiked_source
-from sims.reduced import overlaps
-from sims.reduced_training import ReducedTraining
-from sims.tasks import Begin, Isotropic, SetUp
-from sims.training import NEVER, Training
-from sims.weights_training import WeightsTraining, bytes_needed
-from teacherstudent import arguments, checks
-from teacherstudent.order_parameters import OrderParameters
-from teacherstudent.own_classes import changed_law
+from sims.inputs.mixture import spiked_source
+from sims.inputs.source import Begin, Isotropic, SetUp
+from sims.reduced.chain import overlaps
+from sims.reduced.training import ReducedTraining
+from sims.running.devices import Place, place
+from sims.running.groups import groups_that_fit
+from sims.running.loop import NEVER, Training
+from sims.running.methods import METHODS, chosen
+from sims.weights.training import WeightsTraining, bytes_needed
+from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.own_classes import changed_law
 from teacherstudent.problem import Problem
-from teacherstudent.results import described
+from teacherstudent.results.datasets import described
 from teacherstudent.starts import orthonormal_rows
+from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.streams import WEIGHTS, stream
 
 RATIO = 1.02  # of the steps of two successive looks at the overlaps, which is the resolution of an escape step
@@ -105,7 +105,12 @@ def escape(
             programs.append(watched[0].program)
             rows.append(_until_escape(*watched, threshold, enough, max_steps, progress))
     same = lambda told: told[0] if len(set(told)) == 1 else told
-    report: dict = {"method": same(methods), "program": same(programs), "dtype": dtype, "device": str(devices)}
+    report: dict = {
+        "method": same(methods),
+        "program": same(programs),
+        "dtype": dtype,
+        "device": str(devices),
+    }
     report |= {"threshold": threshold, "enough": enough, "max_steps": max_steps}
     report |= {"learning_rate_exponent": power, "aligned": aligned}
     report |= {"seconds": round(time.perf_counter() - began, 3)}
@@ -182,19 +187,35 @@ def _random_overlaps(problem: Problem, N: int, seed: int, aligned: bool) -> Orde
     return OrderParameters(rows @ rows.T, m=rows[:, :r], v=np.ones(K), b=np.zeros(K))
 
 
-Watched = tuple[Training, Callable[[], np.ndarray]]  # a simulation, and how to see max_k |w_k . u_a| / (|w_k| |u_a|)
+Watched = tuple[
+    Training, Callable[[], np.ndarray]
+]  # a simulation, and how to see max_k |w_k . u_a| / (|w_k| |u_a|)
 
 
 def _watched_chain(
-    problem: Problem, N: int, seeds: list[int], aligned: bool, max_steps: int, dtype: str, devices: Place
+    problem: Problem,
+    N: int,
+    seeds: list[int],
+    aligned: bool,
+    max_steps: int,
+    dtype: str,
+    devices: Place,
 ) -> Watched:
     starts = [_random_overlaps(problem, N, seed, aligned) for seed in seeds]
     chain = ReducedTraining(problem, starts, N, seeds, [max_steps], dtype, devices)
-    return chain, lambda: np.asarray(_from_overlaps(*overlaps(chain.basis, chain.run)[:2]))[: len(seeds)]
+    return chain, lambda: np.asarray(_from_overlaps(*overlaps(chain.basis, chain.run)[:2]))[
+        : len(seeds)
+    ]
 
 
 def _watched_weights(
-    problem: Problem, N: int, seeds: list[int], aligned: bool, max_steps: int, dtype: str, devices: Place
+    problem: Problem,
+    N: int,
+    seeds: list[int],
+    aligned: bool,
+    max_steps: int,
+    dtype: str,
+    devices: Place,
 ) -> Watched:
     needed = bytes_needed(problem, _random_overlaps(problem, N, seeds[0], aligned), N, dtype)
     together = len(groups_that_fit(seeds, needed, devices, N)[0])
@@ -205,11 +226,15 @@ def _watched_weights(
         )
     networks = _random_networks(problem, N, seeds, aligned)
     training = WeightsTraining(problem, networks, seeds, [max_steps], dtype, 0, place=devices)
-    return training, lambda: np.asarray(_overlaps(training.run.student.w, training.w_star))[: len(seeds)]
+    return training, lambda: np.asarray(_overlaps(training.run.student.w, training.w_star))[
+        : len(seeds)
+    ]
 
 
 @jax.jit
-def _from_overlaps(Q: Float[Array, "seeds students students"], m: Float[Array, "seeds students directions"]):
+def _from_overlaps(
+    Q: Float[Array, "seeds students students"], m: Float[Array, "seeds students directions"]
+):
     return jnp.max(jnp.abs(m) / jnp.sqrt(jnp.diagonal(Q, axis1=1, axis2=2))[..., None], axis=1)
 
 
@@ -225,7 +250,9 @@ def _until_escape(
     overlap = look()
     step = np.where(overlap > threshold, 0.0, np.nan)
     hidden = None if progress is None else not progress
-    with tqdm(total=max_steps, unit="step", unit_scale=True, disable=hidden, desc=f"N = {training.N}") as bar:
+    with tqdm(
+        total=max_steps, unit="step", unit_scale=True, disable=hidden, desc=f"N = {training.N}"
+    ) as bar:
         while training.done < max_steps and np.mean(np.isfinite(step).all(axis=1)) < enough:
             target = min(max_steps, max(training.done + 1, int(training.done * RATIO)))
             bar.update(target - training.done)
@@ -244,25 +271,43 @@ def _overlaps(
     return jnp.max(jnp.abs(jnp.einsum("skn,san->ska", unit(w), unit(directions))), axis=1)
 
 
-def _labelled(problem: Problem, sizes: list[int], seeds: list[int], rows: list[Escaped], report: dict) -> xr.Dataset:
+def _labelled(
+    problem: Problem, sizes: list[int], seeds: list[int], rows: list[Escaped], report: dict
+) -> xr.Dataset:
     step, final = (np.stack([getattr(row, name) for row in rows]) for name in ("step", "final"))
     about = lambda long_name, symbol: {"long_name": long_name, "symbol": symbol, "units": "1"}
     eta = getattr(problem.rule, "learning_rate", np.nan)
     rate = [float(eta) * float(N) ** report["learning_rate_exponent"] for N in sizes]
     data = {
-        "escape_step": (("N", "seed", "direction"), step, about("first update beyond the threshold", "$n_a$")),
+        "escape_step": (
+            ("N", "seed", "direction"),
+            step,
+            about("first update beyond the threshold", "$n_a$"),
+        ),
         "median_step": (
             ("N", "direction"),
             _median(step),
             about("median over seeds of the escape step", r"$\tilde n_a$"),
         ),
-        "final_overlap": (("N", "seed", "direction"), final, about("overlap at the last step", r"$|\alpha_a|$")),
+        "final_overlap": (
+            ("N", "seed", "direction"),
+            final,
+            about("overlap at the last step", r"$|\alpha_a|$"),
+        ),
         "learning_rate": (("N",), rate, about("learning rate of the first layer", r"$\eta$")),
     }
     if len(sizes) > 1:
         exponent, error = _exponents(np.asarray(sizes, float), step)
-        data["exponent"] = (("direction",), exponent, about("slope of log median against log N", "$p$"))
-        data["exponent_error"] = (("direction",), error, about("standard error of the slope", r"$\delta p$"))
+        data["exponent"] = (
+            ("direction",),
+            exponent,
+            about("slope of log median against log N", "$p$"),
+        )
+        data["exponent_error"] = (
+            ("direction",),
+            error,
+            about("standard error of the slope", r"$\delta p$"),
+        )
     coordinates = {
         "N": ("N", sizes, about("input dimension", "$N$")),
         "seed": ("seed", seeds, about("seed of the random stream", "seed")),
@@ -270,13 +315,17 @@ def _labelled(problem: Problem, sizes: list[int], seeds: list[int], rows: list[E
     return xr.Dataset(data, coords=coordinates, attrs=described("escape", problem, report))
 
 
-def _median(step: Float[np.ndarray, "sizes seeds directions"]) -> Float[np.ndarray, "sizes directions"]:
+def _median(
+    step: Float[np.ndarray, "sizes seeds directions"],
+) -> Float[np.ndarray, "sizes directions"]:
     """Seeds that have not escaped count as later than all others."""
     middle = np.median(np.where(np.isnan(step), np.inf, step), axis=1)
     return np.where(np.isfinite(middle), middle, np.nan)
 
 
-def _exponents(sizes: Float[np.ndarray, " sizes"], step: Float[np.ndarray, "sizes seeds directions"]):
+def _exponents(
+    sizes: Float[np.ndarray, " sizes"], step: Float[np.ndarray, "sizes seeds directions"]
+):
     """The least-squares slope of log median against log N, and its standard deviation over resampled seeds."""
     x = np.log(sizes) - np.log(sizes).mean()
     slope = lambda steps: x @ np.log(np.maximum(_median(steps), 1.0)) / (x @ x)

@@ -17,12 +17,12 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, Key
 
-from sims.mixture import Spiked, spiked_source
-from sims.tasks import as_arrays
-from teacherstudent import arguments, checks
-from teacherstudent.activations import Activation
+from sims.inputs.mixture import Spiked, spiked_source
+from sims.inputs.source import as_arrays
+from teacherstudent.activations.activation import Activation
+from teacherstudent.checking import arguments, checks
 from teacherstudent.contrasts import CONTRASTS, check_spike, ica_problem
-from teacherstudent.results import described
+from teacherstudent.results.datasets import described
 from teacherstudent.starts import orthonormal_rows
 from teacherstudent.streams import WEIGHTS, stream
 from teacherstudent.tasks import SpikedCumulant
@@ -81,10 +81,25 @@ def fast_ica(
         w, u = _starts(N, numbers, overlap)
         source = as_arrays(spiked_source(problem.classes, np.sqrt(N) * u[:, None]), dtype)
         keys = jax.vmap(jax.random.key)(jnp.asarray(numbers, jnp.uint32))
-        options = {"contrast": CONTRASTS[contrast], "samples": samples, "steps": steps, "fresh": fresh}
+        options = {
+            "contrast": CONTRASTS[contrast],
+            "samples": samples,
+            "steps": steps,
+            "fresh": fresh,
+        }
         found = np.asarray(_iterate_all(source, keys, *as_arrays((w, u), dtype), **options))
-    report = {"N": N, "samples": samples, "contrast": contrast, "fresh": fresh, "dtype": dtype, "device": str(place)}
-    report |= {"overlap": None if overlap is None else float(overlap), "seconds": round(time.perf_counter() - began, 3)}
+    report = {
+        "N": N,
+        "samples": samples,
+        "contrast": contrast,
+        "fresh": fresh,
+        "dtype": dtype,
+        "device": str(place),
+    }
+    report |= {
+        "overlap": None if overlap is None else float(overlap),
+        "seconds": round(time.perf_counter() - began, 3),
+    }
     about = lambda long_name, symbol: {"long_name": long_name, "symbol": symbol, "units": "1"}
     return xr.Dataset(
         {"overlap": (("seed", "step"), found, about("overlap with the spike", r"$|\alpha|$"))},
@@ -107,7 +122,9 @@ def _starts(N: int, seeds: list[int], overlap) -> tuple[np.ndarray, np.ndarray]:
 
 
 @partial(jax.jit, static_argnames=("contrast", "samples", "steps", "fresh"))
-def _iterate_all(source: Spiked, keys, w, u, *, contrast: Activation, samples: int, steps: int, fresh: bool):
+def _iterate_all(
+    source: Spiked, keys, w, u, *, contrast: Activation, samples: int, steps: int, fresh: bool
+):
     """The overlaps of every seed, (seeds, records)."""
     run = partial(_iterate, contrast, samples=samples, steps=steps, fresh=fresh)
     return jax.vmap(run)(source, keys, w, u)
@@ -127,14 +144,22 @@ def _iterate(
     """The overlaps of one seed after 0..steps steps."""
 
     def step(w, number):
-        moved = _one_step(contrast, source, jax.random.fold_in(key, number if fresh else 0), w, samples)
+        moved = _one_step(
+            contrast, source, jax.random.fold_in(key, number if fresh else 0), w, samples
+        )
         return moved, jnp.abs(moved @ u)
 
     _, found = jax.lax.scan(step, w, jnp.arange(steps))
     return jnp.concatenate([jnp.abs(w @ u)[None], found])
 
 
-def _one_step(contrast: Activation, source: Spiked, key: Key[Array, ""], w: Float[Array, " inputs"], samples: int):
+def _one_step(
+    contrast: Activation,
+    source: Spiked,
+    key: Key[Array, ""],
+    w: Float[Array, " inputs"],
+    samples: int,
+):
     """Sums over blocks of samples; the last block may be part full."""
 
     def add(index, sums):

@@ -8,36 +8,32 @@ import jax
 import numpy as np
 import xarray as xr
 
-from sims import bank as sample_bank
-from sims import (  # noqa: F401 (they register their inputs)
-    checkpoints,
-    gaussian_equivalent,
-    hidden_manifold,
-    hosts,
-    mixture,
-    reduced_training,
-    teacher_student,
-    weights_training,
-)
-from sims.devices import place
-from sims.groups import groups_that_fit, paths_of, run_groups
-from sims.methods import METHODS, chosen
-from sims.reduced_training import ReducedTraining
-from sims.tasks import SetUp, set_up
-from sims.training import NEVER, Training
-from sims.weights_training import TEST_BLOCK, WeightsTraining
-from teacherstudent import arguments, checks
+from sims.inputs import bank as sample_bank
+from sims.inputs import gaussian_equivalent, hidden_manifold, mixture, teacher_student  # noqa: F401 (they register their inputs)
+from sims.inputs.source import SetUp, set_up
+from sims.reduced import training as reduced_training
+from sims.reduced.training import ReducedTraining
+from sims.running import checkpoints, hosts
+from sims.running.devices import place
+from sims.running.groups import groups_that_fit, paths_of, run_groups
+from sims.running.loop import NEVER, Training
+from sims.running.methods import METHODS, chosen
+from sims.weights import training as weights_training
+from sims.weights.training import TEST_BLOCK, WeightsTraining
+from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.own_classes import unknown_error
 from teacherstudent.errors import DivergenceError
-from teacherstudent.floor import error_floor
-from teacherstudent.order_parameters import OrderParameters
-from teacherstudent.own_classes import unknown_error
 from teacherstudent.problem import Problem
-from teacherstudent.result_files import check_writable
-from teacherstudent.results import dataset, in_the_words_of
+from teacherstudent.results.datasets import dataset, in_the_words_of
+from teacherstudent.results.files import check_writable
+from teacherstudent.results.floor import error_floor
 from teacherstudent.starts import Start, check_rank, spectral_start
+from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks import MixtureTask, StructuredTask, TeacherTask
 
-HELD_OUT = 4000  # samples that overlaps are measured on, where the covariances of the inputs are not known
+HELD_OUT = (
+    4000  # samples that overlaps are measured on, where the covariances of the inputs are not known
+)
 
 
 @arguments.checked
@@ -126,14 +122,20 @@ def simulate(
         if method == "reduced":
             report |= {"overlaps": "exact"}
             groups = groups_that_fit(
-                mine, reduced_training.bytes_needed(problem, N, dtype, devices.platform), devices, N, sharing
+                mine,
+                reduced_training.bytes_needed(problem, N, dtype, devices.platform),
+                devices,
+                N,
+                sharing,
             )
 
             def begin(group: list[int]) -> Training:
                 assert isinstance(start, OrderParameters)
                 return told(ReducedTraining(problem, [start], N, group, steps, dtype, devices))
         else:
-            groups = groups_that_fit(mine, weights_training.bytes_needed(problem, start, N, dtype), devices, N, sharing)
+            groups = groups_that_fit(
+                mine, weights_training.bytes_needed(problem, start, N, dtype), devices, N, sharing
+            )
             first = set_up(problem.task, start, N, groups[0])
             _check_network(problem, start, first)
             error_unknown = unknown_error(problem.task, problem.student.activation)
@@ -142,12 +144,18 @@ def simulate(
             banks = None if samples is None else sample_bank.divided(samples, test_samples, of_step)
             known = "held-out samples" if first.covariances is None else "exact covariances"
             report |= {"test_samples": test_samples, "overlaps": known}
-            report |= {} if error_unknown is None else {"error": f"held-out samples: {error_unknown}"}
+            report |= (
+                {} if error_unknown is None else {"error": f"held-out samples: {error_unknown}"}
+            )
             report |= {} if bank is None else {"bank": sample_bank.mark(bank)}
 
             def begin(group: list[int]) -> Training:
                 networks = first if group is groups[0] else set_up(problem.task, start, N, group)
-                return told(WeightsTraining(problem, networks, group, steps, dtype, test_samples, banks, devices))
+                return told(
+                    WeightsTraining(
+                        problem, networks, group, steps, dtype, test_samples, banks, devices
+                    )
+                )
 
         try:
             with hosts.all_or_none():
@@ -170,7 +178,9 @@ def _bank(problem: Problem, bank, N: int, test_samples: int) -> sample_bank.Bank
         raise ValueError(
             f"bank holds inputs with latents for a teacher, but {type(problem.task).__name__} has none; leave it out."
         )
-    return sample_bank.checked(bank, N, problem.task.latent_dimension(N), test_samples, problem.teacher.input_mean)
+    return sample_bank.checked(
+        bank, N, problem.task.latent_dimension(N), test_samples, problem.teacher.input_mean
+    )
 
 
 def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:
@@ -194,7 +204,9 @@ def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:
         )
 
 
-def _test_samples(asked: int, networks: SetUp, bank: sample_bank.Bank | None, error_unknown: bool) -> int:
+def _test_samples(
+    asked: int, networks: SetUp, bank: sample_bank.Bank | None, error_unknown: bool
+) -> int:
     """As many as asked for, and enough to measure overlaps, or the error, where that is how they are known."""
     measures = error_unknown or networks.covariances is None
     if bank is not None:
@@ -209,7 +221,9 @@ def _test_samples(asked: int, networks: SetUp, bank: sample_bank.Bank | None, er
 
 def _check_single(problem: Problem, start: Start) -> None:
     if problem.sweeps or start.batch:
-        what = f"a sequence for {', '.join(problem.sweeps)}" if problem.sweeps else "a batch of starts"
+        what = (
+            f"a sequence for {', '.join(problem.sweeps)}" if problem.sweeps else "a batch of starts"
+        )
         raise ValueError(
             f"simulate runs one problem from one start, but was given {what}; call it once for each value."
         )
@@ -222,7 +236,9 @@ def _dimension(N: int | None, problem: Problem, start: Start) -> int:
         raise ValueError("N is missing; give the input dimension of the networks.")
     if own not in (None, size):
         holder = "the task has inputs" if start.network is None else "the start has weights"
-        raise ValueError(f"N = {N}, but {holder} with N = {own}; leave N out, or use another start or task.")
+        raise ValueError(
+            f"N = {N}, but {holder} with N = {own}; leave N out, or use another start or task."
+        )
     size = checks.integer("N", size)
     if start.network is None:
         check_rank(start, size)
@@ -240,7 +256,12 @@ def _recorded_steps(times: np.ndarray, per_time: int) -> list[int]:
 
 
 def _labelled(
-    problem: Problem, start: Start, seeds: list[int], steps: list[int], rows: list[dict], report: dict
+    problem: Problem,
+    start: Start,
+    seeds: list[int],
+    steps: list[int],
+    rows: list[dict],
+    report: dict,
 ) -> xr.Dataset:
     recorded = np.asarray(steps[: len(rows)]) / problem.updates_per_time(report["N"])
     values = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}

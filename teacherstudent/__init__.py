@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 # one without the other.
 _NAMES = {
     "AGD": "teacherstudent.rules",
-    "Activation": "teacherstudent.activations",
+    "Activation": "teacherstudent.activations.activation",
     "BoxMixture": "teacherstudent.tasks",
     "DivergenceError": "teacherstudent.errors",
     "Fromage": "teacherstudent.rules",
@@ -29,47 +29,47 @@ _NAMES = {
     "MajorityVote": "teacherstudent.rules",
     "MixedCumulant": "teacherstudent.tasks",
     "Nero": "teacherstudent.rules",
-    "OrderParameters": "teacherstudent.order_parameters",
+    "OrderParameters": "teacherstudent.states.order_parameters",
     "Problem": "teacherstudent.problem",
     "SGD": "teacherstudent.rules",
     "SignSGD": "teacherstudent.rules",
     "Signum": "teacherstudent.rules",
     "SolverError": "teacherstudent.errors",
-    "SpectralOverlaps": "teacherstudent.spectral_overlaps",
+    "SpectralOverlaps": "teacherstudent.states.spectral_overlaps",
     "SphericalSGD": "teacherstudent.rules",
     "SpikedCumulant": "teacherstudent.tasks",
     "Student": "teacherstudent.problem",
     "TeacherStudent": "teacherstudent.tasks",
-    "accuracy": "teacherstudent.class_accuracy",
+    "accuracy": "teacherstudent.observables.class_accuracy",
     "clone": "teacherstudent.tasks.clones",
-    "compare": "teacherstudent.comparison",
+    "compare": "teacherstudent.results.comparison",
     "escape": "sims.escape",
-    "escape_scale": "odes.single_neuron",
-    "expected_loss": "teacherstudent.generalisation",
+    "escape_scale": "odes.analysis.single_neuron",
+    "expected_loss": "teacherstudent.observables.generalisation",
     "fast_ica": "sims.ica",
-    "generalisation_error": "teacherstudent.generalisation",
+    "generalisation_error": "teacherstudent.observables.generalisation",
     "ica_problem": "teacherstudent.contrasts",
-    "information_exponent": "odes.single_neuron",
+    "information_exponent": "odes.analysis.single_neuron",
     "integrate": "odes.integrate",
-    "likelihood_ratio_norm": "teacherstudent.likelihood_ratio",
+    "likelihood_ratio_norm": "teacherstudent.observables.likelihood_ratio",
     "linear_times": "teacherstudent.times",
-    "load": "teacherstudent.result_files",
+    "load": "teacherstudent.results.files",
     "log_times": "teacherstudent.times",
-    "marchenko_pastur": "teacherstudent.spectrum",
-    "oracle_error": "teacherstudent.oracle",
-    "oracle_loss": "teacherstudent.oracle",
+    "marchenko_pastur": "teacherstudent.states.spectrum",
+    "oracle_error": "teacherstudent.observables.oracle",
+    "oracle_loss": "teacherstudent.observables.oracle",
     "orthogonal_start": "teacherstudent.starts",
-    "plot": "teacherstudent.plots",
-    "power_law": "teacherstudent.spectrum",
-    "problem_of": "teacherstudent.states",
+    "plot": "teacherstudent.results.plots",
+    "power_law": "teacherstudent.states.spectrum",
+    "problem_of": "teacherstudent.results.selection",
     "random_start": "teacherstudent.starts",
-    "save": "teacherstudent.result_files",
+    "save": "teacherstudent.results.files",
     "simulate": "sims.simulate",
-    "solve": "odes.solve",
+    "solve": "odes.solving.solve",
     "spectral_start": "teacherstudent.starts",
     "start_from_weights": "teacherstudent.starts",
-    "start_of": "teacherstudent.states",
-    "with_clones": "odes.clones",
+    "start_of": "teacherstudent.results.selection",
+    "with_clones": "odes.analysis.clones",
 }
 
 __all__ = ["__version__", *_NAMES]
@@ -95,7 +95,11 @@ def _module(name: str):
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         top = name.split(".")[0]
-        stranger = importlib.import_module(top) if top in ("odes", "sims") and error.name in (name, top) else None
+        stranger = (
+            importlib.import_module(top)
+            if top in ("odes", "sims") and error.name in (name, top)
+            else None
+        )
         if stranger is None:
             raise
         raise ImportError(

@@ -1,6 +1,6 @@
 """`python -m teacherstudent`."""
 
-from teacherstudent.cli import main
+from teacherstudent.command.cli import main
 
 if __name__ == "__main__":
     main()

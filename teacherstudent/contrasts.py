@@ -15,16 +15,18 @@ import math
 
 import numpy as np
 
-from teacherstudent import arguments, checks
-from teacherstudent.activations import ACTIVATIONS, Activation, Polynomial
-from teacherstudent.contracts import require_unchanged
-from teacherstudent.nonlinearities import hermite_expansion
+from teacherstudent.activations.activation import ACTIVATIONS, Activation, Polynomial
+from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.contracts import require_unchanged
 from teacherstudent.problem import Problem, Student
 from teacherstudent.rules import SphericalSGD
 from teacherstudent.tasks import SpikedCumulant
+from teacherstudent.tasks.nonlinearities import hermite_expansion
 
 CONTRASTS = {
-    "kurtosis": Activation("polynomial[0.0, 0.0, 0.0, 0.0, 0.25]", Polynomial((0.0, 0.0, 0.0, 0.0, 0.25))),
+    "kurtosis": Activation(
+        "polynomial[0.0, 0.0, 0.0, 0.0, 0.25]", Polynomial((0.0, 0.0, 0.0, 0.0, 0.25))
+    ),
     "logcosh": ACTIVATIONS["logcosh"],
     "gauss": ACTIVATIONS["gauss"],
 }
@@ -33,7 +35,9 @@ SMALL = 1e-9
 
 
 @arguments.checked
-def ica_problem(task: SpikedCumulant, contrast: str = "kurtosis", *, learning_rate, sign: int | None = None) -> Problem:
+def ica_problem(
+    task: SpikedCumulant, contrast: str = "kurtosis", *, learning_rate, sign: int | None = None
+) -> Problem:
     """Online SGD for independent component analysis of a spiked cumulant: a problem for `integrate`, `simulate` and `escape`.
 
     - `task`: a `SpikedCumulant`; its Gaussian class is left out (class_prior = 1).
@@ -49,16 +53,27 @@ def ica_problem(task: SpikedCumulant, contrast: str = "kurtosis", *, learning_ra
     check_spike(task)
     checks.one_of("contrast", contrast, CONTRASTS)
     chosen = growing_sign(task, contrast) if sign is None else sign
-    if not isinstance(chosen, int | np.integer) or isinstance(chosen, bool) or chosen not in (1, -1):
+    if (
+        not isinstance(chosen, int | np.integer)
+        or isinstance(chosen, bool)
+        or chosen not in (1, -1)
+    ):
         raise ValueError(f"sign = {checks.shortened(sign)} is not allowed; give 1, -1 or None.")
     alone = SpikedCumulant(task.beta, task.latent, class_prior=1.0)
-    return Problem(alone, Student(1, _signed(contrast, chosen)), SphericalSGD(learning_rate), loss="correlation")
+    return Problem(
+        alone,
+        Student(1, _signed(contrast, chosen)),
+        SphericalSGD(learning_rate),
+        loss="correlation",
+    )
 
 
 def check_spike(task) -> None:
     """Raise ValueError unless the task is a spiked cumulant."""
     if not isinstance(task, SpikedCumulant):
-        raise ValueError(f"task is a {type(task).__name__}; independent component analysis here is for SpikedCumulant.")
+        raise ValueError(
+            f"task is a {type(task).__name__}; independent component analysis here is for SpikedCumulant."
+        )
     require_unchanged(task, SpikedCumulant)
 
 
@@ -70,7 +85,9 @@ def growing_sign(task: SpikedCumulant, contrast: str) -> int:
     product = hermite_expansion(CONTRASTS[contrast], ORDERS) * task.latent.hermite(ORDERS)
     seen = [k for k in range(3, ORDERS) if abs(product[k]) > SMALL * math.factorial(k)]
     if not seen or task.beta == 0:
-        raise ValueError(f"contrast = {contrast!r} sees nothing of this latent up to order {ORDERS - 1}; take another.")
+        raise ValueError(
+            f"contrast = {contrast!r} sees nothing of this latent up to order {ORDERS - 1}; take another."
+        )
     return int(np.sign(product[seen[0]]))
 
 
@@ -78,5 +95,7 @@ def _signed(contrast: str, sign: int) -> Activation | str:
     if sign == 1:
         return CONTRASTS[contrast]
     if contrast == "kurtosis":
-        return Activation("polynomial[0.0, 0.0, 0.0, 0.0, -0.25]", Polynomial((0.0, 0.0, 0.0, 0.0, -0.25)))
+        return Activation(
+            "polynomial[0.0, 0.0, 0.0, 0.0, -0.25]", Polynomial((0.0, 0.0, 0.0, 0.0, -0.25))
+        )
     return ACTIVATIONS[f"minus-{contrast}"]

@@ -17,27 +17,39 @@ class Loss:
     slope: Callable
 
 
-def _half_square(output: Float[Array, "*shape"], label: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _half_square(
+    output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     return 0.5 * (output - label) ** 2
 
 
-def _difference(output: Float[Array, "*shape"], label: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _difference(
+    output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     return output - label
 
 
-def _logistic(output: Float[Array, "*shape"], label: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _logistic(
+    output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     return jax.nn.softplus(-label * output)
 
 
-def _logistic_slope(output: Float[Array, "*shape"], label: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _logistic_slope(
+    output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     return -label * jax.nn.sigmoid(-label * output)
 
 
-def _negative_product(output: Float[Array, "*shape"], label: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _negative_product(
+    output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     return -label * output
 
 
-def _negative_label(output: Float[Array, "*shape"], label: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _negative_label(
+    output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     return -label * jnp.ones_like(output)
 
 

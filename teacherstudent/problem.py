@@ -5,14 +5,21 @@ import dataclasses
 import equinox as eqx
 import numpy as np
 
-from teacherstudent import arguments, checks, contracts
-from teacherstudent.activations import Activation, ActivationLike, as_activation
+from teacherstudent.activations.activation import Activation, ActivationLike, as_activation
+from teacherstudent.checking import arguments, checks, contracts
+from teacherstudent.checking.own_classes import changed_law
 from teacherstudent.losses import LOSSES
-from teacherstudent.order_parameters import OrderParameters
-from teacherstudent.own_classes import changed_law
 from teacherstudent.rules import AGD, RULES, Rule
-from teacherstudent.spectral_overlaps import SpectralOverlaps
-from teacherstudent.tasks import GaussianMixture, MixtureTask, StructuredTask, Task, TeacherStudent, TeacherTask
+from teacherstudent.states.order_parameters import OrderParameters
+from teacherstudent.states.spectral_overlaps import SpectralOverlaps
+from teacherstudent.tasks import (
+    GaussianMixture,
+    MixtureTask,
+    StructuredTask,
+    Task,
+    TeacherStudent,
+    TeacherTask,
+)
 
 
 class Student(eqx.Module):
@@ -34,7 +41,11 @@ class Student(eqx.Module):
 
     @arguments.of("student.")
     def __init__(
-        self, width: int, activation: ActivationLike = "erf", train_readout: bool = False, train_bias: bool = False
+        self,
+        width: int,
+        activation: ActivationLike = "erf",
+        train_readout: bool = False,
+        train_bias: bool = False,
     ):
         self.width = checks.integer("student.width", width)
         self.activation = as_activation(activation, "student.activation")
@@ -87,7 +98,13 @@ class Problem(eqx.Module):
 
     @arguments.checked
     def __init__(
-        self, task: Task, student: Student, rule: Rule, loss: str = "square", batch_size: int = 1, batch_ratio=None
+        self,
+        task: Task,
+        student: Student,
+        rule: Rule,
+        loss: str = "square",
+        batch_size: int = 1,
+        batch_ratio=None,
     ):
         self.task, self.student, self.rule = task, student, rule
         checks.one_of("loss", loss, LOSSES)
@@ -128,7 +145,9 @@ class Problem(eqx.Module):
         """Raise ValueError if the rule and the student differ in what is trained."""
         for part, plural in (("readout", "readout is"), ("bias", "biases are")):
             for rate in (f"{part}_learning_rate", f"{part}_gain"):
-                if getattr(self.rule, rate, None) is not None and not getattr(self.student, f"train_{part}"):
+                if getattr(self.rule, rate, None) is not None and not getattr(
+                    self.student, f"train_{part}"
+                ):
                     raise ValueError(
                         f"rule.{rate} is given but the student's {plural} frozen; set student.train_{part} = true, or leave the "
                         "rate out."
@@ -150,9 +169,13 @@ class Problem(eqx.Module):
                 "give batch_size."
             )
         if self.batch_size != 1:
-            raise ValueError(f"batch_size = {self.batch_size} and batch_ratio are both given; give one of them.")
+            raise ValueError(
+                f"batch_size = {self.batch_size} and batch_ratio are both given; give one of them."
+            )
         if self.rule.readout_gain is not None:
-            raise ValueError("rule.readout_gain is over N, for t = updates / N; with batch_ratio leave it out.")
+            raise ValueError(
+                "rule.readout_gain is over N, for t = updates / N; with batch_ratio leave it out."
+            )
 
     def samples(self, N: int) -> int:
         """The fresh samples of one gradient in N dimensions.
@@ -228,7 +251,9 @@ class Problem(eqx.Module):
                 )
         if classes:
             self._check_directions(start)
-        elif isinstance(start, OrderParameters) and not checks.is_traced(start.b) and np.any(start.b):
+        elif (
+            isinstance(start, OrderParameters) and not checks.is_traced(start.b) and np.any(start.b)
+        ):
             raise ValueError(
                 f"start.b is not zero, but biases are not known for the task {type(self.task).__name__}; leave b out."
             )
@@ -262,4 +287,6 @@ class Problem(eqx.Module):
         candidates = {"noise": getattr(self.task, "noise", 0.0)} | {
             field.name: getattr(self.rule, field.name) for field in dataclasses.fields(self.rule)
         }
-        return {name: np.asarray(value) for name, value in candidates.items() if np.ndim(value) == 1}
+        return {
+            name: np.asarray(value) for name, value in candidates.items() if np.ndim(value) == 1
+        }

@@ -3,11 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import arguments, checks
-from teacherstudent.order_parameters import PSD_TOLERANCE, OrderParameters, Weights
+from teacherstudent.checking import arguments, checks
 from teacherstudent.problem import Problem
-from teacherstudent.spectral_overlaps import SpectralOverlaps, spectral_overlaps
-from teacherstudent.spectrum import MOST_NODES, Modes, Spectrum, merge_equal
+from teacherstudent.states.order_parameters import PSD_TOLERANCE, OrderParameters, Weights
+from teacherstudent.states.spectral_overlaps import SpectralOverlaps, spectral_overlaps
+from teacherstudent.states.spectrum import MOST_NODES, Modes, Spectrum, merge_equal
 from teacherstudent.streams import WEIGHTS, WEIGHTS_OF_A_NETWORK, stream
 from teacherstudent.tasks import MixtureTask, StructuredTask
 
@@ -16,7 +16,13 @@ Start = OrderParameters | SpectralOverlaps
 
 @arguments.checked
 def random_start(
-    problem: Problem, N: int | None = None, seed: int = 0, *, scale: float = 1.0, T=None, readout_scale: float = 1.0
+    problem: Problem,
+    N: int | None = None,
+    seed: int = 0,
+    *,
+    scale: float = 1.0,
+    T=None,
+    readout_scale: float = 1.0,
 ) -> Start:
     """The order parameters of weights drawn at random in N dimensions.
 
@@ -39,19 +45,29 @@ def random_start(
     with these overlaps, the task has no inputs in N dimensions, or the rule cannot begin at such weights (a `scale` beside 1
     where it keeps their lengths).
     """
-    K, M, structured = problem.student.width, problem.task.directions, isinstance(problem.task, StructuredTask)
+    K, M, structured = (
+        problem.student.width,
+        problem.task.directions,
+        isinstance(problem.task, StructuredTask),
+    )
     classes = isinstance(problem.task, MixtureTask)
     N = problem.task.input_dimension if N is None else N
     if N is None:
         raise ValueError("N is missing; give the input dimension.")
     N = checks.integer("N", N)
     D = problem.task.latent_dimension(N)
-    scale, readout_scale = checks.single("scale", scale), checks.single("readout_scale", readout_scale)
+    scale, readout_scale = (
+        checks.single("scale", scale),
+        checks.single("readout_scale", readout_scale),
+    )
     checks.memory(f"N = {N}", (2 * K + M) * N + M * D)
     checks.memory(f"student.width + task.width = {K + M}", 6 * (K + M) ** 2)
     seed = checks.integer("seed", seed, minimum=0)
     rng = stream(seed, WEIGHTS) if structured else np.random.default_rng(seed)
-    w, w_star = _student_rows(problem, scale, rng.standard_normal((K, N))), rng.standard_normal((M, D))
+    w, w_star = (
+        _student_rows(problem, scale, rng.standard_normal((K, N))),
+        rng.standard_normal((M, D)),
+    )
     if classes and T is not None:
         raise ValueError(
             "T is given, but the fixed directions of a task with two classes are orthonormal; leave T out."
@@ -77,7 +93,9 @@ def random_start(
     return start
 
 
-def _student_rows(problem: Problem, scale: float, rows: Float[np.ndarray, "students inputs"]) -> np.ndarray:
+def _student_rows(
+    problem: Problem, scale: float, rows: Float[np.ndarray, "students inputs"]
+) -> np.ndarray:
     """Random rows times the scale, as the rule can begin from them."""
     w = problem.rule.start_weights(rows)
     if scale != 1 and w is not rows:
@@ -105,7 +123,11 @@ def orthogonal_start(problem: Problem, N: int, seed: int = 0, *, T=None) -> Orde
             f"orthogonal_start is for isotropic inputs with a teacher, not for {type(problem.task).__name__}; make the "
             "weights yourself and give them to start_from_weights."
         )
-    K, M, seed = problem.student.width, problem.task.directions, checks.integer("seed", seed, minimum=0)
+    K, M, seed = (
+        problem.student.width,
+        problem.task.directions,
+        checks.integer("seed", seed, minimum=0),
+    )
     check_dimension(N, K, M)
     checks.memory(f"N = {N}", 4 * (K + M) * N)
     rng = stream(seed, WEIGHTS)
@@ -153,7 +175,9 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Star
     N = checks.integer("the second size of w", w.shape[1])
     D = problem.task.latent_dimension(N)
     if w_star.shape != (M, D):
-        raise ValueError(f"w_star has shape {w_star.shape}; beside w of shape {w.shape} this task needs ({M}, {D}).")
+        raise ValueError(
+            f"w_star has shape {w_star.shape}; beside w of shape {w.shape} this task needs ({M}, {D})."
+        )
     network = Weights(w, w_star)
     start: Start
     if isinstance(problem.task, StructuredTask) and b is not None:
@@ -163,7 +187,9 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Star
     if isinstance(problem.task, StructuredTask):
         start = _projected(problem.task.modes(N), network, v)
     else:
-        start = OrderParameters(w @ w.T / N, w @ w_star.T / N, w_star @ w_star.T / N, v, network, b=b)
+        start = OrderParameters(
+            w @ w.T / N, w @ w_star.T / N, w_star @ w_star.T / N, v, network, b=b
+        )
     problem.check_start(start)
     return start
 
@@ -174,7 +200,11 @@ def _projected(modes: Modes, network: Weights, v) -> SpectralOverlaps:
     N, D = modes.Phi.shape
     signal = w_star @ modes.Phi.T * np.sqrt(N / D)  # Phi w*_m / sqrt delta, one row for each m
     along, signal_along = w @ modes.vectors, signal @ modes.vectors
-    pairs = ((w, w, along, along), (w, signal, along, signal_along), (signal, signal, signal_along, signal_along))
+    pairs = (
+        (w, w, along, along),
+        (w, signal, along, signal_along),
+        (signal, signal, signal_along, signal_along),
+    )
     densities = [np.einsum("at,bt->tab", first, second) for *_, first, second in pairs]
     rho, weights, others = modes.rho, np.full(len(modes.rho), 1 / N), N - len(modes.rho)
     if others:
@@ -182,7 +212,10 @@ def _projected(modes: Modes, network: Weights, v) -> SpectralOverlaps:
             (full @ other.T - density.sum(0)) / others
             for (full, other, *_), density in zip(pairs, densities, strict=True)
         ]
-        densities = [np.concatenate([density, rest[None]]) for density, rest in zip(densities, rests, strict=True)]
+        densities = [
+            np.concatenate([density, rest[None]])
+            for density, rest in zip(densities, rests, strict=True)
+        ]
         rho, weights = np.append(rho, modes.rest), np.append(weights, others / N)
     rho, weights, q, r, t = merge_equal(rho, weights, *densities)
     return SpectralOverlaps(rho, weights, q, r, t, w_star @ w_star.T / D, v, network)
@@ -210,7 +243,11 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
             f"{type(problem.task).__name__} has no spectrum of modes; its start is OrderParameters(Q=, m=, v=, b=)."
         )
     one = np.ones(1)  # isotropic inputs: one eigenvalue
-    spectrum = problem.task.spectrum(nodes) if isinstance(problem.task, StructuredTask) else Spectrum(one, one, one)
+    spectrum = (
+        problem.task.spectrum(nodes)
+        if isinstance(problem.task, StructuredTask)
+        else Spectrum(one, one, one)
+    )
     lifted = spectral_overlaps(spectrum, start)
     problem.check_start(lifted)
     return lifted
@@ -281,7 +318,9 @@ def weights_on_inputs(
     along = alpha @ a
     S = start.Q - along @ Omega @ along.T / N
     smallest = np.linalg.eigvalsh(S)[0]
-    if smallest < -PSD_TOLERANCE * max(1.0, np.abs(S).max()) or not np.allclose(along @ a.T / N, start.R, atol=1e-8):
+    if smallest < -PSD_TOLERANCE * max(1.0, np.abs(S).max()) or not np.allclose(
+        along @ a.T / N, start.R, atol=1e-8
+    ):
         raise ValueError(
             f"no weights in N = {N} dimensions have the overlaps start.Q and start.R on these inputs (eigenvalue {smallest:.4g} "
             "of what Q leaves to their random part); give a smaller R, or R = 0 where inputs say nothing of the latent."
@@ -314,4 +353,6 @@ def check_dimension(N: int, K: int, M: int) -> None:
     """Raise ValueError unless N is an integer of at least K + M."""
     checks.integer("N", N)
     if N < K + M:
-        raise ValueError(f"N = {N} is smaller than K + M = {K + M}; weights with given overlaps need N >= K + M.")
+        raise ValueError(
+            f"N = {N} is smaller than K + M = {K + M}; weights with given overlaps need N >= K + M."
+        )

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import arguments, checks
+from teacherstudent.checking import arguments, checks
 
 
 @arguments.checked

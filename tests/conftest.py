@@ -11,7 +11,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # tests already run side by 
 # Most of the time of these tests is compilation, a third of which goes into a way of writing loops that makes them no faster
 # here.  Later versions know no other.
 if metadata.version("jaxlib").startswith("0.10."):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+    os.environ["XLA_FLAGS"] = (
+        f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+    )
 
 import jax
 import matplotlib
@@ -43,7 +45,9 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.03)
 @pytest.fixture(autouse=True)
 def quick_compilation(request):
     """Only where many steps are run are programs worth optimising."""
-    jax.config.update("jax_disable_most_optimizations", request.node.get_closest_marker("slow") is None)
+    jax.config.update(
+        "jax_disable_most_optimizations", request.node.get_closest_marker("slow") is None
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -13,7 +13,9 @@ def random_overlaps(K: int, M: int, seed: int = 0, v=None) -> ts.OrderParameters
     return ts.OrderParameters(C[:K, :K], C[:K, K:], C[K:, K:], v)
 
 
-def committee(K: int = 3, M: int = 2, *, activation="erf", noise: float = 0.2, **options) -> ts.Problem:
+def committee(
+    K: int = 3, M: int = 2, *, activation="erf", noise: float = 0.2, **options
+) -> ts.Problem:
     """A student with K units and a teacher with M; further options go to SGD."""
     trained = "readout_learning_rate" in options
     options.setdefault("learning_rate", 0.3)

@@ -10,8 +10,16 @@ import pytest
 import teacherstudent
 
 ROOT = Path(__file__).parent.parent
-OUTER = {"teacherstudent/__init__.py", "teacherstudent/__main__.py", "teacherstudent/cli.py"}
-ALLOWED = {"teacherstudent": {"teacherstudent"}, "odes": {"odes", "teacherstudent"}, "sims": {"sims", "teacherstudent"}}
+OUTER = {
+    "teacherstudent/__init__.py",
+    "teacherstudent/__main__.py",
+    "teacherstudent/command/cli.py",
+}
+ALLOWED = {
+    "teacherstudent": {"teacherstudent"},
+    "odes": {"odes", "teacherstudent"},
+    "sims": {"sims", "teacherstudent"},
+}
 FILES = [path for package in ALLOWED for path in sorted((ROOT / package).rglob("*.py"))]
 
 
@@ -43,7 +51,9 @@ def test_import_is_lazy():
 def test_a_strangers_package_in_the_way_is_named(name, tmp_path):
     (tmp_path / f"{name}.py").write_text("x = 1\n")
     verb = {"odes": "integrate", "sims": "simulate"}[name]
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import teacherstudent as ts; ts.{verb}"
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import teacherstudent as ts; ts.{verb}"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 1
     assert f"needs its own package '{name}', but Python finds {tmp_path / name}.py" in run.stderr

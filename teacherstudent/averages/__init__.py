@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from teacherstudent.activations import ACTIVATIONS, Activation, polynomial_of
+from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.erf import ErfAverages
 from teacherstudent.averages.linear_sign import LinearSignAverages
@@ -25,7 +25,9 @@ CLOSED_FORMS: dict[tuple[Activation, Activation], Callable[[int, int], Averages]
 }
 
 
-def averages_for(student: Activation, teacher: Activation, students: int, teachers: int) -> Averages:
+def averages_for(
+    student: Activation, teacher: Activation, students: int, teachers: int
+) -> Averages:
     """The averages for K = `students` units with activation g and M = `teachers` units with activation g*.
 
     Closed forms where both are polynomials, both erf, or both ReLU, and for erf, ReLU and linear students of a sign; quadrature

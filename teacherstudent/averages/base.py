@@ -43,5 +43,7 @@ class Averages(abc.ABC):
         """E[g''(h_k) g_c(h_c)] for student fields k and all fields c (g'' in the sense of distributions)."""
 
     @abc.abstractmethod
-    def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
+    def I4(
+        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
+    ) -> Float[Array, "students students"]:
         """The contraction sum_ab u_a u_b I4(k, l, a, b) = E[g'(h_k) g'(h_l) (sum_a u_a g_a(h_a))^2]."""

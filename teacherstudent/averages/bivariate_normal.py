@@ -27,18 +27,27 @@ def density(h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.exp(-(h**2) / 2) / math.sqrt(2 * math.pi)
 
 
-def L(h: Float[Array, "*shape"], k: Float[Array, "*shape"], R: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def L(
+    h: Float[Array, "*shape"], k: Float[Array, "*shape"], R: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     """Phi2(h, k; R) - Phi(h) Phi(k), the covariance of the indicators x < h and y < k, for |R| < 1."""
-    t, w = (jnp.asarray(part).reshape(-1, *[1] * R.ndim) for part in np.polynomial.legendre.leggauss(NODES))
+    t, w = (
+        jnp.asarray(part).reshape(-1, *[1] * R.ndim)
+        for part in np.polynomial.legendre.leggauss(NODES)
+    )
     h, k, R = h[None], k[None], R[None]
     cosine2 = (1 - R) * (1 + R)
-    angle = jnp.arctan2(R, jnp.where(cosine2 > 0, jnp.sqrt(jnp.where(cosine2 > 0, cosine2, 1.0)), 0.0))  # asin(R)
+    angle = jnp.arctan2(
+        R, jnp.where(cosine2 > 0, jnp.sqrt(jnp.where(cosine2 > 0, cosine2, 1.0)), 0.0)
+    )  # asin(R)
     theta = angle * (1 + t) / 2
     sine, cosine2 = jnp.sin(theta), jnp.cos(theta) ** 2
     values = jnp.exp(-(h**2 - 2 * h * k * sine + k**2) / (2 * cosine2))
     return jnp.sum(w * values, axis=0) * angle[0] / (4 * math.pi)
 
 
-def Phi2(h: Float[Array, "*shape"], k: Float[Array, "*shape"], R: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def Phi2(
+    h: Float[Array, "*shape"], k: Float[Array, "*shape"], R: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     """P(x < h, y < k) for standard normal x and y with correlation R."""
     return Phi(h) * Phi(k) + L(h, k, R)

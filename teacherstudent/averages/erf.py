@@ -35,7 +35,7 @@ from jaxtyping import Array, Float
 from teacherstudent.averages.arcsin import arcsin
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.pairs import multiplicity, pair_number, unordered_pairs
-from teacherstudent.compilation import computed_once
+from teacherstudent.programs.compilation import computed_once
 
 MANY = 2**12  # of the same: worth reading from memory
 ENTRIES_AT_ONCE = 2**16  # of the four indices of I4: what stays in a core's cache
@@ -61,7 +61,9 @@ class ErfAverages(Averages):
         widened = self._widened(C)[students, None]
         return -(2 / math.pi) * C[students] / widened * _inverse_root(self._determinants(C))
 
-    def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
+    def I4(
+        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
+    ) -> Float[Array, "students students"]:
         k, l = unordered_pairs(self.students)
         a, b = unordered_pairs(self.students + self.teachers)
         p, q = _tilts(C, k, l)
@@ -81,7 +83,9 @@ class ErfAverages(Averages):
         values = 4 / (math.pi**2 * jnp.sqrt(self._determinants(C)[k, l])) * contracted
         return values[pair_number(self.students)]
 
-    def _angles(self, sine: Float[Array, "*shape"], same_sign: np.ndarray) -> Float[Array, "*shape"]:
+    def _angles(
+        self, sine: Float[Array, "*shape"], same_sign: np.ndarray
+    ) -> Float[Array, "*shape"]:
         """asin, and pi/2 for E[sign(h)^2] = 1, which rounding would lift over the end of the arcsine."""
         if not same_sign.any():
             return arcsin(sine)
@@ -120,6 +124,8 @@ def _in_parts(f: Callable, columns: tuple[Array, ...], size: int) -> Array:
     if count <= size:
         return f(columns)
     parts = -(-count // size)
-    padded = [jnp.pad(column, ((0, 0), (0, parts * size - count)), mode="edge") for column in columns]
+    padded = [
+        jnp.pad(column, ((0, 0), (0, parts * size - count)), mode="edge") for column in columns
+    ]
     split = tuple(jnp.moveaxis(column.reshape(len(column), parts, size), 1, 0) for column in padded)
     return jax.lax.map(f, split).reshape(-1)[:count]

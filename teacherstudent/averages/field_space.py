@@ -40,10 +40,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from teacherstudent.activations import Activation
+from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.nested_rule import ROUNDING, _cholesky
+from teacherstudent.averages.quasi_random import CAUTION, REPLICAS, normals, uniform_points
 from teacherstudent.losses import Loss
-from teacherstudent.quasi_random import CAUTION, REPLICAS, normals, uniform_points
 
 RADIUS = 7.25
 SMOOTH_NODES = {1: 201, 2: 97, 3: 39}
@@ -68,7 +68,12 @@ class FieldSpace:
     """
 
     def __init__(self, activation: Activation, loss: Loss, students: int, replica: int = 0):
-        self.activation, self.loss, self.students, self.replica = activation, loss, students, replica
+        self.activation, self.loss, self.students, self.replica = (
+            activation,
+            loss,
+            students,
+            replica,
+        )
 
     @property
     def description(self) -> str:
@@ -154,9 +159,13 @@ class FieldSpace:
         if self.activation.cuts:
             return self._cut(mean, L)
         z, step = np.linspace(-self._radius, self._radius, self._nodes, retstep=True)
-        xi = np.stack([axis.ravel() for axis in np.meshgrid(*[z] * self.students, indexing="ij")], axis=1)
+        xi = np.stack(
+            [axis.ravel() for axis in np.meshgrid(*[z] * self.students, indexing="ij")], axis=1
+        )
         square = np.sum(xi**2, axis=1)
-        inside = square <= self._radius**2  # the corners of the cube weigh no more than what lies outside it
+        inside = (
+            square <= self._radius**2
+        )  # the corners of the cube weigh no more than what lies outside it
         weights = np.exp(-square / 2) * (step / math.sqrt(2 * math.pi)) ** self.students
         return jnp.asarray(xi[inside]), jnp.asarray(weights[inside])
 
@@ -189,7 +198,9 @@ class FieldSpace:
         xi = s[:, None, None] * across[None, None, :] + t * along[None, None, :]
         return xi.reshape(-1, 2), (weights_s[:, None] * weights_t).ravel()
 
-    def _pieces(self, cuts: Float[Array, " cuts"]) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
+    def _pieces(
+        self, cuts: Float[Array, " cuts"]
+    ) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
         """Gauss-Legendre nodes on each piece of [-R, R], with the normal density."""
         t, w = (jnp.asarray(part)[None, :] for part in np.polynomial.legendre.leggauss(self._nodes))
         edge = jnp.full((1,), self._radius, cuts.dtype)
@@ -217,7 +228,9 @@ def _transverse(L: Float[Array, "2 2"]) -> Float[Array, "2"]:
     first, second = L / jnp.sqrt(jnp.where(square > 0, square, 1.0))
     along = first + jnp.where(first @ second < 0, -1.0, 1.0) * second
     moves = along @ along > 0
-    return jnp.where(moves, along, jnp.array([1.0, 0.0])) / jnp.sqrt(jnp.where(moves, along @ along, 1.0))
+    return jnp.where(moves, along, jnp.array([1.0, 0.0])) / jnp.sqrt(
+        jnp.where(moves, along @ along, 1.0)
+    )
 
 
 def _over_triangle(
@@ -231,7 +244,9 @@ def _over_triangle(
 
 
 @cache
-def normal_points(students: int, count: int, replica: int = 0) -> Float[np.ndarray, "points students"]:
+def normal_points(
+    students: int, count: int, replica: int = 0
+) -> Float[np.ndarray, "points students"]:
     """Quasi-random standard normal points, with exact second moments."""
     uniform = uniform_points(students, count, replica)
     z = normals(uniform)

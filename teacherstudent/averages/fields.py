@@ -20,7 +20,7 @@ import abc
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent.activations import Activation
+from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.field_space import FieldAverages, FieldSpace
 from teacherstudent.averages.shifted import ShiftedAverages
 from teacherstudent.averages.shifted_for import shifted_averages_for
@@ -86,7 +86,9 @@ class CorrelationLoss(ClosedForms):
         )
 
 
-def field_averages_for(activation: Activation, loss: str, students: int) -> ClosedForms | FieldSpace:
+def field_averages_for(
+    activation: Activation, loss: str, students: int
+) -> ClosedForms | FieldSpace:
     """Closed forms for the square and the correlation loss of erf, ReLU and polynomials; quadrature for all else."""
     closed = shifted_averages_for(activation, students)
     if closed is None or loss not in ("square", "correlation"):

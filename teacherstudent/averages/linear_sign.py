@@ -36,6 +36,8 @@ class LinearSignAverages(Averages):
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
         return jnp.zeros((self.students, len(C)))
 
-    def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
+    def I4(
+        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
+    ) -> Float[Array, "students students"]:
         square = u @ self.I2(C) @ u
         return square * np.ones((self.students, self.students))

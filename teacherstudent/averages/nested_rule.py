@@ -20,7 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-FIXED = 1e-15  # a conditional variance, relative to the unconditional one, that is zero up to rounding
+FIXED = (
+    1e-15  # a conditional variance, relative to the unconditional one, that is zero up to rounding
+)
 
 
 ROUNDING = 1e-13  # of sums over nodes, relative to their result
@@ -64,13 +66,18 @@ class NestedRule:
         """E[f_1(h_1) ... f_d(h_d)] for h ~ N(0, S); S may be singular."""
         return self._nested(_cholesky(S), factors, [jnp.zeros(())] * len(factors))
 
-    def average_of_one(self, mean: Float[Array, ""], variance: Float[Array, ""], factor: Factor) -> Float[Array, ""]:
+    def average_of_one(
+        self, mean: Float[Array, ""], variance: Float[Array, ""], factor: Factor
+    ) -> Float[Array, ""]:
         """E[f(h)] for one field h ~ N(mean, variance); a variance of zero gives the mean of both sides of a jump."""
         deviation = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1.0)), 0.0)
         return self._nested(deviation[None, None], (factor,), [mean])
 
     def _nested(
-        self, L: Float[Array, "d d"], factors: tuple[Factor, ...], shifts: list[Float[Array, "*outer"]]
+        self,
+        L: Float[Array, "d d"],
+        factors: tuple[Factor, ...],
+        shifts: list[Float[Array, "*outer"]],
     ) -> Float[Array, "*outer"]:
         """F_i on all the nodes of the axes before i; shifts[j] = sum of L_jm z_m over these axes, for the fields j >= i."""
         i = len(factors) - len(shifts)
@@ -83,12 +90,18 @@ class NestedRule:
             h = h + jnp.where(L[i, i] > 0, 0.0, BESIDE) * jnp.sign(z) * (1 + jnp.abs(h))
         values = weights * factors[i].function(h)
         if len(shifts) > 1:
-            inner = [later[..., None] + L[j, i] * z for j, later in enumerate(shifts[1:], start=i + 1)]
+            inner = [
+                later[..., None] + L[j, i] * z for j, later in enumerate(shifts[1:], start=i + 1)
+            ]
             values = values * self._nested(L, factors, inner)
         return jnp.sum(values, axis=-1)
 
     def _nodes(
-        self, shift: Float[Array, "*outer 1"], scales: Float[Array, " d"], factors: tuple[Factor, ...], axis: int
+        self,
+        shift: Float[Array, "*outer 1"],
+        scales: Float[Array, " d"],
+        factors: tuple[Factor, ...],
+        axis: int,
     ) -> tuple[Float[Array, "*#outer nodes"], Float[Array, "*#outer nodes"]]:
         """Nodes z and weights, normal density included, for functions of shift + scale z on this axis."""
         if factors[axis].cuts:
@@ -100,7 +113,9 @@ class NestedRule:
             z, weights = self._equidistant(shift.ndim, self.smooth_nodes[len(factors) - 1])
         return z, weights * jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
 
-    def _equidistant(self, ndim: int, nodes: int) -> tuple[Float[Array, "*outer nodes"], Float[Array, ""]]:
+    def _equidistant(
+        self, ndim: int, nodes: int
+    ) -> tuple[Float[Array, "*outer nodes"], Float[Array, ""]]:
         z, step = np.linspace(-self.radius, self.radius, nodes, retstep=True)
         return _last_axis(z, ndim), jnp.array(step)
 
@@ -108,7 +123,9 @@ class NestedRule:
         self, shift: Float[Array, "*outer 1"], cuts: list[Float[Array, "*outer 1"]], nodes: int
     ) -> tuple[Float[Array, "*outer nodes"], Float[Array, "*outer nodes"]]:
         """Gauss-Legendre nodes on each piece of [-R, R] between the cuts, fewer on each where there are many."""
-        sorted_cuts = jnp.sort(jnp.clip(jnp.concatenate(cuts, axis=-1), -self.radius, self.radius), axis=-1)
+        sorted_cuts = jnp.sort(
+            jnp.clip(jnp.concatenate(cuts, axis=-1), -self.radius, self.radius), axis=-1
+        )
         count = len(cuts) + 1
         nodes = _nodes_of_piece(nodes, count)
         edge = jnp.full_like(shift, self.radius)
@@ -130,7 +147,9 @@ def _cuts(
 ) -> list[Float[Array, "*outer 1"]]:
     """Where shift + scale z meets the points; z = 0 if it does not move."""
     moves = scale != 0
-    return [jnp.where(moves, (point - shift) / jnp.where(moves, scale, 1.0), 0.0) for point in points]
+    return [
+        jnp.where(moves, (point - shift) / jnp.where(moves, scale, 1.0), 0.0) for point in points
+    ]
 
 
 def _cuts_of_later(
@@ -140,7 +159,12 @@ def _cuts_of_later(
 
     All lines through the origin meet the first axis at z = 0.
     """
-    away = [(j, point) for j, later in enumerate(factors[1:], start=1) for point in later.cuts if point != 0]
+    away = [
+        (j, point)
+        for j, later in enumerate(factors[1:], start=1)
+        for point in later.cuts
+        if point != 0
+    ]
     through_origin = any(0 in later.cuts for later in factors[1:]) and 0 not in factors[0].cuts
     cuts = [jnp.zeros_like(shift)] if through_origin else []
     for j, point in away:

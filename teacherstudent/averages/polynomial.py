@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from teacherstudent.activations import Polynomial
+from teacherstudent.activations.activation import Polynomial
 from teacherstudent.averages.base import Averages
 
 
@@ -47,14 +47,22 @@ class PolynomialAverages(Averages):
         return pair_sums(C, _means(self._values, C), _means(self._values, C), self._degree)
 
     def J2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        return pair_sums(C, _means(self._slopes, C), _means(self._slopes, C), self._degree)[: self.students]
+        return pair_sums(C, _means(self._slopes, C), _means(self._slopes, C), self._degree)[
+            : self.students
+        ]
 
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        return pair_sums(C, _means(self._curvatures, C), _means(self._values, C), self._degree)[: self.students]
+        return pair_sums(C, _means(self._curvatures, C), _means(self._values, C), self._degree)[
+            : self.students
+        ]
 
-    def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
+    def I4(
+        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
+    ) -> Float[Array, "students students"]:
         weighted = u[:, None] * _means(self._values, C)
-        return quartic_sums(C, _means(self._slopes, C)[: self.students], weighted, self._degree, self._slope_degree)
+        return quartic_sums(
+            C, _means(self._slopes, C)[: self.students], weighted, self._degree, self._slope_degree
+        )
 
 
 def pair_sums(
@@ -65,7 +73,9 @@ def pair_sums(
 ) -> Float[Array, "fields fields"]:
     """sum_n C_ab^n / n! m_a(n) m_b(n) for all pairs of fields, given m of the first and of the second factor."""
     orders = slice(degree + 1)
-    return jnp.einsum("nab,an,bn->ab", _divided_powers(C, degree), first[:, orders], second[:, orders])
+    return jnp.einsum(
+        "nab,an,bn->ab", _divided_powers(C, degree), first[:, orders], second[:, orders]
+    )
 
 
 def quartic_sums(
@@ -77,7 +87,9 @@ def quartic_sums(
 ) -> Float[Array, "students students"]:
     """sum_ab u_a u_b I4(k, l, a, b) for all pairs of students, given m' of the slopes and u m of the values."""
     powers, students = _divided_powers(C, degree), jnp.arange(len(slopes))
-    over_l = jax.vmap(lambda k, l: _quartic(powers, slopes, weighted, k, l, slope_degree), (None, 0))
+    over_l = jax.vmap(
+        lambda k, l: _quartic(powers, slopes, weighted, k, l, slope_degree), (None, 0)
+    )
     return jax.vmap(over_l, (0, None))(students, students)
 
 
@@ -105,7 +117,9 @@ def degree_of(polynomial: Polynomial) -> int:
     return len(polynomial.coefficients) - 1
 
 
-def _divided_powers(C: Float[Array, "fields fields"], degree: int) -> Float[Array, "orders fields fields"]:
+def _divided_powers(
+    C: Float[Array, "fields fields"], degree: int
+) -> Float[Array, "orders fields fields"]:
     """C_ab^n / n! for n = 0..degree, elementwise."""
     powers = [jnp.ones_like(C)]
     for n in range(1, degree + 1):
@@ -113,10 +127,14 @@ def _divided_powers(C: Float[Array, "fields fields"], degree: int) -> Float[Arra
     return jnp.stack(powers)
 
 
-def _means(coefficients: np.ndarray, C: Float[Array, "fields fields"]) -> Float[Array, "fields derivatives"]:
+def _means(
+    coefficients: np.ndarray, C: Float[Array, "fields fields"]
+) -> Float[Array, "fields derivatives"]:
     """m_a(s) = sum_k coefficients[a, s, k] C_aa^k."""
     variance = jnp.diag(C)
-    powers = jnp.cumprod(jnp.stack([jnp.ones_like(variance)] + [variance] * (coefficients.shape[2] - 1)), axis=0)
+    powers = jnp.cumprod(
+        jnp.stack([jnp.ones_like(variance)] + [variance] * (coefficients.shape[2] - 1)), axis=0
+    )
     return jnp.einsum("ask,ka->as", coefficients, powers)
 
 

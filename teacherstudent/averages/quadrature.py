@@ -28,14 +28,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from teacherstudent.activations import Activation
+from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.nested_rule import FIXED, ROUNDING, Factor, NestedRule
-from teacherstudent.quasi_random import CAUTION
+from teacherstudent.averages.quasi_random import CAUTION
 
 MOST_NODES = 2e8  # of one integral: some gigabytes
-Kind = tuple[bool, bool, tuple[str, ...]]  # of a field in an integral: is it smooth, is it the teacher's, its parts
-Integral = tuple[tuple[Kind, ...], tuple[int, ...]]  # the kinds of the distinct fields, and the fields
+Kind = tuple[
+    bool, bool, tuple[str, ...]
+]  # of a field in an integral: is it smooth, is it the teacher's, its parts
+Integral = tuple[
+    tuple[Kind, ...], tuple[int, ...]
+]  # the kinds of the distinct fields, and the fields
 
 
 class QuadratureAverages(Averages):
@@ -76,9 +80,13 @@ class QuadratureAverages(Averages):
             return smooth
         return smooth + self._deltas(C, range(self.students), range(len(C)), kinks, "value")
 
-    def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
+    def I4(
+        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
+    ) -> Float[Array, "students students"]:
         self._check_cost()
-        k, l, a, b = np.ix_(range(self.students), range(self.students), range(len(C)), range(len(C)))
+        k, l, a, b = np.ix_(
+            range(self.students), range(self.students), range(len(C)), range(len(C))
+        )
         return jnp.einsum("klab,a,b->kl", self._averages(C, slope=(k, l), value=(a, b)), u, u)
 
     def _check_cost(self) -> None:
@@ -95,7 +103,9 @@ class QuadratureAverages(Averages):
                 "these jump or have a kink; give functions with fewer of them or fewer units, or simulate."
             )
 
-    def error(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, ""]:
+    def error(
+        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
+    ) -> Float[Array, ""]:
         """A cautious estimate of the largest absolute error of I2, J2, G2 and I4 at C and u.
 
         A multiple of the largest difference from rules with fewer nodes, or of what is missing in Stein's lemma.
@@ -104,16 +114,25 @@ class QuadratureAverages(Averages):
         differences = [self._missing_by_parts(C, used[1], used[2])]
         for replica in (1, 2):
             rule = self.rule.coarser(replica)
-            coarse = QuadratureAverages(self.student, self.teacher, self.students, self.teachers, rule)
-            differences += [jnp.max(jnp.abs(x - y)) for x, y in zip(used, coarse._all(C, u), strict=True)]
+            coarse = QuadratureAverages(
+                self.student, self.teacher, self.students, self.teachers, rule
+            )
+            differences += [
+                jnp.max(jnp.abs(x - y)) for x, y in zip(used, coarse._all(C, u), strict=True)
+            ]
         largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in used]))
         return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * largest
 
-    def _all(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> tuple[Array, Array, Array, Array]:
+    def _all(
+        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
+    ) -> tuple[Array, Array, Array, Array]:
         return self.I2(C), self.J2(C), self.G2(C), self.I4(C, u)
 
     def _missing_by_parts(
-        self, C: Float[Array, "fields fields"], J2: Float[Array, "students fields"], G2: Float[Array, "students fields"]
+        self,
+        C: Float[Array, "fields fields"],
+        J2: Float[Array, "students fields"],
+        G2: Float[Array, "students fields"],
     ) -> Float[Array, ""]:
         """The largest error of G2, or of J2, that would explain what is missing in Stein's lemma."""
         k, c = np.ix_(range(self.students), range(len(C)))
@@ -138,7 +157,12 @@ class QuadratureAverages(Averages):
         return jnp.stack([jnp.stack(row) for row in rows])
 
     def _delta(
-        self, C: Float[Array, "fields fields"], f: int, o: int, jumps: list[tuple[float, float]], part: str
+        self,
+        C: Float[Array, "fields fields"],
+        f: int,
+        o: int,
+        jumps: list[tuple[float, float]],
+        part: str,
     ) -> Float[Array, ""]:
         activation = self._activation(o)
         factor = _factor(activation, (part,))
@@ -156,22 +180,34 @@ class QuadratureAverages(Averages):
     def _activation(self, field: int) -> Activation:
         return self.teacher if field >= self.students else self.student
 
-    def _averages(self, C: Float[Array, "fields fields"], **parts: tuple[np.ndarray, ...]) -> Float[Array, "..."]:
+    def _averages(
+        self, C: Float[Array, "fields fields"], **parts: tuple[np.ndarray, ...]
+    ) -> Float[Array, "..."]:
         """E[product of the parts at the given fields], for arrays of field indices that broadcast.
 
         Each distinct integral is computed once, those that differ only in their fields in one batch.
         """
         names = [name for name, indices in parts.items() for _ in indices]
-        tuples = np.stack(np.broadcast_arrays(*(index for indices in parts.values() for index in indices)), axis=-1)
-        integrals = [self._integral(names, fields.tolist()) for fields in tuples.reshape(-1, len(names))]
+        tuples = np.stack(
+            np.broadcast_arrays(*(index for indices in parts.values() for index in indices)),
+            axis=-1,
+        )
+        integrals = [
+            self._integral(names, fields.tolist()) for fields in tuples.reshape(-1, len(names))
+        ]
         distinct = sorted(set(integrals))
         batches = [self._batch(C, *kind) for kind in groupby(distinct, key=itemgetter(0))]
         position = {integral: n for n, integral in enumerate(distinct)}
-        return jnp.concatenate(batches)[np.array([position[i] for i in integrals])].reshape(tuples.shape[:-1])
+        return jnp.concatenate(batches)[np.array([position[i] for i in integrals])].reshape(
+            tuples.shape[:-1]
+        )
 
     def _integral(self, names: list[str], fields: list[int]) -> Integral:
         """The kinds of the distinct fields, those with kinks first, and the fields in the same order."""
-        parts = {field: tuple(sorted(n for n, f in zip(names, fields, strict=True) if f == field)) for field in fields}
+        parts = {
+            field: tuple(sorted(n for n, f in zip(names, fields, strict=True) if f == field))
+            for field in fields
+        }
         kinds = {field: self._kind(field, parts[field]) for field in parts}
         ordered = sorted(kinds, key=lambda field: (kinds[field], field))
         return tuple(kinds[field] for field in ordered), tuple(ordered)
@@ -180,17 +216,25 @@ class QuadratureAverages(Averages):
         return not self._activation(field).cuts, field >= self.students, parts
 
     def _batch(
-        self, C: Float[Array, "fields fields"], kinds: tuple[Kind, ...], integrals: Iterable[Integral]
+        self,
+        C: Float[Array, "fields fields"],
+        kinds: tuple[Kind, ...],
+        integrals: Iterable[Integral],
     ) -> Float[Array, " integrals"]:
         """All integrals with the same kinds of fields, one after the other to bound the memory."""
         fields = np.array([fields for _, fields in integrals])
-        factors = tuple(_factor(self.teacher if teachers else self.student, parts) for _, teachers, parts in kinds)
+        factors = tuple(
+            _factor(self.teacher if teachers else self.student, parts)
+            for _, teachers, parts in kinds
+        )
         blocks = C[fields[:, :, None], fields[:, None, :]]
         return jax.lax.map(jax.checkpoint(lambda S: self.rule.average(S, factors)), blocks)
 
 
 def _factor(activation: Activation, parts: tuple[str, ...]) -> Factor:
-    return Factor(lambda h: math.prod(PARTS[part](activation, h) for part in parts), activation.cuts)
+    return Factor(
+        lambda h: math.prod(PARTS[part](activation, h) for part in parts), activation.cuts
+    )
 
 
 def _ratio(x: Float[Array, "*shape"], y: Float[Array, "*#shape"]) -> Float[Array, "*shape"]:

@@ -40,7 +40,9 @@ from jaxtyping import Array, Float
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
 
-COINCIDENT = 1e-15  # a conditional variance, relative to the unconditional one, that is zero up to rounding
+COINCIDENT = (
+    1e-15  # a conditional variance, relative to the unconditional one, that is zero up to rounding
+)
 NODES = 64
 
 
@@ -62,7 +64,9 @@ class ReluAverages(Averages):
         variance = jnp.diag(C)[: self.students, None]
         return _ratio(_areas(C)[: self.students], 2 * math.pi * variance)
 
-    def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
+    def I4(
+        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
+    ) -> Float[Array, "students students"]:
         deviation = _root(jnp.diag(C))
         correlation = _ratio(C, deviation[:, None] * deviation[None, :])
         weighted = u * deviation
@@ -71,11 +75,15 @@ class ReluAverages(Averages):
             blocks = correlation[fields[:, :, None], fields[:, None, :]]
             moments = jax.vmap(partial(_half_space_moment, b=b))(blocks)
             multiplicity = 1 + b  # the pair a, b with a < b stands for two ordered pairs
-            values = values.at[pairs].add(multiplicity * weighted[fields[:, 0]] * weighted[fields[:, b]] * moments)
+            values = values.at[pairs].add(
+                multiplicity * weighted[fields[:, 0]] * weighted[fields[:, b]] * moments
+            )
         return values[pair_number(self.students)]
 
 
-def _groups_of_equal_pattern(students: int, fields: int) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
+def _groups_of_equal_pattern(
+    students: int, fields: int
+) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
     """All k <= l and a <= b, grouped by the number of distinct fields and by whether a = b (0) or not (1).
 
     Per group: the position of the pair k, l, and the distinct fields, a first and then b.  Structurally equal fields
@@ -124,7 +132,9 @@ def _four_orthant(R: Float[Array, "4 4"]) -> Float[Array, ""]:
     R = candidates[jnp.argmin(jnp.max(jnp.abs(candidates[:, :2, 2:]), axis=(1, 2)))]
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     angles, weights = jnp.asarray((nodes + 1) * math.pi / 4), weights * math.pi / 4
-    return orthant(R[:2, :2]) * orthant(R[2:, 2:]) + weights @ jax.vmap(partial(_four_orthant_slope, R))(angles)
+    return orthant(R[:2, :2]) * orthant(R[2:, 2:]) + weights @ jax.vmap(
+        partial(_four_orthant_slope, R)
+    )(angles)
 
 
 def _four_orthant_slope(R: Float[Array, "4 4"], angle: Float[Array, ""]) -> Float[Array, ""]:
@@ -148,7 +158,11 @@ def _conditional_orthant(
         return 0.5 ** len(others)
     k, l = others
     variance_j = _variance_given(R[i, j])
-    jk, jl, kl = R[j, k] - R[i, j] * R[i, k], R[j, l] - R[i, j] * R[i, l], R[k, l] - R[i, k] * R[i, l]  # given x_i = 0
+    jk, jl, kl = (
+        R[j, k] - R[i, j] * R[i, k],
+        R[j, l] - R[i, j] * R[i, l],
+        R[k, l] - R[i, k] * R[i, l],
+    )  # given x_i = 0
     variance_k = _nonzero(_variance_given(R[i, k]) - jk * _ratio(jk, variance_j))
     variance_l = _nonzero(_variance_given(R[i, l]) - jl * _ratio(jl, variance_j))
     fixed = (variance_k == 0) | (variance_l == 0)
@@ -172,7 +186,9 @@ def _nonzero(variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 def _areas(C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
     """s_ab = sqrt(C_aa C_bb - C_ab^2), exactly zero for a = b."""
     variance = jnp.diag(C)
-    return _root(jnp.where(np.eye(len(C), dtype=bool), 0.0, variance[:, None] * variance[None, :] - C**2))
+    return _root(
+        jnp.where(np.eye(len(C), dtype=bool), 0.0, variance[:, None] * variance[None, :] - C**2)
+    )
 
 
 def _angle(s: Float[Array, "*shape"], covariance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -48,23 +48,31 @@ class ReluSignAverages(Averages):
 
     def J2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
         K = self.students
-        of_teachers = jnp.broadcast_to(ROOT * inverse_deviations(C[K:, K:])[None, :], (K, self.teachers))
+        of_teachers = jnp.broadcast_to(
+            ROOT * inverse_deviations(C[K:, K:])[None, :], (K, self.teachers)
+        )
         return jnp.concatenate([self._of_students.J2(C[:K, :K]), of_teachers], axis=1)
 
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
         K = self.students
         return jnp.pad(self._of_students.G2(C[:K, :K]), ((0, 0), (0, self.teachers)))
 
-    def I4(self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]) -> Float[Array, "students students"]:
+    def I4(
+        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
+    ) -> Float[Array, "students students"]:
         K = self.students
         scale = inverse_deviations(C)
         R = C * scale[:, None] * scale[None, :]
         # The sign of a field that vanishes is zero, and so is a hidden unit.
-        weights = jnp.where(scale > 0, u, 0.0) * jnp.concatenate([_root(jnp.diag(C)[:K]), jnp.ones(self.teachers)])
+        weights = jnp.where(scale > 0, u, 0.0) * jnp.concatenate(
+            [_root(jnp.diag(C)[:K]), jnp.ones(self.teachers)]
+        )
         values = jnp.zeros(len(unordered_pairs(K)[0]))
         for pairs, fields in self._mixed:
             moments = jax.vmap(_moment_with_sign)(_blocks(R, fields))
-            values = values.at[pairs].add(2 * weights[fields[:, 0]] * weights[fields[:, -1]] * moments)
+            values = values.at[pairs].add(
+                2 * weights[fields[:, 0]] * weights[fields[:, -1]] * moments
+            )
         for pairs, fields, teachers in self._labels:
             signs = jax.vmap(partial(_positive_with_signs, teachers=teachers))(_blocks(R, fields))
             factor = teachers * weights[fields[:, -1]] * weights[fields[:, -teachers]]
@@ -88,7 +96,10 @@ def _sets_with_labels(students: int, teachers: int) -> list[tuple[np.ndarray, np
     rows: dict[tuple[int, int], list] = {}
     for pair, (k, l) in enumerate(zip(*unordered_pairs(students), strict=True)):
         for m, n in zip(*unordered_pairs(teachers), strict=True):
-            of_students, of_teachers = dict.fromkeys((k, l)), dict.fromkeys((m + students, n + students))
+            of_students, of_teachers = (
+                dict.fromkeys((k, l)),
+                dict.fromkeys((m + students, n + students)),
+            )
             fields = (*of_students, *of_teachers)
             rows.setdefault((len(fields), len(of_teachers)), []).append((pair, fields))
     return [(*_columns(group), count) for (_, count), group in rows.items()]
@@ -132,7 +143,9 @@ def _orthant_given_zero(R: Float[Array, "n n"], j: int, others: np.ndarray) -> F
     both_fixed = fixed[:, None] & fixed[None, :]
     limit = jnp.where(both_fixed, jnp.sign(R[others][:, others]) / 2, 0.0)
     limit = jnp.where(np.eye(len(others), dtype=bool), 1.0, limit)
-    return orthant(jnp.where(any_fixed & (fixed[:, None] | ~np.eye(len(others), dtype=bool)), limit, given))
+    return orthant(
+        jnp.where(any_fixed & (fixed[:, None] | ~np.eye(len(others), dtype=bool)), limit, given)
+    )
 
 
 def _positive_with_signs(R: Float[Array, "n n"], teachers: int) -> Float[Array, ""]:

@@ -51,7 +51,9 @@ class ShiftedErf(ShiftedAverages):
         weight, tilted, covariance = _tilted_once(mean, C)
         variance = _diagonals(covariance)
         own = jnp.einsum("kk->k", tilted)[:, None] * _value(tilted, variance)
-        return -weight[:, None] * (own + jnp.einsum("kkj->kj", covariance) * _slope(tilted, variance))
+        return -weight[:, None] * (
+            own + jnp.einsum("kkj->kj", covariance) * _slope(tilted, variance)
+        )
 
     def I4(self, mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
         k, l = unordered_pairs(self.students)
@@ -59,17 +61,23 @@ class ShiftedErf(ShiftedAverages):
         weight, tilted, covariance = first(mean, C, jnp.asarray(k))
         other, tilted, covariance = second(tilted, covariance, jnp.asarray(l))
         i, j = unordered_pairs(self.students)
-        products = jax.vmap(_value_products)(tilted, covariance) @ (multiplicity(i, j) * v[i] * v[j])
+        products = jax.vmap(_value_products)(tilted, covariance) @ (
+            multiplicity(i, j) * v[i] * v[j]
+        )
         linear = _value(tilted, _diagonals(covariance)) @ v
         return (weight * other * (products - 2 * y * linear + y**2))[pair_number(self.students)]
 
 
-def _value(mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _value(
+    mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     """E[g]."""
     return jax.scipy.special.erf(mean / jnp.sqrt(2 * (1 + variance)))
 
 
-def _slope(mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _slope(
+    mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     """E[g']."""
     scale = jnp.sqrt(1 + variance)
     return 2 * density(mean / scale) / scale

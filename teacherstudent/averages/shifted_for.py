@@ -1,6 +1,6 @@
 """Which closed forms there are for fields with non-zero means."""
 
-from teacherstudent.activations import ACTIVATIONS, Activation, polynomial_of
+from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.averages.shifted import ShiftedAverages
 from teacherstudent.averages.shifted_erf import ShiftedErf
 from teacherstudent.averages.shifted_polynomial import ShiftedPolynomial

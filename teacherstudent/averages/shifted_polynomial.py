@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from teacherstudent.activations import Polynomial
+from teacherstudent.activations.activation import Polynomial
 from teacherstudent.averages.polynomial import degree_of, pair_sums, quartic_sums
 from teacherstudent.averages.shifted import Covariance, Mean, PerPair, PerUnit, ShiftedAverages
 
@@ -53,7 +53,9 @@ class ShiftedPolynomial(ShiftedAverages):
         weighted = jnp.concatenate([v[:, None] * values, label])
         with_label = jnp.pad(C, ((0, 1), (0, 1)))
         slope_degree = max(self._degree - 1, 0)
-        return quartic_sums(with_label, self._means(mean, C, 1), weighted, self._degree, slope_degree)
+        return quartic_sums(
+            with_label, self._means(mean, C, 1), weighted, self._degree, slope_degree
+        )
 
     def _pairs(self, mean: Mean, C: Covariance, first: int, second: int) -> PerPair:
         """E[g^(first)(lambda_k) g^(second)(lambda_l)]."""
@@ -61,7 +63,9 @@ class ShiftedPolynomial(ShiftedAverages):
 
     def _means(self, mean: Mean, C: Covariance, order: int) -> Float[Array, "students derivatives"]:
         """m_k(s) of g^(order), for s = 0..3 degree."""
-        powers = jnp.cumprod(jnp.stack([jnp.ones_like(mean)] + [mean] * self._degree, axis=1), axis=1)
+        powers = jnp.cumprod(
+            jnp.stack([jnp.ones_like(mean)] + [mean] * self._degree, axis=1), axis=1
+        )
         derivatives = powers @ jnp.asarray(self._table).T
         terms, half = np.arange(self._degree // 2 + 1), jnp.diag(C) / 2
         heat = jnp.stack([half**n / math.factorial(n) for n in terms], axis=1)

@@ -35,7 +35,9 @@ from teacherstudent.averages.shifted import Covariance, Mean, PerPair, PerUnit, 
 CUTS = (-2.0, 2.0)
 RADIUS = 8.5
 FAR = 1e3  # h of a field without variance, whose sign is certain
-FIXED = 1e-14  # a conditional variance, relative to the unconditional one, that is zero up to rounding
+FIXED = (
+    1e-14  # a conditional variance, relative to the unconditional one, that is zero up to rounding
+)
 
 
 class ShiftedRelu(ShiftedAverages):
@@ -63,7 +65,9 @@ class ShiftedRelu(ShiftedAverages):
         variance = jnp.diag(C)
         k, j = np.ix_(range(self.students), range(self.students))
         given = _given_zero(mean[k], mean[j], variance[k], variance[j], C)
-        return _off_diagonal(_at_zero(mean, variance)[:, None] * _positive_part(*given), jnp.zeros_like(mean))
+        return _off_diagonal(
+            _at_zero(mean, variance)[:, None] * _positive_part(*given), jnp.zeros_like(mean)
+        )
 
     def I4(self, mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
         return _two_units(mean, C, v, y) if self.students <= 2 else _many_units(mean, C, v, y)
@@ -89,7 +93,9 @@ def _moments(mean: Mean, C: Covariance) -> Moments:
     R = jnp.where(np.eye(len(mean), dtype=bool), 0.0, _ratio(C, scale[:, None] * scale[None, :]))
     h_k, h_l = jnp.broadcast_arrays(height[:, None], height[None, :])
     M_00 = Phi2(h_k, h_l, jnp.clip(R, -1.0, 1.0))
-    given = _given_zero(mean[k], mean[l], variance[k], variance[l], C)  # of lambda_l given lambda_k = 0
+    given = _given_zero(
+        mean[k], mean[l], variance[k], variance[l], C
+    )  # of lambda_l given lambda_k = 0
     above, part = Phi(_height(*given)), _positive_part(*given)
     a_k, C_kk = mean[:, None], variance[:, None]
     M_10 = a_k * M_00 + C_kk * delta * above + C * delta.T * above.T
@@ -110,7 +116,11 @@ def _products(mean: Mean, C: Covariance) -> PerPair:
 def _two_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
     """I4 from M_pq: on theta_k the other unit l contributes where it is positive; on theta_k theta_l both are linear."""
     variance = jnp.diag(C)
-    value, step, square = _positive_part(mean, variance), Phi(_height(mean, variance)), _square(mean, variance)
+    value, step, square = (
+        _positive_part(mean, variance),
+        Phi(_height(mean, variance)),
+        _square(mean, variance),
+    )
     own = v**2 * square - 2 * y * v * value + y**2 * step
     if len(mean) == 1:
         return own[:, None]
@@ -123,7 +133,9 @@ def _two_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> Pe
         - 2 * y * (v_k * M.M_10 + v_l * M.M_01)
         + y**2 * M.M_00
     )
-    other = v_l**2 * M.M_20.T + 2 * v_k * v_l * M.M_11 - 2 * y * v_l * M.M_01  # theta_k times what unit l adds
+    other = (
+        v_l**2 * M.M_20.T + 2 * v_k * v_l * M.M_11 - 2 * y * v_l * M.M_01
+    )  # theta_k times what unit l adds
     return _off_diagonal(both, own + jnp.sum(jnp.where(np.eye(2, dtype=bool), 0.0, other), axis=1))
 
 
@@ -134,7 +146,9 @@ def _many_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> P
     k, l = unordered_pairs(K)
     number = list(zip(k.tolist(), l.tolist(), strict=True))
     own, pairs = np.flatnonzero(k == l), np.flatnonzero(k != l)
-    orders = lambda chosen: np.array([_with_the_others(k, l, K) for k, l in (number[n] for n in chosen)])
+    orders = lambda chosen: np.array(
+        [_with_the_others(k, l, K) for k, l in (number[n] for n in chosen)]
+    )
     reorder = lambda order: (mean[order], C[order[:, :, None], order[:, None, :]], v[order])
     diagonal = jax.vmap(lambda a, S, u: _over_one(a, S, u, y, nodes))(*reorder(orders(own)))
     beside = jax.vmap(lambda a, S, u: _over_two(a, S, u, y, nodes))(*reorder(orders(pairs)))
@@ -147,16 +161,22 @@ def _with_the_others(k: int, l: int, K: int) -> list[int]:
     return [*dict.fromkeys((k, l)), *(i for i in range(K) if i not in (k, l))]
 
 
-def _over_one(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""], nodes: int) -> Float[Array, ""]:
+def _over_one(
+    mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""], nodes: int
+) -> Float[Array, ""]:
     """E[theta(lambda_0) (v . g - y)^2]."""
     slope = _ratio(C[1:, 0], _root(C[0, 0]))
     z, weights = _above(_height(mean[0], C[0, 0]), _crossing(mean[1:], slope), nodes)
     fixed = mean[0] + _root(C[0, 0]) * z
     others = mean[1:][None, :] + z[:, None] * slope[None, :]
-    return weights @ _square_given(v[0] * fixed - y, others, C[1:, 1:] - jnp.outer(slope, slope), v[1:])
+    return weights @ _square_given(
+        v[0] * fixed - y, others, C[1:, 1:] - jnp.outer(slope, slope), v[1:]
+    )
 
 
-def _over_two(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""], nodes: int) -> Float[Array, ""]:
+def _over_two(
+    mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""], nodes: int
+) -> Float[Array, ""]:
     """E[theta(lambda_0) theta(lambda_1) (v . g - y)^2]."""
     slope0 = _ratio(C[:, 0], _root(C[0, 0]))
     rest = C - jnp.outer(slope0, slope0)
@@ -164,19 +184,26 @@ def _over_two(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""], nodes:
     scale1 = _root(variance)
     slope1 = _ratio(rest[2:, 1], scale1)
     # where the line lambda_1 = 0 meets the lines on which the mean of another field vanishes
-    corners = _crossing(mean[2:] * scale1 - slope1 * mean[1], slope0[2:] * scale1 - slope1 * slope0[1])
+    corners = _crossing(
+        mean[2:] * scale1 - slope1 * mean[1], slope0[2:] * scale1 - slope1 * slope0[1]
+    )
     z0, weights0 = _above(_height(mean[0], C[0, 0]), corners, nodes)
     lam0 = mean[0] + slope0[0] * z0
     mean1 = mean[1] + slope0[1] * z0
     means = mean[2:][None, :] + slope0[2:][None, :] * z0[:, None]
-    inner = jax.vmap(lambda one, rest_: _above(_height(one, variance), _crossing(rest_, slope1), nodes))
+    inner = jax.vmap(
+        lambda one, rest_: _above(_height(one, variance), _crossing(rest_, slope1), nodes)
+    )
     z1, weights1 = inner(mean1, means)
     lam1 = mean1[:, None] + scale1 * z1
     others = means[:, None, :] + z1[..., None] * slope1[None, None, :]
     linear = v[0] * lam0[:, None] + v[1] * lam1 - y
     count = linear.size
     given = _square_given(
-        linear.reshape(count), others.reshape(count, -1), rest[2:, 2:] - jnp.outer(slope1, slope1), v[2:]
+        linear.reshape(count),
+        others.reshape(count, -1),
+        rest[2:, 2:] - jnp.outer(slope1, slope1),
+        v[2:],
     )
     return weights0 @ jnp.sum(weights1 * given.reshape(linear.shape), axis=1)
 
@@ -206,31 +233,43 @@ def _above(
     return z, ((right - left) / 2 * w).ravel() * density(z)
 
 
-def _crossing(mean: Float[Array, " fields"], slope: Float[Array, " fields"]) -> Float[Array, " fields"]:
+def _crossing(
+    mean: Float[Array, " fields"], slope: Float[Array, " fields"]
+) -> Float[Array, " fields"]:
     """Where mean + slope z vanishes; 0 where it does not move."""
     moves = jnp.abs(slope) > 0
     return jnp.where(moves, -mean / jnp.where(moves, slope, 1.0), 0.0)
 
 
-def _height(mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _height(
+    mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     """mean over standard deviation; +-1000 where the field does not vary."""
     varies = variance > 0
-    return jnp.where(varies, mean / jnp.sqrt(jnp.where(varies, variance, 1.0)), FAR * jnp.sign(mean))
+    return jnp.where(
+        varies, mean / jnp.sqrt(jnp.where(varies, variance, 1.0)), FAR * jnp.sign(mean)
+    )
 
 
-def _positive_part(mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _positive_part(
+    mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     """E[max(x, 0)]."""
     height = _height(mean, variance)
     return mean * Phi(height) + _root(variance) * density(height)
 
 
-def _square(mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _square(
+    mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     """E[max(x, 0)^2]."""
     height = _height(mean, variance)
     return (mean**2 + variance) * Phi(height) + mean * _root(variance) * density(height)
 
 
-def _at_zero(mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _at_zero(
+    mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     """The density of a field at zero; none where it does not vary."""
     return _ratio(density(_height(mean, variance)), _root(variance))
 

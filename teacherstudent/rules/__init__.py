@@ -14,7 +14,18 @@ from teacherstudent.rules.spherical_sgd import SphericalSGD
 
 RULES = {
     rule.__name__: rule
-    for rule in (SGD, SphericalSGD, HeavyBall, SignSGD, Signum, MajorityVote, AGD, Fromage, Nero, Madam)
+    for rule in (
+        SGD,
+        SphericalSGD,
+        HeavyBall,
+        SignSGD,
+        Signum,
+        MajorityVote,
+        AGD,
+        Fromage,
+        Nero,
+        Madam,
+    )
 }
 
 __all__ = ["RULES", "Layers", "Network", "Rule", *RULES]

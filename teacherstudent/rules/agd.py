@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent import arguments, checks
+from teacherstudent.checking import arguments, checks
 from teacherstudent.rules.base import Rule, replacing, single_rate
 
 
@@ -42,7 +42,10 @@ class AGD(Rule):
     @arguments.of("rule.")
     def __init__(self, gain=1.0, readout_gain=None, first_scale=None):
         self.gain = checks.parameter(gain)
-        self.readout_gain, self.first_scale = checks.parameter(readout_gain), checks.parameter(first_scale)
+        self.readout_gain, self.first_scale = (
+            checks.parameter(readout_gain),
+            checks.parameter(first_scale),
+        )
 
     def __check_init__(self):
         checks.number("rule.gain", self.gain, strict=True)
@@ -57,7 +60,8 @@ class AGD(Rule):
         norms = {name: jnp.sqrt(jnp.sum(gradient[name] ** 2)) for name in layers}
         eta = automatic_rate(sum(scales[name] * norms[name] for name in layers) / len(layers))
         return {
-            name: layer - gains[name] * (eta / len(layers)) * scales[name] * over(gradient[name], norms[name])
+            name: layer
+            - gains[name] * (eta / len(layers)) * scales[name] * over(gradient[name], norms[name])
             for name, layer in layers.items()
         }, memory
 
@@ -70,7 +74,9 @@ class AGD(Rule):
             g = [_outputs_first(one, outputs) for one in jax.tree.leaves(gradients)]
             scales = [_shape_scale(one.shape) for one in g]
             norms = [jnp.sqrt(jnp.sum(one**2, axis=(0, 1), keepdims=True)) for one in g]
-            eta = automatic_rate(_mean([s * jnp.sum(norm) for s, norm in zip(scales, norms, strict=True)]))
+            eta = automatic_rate(
+                _mean([s * jnp.sum(norm) for s, norm in zip(scales, norms, strict=True)])
+            )
             factor = jnp.asarray(gain, eta.dtype) * eta / len(g)
             moved = [
                 W - (factor * s).astype(W.dtype) * _as_given(over(one, norm), outputs)
@@ -97,11 +103,19 @@ def _mean(values: Sequence[Float[Array, ""]]) -> Float[Array, ""]:
 
 def _outputs_first(tensor, outputs: str):
     """(out, in) or (out, in, kx, ky)."""
-    return tensor if outputs == "first" else tensor.transpose(*((1, 0) if tensor.ndim == 2 else (3, 2, 0, 1)))
+    return (
+        tensor
+        if outputs == "first"
+        else tensor.transpose(*((1, 0) if tensor.ndim == 2 else (3, 2, 0, 1)))
+    )
 
 
 def _as_given(tensor, outputs: str):
-    return tensor if outputs == "first" else tensor.transpose(*((1, 0) if tensor.ndim == 2 else (2, 3, 1, 0)))
+    return (
+        tensor
+        if outputs == "first"
+        else tensor.transpose(*((1, 0) if tensor.ndim == 2 else (2, 3, 1, 0)))
+    )
 
 
 def _shape_scale(shape: tuple[int, ...]) -> float:

@@ -1,7 +1,7 @@
 """The contract of an update rule.
 
 To add a rule: one file here with a subclass of `Rule`, its name in `RULES` (`__init__.py`), and, where the limit
-N -> infinity exists, its flow in `odes/` (`odes.flow.flow.register`).  A subclass of one of ours that changes it has no theory
+N -> infinity exists, its flow in `odes/` (`odes.rules.flow.flow.register`).  A subclass of one of ours that changes it has no theory
 until it registers one.
 
 A rule moves the layers that are trained, a dictionary of "w" (students, inputs) and, as far as they are trained, "v" and "b"
@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from teacherstudent import arguments, checks
-from teacherstudent.order_parameters import OrderParameters
-from teacherstudent.spectral_overlaps import SpectralOverlaps
+from teacherstudent.checking import arguments, checks
+from teacherstudent.states.order_parameters import OrderParameters
+from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 
 if TYPE_CHECKING:
     import optax
@@ -73,7 +73,9 @@ class Rule(eqx.Module):
         """
         raise ValueError(f"the rule {type(self).__name__} is not written for other networks.")
 
-    def start_weights(self, w: Float[np.ndarray, "students inputs"]) -> Float[np.ndarray, "students inputs"]:
+    def start_weights(
+        self, w: Float[np.ndarray, "students inputs"]
+    ) -> Float[np.ndarray, "students inputs"]:
         """Random weights as the rule can begin from them; as they are, unless it keeps a property of theirs."""
         return w
 
@@ -102,7 +104,9 @@ class RatedRule(Rule):
     @property
     def eta_v(self):
         """The readout's learning rate: `readout_learning_rate`, or `learning_rate` where none is given."""
-        return self.learning_rate if self.readout_learning_rate is None else self.readout_learning_rate
+        return (
+            self.learning_rate if self.readout_learning_rate is None else self.readout_learning_rate
+        )
 
     @property
     def rate(self):

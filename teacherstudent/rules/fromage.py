@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent import arguments, checks
+from teacherstudent.checking import arguments, checks
 from teacherstudent.rules.base import RatedRule, replacing
 
 
@@ -39,22 +39,32 @@ class Fromage(RatedRule):
     def update(self, layers, gradient, memory):
         N = layers["w"].shape[-1]
         rates = {"w": self.learning_rate / N**0.5, "v": self.eta_v / N}
-        moved = {name: matched_step(layer, gradient[name], rates[name]) for name, layer in layers.items()}
+        moved = {
+            name: matched_step(layer, gradient[name], rates[name]) for name, layer in layers.items()
+        }
         return self._bounded(moved, memory), memory
 
     def _bounded(self, layers, first):
         if self.p_bound is None:
             return layers
-        return jax.tree.map(lambda W, length: _at_most(W, jnp.asarray(self.p_bound, W.dtype) * length), layers, first)
+        return jax.tree.map(
+            lambda W, length: _at_most(W, jnp.asarray(self.p_bound, W.dtype) * length),
+            layers,
+            first,
+        )
 
     def optax(self):
         lr = self.rate
 
         def step(params, gradients, first):
-            moved = jax.tree.map(lambda W, g: matched_step(W, g, jnp.asarray(lr, W.dtype)), params, gradients)
+            moved = jax.tree.map(
+                lambda W, g: matched_step(W, g, jnp.asarray(lr, W.dtype)), params, gradients
+            )
             return self._bounded(moved, first), first
 
-        return replacing(lambda params: () if self.p_bound is None else jax.tree.map(norm, params), step)
+        return replacing(
+            lambda params: () if self.p_bound is None else jax.tree.map(norm, params), step
+        )
 
 
 def norm(W: Float[Array, "..."]) -> Float[Array, ""]:
@@ -62,7 +72,9 @@ def norm(W: Float[Array, "..."]) -> Float[Array, ""]:
     return jnp.sqrt(jnp.sum(W**2))
 
 
-def matched_step(W: Float[Array, "*shape"], g: Float[Array, "*shape"], lr) -> Float[Array, "*shape"]:
+def matched_step(
+    W: Float[Array, "*shape"], g: Float[Array, "*shape"], lr
+) -> Float[Array, "*shape"]:
     """(W - lr |W| g / |g|) / sqrt(1 + lr^2)."""
     length, slope = norm(W), norm(g)
     both = (length > 0) & (slope > 0)

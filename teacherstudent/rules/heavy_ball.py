@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from teacherstudent import arguments, checks
+from teacherstudent.checking import arguments, checks
 from teacherstudent.rules.base import DescentRule, replacing, single_rate
 
 
@@ -31,7 +31,14 @@ class HeavyBall(DescentRule):
     gamma: checks.Parameter | None = None
 
     @arguments.of("rule.")
-    def __init__(self, learning_rate, beta=None, gamma=None, readout_learning_rate=None, bias_learning_rate=None):
+    def __init__(
+        self,
+        learning_rate,
+        beta=None,
+        gamma=None,
+        readout_learning_rate=None,
+        bias_learning_rate=None,
+    ):
         super().__init__(learning_rate, readout_learning_rate, bias_learning_rate)
         self.beta, self.gamma = checks.parameter(beta), checks.parameter(gamma)
 
@@ -56,7 +63,9 @@ class HeavyBall(DescentRule):
 
     def optax(self):
         if self.beta is None:
-            raise ValueError("rule.gamma is the memory relative to N, which ordinary networks do not have; give beta.")
+            raise ValueError(
+                "rule.gamma is the memory relative to N, which ordinary networks do not have; give beta."
+            )
         eta, beta = self.rate, single_rate(self.beta, "beta")
 
         def step(params, gradients, memory):

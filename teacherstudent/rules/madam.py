@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent import arguments, checks
+from teacherstudent.checking import arguments, checks
 from teacherstudent.rules.base import RatedRule, replacing
 
 MEMORY = 0.999  # of the running mean of squared gradients
@@ -54,12 +54,19 @@ class Madam(RatedRule):
     def update(self, layers, gradient, memory):
         N = layers["w"].shape[-1]
         rates = {"w": self.learning_rate / N**0.5, "v": self.eta_v / N}
-        pairs = {name: self._step(layer, gradient[name], memory[name], rates[name]) for name, layer in layers.items()}
-        return {name: pair[0] for name, pair in pairs.items()}, {name: pair[1] for name, pair in pairs.items()}
+        pairs = {
+            name: self._step(layer, gradient[name], memory[name], rates[name])
+            for name, layer in layers.items()
+        }
+        return {name: pair[0] for name, pair in pairs.items()}, {
+            name: pair[1] for name, pair in pairs.items()
+        }
 
     def _first(self, W) -> TensorMemory:
         rms = jnp.sqrt(jnp.mean(W**2))
-        return TensorMemory(jnp.zeros_like(W), jnp.zeros((), W.dtype), jnp.asarray(self.p_scale, W.dtype) * rms)
+        return TensorMemory(
+            jnp.zeros_like(W), jnp.zeros((), W.dtype), jnp.asarray(self.p_scale, W.dtype) * rms
+        )
 
     def _step(self, W, g, memory: TensorMemory, lr):
         """The tensor after one step, and its memory."""
@@ -78,7 +85,8 @@ class Madam(RatedRule):
             leaves, structure = jax.tree.flatten(params)
             slopes, kept = jax.tree.leaves(gradients), structure.flatten_up_to(memory)
             pairs = [
-                self._step(W, g, one, jnp.asarray(lr, W.dtype)) for W, g, one in zip(leaves, slopes, kept, strict=True)
+                self._step(W, g, one, jnp.asarray(lr, W.dtype))
+                for W, g, one in zip(leaves, slopes, kept, strict=True)
             ]
             new, memory = zip(*pairs, strict=True)
             return jax.tree.unflatten(structure, new), jax.tree.unflatten(structure, memory)

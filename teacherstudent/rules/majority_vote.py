@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from teacherstudent import arguments, checks
+from teacherstudent.checking import arguments, checks
 from teacherstudent.rules.base import replacing
 from teacherstudent.rules.sign_sgd import SignSGD
 from teacherstudent.rules.signum import running_mean
@@ -36,7 +36,13 @@ class MajorityVote(SignSGD):
 
     @arguments.of("rule.")
     def __init__(
-        self, learning_rate, workers=3, adversaries=0, beta=0.0, readout_learning_rate=None, bias_learning_rate=None
+        self,
+        learning_rate,
+        workers=3,
+        adversaries=0,
+        beta=0.0,
+        readout_learning_rate=None,
+        bias_learning_rate=None,
     ):
         super().__init__(learning_rate, readout_learning_rate, bias_learning_rate)
         self.workers = checks.integer("rule.workers", workers)
@@ -55,7 +61,9 @@ class MajorityVote(SignSGD):
         return jax.tree.map(partial(_for_each, self.workers), dict(layers)) if self.beta else ()
 
     def update(self, layers, gradient, memory):
-        gradient = dict(gradient) if self.workers > 1 else {name: g[None] for name, g in gradient.items()}
+        gradient = (
+            dict(gradient) if self.workers > 1 else {name: g[None] for name, g in gradient.items()}
+        )
         ballots, memory = self._ballots(gradient, memory)
         return self.step_by(layers, jax.tree.map(self._outcome, ballots)), memory
 
@@ -82,9 +90,13 @@ class MajorityVote(SignSGD):
                     f"a gradient has shape {wrong[0]}; give every gradient a leading axis of workers = {self.workers}."
                 )
             ballots, memory = self._ballots(gradients, memory)
-            return jax.tree.map(lambda W, b: W - jnp.asarray(eta, W.dtype) * self._outcome(b), params, ballots), memory
+            return jax.tree.map(
+                lambda W, b: W - jnp.asarray(eta, W.dtype) * self._outcome(b), params, ballots
+            ), memory
 
-        init = lambda params: jax.tree.map(partial(_for_each, self.workers), params) if self.beta else ()
+        init = lambda params: (
+            jax.tree.map(partial(_for_each, self.workers), params) if self.beta else ()
+        )
         return replacing(init, step)
 
 

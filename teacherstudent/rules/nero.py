@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent import arguments, checks
+from teacherstudent.checking import arguments, checks
 from teacherstudent.rules.base import Layers, RatedRule, replacing, single_rate
 from teacherstudent.rules.heavy_ball import check_gamma, check_memory
 from teacherstudent.rules.spherical_sgd import check_unit_rows, unit_rows, with_row_lengths
@@ -48,7 +48,14 @@ class Nero(RatedRule):
     constraints: bool = eqx.field(static=True, default=True)
 
     @arguments.of("rule.")
-    def __init__(self, learning_rate=0.01, beta=None, gamma=None, readout_learning_rate=None, constraints=True):
+    def __init__(
+        self,
+        learning_rate=0.01,
+        beta=None,
+        gamma=None,
+        readout_learning_rate=None,
+        constraints=True,
+    ):
         super().__init__(learning_rate, readout_learning_rate)
         self.beta = checks.parameter(0.999 if beta is None and gamma is None else beta)
         self.gamma = checks.parameter(gamma)
@@ -94,11 +101,15 @@ class Nero(RatedRule):
 
     def projected(self, params):
         """Parameters that fulfil the constraints: every row of a matrix with mean 0 and length 1."""
-        return jax.tree.map(lambda W: balanced(W, 1.0) if self.constraints and W.ndim > 1 else W, params)
+        return jax.tree.map(
+            lambda W: balanced(W, 1.0) if self.constraints and W.ndim > 1 else W, params
+        )
 
     def optax(self):
         if self.beta is None:
-            raise ValueError("rule.gamma is the memory relative to N, which ordinary networks do not have; give beta.")
+            raise ValueError(
+                "rule.gamma is the memory relative to N, which ordinary networks do not have; give beta."
+            )
         lr, beta = self.rate, single_rate(self.beta, "beta")
         as_rows = lambda W: W if W.ndim == 2 else W[:, None]
 
@@ -112,12 +123,16 @@ class Nero(RatedRule):
             leaves, structure = jax.tree.flatten(params)
             kept = structure.flatten_up_to(memory)
             new, kept = zip(*map(moved, leaves, jax.tree.leaves(gradients), kept), strict=True)
-            return self.projected(jax.tree.unflatten(structure, new)), jax.tree.unflatten(structure, kept)
+            return self.projected(jax.tree.unflatten(structure, new)), jax.tree.unflatten(
+                structure, kept
+            )
 
         def init(params):
             for leaf in jax.tree.leaves(params):
                 if leaf.ndim not in (1, 2):
-                    raise ValueError(f"a parameter has shape {leaf.shape}, but Nero here is for matrices and vectors.")
+                    raise ValueError(
+                        f"a parameter has shape {leaf.shape}, but Nero here is for matrices and vectors."
+                    )
             return jax.tree.map(lambda W: first_memory(as_rows(W)), params)
 
         return replacing(init, step)
@@ -127,7 +142,9 @@ def balanced(w: Float[Array, "rows inputs"], length) -> Float[Array, "rows input
     """Rows of mean 0 and of this length; a constant row has no direction left and becomes 0."""
     centred = w - jnp.mean(w, axis=-1, keepdims=True)
     largest = jnp.max(jnp.abs(w), axis=-1, keepdims=True)
-    rounding = jnp.max(jnp.abs(centred), axis=-1, keepdims=True) <= 10 * jnp.finfo(w.dtype).eps * largest
+    rounding = (
+        jnp.max(jnp.abs(centred), axis=-1, keepdims=True) <= 10 * jnp.finfo(w.dtype).eps * largest
+    )
     return with_row_lengths(jnp.where(rounding, 0.0, centred), length)
 
 
@@ -135,7 +152,9 @@ def first_memory(rows: Float[Array, "rows inputs"]) -> RowMemory:
     """Nothing seen yet; steps are scaled with the mean length of the rows, 0.01 if that is 0."""
     length = jnp.mean(jnp.linalg.norm(rows, axis=-1))
     zero = jnp.zeros((), rows.dtype)
-    return RowMemory(jnp.zeros(rows.shape[:1], rows.dtype), zero, jnp.where(length > 0, length, 0.01))
+    return RowMemory(
+        jnp.zeros(rows.shape[:1], rows.dtype), zero, jnp.where(length > 0, length, 0.01)
+    )
 
 
 def row_step(

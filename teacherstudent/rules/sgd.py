@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from teacherstudent import arguments, checks
+from teacherstudent.checking import arguments, checks
 from teacherstudent.rules.base import DescentRule, replacing, single_rate
 
 
@@ -29,7 +29,9 @@ class SGD(DescentRule):
     weight_decay: checks.Parameter = 0.0
 
     @arguments.of("rule.")
-    def __init__(self, learning_rate, readout_learning_rate=None, weight_decay=0.0, bias_learning_rate=None):
+    def __init__(
+        self, learning_rate, readout_learning_rate=None, weight_decay=0.0, bias_learning_rate=None
+    ):
         super().__init__(learning_rate, readout_learning_rate, bias_learning_rate)
         self.weight_decay = checks.parameter(weight_decay)
 
@@ -40,8 +42,13 @@ class SGD(DescentRule):
         N = layers["w"].shape[-1]
         step = self.steps(gradient, self.learning_rate, N)
         # Not (1 - kappa / N) w: in float32 that is another kappa, and two subtractions round kappa w / N to few bits of w.
-        decayed = {name: 0.0 if name == "b" else self.weight_decay / N * layer for name, layer in layers.items()}
-        return {name: layer - (step[name] + decayed[name]) for name, layer in layers.items()}, memory
+        decayed = {
+            name: 0.0 if name == "b" else self.weight_decay / N * layer
+            for name, layer in layers.items()
+        }
+        return {
+            name: layer - (step[name] + decayed[name]) for name, layer in layers.items()
+        }, memory
 
     def optax(self):
         eta, kappa = self.rate, single_rate(self.weight_decay, "weight_decay")
@@ -49,7 +56,11 @@ class SGD(DescentRule):
             lambda params: (),
             lambda params, gradients, state: (
                 jax.tree.map(
-                    lambda W, g: W - jnp.asarray(eta, W.dtype) * g - jnp.asarray(kappa, W.dtype) * W, params, gradients
+                    lambda W, g: (
+                        W - jnp.asarray(eta, W.dtype) * g - jnp.asarray(kappa, W.dtype) * W
+                    ),
+                    params,
+                    gradients,
                 ),
                 state,
             ),

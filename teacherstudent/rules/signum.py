@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from teacherstudent import arguments, checks
+from teacherstudent.checking import arguments, checks
 from teacherstudent.rules.sign_sgd import SignSGD
 
 
@@ -21,7 +21,9 @@ class Signum(SignSGD):
     beta: float = eqx.field(static=True, default=0.9)
 
     @arguments.of("rule.")
-    def __init__(self, learning_rate, beta=0.9, readout_learning_rate=None, bias_learning_rate=None):
+    def __init__(
+        self, learning_rate, beta=0.9, readout_learning_rate=None, bias_learning_rate=None
+    ):
         super().__init__(learning_rate, readout_learning_rate, bias_learning_rate)
         self.beta = checks.fraction_of_one("rule.beta", beta)
 

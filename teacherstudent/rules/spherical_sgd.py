@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from teacherstudent import checks
+from teacherstudent.checking import checks
 from teacherstudent.rules.base import DescentRule, replacing
 from teacherstudent.rules.sgd import SGD
 
@@ -24,7 +24,11 @@ class SphericalSGD(DescentRule):
     @property
     def sgd(self) -> SGD:
         """The rule before the projection."""
-        return SGD(self.learning_rate, self.readout_learning_rate, bias_learning_rate=self.bias_learning_rate)
+        return SGD(
+            self.learning_rate,
+            self.readout_learning_rate,
+            bias_learning_rate=self.bias_learning_rate,
+        )
 
     def update(self, layers, gradient, memory):
         moved, memory = self.sgd.update(layers, gradient, memory)
@@ -35,10 +39,15 @@ class SphericalSGD(DescentRule):
 
         def moved(W, g):
             free = W - jnp.asarray(eta, W.dtype) * g
-            return with_row_lengths(free, jnp.linalg.norm(W, axis=-1, keepdims=True)) if W.ndim == 2 else free
+            return (
+                with_row_lengths(free, jnp.linalg.norm(W, axis=-1, keepdims=True))
+                if W.ndim == 2
+                else free
+            )
 
         return replacing(
-            lambda params: (), lambda params, gradients, state: (jax.tree.map(moved, params, gradients), state)
+            lambda params: (),
+            lambda params, gradients, state: (jax.tree.map(moved, params, gradients), state),
         )
 
     def start_weights(self, w):

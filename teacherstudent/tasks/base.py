@@ -14,7 +14,7 @@ To add a task: one file here with a subclass of one of these, its name in `TASKS
 says how its inputs are drawn.
 
 A subclass of one of ours that changes its labels or inputs (another `v_star`, a method `label(inputs, w_star)` as in
-`sims/tasks.py`) is simulated with its own, and has no theory until it brings one (`own_classes.py`).
+`sims/inputs/source.py`) is simulated with its own, and has no theory until it brings one (`own_classes.py`).
 """
 
 import abc
@@ -25,15 +25,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from teacherstudent import arguments, checks
-from teacherstudent.activations import Activation, ActivationLike, as_function
-from teacherstudent.spectrum import Modes, Spectrum
+from teacherstudent.activations.activation import Activation, ActivationLike, as_function
+from teacherstudent.checking import arguments, checks
+from teacherstudent.states.spectrum import Modes, Spectrum
 
 
 class Task(eqx.Module):
     """A law of inputs and labels."""
 
-    ARRAYS: ClassVar[tuple[str, ...]] = ()  # fields that result files keep as arrays, not in the problem's JSON
+    ARRAYS: ClassVar[
+        tuple[str, ...]
+    ] = ()  # fields that result files keep as arrays, not in the problem's JSON
 
     @property
     @abc.abstractmethod
@@ -43,7 +45,9 @@ class Task(eqx.Module):
     @property
     def input_dimension(self) -> int | None:
         """N, where the task's own arrays fix it."""
-        held = [value for value in (getattr(self, name) for name in self.ARRAYS) if value is not None]
+        held = [
+            value for value in (getattr(self, name) for name in self.ARRAYS) if value is not None
+        ]
         return held[0].shape[0] if held else None
 
     @abc.abstractmethod
@@ -79,7 +83,9 @@ class TeacherTask(Task):
         checks.number("task.noise", self.noise)
         shape = np.shape(self.readout) if checks.is_numeric(self.readout) else ()
         if len(shape) > 1:
-            raise ValueError(f"task.readout has shape {shape}; give one number for all teacher units, or one per unit.")
+            raise ValueError(
+                f"task.readout has shape {shape}; give one number for all teacher units, or one per unit."
+            )
         checks.number("task.readout", self.readout, minimum=-np.inf)
         if np.ndim(self.readout) == 1 and np.shape(self.readout) != (self.width,):
             raise ValueError(

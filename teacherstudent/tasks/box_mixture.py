@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import arguments, checks
-from teacherstudent.checks import AnyArray
+from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.checks import AnyArray
 from teacherstudent.tasks.mixture import Components, MixtureTask, check_clusters, joined
 
 MOST_NODES = 200  # a side
@@ -41,14 +41,19 @@ class BoxMixture(MixtureTask):
 
     @arguments.of("task.")
     def __init__(self, weights, labels, boxes, densities=None, nodes: int = 16):
-        self.weights, self.labels = checks.array("task.weights", weights), checks.array("task.labels", labels)
+        self.weights, self.labels = (
+            checks.array("task.weights", weights),
+            checks.array("task.labels", labels),
+        )
         self.boxes = checks.array("task.boxes", boxes)
         if not (densities is None or isinstance(densities, tuple | list)):
             raise ValueError(
                 f"task.densities = {checks.shortened(densities)}: give a list with a function for each cluster."
             )
         if densities is not None and not all(map(callable, densities)):
-            raise ValueError("task.densities holds something that is no function; give one function for each cluster.")
+            raise ValueError(
+                "task.densities holds something that is no function; give one function for each cluster."
+            )
         self.densities = None if densities is None else tuple(densities)
         self.nodes = checks.integer("task.nodes", nodes, maximum=MOST_NODES)
 
@@ -56,7 +61,12 @@ class BoxMixture(MixtureTask):
         check_clusters(self.weights, self.labels)
         clusters = len(self.weights)
         shape = self.boxes.shape
-        if self.boxes.ndim != 3 or shape[0] != clusters or shape[1] not in (1, 2, 3) or shape[2] != 2:
+        if (
+            self.boxes.ndim != 3
+            or shape[0] != clusters
+            or shape[1] not in (1, 2, 3)
+            or shape[2] != 2
+        ):
             raise ValueError(
                 f"task.boxes has shape {shape}; give ({clusters}, r, 2) with r = 1, 2 or 3: ends of each side."
             )
@@ -66,7 +76,9 @@ class BoxMixture(MixtureTask):
                 f"{int(MOST_COMPONENTS ** (1 / shape[1]))}."
             )
         if not np.isfinite(self.boxes).all() or (self.boxes[..., 0] >= self.boxes[..., 1]).any():
-            raise ValueError("task.boxes has a side whose lower end is not below its upper end; give (low, high).")
+            raise ValueError(
+                "task.boxes has a side whose lower end is not below its upper end; give (low, high)."
+            )
         if self.densities is None:
             return
         if len(self.densities) != clusters:
@@ -84,15 +96,25 @@ class BoxMixture(MixtureTask):
     def directions(self) -> int:
         return self.boxes.shape[1]
 
-    def rule(self, cluster: int) -> tuple[Float[np.ndarray, "nodes directions"], Float[np.ndarray, " nodes"]]:
+    def rule(
+        self, cluster: int
+    ) -> tuple[Float[np.ndarray, "nodes directions"], Float[np.ndarray, " nodes"]]:
         """Nodes of the tensor Gauss-Legendre rule on the box of a cluster, and weights that sum to one."""
         x, w = np.polynomial.legendre.leggauss(self.nodes)
-        unit = np.stack([side.ravel() for side in np.meshgrid(*[(x + 1) / 2] * self.directions, indexing="ij")], axis=1)
-        weights = np.prod([side.ravel() for side in np.meshgrid(*[w / 2] * self.directions, indexing="ij")], axis=0)
+        unit = np.stack(
+            [side.ravel() for side in np.meshgrid(*[(x + 1) / 2] * self.directions, indexing="ij")],
+            axis=1,
+        )
+        weights = np.prod(
+            [side.ravel() for side in np.meshgrid(*[w / 2] * self.directions, indexing="ij")],
+            axis=0,
+        )
         low, high = self.boxes[cluster].T
         return low + (high - low) * unit, weights
 
-    def density(self, cluster: int, s: Float[np.ndarray, "points directions"]) -> Float[np.ndarray, " points"]:
+    def density(
+        self, cluster: int, s: Float[np.ndarray, "points directions"]
+    ) -> Float[np.ndarray, " points"]:
         """The density of a cluster at given points, not normalised."""
         if self.densities is None:
             return np.ones(len(s))

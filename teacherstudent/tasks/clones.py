@@ -10,8 +10,8 @@ Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
 
 import numpy as np
 
-from teacherstudent import arguments, checks
-from teacherstudent.own_classes import require_our_law
+from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.own_classes import require_our_law
 from teacherstudent.tasks.base import Task
 from teacherstudent.tasks.gaussian_mixture import GaussianMixture
 from teacherstudent.tasks.mixture import Components, MixtureTask
@@ -26,9 +26,17 @@ def clone(task: Task, moments: int = 2) -> GaussianMixture:
     Raises ValueError unless `moments` is 1 or 2, or if the task has no classes.
     """
     if not isinstance(task, MixtureTask):
-        raise ValueError(f"task is a {type(task).__name__}, which has no classes; give a task such as SpikedCumulant.")
-    if not isinstance(moments, int | np.integer) or isinstance(moments, bool) or moments not in (1, 2):
-        raise ValueError(f"moments = {checks.shortened(moments)}: give 1 (means) or 2 (means and covariances).")
+        raise ValueError(
+            f"task is a {type(task).__name__}, which has no classes; give a task such as SpikedCumulant."
+        )
+    if (
+        not isinstance(moments, int | np.integer)
+        or isinstance(moments, bool)
+        or moments not in (1, 2)
+    ):
+        raise ValueError(
+            f"moments = {checks.shortened(moments)}: give 1 (means) or 2 (means and covariances)."
+        )
     require_our_law(task)
     law = task.components()
     present = [y for y in (1.0, -1.0) if law.p[law.y == y].sum() > 0]
@@ -48,5 +56,7 @@ def _of_class(law: Components, y: float) -> tuple:
     p = p / prior
     mean = p @ law.A
     deviation = law.A - mean
-    covariance = np.einsum("c,cab->ab", p, law.S) + np.einsum("c,ca,cb->ab", p, deviation, deviation)
+    covariance = np.einsum("c,cab->ab", p, law.S) + np.einsum(
+        "c,ca,cb->ab", p, deviation, deviation
+    )
     return prior, mean, covariance, p @ law.sigma2

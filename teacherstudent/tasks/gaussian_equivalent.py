@@ -21,9 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import arguments, checks
-from teacherstudent.activations import ActivationLike
-from teacherstudent.spectrum import Modes, Spectrum, eigenmodes, spectrum_of
+from teacherstudent.activations.activation import ActivationLike
+from teacherstudent.checking import arguments, checks
+from teacherstudent.states.spectrum import Modes, Spectrum, eigenmodes, spectrum_of
 from teacherstudent.tasks.base import StructuredTask, TeacherTask
 
 PSD_TOLERANCE = 1e-6  # how negative an eigenvalue may be, relative to the largest entry
@@ -80,20 +80,34 @@ class GaussianEquivalent(StructuredTask):
     def __check_init__(self):
         if (self.Omega is None) != (self.Phi is None):
             missing, given = ("Omega", "Phi") if self.Omega is None else ("Phi", "Omega")
-            raise ValueError(f"task.{missing} is missing beside task.{given}; give both covariances.")
+            raise ValueError(
+                f"task.{missing} is missing beside task.{given}; give both covariances."
+            )
         if self.Omega is None:
             if self.mean is not None or self.generator is not None:
-                raise ValueError("task.generator needs its covariances; use GaussianEquivalent.from_generator.")
+                raise ValueError(
+                    "task.generator needs its covariances; use GaussianEquivalent.from_generator."
+                )
             return
         N = self.Omega.shape[0] if self.Omega.ndim else 0
         for name, wanted, fits in (
             ("Omega", "(N, N)", self.Omega.ndim == 2 and self.Omega.shape == (N, N) and N > 0),
-            ("Phi", f"({N}, D)", self.Phi.ndim == 2 and self.Phi.shape[0] == N and self.Phi.shape[1] > 0),
+            (
+                "Phi",
+                f"({N}, D)",
+                self.Phi.ndim == 2 and self.Phi.shape[0] == N and self.Phi.shape[1] > 0,
+            ),
             ("mean", f"({N},)", self.mean is None or self.mean.shape == (N,)),
         ):
             if not fits:
-                raise ValueError(f"task.{name} has shape {getattr(self, name).shape}; give {wanted}.")
-        if self.mean is not None and not checks.is_traced(self.mean) and not np.isfinite(self.mean).all():
+                raise ValueError(
+                    f"task.{name} has shape {getattr(self, name).shape}; give {wanted}."
+                )
+        if (
+            self.mean is not None
+            and not checks.is_traced(self.mean)
+            and not np.isfinite(self.mean).all()
+        ):
             raise ValueError("task.mean has entries that are not finite; give numbers everywhere.")
         if not any(map(checks.is_traced, (self.Omega, self.Phi))):
             _check_covariances(np.asarray(self.Omega), np.asarray(self.Phi))
@@ -128,8 +142,13 @@ class GaussianEquivalent(StructuredTask):
         Raises ValueError if the generator is not a JAX function of one latent, returns the wrong shape, or values that are
         not finite, or if there are fewer than 2 max(N, D) samples.
         """
-        cls(None, None, width, activation, readout, noise)  # says what is wrong with the teacher before any sampling
-        D, samples = checks.integer("latent_dim", latent_dim), checks.integer("samples", samples, minimum=2)
+        cls(
+            None, None, width, activation, readout, noise
+        )  # says what is wrong with the teacher before any sampling
+        D, samples = (
+            checks.integer("latent_dim", latent_dim),
+            checks.integer("samples", samples, minimum=2),
+        )
         root = _random_key(key)
         N = _input_dimension(generator, D)
         size = max(N, D)
@@ -175,7 +194,13 @@ class GaussianEquivalent(StructuredTask):
     @classmethod
     @arguments.of("task.")
     def anisotropic(
-        cls, eigenvalues, *, width: int = 1, activation: ActivationLike = "erf", readout=1.0, noise=0.0
+        cls,
+        eigenvalues,
+        *,
+        width: int = 1,
+        activation: ActivationLike = "erf",
+        readout=1.0,
+        noise=0.0,
     ) -> "GaussianEquivalent":
         """Gaussian inputs x_i = sqrt(rho_i) c_i with the given eigenvalues rho (see `power_law`): D = N, Phi = Omega^(1/2).
 
@@ -202,7 +227,9 @@ class GaussianEquivalent(StructuredTask):
                 "and ask only for the theory."
             )
         if self.Omega.shape[0] != N:
-            raise ValueError(f"N = {N}, but task.Omega has shape {self.Omega.shape}; use N = {self.Omega.shape[0]}.")
+            raise ValueError(
+                f"N = {N}, but task.Omega has shape {self.Omega.shape}; use N = {self.Omega.shape[0]}."
+            )
         if self.Phi.shape[1] < self.width:
             raise ValueError(
                 f"task.Phi has D = {self.Phi.shape[1]} latents, fewer than M = {self.width} teacher units."
@@ -222,16 +249,24 @@ class GaussianEquivalent(StructuredTask):
 def _checked_generator(generator) -> Callable | None:
     if isinstance(generator, str):
         name = checks.shortened_text(generator.removeprefix("function:"), most=200)
-        raise ValueError(f"task.generator was the Python function {name}; files keep only its name.")
+        raise ValueError(
+            f"task.generator was the Python function {name}; files keep only its name."
+        )
     if generator is not None and not callable(generator):
-        raise ValueError(f"task.generator = {checks.shortened(generator)} is not a function of one latent.")
+        raise ValueError(
+            f"task.generator = {checks.shortened(generator)} is not a function of one latent."
+        )
     return generator
 
 
-def _check_covariances(Omega: Float[np.ndarray, "inputs inputs"], Phi: Float[np.ndarray, "inputs latents"]) -> None:
+def _check_covariances(
+    Omega: Float[np.ndarray, "inputs inputs"], Phi: Float[np.ndarray, "inputs latents"]
+) -> None:
     for name, matrix in (("Omega", Omega), ("Phi", Phi)):
         if not np.isfinite(matrix).all():
-            raise ValueError(f"task.{name} has entries that are not finite; give numbers everywhere.")
+            raise ValueError(
+                f"task.{name} has entries that are not finite; give numbers everywhere."
+            )
     size = np.abs(Omega).max()
     gap = np.abs(Omega - Omega.T).max()
     if gap > 1e-8 * size:
@@ -274,7 +309,11 @@ def _input_dimension(generator: Callable, D: int) -> int:
         raise ValueError(
             f"the generator returns a {type(answer).__name__}; it is to return one input, an array of shape (N,)."
         )
-    if len(answer.shape) != 1 or answer.shape[0] == 0 or not jnp.issubdtype(answer.dtype, jnp.floating):
+    if (
+        len(answer.shape) != 1
+        or answer.shape[0] == 0
+        or not jnp.issubdtype(answer.dtype, jnp.floating)
+    ):
         raise ValueError(
             f"the generator returns the shape {answer.shape} of {answer.dtype} for one latent of shape ({D},); it is to return "
             "one input, shape (N,), of real floating-point numbers."
@@ -286,12 +325,18 @@ def _random_key(key):
     """A JAX random key, or one from an integer seed."""
     if isinstance(key, int | np.integer) and not isinstance(key, bool | np.timedelta64):
         return jax.random.key(checks.integer("key", key, minimum=0, maximum=2**32 - 1))
-    if isinstance(key, jax.Array) and (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.dtype == jnp.uint32):
+    if isinstance(key, jax.Array) and (
+        jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.dtype == jnp.uint32
+    ):
         return key
-    raise ValueError(f"key = {checks.shortened(key)} is not a random key; give an integer seed or a key of jax.random.")
+    raise ValueError(
+        f"key = {checks.shortened(key)} is not a random key; give an integer seed or a key of jax.random."
+    )
 
 
-def _sampled_covariances(generator, N: int, D: int, samples: int, root) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sampled_covariances(
+    generator, N: int, D: int, samples: int, root
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, Omega and Phi by least squares of x on c, from sums over batches in float64."""
     batch = min(samples, BATCH_SAMPLES, max(1, BATCH_BYTES // (4 * (N + D))))
 
@@ -302,9 +347,15 @@ def _sampled_covariances(generator, N: int, D: int, samples: int, root) -> tuple
 
     total, square = np.zeros(N + D), np.zeros((N + D, N + D))
     for number, first in enumerate(range(0, samples, batch)):
-        both = np.concatenate([np.asarray(part)[: samples - first] for part in drawn(number)], axis=1, dtype=np.float64)
+        both = np.concatenate(
+            [np.asarray(part)[: samples - first] for part in drawn(number)],
+            axis=1,
+            dtype=np.float64,
+        )
         if not np.isfinite(both).all():
-            raise ValueError("the generator returns values that are not finite; check it on latents c ~ N(0, I).")
+            raise ValueError(
+                "the generator returns values that are not finite; check it on latents c ~ N(0, I)."
+            )
         total += both.sum(axis=0)
         square += both.T @ both
     mean = total / samples
@@ -316,16 +367,22 @@ def _sampled_covariances(generator, N: int, D: int, samples: int, root) -> tuple
     return mean[:N] - Phi @ mean[N:], Omega, Phi
 
 
-def _read_arrays(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _read_arrays(
+    path: Path, required: tuple[str, ...], optional: tuple[str, ...]
+) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist (or is no file).")
-    damaged = ValueError(f"{path} is neither an HDF5 nor an .npz file with arrays, or it is damaged.")
+    damaged = ValueError(
+        f"{path} is neither an HDF5 nor an .npz file with arrays, or it is damaged."
+    )
     if not h5py.is_hdf5(path) and not zipfile.is_zipfile(path):
         raise damaged
     try:
         with h5py.File(path) if h5py.is_hdf5(path) else np.load(path, allow_pickle=False) as file:
             names = list(file)
-            found = {name: np.asarray(file[name]) for name in (*required, *optional) if name in names}
+            found = {
+                name: np.asarray(file[name]) for name in (*required, *optional) if name in names
+            }
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
         raise damaged from None
     missing = [name for name in required if name not in found]

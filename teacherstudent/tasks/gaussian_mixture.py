@@ -10,8 +10,8 @@ Refinetti, Goldt, Krzakala & Zdeborova, ICML 2021 (arXiv:2102.11742).
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import arguments, checks
-from teacherstudent.checks import AnyArray
+from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.checks import AnyArray
 from teacherstudent.tasks.mixture import Components, MixtureTask, check_clusters
 
 
@@ -38,11 +38,18 @@ class GaussianMixture(MixtureTask):
 
     @arguments.of("task.")
     def __init__(self, weights, labels, means, variances=1.0, covariances=None):
-        self.weights, self.labels = checks.array("task.weights", weights), checks.array("task.labels", labels)
+        self.weights, self.labels = (
+            checks.array("task.weights", weights),
+            checks.array("task.labels", labels),
+        )
         self.means = checks.array("task.means", means)
         variances = checks.array("task.variances", variances)
-        self.variances = np.broadcast_to(variances, self.weights.shape) if np.ndim(variances) == 0 else variances
-        self.covariances = None if covariances is None else checks.array("task.covariances", covariances)
+        self.variances = (
+            np.broadcast_to(variances, self.weights.shape) if np.ndim(variances) == 0 else variances
+        )
+        self.covariances = (
+            None if covariances is None else checks.array("task.covariances", covariances)
+        )
 
     def __check_init__(self):
         parts = (self.weights, self.labels, self.means, self.variances, self.covariances)
@@ -54,7 +61,11 @@ class GaussianMixture(MixtureTask):
             raise ValueError(
                 f"task.means has shape {self.means.shape}; give (clusters, r) = ({clusters}, r), the coordinates of each mean."
             )
-        if self.variances.shape != (clusters,) or not np.isfinite(self.variances).all() or (self.variances < 0).any():
+        if (
+            self.variances.shape != (clusters,)
+            or not np.isfinite(self.variances).all()
+            or (self.variances < 0).any()
+        ):
             raise ValueError(
                 f"task.variances = {checks.shortened(self.variances.tolist())}: give one variance for all {clusters} clusters "
                 "or one each, not negative."
@@ -88,7 +99,9 @@ class GaussianMixture(MixtureTask):
 
 def _check_covariances(S, shape: tuple[int, ...]) -> None:
     if S.shape != shape or not np.isfinite(S).all():
-        raise ValueError(f"task.covariances has shape {S.shape}; give finite numbers of shape {shape}.")
+        raise ValueError(
+            f"task.covariances has shape {S.shape}; give finite numbers of shape {shape}."
+        )
     if np.abs(S - S.swapaxes(1, 2)).max() > 1e-8 * max(1.0, np.abs(S).max()):
         raise ValueError("task.covariances is not symmetric; give (S + S^T) / 2 for each cluster.")
     smallest = np.linalg.eigvalsh(S)[:, 0]

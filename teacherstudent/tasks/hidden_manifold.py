@@ -20,12 +20,12 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import arguments, checks
-from teacherstudent.activations import Activation, ActivationLike
-from teacherstudent.nonlinearities import Coefficients, as_nonlinearity, coefficients
-from teacherstudent.spectrum import Modes, Spectrum, eigenmodes, marchenko_pastur
+from teacherstudent.activations.activation import Activation, ActivationLike
+from teacherstudent.checking import arguments, checks
+from teacherstudent.states.spectrum import Modes, Spectrum, eigenmodes, marchenko_pastur
 from teacherstudent.streams import FEATURES, FEATURES_OF_A_NETWORK, stream
 from teacherstudent.tasks.base import StructuredTask, TeacherTask
+from teacherstudent.tasks.nonlinearities import Coefficients, as_nonlinearity, coefficients
 
 UNIT_ROWS = 1e-6  # by how much the mean squares of the rows of a given F may differ from 1
 
@@ -79,7 +79,9 @@ class HiddenManifold(StructuredTask):
         self.F = None if F is None else checks.array("task.F", F)
         self.latent_ratio = _ratio(latent_ratio, self.F)
         ratios = np.atleast_1d(checks.array("task.layers", layers))
-        self.layers = tuple(checks.positive(f"task.layers[{i}]", one) for i, one in enumerate(ratios))
+        self.layers = tuple(
+            checks.positive(f"task.layers[{i}]", one) for i, one in enumerate(ratios)
+        )
         self.seed = checks.integer("task.seed", seed, minimum=0)
         checks.one_of("task.centre", centre, (True, False))
         self.centre = centre
@@ -87,13 +89,19 @@ class HiddenManifold(StructuredTask):
     def __check_init__(self):
         a, _, c = self.coefficients
         if c - a**2 < 1e-12 * max(1.0, c):
-            raise ValueError(f"task.nonlinearity {self.nonlinearity.name} is constant; the inputs would all be zero.")
+            raise ValueError(
+                f"task.nonlinearity {self.nonlinearity.name} is constant; the inputs would all be zero."
+            )
         if self.layers and not self.centre:
-            raise ValueError("task.centre = False is possible for one layer only; leave task.layers out, or centre.")
+            raise ValueError(
+                "task.centre = False is possible for one layer only; leave task.layers out, or centre."
+            )
         if self.F is None or checks.is_traced(self.F):
             return
         if self.layers:
-            raise ValueError("task.F is the matrix of a single layer; leave out either task.F or task.layers.")
+            raise ValueError(
+                "task.F is the matrix of a single layer; leave out either task.F or task.layers."
+            )
         off = np.abs(np.mean(np.asarray(self.F) ** 2, axis=1) - 1)
         if not off.max() < UNIT_ROWS:
             raise ValueError(
@@ -118,9 +126,13 @@ class HiddenManifold(StructuredTask):
     def latent_dimension(self, N: int) -> int:
         D = max(1, round(self.latent_ratio * N))
         if self.F is not None and self.F.shape[0] != N:
-            raise ValueError(f"N = {N}, but task.F has {self.F.shape[0]} rows; use N = {self.F.shape[0]}.")
+            raise ValueError(
+                f"N = {N}, but task.F has {self.F.shape[0]} rows; use N = {self.F.shape[0]}."
+            )
         if self.width > D:
-            raise ValueError(f"task.latent_ratio = {self.latent_ratio:g} at N = {N} gives D = {D} < M = {self.width}.")
+            raise ValueError(
+                f"task.latent_ratio = {self.latent_ratio:g} at N = {N} gives D = {D} < M = {self.width}."
+            )
         return D
 
     def matrices(self, N: int, network: int | None = None) -> list[Float[np.ndarray, "_ _"]]:
@@ -133,7 +145,11 @@ class HiddenManifold(StructuredTask):
             return [np.asarray(self.F)]
         widths = [D, *(max(1, round(ratio * N)) for ratio in self.layers), N]
         checks.memory(f"N = {N} with D = {D}", 4 * sum(a * b for a, b in pairwise(widths)))
-        rng = stream(self.seed, FEATURES) if network is None else stream(self.seed, FEATURES_OF_A_NETWORK, network)
+        rng = (
+            stream(self.seed, FEATURES)
+            if network is None
+            else stream(self.seed, FEATURES_OF_A_NETWORK, network)
+        )
         drawn = [rng.standard_normal(shape) for shape in zip(widths[1:], widths[:-1], strict=True)]
         first = drawn[0] / np.sqrt(np.mean(drawn[0] ** 2, axis=1, keepdims=True))
         return [first] if len(drawn) == 1 else self._scaled([first, *drawn[1:]])[0]
@@ -147,7 +163,9 @@ class HiddenManifold(StructuredTask):
         vectors, s, _ = np.linalg.svd(F, full_matrices=False)
         return Modes(self._zeta + (b * s) ** 2, vectors, self._zeta, b * F)
 
-    def _scaled(self, matrices: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    def _scaled(
+        self, matrices: list[np.ndarray]
+    ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         """The matrices with rows scaled to unit variance of the pre-activations, and Omega and Phi of the outputs.
 
         Layer by layer, with U = F Omega F^T / width scaled to a unit diagonal: Omega <- b^2 U off the diagonal and c - a^2 on it,
@@ -178,7 +196,9 @@ class HiddenManifold(StructuredTask):
             )
         delta, b = self.latent_ratio, self.coefficients.b
         if delta < 1:
-            rho, weights = marchenko_pastur(delta, nodes)  # of F^T F / N, which has delta times the eigenvalues x
+            rho, weights = marchenko_pastur(
+                delta, nodes
+            )  # of F^T F / N, which has delta times the eigenvalues x
             x, weights = np.append(0.0, rho / delta), np.append(1 - delta, delta * weights)
         else:
             x, weights = marchenko_pastur(1 / delta, nodes)
@@ -203,9 +223,13 @@ def _ratio(latent_ratio, F) -> float:
         raise ValueError(f"task.F has shape {F.shape}; give a matrix (N, D).")
     if latent_ratio is None:
         if F is None:
-            raise ValueError("task.latent_ratio is missing; give delta = D / N, such as 0.5, or a matrix task.F.")
+            raise ValueError(
+                "task.latent_ratio is missing; give delta = D / N, such as 0.5, or a matrix task.F."
+            )
         return F.shape[1] / F.shape[0]
     delta = checks.positive("task.latent_ratio", latent_ratio)
     if F is not None and round(delta * F.shape[0]) != F.shape[1]:
-        raise ValueError(f"task.latent_ratio = {delta:g}, but task.F has shape {F.shape}; leave one of them out.")
+        raise ValueError(
+            f"task.latent_ratio = {delta:g}, but task.F has shape {F.shape}; leave one of them out."
+        )
     return delta

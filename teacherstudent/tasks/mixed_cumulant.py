@@ -19,9 +19,15 @@ from statistics import NormalDist
 import equinox as eqx
 import numpy as np
 
-from teacherstudent import arguments, checks
-from teacherstudent.latents import Latent, LatentLike, as_latent, gauss_rule, half_normal
-from teacherstudent.tasks.mixture import Components, MixtureTask, checked_prior, joined, standard_normal
+from teacherstudent.checking import arguments, checks
+from teacherstudent.tasks.latents import Latent, LatentLike, as_latent, gauss_rule, half_normal
+from teacherstudent.tasks.mixture import (
+    Components,
+    MixtureTask,
+    checked_prior,
+    joined,
+    standard_normal,
+)
 
 COUPLINGS = ("independent", "sign", "square")
 NODES = 24  # of |lambda|, or of each of its two parts
@@ -46,8 +52,18 @@ class MixedCumulant(MixtureTask):
     class_prior: float = eqx.field(static=True)
 
     @arguments.of("task.")
-    def __init__(self, beta_u, beta_v, latent: LatentLike = "rademacher", coupling="independent", class_prior=0.5):
-        self.beta_u, self.beta_v = checks.single("task.beta_u", beta_u), checks.single("task.beta_v", beta_v)
+    def __init__(
+        self,
+        beta_u,
+        beta_v,
+        latent: LatentLike = "rademacher",
+        coupling="independent",
+        class_prior=0.5,
+    ):
+        self.beta_u, self.beta_v = (
+            checks.single("task.beta_u", beta_u),
+            checks.single("task.beta_v", beta_v),
+        )
         self.latent = as_latent(latent)
         checks.one_of("task.coupling", coupling, COUPLINGS)
         self.coupling = coupling
@@ -100,7 +116,9 @@ def _around_the_median() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for low, high in ((0.0, MEDIAN), (MEDIAN, 13.0)):
         at = (low + high) / 2 + (high - low) / 2 * x
         density = w * np.exp(-(at**2) / 2)
-        parts.append(gauss_rule(at, density / (2 * density.sum()), NODES))  # half of the probability each
+        parts.append(
+            gauss_rule(at, density / (2 * density.sum()), NODES)
+        )  # half of the probability each
     (inner, first), (outer, second) = parts
     signs = np.repeat([-1.0, 1.0], NODES)
     return np.concatenate([inner, outer]), np.concatenate([first, second]), signs

@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from teacherstudent import checks
-from teacherstudent.checks import AnyArray
-from teacherstudent.latents import check_probabilities
+from teacherstudent.checking import checks
+from teacherstudent.checking.checks import AnyArray
 from teacherstudent.tasks.base import Task
+from teacherstudent.tasks.latents import check_probabilities
 
 
 class Components(NamedTuple):
@@ -66,7 +66,9 @@ def checked_prior(value) -> float:
     """The probability of the class y = +1, from 0 to 1."""
     prior = checks.single("task.class_prior", value)
     if prior > 1:
-        raise ValueError(f"task.class_prior = {prior:g} is the probability of the class y = +1; give at most 1.")
+        raise ValueError(
+            f"task.class_prior = {prior:g} is the probability of the class y = +1; give at most 1."
+        )
     return prior
 
 

@@ -13,9 +13,15 @@ import math
 import equinox as eqx
 import numpy as np
 
-from teacherstudent import arguments, checks
-from teacherstudent.latents import Latent, LatentLike, as_latent
-from teacherstudent.tasks.mixture import Components, MixtureTask, checked_prior, joined, standard_normal
+from teacherstudent.checking import arguments, checks
+from teacherstudent.tasks.latents import Latent, LatentLike, as_latent
+from teacherstudent.tasks.mixture import (
+    Components,
+    MixtureTask,
+    checked_prior,
+    joined,
+    standard_normal,
+)
 
 
 class SpikedCumulant(MixtureTask):
@@ -48,7 +54,12 @@ class SpikedCumulant(MixtureTask):
         return math.sqrt(self.beta / (1 + self.beta))
 
     def components(self) -> Components:
-        return joined([standard_normal(1 - self.class_prior, -1.0, 1), spiked(self.class_prior, self.rho, self.latent)])
+        return joined(
+            [
+                standard_normal(1 - self.class_prior, -1.0, 1),
+                spiked(self.class_prior, self.rho, self.latent),
+            ]
+        )
 
 
 def spiked(probability: float, rho: float, latent: Latent) -> Components:

@@ -5,8 +5,8 @@
 Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt, Advani, Saxe, Krzakala & Zdeborova, NeurIPS 2019.
 """
 
-from teacherstudent import arguments
-from teacherstudent.activations import ActivationLike
+from teacherstudent.activations.activation import ActivationLike
+from teacherstudent.checking import arguments
 from teacherstudent.tasks.base import TeacherTask
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from teacherstudent.activations import as_activation
+from teacherstudent.activations.activation import as_activation
 from teacherstudent.averages import averages_for
 
 INTEGRALS = json.loads((Path(__file__).parent / "integrals.json").read_text())
@@ -23,7 +23,11 @@ KINDS = np.array([entry["kind"] for entry in INTEGRALS["covariances"]])
 def evaluation(averages):
     """The compiled function of C and u that gives I2, J2, G2 and I4 by name."""
     names = ("I2", "J2", "G2")
-    return jax.jit(lambda C, u: {name: getattr(averages, name)(C) for name in names} | {"I4": averages.I4(C, u)})
+    return jax.jit(
+        lambda C, u: (
+            {name: getattr(averages, name)(C) for name in names} | {"I4": averages.I4(C, u)}
+        )
+    )
 
 
 @functools.cache
@@ -43,7 +47,9 @@ def tables(name, students, teachers):
 @functools.cache
 def reference_tables(name):
     """The tables for two students and two teachers, for all covariances."""
-    return jax.tree.map(lambda *each: np.stack(each), *map(tables(name, 2, 2), map(jnp.asarray, COVARIANCES)))
+    return jax.tree.map(
+        lambda *each: np.stack(each), *map(tables(name, 2, 2), map(jnp.asarray, COVARIANCES))
+    )
 
 
 def assert_agrees(name, integral, rtol, atol, only=slice(None)):
@@ -63,7 +69,12 @@ def weighted_sum(averages, seed):
     random = np.random.default_rng(seed)
     students, fields = averages.students, averages.students + averages.teachers
     u = jnp.asarray(random.normal(size=fields))
-    shapes = {"I2": (fields, fields), "J2": (students, fields), "G2": (students, fields), "I4": (students, students)}
+    shapes = {
+        "I2": (fields, fields),
+        "J2": (students, fields),
+        "G2": (students, fields),
+        "I4": (students, students),
+    }
     weights = {name: jnp.asarray(random.normal(size=shape)) for name, shape in shapes.items()}
     evaluate = evaluation(averages)
 

@@ -9,7 +9,14 @@ from teacherstudent.averages import erf
 from teacherstudent.averages.arcsin import arcsin
 from teacherstudent.averages.erf import ErfAverages
 
-R = np.concatenate([np.linspace(-1, 1, 20_001), 1 - np.logspace(-16, -1, 300), np.logspace(-300, -1, 300), [0.5, -0.5]])
+R = np.concatenate(
+    [
+        np.linspace(-1, 1, 20_001),
+        1 - np.logspace(-16, -1, 300),
+        np.logspace(-300, -1, 300),
+        [0.5, -0.5],
+    ]
+)
 
 
 def test_arcsin_is_exact_to_rounding():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from teacherstudent.activations import Activation, as_activation
+from teacherstudent.activations.activation import Activation, as_activation
 from teacherstudent.averages import averages_for
 from teacherstudent.averages.erf import ErfAverages
 from teacherstudent.averages.polynomial import PolynomialAverages

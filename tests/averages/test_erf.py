@@ -8,7 +8,14 @@ import pytest
 
 from teacherstudent.averages.erf import ErfAverages
 
-from .reference import assert_agrees, assert_gradient, evaluation, random_covariance, tables, weighted_sum
+from .reference import (
+    assert_agrees,
+    assert_gradient,
+    evaluation,
+    random_covariance,
+    tables,
+    weighted_sum,
+)
 
 
 @pytest.mark.parametrize("integral", ["I2", "J2", "I3", "I4"])
@@ -21,7 +28,9 @@ def scalar_and_gradient():
     return weighted_sum(ErfAverages(3, 2), seed=3)
 
 
-@pytest.mark.parametrize("fields", [[0, 1, 2, 3, 4], [3, 3, 2, 3, 4]], ids=["generic", "coincident"])
+@pytest.mark.parametrize(
+    "fields", [[0, 1, 2, 3, 4], [3, 3, 2, 3, 4]], ids=["generic", "coincident"]
+)
 def test_gradient(fields):
     """Also where students 0 and 1 both equal teacher 0."""
     C = random_covariance(5, seed=1)[np.ix_(fields, fields)]

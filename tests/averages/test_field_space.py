@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from teacherstudent.activations import as_activation
+from teacherstudent.activations.activation import as_activation
 from teacherstudent.averages.field_space import FieldSpace
 from teacherstudent.averages.fields import field_averages_for
+from teacherstudent.averages.quasi_random import CAUTION
 from teacherstudent.losses import LOSSES
-from teacherstudent.quasi_random import CAUTION
 from tests.averages.test_shifted import state
 
 LOGISTIC = LOSSES["logistic"]
@@ -25,7 +25,13 @@ def expectations(activation, loss, mean, v, y, shift, W):
     slope = np.asarray(loss.slope(phi, label))
     delta = v * np.asarray(activation.derivative(lam)) * slope[:, None]
     weighted = W[:, None] * delta
-    return W @ delta, weighted.T @ shift, weighted.T @ delta, (W * slope) @ g, W @ np.asarray(loss.value(phi, label))
+    return (
+        W @ delta,
+        weighted.T @ shift,
+        weighted.T @ delta,
+        (W * slope) @ g,
+        W @ np.asarray(loss.value(phi, label)),
+    )
 
 
 def in_principal_axes(C, x, w):
@@ -44,7 +50,9 @@ def by_gauss_hermite(activation, loss, mean, C, v, y, nodes):
 
 def by_fine_grid(activation, loss, mean, C, v, y):
     x = np.linspace(-8, 8, 501)
-    return expectations(activation, loss, mean, v, y, *in_principal_axes(C, x, 16 / 500 * stats.norm.pdf(x)))
+    return expectations(
+        activation, loss, mean, v, y, *in_principal_axes(C, x, 16 / 500 * stats.norm.pdf(x))
+    )
 
 
 def panels(ends):
@@ -61,12 +69,25 @@ def in_nested_panels(mean, C):
     L = np.linalg.cholesky(C)
     closer = np.concatenate([[0.0], np.geomspace(1e-5, 1, 20)])
     kinks = [-m / scale for m, scale in zip(np.asarray(mean), L[:, 0], strict=True)]
-    x, w = panels(np.concatenate([np.linspace(-8.5, 8.5, 18), *(k + sign * closer for k in kinks for sign in (1, -1))]))
+    x, w = panels(
+        np.concatenate(
+            [np.linspace(-8.5, 8.5, 18), *(k + sign * closer for k in kinks for sign in (1, -1))]
+        )
+    )
     if len(mean) == 1:
         return x[:, None] * L[0], w
-    second = [panels(np.array([-8.5, -4, 0, 4, 8.5, -(mean[1] + L[1, 0] * one) / L[1, 1]])) for one in x]
-    xi = np.concatenate([np.stack([np.full_like(x2, one), x2], axis=1) for one, (x2, _) in zip(x, second, strict=True)])
-    return xi @ L.T, np.concatenate([weight * w2 for weight, (_, w2) in zip(w, second, strict=True)])
+    second = [
+        panels(np.array([-8.5, -4, 0, 4, 8.5, -(mean[1] + L[1, 0] * one) / L[1, 1]])) for one in x
+    ]
+    xi = np.concatenate(
+        [
+            np.stack([np.full_like(x2, one), x2], axis=1)
+            for one, (x2, _) in zip(x, second, strict=True)
+        ]
+    )
+    return xi @ L.T, np.concatenate(
+        [weight * w2 for weight, (_, w2) in zip(w, second, strict=True)]
+    )
 
 
 def compared(found, C):
@@ -86,11 +107,16 @@ def test_smooth_activations_with_the_logistic_loss(kind, K, tolerance):
         np.testing.assert_allclose(one, other, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize(("kind", "K"), [("relu", 1), ("relu", 2), ("erf", 3), ("relu", 3), ("erf", 4)])
+@pytest.mark.parametrize(
+    ("kind", "K"), [("relu", 1), ("relu", 2), ("erf", 3), ("relu", 3), ("erf", 4)]
+)
 def test_the_estimate_bounds_the_error(kind, K):
     # of the square loss, where closed forms know the answer
     activation = as_activation(kind)
-    rule, closed = FieldSpace(activation, LOSSES["square"], K), field_averages_for(activation, "square", K)
+    rule, closed = (
+        FieldSpace(activation, LOSSES["square"], K),
+        field_averages_for(activation, "square", K),
+    )
     mean, C, v, y = state(K)
     both = (jax.jit(one.averages)(mean, C, v, y) for one in (rule, closed))
     pairs = zip(*(compared(one, C) for one in both), strict=True)
@@ -108,7 +134,9 @@ def test_large_variances(kind, tolerance):
     for K in (1, 2):
         part = mean[:K], C[:K, :K], v[:K], y
         found = FieldSpace(activation, LOGISTIC, K).averages(*part)
-        for one, other in zip(compared(found, part[1]), by_fine_grid(activation, LOGISTIC, *part), strict=True):
+        for one, other in zip(
+            compared(found, part[1]), by_fine_grid(activation, LOGISTIC, *part), strict=True
+        ):
             np.testing.assert_allclose(one, other, rtol=0, atol=tolerance)
 
 
@@ -118,7 +146,9 @@ def test_relu_with_the_logistic_loss(correlation):
     activation, K = as_activation("relu"), 2 if correlation else 1
     mean, C, v, y = state(K)
     if correlation:
-        C = jnp.sqrt(jnp.outer(jnp.diag(C), jnp.diag(C))) * jnp.array([[1.0, correlation], [correlation, 1.0]])
+        C = jnp.sqrt(jnp.outer(jnp.diag(C), jnp.diag(C))) * jnp.array(
+            [[1.0, correlation], [correlation, 1.0]]
+        )
     rule = FieldSpace(activation, LOGISTIC, K)
     found = rule.averages(mean, C, v, y)
     expected = expectations(activation, LOGISTIC, mean, v, y, *in_nested_panels(mean, C))
@@ -133,7 +163,9 @@ def test_slopes_of_the_expected_loss(kind, K):
     # by Price's theorem d E[l] / d mean = a and d E[l] / d C = J / 2, a symmetric matrix
     rule, (mean, C, v, y) = FieldSpace(as_activation(kind), LOGISTIC, K), state(K, seed=1)
     found = rule.averages(mean, C, v, y)
-    by_mean, by_C = jax.jit(jax.grad(lambda mean, C: rule.averages(mean, C, v, y).loss, argnums=(0, 1)))(mean, C)
+    by_mean, by_C = jax.jit(
+        jax.grad(lambda mean, C: rule.averages(mean, C, v, y).loss, argnums=(0, 1))
+    )(mean, C)
     tolerance = 1e-9 if K < 3 else 1e-4
     np.testing.assert_allclose(by_mean, found.a, rtol=0, atol=tolerance)
     np.testing.assert_allclose(by_C + by_C.T, found.J, rtol=0, atol=tolerance)
@@ -148,9 +180,13 @@ def test_fields_that_coincide_or_do_not_vary(kind, K):
     alone = merged.averages(jnp.array([0.4]), jnp.array([[0.8]]), jnp.sum(v)[None], y)
     tolerance = 1e-9 if K == 2 else 2e-3
     assert found.loss == pytest.approx(float(alone.loss), abs=tolerance)
-    np.testing.assert_allclose(found.D, jnp.outer(v, v) / jnp.sum(v) ** 2 * alone.D, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(
+        found.D, jnp.outer(v, v) / jnp.sum(v) ** 2 * alone.D, rtol=0, atol=tolerance
+    )
     covariance = (alone.J * 0.8)[0, 0] * v / jnp.sum(v)
-    np.testing.assert_allclose(found.J @ jnp.full((K, K), 0.8), jnp.tile(covariance[:, None], (1, K)), atol=tolerance)
+    np.testing.assert_allclose(
+        found.J @ jnp.full((K, K), 0.8), jnp.tile(covariance[:, None], (1, K)), atol=tolerance
+    )
     fixed = rule.averages(jnp.full(K, 0.4), jnp.zeros((K, K)), v, y)
     phi = as_activation(kind)(jnp.array(0.4)) * jnp.sum(v)
     assert fixed.loss == pytest.approx(float(LOGISTIC.value(phi, y)), abs=1e-10)
@@ -162,6 +198,12 @@ def test_fields_that_coincide_or_do_not_vary(kind, K):
 
 
 def test_it_says_which_rule_it_is():
-    assert "97 nodes an axis (equidistant" in FieldSpace(as_activation("tanh"), LOGISTIC, 2).description
+    assert (
+        "97 nodes an axis (equidistant"
+        in FieldSpace(as_activation("tanh"), LOGISTIC, 2).description
+    )
     assert "32 nodes an axis (pieces" in FieldSpace(as_activation("relu"), LOGISTIC, 2).description
-    assert FieldSpace(as_activation("relu"), LOGISTIC, 3).description == "16384 frozen Sobol points in field space"
+    assert (
+        FieldSpace(as_activation("relu"), LOGISTIC, 3).description
+        == "16384 frozen Sobol points in field space"
+    )

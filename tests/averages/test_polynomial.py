@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from teacherstudent.activations import Polynomial, as_activation
+from teacherstudent.activations.activation import Polynomial, as_activation
 from teacherstudent.averages.nested_rule import NestedRule
 from teacherstudent.averages.polynomial import PolynomialAverages
 from teacherstudent.averages.quadrature import QuadratureAverages
@@ -29,7 +29,10 @@ def test_different_degrees_against_quadrature(student, teacher, students, teache
     student, teacher = as_activation(student), as_activation(teacher)
     closed = PolynomialAverages(student.function, teacher.function, students, teachers)
     numerical = QuadratureAverages(student, teacher, students, teachers, WIDE)
-    C, u = random_covariance(students + teachers, seed=1), jnp.array([1.0, -0.6, 0.5, -1.2, 0.8])[: students + teachers]
+    C, u = (
+        random_covariance(students + teachers, seed=1),
+        jnp.array([1.0, -0.6, 0.5, -1.2, 0.8])[: students + teachers],
+    )
     expected = evaluation(numerical)(C, u)
     for name, found in evaluation(closed)(C, u).items():
         np.testing.assert_allclose(found, expected[name], rtol=1e-11, atol=1e-12)
@@ -38,7 +41,9 @@ def test_different_degrees_against_quadrature(student, teacher, students, teache
 def test_quintic_moments():
     """E[h^10] = 9!! C^5 and E[(5 h^4)^2 h^10] = 25 * 17!! C^9."""
     quintic = Polynomial((0.0, 0.0, 0.0, 0.0, 0.0, 1.0))
-    found = evaluation(PolynomialAverages(quintic, quintic, 1, 1))(jnp.full((2, 2), 1.7), jnp.array([1.0, 0.0]))
+    found = evaluation(PolynomialAverages(quintic, quintic, 1, 1))(
+        jnp.full((2, 2), 1.7), jnp.array([1.0, 0.0])
+    )
     np.testing.assert_allclose(found["I2"], 945 * 1.7**5, rtol=1e-14)
     np.testing.assert_allclose(found["I4"], 25 * 34459425 * 1.7**9, rtol=1e-14)
 
@@ -64,4 +69,6 @@ def test_constant_student():
 
 def test_gradient():
     averages = PolynomialAverages(Polynomial(CUBIC), Polynomial(MIXED), 3, 2)
-    assert_gradient(*weighted_sum(averages, seed=4), random_covariance(5, seed=5), seed=6, rtol=1e-8)
+    assert_gradient(
+        *weighted_sum(averages, seed=4), random_covariance(5, seed=5), seed=6, rtol=1e-8
+    )

@@ -9,13 +9,20 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from teacherstudent.activations import Activation, as_activation
+from teacherstudent.activations.activation import Activation, as_activation
 from teacherstudent.averages.erf import ErfAverages
 from teacherstudent.averages.nested_rule import NestedRule
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.averages.relu import ReluAverages
 
-from .reference import COVARIANCES, KINDS, assert_gradient, evaluation, random_covariance, weighted_sum
+from .reference import (
+    COVARIANCES,
+    KINDS,
+    assert_gradient,
+    evaluation,
+    random_covariance,
+    weighted_sum,
+)
 
 FINE = NestedRule(radius=8.0, smooth_nodes=(201, 161, 97, 61), piece_nodes=(80, 120, 56, 40))
 U = jnp.array([1.0, -0.6, 0.5, -1.2, 0.8])
@@ -25,7 +32,9 @@ MIXED = [("relu", "erf"), ("gelu", "tanh")]
 
 @functools.cache
 def quadrature(student, teacher, students=2, teachers=2, **options):
-    averages = QuadratureAverages(as_activation(student), as_activation(teacher), students, teachers, **options)
+    averages = QuadratureAverages(
+        as_activation(student), as_activation(teacher), students, teachers, **options
+    )
     return averages, evaluation(averages)
 
 
@@ -63,7 +72,9 @@ def test_relu(index, tolerance):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "tolerance"), [("erf", 1e-11), ("relu", 1e-7)])
-@pytest.mark.parametrize("fields", [[0, 1, 0, 1], [0, 0, 0, 1], [0, 1, 2, 1]], ids=["both", "three", "one"])
+@pytest.mark.parametrize(
+    "fields", [[0, 1, 0, 1], [0, 0, 0, 1], [0, 1, 2, 1]], ids=["both", "three", "one"]
+)
 def test_coincident_fields(name, tolerance, fields):
     C = random_covariance(3, seed=2)
     assert error(name, C[np.ix_(fields, fields)]) < tolerance
@@ -100,7 +111,9 @@ def test_leaky_relu():
     leaky = Activation("leaky", lambda x: jnp.where(x > 0, x, slope * x), kinks=(0.0,))
     C = random_covariance(3, seed=3)
     expected = slope * C + (1 - slope) ** 2 * ReluAverages(2, 1).I2(C)
-    np.testing.assert_allclose(jax.jit(QuadratureAverages(leaky, leaky, 2, 1).I2)(C), expected, atol=1e-10)
+    np.testing.assert_allclose(
+        jax.jit(QuadratureAverages(leaky, leaky, 2, 1).I2)(C), expected, atol=1e-10
+    )
 
 
 def test_kinks_away_from_zero():
@@ -110,8 +123,12 @@ def test_kinks_away_from_zero():
     shrunk = Activation("shrunk", lambda x: jax.nn.relu(x - c) - jax.nn.relu(-x - c), kinks=(-c, c))
     threshold = c / math.sqrt(variance)
     normal = scipy.stats.norm
-    square = (c**2 + variance) * normal.sf(threshold) - c * math.sqrt(variance) * normal.pdf(threshold)
-    I2 = jax.jit(QuadratureAverages(shrunk, shifted, 1, 1).I2)(jnp.diag(jnp.array([variance, variance])))
+    square = (c**2 + variance) * normal.sf(threshold) - c * math.sqrt(variance) * normal.pdf(
+        threshold
+    )
+    I2 = jax.jit(QuadratureAverages(shrunk, shifted, 1, 1).I2)(
+        jnp.diag(jnp.array([variance, variance]))
+    )
     np.testing.assert_allclose(I2, [[2 * square, 0], [0, square]], atol=1e-10)
 
 
@@ -119,8 +136,12 @@ def test_kink_of_a_field_that_coincides_with_a_smooth_one():
     """E[h max(h - c, 0)] = C P(h > c): the kink is met although the second field adds no axis of its own."""
     c, variance = 0.7, 1.3
     shifted = Activation("shifted", lambda x: jax.nn.relu(x - c), kinks=(c,))
-    I2 = jax.jit(QuadratureAverages(as_activation("linear"), shifted, 1, 1).I2)(jnp.full((2, 2), variance))
-    np.testing.assert_allclose(I2[0, 1], variance * scipy.stats.norm.sf(c / math.sqrt(variance)), atol=1e-10)
+    I2 = jax.jit(QuadratureAverages(as_activation("linear"), shifted, 1, 1).I2)(
+        jnp.full((2, 2), variance)
+    )
+    np.testing.assert_allclose(
+        I2[0, 1], variance * scipy.stats.norm.sf(c / math.sqrt(variance)), atol=1e-10
+    )
 
 
 def test_stein():
@@ -139,13 +160,18 @@ def test_monte_carlo(student, teacher):
     """Different activations of student and teacher, within five standard errors of 400 000 draws."""
     g, teacher_g = as_activation(student), as_activation(teacher)
     C, u = random_covariance(4, seed=6), np.asarray(U[:4])
-    h = np.random.default_rng(7).multivariate_normal(np.zeros(4), np.asarray(C), size=400_000, method="cholesky")
+    h = np.random.default_rng(7).multivariate_normal(
+        np.zeros(4), np.asarray(C), size=400_000, method="cholesky"
+    )
     values = np.concatenate([g(jnp.asarray(h[:, :2])), teacher_g(jnp.asarray(h[:, 2:]))], axis=1)
     slopes = np.asarray(g.derivative(jnp.asarray(h[:, :2])))
     found = quadrature(student, teacher)[1](C, U[:4])
     pairs = [
         (values[:, 1] * values[:, 2], found["I2"][1, 2]),
-        (slopes[:, 0] * h[:, 3] * values[:, 2], C[0, 3] * found["G2"][0, 2] + C[3, 2] * found["J2"][0, 2]),
+        (
+            slopes[:, 0] * h[:, 3] * values[:, 2],
+            C[0, 3] * found["G2"][0, 2] + C[3, 2] * found["J2"][0, 2],
+        ),
         (slopes[:, 0] * slopes[:, 1] * (values @ u) ** 2, found["I4"][0, 1]),
     ]
     for samples, theory in pairs:
@@ -155,4 +181,6 @@ def test_monte_carlo(student, teacher):
 @pytest.mark.parametrize("student", ["tanh", "relu"])
 def test_gradient(student):
     averages, _ = quadrature(student, "erf", 1, 1)
-    assert_gradient(*weighted_sum(averages, seed=8), random_covariance(2, seed=9), seed=10, rtol=1e-7)
+    assert_gradient(
+        *weighted_sum(averages, seed=8), random_covariance(2, seed=9), seed=10, rtol=1e-7
+    )

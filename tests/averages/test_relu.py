@@ -37,8 +37,12 @@ def test_more_students(fields):
     few, many = tables("relu", 2, 2)(C[np.ix_(fields, fields)]), tables("relu", 3, 2)(C)
     for integral in ("J2", "I3"):
         rest = [fields] * (few[integral].ndim - 1)
-        np.testing.assert_allclose(few[integral], many[integral][np.ix_(fields[:2], *rest)], atol=1e-15)
-    np.testing.assert_allclose(few["I4"], many["I4"][np.ix_(fields[:2], fields[:2], fields, fields)], atol=1e-13)
+        np.testing.assert_allclose(
+            few[integral], many[integral][np.ix_(fields[:2], *rest)], atol=1e-15
+        )
+    np.testing.assert_allclose(
+        few["I4"], many["I4"][np.ix_(fields[:2], fields[:2], fields, fields)], atol=1e-13
+    )
 
 
 def test_contraction():
@@ -54,7 +58,9 @@ def test_fields_that_coincide():
     found, merged = tables("relu", 2, 2)(C[np.ix_(fields, fields)]), tables("relu", 2, 0)(C)
     for integral, value in found.items():
         indices = np.ix_(*(fields[:size] for size in value.shape))
-        np.testing.assert_allclose(value, merged[integral][indices], atol=1e-7 if integral == "I3" else 1e-14)
+        np.testing.assert_allclose(
+            value, merged[integral][indices], atol=1e-7 if integral == "I3" else 1e-14
+        )
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -63,7 +69,9 @@ def test_fields_on_one_line(sign):
     signs = np.array([1, sign, 1, 1])
     I4 = tables("relu", 2, 2)(jnp.asarray(0.8 * np.outer(signs, signs)))["I4"]
     students, fields = [signs[:2] > 0, signs[:2] < 0], [signs > 0, signs < 0]
-    expected = sum(0.4 * np.einsum("k,l,a,b->klab", s, s, f, f) for s, f in zip(students, fields, strict=True))
+    expected = sum(
+        0.4 * np.einsum("k,l,a,b->klab", s, s, f, f) for s, f in zip(students, fields, strict=True)
+    )
     np.testing.assert_allclose(I4, expected, atol=1e-14)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from teacherstudent.activations import as_activation
+from teacherstudent.activations.activation import as_activation
 from teacherstudent.averages import averages_for
 from teacherstudent.averages.bivariate_normal import Phi2
 from teacherstudent.averages.field_space import FieldSpace
@@ -26,12 +26,17 @@ def state(K, seed=0):
     rng = np.random.default_rng(seed + 10 * K)
     rows = rng.standard_normal((K, 2 * K))
     return tuple(
-        map(jnp.asarray, (0.7 * rng.standard_normal(K), rows @ rows.T / (2 * K), rng.standard_normal(K), -1.0))
+        map(
+            jnp.asarray,
+            (0.7 * rng.standard_normal(K), rows @ rows.T / (2 * K), rng.standard_normal(K), -1.0),
+        )
     )
 
 
 def test_bivariate_normal_distribution():
-    h, k, R, value = (jnp.array([entry[key] for entry in REFERENCE["phi2"]]) for key in ("h", "k", "r", "value"))
+    h, k, R, value = (
+        jnp.array([entry[key] for entry in REFERENCE["phi2"]]) for key in ("h", "k", "r", "value")
+    )
     np.testing.assert_allclose(Phi2(h, k, R), value, rtol=0, atol=1e-14)
     np.testing.assert_allclose(Phi2(h, k, jnp.zeros_like(R)), Phi2(h, k, 0 * R), rtol=0, atol=1e-16)
 
@@ -49,7 +54,8 @@ def test_erf_reference_numbers():
             "Edg0_g1": S2[0, 1],
             "Edg0_dg1": J2[0, 1],
             # by Stein's lemma, E[f h(x)] = E f E h + sum Cov(f, x_j) E[d_j h]
-            "Edg0_x1": mean[1] * averages.slopes(mean, C)[0] + C[0, 1] * averages.curvatures(mean, C)[0],
+            "Edg0_x1": mean[1] * averages.slopes(mean, C)[0]
+            + C[0, 1] * averages.curvatures(mean, C)[0],
             "Edg0_x1_g2": mean[1] * S2[0, 2] + C[0, 1] * G2[0, 2] + C[1, 2] * J2[0, 2],
         }
         for name, value in found.items():
@@ -69,7 +75,9 @@ def test_closed_forms_equal_quadrature_in_field_space(kind, K, loss):
     activation = as_activation(kind)
     rules = field_averages_for(activation, loss, K), FieldSpace(activation, LOSSES[loss], K)
     closed, quadrature = (jax.jit(rule.averages) for rule in rules)
-    tolerance = 1e-6 if isinstance(kind, tuple) else 1e-8  # beyond |xi| = 7.25 the quadrature has no nodes
+    tolerance = (
+        1e-6 if isinstance(kind, tuple) else 1e-8
+    )  # beyond |xi| = 7.25 the quadrature has no nodes
     for seed in range(3):
         mean, C, v, y = state(K, seed)
         ours, theirs = (rule(mean, C, v, y) for rule in (closed, quadrature))
@@ -82,7 +90,13 @@ def test_closed_forms_equal_quadrature_in_field_space(kind, K, loss):
 
 @pytest.mark.parametrize(
     ("kind", "K"),
-    [("erf", 3), ("relu", 1), ("relu", 2), pytest.param("relu", 4, marks=pytest.mark.slow), (CUBIC, 3)],
+    [
+        ("erf", 3),
+        ("relu", 1),
+        ("relu", 2),
+        pytest.param("relu", 4, marks=pytest.mark.slow),
+        (CUBIC, 3),
+    ],
     ids=str,
 )
 def test_without_means_they_are_the_averages_of_a_student_without_a_teacher(kind, K):
@@ -93,7 +107,9 @@ def test_without_means_they_are_the_averages_of_a_student_without_a_teacher(kind
     ours = shifted_averages_for(activation, K)
     tolerance = 2e-9 if K == 4 else 1e-11
     pairs = lambda of, *at: [getattr(of, name)(*at)[:K, :K] for name in ("I2", "J2", "G2")]
-    for one, other in zip(jax.jit(lambda: pairs(ours, zero, C))(), jax.jit(lambda: pairs(known, wider))(), strict=True):
+    for one, other in zip(
+        jax.jit(lambda: pairs(ours, zero, C))(), jax.jit(lambda: pairs(known, wider))(), strict=True
+    ):
         np.testing.assert_allclose(one, other, atol=1e-12)
     I4, expected = jax.jit(ours.I4)(zero, C, v, jnp.array(0.0)), jax.jit(known.I4)(wider, u)
     np.testing.assert_allclose(I4, expected, rtol=1e-12, atol=tolerance)
@@ -105,9 +121,14 @@ def test_without_means_they_are_the_averages_of_a_student_without_a_teacher(kind
 def test_four_fields_against_monte_carlo(kind, K):
     activation, count = as_activation(kind), 1_000_000
     mean, C, v, y = state(K, seed=3)
-    z = np.random.default_rng(0).standard_normal((count, K)) @ np.linalg.cholesky(C).T + np.asarray(mean)
+    z = np.random.default_rng(0).standard_normal((count, K)) @ np.linalg.cholesky(C).T + np.asarray(
+        mean
+    )
     lam = jnp.asarray(z)
-    slope, square = np.asarray(activation.derivative(lam)), np.asarray((activation(lam) @ v - y) ** 2)
+    slope, square = (
+        np.asarray(activation.derivative(lam)),
+        np.asarray((activation(lam) @ v - y) ** 2),
+    )
     samples = slope[:, :, None] * slope[:, None, :] * square[:, None, None]
     found = jax.jit(shifted_averages_for(activation, K).I4)(mean, C, v, y)
     z_scores = (samples.mean(0) - np.asarray(found)) / (samples.std(0) / np.sqrt(count))
@@ -123,10 +144,16 @@ def test_derivatives_with_respect_to_the_means(kind):
         "jm,kj->kjm", unit, averages.J2(mean, C)
     )
     np.testing.assert_allclose(jax.jacfwd(averages.S2)(mean, C), expected, atol=1e-12)
-    np.testing.assert_allclose(jax.jacfwd(averages.values)(mean, C), jnp.diag(averages.slopes(mean, C)), atol=1e-12)
-    np.testing.assert_allclose(jax.jacfwd(averages.slopes)(mean, C), jnp.diag(averages.curvatures(mean, C)), atol=1e-12)
+    np.testing.assert_allclose(
+        jax.jacfwd(averages.values)(mean, C), jnp.diag(averages.slopes(mean, C)), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        jax.jacfwd(averages.slopes)(mean, C), jnp.diag(averages.curvatures(mean, C)), atol=1e-12
+    )
     products = jnp.einsum("im,ij->ijm", unit, averages.S2(mean, C))
-    np.testing.assert_allclose(jax.jacfwd(averages.I2)(mean, C), products + products.swapaxes(0, 1), atol=1e-12)
+    np.testing.assert_allclose(
+        jax.jacfwd(averages.I2)(mean, C), products + products.swapaxes(0, 1), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("kind", ["erf", "relu", CUBIC], ids=str)
@@ -157,13 +184,19 @@ def test_gradients_are_finite_where_fields_coincide(kind, K):
 def test_coinciding_units_act_as_one(kind):
     one, two = (shifted_averages_for(as_activation(kind), K) for K in (1, 2))
     mean, C = jnp.array([0.4]), jnp.array([[0.8]])
-    doubled = jax.jit(two.I4)(jnp.tile(mean, 2), jnp.tile(C, (2, 2)), jnp.array([0.3, 0.5]), jnp.array(1.0))
+    doubled = jax.jit(two.I4)(
+        jnp.tile(mean, 2), jnp.tile(C, (2, 2)), jnp.array([0.3, 0.5]), jnp.array(1.0)
+    )
     np.testing.assert_allclose(
-        doubled, jnp.full((2, 2), one.I4(mean, C, jnp.array([0.8]), jnp.array(1.0))[0, 0]), atol=1e-12
+        doubled,
+        jnp.full((2, 2), one.I4(mean, C, jnp.array([0.8]), jnp.array(1.0))[0, 0]),
+        atol=1e-12,
     )
 
 
 def test_no_closed_forms_for_others():
     assert shifted_averages_for(as_activation("tanh"), 2) is None
     assert isinstance(field_averages_for(as_activation("erf"), "logistic", 2), FieldSpace)
-    assert field_averages_for(as_activation("erf"), "square", 2).description == "closed forms of erf"
+    assert (
+        field_averages_for(as_activation("erf"), "square", 2).description == "closed forms of erf"
+    )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from teacherstudent.activations import ACTIVATIONS, Activation, as_activation
+from teacherstudent.activations.activation import ACTIVATIONS, Activation, as_activation
 from teacherstudent.averages import averages_for
 from teacherstudent.averages.erf import ErfAverages
 from teacherstudent.averages.linear_sign import LinearSignAverages
@@ -64,20 +64,31 @@ def test_two_labels_by_monte_carlo(student):
 
 @pytest.mark.parametrize("student", CLOSED)
 def test_gradient(student):
-    assert_gradient(*weighted_sum(averages(student, students=2, teachers=2), seed=3), random_covariance(4, 4), 5, 1e-6)
+    assert_gradient(
+        *weighted_sum(averages(student, students=2, teachers=2), seed=3),
+        random_covariance(4, 4),
+        5,
+        1e-6,
+    )
 
 
 def by_hand(f, variance):
     """E f(h) over h ~ N(0, variance), cut at the points where the functions below jump."""
     density = lambda h: f(h) * stats.norm.pdf(h, scale=math.sqrt(variance))
     edges = [-12, -1, 0, 0.3, 12]
-    return sum(integrate.quad(density, a, b, epsabs=1e-13)[0] for a, b in zip(edges[:-1], edges[1:], strict=True))
+    return sum(
+        integrate.quad(density, a, b, epsabs=1e-13)[0]
+        for a, b in zip(edges[:-1], edges[1:], strict=True)
+    )
 
 
 JUMPING = {
     "x + sign x": (lambda x: x + jnp.sign(x), lambda x: x + np.sign(x)),
     "step at 0.3": (lambda x: jnp.where(x > 0.3, 1.5, 0.0), lambda x: 1.5 * (x > 0.3)),
-    "stairs": (lambda x: jnp.clip(jnp.floor(x), -2.0, 0.0), lambda x: np.clip(np.floor(x), -2.0, 0.0)),
+    "stairs": (
+        lambda x: jnp.clip(jnp.floor(x), -2.0, 0.0),
+        lambda x: np.clip(np.floor(x), -2.0, 0.0),
+    ),
 }
 
 
@@ -90,7 +101,9 @@ def test_delta_functions_of_any_jump(teacher, named):
     a, rest, variance = 0.7, 0.4, 1.3
     C = jnp.array([[a**2 * variance + rest, a * variance], [a * variance, variance]])
     found = averages("erf", activation, quadrature=True)
-    slope = lambda h: math.sqrt(2 / math.pi / (1 + rest)) * np.exp(-((a * h) ** 2) / 2 / (1 + rest))  # E[g' | h_b]
+    slope = lambda h: (
+        math.sqrt(2 / math.pi / (1 + rest)) * np.exp(-((a * h) ** 2) / 2 / (1 + rest))
+    )  # E[g' | h_b]
     direct = by_hand(lambda h: slope(h) * h * plain(h), variance)
     by_parts = C[0, 1] * found.G2(C)[0, 1] + C[1, 1] * found.J2(C)[0, 1]
     np.testing.assert_allclose(by_parts, direct, atol=1e-9)
@@ -99,7 +112,9 @@ def test_delta_functions_of_any_jump(teacher, named):
 def test_too_many_jumps_for_an_integral_are_refused():
     """Over two fields an integral would have a million nodes; over four fields it has 10^9 and more."""
     found = averages("erf", jnp.floor, students=2, teachers=2)
-    with pytest.raises(ValueError, match="divided at 0 and 79 points where these jump .* or simulate"):
+    with pytest.raises(
+        ValueError, match="divided at 0 and 79 points where these jump .* or simulate"
+    ):
         found.I4(jnp.eye(4), U)
 
 
@@ -108,5 +123,10 @@ def test_a_jump_that_nobody_knows_of_is_seen_in_the_estimate(monkeypatch):
     blind = averages("erf", Activation("blind", lambda x: jnp.sign(x - 0.5)), quadrature=True)
     monkeypatch.setattr(type(blind.teacher.singularities), "jumps", lambda self: [])
     C = jnp.array([[1.0, 0.4], [0.4, 1.2]])
-    lost = 2 * stats.norm.pdf(0.5, scale=math.sqrt(1.2)) * math.sqrt(2 / math.pi / (2 - 0.16 / 1.2)) / 2
+    lost = (
+        2
+        * stats.norm.pdf(0.5, scale=math.sqrt(1.2))
+        * math.sqrt(2 / math.pi / (2 - 0.16 / 1.2))
+        / 2
+    )
     assert blind.error(C, jnp.array([1.0, -1.0])) > lost

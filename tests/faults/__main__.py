@@ -32,17 +32,30 @@ def results_of(kind: str, share: float, seed: int) -> list[Result]:
         result = trial.tried(one)
         results.append(result)
         if result.fault or result.long:
-            trial.report(f"  {result.name}: {result.outcome.value}, {result.seconds:.1f} s {result.message}")
+            trial.report(
+                f"  {result.name}: {result.outcome.value}, {result.seconds:.1f} s {result.message}"
+            )
     return results
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kinds", nargs="*", metavar="NAME", help=f"of {', '.join(KINDS)}; all of them unless given")
-    parser.add_argument("--share", type=float, default=1.0, help="part of the full number of random trials")
+    parser.add_argument(
+        "kinds", nargs="*", metavar="NAME", help=f"of {', '.join(KINDS)}; all of them unless given"
+    )
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="part of the full number of random trials"
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    columns = ("tried", "right", "refused", "silently wrong", "foreign exception", f"over {trial.LONG:g} s")
+    columns = (
+        "tried",
+        "right",
+        "refused",
+        "silently wrong",
+        "foreign exception",
+        f"over {trial.LONG:g} s",
+    )
     print(f"{'':44}" + "".join(f"{name:>19}" for name in columns))
     faults = 0
     for kind in given.kinds or KINDS:

@@ -40,9 +40,26 @@ class Hostile:
 
 
 def _numpy_scalars() -> dict[str, Make]:
-    names = ("int8", "int64", "uint8", "uint64", "float16", "float32", "float64", "longdouble", "complex64", "bool_")
-    scalars: dict[str, Make] = {f"np.{name}(1)": lambda name=name: getattr(np, name)(1) for name in names}
-    scalars |= {"np.str_": lambda: np.str_("1"), "np.bytes_": lambda: np.bytes_(b"1"), "np.void": lambda: np.void(b"1")}
+    names = (
+        "int8",
+        "int64",
+        "uint8",
+        "uint64",
+        "float16",
+        "float32",
+        "float64",
+        "longdouble",
+        "complex64",
+        "bool_",
+    )
+    scalars: dict[str, Make] = {
+        f"np.{name}(1)": lambda name=name: getattr(np, name)(1) for name in names
+    }
+    scalars |= {
+        "np.str_": lambda: np.str_("1"),
+        "np.bytes_": lambda: np.bytes_(b"1"),
+        "np.void": lambda: np.void(b"1"),
+    }
     return scalars
 
 
@@ -210,12 +227,18 @@ def _leaves(value, depth: int = 0) -> list:
 def _is_real(value) -> bool:
     """Whether a value is one finite real number, and not a truth value."""
     if isinstance(value, xr.DataArray | jax.Array | np.ndarray) and not _masked(value):
-        dtype = np.dtype(value.dtype) if not jnp.issubdtype(value.dtype, jax.dtypes.prng_key) else np.dtype(object)
+        dtype = (
+            np.dtype(value.dtype)
+            if not jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+            else np.dtype(object)
+        )
         kind = dtype.kind if dtype.name != "bfloat16" else "f"
         return kind in "iuf" and bool(np.isfinite(np.asarray(value, dtype=float)).all())
     if isinstance(value, decimal.Decimal | fractions.Fraction):
         return bool(np.isfinite(float(value)))
-    if isinstance(value, bool | np.bool_ | complex | np.timedelta64) or not isinstance(value, int | float | np.number):
+    if isinstance(value, bool | np.bool_ | complex | np.timedelta64) or not isinstance(
+        value, int | float | np.number
+    ):
         return False
     return isinstance(value, int) or not np.iscomplexobj(value) and bool(np.isfinite(value))
 
@@ -240,13 +263,17 @@ def _any_of(*types: type) -> Callable[[Any], bool]:
 # kind: whether an argument of this kind may take the value.  What it may not take is to be refused.
 MAY_TAKE: dict[str, Callable[[Any], bool]] = {
     "count": _is_count,
-    "counts": lambda value: all(map(_is_count, _leaves(value))) or isinstance(value, np.ndarray | set | Iterator),
+    "counts": lambda value: (
+        all(map(_is_count, _leaves(value))) or isinstance(value, np.ndarray | set | Iterator)
+    ),
     "real": lambda value: _is_real(value) and np.size(value) == 1,
     "reals": _reals,
     "ratio": lambda value: np.ndim(value) == 0 and (_is_real(value) or value == float("inf")),
     "flag": _any_of(bool, np.bool_),
     "text": _any_of(str),
-    "activation": lambda value: isinstance(value, str | ts.Activation) or callable(value) or _reals(value),
+    "activation": lambda value: (
+        isinstance(value, str | ts.Activation) or callable(value) or _reals(value)
+    ),
     "latent": lambda value: isinstance(value, str | list | tuple | np.ndarray),
     "callable": callable,
     "path": _any_of(str, pathlib.PurePath),

@@ -100,7 +100,9 @@ def _named(name: str) -> Callable[[], Callable]:
     return function
 
 
-def _call(name: str, good: Callable[[], dict[str, Any]], kinds: str, path: str | None = None) -> tuple[str, Call]:
+def _call(
+    name: str, good: Callable[[], dict[str, Any]], kinds: str, path: str | None = None
+) -> tuple[str, Call]:
     """`kinds` is written as "argument: kind, argument: kind"."""
     pairs = [entry.split(":") for entry in kinds.split(",")]
     return name, Call(_named(name), good, {key.strip(): kind.strip() for key, kind in pairs}, path)

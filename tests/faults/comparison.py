@@ -10,7 +10,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import teacherstudent as ts
-from teacherstudent.results import DESCRIPTION, as_tree, description
+from teacherstudent.results.datasets import DESCRIPTION, as_tree, description
 from tests.faults.trial import Trial
 from tests.problems import committee, random_overlaps
 
@@ -26,9 +26,14 @@ def pair(name: str) -> tuple[xr.Dataset, xr.Dataset]:
     if name == "two classes":
         task = ts.SpikedCumulant(5.0, ("skewed", 0.2))
         student = ts.Student(2, "erf", True, True)
-        problem = ts.Problem(task, student, ts.SGD(0.4, readout_learning_rate=0.2, bias_learning_rate=0.2))
+        problem = ts.Problem(
+            task, student, ts.SGD(0.4, readout_learning_rate=0.2, bias_learning_rate=0.2)
+        )
         Q, m = [[0.8, 0.1], [0.1, 0.6]], [[0.6], [-0.4]]
-        start, times = ts.OrderParameters(Q, m=m, v=[0.7, -0.6], b=[0.5, -0.3]), np.linspace(0, 4, 9)
+        start, times = (
+            ts.OrderParameters(Q, m=m, v=[0.7, -0.6], b=[0.5, -0.3]),
+            np.linspace(0, 4, 9),
+        )
         chain = {"N": 200, "seeds": 12, "test_samples": 1000, "progress": False}
     elif name == "held out":
         problem, start, times = committee(2, 2), random_overlaps(2, 2), np.linspace(0, 6, 7)
@@ -37,8 +42,14 @@ def pair(name: str) -> tuple[xr.Dataset, xr.Dataset]:
         problem, start = committee(2, 2, **RATES), random_overlaps(2, 2, v=[0.7, -0.4])
         times = ts.log_times(20.0, points=20)
     else:
-        problem, start, times = committee(3, 2), random_overlaps(3, 2), ts.log_times(20.0, points=20)
-    return ts.integrate(problem, start, times, progress=False), ts.simulate(problem, start, times, **chain)
+        problem, start, times = (
+            committee(3, 2),
+            random_overlaps(3, 2),
+            ts.log_times(20.0, points=20),
+        )
+    return ts.integrate(problem, start, times, progress=False), ts.simulate(
+        problem, start, times, **chain
+    )
 
 
 PAIRS = ("committee", "both layers", "held out", "two classes")
@@ -84,7 +95,9 @@ def corrupted(name: str, side: str, variable: str, value: float, rng) -> Callabl
     return ask
 
 
-def no_agreement(change: Callable[[xr.Dataset, xr.Dataset], tuple], name: str = "committee") -> Callable[[], bool]:
+def no_agreement(
+    change: Callable[[xr.Dataset, xr.Dataset], tuple], name: str = "committee"
+) -> Callable[[], bool]:
     """After some change of theory and simulation, the verdict must not begin with AGREE."""
     return lambda: not verdict(*change(*pair(name))).startswith("AGREE")
 
@@ -131,8 +144,14 @@ CHANGES: dict[str, Callable[[xr.Dataset, xr.Dataset], tuple]] = {
     "R too large, both": lambda theory, sim: (scaled(theory, "R", 3.0), scaled(sim, "R", 3.0)),
     "negative Q": lambda theory, sim: (scaled(theory, "Q", -1.0), scaled(sim, "Q", -1.0)),
     "skew Q": lambda theory, sim: (skewed(theory), skewed(sim)),
-    "negative eps_g": lambda theory, sim: (scaled(theory, "eps_g", -1.0), scaled(sim, "eps_g", -1.0)),
-    "theory that failed": lambda theory, sim: (theory.where(theory.time < 1).assign(T=theory["T"]), sim),
+    "negative eps_g": lambda theory, sim: (
+        scaled(theory, "eps_g", -1.0),
+        scaled(sim, "eps_g", -1.0),
+    ),
+    "theory that failed": lambda theory, sim: (
+        theory.where(theory.time < 1).assign(T=theory["T"]),
+        sim,
+    ),
     "both failed": lambda theory, sim: (
         theory.where(theory.time < 1).assign(T=theory["T"]),
         sim.where(sim.time < 1).assign(T=sim["T"]),
@@ -140,7 +159,10 @@ CHANGES: dict[str, Callable[[xr.Dataset, xr.Dataset], tuple]] = {
     "other T": lambda theory, sim: (theory, scaled(sim, "T", 2.0)),
     "swapped": lambda theory, sim: (sim, theory),
     "a tree": lambda theory, sim: (as_tree(theory=theory, simulation=sim), sim),
-    "a tree of networks": lambda theory, sim: (theory, as_tree(theory=theory, simulation=sim)["simulation"]),
+    "a tree of networks": lambda theory, sim: (
+        theory,
+        as_tree(theory=theory, simulation=sim)["simulation"],
+    ),
     "nothing": lambda theory, sim: (None, None),
     "no networks": lambda theory, sim: (theory, []),
     "a number": lambda theory, sim: (theory, 3),
@@ -156,8 +178,14 @@ CHANGES: dict[str, Callable[[xr.Dataset, xr.Dataset], tuple]] = {
     "two simulations of one N": lambda theory, sim: (theory, [sim, sim]),
     "theories": lambda theory, sim: ([theory, theory], sim),
     "one time": lambda theory, sim: (theory.isel(time=-1), sim.isel(time=-1)),
-    "times that are none": lambda theory, sim: (theory.assign_coords(time=theory.time * np.nan), sim),
-} | {f"without {x}": lambda theory, sim, x=x: (theory.drop_vars(x), sim) for x in ("Q", "R", "T", "v", "eps_g", "time")}
+    "times that are none": lambda theory, sim: (
+        theory.assign_coords(time=theory.time * np.nan),
+        sim,
+    ),
+} | {
+    f"without {x}": lambda theory, sim, x=x: (theory.drop_vars(x), sim)
+    for x in ("Q", "R", "T", "v", "eps_g", "time")
+}
 CHANGES |= {
     f"networks without {x}": lambda theory, sim, x=x: (theory, sim.drop_vars(x))
     for x in ("Q", "R", "T", "v", "eps_g", "time", "seed")
@@ -184,7 +212,10 @@ def without_second_order(name: str) -> xr.Dataset:
     """The theory without the terms of second order in the learning rate."""
     true = pair(name)[0]
     problem = ts.problem_of(true)
-    rates = {"learning_rate": 4e-4, **({"readout_learning_rate": 2e-4} if problem.student.train_readout else {})}
+    rates = {
+        "learning_rate": 4e-4,
+        **({"readout_learning_rate": 2e-4} if problem.student.train_readout else {}),
+    }
     if not problem.student.train_readout:
         rates["learning_rate"] = 3e-4
     slow = ts.Problem(problem.task, problem.student, ts.SGD(**rates))
@@ -219,7 +250,7 @@ def exit_code(change: Callable, code: int) -> Callable[[], bool]:
     """The command line must say it with its exit code."""
 
     def ask() -> bool:
-        from teacherstudent import cli
+        from teacherstudent.command import cli
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "result.h5"
@@ -249,9 +280,13 @@ def trials(share: float, seed: int) -> Iterator[Trial]:
             yield Trial(f"{words}, {name}", found(theory, name), may_refuse=False)
         for sign in (1, -1):
             yield Trial(
-                f"what would have been seen, {name}, {sign:+}", what_would_have_been_seen(name, sign), may_refuse=False
+                f"what would have been seen, {name}, {sign:+}",
+                what_would_have_been_seen(name, sign),
+                may_refuse=False,
             )
-    yield Trial("exit code of agreement", exit_code(lambda theory, sim: (theory, sim), 0), may_refuse=False)
+    yield Trial(
+        "exit code of agreement", exit_code(lambda theory, sim: (theory, sim), 0), may_refuse=False
+    )
     for words in ("a copied seed", "R too large, networks", "theory that failed", "no seeds"):
         yield Trial(f"exit code, {words}", exit_code(CHANGES[words], 1), may_refuse=False)
     rng = np.random.default_rng(seed)
@@ -261,4 +296,6 @@ def trials(share: float, seed: int) -> Iterator[Trial]:
         value = RUBBISH[number % len(RUBBISH)]
         if variable in pair(name)[side == "simulation"]:
             own = np.random.default_rng([seed, number])
-            yield Trial(f"{value} in {side}.{variable}, {name}", corrupted(name, side, variable, value, own))
+            yield Trial(
+                f"{value} in {side}.{variable}, {name}", corrupted(name, side, variable, value, own)
+            )

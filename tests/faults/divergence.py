@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 import teacherstudent as ts
-from teacherstudent.physical_region import DIVERGED, smallest_eigenvalue
-from teacherstudent.results import description
+from teacherstudent.results.datasets import description
+from teacherstudent.states.physical_region import DIVERGED, smallest_eigenvalue
 from tests.faults.trial import Trial
 from tests.problems import random_overlaps
 
@@ -34,7 +34,9 @@ def problem_of(rule: str, activation: str, size: float) -> ts.Problem:
     trained = rule == "both layers" or rule.startswith("AGD")
     batches = {"batch_ratio": 2.0} if "batches" in rule else {}
     student = ts.Student(2, activation, trained)
-    return ts.Problem(ts.TeacherStudent(2, activation, noise=0.1), student, RULES[rule](size), **batches)
+    return ts.Problem(
+        ts.TeacherStudent(2, activation, noise=0.1), student, RULES[rule](size), **batches
+    )
 
 
 def two_classes(activation: str, size: float) -> ts.Problem:
@@ -51,7 +53,9 @@ def start_for(problem: ts.Problem, scale: float = 1.0) -> ts.OrderParameters:
     start = random_overlaps(2, 2, v=[0.7, -0.4])
     if isinstance(problem.rule, ts.SphericalSGD):
         lengths = np.sqrt(np.diagonal(start.Q))
-        return ts.OrderParameters(start.Q / lengths[:, None] / lengths, start.R / lengths[:, None], start.T, start.v)
+        return ts.OrderParameters(
+            start.Q / lengths[:, None] / lengths, start.R / lengths[:, None], start.T, start.v
+        )
     return ts.OrderParameters(scale**2 * start.Q, scale * start.R, start.T, start.v)
 
 
@@ -60,7 +64,9 @@ def answer(method: str, problem: ts.Problem, start: ts.OrderParameters) -> xr.Da
     times = [0.0, 1.0, 2.0, 40.0] if problem.batch_ratio is not None else TIMES
     if method == "theory":
         return ts.integrate(problem, start, times, progress=False, rtol=1e-6, max_steps=2000)
-    return ts.simulate(problem, start, times, N=40, seeds=2, method=method, dtype="float64", progress=False)
+    return ts.simulate(
+        problem, start, times, N=40, seeds=2, method=method, dtype="float64", progress=False
+    )
 
 
 def followed(method: str, problem: ts.Problem, scale: float = 1.0) -> Callable[[], bool]:
@@ -94,8 +100,12 @@ def right(found: xr.Dataset, start: ts.OrderParameters, marked: bool) -> bool:
     floor = description(found)["report"].get("eps_g_floor", 0.0)
     bound = DIVERGED * max(1.0, np.abs(start.Q).max(), np.abs(start.v).max())
     large = max(np.abs(values).max() for values in states[:3]) > bound
-    too_large = np.abs(states[3]).max() > DIVERGED * max(1.0, np.abs(states[3].take(0, axis=-1)).max())
-    return (marked or not large) and not too_large and (error == "loss" or states[3].min() >= -floor)
+    too_large = np.abs(states[3]).max() > DIVERGED * max(
+        1.0, np.abs(states[3].take(0, axis=-1)).max()
+    )
+    return (
+        (marked or not large) and not too_large and (error == "loss" or states[3].min() >= -floor)
+    )
 
 
 def below_the_floor(activation: str) -> Callable[[], bool]:
@@ -107,7 +117,9 @@ def below_the_floor(activation: str) -> Callable[[], bool]:
         start, times = random_overlaps(1, 1), np.linspace(0, 300, 31)
         theory = ts.integrate(problem, start, times, progress=False)
         floor = description(theory)["report"]["eps_g_floor"]
-        networks = ts.simulate(problem, start, times, N=100, seeds=8, method="reduced", progress=False)
+        networks = ts.simulate(
+            problem, start, times, N=100, seeds=8, method="reduced", progress=False
+        )
         verdict = ts.compare(theory, networks).attrs["verdict"]
         late = np.abs(theory.eps_g.values[times > 200])
         return bool(late.max() < floor) and "below its floor of rounding" in verdict
@@ -133,5 +145,12 @@ def trials(share: float, seed: int) -> Iterator[Trial]:
     for number in range(max(4, round(RANDOM * share))):
         method, rule, activation = cases[order[number % len(cases)]]
         size, scale = float(rng.choice(SIZES)), float(rng.choice([1e-3, 1.0, 1.0, 1e2]))
-        problem = two_classes(activation, size) if rule == "two classes" else problem_of(rule, activation, size)
-        yield Trial(f"{method}, {rule} {size:g}, {activation}, start {scale:g}", followed(method, problem, scale))
+        problem = (
+            two_classes(activation, size)
+            if rule == "two classes"
+            else problem_of(rule, activation, size)
+        )
+        yield Trial(
+            f"{method}, {rule} {size:g}, {activation}, start {scale:g}",
+            followed(method, problem, scale),
+        )

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import teacherstudent as ts
-from odes.one_update import Fixed, State
-from odes.solve import _rule_error
+from odes.inputs.one_update import Fixed, State
+from odes.solving.solve import _rule_error
 from odes.vector_field import vector_field
 from teacherstudent.averages.field_space import FieldSpace
 from teacherstudent.averages.quadrature import QuadratureAverages
@@ -20,7 +20,15 @@ from tests.faults.gaussian_integrals import NotConverged
 from tests.faults.plain_activations import JUMPING, KINKED, SMOOTH, STUDENTS, TEACHERS
 from tests.faults.reference_averages import ReferenceAverages
 from tests.faults.reference_fields import field_averages
-from tests.faults.reference_rules import Setting, agd, by_points, fromage, in_the_plane, sign_sgd, signum
+from tests.faults.reference_rules import (
+    Setting,
+    agd,
+    by_points,
+    fromage,
+    in_the_plane,
+    sign_sgd,
+    signum,
+)
 from tests.faults.trial import Trial
 
 PROBLEMS = 1000
@@ -31,7 +39,9 @@ ETA, ETA_V, BETA, AGES = 0.3, 0.2, 0.5, 18  # BETA^AGES is 4e-6
 OF_A_PAIR = 20  # problems for one compiled pair of activations
 SLACK = 1e-11  # of the reference, relative to the largest value
 NEAREST = 0.9999
-FOUR_FIELDS = 4  # one in so many problems with four fields has integrals of all of them, which take seconds
+FOUR_FIELDS = (
+    4  # one in so many problems with four fields has integrals of all of them, which take seconds
+)
 
 
 def trials(share: float, seed: int) -> Iterator[Trial]:
@@ -113,7 +123,13 @@ def compiled(student: str, teacher: str, K: int, M: int):
     averages = QuadratureAverages(STUDENTS[student].jax, TEACHERS[teacher].jax, K, M)
 
     def everything(C, u):
-        return averages.I2(C), averages.J2(C), averages.G2(C), averages.I4(C, u), averages.error(C, u)
+        return (
+            averages.I2(C),
+            averages.J2(C),
+            averages.G2(C),
+            averages.I4(C, u),
+            averages.error(C, u),
+        )
 
     return in_float64(everything)
 
@@ -144,8 +160,17 @@ def field_errors(name, loss, K, mean, C, v, y) -> tuple[dict[str, float], float,
     """The largest error of each average, the reported one, and the largest value."""
     values, reported = compiled_fields(name, loss, K)(mean, C, v, y)
     exact = field_averages(STUDENTS[name].plain, loss, mean, C, v, y)
-    ours = {"a": values.a, "JC": np.asarray(values.J) @ C, "D": values.D, "b": values.b, "loss": values.loss}
-    true = {part: float(np.abs(np.asarray(one) - getattr(exact, part)).max()) for part, one in ours.items()}
+    ours = {
+        "a": values.a,
+        "JC": np.asarray(values.J) @ C,
+        "D": values.D,
+        "b": values.b,
+        "loss": values.loss,
+    }
+    true = {
+        part: float(np.abs(np.asarray(one) - getattr(exact, part)).max())
+        for part, one in ours.items()
+    }
     return true, float(reported), max(1.0, *(np.abs(one).max() for one in exact))
 
 
@@ -220,7 +245,10 @@ class RuleCase(NamedTuple):
 
 RULES = {
     "SignSGD": (lambda eta_v: ts.SignSGD(ETA, eta_v), lambda of, C, v: sign_sgd(of, ETA, ETA_V)),
-    "Fromage": (lambda eta_v: ts.Fromage(ETA, eta_v), lambda of, C, v: fromage(of, ETA, ETA_V, C, v)),
+    "Fromage": (
+        lambda eta_v: ts.Fromage(ETA, eta_v),
+        lambda of, C, v: fromage(of, ETA, ETA_V, C, v),
+    ),
     "AGD": (lambda eta_v: ts.AGD(), lambda of, C, v: agd(of, 1.0)),
     "Signum": (lambda eta_v: ts.Signum(ETA, beta=BETA), lambda of, C, v: signum(of, ETA, BETA)),
 }
@@ -232,7 +260,9 @@ def rule_bounded(case: RuleCase, C: np.ndarray, v: np.ndarray) -> bool:
     return bool(max(true.values()) <= reported + uncertainty + SLACK)
 
 
-def rule_errors(case: RuleCase, C: np.ndarray, v: np.ndarray) -> tuple[dict[str, float], float, float]:
+def rule_errors(
+    case: RuleCase, C: np.ndarray, v: np.ndarray
+) -> tuple[dict[str, float], float, float]:
     """The largest error of dQ/dt, dR/dt and dv/dt, the reported one, and how uncertain the reference is."""
     Q, R, slope_v, reported = map(np.asarray, compiled_rule(case)(C, v))
     setting = Setting(
@@ -245,7 +275,10 @@ def rule_errors(case: RuleCase, C: np.ndarray, v: np.ndarray) -> tuple[dict[str,
         case.batch_size,
     )
     by_hand = RULES[case.rule][1]
-    in_plane = case.K == case.M == case.batch_size == 1 and case.rule not in ("Signum", *("AGD",) * (case.noise > 0))
+    in_plane = case.K == case.M == case.batch_size == 1 and case.rule not in (
+        "Signum",
+        *("AGD",) * (case.noise > 0),
+    )
     if in_plane:
         exact = in_the_plane(setting, lambda of: by_hand(of, C, v))
     else:
@@ -271,7 +304,12 @@ def compiled_rule(case: RuleCase):
         fixed = Fixed(one, one, T[..., None], T, one)
         state = State(C[:K, :K, None], C[:K, K:, None], v, jnp.zeros(K))
         velocity = vector_field(problem, fixed, state)
-        return velocity.q[..., 0], velocity.r[..., 0], velocity.v, _rule_error(problem, fixed, state, state)
+        return (
+            velocity.q[..., 0],
+            velocity.r[..., 0],
+            velocity.v,
+            _rule_error(problem, fixed, state, state),
+        )
 
     return in_float64(everything)
 
@@ -340,7 +378,9 @@ def random_covariance(rng: np.random.Generator, K: int, M: int, may_coincide: bo
     return C
 
 
-def random_averages(rng: np.random.Generator, K: int, M: int, may_coincide: bool) -> tuple[np.ndarray, np.ndarray]:
+def random_averages(
+    rng: np.random.Generator, K: int, M: int, may_coincide: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """C and u; four fields either are moderately correlated, or have no integral of all of them."""
     u = rng.normal(size=K + M)
     C = random_covariance(rng, K, M, may_coincide)

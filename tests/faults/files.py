@@ -35,11 +35,17 @@ def trials(share: float, seed: int) -> Iterator[Trial]:
     yield Trial("saved again", _saved_again, may_refuse=False)
     size = len(_content())
     for bit in rng.integers(8 * size, size=max(20, int(share * FLIPS))):
-        yield Trial(f"flipped bit {bit}", functools.partial(_unchanged, functools.partial(_flipped, int(bit))))
+        yield Trial(
+            f"flipped bit {bit}",
+            functools.partial(_unchanged, functools.partial(_flipped, int(bit))),
+        )
     for number in range(max(10, int(share * DAMAGES))):
         damage = DAMAGE[number % len(DAMAGE)]
         one_seed = int(rng.integers(2**32))
-        yield Trial(f"{damage.__name__} {one_seed}", functools.partial(_unchanged, functools.partial(damage, one_seed)))
+        yield Trial(
+            f"{damage.__name__} {one_seed}",
+            functools.partial(_unchanged, functools.partial(damage, one_seed)),
+        )
 
 
 @functools.cache

@@ -74,12 +74,16 @@ def _sentence(ask):
         return STOPPED
     except Exception as error:
         if is_ours(error) and len(str(error)) > LONGEST_SENTENCE:
-            raise AssertionError(f"a sentence of {len(str(error))} characters: {str(error)[:200]}") from error
+            raise AssertionError(
+                f"a sentence of {len(str(error))} characters: {str(error)[:200]}"
+            ) from error
         raise
 
 
 def _has_nan(answer) -> bool:
     """Whether a number that is an answer is nan."""
     return (
-        isinstance(answer, float | np.ndarray) and np.asarray(answer).dtype.kind == "f" and bool(np.isnan(answer).any())
+        isinstance(answer, float | np.ndarray)
+        and np.asarray(answer).dtype.kind == "f"
+        and bool(np.isnan(answer).any())
     )

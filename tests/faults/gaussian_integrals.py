@@ -83,7 +83,9 @@ def shifted_average(mean: float, variance: float, function: Function) -> float:
     return float(smoothed(function, np.sqrt(max(variance, 0.0)), np.array([mean]), NODES[-1])[0])
 
 
-def distinct_fields(S: np.ndarray, functions: Sequence[Function]) -> tuple[float, np.ndarray, list[Function]]:
+def distinct_fields(
+    S: np.ndarray, functions: Sequence[Function]
+) -> tuple[float, np.ndarray, list[Function]]:
     """A factor, and the covariance and functions of the fields that remain when equal and constant ones are merged."""
     constant, groups = 1.0, []
     for i, function in enumerate(functions):
@@ -99,7 +101,9 @@ def distinct_fields(S: np.ndarray, functions: Sequence[Function]) -> tuple[float
             groups.append([i])
     kept = [group[0] for group in groups]
     merged = [
-        product([functions[i] for i in group], [S[i, group[0]] / S[group[0], group[0]] for i in group])
+        product(
+            [functions[i] for i in group], [S[i, group[0]] / S[group[0], group[0]] for i in group]
+        )
         if len(group) > 1
         else functions[group[0]]
         for group in groups
@@ -125,7 +129,9 @@ def _plane(L: np.ndarray, functions: list[Function], nodes: int) -> float:
     first, second = functions
     cuts = np.concatenate([STEPS, first.cuts / L[0, 0], crossings(second, L[1, 0], L[1, 1])])
     z, weights = panels(cuts, nodes)
-    return float(weights @ (first.value(L[0, 0] * z) * smoothed(second, L[1, 1], L[1, 0] * z, nodes)))
+    return float(
+        weights @ (first.value(L[0, 0] * z) * smoothed(second, L[1, 1], L[1, 0] * z, nodes))
+    )
 
 
 def _space(L: np.ndarray, functions: list[Function], nodes: int) -> float:
@@ -143,7 +149,9 @@ def _four(L: np.ndarray, functions: list[Function], nodes: int) -> float:
     return float(weights @ (functions[0].value(L[0, 0] * z) * rest))
 
 
-def _with_table(L: np.ndarray, means: np.ndarray, functions: list[Function], F: "Table", nodes: int) -> np.ndarray:
+def _with_table(
+    L: np.ndarray, means: np.ndarray, functions: list[Function], F: "Table", nodes: int
+) -> np.ndarray:
     """E[f_1(h_1) f_2(h_2) F(m_3)] for h = means + L z, one for each row of means; F is averaged over the third axis."""
     first, second = functions
     a, b, s = L[2]
@@ -256,7 +264,9 @@ def crossings(function: Function, slope: float, width: float, mean: float = 0.0)
     if abs(slope) < 1e-14 * max(width, 1e-300) or slope == 0:
         return np.zeros(0)
     breaks = np.asarray(function.breaks)
-    return (np.concatenate([function.cuts, (breaks[:, None] + width * GRADES).ravel()]) - mean) / slope
+    return (
+        np.concatenate([function.cuts, (breaks[:, None] + width * GRADES).ravel()]) - mean
+    ) / slope
 
 
 def panels(cuts: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,11 @@ MARK = "teacherstudent"
 DEEP = "[" * 100_000 + "]" * 100_000
 NOT_A_DESCRIPTION = {
     "deep": DEEP,
-    "deep in a table": '{"schema": 1, "kind": "theory", "problem": ' + '{"a":' * 500 + "1" + "}" * 500 + "}",
+    "deep in a table": '{"schema": 1, "kind": "theory", "problem": '
+    + '{"a":' * 500
+    + "1"
+    + "}" * 500
+    + "}",
     "deep tables": '{"a":' * 50_000 + "1" + "}" * 50_000,
     "list": "[1]",
     "null": "null",
@@ -34,7 +38,24 @@ NOT_A_DESCRIPTION = {
     "texts": ["{}", "{}"],
     "table without anything": "{}",
 }
-SCHEMAS = (3, 99, 0, -1, 10**30, 10**400, 1.0, 1.5, "1", "", True, None, [1], {"a": 1}, float("inf"), float("nan"))
+SCHEMAS = (
+    3,
+    99,
+    0,
+    -1,
+    10**30,
+    10**400,
+    1.0,
+    1.5,
+    "1",
+    "",
+    True,
+    None,
+    [1],
+    {"a": 1},
+    float("inf"),
+    float("nan"),
+)
 
 Make = Callable[[Path], None]
 Edit = Callable[[h5py.File], None]
@@ -115,7 +136,9 @@ def _socket(path: Path) -> None:
 
 
 def _of_netcdf(path: Path) -> None:
-    xr.Dataset({"Q": (("time",), np.zeros(3))}, attrs={"title": "not ours"}).to_netcdf(path, engine="h5netcdf")
+    xr.Dataset({"Q": (("time",), np.zeros(3))}, attrs={"title": "not ours"}).to_netcdf(
+        path, engine="h5netcdf"
+    )
 
 
 def _of_h5py(path: Path) -> None:
@@ -153,7 +176,9 @@ NO_FILES: dict[str, Make] = {
 }
 FOREIGN: dict[str, Make] = {
     "signature": _bytes(b"\x89HDF\r\n\x1a\n"),
-    "signature and noise": lambda path: _bytes(b"\x89HDF\r\n\x1a\n" + np.random.default_rng(0).bytes(5000))(path),
+    "signature and noise": lambda path: _bytes(
+        b"\x89HDF\r\n\x1a\n" + np.random.default_rng(0).bytes(5000)
+    )(path),
     "zero bytes": _bytes(bytes(5000)),
     "text": _lines,
     "npz": _numbers,
@@ -284,7 +309,9 @@ def _bomb(file: h5py.File) -> None:
     import zlib
 
     del file["theory/Q"]
-    array = file["theory"].create_dataset("Q", (2, 2, 2), "f8", chunks=(2, 2, 2), compression="gzip")
+    array = file["theory"].create_dataset(
+        "Q", (2, 2, 2), "f8", chunks=(2, 2, 2), compression="gzip"
+    )
     array.id.write_direct_chunk((0, 0, 0), zlib.compress(bytes(2**28), 9))
     _name_dims(array)
 
@@ -419,7 +446,9 @@ def _packed(filter_number: int) -> Edit:
         how = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         how.set_chunk((2, 2, 2))
         how.set_filter(filter_number, h5py.h5z.FLAG_OPTIONAL, ())
-        h5py.h5d.create(file["theory"].id, b"Q", h5py.h5t.IEEE_F64LE, h5py.h5s.create_simple((2, 2, 2)), how)
+        h5py.h5d.create(
+            file["theory"].id, b"Q", h5py.h5t.IEEE_F64LE, h5py.h5s.create_simple((2, 2, 2)), how
+        )
 
     return edit
 

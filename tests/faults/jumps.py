@@ -27,7 +27,11 @@ TEACHERS = {
 STUDENTS = {"linear": "linear", "erf": "erf", "relu": "relu", "leaky": jax.nn.leaky_relu}
 INPUTS = ("isotropic", "manifold", "power law")
 RULES = ("SGD", "both layers", "SphericalSGD", "HeavyBall")
-JUMPING_STUDENTS = {"sign": "sign", "step": "step", "function": lambda x: jnp.tanh(x) + jnp.where(x > 0.1, 0.01, 0.0)}
+JUMPING_STUDENTS = {
+    "sign": "sign",
+    "step": "step",
+    "function": lambda x: jnp.tanh(x) + jnp.where(x > 0.1, 0.01, 0.0),
+}
 N, SEEDS, TIMES, BIAS = 400, 24, (0.0, 0.5, 1.5, 4.0), 2.0
 
 
@@ -42,13 +46,17 @@ def problem_of(teacher: str, student: str, inputs: str, rule: str) -> ts.Problem
     }
     tasks = {
         "isotropic": lambda g: ts.TeacherStudent(1, g, noise=0.1),
-        "manifold": lambda g: ts.HiddenManifold(1, g, noise=0.1, nonlinearity="sign", latent_ratio=0.5),
+        "manifold": lambda g: ts.HiddenManifold(
+            1, g, noise=0.1, nonlinearity="sign", latent_ratio=0.5
+        ),
         "power law": lambda g: ts.GaussianEquivalent.anisotropic(
             ts.power_law(N, 1.2), width=1, activation=g, noise=0.1
         ),
     }
     return ts.Problem(
-        tasks[inputs](TEACHERS[teacher]), ts.Student(2, STUDENTS[student], train_readout=both), rules[rule]
+        tasks[inputs](TEACHERS[teacher]),
+        ts.Student(2, STUDENTS[student], train_readout=both),
+        rules[rule],
     )
 
 
@@ -75,7 +83,9 @@ def largest_z(teacher: str, student: str, inputs: str, rule: str) -> float:
 
 def refused_student(student: str) -> bool:
     """A student that jumps must not be answered for."""
-    problem = ts.Problem(ts.TeacherStudent(1), ts.Student(1, JUMPING_STUDENTS[student]), ts.SGD(0.1))
+    problem = ts.Problem(
+        ts.TeacherStudent(1), ts.Student(1, JUMPING_STUDENTS[student]), ts.SGD(0.1)
+    )
     ts.integrate(problem, ts.OrderParameters([[1.0]], [[0.1]]), [0.0, 1.0])
     return False
 
@@ -88,16 +98,25 @@ def trials(share: float, seed: int) -> Iterator[Trial]:
     count = max(1, round(share * len(rows)))
     for index in np.random.default_rng(seed).permutation(len(rows))[:count]:
         row = rows[index]
-        yield Trial(" | ".join(row), lambda row=row: largest_z(*row) < 4.0, may_refuse=False, trains=True)
+        yield Trial(
+            " | ".join(row), lambda row=row: largest_z(*row) < 4.0, may_refuse=False, trains=True
+        )
 
 
 def main() -> None:
     """Print the table for the teachers and students of the README."""
     columns = list(itertools.product(INPUTS[:2], RULES[:3]))
-    print(f"{'teacher':12}{'student':10}" + "".join(f"{inputs + ', ' + rule:>26}" for inputs, rule in columns))
-    for teacher, student in itertools.product(("sign", "step", "x + sign x"), ("erf", "linear", "relu")):
+    print(
+        f"{'teacher':12}{'student':10}"
+        + "".join(f"{inputs + ', ' + rule:>26}" for inputs, rule in columns)
+    )
+    for teacher, student in itertools.product(
+        ("sign", "step", "x + sign x"), ("erf", "linear", "relu")
+    ):
         values = [largest_z(teacher, student, inputs, rule) for inputs, rule in columns]
-        print(f"{teacher:12}{student:10}" + "".join(f"{value:26.1f}" for value in values), flush=True)
+        print(
+            f"{teacher:12}{student:10}" + "".join(f"{value:26.1f}" for value in values), flush=True
+        )
 
 
 if __name__ == "__main__":

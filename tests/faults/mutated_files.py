@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import TypeCheckError
 
-from teacherstudent import experiment, published
+from teacherstudent.command import experiment, published
 from tests.faults.trial import Trial, is_ours
 
 LONGEST_SENTENCE = 1500  # characters: all that is wrong with a file is told at once
@@ -61,14 +61,19 @@ WHOLE_FILES: tuple[bytes, ...] = (
 def trials(number: int, rng: random.Random, folder: Path) -> Iterator[Trial]:
     """Files whose whole content is wrong, types that are lists, and `number` random mutations."""
     for count, content in enumerate(WHOLE_FILES):
-        yield _trial(f"whole file {content[:20]!r}", content, folder / f"whole-{count}.toml", good=False)
+        yield _trial(
+            f"whole file {content[:20]!r}", content, folder / f"whole-{count}.toml", good=False
+        )
     for name in sorted(small_experiments()):
         for table in ("task", "rule"):
             tables = copy.deepcopy(small_experiments()[name])
             if table in tables:
                 tables[table]["type"] = ["x"]
                 yield _trial(
-                    f"{name} with {table}.type = ['x']", _toml(tables).encode(), folder / "type.toml", good=False
+                    f"{name} with {table}.type = ['x']",
+                    _toml(tables).encode(),
+                    folder / "type.toml",
+                    good=False,
                 )
     for _ in range(number):
         name = rng.choice(sorted(small_experiments()))
@@ -109,12 +114,18 @@ def _reads(content: bytes, path: Path) -> bool | None:
     path.write_bytes(content)
     try:
         read = experiment.read(str(path))
-    except TypeCheckError:  # of the type checks that only the tests switch on, which stand before our own
+    except (
+        TypeCheckError
+    ):  # of the type checks that only the tests switch on, which stand before our own
         return None
     except Exception as error:
         sentence = str(error)
-        if is_ours(error) and (len(sentence) > LONGEST_SENTENCE or "\n" in sentence or path.name not in sentence):
-            raise AssertionError(f"not one sentence that names the file: {sentence[:300]}") from error
+        if is_ours(error) and (
+            len(sentence) > LONGEST_SENTENCE or "\n" in sentence or path.name not in sentence
+        ):
+            raise AssertionError(
+                f"not one sentence that names the file: {sentence[:300]}"
+            ) from error
         raise
     return _is_sound(read)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import erf, expit
 
-from teacherstudent.activations import ACTIVATIONS, Activation
+from teacherstudent.activations.activation import ACTIVATIONS, Activation
 from tests.faults.reference_averages import FINE, Plain
 
 ROOT_2 = np.sqrt(2)
@@ -91,17 +91,30 @@ SMOOTH = {
     "sharp tanh": named("sharp-tanh", lambda x: jnp.tanh(3 * x), _tanh(3.0)),
 }
 KINKED = {
-    "relu": known("relu", Plain(lambda x: np.maximum(x, 0), lambda x: 1.0 * (x > 0), zero, slope_jumps={0.0: 1.0})),
+    "relu": known(
+        "relu",
+        Plain(lambda x: np.maximum(x, 0), lambda x: 1.0 * (x > 0), zero, slope_jumps={0.0: 1.0}),
+    ),
     "leaky relu": named(
         "leaky",
         lambda x: jax.nn.leaky_relu(x, 0.1),
-        Plain(lambda x: np.where(x > 0, x, 0.1 * x), lambda x: np.where(x > 0, 1, 0.1), zero, slope_jumps={0.0: 0.9}),
+        Plain(
+            lambda x: np.where(x > 0, x, 0.1 * x),
+            lambda x: np.where(x > 0, 1, 0.1),
+            zero,
+            slope_jumps={0.0: 0.9},
+        ),
     ),
     "abs": named("abs", jnp.abs, Plain(np.abs, np.sign, zero, slope_jumps={0.0: 2.0})),
     "clip": named(
         "clip",
         lambda x: jnp.clip(x, -1.0, 1.0),
-        Plain(lambda x: np.clip(x, -1, 1), lambda x: 1.0 * (np.abs(x) < 1), zero, slope_jumps={-1.0: 1.0, 1.0: -1.0}),
+        Plain(
+            lambda x: np.clip(x, -1, 1),
+            lambda x: 1.0 * (np.abs(x) < 1),
+            zero,
+            slope_jumps={-1.0: 1.0, 1.0: -1.0},
+        ),
     ),
     "shrink": named(
         "shrink",
@@ -127,7 +140,9 @@ KINKED = {
 JUMPING = {
     "sign": named("sign", jnp.sign, Plain(np.sign, zero, zero, jumps={0.0: 2.0})),
     "step": named(
-        "step", lambda x: jnp.heaviside(x, 0.5), Plain(lambda x: 1.0 * (x > 0), zero, zero, jumps={0.0: 1.0})
+        "step",
+        lambda x: jnp.heaviside(x, 0.5),
+        Plain(lambda x: 1.0 * (x > 0), zero, zero, jumps={0.0: 1.0}),
     ),
     "shifted step": named(
         "shifted-step",
@@ -135,9 +150,13 @@ JUMPING = {
         Plain(lambda x: 1.0 * (x > 0.7), zero, zero, jumps={0.7: 1.0}),
     ),
     "x + sign": named(
-        "x+sign", lambda x: x + jnp.sign(x), Plain(lambda x: x + np.sign(x), one, zero, jumps={0.0: 2.0})
+        "x+sign",
+        lambda x: x + jnp.sign(x),
+        Plain(lambda x: x + np.sign(x), one, zero, jumps={0.0: 2.0}),
     ),
-    "stairs": named("stairs", _jax_stairs, Plain(_stairs, zero, zero, jumps={-1.0: 1.0, 0.0: 1.0, 1.5: 1.0})),
+    "stairs": named(
+        "stairs", _jax_stairs, Plain(_stairs, zero, zero, jumps={-1.0: 1.0, 0.0: 1.0, 1.5: 1.0})
+    ),
     "cut sine": named(
         "cut-sine",
         lambda x: jnp.where(x > 0.3, jnp.sin(x), 0.0),

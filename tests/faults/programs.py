@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from teacherstudent import cli, kept_programs, private_folder
+from teacherstudent.command import cli
+from teacherstudent.programs import kept_programs, private_folder
 from tests.faults.trial import Trial
 
 FLIPS = 300  # of single bits, at share 1
@@ -69,7 +70,9 @@ class Cache:
             patch.setattr(kept_programs, "_folder", None)
             patch.setattr(kept_programs, "keep_those_of_jax_in", lambda folder, seconds: None)
             patch.setenv("EQX_ON_ERROR", "nan")
-            if "HOME" not in os.environ:  # nor does the system know a home, which would be that of whoever runs this
+            if (
+                "HOME" not in os.environ
+            ):  # nor does the system know a home, which would be that of whoever runs this
                 patch.setattr(os.path, "expanduser", str)
             cli._keep_compiled_programs()
             answer = kept_programs.run(powers, (jnp.asarray(INPUT),), (3,), lambda: None)
@@ -95,7 +98,11 @@ class Cache:
     @contextmanager
     def environment(self, **changes: str | None):
         """The variables that say where the cache is."""
-        variables = {"XDG_CACHE_HOME": str(self.root), "HOME": str(self.home), "JAX_COMPILATION_CACHE_DIR": None}
+        variables = {
+            "XDG_CACHE_HOME": str(self.root),
+            "HOME": str(self.home),
+            "JAX_COMPILATION_CACHE_DIR": None,
+        }
         with pytest.MonkeyPatch.context() as patch:
             for name, value in (variables | changes).items():
                 if value is None:
@@ -286,8 +293,14 @@ def writable_folder_between(one: Cache) -> None:
 MODES = {"group": stat.S_IWGRP, "others": stat.S_IWOTH}
 OTHERS = {
     **{f"{who} write the file": file_with_mode(0o600 | bits) for who, bits in MODES.items()},
-    **{f"{who} write the folder": folder_with_mode("folder", 0o700 | bits) for who, bits in MODES.items()},
-    **{f"{who} write the cache": folder_with_mode("root", 0o755 | bits) for who, bits in MODES.items()},
+    **{
+        f"{who} write the folder": folder_with_mode("folder", 0o700 | bits)
+        for who, bits in MODES.items()
+    },
+    **{
+        f"{who} write the cache": folder_with_mode("root", 0o755 | bits)
+        for who, bits in MODES.items()
+    },
     "others write the folder, which is sticky": folder_with_mode("folder", 0o1777),
     "others write the folder between": writable_folder_between,
     "others read the secret": secret_with_mode,
@@ -325,9 +338,14 @@ def cache_is_a_file(one: Cache) -> dict:
 
 ENVIRONMENTS = {
     "no HOME": lambda one: {"XDG_CACHE_HOME": None, "HOME": None},
-    "HOME is not there": lambda one: {"XDG_CACHE_HOME": None, "HOME": str(one.home / "missing" / "home")},
+    "HOME is not there": lambda one: {
+        "XDG_CACHE_HOME": None,
+        "HOME": str(one.home / "missing" / "home"),
+    },
     "the cache is a file": cache_is_a_file,
     "the cache is relative": lambda one: {"XDG_CACHE_HOME": "cache"},
     "the cache is a device": lambda one: {"XDG_CACHE_HOME": "/dev/null"},
-    "the cache is on a file system that cannot be written": lambda one: {"XDG_CACHE_HOME": "/proc/self"},
+    "the cache is on a file system that cannot be written": lambda one: {
+        "XDG_CACHE_HOME": "/proc/self"
+    },
 }

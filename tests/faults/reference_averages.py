@@ -65,7 +65,9 @@ class ReferenceAverages:
         for k, l in pairs(range(K), repeat=2):
             for a, b in pairs(range(P), repeat=2):
                 if k <= l and a <= b and u[a] * u[b] != 0:
-                    result[k, l] += (1 + (a < b)) * u[a] * u[b] * self.mean(C, slope=(k, l), value=(a, b))
+                    result[k, l] += (
+                        (1 + (a < b)) * u[a] * u[b] * self.mean(C, slope=(k, l), value=(a, b))
+                    )
         return np.triu(result) + np.triu(result, 1).T
 
     def plain(self, a: int) -> Plain:
@@ -85,12 +87,16 @@ class ReferenceAverages:
     def _J2(self, C: np.ndarray, k: int, b: int) -> float:
         regular = self.mean(C, slope=(k, b))
         slope = self.student.part("slope")
-        return regular + sum(H * at_value(C, k, slope, b, c) for c, H in self.plain(b).jumps.items())
+        return regular + sum(
+            H * at_value(C, k, slope, b, c) for c, H in self.plain(b).jumps.items()
+        )
 
     def _G2(self, C: np.ndarray, k: int, c: int) -> float:
         regular = self.mean(C, curvature=(k,), value=(c,))
         value = self.plain(c).part("value")
-        return regular + sum(kappa * at_value(C, c, value, k, x) for x, kappa in self.student.slope_jumps.items())
+        return regular + sum(
+            kappa * at_value(C, c, value, k, x) for x, kappa in self.student.slope_jumps.items()
+        )
 
 
 def at_value(C: np.ndarray, a: int, function: Function, b: int, c: float) -> float:

@@ -77,7 +77,9 @@ def _field_averages(activation, loss, mean, C, v, y, split, nodes) -> FieldValue
     )
 
 
-def points(activation: Plain, mean: np.ndarray, L: np.ndarray, split: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
+def points(
+    activation: Plain, mean: np.ndarray, L: np.ndarray, split: int, nodes: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Points z (n, K) and their weights, for functions of mean + L z."""
     t, w = integrals.legendre(nodes)
     z, weights = np.zeros((1, 0)), np.ones(1)
@@ -85,10 +87,17 @@ def points(activation: Plain, mean: np.ndarray, L: np.ndarray, split: int, nodes
         if not L[:, axis].any():
             z = np.concatenate([z, np.zeros((len(z), 1))], axis=1)
             continue
-        edges = np.sort(np.clip(_cuts(activation, mean, L, z), -integrals.RADIUS, integrals.RADIUS), axis=1)
+        edges = np.sort(
+            np.clip(_cuts(activation, mean, L, z), -integrals.RADIUS, integrals.RADIUS), axis=1
+        )
         parts = np.arange(split) / split
         edges = np.concatenate(
-            [(edges[:, :-1, None] + np.diff(edges, axis=1)[:, :, None] * parts).reshape(len(edges), -1), edges[:, -1:]],
+            [
+                (edges[:, :-1, None] + np.diff(edges, axis=1)[:, :, None] * parts).reshape(
+                    len(edges), -1
+                ),
+                edges[:, -1:],
+            ],
             axis=1,
         )
         left, right, rows = integrals.row_panels(edges)
@@ -112,10 +121,16 @@ def _cuts(activation: Plain, mean: np.ndarray, L: np.ndarray, z: np.ndarray) -> 
         base = mean[j] + z @ L[j, :axis]
         width = np.sqrt(np.sum(L[j, axis + 1 : j + 1] ** 2)) if j > axis else 0.0
         breaks = np.asarray(activation.breaks)
-        targets = np.concatenate([activation.grid, (breaks[:, None] + width * integrals.GRADES).ravel()])
+        targets = np.concatenate(
+            [activation.grid, (breaks[:, None] + width * integrals.GRADES).ravel()]
+        )
         cuts.append((targets - base[:, None]) / L[j, axis])
     if axis == 0 and not L[:, 2:].any():
-        cuts.append(np.broadcast_to(_corners(activation, mean, L), (len(z), len(_corners(activation, mean, L)))))
+        cuts.append(
+            np.broadcast_to(
+                _corners(activation, mean, L), (len(z), len(_corners(activation, mean, L)))
+            )
+        )
     return np.concatenate(cuts, axis=1)
 
 

@@ -58,7 +58,9 @@ def sign_sgd(of: Sample, eta: float, eta_v: float) -> dict[str, np.ndarray]:
     tilt = np.einsum("nbk,nbf->nkf", unit, of.h)
     cosine = np.clip(np.einsum("nbk,nbl->nkl", unit, unit), -1, 1)
     K = of.delta.shape[2]
-    dQ = -eta * C_2 * (tilt[..., :K] + tilt[..., :K].swapaxes(1, 2)) + eta**2 * 2 / np.pi * np.arcsin(cosine)
+    dQ = -eta * C_2 * (
+        tilt[..., :K] + tilt[..., :K].swapaxes(1, 2)
+    ) + eta**2 * 2 / np.pi * np.arcsin(cosine)
     return {
         "Q": dQ,
         "R": -eta * C_2 * tilt[..., K:],
@@ -66,7 +68,9 @@ def sign_sgd(of: Sample, eta: float, eta_v: float) -> dict[str, np.ndarray]:
     }
 
 
-def fromage(of: Sample, eta: float, eta_v: float, C: np.ndarray, v: np.ndarray) -> dict[str, np.ndarray]:
+def fromage(
+    of: Sample, eta: float, eta_v: float, C: np.ndarray, v: np.ndarray
+) -> dict[str, np.ndarray]:
     """The velocity of Fromage of each batch."""
     K = len(v)
     trace = np.trace(C[:K, :K])
@@ -106,7 +110,9 @@ def signum(of: Sample, eta: float, beta: float) -> dict[str, np.ndarray]:
     tilt = np.einsum("nbk,nbf->nkf", u * inverse(length)[:, None], of.h)
     total = np.zeros((len(length), K, K))
     for s in range(ages - 1):
-        products = np.einsum("nbk,nbl->nkl", u[:, s:], of.delta[:, s:] * power[None, : ages - s, None])
+        products = np.einsum(
+            "nbk,nbl->nkl", u[:, s:], of.delta[:, s:] * power[None, : ages - s, None]
+        )
         before = np.sqrt(((of.delta[:, s:] * power[None, : ages - s, None]) ** 2).sum(axis=1))
         cosine = np.clip(products * inverse(length[:, :, None] * before[:, None, :]), -1, 1)
         A = 2 / np.pi * np.arcsin(cosine)
@@ -164,7 +170,9 @@ def _plane(setting: Setting, velocity, split: int, nodes: int):
     slope = setting.v * setting.student.slope(h[:, :1])
 
     def at(error):
-        return velocity(Sample(h[:, None], (slope * error[:, None])[:, None], error[:, None], hidden[:, None]))
+        return velocity(
+            Sample(h[:, None], (slope * error[:, None])[:, None], error[:, None], hidden[:, None])
+        )
 
     if setting.noise == 0:
         parts = at(e)
@@ -178,7 +186,9 @@ def _plane(setting: Setting, velocity, split: int, nodes: int):
         }
     weights = outer[rows] * inner
     shapes = {name: part.shape[1:] for name, part in parts.items()}
-    return np.concatenate([np.tensordot(weights, part, axes=1).ravel() for part in parts.values()]), shapes
+    return np.concatenate(
+        [np.tensordot(weights, part, axes=1).ravel() for part in parts.values()]
+    ), shapes
 
 
 def _outer_cuts(setting: Setting, L: np.ndarray) -> np.ndarray:
@@ -233,7 +243,9 @@ def _error(setting: Setting, L: np.ndarray, z1: np.ndarray, z2: np.ndarray) -> n
 
 def number_of_roots(setting: Setting, L: np.ndarray, z1: np.ndarray) -> np.ndarray:
     """How often the error changes its sign along the second axis."""
-    return np.count_nonzero(np.diff(np.sign(_error(setting, L, z1[:, None], SCAN[None, :])), axis=1), axis=1)
+    return np.count_nonzero(
+        np.diff(np.sign(_error(setting, L, z1[:, None], SCAN[None, :])), axis=1), axis=1
+    )
 
 
 def roots(function) -> np.ndarray:
@@ -248,7 +260,9 @@ def roots(function) -> np.ndarray:
     return (low + high) / 2
 
 
-def _split_panels(cuts: np.ndarray, split: int, nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _split_panels(
+    cuts: np.ndarray, split: int, nodes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, nodes and weights on the panels of each row, each cut in equal parts."""
     left, right, rows = integrals.row_panels(np.asarray(cuts))
     t, w = integrals.legendre(nodes)
@@ -261,7 +275,10 @@ def _split_panels(cuts: np.ndarray, split: int, nodes: int) -> tuple[np.ndarray,
 
 def _unpacked(values: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> list[np.ndarray]:
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])[:-1]
-    return [part.reshape(shape) for part, shape in zip(np.split(values, ends), shapes.values(), strict=True)]
+    return [
+        part.reshape(shape)
+        for part, shape in zip(np.split(values, ends), shapes.values(), strict=True)
+    ]
 
 
 def inverse(x: np.ndarray) -> np.ndarray:

@@ -61,7 +61,9 @@ class Case:
         start = ts.random_start(self.problem, self.options["N"], seed=2, **scale)
         times = np.asarray(steps) / self.unit
         with last_networks() as networks:
-            data = ts.simulate(self.problem, start, times, progress=False, **self.options, **options)
+            data = ts.simulate(
+                self.problem, start, times, progress=False, **self.options, **options
+            )
         return data, bytes_of(networks)
 
     def same(self, data, networks) -> bool:
@@ -98,12 +100,16 @@ def random_case(rng) -> tuple[str, Case]:
     rules = [name for name in RULES if task in ISOTROPIC or name not in OF_UNIT_ROWS]
     rule = str(rng.choice(rules))
     student = ts.Student(int(rng.integers(1, 4)), "erf", train_readout=rule in ("SGD", "Signum"))
-    problem = ts.Problem(tasks[task], student, RULES[rule], batch_size=int(rng.choice([1, 2, 3, 5])))
+    problem = ts.Problem(
+        tasks[task], student, RULES[rule], batch_size=int(rng.choice([1, 2, 3, 5]))
+    )
     reduced = task in ISOTROPIC and rule in REDUCED and rng.random() < 0.4
     method = "reduced" if reduced else "weights"
     dtype = str(rng.choice(["float32", "float64"]))
     N = int(np.exp(rng.uniform(np.log(40), np.log(1500))))  # blocks of 64 steps down to a few
-    case = Case(problem, options(dtype, method, N, int(rng.integers(1, 5))), int(rng.integers(150, 500)))
+    case = Case(
+        problem, options(dtype, method, N, int(rng.integers(1, 5))), int(rng.integers(150, 500))
+    )
     return f"{task}, {rule}, B = {problem.batch_size}, {method}, {dtype}, N = {N}", case
 
 
@@ -132,7 +138,9 @@ def disturbances(name: str, case: Case, rng) -> Iterator[Trial]:
         more = [0, *sorted(set(rng.integers(1, case.steps, 7).tolist())), case.steps]
         stops = sorted(rng.integers(0, case.steps - 1, 2).tolist())
         number = int(rng.integers(1000))
-        yield Trial(f"{name}: recorded at {more}", lambda more=more: recorded(more), may_refuse=False)
+        yield Trial(
+            f"{name}: recorded at {more}", lambda more=more: recorded(more), may_refuse=False
+        )
         yield Trial(
             f"{name}: killed after {stops}, recorded at {more}",
             lambda more=more, stops=stops, number=number: killed(more, stops, number),

@@ -7,14 +7,16 @@ import numpy as np
 import xarray as xr
 
 import teacherstudent as ts
-from teacherstudent.results import as_tree
+from teacherstudent.results.datasets import as_tree
 from teacherstudent.rules import RULES
 from tests.faults.trial import Trial
 
 RANDOM = 400  # at share 1
 TIMES = [0.0, 0.5, 2.0, 7.0]
 RATES = [0.1, 0.2, 0.4]
-STRUCTURED = ts.GaussianEquivalent.anisotropic(np.linspace(0.5, 1.5, 12), width=2, activation="linear")
+STRUCTURED = ts.GaussianEquivalent.anisotropic(
+    np.linspace(0.5, 1.5, 12), width=2, activation="linear"
+)
 LINEAR = ts.Student(2, "linear")
 
 
@@ -91,38 +93,70 @@ def selections() -> Iterator[Trial]:
     for kind in ("theory", "classes", "modes"):
         for index in range(len(TIMES)):
             part = lambda kind=kind, index=index: results(kind).isel(time=index)
-            yield Trial(f"{kind} at time {index}", lambda part=part: starts_there(part()), may_refuse=False)
-        yield refuses(f"{kind} from time 1 on", lambda kind=kind: ts.start_of(results(kind).isel(time=slice(1, None))))
-        yield refuses(f"{kind} at the list of the last", lambda kind=kind: ts.start_of(results(kind).isel(time=[-1])))
+            yield Trial(
+                f"{kind} at time {index}", lambda part=part: starts_there(part()), may_refuse=False
+            )
         yield refuses(
-            f"{kind} with time dropped", lambda kind=kind: ts.start_of(results(kind).isel(time=-1, drop=True))
+            f"{kind} from time 1 on",
+            lambda kind=kind: ts.start_of(results(kind).isel(time=slice(1, None))),
         )
         yield refuses(
-            f"{kind}, mean over time", lambda kind=kind: ts.start_of(results(kind).mean("time", keep_attrs=True))
+            f"{kind} at the list of the last",
+            lambda kind=kind: ts.start_of(results(kind).isel(time=[-1])),
+        )
+        yield refuses(
+            f"{kind} with time dropped",
+            lambda kind=kind: ts.start_of(results(kind).isel(time=-1, drop=True)),
+        )
+        yield refuses(
+            f"{kind}, mean over time",
+            lambda kind=kind: ts.start_of(results(kind).mean("time", keep_attrs=True)),
         )
         yield Trial(f"{kind} as it is", lambda kind=kind: _begins(results(kind)), may_refuse=False)
-        yield Trial(f"{kind}, its first times", lambda kind=kind: _begins(results(kind).isel(time=slice(0, 2))))
-    yield Trial("theory, sel", lambda: starts_there(results("theory").sel(time=2.0)), may_refuse=False)
+        yield Trial(
+            f"{kind}, its first times",
+            lambda kind=kind: _begins(results(kind).isel(time=slice(0, 2))),
+        )
     yield Trial(
-        "theory, nearest", lambda: starts_there(results("theory").sel(time=1.9, method="nearest")), may_refuse=False
+        "theory, sel", lambda: starts_there(results("theory").sel(time=2.0)), may_refuse=False
     )
-    yield refuses("theory backwards", lambda: ts.start_of(results("theory").isel(time=slice(None, None, -1))))
-    yield refuses("structured inputs without modes", lambda: ts.start_of(results("structured").isel(time=-1)))
+    yield Trial(
+        "theory, nearest",
+        lambda: starts_there(results("theory").sel(time=1.9, method="nearest")),
+        may_refuse=False,
+    )
+    yield refuses(
+        "theory backwards", lambda: ts.start_of(results("theory").isel(time=slice(None, None, -1)))
+    )
+    yield refuses(
+        "structured inputs without modes", lambda: ts.start_of(results("structured").isel(time=-1))
+    )
     yield refuses("one unit", lambda: ts.start_of(results("theory").isel(time=-1, student=[0])))
     yield refuses("the sweep at a time", lambda: ts.start_of(results("sweep").isel(time=-1)))
     yield refuses("the batch at a time", lambda: ts.start_of(results("batch").isel(time=-1)))
-    yield refuses("a start that dropped its number", lambda: ts.start_of(results("batch").isel(start=1, drop=True)))
     yield refuses(
-        "a rate that dropped its number", lambda: ts.problem_of(results("sweep").isel(learning_rate=1, drop=True))
+        "a start that dropped its number",
+        lambda: ts.start_of(results("batch").isel(start=1, drop=True)),
+    )
+    yield refuses(
+        "a rate that dropped its number",
+        lambda: ts.problem_of(results("sweep").isel(learning_rate=1, drop=True)),
     )
     yield refuses("all seeds at a time", lambda: ts.start_of(results("simulation").isel(time=-1)))
     yield refuses(
-        "the mean over seeds", lambda: ts.start_of(results("simulation").isel(time=-1).mean("seed", keep_attrs=True))
+        "the mean over seeds",
+        lambda: ts.start_of(results("simulation").isel(time=-1).mean("seed", keep_attrs=True)),
     )
-    yield Trial("a seed at a time", lambda: starts_there(results("simulation").isel(seed=1, time=-1)), may_refuse=False)
+    yield Trial(
+        "a seed at a time",
+        lambda: starts_there(results("simulation").isel(seed=1, time=-1)),
+        may_refuse=False,
+    )
     yield Trial("the simulation", lambda: _begins(results("simulation")), may_refuse=False)
     for index, rate in enumerate(RATES):
-        yield Trial(f"the rate {rate} of a sweep", lambda i=index: _one_of_sweep(i), may_refuse=False)
+        yield Trial(
+            f"the rate {rate} of a sweep", lambda i=index: _one_of_sweep(i), may_refuse=False
+        )
     for index in range(3):
         yield Trial(f"start {index} of a batch", lambda i=index: _one_of_batch(i), may_refuse=False)
     yield Trial("two of three rates", lambda: _two_rates(), may_refuse=False)
@@ -157,11 +191,15 @@ def _one_of_batch(index: int) -> bool:
 
 def few_inputs(share: float) -> Iterator[Trial]:
     if share >= 0.1:  # it trains networks
-        yield Trial("K = 10, M = 2, N = 3, theory and networks", _agree_with_few_inputs, may_refuse=False)
+        yield Trial(
+            "K = 10, M = 2, N = 3, theory and networks", _agree_with_few_inputs, may_refuse=False
+        )
     yield refuses("the chain with few inputs", lambda: _few("reduced"))
     problem = ts.Problem(ts.TeacherStudent(2), ts.Student(10), ts.SGD(0.05))
     full = ts.random_start(problem, 100)
-    yield refuses("overlaps of rank 12 in N = 3", lambda: ts.simulate(problem, full, [0, 1], N=3, seeds=1))
+    yield refuses(
+        "overlaps of rank 12 in N = 3", lambda: ts.simulate(problem, full, [0, 1], N=3, seeds=1)
+    )
 
 
 def few_weights() -> tuple[ts.Problem, ts.OrderParameters]:
@@ -188,7 +226,9 @@ def _agree_with_few_inputs() -> bool:
 
 def pictures() -> Iterator[Trial]:
     yield Trial(
-        "the time of AGD's map", lambda: _time_labels(_map_of_batches()) == {"time $t$ = updates"}, may_refuse=False
+        "the time of AGD's map",
+        lambda: _time_labels(_map_of_batches()) == {"time $t$ = updates"},
+        may_refuse=False,
     )
     yield Trial(
         "time of online rules",
@@ -202,7 +242,9 @@ def pictures() -> Iterator[Trial]:
 
 
 def _map_of_batches() -> xr.Dataset:
-    problem = ts.Problem(ts.TeacherStudent(2, "linear"), LINEAR, ts.AGD(first_scale=2.0), batch_ratio=3.0)
+    problem = ts.Problem(
+        ts.TeacherStudent(2, "linear"), LINEAR, ts.AGD(first_scale=2.0), batch_ratio=3.0
+    )
     return ts.integrate(problem, start_of_two(), [0, 1, 5])
 
 
@@ -211,7 +253,9 @@ def _time_labels(data: xr.Dataset) -> set[str]:
 
 
 def _variants(**theories: xr.Dataset):
-    (axes,) = ts.plot(as_tree(variants={name: as_tree(theory=one) for name, one in theories.items()})).axes
+    (axes,) = ts.plot(
+        as_tree(variants={name: as_tree(theory=one) for name, one in theories.items()})
+    ).axes
     return axes
 
 
@@ -240,7 +284,9 @@ def random_start(rng: np.random.Generator, number: int) -> Trial:
     kinds = {
         "TeacherStudent": lambda: ts.TeacherStudent(2),
         "HiddenManifold": lambda: ts.HiddenManifold(2, "erf", "sign", 0.6),
-        "GaussianEquivalent": lambda: ts.GaussianEquivalent.anisotropic(rng.uniform(0.5, 2.0, 12), width=2),
+        "GaussianEquivalent": lambda: ts.GaussianEquivalent.anisotropic(
+            rng.uniform(0.5, 2.0, 12), width=2
+        ),
         "SpikedCumulant": lambda: ts.SpikedCumulant(2.0),
         "GaussianMixture": lambda: ts.GaussianMixture.xor(),
     }
@@ -259,8 +305,14 @@ def random_start(rng: np.random.Generator, number: int) -> Trial:
 
 def random_selection(rng: np.random.Generator, number: int) -> Trial:
     """A random part of a result: its start is the state there, the run's start, or refused."""
-    kind = str(rng.choice(["theory", "sweep", "batch", "classes", "modes", "structured", "simulation"]))
-    dims = [dim for dim in ("time", "seed", "start", "learning_rate", "noise") if dim in results_dims(kind)]
+    kind = str(
+        rng.choice(["theory", "sweep", "batch", "classes", "modes", "structured", "simulation"])
+    )
+    dims = [
+        dim
+        for dim in ("time", "seed", "start", "learning_rate", "noise")
+        if dim in results_dims(kind)
+    ]
     chosen: dict[str, int | slice] = {}
     for dim in dims:
         size = results(kind).sizes[dim]

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import teacherstudent as ts
-from sims.tasks import Labels, label, set_up
-from teacherstudent.activations import ACTIVATIONS, Polynomial
-from teacherstudent.description import describe_problem
+from sims.inputs.source import Labels, label, set_up
+from teacherstudent.activations.activation import ACTIVATIONS, Polynomial
+from teacherstudent.results.description import describe_problem
 from teacherstudent.rules import RULES
 from tests.faults.trial import Trial
 
@@ -27,13 +27,31 @@ TASKS = {
     "GaussianMixture": (ts.GaussianMixture, ([0.5, 0.5], [1, -1], [[1.0], [-1.0]], 0.5)),
     "BoxMixture": (ts.BoxMixture, ([0.5, 0.5], [1, -1], [[[0.0, 1.0]], [[-1.0, 0.0]]])),
 }
-OF_TEACHER = ("v_star", "noise", "activation", "latent_dimension", "label", "gradient", "directions")
+OF_TEACHER = (
+    "v_star",
+    "noise",
+    "activation",
+    "latent_dimension",
+    "label",
+    "gradient",
+    "directions",
+)
 OF_INPUTS = {
     "TeacherStudent": (),
     "HiddenManifold": ("modes", "spectrum", "matrices", "coefficients", "shift"),
     "GaussianEquivalent": ("modes", "spectrum", "Omega"),
 }
-OF_RULE = ("update", "memory", "begin", "gradients", "check_start", "eta_v", "learning_rate", "steps", "descend")
+OF_RULE = (
+    "update",
+    "memory",
+    "begin",
+    "gradients",
+    "check_start",
+    "eta_v",
+    "learning_rate",
+    "steps",
+    "descend",
+)
 
 
 def trials(share: float, seed: int) -> Iterator[Trial]:
@@ -91,17 +109,25 @@ def problem_with(rule) -> tuple[ts.Problem, ts.OrderParameters]:
 
 def rules() -> Iterator[Trial]:
     for name, base in RULES.items():
-        yield refuses(f"integrate, {name} with another update", lambda base=base: theory_of_rule(doubled(base)))
+        yield refuses(
+            f"integrate, {name} with another update",
+            lambda base=base: theory_of_rule(doubled(base)),
+        )
     for attribute in OF_RULE:
         if hasattr(ts.SGD, attribute) and attribute != "learning_rate":
             kind = changed_rule(ts.SGD, (attribute,))
-            yield refuses(f"integrate, SGD with another {attribute}", lambda kind=kind: theory_of_rule(kind))
-            yield refuses(f"chain, SGD with another {attribute}", lambda kind=kind: chain_of_rule(kind))
+            yield refuses(
+                f"integrate, SGD with another {attribute}", lambda kind=kind: theory_of_rule(kind)
+            )
+            yield refuses(
+                f"chain, SGD with another {attribute}", lambda kind=kind: chain_of_rule(kind)
+            )
     yield refuses("integrate, steps of a class behind SGD", lambda: theory_of_rule(_behind()))
     yield refuses("solve, SGD with another update", lambda: _solved(doubled(ts.SGD)))
     spherical = ts.Problem(CLASSES, ts.Student(1), doubled(ts.SphericalSGD)(0.1), "correlation")
     yield refuses(
-        "velocity of one neuron", lambda: _module("odes.single_neuron").single_neuron_velocity(spherical, [0.1])
+        "velocity of one neuron",
+        lambda: _module("odes.analysis.single_neuron").single_neuron_velocity(spherical, [0.1]),
     )
     yield Trial("integrate, a rule that changes nothing", _harmless_rule, may_refuse=False)
 
@@ -194,11 +220,15 @@ def questions(task) -> dict[str, Callable]:
         asked["expected_loss"] = lambda: ts.expected_loss(problem(), start)
         asked["accuracy"] = lambda: ts.accuracy(problem(), start)
         asked["information_exponent"] = lambda: ts.information_exponent(problem())
-        asked["escape_scale"] = lambda: ts.escape_scale(ts.Problem(task, student, ts.SphericalSGD(0.1), "correlation"))
+        asked["escape_scale"] = lambda: ts.escape_scale(
+            ts.Problem(task, student, ts.SphericalSGD(0.1), "correlation")
+        )
         asked["escape"] = lambda: ts.escape(problem(), [20], seeds=2, max_steps=10)
         asked["oracle_error"] = lambda: ts.oracle_error(task)
     if not isinstance(task, ts.HiddenManifold | ts.GaussianEquivalent):
-        asked["chain"] = lambda: ts.simulate(problem(), start, [0, 1], N=20, seeds=1, method="reduced")
+        asked["chain"] = lambda: ts.simulate(
+            problem(), start, [0, 1], N=20, seeds=1, method="reduced"
+        )
     return asked
 
 
@@ -206,7 +236,9 @@ def tasks() -> Iterator[Trial]:
     for name, inputs in OF_INPUTS.items():
         for attribute in (*OF_TEACHER, *inputs):
             task = changed_task(name, (attribute,))
-            yield refuses(f"integrate, {name} with another {attribute}", questions(task)["integrate"])
+            yield refuses(
+                f"integrate, {name} with another {attribute}", questions(task)["integrate"]
+            )
         for question, ask in questions(changed_task(name, ("v_star",))).items():
             yield refuses(f"{question}, {name} with another v_star", ask)
     for name in TASKS:
@@ -216,9 +248,15 @@ def tasks() -> Iterator[Trial]:
         for part in (label, set_up):
             for question, ask in questions(registered_task(part, *TASKS[name])).items():
                 yield refuses(f"{question}, {name} that registers its {part.__name__}", ask)
-    yield refuses("likelihood ratio of other components", lambda: ts.likelihood_ratio_norm(Spikier(2.0), [1.0], 20))
+    yield refuses(
+        "likelihood ratio of other components",
+        lambda: ts.likelihood_ratio_norm(Spikier(2.0), [1.0], 20),
+    )
     yield refuses("oracle of other components", lambda: ts.oracle_error(Spikier(2.0)))
-    yield refuses("FastICA of other components", lambda: ts.fast_ica(Spikier(2.0), N=10, samples=20, steps=1, seeds=1))
+    yield refuses(
+        "FastICA of other components",
+        lambda: ts.fast_ica(Spikier(2.0), N=10, samples=20, steps=1, seeds=1),
+    )
 
 
 class Spikier(ts.SpikedCumulant):
@@ -262,20 +300,29 @@ class Shifted(Polynomial):
 
 
 def activations() -> Iterator[Trial]:
-    held = {"erf": ACTIVATIONS["erf"].function, "linear": ACTIVATIONS["linear"].function, "mine": jnp.tanh}
+    held = {
+        "erf": ACTIVATIONS["erf"].function,
+        "linear": ACTIVATIONS["linear"].function,
+        "mine": jnp.tanh,
+    }
     cube = ts.Activation("x^3", lambda x: x**3)
     for name, function in held.items():
         yield Trial(
-            f"error, {name} that is called otherwise", lambda f=function, n=name: _errors_agree(Cubed(n, f), cube)
+            f"error, {name} that is called otherwise",
+            lambda f=function, n=name: _errors_agree(Cubed(n, f), cube),
         )
         for question in ("integrate", "generalisation_error", "expected_loss"):
             ask = lambda q=question, f=function, n=name: asked_of_student(q, Straight(n, f))
             yield refuses(f"{question}, {name} with another derivative", ask)
     more = ts.Activation("1 + x", lambda x: 1 + x)
-    yield Trial("error, a polynomial that is called otherwise", lambda: _errors_agree(_shifted(), more))
+    yield Trial(
+        "error, a polynomial that is called otherwise", lambda: _errors_agree(_shifted(), more)
+    )
     yield Trial("error, a known name for another function", _other_function_by_name)
     yield refuses("a known name for another function", lambda: ts.Activation("erf", jnp.tanh))
-    yield refuses("a known name, replaced", lambda: dataclasses.replace(ACTIVATIONS["erf"], function=jnp.tanh))
+    yield refuses(
+        "a known name, replaced", lambda: dataclasses.replace(ACTIVATIONS["erf"], function=jnp.tanh)
+    )
 
 
 def _shifted() -> ts.Activation:
@@ -284,11 +331,15 @@ def _shifted() -> ts.Activation:
 
 def _error(activation, both: bool) -> float:
     task = ts.TeacherStudent(1, activation if both else "erf")
-    return float(ts.generalisation_error(ts.Problem(task, ts.Student(1, activation), ts.SGD(0.1)), START))
+    return float(
+        ts.generalisation_error(ts.Problem(task, ts.Student(1, activation), ts.SGD(0.1)), START)
+    )
 
 
 def _errors_agree(one, other) -> bool:
-    return all(np.isclose(_error(one, both), _error(other, both), rtol=1e-9) for both in (True, False))
+    return all(
+        np.isclose(_error(one, both), _error(other, both), rtol=1e-9) for both in (True, False)
+    )
 
 
 def asked_of_student(question: str, activation):
@@ -318,12 +369,14 @@ def files() -> Iterator[Trial]:
     for name, base in RULES.items():
         kind = doubled(base, name)
         yield Trial(
-            f"file, a class of one's own called {name}", lambda kind=kind: _has_own_name(TEACHER, rule_of(kind))
+            f"file, a class of one's own called {name}",
+            lambda kind=kind: _has_own_name(TEACHER, rule_of(kind)),
         )
     for name, (base, given) in TASKS.items():
         kind = type(base)(name, (base,), {"__module__": __name__})
         yield Trial(
-            f"file, a class of one's own called {name}", lambda k=kind, g=given: _has_own_name(k(*g), ts.SGD(0.1))
+            f"file, a class of one's own called {name}",
+            lambda k=kind, g=given: _has_own_name(k(*g), ts.SGD(0.1)),
         )
     yield refuses("file, a rule of one's own read back", _read_back)
 
@@ -364,13 +417,22 @@ def _twice_the_gradient() -> bool:
 def _labels_of_ones_own() -> bool:
     class Opposite(ts.TeacherStudent):
         def label(self, inputs, w_star):
-            clean = -self.activation(inputs.latent @ w_star.T / inputs.latent.shape[1] ** 0.5) @ self.v_star
+            clean = (
+                -self.activation(inputs.latent @ w_star.T / inputs.latent.shape[1] ** 0.5)
+                @ self.v_star
+            )
             return Labels(clean, clean)
 
     found = _networks(ts.Problem(Opposite(1), ts.Student(1), ts.SGD(0.1)), START)
-    expected = _networks(ts.Problem(ts.TeacherStudent(1, readout=-1.0), ts.Student(1), ts.SGD(0.1)), START, "weights")
-    same = np.allclose(found.Q, expected.Q, rtol=1e-9) and np.allclose(found.R, expected.R, rtol=1e-9)
-    return bool(same and np.allclose(found.eps_g, expected.eps_g, rtol=0.2))  # on 4000 held-out samples
+    expected = _networks(
+        ts.Problem(ts.TeacherStudent(1, readout=-1.0), ts.Student(1), ts.SGD(0.1)), START, "weights"
+    )
+    same = np.allclose(found.Q, expected.Q, rtol=1e-9) and np.allclose(
+        found.R, expected.R, rtol=1e-9
+    )
+    return bool(
+        same and np.allclose(found.eps_g, expected.eps_g, rtol=0.2)
+    )  # on 4000 held-out samples
 
 
 def _spikier_networks() -> bool:
@@ -390,13 +452,23 @@ def random_trial(rng: np.random.Generator, number: int) -> Trial:
     if rng.random() < 0.4:
         name = str(rng.choice([name for name in RULES if name not in ("Madam",)]))
         base = RULES[name]
-        known = [one for one in (*OF_RULE, "step_by", "sgd") if hasattr(base, one) and one != "learning_rate"]
-        attributes = tuple(rng.choice(known, size=rng.integers(1, min(4, len(known)) + 1), replace=False).tolist())
+        known = [
+            one
+            for one in (*OF_RULE, "step_by", "sgd")
+            if hasattr(base, one) and one != "learning_rate"
+        ]
+        attributes = tuple(
+            rng.choice(known, size=rng.integers(1, min(4, len(known)) + 1), replace=False).tolist()
+        )
         ask = theory_of_rule if rng.random() < 0.6 else chain_of_rule
-        return refuses(f"{number}: {name} with other {attributes}", lambda: ask(changed_rule(base, attributes)))
+        return refuses(
+            f"{number}: {name} with other {attributes}", lambda: ask(changed_rule(base, attributes))
+        )
     name = str(rng.choice(list(TASKS)))
     known = [*OF_TEACHER, *OF_INPUTS[name]] if name in OF_INPUTS else ["label", "gradient"]
-    attributes = tuple(rng.choice(known, size=rng.integers(1, min(3, len(known)) + 1), replace=False).tolist())
+    attributes = tuple(
+        rng.choice(known, size=rng.integers(1, min(3, len(known)) + 1), replace=False).tolist()
+    )
     asked = questions(changed_task(name, attributes))
     question = str(rng.choice(list(asked)))
     return refuses(f"{number}: {question}, {name} with other {attributes}", asked[question])

@@ -23,9 +23,9 @@ def covariance(rng, fields):
     """Variances of 0.01 to 20 and correlations of up to 0.9999."""
     deviations = np.exp(rng.uniform(np.log(0.1), np.log(20) / 2, fields))
     while True:
-        vectors = rng.normal(size=(1, fields)) + 10 ** rng.uniform(-2.2, 0.5, (fields, 1)) * rng.normal(
-            size=(fields,) * 2
-        )
+        vectors = rng.normal(size=(1, fields)) + 10 ** rng.uniform(
+            -2.2, 0.5, (fields, 1)
+        ) * rng.normal(size=(fields,) * 2)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         correlation = vectors @ vectors.T
         if np.abs(correlation - np.eye(fields)).max() <= 0.9999:
@@ -65,7 +65,9 @@ def test_three_fields(seed):
     sharp = given[1, 2] / np.sqrt(given[1, 1] * given[2, 2])
     a, b, c = np.diag(S)
     isserlis = (
-        a * b * c + 2 * (a * S[1, 2] ** 2 + b * S[0, 2] ** 2 + c * S[0, 1] ** 2) + 8 * np.prod(S[np.triu_indices(3, 1)])
+        a * b * c
+        + 2 * (a * S[1, 2] ** 2 + b * S[0, 2] ** 2 + c * S[0, 1] ** 2)
+        + 8 * np.prod(S[np.triu_indices(3, 1)])
     )
     expected = {
         (STEP, STEP, STEP): 1 / 8 + np.arcsin(r).sum() / (4 * np.pi),
@@ -80,7 +82,9 @@ def test_three_fields(seed):
 def test_four_fields():
     F = np.random.default_rng(2).normal(size=(4, 5))
     S = F @ F.T / 5
-    given = S - np.outer(S[0], S[0]) / (1 + S[0, 0])  # twice: the density of one field, then of another
+    given = S - np.outer(S[0], S[0]) / (
+        1 + S[0, 0]
+    )  # twice: the density of one field, then of another
     again = given - np.outer(given[1], given[1]) / (1 + given[1, 1])
     factor = 2 / np.pi / np.sqrt((1 + S[0, 0]) * (1 + given[1, 1]))
     sharp = again[2, 3] / np.sqrt(again[2, 2] * again[3, 3])
@@ -91,14 +95,19 @@ def test_four_fields():
 def test_any_order_of_the_fields():
     S = covariance(np.random.default_rng(7), 3)
     functions = [TANH, STEP, RELU]
-    values = [average(S[np.ix_(p, p)], [functions[i] for i in p]) for p in map(list, permutations(range(3)))]
+    values = [
+        average(S[np.ix_(p, p)], [functions[i] for i in p])
+        for p in map(list, permutations(range(3)))
+    ]
     np.testing.assert_allclose(values, values[0], rtol=1e-11)
 
 
 def test_fields_that_coincide_or_depend_on_others():
     S = np.array([[2.0, 4.0, 1.0], [4.0, 8.0, 2.0], [1.0, 2.0, 3.0]])
     product = Function(lambda x: np.maximum(x, 0) * np.tanh(2 * x), (0.0,))
-    np.testing.assert_allclose(average(S, [RELU, TANH, STEP]), average(S[::2, ::2], [product, STEP]), rtol=1e-11)
+    np.testing.assert_allclose(
+        average(S, [RELU, TANH, STEP]), average(S[::2, ::2], [product, STEP]), rtol=1e-11
+    )
     plane = np.array([[1.0, 0.3], [-0.4, 1.2], [0.9, 0.8]])
     r = correlations(plane @ plane.T)[np.triu_indices(3, 1)]
     value = 1 / 8 + np.arcsin(r).sum() / (4 * np.pi)
@@ -128,7 +137,9 @@ def test_plain_activations_are_those_of_the_package(name):
     for c in plain.breaks:
         beside = np.array([c - 1e-9, c + 1e-9])
         np.testing.assert_allclose(np.diff(plain.value(beside)), plain.jumps.get(c, 0.0), atol=1e-8)
-        np.testing.assert_allclose(np.diff(plain.slope(beside)), plain.slope_jumps.get(c, 0.0), atol=1e-8)
+        np.testing.assert_allclose(
+            np.diff(plain.slope(beside)), plain.slope_jumps.get(c, 0.0), atol=1e-8
+        )
 
 
 @pytest.mark.parametrize("teacher", ["tanh", "sign", "stairs", "relu"])
@@ -137,7 +148,11 @@ def test_stein_s_lemma(student, teacher):
     """E[g'(h_k) h_x g_c(h_c)] = C_kx G2(k, c) + C_xc J2(k, c) with no derivative on the left."""
     C = covariance(np.random.default_rng(3), 3)
     averages = ReferenceAverages(STUDENTS[student].plain, TEACHERS[teacher].plain, 1)
-    slope, value, field = (averages.student.part("slope"), averages.teacher.part("value"), Function(lambda x: x))
+    slope, value, field = (
+        averages.student.part("slope"),
+        averages.teacher.part("value"),
+        Function(lambda x: x),
+    )
     for x, c in ((1, 2), (2, 1)):
         order = [0, x, c]
         direct = average(C[np.ix_(order, order)], [slope, field, value])

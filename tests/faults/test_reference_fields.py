@@ -27,7 +27,12 @@ def test_square_loss_without_mean(name, covariance):
 
 def test_mean_of_one_linear_unit():
     values = field_averages(
-        STUDENTS["linear"].plain, "square", np.array([0.3]), np.array([[2.0]]), np.array([1.5]), -1.0
+        STUDENTS["linear"].plain,
+        "square",
+        np.array([0.3]),
+        np.array([[2.0]]),
+        np.array([1.5]),
+        -1.0,
     )
     error = 1.5 * 0.3 + 1.0
     np.testing.assert_allclose(values.a, 1.5 * error)
@@ -38,7 +43,9 @@ def test_mean_of_one_linear_unit():
 PLANE = np.array([[1.0, 0.3], [-0.4, 1.2], [0.9, 0.8]])
 
 
-@pytest.mark.parametrize("three", [np.array([[1.3, 0.5, 0.2], [0.5, 0.4, 0.1], [0.2, 0.1, 0.7]]), PLANE @ PLANE.T])
+@pytest.mark.parametrize(
+    "three", [np.array([[1.3, 0.5, 0.2], [0.5, 0.4, 0.1], [0.2, 0.1, 0.7]]), PLANE @ PLANE.T]
+)
 def test_three_units_as_two(three):
     """A unit with readout zero changes nothing but its own b."""
     plain = STUDENTS["relu"].plain

@@ -14,7 +14,12 @@ from jaxtyping import TypeCheckError
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = tuple(str(ROOT / name) for name in ("teacherstudent", "odes", "sims"))
-OURS = (ValueError, TypeError, OSError, RuntimeError)  # DivergenceError and SolverError are RuntimeErrors
+OURS = (
+    ValueError,
+    TypeError,
+    OSError,
+    RuntimeError,
+)  # DivergenceError and SolverError are RuntimeErrors
 LONG = 10.0  # seconds
 
 
@@ -77,13 +82,17 @@ def tried(trial: Trial) -> Result:
         if is_ours(error):
             outcome = Outcome.REFUSED if trial.may_refuse else Outcome.WRONG
         else:
-            message += " | " + " <- ".join(traceback.format_tb(error.__traceback__)[-1].split("\n")[:2])
+            message += " | " + " <- ".join(
+                traceback.format_tb(error.__traceback__)[-1].split("\n")[:2]
+            )
     return Result(trial.name, outcome, time.perf_counter() - began, message, trial.trains)
 
 
 def is_ours(error: BaseException) -> bool:
     """Whether an error was raised on purpose: by a `raise` statement of the package, as one of the kinds it documents."""
-    if isinstance(error, TypeCheckError):  # The tests' own check of arguments, which stands before ours.
+    if isinstance(
+        error, TypeCheckError
+    ):  # The tests' own check of arguments, which stands before ours.
         return "checking the parameters" in str(error)
     if not isinstance(error, OURS) or error.__traceback__ is None:
         return False

@@ -43,7 +43,9 @@ def velocity(Q, R, T, v, v_star, eta, eta_v, sigma, kappa=0.0, batch=1):
     C = np.block([[Q, R], [R.T, T]])
     fields, students = range(K + M), range(K)
     u = np.concatenate([v, -np.asarray(v_star)])
-    drift = np.array([[v[i] * sum(u[a] * I3(C, i, x, a) for a in fields) for x in fields] for i in students])
+    drift = np.array(
+        [[v[i] * sum(u[a] * I3(C, i, x, a) for a in fields) for x in fields] for i in students]
+    )
     noise = np.array(
         [
             [
@@ -56,7 +58,9 @@ def velocity(Q, R, T, v, v_star, eta, eta_v, sigma, kappa=0.0, batch=1):
     )
     dQ = -eta * (drift[:, :K] + drift[:, :K].T) + eta**2 / batch * noise - 2 * kappa * Q
     dR = -eta * drift[:, K:] - kappa * R
-    dv = np.array([-eta_v * sum(u[a] * I2(C, i, a) for a in fields) - kappa * v[i] for i in students])
+    dv = np.array(
+        [-eta_v * sum(u[a] * I2(C, i, a) for a in fields) - kappa * v[i] for i in students]
+    )
     return dQ, dR, dv
 
 

@@ -20,13 +20,20 @@ def solve(F, w, w_star, v, v_star, b, zeta, eta, eta_v, sigma, times):
     gamma, omega = w @ F @ e / np.sqrt(N), w_star @ e
     t = np.einsum("mt,nt->tmn", omega, omega)
     T = w_star @ w_star.T / D
-    start = (np.einsum("kt,lt->tkl", gamma, gamma), np.einsum("kt,mt->tkm", gamma, omega), w @ w.T / N, np.asarray(v))
+    start = (
+        np.einsum("kt,lt->tkl", gamma, gamma),
+        np.einsum("kt,mt->tkm", gamma, omega),
+        w @ w.T / N,
+        np.asarray(v),
+    )
     sizes = np.cumsum([part.size for part in start])[:-1]
     d = (zeta * delta + b**2 * rho)[:, None, None]
     rho = rho[:, None, None]
 
     def parts(y):
-        return [part.reshape(like.shape) for part, like in zip(np.split(y, sizes), start, strict=True)]
+        return [
+            part.reshape(like.shape) for part, like in zip(np.split(y, sizes), start, strict=True)
+        ]
 
     def overlaps(y):
         s, r, W, v = parts(y)
@@ -37,7 +44,9 @@ def solve(F, w, w_star, v, v_star, b, zeta, eta, eta_v, sigma, times):
         Q, R, _ = overlaps(y)
         C = np.block([[Q, R], [R.T, T]])
         u, fields = np.concatenate([v, -np.asarray(v_star)]), range(K + M)
-        gradient = np.array([[sum(u[a] * I3(C, k, x, a) for a in fields) for x in fields] for k in range(K)])
+        gradient = np.array(
+            [[sum(u[a] * I3(C, k, x, a) for a in fields) for x in fields] for k in range(K)]
+        )
         jacobian = np.array([[u[x] * J2(C, k, x) for x in fields] for k in range(K)])
         own = np.array(
             [(gradient[k, k] - jacobian[k] @ C[k]) / C[k, k] for k in range(K)]
@@ -49,7 +58,10 @@ def solve(F, w, w_star, v, v_star, b, zeta, eta, eta_v, sigma, times):
                 [
                     v[k]
                     * v[l]
-                    * (sum(u[a] * u[c] * I4(C, k, l, a, c) for a in fields for c in fields) + sigma**2 * J2(C, k, l))
+                    * (
+                        sum(u[a] * u[c] * I4(C, k, l, a, c) for a in fields for c in fields)
+                        + sigma**2 * J2(C, k, l)
+                    )
                     for l in range(K)
                 ]
                 for k in range(K)

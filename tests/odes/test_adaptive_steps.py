@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from odes.adaptive_steps import adaptive_steps
-from odes.solve import by_diffrax
+from odes.solving.adaptive_steps import adaptive_steps
+from odes.solving.solve import by_diffrax
 
 TIMES = {
     "from zero": [0.0, 0.1, 0.11, 5.0, 20.0],
@@ -39,7 +39,9 @@ def root_mean_square(errors):
 
 
 def solved(loop, solver, field, y, argument, times, max_steps=10_000, meter=None):
-    controller = diffrax.PIDController(rtol=1e-7, atol=1e-9, dtmin=1e-12, force_dtmin=False, norm=root_mean_square)
+    controller = diffrax.PIDController(
+        rtol=1e-7, atol=1e-9, dtmin=1e-12, force_dtmin=False, norm=root_mean_square
+    )
     asked = lambda t, y, args: {"y": y, "t": t}
     diverged = lambda y: jnp.max(jnp.abs(y)) > 1e6
     return jax.jit(
@@ -52,7 +54,8 @@ def solved(loop, solver, field, y, argument, times, max_steps=10_000, meter=None
 
 def both(*arguments, **options):
     return [
-        solved(loop, *arguments, **options) for loop in (adaptive_steps, partial(by_diffrax, diffrax.ForwardMode()))
+        solved(loop, *arguments, **options)
+        for loop in (adaptive_steps, partial(by_diffrax, diffrax.ForwardMode()))
     ]
 
 
@@ -90,7 +93,10 @@ def test_too_many_steps_end_it(solver, first):
 
 @pytest.mark.parametrize("times", [[2.0, 4.0], [0.0, 4.0], [4.0]], ids=str)
 def test_nothing_is_answered_after_a_failure(solver, times):
-    for field, failing in ((explosion, [1.0]), (lambda t, y, rate: jnp.where(t > 0.7, jnp.nan, -rate * y), [1.0])):
+    for field, failing in (
+        (explosion, [1.0]),
+        (lambda t, y, rate: jnp.where(t > 0.7, jnp.nan, -rate * y), [1.0]),
+    ):
         ours, theirs = both(solver, field, failing, 1.0, times)
         assert_same(ours, theirs)
         assert ours.failed and np.isinf(ours.at["y"][np.asarray(times) > ours.reached]).all()

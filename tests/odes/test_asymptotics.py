@@ -17,22 +17,34 @@ def specialised(M: int, surplus: int, small: float = 0.04) -> ts.OrderParameters
 
 @pytest.mark.parametrize(
     ("K", "M", "eta", "expected"),
-    [(2, 2, 0.3, 0.053571428571428575), (4, 2, 0.2, 0.08333333333333334), (3, 1, 0.1, 0.02205882352941177)],
+    [
+        (2, 2, 0.3, 0.053571428571428575),
+        (4, 2, 0.2, 0.08333333333333334),
+        (3, 1, 0.1, 0.02205882352941177),
+    ],
 )
 def test_linear_network_ends_at_its_exact_error(K, M, eta, expected):
     # eps = eta sigma^2 s / (4 - 2 eta s) with s = sum_k v_k^2 = K
-    problem = ts.Problem(ts.TeacherStudent(M, "linear", noise=0.5), ts.Student(K, "linear"), ts.SGD(eta))
-    theory = ts.integrate(problem, ts.random_start(problem, N=50, seed=1), [400.0], rtol=1e-11, atol=1e-13)
+    problem = ts.Problem(
+        ts.TeacherStudent(M, "linear", noise=0.5), ts.Student(K, "linear"), ts.SGD(eta)
+    )
+    theory = ts.integrate(
+        problem, ts.random_start(problem, N=50, seed=1), [400.0], rtol=1e-11, atol=1e-13
+    )
     assert float(theory.eps_g[-1]) == pytest.approx(expected, abs=1e-10)
 
 
 def test_linear_network_with_unequal_readouts_decays_exponentially():
     # d eps/dt = -2 eta s eps + (eta^2 s^2 / 2)(2 eps + sigma^2), s = sum_k v_k^2
     v, eta, sigma = np.array([0.5, 1.1, -0.3]), 0.4, 0.3
-    problem = ts.Problem(ts.TeacherStudent(2, "linear", noise=sigma), ts.Student(3, "linear"), ts.SGD(eta))
+    problem = ts.Problem(
+        ts.TeacherStudent(2, "linear", noise=sigma), ts.Student(3, "linear"), ts.SGD(eta)
+    )
     start = ts.random_start(problem, N=40, seed=3)
     times = np.linspace(0, 10, 21)
-    theory = ts.integrate(problem, ts.OrderParameters(start.Q, start.R, start.T, v), times, rtol=1e-10, atol=1e-12)
+    theory = ts.integrate(
+        problem, ts.OrderParameters(start.Q, start.R, start.T, v), times, rtol=1e-10, atol=1e-12
+    )
     s = (v**2).sum()
     rate, end = 2 * eta * s - eta**2 * s**2, eta * sigma**2 * s / (4 - 2 * eta * s)
     expected = end + (float(theory.eps_g[0]) - end) * np.exp(-rate * times)

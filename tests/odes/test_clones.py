@@ -13,7 +13,9 @@ def problem(task):
 def test_the_clone_of_a_gaussian_task_is_the_task():
     task = ts.GaussianMixture([0.4, 0.6], [1, -1], [[0.8], [-0.5]], [0.5, 0.9])
     start = ts.OrderParameters(0.5 * np.eye(2), m=[[0.1], [-0.2]], v=[0.5, -0.4], b=[0.1, 0.2])
-    theory = ts.with_clones(problem(task), ts.integrate(problem(task), start, [0.0, 1.0, 4.0]), start)
+    theory = ts.with_clones(
+        problem(task), ts.integrate(problem(task), start, [0.0, 1.0, 4.0]), start
+    )
     np.testing.assert_allclose(theory.clone_loss.sel(clone=2), theory.loss, atol=1e-9)
     np.testing.assert_allclose(theory.loss_on_clone.sel(clone=2), theory.loss, atol=1e-12)
     # with pooled covariances and variances it is another one

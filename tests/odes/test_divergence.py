@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from odes.reach import failure, reach, tolerance
-from odes.trajectory import Trajectory
-from teacherstudent.physical_region import smallest_eigenvalue
-from teacherstudent.results import description
+from odes.solving.reach import failure, reach, tolerance
+from odes.solving.trajectory import Trajectory
+from teacherstudent.results.datasets import description
+from teacherstudent.states.physical_region import smallest_eigenvalue
 from tests.problems import committee, random_overlaps
 
 TIMES = np.array([0.0, 0.5, 1.0, 2.0])
@@ -15,8 +15,12 @@ TIMES = np.array([0.0, 0.5, 1.0, 2.0])
 
 @pytest.mark.parametrize("activation", ["linear", "erf"])
 def test_the_sentence_says_what_is_known_and_the_answer_before_is_kept(activation):
-    problem = committee(2, 2, activation=activation, learning_rate={"linear": 3.0, "erf": 1e6}[activation])
-    with pytest.raises(ts.DivergenceError, match=r"diverge at t = 0\..*criterion and no proof") as failure:
+    problem = committee(
+        2, 2, activation=activation, learning_rate={"linear": 3.0, "erf": 1e6}[activation]
+    )
+    with pytest.raises(
+        ts.DivergenceError, match=r"diverge at t = 0\..*criterion and no proof"
+    ) as failure:
         ts.integrate(problem, random_overlaps(2, 2), TIMES)
     before = failure.value.partial
     assert before.time.values[-1] <= failure.value.time
@@ -26,7 +30,9 @@ def test_the_sentence_says_what_is_known_and_the_answer_before_is_kept(activatio
 @pytest.mark.parametrize("gain", [1e3, 1e10])
 def test_an_iterated_map_is_followed_only_as_far_as_it_is_bounded(gain):
     rule = ts.AGD(gain=gain, first_scale=1.0)
-    problem = ts.Problem(ts.TeacherStudent(2, "linear"), ts.Student(2, "linear", True), rule, batch_ratio=2.0)
+    problem = ts.Problem(
+        ts.TeacherStudent(2, "linear"), ts.Student(2, "linear", True), rule, batch_ratio=2.0
+    )
     with pytest.raises(ts.DivergenceError, match=r"diverge at t = \d"):
         ts.integrate(problem, random_overlaps(2, 2, v=[0.5, 0.3]), [0.0, 1.0, 2.0, 4.0])
 
@@ -34,9 +40,13 @@ def test_an_iterated_map_is_followed_only_as_far_as_it_is_bounded(gain):
 def answer_of(start: ts.OrderParameters, **changes) -> Trajectory:
     """An answer that stays where it begins, but for some changes."""
     stay = lambda part: np.array([part] * len(TIMES))
-    values = {name: stay(getattr(start, name)) for name in ("Q", "R", "v", "b")} | {"eps_g": np.ones(len(TIMES))}
+    values = {name: stay(getattr(start, name)) for name in ("Q", "R", "v", "b")} | {
+        "eps_g": np.ones(len(TIMES))
+    }
     scalars = {"reached": np.array(TIMES[-1]), "steps": np.array(9), "rejected": np.array(0)}
-    return Trajectory(**values | scalars | {"diverged": np.array(False), "exceeded": np.array(False)} | changes)
+    return Trajectory(
+        **values | scalars | {"diverged": np.array(False), "exceeded": np.array(False)} | changes
+    )
 
 
 def test_overlaps_of_no_weights_end_the_answer_with_their_time():
@@ -47,7 +57,9 @@ def test_overlaps_of_no_weights_end_the_answer_with_their_time():
     np.testing.assert_array_equal(reached.answered, [True, True, False, False])
     error = failure(reached, answer_of(start), 100, TIMES[-1])
     assert isinstance(error, ts.DivergenceError) and error.time == 1.0
-    assert "leave what weights can have at t = 1 (an eigenvalue of [[Q, R], [R^T, T]] is -" in str(error)
+    assert "leave what weights can have at t = 1 (an eigenvalue of [[Q, R], [R^T, T]] is -" in str(
+        error
+    )
 
 
 @pytest.mark.parametrize("name", ["Q", "v"])
@@ -62,7 +74,9 @@ def test_what_runs_away_between_two_steps_is_no_answer(name):
 def test_rounding_is_allowed():
     start = ts.OrderParameters([[1.0]], [[1.0]], [[1.0]])
     Q = np.full((len(TIMES), 1, 1), 1 - 1e-8)
-    assert not reach(answer_of(start, Q=Q), start, TIMES, tolerance(committee(1, 1), 1e-8, 1e-10, None)).failed
+    assert not reach(
+        answer_of(start, Q=Q), start, TIMES, tolerance(committee(1, 1), 1e-8, 1e-10, None)
+    ).failed
 
 
 def test_an_eigenvalue_is_relative_and_of_a_skew_matrix_minus_infinity():

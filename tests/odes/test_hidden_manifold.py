@@ -24,7 +24,10 @@ def case_problem(case: dict) -> ts.Problem:
     trained = case["eta_v"] > 0
     return ts.Problem(
         ts.GaussianEquivalent(
-            width=case["M"], activation=case["activation"], readout=case["v_star"], noise=case["sigma"]
+            width=case["M"],
+            activation=case["activation"],
+            readout=case["v_star"],
+            noise=case["sigma"],
         ),
         ts.Student(case["K"], case["activation"], trained),
         ts.SGD(case["eta_w"], case["eta_v"] if trained else None),
@@ -44,30 +47,46 @@ def case_start(case: dict) -> ts.SpectralOverlaps:
         return ts.SpectralOverlaps(q=case["q0"], **same)
     zeta = case["c"] - case["a"] ** 2 - case["b"] ** 2
     return ts.SpectralOverlaps.from_latent_modes(
-        latent_ratio=case["delta"], b=case["b"], zeta=zeta, sigma=case["sigma0"], W=case["W0"], **same
+        latent_ratio=case["delta"],
+        b=case["b"],
+        zeta=zeta,
+        sigma=case["sigma0"],
+        W=case["W0"],
+        **same,
     )
 
 
 @pytest.mark.parametrize(("rtol", "allowed"), [(1e-9, 1e-7), (1e-10, 1e-8)])
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_reference_trajectory(case, rtol, allowed):
-    theory = ts.integrate(case_problem(case), case_start(case), case["times"], rtol=rtol, atol=rtol / 100)
+    theory = ts.integrate(
+        case_problem(case), case_start(case), case["times"], rtol=rtol, atol=rtol / 100
+    )
     for name in ("Q", "R", "v", "eps_g"):
         np.testing.assert_allclose(theory[name], case[name], rtol=0, atol=allowed, err_msg=name)
 
 
 def test_the_limit_of_a_hidden_manifold_is_the_reference_with_gauss_nodes():
     # The reference starts from sigma = rho W0, r = rho seed, t = T; ours also counts the seed in sigma, to second order.
-    for name in ("hmm_sign_erf_marchenko_pastur_delta0.5_24nodes", "hmm_sign_erf_marchenko_pastur_delta1_24nodes"):
+    for name in (
+        "hmm_sign_erf_marchenko_pastur_delta0.5_24nodes",
+        "hmm_sign_erf_marchenko_pastur_delta1_24nodes",
+    ):
         (case,) = [case for case in CASES if case["name"] == name]
         task = ts.HiddenManifold(2, "erf", "sign", case["delta"], noise=case["sigma"])
         problem = ts.Problem(task, ts.Student(2), ts.SGD(case["eta_w"]))
         published = case_start(case)
-        ours = ts.spectral_start(problem, ts.OrderParameters(published.Q, published.R, published.T), nodes=24)
+        ours = ts.spectral_start(
+            problem, ts.OrderParameters(published.Q, published.R, published.T), nodes=24
+        )
         order = np.argsort(ours.rho)
         np.testing.assert_allclose(ours.rho[order], np.sort(published.rho), rtol=1e-9)
-        np.testing.assert_allclose(ours.t[order], published.t[np.argsort(published.rho)], rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(ours.r[order], published.r[np.argsort(published.rho)], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            ours.t[order], published.t[np.argsort(published.rho)], rtol=1e-9, atol=1e-12
+        )
+        np.testing.assert_allclose(
+            ours.r[order], published.r[np.argsort(published.rho)], rtol=1e-9, atol=1e-12
+        )
         second_order = np.abs(published.R).max() ** 2
         theory = ts.integrate(problem, ours, case["times"])
         np.testing.assert_allclose(theory.eps_g, case["eps_g"], atol=20 * second_order)
@@ -77,8 +96,13 @@ def test_the_limit_of_a_hidden_manifold_is_the_reference_with_gauss_nodes():
 def test_one_isotropic_mode_is_the_teacher_student_model(trained):
     start = random_overlaps(3, 2, v=[0.5, 1.0, -0.7])
     teacher = {"width": 2, "activation": "erf", "readout": [1.0, -0.5], "noise": 0.2}
-    student, rule = ts.Student(3, train_readout=trained), ts.SGD(0.4, 0.2 if trained else None, 0.05)
-    one = ts.SpectralOverlaps([1.0], [1.0], start.Q[None], start.R[None], start.T[None], start.T, start.v)
+    student, rule = (
+        ts.Student(3, train_readout=trained),
+        ts.SGD(0.4, 0.2 if trained else None, 0.05),
+    )
+    one = ts.SpectralOverlaps(
+        [1.0], [1.0], start.Q[None], start.R[None], start.T[None], start.T, start.v
+    )
     isotropic = ts.GaussianEquivalent(np.eye(30), np.eye(30), **teacher)
     plain, modes, lifted = (
         ts.integrate(ts.Problem(task, student, rule), begin, TIMES, rtol=1e-11, atol=1e-13)
@@ -121,14 +145,20 @@ def test_explicit_covariances_give_the_same(N, D):
     b = np.sqrt(2 / np.pi)
     manifold = ts.HiddenManifold(3, "relu", "sign", F=F, noise=0.1)
     explicit = ts.GaussianEquivalent(
-        Omega=(1 - b**2) * np.eye(N) + b**2 * F @ F.T / D, Phi=b * F / np.sqrt(D), width=3, activation="relu", noise=0.1
+        Omega=(1 - b**2) * np.eye(N) + b**2 * F @ F.T / D,
+        Phi=b * F / np.sqrt(D),
+        width=3,
+        activation="relu",
+        noise=0.1,
     )
     curves = []
     for task in (manifold, explicit):
         problem = ts.Problem(task, ts.Student(2, "relu"), ts.SGD(0.1))
         start = ts.start_from_weights(problem, w=w, w_star=w_star)
         np.testing.assert_allclose(start.Q, w @ explicit.Omega @ w.T / N, atol=1e-12)
-        np.testing.assert_allclose(start.R, w @ explicit.Phi @ w_star.T / np.sqrt(N * D), atol=1e-12)
+        np.testing.assert_allclose(
+            start.R, w @ explicit.Phi @ w_star.T / np.sqrt(N * D), atol=1e-12
+        )
         np.testing.assert_allclose(start.W, w @ w.T / N, atol=1e-12)
         curves.append(ts.integrate(problem, start, TIMES[:3]))
     for name in ("Q", "R", "eps_g"):
@@ -142,7 +172,13 @@ def test_24_nodes_replace_the_spectrum():
     for delta in (0.1, 0.5, 1.0, 2.0):
         problem = ts.Problem(ts.HiddenManifold(1, "erf", "sign", delta), ts.Student(2), ts.SGD(0.2))
         few, many = (
-            ts.integrate(problem, ts.spectral_start(problem, start, n), [0.0, 5.0, 50.0], rtol=1e-11, atol=1e-13)
+            ts.integrate(
+                problem,
+                ts.spectral_start(problem, start, n),
+                [0.0, 5.0, 50.0],
+                rtol=1e-11,
+                atol=1e-13,
+            )
             for n in (24, 120)
         )
         for name in ("Q", "R", "eps_g"):
@@ -168,7 +204,9 @@ def test_the_limit_is_approached_by_large_manifolds():
             F = task.matrices(N)[0] / np.sqrt(N / 2)
             weights = weights_on_inputs((1 - b**2) * np.eye(N) + b**2 * F @ F.T, b * F, start, seed)
             curves.append(
-                ts.integrate(own, ts.start_from_weights(own, weights.w, w_star=weights.w_star), times).eps_g.values
+                ts.integrate(
+                    own, ts.start_from_weights(own, weights.w, w_star=weights.w_star), times
+                ).eps_g.values
             )
         gaps.append(np.sqrt(np.mean((curves - limit.eps_g.values) ** 2)))
     assert gaps[1] < 0.01 and gaps[1] < gaps[0] / 2  # N^-1/2 would be a quarter
@@ -185,8 +223,12 @@ def test_weights_and_features_of_equal_seeds_are_independent():
 
 def test_the_plateau_is_never_left_without_a_seed():
     problem = ts.Problem(ts.HiddenManifold(2, "erf", "sign", 0.5), ts.Student(2), ts.SGD(0.2))
-    alike = ts.integrate(problem, ts.OrderParameters(np.eye(2), np.full((2, 2), 0.01)), [0.0, 300.0])
-    seeded = ts.integrate(problem, ts.OrderParameters(np.eye(2), [[0.01, 0.0], [0.0, 0.01]]), [0.0, 300.0])
+    alike = ts.integrate(
+        problem, ts.OrderParameters(np.eye(2), np.full((2, 2), 0.01)), [0.0, 300.0]
+    )
+    seeded = ts.integrate(
+        problem, ts.OrderParameters(np.eye(2), [[0.01, 0.0], [0.0, 0.01]]), [0.0, 300.0]
+    )
     assert abs(alike.R[-1, 0, 0] - alike.R[-1, 0, 1]) < 1e-6
     assert abs(seeded.R[-1, 0, 0] - seeded.R[-1, 0, 1]) > 0.03
 
@@ -208,7 +250,9 @@ def test_equal_eigenvalues_are_merged_exactly():
         rho, np.full(N, 1 / N), *(np.einsum("at,bt->tab", x, y) for x, y in ((along, along), (along, signal), (signal, signal))),
         T=start.T,
     )  # fmt: skip
-    merged, single = (ts.integrate(problem, one, TIMES, rtol=1e-11, atol=1e-13) for one in (start, every))
+    merged, single = (
+        ts.integrate(problem, one, TIMES, rtol=1e-11, atol=1e-13) for one in (start, every)
+    )
     for name in ("Q", "R"):
         np.testing.assert_allclose(merged[name], single[name], rtol=0, atol=1e-9)
 
@@ -218,7 +262,8 @@ def test_tolerances_hold_where_few_modes_carry_the_overlaps():
     problem = ts.Problem(task, ts.Student(2), ts.SGD(0.2))
     start = ts.random_start(problem, seed=1)
     exact, rough = (
-        ts.integrate(problem, start, [0.0, 5.0, 20.0], rtol=rtol, atol=rtol / 100) for rtol in (1e-11, 1e-6)
+        ts.integrate(problem, start, [0.0, 5.0, 20.0], rtol=rtol, atol=rtol / 100)
+        for rtol in (1e-11, 1e-6)
     )
     assert float(abs(rough.Q - exact.Q).max()) < 2e-5 * float(abs(exact.Q).max())
 
@@ -226,7 +271,9 @@ def test_tolerances_hold_where_few_modes_carry_the_overlaps():
 def test_small_inputs_are_no_divergence():
     tiny = ts.GaussianEquivalent(1e-7 * np.eye(20), np.sqrt(1e-7) * np.eye(20))
     problem = ts.Problem(tiny, ts.Student(2), ts.SGD(0.2))
-    assert np.isfinite(ts.integrate(problem, ts.OrderParameters(np.eye(2), np.zeros((2, 1))), [0.0, 1.0]).Q).all()
+    assert np.isfinite(
+        ts.integrate(problem, ts.OrderParameters(np.eye(2), np.zeros((2, 1))), [0.0, 1.0]).Q
+    ).all()
 
 
 def test_densities_over_the_spectrum():
@@ -234,18 +281,27 @@ def test_densities_over_the_spectrum():
     theory = ts.integrate(problem, ts.random_start(problem, N=50, seed=0), TIMES, spectral=True)
     assert theory.q.dims == ("time", "rho", "student", "student_") and theory.r.sizes["rho"] == 21
     np.testing.assert_allclose(
-        (theory.weights * theory.rho * theory.q).sum("rho").transpose(*theory.Q.dims), theory.Q, atol=1e-12
+        (theory.weights * theory.rho * theory.q).sum("rho").transpose(*theory.Q.dims),
+        theory.Q,
+        atol=1e-12,
     )
-    np.testing.assert_allclose((theory.weights * theory.r).sum("rho").transpose(*theory.R.dims), theory.R, atol=1e-12)
+    np.testing.assert_allclose(
+        (theory.weights * theory.r).sum("rho").transpose(*theory.R.dims), theory.R, atol=1e-12
+    )
     np.testing.assert_allclose(theory.q[0], theory.q_start, atol=1e-14)
     isotropic = ts.integrate(
-        ts.Problem(ts.TeacherStudent(2), ts.Student(3), ts.SGD(0.3)), random_overlaps(3, 2), TIMES, spectral=True
+        ts.Problem(ts.TeacherStudent(2), ts.Student(3), ts.SGD(0.3)),
+        random_overlaps(3, 2),
+        TIMES,
+        spectral=True,
     )
     np.testing.assert_allclose(isotropic.q.isel(rho=0), isotropic.Q, atol=1e-14)
 
 
 def test_spherical_rule_keeps_the_weights_norms_not_the_fields():
-    problem = ts.Problem(ts.HiddenManifold(1, "erf", "sign", 0.5), ts.Student(2), ts.SphericalSGD(0.5))
+    problem = ts.Problem(
+        ts.HiddenManifold(1, "erf", "sign", 0.5), ts.Student(2), ts.SphericalSGD(0.5)
+    )
     rng = np.random.default_rng(0)
     w = rng.standard_normal((2, 60))
     w *= np.sqrt(60) / np.linalg.norm(w, axis=1, keepdims=True)
@@ -255,20 +311,39 @@ def test_spherical_rule_keeps_the_weights_norms_not_the_fields():
     np.testing.assert_allclose(norms, 1, atol=1e-7)
     assert np.abs(np.einsum("xkk->xk", theory.Q) - 1).max() > 0.05
     with pytest.raises(ValueError, match="SphericalSGD keeps"):
-        ts.integrate(problem, ts.start_from_weights(problem, 2 * w, w_star=rng.standard_normal((1, 30))), TIMES)
+        ts.integrate(
+            problem,
+            ts.start_from_weights(problem, 2 * w, w_star=rng.standard_normal((1, 30))),
+            TIMES,
+        )
 
 
 @pytest.mark.slow
 @pytest.mark.long
 def test_batches_and_sweeps():
-    problem = ts.Problem(ts.HiddenManifold(1, "erf", "sign", 0.5, noise=[0.0, 0.3]), ts.Student(2), ts.SGD([0.1, 0.2]))
+    problem = ts.Problem(
+        ts.HiddenManifold(1, "erf", "sign", 0.5, noise=[0.0, 0.3]),
+        ts.Student(2),
+        ts.SGD([0.1, 0.2]),
+    )
     seeds = np.array([[[0.1], [0.0]], [[0.0], [-0.2]], [[0.05], [0.05]]])
     batch = ts.OrderParameters(np.tile(np.eye(2), (3, 1, 1)), seeds)
     swept = ts.integrate(problem, batch, TIMES)
-    assert dict(swept.Q.sizes) == {"noise": 2, "learning_rate": 2, "start": 3, "time": 4, "student": 2, "student_": 2}
-    single = ts.Problem(ts.HiddenManifold(1, "erf", "sign", 0.5, noise=0.3), ts.Student(2), ts.SGD(0.1))
+    assert dict(swept.Q.sizes) == {
+        "noise": 2,
+        "learning_rate": 2,
+        "start": 3,
+        "time": 4,
+        "student": 2,
+        "student_": 2,
+    }
+    single = ts.Problem(
+        ts.HiddenManifold(1, "erf", "sign", 0.5, noise=0.3), ts.Student(2), ts.SGD(0.1)
+    )
     alone = ts.integrate(single, ts.OrderParameters(np.eye(2), seeds[1]), TIMES)
-    np.testing.assert_allclose(swept.sel(noise=0.3, learning_rate=0.1).isel(start=1).Q, alone.Q, atol=1e-9)
+    np.testing.assert_allclose(
+        swept.sel(noise=0.3, learning_rate=0.1).isel(start=1).Q, alone.Q, atol=1e-9
+    )
 
 
 @pytest.mark.slow
@@ -276,12 +351,17 @@ def test_batches_and_sweeps():
 def test_gradient_with_respect_to_the_spectrum():
     problem = ts.Problem(ts.GaussianEquivalent(width=2), ts.Student(3), ts.SGD(0.3))
     start = ts.spectral_start(
-        ts.Problem(ts.HiddenManifold(2, "erf", "sign", 0.5), ts.Student(3), ts.SGD(0.3)), random_overlaps_for_manifold()
+        ts.Problem(ts.HiddenManifold(2, "erf", "sign", 0.5), ts.Student(3), ts.SGD(0.3)),
+        random_overlaps_for_manifold(),
     )
 
     def error(scale):
-        moved = ts.SpectralOverlaps(start.rho * scale, start.weights, start.q, start.r, start.t, start.T)
-        return ts.solve(problem, moved, jnp.asarray([3.0]), rtol=1e-9, atol=1e-12, solver="tsit5").eps_g[0]
+        moved = ts.SpectralOverlaps(
+            start.rho * scale, start.weights, start.q, start.r, start.t, start.T
+        )
+        return ts.solve(
+            problem, moved, jnp.asarray([3.0]), rtol=1e-9, atol=1e-12, solver="tsit5"
+        ).eps_g[0]
 
     slope, h = jax.grad(error)(1.1), 1e-5
     assert float(slope) == pytest.approx(float(error(1.1 + h) - error(1.1 - h)) / (2 * h), rel=1e-6)

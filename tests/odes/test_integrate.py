@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 
 import teacherstudent as ts
 from odes import integrate as module
-from teacherstudent.results import description
+from teacherstudent.results.datasets import description
 from tests.odes import plain_erf
 from tests.problems import committee, random_overlaps
 
@@ -32,21 +32,30 @@ def scipy_solution(start, v_star, eta, eta_v, sigma, times, rtol, atol):
     def velocity(t, y):
         Q, R, v = parts(y)
         return np.concatenate(
-            [part.ravel() for part in plain_erf.velocity(Q, R, start.T, v, v_star, eta, eta_v, sigma)]
+            [
+                part.ravel()
+                for part in plain_erf.velocity(Q, R, start.T, v, v_star, eta, eta_v, sigma)
+            ]
         )
 
     y0 = np.concatenate([np.ravel(part) for part in (start.Q, start.R, start.v)])
     solution = solve_ivp(velocity, (0, times[-1]), y0, "DOP853", times, rtol=rtol, atol=atol)
     states = [parts(y) for y in solution.y.T]
     errors = [plain_erf.error(Q, R, start.T, v, v_star) for Q, R, v in states]
-    return *(np.array([state[i] for state in states]).reshape(-1, *shapes[i]) for i in range(3)), np.array(errors)
+    return *(
+        np.array([state[i] for state in states]).reshape(-1, *shapes[i]) for i in range(3)
+    ), np.array(errors)
 
 
-@pytest.mark.parametrize(("solver", "rtol"), [("tsit5", 1e-7), ("dopri8", 1e-9), ("kvaerno5", 1e-7)])
+@pytest.mark.parametrize(
+    ("solver", "rtol"), [("tsit5", 1e-7), ("dopri8", 1e-9), ("kvaerno5", 1e-7)]
+)
 def test_agrees_with_scipy_on_independent_equations(solver, rtol):
     start = random_overlaps(2, 3, seed=5, v=[1.2, 0.4])
     problem = ts.Problem(
-        ts.TeacherStudent(3, readout=[1.0, -0.5, 0.8], noise=0.2), ts.Student(2, train_readout=True), ts.SGD(0.5, 0.2)
+        ts.TeacherStudent(3, readout=[1.0, -0.5, 0.8], noise=0.2),
+        ts.Student(2, train_readout=True),
+        ts.SGD(0.5, 0.2),
     )
     theory = ts.integrate(problem, start, TIMES, rtol=rtol, atol=rtol / 100, solver=solver)
     expected = scipy_solution(start, [1.0, -0.5, 0.8], 0.5, 0.2, 0.2, TIMES, 1e-11, 1e-13)
@@ -68,7 +77,9 @@ def test_error_falls_with_the_tolerance():
 def test_sweeps_and_batches_equal_single_runs():
     rates, noises = [0.1, 0.4], [0.0, 0.2, 0.5]
     starts = [random_overlaps(3, 2, seed=s) for s in (1, 2)]
-    batch = ts.OrderParameters(*(np.stack([getattr(s, name) for s in starts]) for name in ("Q", "R", "T", "v")))
+    batch = ts.OrderParameters(
+        *(np.stack([getattr(s, name) for s in starts]) for name in ("Q", "R", "T", "v"))
+    )
     swept = ts.integrate(committee(learning_rate=rates, noise=noises), batch, TIMES)
     assert swept.Q.dims == ("noise", "learning_rate", "start", "time", "student", "student_")
     assert swept.T.dims == ("start", "teacher", "teacher_")
@@ -87,7 +98,9 @@ def test_parameters_do_not_recompile():
     ts.integrate(committee(learning_rate=0.3, noise=0.7, weight_decay=0.1), start, TIMES, rtol=1e-9)
     ts.integrate(committee(), random_overlaps(3, 2, seed=9), np.asarray(TIMES) * 2)
     assert module._compiled("cpu")._cache_size() == before
-    ts.integrate(committee(), start, np.linspace(0.0, 1.0, 17))  # another number of times is another program
+    ts.integrate(
+        committee(), start, np.linspace(0.0, 1.0, 17)
+    )  # another number of times is another program
     assert module._compiled("cpu")._cache_size() == before + 1
 
 
@@ -95,14 +108,18 @@ def late_error(rate, noise, scale):
     start = random_overlaps(3, 2)
     moved = ts.OrderParameters(start.Q * scale**2, start.R * scale, start.T)
     problem = committee(learning_rate=rate, noise=noise)
-    return ts.solve(problem, moved, jnp.asarray([0.0, 10.0]), rtol=1e-9, atol=1e-12, solver="tsit5").eps_g[-1]
+    return ts.solve(
+        problem, moved, jnp.asarray([0.0, 10.0]), rtol=1e-9, atol=1e-12, solver="tsit5"
+    ).eps_g[-1]
 
 
 def test_gradients_against_finite_differences():
     at, h = (0.4, 0.3, 0.9), 1e-4
     slopes = jax.grad(late_error, argnums=(0, 1, 2))(*at)
     for index, slope in enumerate(slopes):
-        up, down = (late_error(*(x + sign * h * (i == index) for i, x in enumerate(at))) for sign in (1, -1))
+        up, down = (
+            late_error(*(x + sign * h * (i == index) for i, x in enumerate(at))) for sign in (1, -1)
+        )
         assert float(slope) == pytest.approx(float(up - down) / (2 * h), rel=1e-5)
 
 
@@ -111,14 +128,20 @@ def test_gradient_of_both_layers_with_respect_to_the_start():
 
     def error(v):
         start = random_overlaps(3, 2)
-        moved = ts.OrderParameters(jnp.asarray(start.Q), jnp.asarray(start.R), jnp.asarray(start.T), v)
-        return ts.solve(problem, moved, jnp.asarray([5.0]), rtol=1e-9, atol=1e-12, solver="tsit5").eps_g[0]
+        moved = ts.OrderParameters(
+            jnp.asarray(start.Q), jnp.asarray(start.R), jnp.asarray(start.T), v
+        )
+        return ts.solve(
+            problem, moved, jnp.asarray([5.0]), rtol=1e-9, atol=1e-12, solver="tsit5"
+        ).eps_g[0]
 
     v, h = jnp.asarray([0.5, 1.0, 1.5]), 1e-4
     slopes = jax.grad(error)(v)
     for index in range(3):
         step = h * jnp.eye(3)[index]
-        assert float(slopes[index]) == pytest.approx(float(error(v + step) - error(v - step)) / (2 * h), rel=1e-5)
+        assert float(slopes[index]) == pytest.approx(
+            float(error(v + step) - error(v - step)) / (2 * h), rel=1e-5
+        )
 
 
 FLOAT32_SCRIPT = """
@@ -147,12 +170,20 @@ print([float(theory.eps_g[-1]), float(slope), inside, refused])
 def test_float64_without_touching_the_users_settings():
     quickly = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     run = subprocess.run(
-        [sys.executable, "-c", FLOAT32_SCRIPT], capture_output=True, text=True, check=True, env=quickly
+        [sys.executable, "-c", FLOAT32_SCRIPT],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=quickly,
     )
-    value, slope32, slope64, refused = json.loads(run.stdout.replace("True", "true").replace("False", "false"))
+    value, slope32, slope64, refused = json.loads(
+        run.stdout.replace("True", "true").replace("False", "false")
+    )
     start = ts.OrderParameters([[0.5, 0.1], [0.1, 0.4]], [[0.1, 0.0, 0.2], [0.0, 0.1, 0.1]])
     problem = ts.Problem(ts.TeacherStudent(3, noise=0.1), ts.Student(2), ts.SGD(0.3))
-    expected = ts.integrate(problem, start, [0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5").eps_g[-1]
+    expected = ts.integrate(problem, start, [0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5").eps_g[
+        -1
+    ]
     assert value == pytest.approx(float(expected), abs=1e-12)
     assert slope32 == pytest.approx(slope64, rel=1e-6)
     assert refused
@@ -174,12 +205,23 @@ def test_times_are_answered_as_given():
     np.testing.assert_array_equal(theory.time, [0.5, 1.25, 7.0])
     assert ts.integrate(problem, start, [0.0]).Q.isel(time=0).values == pytest.approx(start.Q)
     log = ts.log_times(100.0, 50, first=1e-3)
-    assert log[0] == 0 and log[1] == pytest.approx(1e-3) and log[-1] == pytest.approx(100) and len(log) == 50
+    assert (
+        log[0] == 0
+        and log[1] == pytest.approx(1e-3)
+        and log[-1] == pytest.approx(100)
+        and len(log) == 50
+    )
 
 
 def test_the_answer_says_how_it_was_made():
-    report = description(ts.integrate(committee(), random_overlaps(3, 2), TIMES, rtol=1e-7))["report"]
-    assert report["solver"] == "dopri8" and report["rtol"] == 1e-7 and report["steps"] > report["rejected_steps"] >= 0
+    report = description(ts.integrate(committee(), random_overlaps(3, 2), TIMES, rtol=1e-7))[
+        "report"
+    ]
+    assert (
+        report["solver"] == "dopri8"
+        and report["rtol"] == 1e-7
+        and report["steps"] > report["rejected_steps"] >= 0
+    )
 
 
 def test_divergence_is_reported_with_its_time():
@@ -193,7 +235,7 @@ def test_a_long_sweep_runs_in_parts(monkeypatch):
     start, rates = random_overlaps(3, 2), np.linspace(0.1, 0.7, 5)
     whole = ts.integrate(committee(learning_rate=rates), start, [0.0, 3.0])
     jax.clear_caches()
-    monkeypatch.setattr("odes.solve.CURVES_AT_ONCE", 2)
+    monkeypatch.setattr("odes.solving.solve.CURVES_AT_ONCE", 2)
     parts = ts.integrate(committee(learning_rate=rates), start, [0.0, 3.0])
     # The two programs round differently, so their adaptive steps do: equal to what rtol = 1e-8 promises, no better.
     np.testing.assert_allclose(parts.Q, whole.Q, rtol=0, atol=1e-8)

@@ -11,9 +11,9 @@ import pytest
 from scipy import integrate as scipy_integrate
 
 import teacherstudent as ts
-from odes.one_update import Fixed, State
+from odes.inputs.one_update import Fixed, State
 from odes.vector_field import vector_field
-from teacherstudent.results import description
+from teacherstudent.results.datasets import description
 from teacherstudent.tasks import TASKS
 from tests.problems import random_overlaps
 
@@ -37,7 +37,12 @@ def problem_of(entry):
     kind, options = entry["task"]
     K = len(entry["Q"][0]) if "Q0" not in entry else len(entry["Q0"])
     rule = ts.SGD(entry["eta_w"], entry["eta_v"], bias_learning_rate=entry["eta_b"])
-    return ts.Problem(TASKS[kind](**options), ts.Student(K, entry["activation"], True, True), rule, loss=entry["loss"])
+    return ts.Problem(
+        TASKS[kind](**options),
+        ts.Student(K, entry["activation"], True, True),
+        rule,
+        loss=entry["loss"],
+    )
 
 
 def velocity(problem, start):
@@ -47,7 +52,9 @@ def velocity(problem, start):
 
 def velocity_of(bare, start):
     one, T = jnp.ones(1), jnp.eye(start.teachers)
-    state = State(*(jnp.asarray(part) for part in (start.Q[..., None], start.m[..., None], start.v, start.b)))
+    state = State(
+        *(jnp.asarray(part) for part in (start.Q[..., None], start.m[..., None], start.v, start.b))
+    )
     found = compiled(bare, Fixed(one, one, T[..., None], T, one), state)
     return found.q[..., 0], found.r[..., 0], found.v, found.b
 
@@ -60,7 +67,12 @@ def overlaps(K, r, seed=0, **given):
 
 
 def classification(task, K=2, activation="erf", loss="square", bias=True, **rule):
-    return ts.Problem(task, ts.Student(K, activation, True, bias), ts.SGD(**({"learning_rate": 0.5} | rule)), loss=loss)
+    return ts.Problem(
+        task,
+        ts.Student(K, activation, True, bias),
+        ts.SGD(**({"learning_rate": 0.5} | rule)),
+        loss=loss,
+    )
 
 
 @pytest.mark.parametrize("entry", REFERENCE["velocities"], ids=lambda entry: entry["name"])
@@ -78,7 +90,8 @@ def test_reference_velocities(entry):
     [
         pytest.param(
             one,
-            marks=[pytest.mark.slow] * (one["name"] not in FAST) + [pytest.mark.long] * (one["name"] in LONG),
+            marks=[pytest.mark.slow] * (one["name"] not in FAST)
+            + [pytest.mark.long] * (one["name"] in LONG),
             id=one["name"],
         )
         for one in REFERENCE["trajectories"]
@@ -105,7 +118,9 @@ def test_our_solver_and_scipys():
         return np.concatenate([np.ravel(part) for part in velocity(problem, at)])
 
     begin = np.concatenate([np.ravel(part) for part in (start.Q, start.m, start.v, start.b)])
-    found = scipy_integrate.solve_ivp(speed, (0, 3), begin, "RK45", times[1:], rtol=1e-7, atol=1e-9).y.T
+    found = scipy_integrate.solve_ivp(
+        speed, (0, 3), begin, "RK45", times[1:], rtol=1e-7, atol=1e-9
+    ).y.T
     ours = np.concatenate([theory[name].values.reshape(3, -1) for name in NAMES[:-1]], axis=1)[1:]
     np.testing.assert_allclose(ours, found, rtol=0, atol=1e-6)
 
@@ -114,7 +129,10 @@ def test_a_teacher_of_one_unit_is_a_mixture_over_its_field():
     # components with S = 0 at Gauss-Hermite nodes s, whose label is what the teacher says of s
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     problem = ts.Problem(
-        ts.TeacherStudent(1, "erf", 1.3), ts.Student(2, "erf", True), ts.SGD(0.5, 0.3, 0.1), batch_size=2
+        ts.TeacherStudent(1, "erf", 1.3),
+        ts.Student(2, "erf", True),
+        ts.SGD(0.5, 0.3, 0.1),
+        batch_size=2,
     )
     start = random_overlaps(2, 1, seed=3, v=[0.7, -0.4])
     start = ts.OrderParameters(start.Q, start.R / np.sqrt(start.T), None, start.v)
@@ -148,15 +166,22 @@ def test_no_spike_is_the_isotropic_case(activation):
     plain = ts.GaussianMixture([0.5, 0.5], [1, -1], [[0.0], [0.0]])
     start = overlaps(2, 1, v=[0.5, -0.3], b=[0.1, 0.2])
     for task in (ts.SpikedCumulant(0.0, "uniform"), ts.GaussianMixture([1.0], [1], [[0.0]])):
-        problem, reference = classification(task, 2, activation), classification(plain, 2, activation)
+        problem, reference = (
+            classification(task, 2, activation),
+            classification(plain, 2, activation),
+        )
         if len(task.components().p) == 1:  # one cluster, one label
-            reference = classification(ts.GaussianMixture([0.4, 0.6], [1, 1], [[0.0], [0.0]]), 2, activation)
+            reference = classification(
+                ts.GaussianMixture([0.4, 0.6], [1, 1], [[0.0], [0.0]]), 2, activation
+            )
         for one, other in zip(velocity(problem, start), velocity(reference, start), strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
     # rotations of the inputs are a symmetry: what happens to Q knows nothing of m
     turned = ts.OrderParameters(start.Q, m=-0.5 * start.m, v=start.v, b=start.b)
     problem = classification(ts.SpikedCumulant(0.0), 2, activation)
-    np.testing.assert_allclose(velocity(problem, start)[0], velocity(problem, turned)[0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        velocity(problem, start)[0], velocity(problem, turned)[0], rtol=0, atol=1e-12
+    )
 
 
 def test_one_centred_cluster_equals_a_teacher_that_is_silent():
@@ -181,14 +206,20 @@ def test_no_overlap_stays_none_for_symmetric_latents(latent):
     # the drift is cubic in m for a symmetric latent, quadratic for the skewed one
     power = {"rademacher": 3, "uniform": 3, "laplace": 3}[latent]
     drift = lambda size, task: np.linalg.norm(_class_part(task, start, size))
-    for task, order in ((ts.SpikedCumulant(5, latent), power), (ts.SpikedCumulant(5, ("skewed", 0.2)), 2)):
+    for task, order in (
+        (ts.SpikedCumulant(5, latent), power),
+        (ts.SpikedCumulant(5, ("skewed", 0.2)), 2),
+    ):
         assert drift(0.02, task) / drift(0.01, task) == pytest.approx(2**order, rel=0.05)
 
 
 def _class_part(task, start, size):
     """What the spike adds to dm/dt: the difference from no spike."""
     at = ts.OrderParameters(start.Q, m=size * start.m, v=start.v, b=start.b)
-    return velocity(classification(task), at)[1] - velocity(classification(ts.SpikedCumulant(0.0)), at)[1]
+    return (
+        velocity(classification(task), at)[1]
+        - velocity(classification(ts.SpikedCumulant(0.0)), at)[1]
+    )
 
 
 def test_an_odd_activation_without_biases_learns_nothing():
@@ -214,12 +245,21 @@ def test_a_box_is_the_mixture_of_its_points():
     # moments of a box: uniform on [-h, h] and a narrow Gaussian law agree as h -> 0
     start = overlaps(2, 2, v=[0.5, -0.3], b=[0.1, 0.2])
     width = 1e-3
-    boxes = [[[0.5 - width, 0.5 + width], [-width, width]], [[-width, width], [0.4 - width, 0.4 + width]]]
+    boxes = [
+        [[0.5 - width, 0.5 + width], [-width, width]],
+        [[-width, width], [0.4 - width, 0.4 + width]],
+    ]
     box = ts.BoxMixture([0.4, 0.6], [1, -1], boxes)
-    points = ts.GaussianMixture([0.4, 0.6], [1, -1], [[0.5, 0.0], [0.0, 0.4]], 1.0, np.zeros((2, 2, 2)))
-    for one, other in zip(velocity(classification(box), start), velocity(classification(points), start), strict=True):
+    points = ts.GaussianMixture(
+        [0.4, 0.6], [1, -1], [[0.5, 0.0], [0.0, 0.4]], 1.0, np.zeros((2, 2, 2))
+    )
+    for one, other in zip(
+        velocity(classification(box), start), velocity(classification(points), start), strict=True
+    ):
         np.testing.assert_allclose(one, other, rtol=0, atol=2e-6)
-    density = ts.BoxMixture([0.4, 0.6], [1, -1], boxes, [lambda s: 3.0 + 0 * s[0], lambda s: 1.0 + 0 * s[1]])
+    density = ts.BoxMixture(
+        [0.4, 0.6], [1, -1], boxes, [lambda s: 3.0 + 0 * s[0], lambda s: 1.0 + 0 * s[1]]
+    )
     np.testing.assert_allclose(density.components().p, box.components().p, rtol=1e-12)
 
 
@@ -232,12 +272,17 @@ def test_spherical_neuron_keeps_its_norm_and_gains_overlap():
 
 def test_the_result_says_which_averages_and_how_good():
     start = overlaps(2, 1, v=[0.7, -0.9], b=[0.5, -0.3])
-    report = description(ts.integrate(classification(ts.SpikedCumulant(5)), start, [0.0, 0.1]))["report"]
-    assert report["averages"] == "closed forms of erf" and "quadrature_error" not in report
-    report = description(ts.integrate(classification(ts.SpikedCumulant(5), 1, "tanh"), overlaps(1, 1), [0.0, 0.1]))[
+    report = description(ts.integrate(classification(ts.SpikedCumulant(5)), start, [0.0, 0.1]))[
         "report"
     ]
-    assert re.search(r"\d+ nodes an axis", report["averages"]) and 0 < report["quadrature_error"] < 1e-9
+    assert report["averages"] == "closed forms of erf" and "quadrature_error" not in report
+    report = description(
+        ts.integrate(classification(ts.SpikedCumulant(5), 1, "tanh"), overlaps(1, 1), [0.0, 0.1])
+    )["report"]
+    assert (
+        re.search(r"\d+ nodes an axis", report["averages"])
+        and 0 < report["quadrature_error"] < 1e-9
+    )
 
 
 @pytest.mark.slow
@@ -256,7 +301,9 @@ def test_scattered_points_warn_of_their_error():
 def test_sweeps_and_batches():
     task, rates = ts.SpikedCumulant(5), [0.0, 0.3]
     start = overlaps(1, 1, b=[0.4])
-    both = ts.OrderParameters(np.stack([start.Q] * 2), m=np.stack([start.m] * 2), b=np.array([[0.4], [0.1]]))
+    both = ts.OrderParameters(
+        np.stack([start.Q] * 2), m=np.stack([start.m] * 2), b=np.array([[0.4], [0.1]])
+    )
     theory = ts.integrate(classification(task, 1, bias_learning_rate=rates), both, [0.0, 1.0])
     assert theory.b.dims == ("bias_learning_rate", "start", "time", "student")
     np.testing.assert_allclose(theory.b.values[0, :, 1, 0], [0.4, 0.1], atol=1e-12)
@@ -270,9 +317,15 @@ def test_clones_along_a_trajectory():
     first, second = (ts.clone(problem.task, moments) for moments in (1, 2))
     np.testing.assert_allclose(first.components().S[0], 0.6 * np.eye(2), atol=1e-12)
     np.testing.assert_allclose(second.components().S[:, 0, 0], [1.1, 0.1], atol=1e-12)
-    losses = [float(ts.expected_loss(classification(task, 2, "relu"), at)) for task in (problem.task, first, second)]
+    losses = [
+        float(ts.expected_loss(classification(task, 2, "relu"), at))
+        for task in (problem.task, first, second)
+    ]
     assert len(set(np.round(losses, 6))) == 3
-    linear = [float(ts.expected_loss(classification(task, 2, "linear"), at)) for task in (problem.task, first, second)]
+    linear = [
+        float(ts.expected_loss(classification(task, 2, "linear"), at))
+        for task in (problem.task, first, second)
+    ]
     np.testing.assert_allclose(
         linear, linear[0], rtol=1e-12
     )  # a linear student sees two moments of all inputs together

@@ -12,8 +12,7 @@ from scipy import stats
 from scipy.integrate import quad
 
 import teacherstudent as ts
-from odes.one_update import Fixed, State
-from odes.single_neuron import (
+from odes.analysis.single_neuron import (
     class_coefficients,
     damping,
     drift,
@@ -23,9 +22,12 @@ from odes.single_neuron import (
     series_drift,
     single_neuron_velocity,
 )
+from odes.inputs.one_update import Fixed, State
 from odes.vector_field import vector_field
 
-REFERENCE = json.loads((Path(__file__).parent.parent / "teacherstudent" / "spiked_cumulant_moments.json").read_text())
+REFERENCE = json.loads(
+    (Path(__file__).parent.parent / "teacherstudent" / "spiked_cumulant_moments.json").read_text()
+)
 HE_2, HE_3 = (-0.5, 0.0, 0.5), (0.0, -0.5, 0.0, 1 / 6)  # He_k / k!
 HE_4 = (3 / 24, 0.0, -6 / 24, 0.0, 1 / 24)
 MINUS_HE_4 = tuple(-c for c in HE_4)
@@ -36,20 +38,28 @@ VARIANCES = ts.GaussianMixture([0.5, 0.5], [1, -1], [[0.4], [0.0]], [1.0, 2.0], 
 NARROW = ts.GaussianMixture.xor(0.3)
 
 
-def neuron(task, activation="erf", learning_rate=0.3, batch_size=1, rule=ts.SphericalSGD) -> ts.Problem:
-    return ts.Problem(task, ts.Student(1, activation), rule(learning_rate), "correlation", batch_size)
+def neuron(
+    task, activation="erf", learning_rate=0.3, batch_size=1, rule=ts.SphericalSGD
+) -> ts.Problem:
+    return ts.Problem(
+        task, ts.Student(1, activation), rule(learning_rate), "correlation", batch_size
+    )
 
 
 def overlaps(r: int, lengths=(1.0, 0.7, 0.2, 0.0), seed: int = 0) -> np.ndarray:
     directions = np.random.default_rng(seed).standard_normal((len(lengths), r))
-    return np.array(lengths)[:, None] * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return (
+        np.array(lengths)[:, None] * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    )
 
 
 # ---------------------------------------------------------------- Hermite coefficients of activation and classes
 
 
 def test_hermite_coefficients_of_polynomials_are_exact():
-    np.testing.assert_allclose(hermite_coefficients("quadratic", 5), [1, 0, 2, 0, 0], rtol=1e-15, atol=0)
+    np.testing.assert_allclose(
+        hermite_coefficients("quadratic", 5), [1, 0, 2, 0, 0], rtol=1e-15, atol=0
+    )
     np.testing.assert_allclose(hermite_coefficients(HE_4, 7), [0, 0, 0, 0, 1, 0, 0], atol=1e-15)
     np.testing.assert_array_equal(hermite_coefficients(HE_4, 3), 0)
     np.testing.assert_allclose(hermite_coefficients("quadratic", 3, scale=3.0), [9, 0, 18])
@@ -60,13 +70,18 @@ def test_hermite_coefficients_by_quadrature():
     erf, relu = hermite_coefficients("erf", 8), hermite_coefficients("relu", 7)
     assert not erf[::2].any()
     np.testing.assert_allclose(
-        erf[1::2], [(-1 / 2) ** j * math.prod(range(1, 2 * j, 2)) / math.sqrt(math.pi) for j in range(4)]
+        erf[1::2],
+        [(-1 / 2) ** j * math.prod(range(1, 2 * j, 2)) / math.sqrt(math.pi) for j in range(4)],
     )
     np.testing.assert_allclose(
-        relu, np.array([1, math.sqrt(math.pi / 2), 1, 0, -1, 0, 3]) / math.sqrt(2 * math.pi), atol=1e-12
+        relu,
+        np.array([1, math.sqrt(math.pi / 2), 1, 0, -1, 0, 3]) / math.sqrt(2 * math.pi),
+        atol=1e-12,
     )
     f = lambda z: np.tanh(2 * z) * (z**3 - 3 * z) * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    assert hermite_coefficients("tanh", 4, scale=2.0)[3] == pytest.approx(quad(f, -9, 9)[0], abs=1e-10)
+    assert hermite_coefficients("tanh", 4, scale=2.0)[3] == pytest.approx(
+        quad(f, -9, 9)[0], abs=1e-10
+    )
 
 
 def test_an_unnamed_kink_is_found():
@@ -120,11 +135,14 @@ POLYNOMIAL = (0.1, 0.3, -0.2, 0.5, 0.15)
 
 
 @pytest.mark.parametrize(
-    "task", [ts.SpikedCumulant(4, ("skewed", 0.2)), ts.MixedCumulant(2, 5), COVARIANCE, NARROW, VARIANCES]
+    "task",
+    [ts.SpikedCumulant(4, ("skewed", 0.2)), ts.MixedCumulant(2, 5), COVARIANCE, NARROW, VARIANCES],
 )
 def test_series_is_exact_for_polynomials(task):
     problem, alpha = neuron(task, POLYNOMIAL), overlaps(task.directions)
-    np.testing.assert_allclose(series_drift(problem, alpha, 5), drift(problem, alpha), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(
+        series_drift(problem, alpha, 5), drift(problem, alpha), rtol=0, atol=1e-13
+    )
     assert np.abs(series_drift(problem, alpha, 4) - drift(problem, alpha)).max() > 1e-4
 
 
@@ -174,12 +192,16 @@ def test_one_step_of_a_long_vector(activation):
 @pytest.mark.parametrize("activation", ["erf", "relu", "tanh", POLYNOMIAL])
 def test_velocity_against_the_general_equations(activation):
     covariances = [[[1.5, 0.3], [0.3, 0.8]], [[1.8, 0.0], [0.0, 2.0]]]
-    task = ts.GaussianMixture([0.4, 0.6], [1, -1], [[0.4, -1.0], [0.0, 0.3]], [1.0, 2.0], covariances)
+    task = ts.GaussianMixture(
+        [0.4, 0.6], [1, -1], [[0.4, -1.0], [0.0, 0.3]], [1.0, 2.0], covariances
+    )
     problem, alpha = neuron(task, activation, 0.7, batch_size=2), np.array([0.3, -0.5])
     one, eye = jnp.ones(1), jnp.eye(2)
     state = State(jnp.ones((1, 1, 1)), jnp.asarray(alpha)[None, :, None], one, jnp.zeros(1))
     velocity = jax.jit(vector_field)(problem, Fixed(one, one, eye[..., None], eye, one), state)
-    np.testing.assert_allclose(velocity.r[0, :, 0], single_neuron_velocity(problem, alpha), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        velocity.r[0, :, 0], single_neuron_velocity(problem, alpha), rtol=0, atol=1e-12
+    )
 
 
 def test_batches_of_samples_and_of_overlaps():
@@ -188,7 +210,9 @@ def test_batches_of_samples_and_of_overlaps():
     assert damping(one, alpha).shape == (2, 2)
     np.testing.assert_allclose(damping(four, alpha), damping(one, alpha) / 4)
     np.testing.assert_array_equal(drift(four, alpha)[1, 0], drift(one, alpha[1, 0]))
-    np.testing.assert_array_equal(series_drift(one, alpha, 5)[1, 0], series_drift(one, alpha[1, 0], 5))
+    np.testing.assert_array_equal(
+        series_drift(one, alpha, 5)[1, 0], series_drift(one, alpha[1, 0], 5)
+    )
     expected = 0.3 * drift(one, alpha) - 0.045 * damping(one, alpha)[..., None] * alpha
     np.testing.assert_allclose(single_neuron_velocity(one, alpha), expected)
 
@@ -219,7 +243,8 @@ def test_information_exponents(task, activation, expected):
     problem = ts.Problem(task, ts.Student(3, activation), ts.SGD(0.1), "logistic")
     if expected is None:
         with pytest.raises(
-            ValueError, match=f"sees no difference between the classes of {type(task).__name__} up to order"
+            ValueError,
+            match=f"sees no difference between the classes of {type(task).__name__} up to order",
         ):
             information_exponent(problem)
     else:
@@ -254,7 +279,9 @@ def test_escape_by_higher_cumulants():
     fourth = escape_scale(neuron(ts.SpikedCumulant(100), MINUS_HE_4))
     assert fourth[:6] == (4, "N^3", -1.0, None, True, True)
     alpha = np.array([1e-2])
-    assert drift(neuron(ts.SpikedCumulant(100), MINUS_HE_4), alpha) == pytest.approx(fourth.rate * alpha**3, rel=1e-3)
+    assert drift(neuron(ts.SpikedCumulant(100), MINUS_HE_4), alpha) == pytest.approx(
+        fourth.rate * alpha**3, rel=1e-3
+    )
 
 
 def test_the_wrong_sign_does_not_escape():
@@ -272,7 +299,9 @@ def test_steepest_direction_of_a_cubic_form():
     assert found.rate == pytest.approx(3 * c_21 / 2 * (2 / 3) / math.sqrt(3), rel=1e-10)
     np.testing.assert_allclose(np.abs(found.direction), np.sqrt([2 / 3, 1 / 3]), atol=1e-6)
     alpha = 1e-3 * found.direction
-    np.testing.assert_allclose(drift(problem, alpha), found.rate * 1e-6 * found.direction, rtol=1e-4)
+    np.testing.assert_allclose(
+        drift(problem, alpha), found.rate * 1e-6 * found.direction, rtol=1e-4
+    )
 
 
 # ---------------------------------------------------------------- what is refused
@@ -281,9 +310,15 @@ def test_steepest_direction_of_a_cubic_form():
 def test_problems_of_another_kind():
     task, one = ts.SpikedCumulant(2), ts.Student(1, "relu")
     refused = [
-        (ts.Problem(task, ts.Student(2, "relu"), ts.SphericalSGD(0.1), "correlation"), "student.width = 2"),
+        (
+            ts.Problem(task, ts.Student(2, "relu"), ts.SphericalSGD(0.1), "correlation"),
+            "student.width = 2",
+        ),
         (ts.Problem(task, one, ts.SphericalSGD(0.1)), 'loss = "square"'),
-        (ts.Problem(task, ts.Student(1, "relu", train_bias=True), ts.SGD(0.1), "correlation"), "trains its readout"),
+        (
+            ts.Problem(task, ts.Student(1, "relu", train_bias=True), ts.SGD(0.1), "correlation"),
+            "trains its readout",
+        ),
         (ts.Problem(ts.TeacherStudent(1), one, ts.SGD(0.1)), "TeacherStudent has no classes"),
     ]
     for problem, match in refused:
@@ -304,7 +339,11 @@ def test_rules_of_another_kind():
 
 
 def test_overlaps_that_do_not_fit():
-    for alpha, match in ((0.1, "alpha has shape"), ([0.1], "give .2,. or"), ([0.8, 0.8], "alpha has length 1.13")):
+    for alpha, match in (
+        (0.1, "alpha has shape"),
+        ([0.1], "give .2,. or"),
+        ([0.8, 0.8], "alpha has length 1.13"),
+    ):
         with pytest.raises(ValueError, match=match):
             drift(neuron(NARROW), alpha)
 
@@ -315,4 +354,6 @@ def test_laws_without_a_series():
     fixed = neuron(ts.GaussianMixture([0.5, 0.5], [1, -1], [[1.0], [-1.0]], 0.0))
     with pytest.raises(ValueError, match="without noise orthogonal to its directions"):
         information_exponent(fixed)
-    assert drift(fixed, [0.5]) == pytest.approx(math.sqrt(2 / math.pi) * math.exp(-1 / 8) * (1 - 0.25))
+    assert drift(fixed, [0.5]) == pytest.approx(
+        math.sqrt(2 / math.pi) * math.exp(-1 / 8) * (1 - 0.25)
+    )

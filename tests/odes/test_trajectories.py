@@ -16,7 +16,9 @@ def problem_of(case: dict) -> ts.Problem:
     if case["spherical"]:
         rule = ts.SphericalSGD(case["eta_w"])
     else:
-        rule = ts.SGD(case["eta_w"], case["eta_v"] if trained else None, case.get("weight_decay", 0.0))
+        rule = ts.SGD(
+            case["eta_w"], case["eta_v"] if trained else None, case.get("weight_decay", 0.0)
+        )
     return ts.Problem(
         ts.TeacherStudent(case["M"], case["activation"], case["v_star"], case["sigma"]),
         ts.Student(case["K"], case["activation"], trained),

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from odes import agd_map
-from odes.heavy_ball import Buffer
-from odes.majority_vote import mean_vote, product_of_votes, strength_of_one
-from odes.nero import RunningSquare
-from odes.one_update import Fixed, State
-from odes.sign_sgd import Signs
+from odes.inputs.one_update import Fixed, State
+from odes.rules import agd_map
+from odes.rules.heavy_ball import Buffer
+from odes.rules.majority_vote import mean_vote, product_of_votes, strength_of_one
+from odes.rules.nero import RunningSquare
+from odes.rules.sign_sgd import Signs
 from odes.vector_field import vector_field
-from teacherstudent.quasi_random import CAUTION
-from teacherstudent.results import description
+from teacherstudent.averages.quasi_random import CAUTION
+from teacherstudent.results.datasets import description
 from tests.sims import rule_cases
 
 REFERENCE = json.loads((Path(__file__).parent / "update_rules.json").read_text())
@@ -32,13 +32,17 @@ def velocity(problem, fixed, state, replica=0):
     return vector_field(problem, fixed, state, replica)
 
 
-def at(config: dict, rule, trained=False, batch_size=1, memory=(), activation="erf") -> tuple[ts.Problem, Fixed, State]:
+def at(
+    config: dict, rule, trained=False, batch_size=1, memory=(), activation="erf"
+) -> tuple[ts.Problem, Fixed, State]:
     """A problem at a state, with one mode."""
     Q, R = (jnp.atleast_2d(jnp.asarray(config[name], float)) for name in "QR")
     K, M = R.shape
     T, one = jnp.atleast_2d(jnp.asarray(config["T"], float)), jnp.ones(1)
     task = ts.TeacherStudent(M, activation, config["v_star"], config["sigma"])
-    problem = ts.Problem(task, ts.Student(K, activation, trained), rule, batch_size=batch_size).without_inputs
+    problem = ts.Problem(
+        task, ts.Student(K, activation, trained), rule, batch_size=batch_size
+    ).without_inputs
     v = jnp.atleast_1d(jnp.asarray(config["v"], float))
     state = State(Q[..., None], R[..., None], v, jnp.zeros(K), memory)
     return problem, Fixed(one, one, T[..., None], T, one), state
@@ -47,7 +51,9 @@ def at(config: dict, rule, trained=False, batch_size=1, memory=(), activation="e
 def check(found: State, wanted: dict, allowed: float):
     for name, part in (("dQ", found.q[..., 0]), ("dR", found.r[..., 0]), ("dv", found.v)):
         if name in wanted:
-            np.testing.assert_allclose(np.squeeze(part), np.asarray(wanted[name]), rtol=0, atol=allowed, err_msg=name)
+            np.testing.assert_allclose(
+                np.squeeze(part), np.asarray(wanted[name]), rtol=0, atol=allowed, err_msg=name
+            )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,12 @@ def test_one_unit(name, rule, batch_size, allowed):
         ("agd_online_B1_L2_vgain_1overN", ts.AGD(readout_gain=1.0), {"trained": True}, 2e-4),
         ("fromage_B1", ts.Fromage(0.6), {}, 4e-4),
         ("heavy_ball_fixed_beta", ts.HeavyBall(0.05, beta=0.9), {}, 1e-13),
-        ("signum", ts.Signum(0.3, beta=0.8), {}, 7e-3),  # the reference is cut at 24 ages, which costs it 5e-3
+        (
+            "signum",
+            ts.Signum(0.3, beta=0.8),
+            {},
+            7e-3,
+        ),  # the reference is cut at 24 ages, which costs it 5e-3
     ],
 )
 def test_two_units(name, rule, options, allowed):
@@ -81,14 +92,18 @@ def test_two_units(name, rule, options, allowed):
     check(velocity(*problem), TWO[name], allowed)
     estimate = max(
         float(jnp.max(jnp.abs(fine - rough)))
-        for fine, rough in zip(velocity(*problem)[:3], velocity(*problem, replica=1)[:3], strict=True)
+        for fine, rough in zip(
+            velocity(*problem)[:3], velocity(*problem, replica=1)[:3], strict=True
+        )
     )
     assert (estimate == 0) == name.startswith("heavy_ball") and estimate < allowed
 
 
 def test_nero():
     given = TWO["nero_B1"]["state"]
-    memory = RunningSquare(jnp.array(given["second_moment"]), jnp.asarray(-math.expm1(-5.0 * given["t"])))
+    memory = RunningSquare(
+        jnp.array(given["second_moment"]), jnp.asarray(-math.expm1(-5.0 * given["t"]))
+    )
     config = TWO["config"] | {"Q": given["Q"]}
     found = velocity(*at(config, ts.Nero(0.6, gamma=5.0), memory=memory))
     check(found, TWO["nero_B1"], 1e-4)
@@ -104,9 +119,12 @@ def test_heavy_ball_with_a_memory_of_order_N():
         np.testing.assert_allclose(part[..., 0], wanted[name], rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize(("config", "anchors"), [(ONE["config"], ONE), (TWO["config"], TWO)], ids=["K1", "K2"])
 @pytest.mark.parametrize(
-    ("name", "alpha"), [("agd_map_population", INF), ("agd_map_alpha2", 2.0), ("agd_map_alpha4", 4.0)]
+    ("config", "anchors"), [(ONE["config"], ONE), (TWO["config"], TWO)], ids=["K1", "K2"]
+)
+@pytest.mark.parametrize(
+    ("name", "alpha"),
+    [("agd_map_population", INF), ("agd_map_alpha2", 2.0), ("agd_map_alpha4", 4.0)],
 )
 def test_one_update_of_the_map(config, anchors, name, alpha):
     if name not in anchors:
@@ -116,12 +134,16 @@ def test_one_update_of_the_map(config, anchors, name, alpha):
     task = ts.TeacherStudent(R.shape[1], readout=config["v_star"], noise=config["sigma"])
     rule = ts.AGD(first_scale=wanted["s1"])
     problem = ts.Problem(task, ts.Student(len(R), train_readout=True), rule, batch_ratio=alpha)
-    found = agd_map.one_update(rule, problem, T, agd_map.Point(Q, R, jnp.atleast_1d(jnp.asarray(config["v"]))))
+    found = agd_map.one_update(
+        rule, problem, T, agd_map.Point(Q, R, jnp.atleast_1d(jnp.asarray(config["v"])))
+    )
     for part, key in zip(found, ("Q_next", "R_next", "v_next"), strict=True):
         np.testing.assert_allclose(np.squeeze(part), wanted[key], rtol=0, atol=1e-12)
 
 
-MAPS = {name: case for name, case in REFERENCE["trajectories"].items() if name.startswith("agd_map")}
+MAPS = {
+    name: case for name, case in REFERENCE["trajectories"].items() if name.startswith("agd_map")
+}
 
 
 @pytest.mark.parametrize("name", list(MAPS))
@@ -129,22 +151,30 @@ def test_trajectory_of_the_map(name):
     case, config = MAPS[name], TWO["config"]
     task = ts.TeacherStudent(2, noise=config["sigma"])
     ratio = INF if case["alpha"] is None else case["alpha"]
-    problem = ts.Problem(task, ts.Student(2, train_readout=True), ts.AGD(first_scale=case["s1"]), batch_ratio=ratio)
+    problem = ts.Problem(
+        task, ts.Student(2, train_readout=True), ts.AGD(first_scale=case["s1"]), batch_ratio=ratio
+    )
     start = ts.OrderParameters(config["Q"], config["R"], config["T"], config["v"])
     found = ts.integrate(problem, start, case["steps"])
     for x in "QRv":
         np.testing.assert_allclose(found[x], case[x], rtol=0, atol=1e-9)
-    np.testing.assert_allclose(found.eps_g[:-1], np.asarray(case["eg"])[case["steps"][:-1]], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        found.eps_g[:-1], np.asarray(case["eg"])[case["steps"][:-1]], rtol=0, atol=1e-9
+    )
     assert found.time.attrs["units"] == "updates"
 
 
-@pytest.mark.parametrize(("name", "rule"), [("ode_sign_B1", ts.SignSGD(0.3)), ("ode_agd_online_B1_L1", ts.AGD())])
+@pytest.mark.parametrize(
+    ("name", "rule"), [("ode_sign_B1", ts.SignSGD(0.3)), ("ode_agd_online_B1_L1", ts.AGD())]
+)
 def test_trajectory_online(name, rule):
     case = REFERENCE["trajectories"][name]
     set_up = rule_cases.committee(rule)(500)
     found = ts.integrate(set_up.problem, set_up.start, case["t"])
     for x in "QR":
-        np.testing.assert_allclose(found[x].values.reshape(len(case["t"]), -1), case[x], rtol=0, atol=case["tolerance"])
+        np.testing.assert_allclose(
+            found[x].values.reshape(len(case["t"]), -1), case[x], rtol=0, atol=case["tolerance"]
+        )
     report = description(found)["report"]
     assert report["rtol"] == 1e-5 and "frozen Sobol points" in report["averages"]
     assert 1e-6 < report["quadrature_error"] < CAUTION * 1e-3
@@ -160,7 +190,10 @@ def test_a_linear_unit_settles_at_the_floor_of_sign_sgd(sigma, B):
     eta = 0.3
     growth = math.sqrt(2 / math.pi) * math.sqrt(2) * math.gamma((B + 1) / 2) / math.gamma(B / 2)
     problem = ts.Problem(
-        ts.TeacherStudent(1, "linear", noise=sigma), ts.Student(1, "linear"), ts.SignSGD(eta), batch_size=B
+        ts.TeacherStudent(1, "linear", noise=sigma),
+        ts.Student(1, "linear"),
+        ts.SignSGD(eta),
+        batch_size=B,
     )
     end = ts.integrate(problem, ts.OrderParameters([[0.6]], R=[[0.2]]), [60.0]).isel(time=0)
     D, c = float(end.Q[0, 0] - 2 * end.R[0, 0] + 1), eta / (2 * growth)
@@ -174,7 +207,7 @@ def test_linear_closed_forms_are_those_of_the_points(B, monkeypatch):
     rule = ts.MajorityVote(0.3, workers=3)
     problem = at(TWO["config"], rule, trained=True, batch_size=B, activation="linear")
     closed = vector_field(*problem)
-    monkeypatch.setattr("odes.sign_sgd.is_linear", lambda problem: False)
+    monkeypatch.setattr("odes.rules.sign_sgd.is_linear", lambda problem: False)
     by_points = vector_field(*problem)
     for exact, approximate in zip(closed[:3], by_points[:3], strict=True):
         np.testing.assert_allclose(exact, approximate, rtol=0, atol=1e-3)
@@ -186,7 +219,9 @@ def monte_carlo(problem, fixed, state, batches=400_000, seed=0):
     C = np.block([[state.q[..., 0], state.r[..., 0]], [state.r[..., 0].T, fixed.T]])
     K = len(state.v)
     h = rng.standard_normal((batches, B, len(C))) @ np.linalg.cholesky(C).T
-    g, teacher = (np.asarray(f(jnp.asarray(h))) for f in (problem.student.activation, problem.task.activation))
+    g, teacher = (
+        np.asarray(f(jnp.asarray(h))) for f in (problem.student.activation, problem.task.activation)
+    )
     e = g[..., :K] @ state.v - teacher[..., K:] @ np.asarray(problem.task.v_star)
     e = e + problem.task.noise * rng.standard_normal(e.shape)
     slope = np.asarray(problem.student.activation.derivative(jnp.asarray(h[..., :K])))
@@ -214,7 +249,10 @@ def test_fromage_of_batches_against_random_batches():
     _, fixed, state = problem
     h, delta, e, g = monte_carlo(*problem)
     unit = delta / np.sqrt((delta**2).sum((1, 2)))[:, None, None]
-    tilt, product = np.einsum("nbk,nbf->kf", unit, h) / len(h), np.einsum("nbk,nbl->kl", unit, unit) / len(h)
+    tilt, product = (
+        np.einsum("nbk,nbf->kf", unit, h) / len(h),
+        np.einsum("nbk,nbl->kl", unit, unit) / len(h),
+    )
     Q, R = state.q[..., 0], state.r[..., 0]
     trace = float(jnp.trace(Q))
     found = velocity(*problem)
@@ -229,7 +267,9 @@ def test_fromage_of_batches_against_random_batches():
 
 def test_the_trace_of_fromages_quadratic_term_vanishes():
     rates = (1.0, 2.0)
-    slow, fast = (velocity(*at(TWO["config"], ts.Fromage(rate), batch_size=2)).q[..., 0] for rate in rates)
+    slow, fast = (
+        velocity(*at(TWO["config"], ts.Fromage(rate), batch_size=2)).q[..., 0] for rate in rates
+    )
     quadratic = (fast - 2 * slow) / 2  # a eta + b eta^2 at eta = 1, 2
     np.testing.assert_allclose(jnp.trace(quadratic), 0, atol=1e-6)
 
@@ -240,7 +280,17 @@ def counted_votes(alive, both, product, workers, samples=400_000):
     pairs = [(1, 1), (-1, -1), (1, -1), (-1, 1), (1, 0), (-1, 0), (0, 1), (0, -1), (0, 0)]
     same, different = (both + product) / 4, (both - product) / 4
     first, second = (alive[0] - both) / 2, (alive[1] - both) / 2
-    p = [same, same, different, different, first, first, second, second, 1 - alive[0] - alive[1] + both]
+    p = [
+        same,
+        same,
+        different,
+        different,
+        first,
+        first,
+        second,
+        second,
+        1 - alive[0] - alive[1] + both,
+    ]
     drawn = np.asarray(pairs)[rng.choice(9, p=p, size=(samples, workers))]
     votes = np.sign(drawn.sum(1))
     others = drawn[:, 1:].sum(1)
@@ -252,7 +302,14 @@ def counted_votes(alive, both, product, workers, samples=400_000):
 def test_laws_of_votes(workers):
     alive, both, product = np.array([0.8, 0.6]), 0.5, 0.3
     full = lambda diagonal, other: jnp.array([[diagonal[0], other], [other, diagonal[1]]])
-    one = Signs(jnp.zeros((2, 2)), full(alive, product), jnp.array(alive), full(alive, both), jnp.ones(2), jnp.ones(2))
+    one = Signs(
+        jnp.zeros((2, 2)),
+        full(alive, product),
+        jnp.array(alive),
+        full(alive, both),
+        jnp.ones(2),
+        jnp.ones(2),
+    )
     psi, strength = counted_votes(alive, both, product, workers)
     np.testing.assert_allclose(product_of_votes(one, workers), psi, atol=6e-3)
     np.testing.assert_allclose(strength_of_one(jnp.array(alive), workers), strength, atol=4e-3)
@@ -272,14 +329,20 @@ def test_the_mean_vote_on_a_readout(workers, adversaries):
         step = np.stack([low, 1 - up - down, high], axis=1)
         law = np.stack([np.convolve(a, b) for a, b in zip(law, step, strict=True)])
     wanted = law @ np.sign(np.arange(-workers, workers + 1))
-    np.testing.assert_allclose(mean_vote(jnp.array(up), jnp.array(down), workers, adversaries), wanted, atol=1e-13)
+    np.testing.assert_allclose(
+        mean_vote(jnp.array(up), jnp.array(down), workers, adversaries), wanted, atol=1e-13
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"batch_size": 2, "trained": True}])
 def test_a_vote_of_one_is_sign_sgd_and_an_adversary_turns_it_round(options):
     sign, vote, against = (
         velocity(*at(TWO["config"], rule, **options))
-        for rule in (ts.SignSGD(0.3), ts.MajorityVote(0.3, workers=1), ts.MajorityVote(0.3, workers=1, adversaries=1))
+        for rule in (
+            ts.SignSGD(0.3),
+            ts.MajorityVote(0.3, workers=1),
+            ts.MajorityVote(0.3, workers=1, adversaries=1),
+        )
     )
     for first, second in zip(sign[:3], vote[:3], strict=True):
         np.testing.assert_allclose(first, second, rtol=0, atol=1e-12)
@@ -288,7 +351,9 @@ def test_a_vote_of_one_is_sign_sgd_and_an_adversary_turns_it_round(options):
 
 
 def test_signum_without_memory_is_sign_sgd():
-    signum, sign = (velocity(*at(TWO["config"], rule)) for rule in (ts.Signum(0.3, beta=0.0), ts.SignSGD(0.3)))
+    signum, sign = (
+        velocity(*at(TWO["config"], rule)) for rule in (ts.Signum(0.3, beta=0.0), ts.SignSGD(0.3))
+    )
     for first, second in zip(signum[:2], sign[:2], strict=True):
         np.testing.assert_allclose(first, second, rtol=0, atol=4e-3)
 
@@ -301,17 +366,23 @@ def test_agd_becomes_sgd_with_the_rate_K_gain_at_small_error():
                   + 0.9 * np.eye(2), "v": [1.0, 1.0], "v_star": [1.0, 1.0], "sigma": 0.0}  # fmt: skip
         agd, sgd = (velocity(*at(config, rule)) for rule in (ts.AGD(gain=gain), ts.SGD(2 * gain)))
         gaps.append(float(jnp.linalg.norm(agd.r - sgd.r) / jnp.linalg.norm(sgd.r)))
-    assert gaps[0] > 2 * gaps[1] > 4 * gaps[2] and gaps[2] < 0.06  # proportional to the root of the error
+    assert (
+        gaps[0] > 2 * gaps[1] > 4 * gaps[2] and gaps[2] < 0.06
+    )  # proportional to the root of the error
 
 
 @pytest.mark.slow
 def test_a_long_memory_of_heavy_ball_becomes_sgd():
     start = ts.OrderParameters(TWO["config"]["Q"], TWO["config"]["R"], v=TWO["config"]["v"])
     curve = lambda rule: ts.integrate(
-        ts.Problem(ts.TeacherStudent(2, noise=0.2), ts.Student(2, train_readout=True), rule), start, [4.0]
+        ts.Problem(ts.TeacherStudent(2, noise=0.2), ts.Student(2, train_readout=True), rule),
+        start,
+        [4.0],
     )
     sgd = curve(ts.SGD(0.5))
-    gaps = [abs(curve(ts.HeavyBall(0.5 * gamma, gamma=gamma)).R - sgd.R).max() for gamma in (10.0, 40.0)]
+    gaps = [
+        abs(curve(ts.HeavyBall(0.5 * gamma, gamma=gamma)).R - sgd.R).max() for gamma in (10.0, 40.0)
+    ]
     assert gaps[1] < 0.3 * gaps[0] and gaps[1] < 0.02
 
 
@@ -341,10 +412,14 @@ def test_a_diagonal_covariance_needs_no_weights_but_agrees_with_them():
     # an Omega with one tiny entry off the diagonal takes the other road, through its weights
     rho = np.repeat([0.4, 1.6], 6)
     nearly = np.diag(rho) + 1e-9 * (np.eye(12, k=1) + np.eye(12, k=-1))
-    problem, other = (anisotropic_problem(Omega, ts.SignSGD(0.3)) for Omega in (np.diag(rho), nearly))
+    problem, other = (
+        anisotropic_problem(Omega, ts.SignSGD(0.3)) for Omega in (np.diag(rho), nearly)
+    )
     start = ts.random_start(problem, seed=2, scale=0.6)
     again = ts.start_from_weights(other, start.network.w, start.v, start.network.w_star)
-    first, second = (ts.integrate(one, at, [0.0, 1.0, 3.0]) for one, at in ((problem, start), (other, again)))
+    first, second = (
+        ts.integrate(one, at, [0.0, 1.0, 3.0]) for one, at in ((problem, start), (other, again))
+    )
     for x in ("Q", "R"):
         np.testing.assert_allclose(first[x], second[x], rtol=0, atol=1e-4)
 
@@ -354,7 +429,9 @@ def test_unit_covariance_is_the_isotropic_task():
     problem = anisotropic_problem(np.eye(40), ts.MajorityVote(0.3, workers=3))
     start = ts.random_start(problem, seed=2, scale=0.6)
     plain = ts.Problem(ts.TeacherStudent(2, noise=0.2), problem.student, problem.rule)
-    flat = ts.integrate(plain, ts.OrderParameters(start.Q, R=start.R, T=start.T, v=start.v), [0.0, 2.0])
+    flat = ts.integrate(
+        plain, ts.OrderParameters(start.Q, R=start.R, T=start.T, v=start.v), [0.0, 2.0]
+    )
     structured = ts.integrate(problem, start, [0.0, 2.0])
     for x in ("Q", "R"):
         np.testing.assert_allclose(structured[x], flat[x], rtol=0, atol=1e-6)
@@ -389,7 +466,10 @@ def plain(rule, trained=False, **options):
         (plain(ts.Signum(0.1), trained=True), "no theory of Signum with a trained readout"),
         (plain(ts.MajorityVote(0.1, beta=0.5)), "no theory of MajorityVote with beta = 0.5"),
         (plain(ts.Fromage(0.1, p_bound=1.0)), "without p_bound"),
-        (structured(ts.SignSGD(0.1)), "no theory of SignSGD for HiddenManifold.*see the coordinates"),
+        (
+            structured(ts.SignSGD(0.1)),
+            "no theory of SignSGD for HiddenManifold.*see the coordinates",
+        ),
         (structured(ts.AGD()), "theory of AGD is for isotropic inputs.*HiddenManifold"),
         (structured(ts.Fromage(0.1)), "theory of Fromage is for isotropic"),
         (
@@ -407,7 +487,9 @@ def test_integrate_says_why_there_is_no_theory(problem, message):
 def test_a_map_counts_updates():
     problem = plain(ts.AGD(first_scale=1.0), batch_ratio=2.0)
     start = ts.OrderParameters([[1.0]], R=[[0.1]])
-    with pytest.raises(ValueError, match="times has the entry 0.5, but with batch_ratio time counts updates"):
+    with pytest.raises(
+        ValueError, match="times has the entry 0.5, but with batch_ratio time counts updates"
+    ):
         ts.integrate(problem, start, [0.0, 0.5])
     with pytest.raises(ValueError, match="use integrate"):
         ts.solve(problem, start, [0.0, 1.0])
@@ -419,7 +501,9 @@ def test_signs_on_a_covariance_need_coordinates():
     Omega = np.eye(8) + 0.2
     problem = anisotropic_problem(Omega, ts.SignSGD(0.1))
     drawn = ts.random_start(problem, seed=0)
-    bare = ts.SpectralOverlaps(drawn.rho, drawn.weights, drawn.q, drawn.r, drawn.t, drawn.T, drawn.v)
+    bare = ts.SpectralOverlaps(
+        drawn.rho, drawn.weights, drawn.q, drawn.r, drawn.t, drawn.T, drawn.v
+    )
     with pytest.raises(ValueError, match="start has no weights"):
         ts.integrate(problem, bare, [0.0, 1.0])
     several = ts.Problem(problem.task, problem.student, problem.rule, batch_size=2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from odes.one_update import Fixed, State
+from odes.inputs.one_update import Fixed, State
 from odes.vector_field import vector_field
 from teacherstudent.rules import Rule
 from tests.odes import plain_erf
@@ -25,7 +25,9 @@ def velocity(problem, start):
     Q, R, T = (jnp.asarray(part)[:, :, None] for part in (start.Q, start.R, start.T))
     one = jnp.ones(1)
     speed = vector_field(
-        problem, Fixed(one, one, T, T[:, :, 0], one), State(Q, R, jnp.asarray(start.v), jnp.zeros(Q.shape[0]))
+        problem,
+        Fixed(one, one, T, T[:, :, 0], one),
+        State(Q, R, jnp.asarray(start.v), jnp.zeros(Q.shape[0])),
     )
     return Velocity(speed.q[:, :, 0], speed.r[:, :, 0], speed.v)
 
@@ -41,7 +43,9 @@ def test_equals_the_classical_sums(K, M):
         ts.SGD(0.4, 0.25, 0.05),
         batch_size=3,
     )
-    expected = plain_erf.velocity(start.Q, start.R, start.T, v, v_star, 0.4, 0.25, 0.3, kappa=0.05, batch=3)
+    expected = plain_erf.velocity(
+        start.Q, start.R, start.T, v, v_star, 0.4, 0.25, 0.3, kappa=0.05, batch=3
+    )
     for ours, theirs in zip(velocity(problem, start), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-14)
 
@@ -52,8 +56,14 @@ def test_frozen_readout_does_not_move():
 
 def test_saad_solla_plateau_is_a_fixed_point_of_the_gradient_flow():
     # Without the eta^2 term the drift vanishes at Q = 1/(2K-1), R = 1/sqrt(K(2K-1)).
-    for K, expected in ((2, 0.011610840312668331), (3, 0.02029658865697687), (5, 0.036226322601835205)):
-        start = ts.OrderParameters(np.full((K, K), 1 / (2 * K - 1)), np.full((K, K), 1 / np.sqrt(K * (2 * K - 1))))
+    for K, expected in (
+        (2, 0.011610840312668331),
+        (3, 0.02029658865697687),
+        (5, 0.036226322601835205),
+    ):
+        start = ts.OrderParameters(
+            np.full((K, K), 1 / (2 * K - 1)), np.full((K, K), 1 / np.sqrt(K * (2 * K - 1)))
+        )
         problem = committee(K, K, noise=0.0, learning_rate=1e-9)
         speed = velocity(problem, start)
         assert max(abs(speed.Q).max(), abs(speed.R).max()) < 1e-9 * 1e-7
@@ -82,5 +92,7 @@ def test_rule_without_theory_names_those_with_one():
         def update(self, layers, gradient, memory):
             return layers, memory
 
-    with pytest.raises(ValueError, match=r"no theory for the rule Mystery: rules with a theory: SGD, SphericalSGD"):
+    with pytest.raises(
+        ValueError, match=r"no theory for the rule Mystery: rules with a theory: SGD, SphericalSGD"
+    ):
         velocity(ts.Problem(ts.TeacherStudent(2), ts.Student(3), Mystery()), random_overlaps(3, 2))

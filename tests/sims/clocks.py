@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from sims.training import Training
+from sims.running.loop import Training
 
 
 def slow() -> Iterator[float]:

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from sims import checkpoints
+from sims.running import checkpoints
 
 
 class Stopped(Exception):

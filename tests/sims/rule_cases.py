@@ -21,12 +21,17 @@ class SetUp(NamedTuple):
     times: np.ndarray
 
 
-def committee(rule, activation="erf", noise=0.2, trained=False, v=V, unit=False, times=TIMES, **batch) -> Callable:
+def committee(
+    rule, activation="erf", noise=0.2, trained=False, v=V, unit=False, times=TIMES, **batch
+) -> Callable:
     """K = M = 2 on isotropic inputs; `unit` starts from vectors of length 1."""
 
     def of(N: int) -> SetUp:
         problem = ts.Problem(
-            ts.TeacherStudent(2, activation, noise=noise), ts.Student(2, activation, trained), rule, **batch
+            ts.TeacherStudent(2, activation, noise=noise),
+            ts.Student(2, activation, trained),
+            rule,
+            **batch,
         )
         lengths = np.sqrt(np.diagonal(Q)) if unit else np.ones(2)
         start = ts.OrderParameters(Q / lengths[:, None] / lengths, R=R / lengths[:, None], v=v)
@@ -88,7 +93,9 @@ CASES = {
     "vote, W = 3, B = 1": committee(ts.MajorityVote(0.3, workers=3)),
     "vote, W = 4, B = 2": committee(ts.MajorityVote(0.3, workers=4), batch_size=2),
     "vote, W = 3, ReLU": committee(ts.MajorityVote(0.3, workers=3), "relu"),
-    "vote, W = 5, 1 adversary, v trained": committee(ts.MajorityVote(0.3, workers=5, adversaries=1), trained=True),
+    "vote, W = 5, 1 adversary, v trained": committee(
+        ts.MajorityVote(0.3, workers=5, adversaries=1), trained=True
+    ),
     "Signum, beta = 0.8": committee(ts.Signum(0.3, beta=0.8), times=NEAR),
     "sign, two variances": two_blocks,
     "sign, linear, any covariance, B = 1": linear_regression(1),
@@ -108,5 +115,7 @@ CASES = {
     "Nero, B = 1": committee(ts.Nero(0.6, gamma=5.0), unit=True),
     "heavy ball, beta = 0.9": committee(ts.HeavyBall(0.05, beta=0.9)),
     "heavy ball, 1 - beta = 2 / N": committee(ts.HeavyBall(1.5, gamma=2.0)),
-    "heavy ball, 1 - beta = 2 / N, v trained": committee(ts.HeavyBall(1.5, gamma=2.0), trained=True),
+    "heavy ball, 1 - beta = 2 / N, v trained": committee(
+        ts.HeavyBall(1.5, gamma=2.0), trained=True
+    ),
 }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.results import description
+from teacherstudent.results.datasets import description
 from tests.long import mostly_long
 from tests.problems import random_overlaps
 
@@ -36,7 +36,9 @@ def set_up(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", mostly_long(CASES, ["linear, both layers", "relu, first layer", "cubic"]))
+@pytest.mark.parametrize(
+    "name", mostly_long(CASES, ["linear, both layers", "relu, first layer", "cubic"])
+)
 def test_mean_over_seeds_agrees(name):
     problem, start = set_up(name)
     theory = ts.integrate(problem, start, TIMES)
@@ -50,14 +52,16 @@ def test_mean_over_seeds_agrees(name):
 @pytest.mark.parametrize(
     "name",
     mostly_long(
-        ["erf, first layer", "linear, both layers", "relu, first layer", "quadratic, both layers"], ["erf, first layer"]
+        ["erf, first layer", "linear, both layers", "relu, first layer", "quadratic, both layers"],
+        ["erf, first layer"],
     ),
 )
 def test_deviation_shrinks_with_the_square_root_of_the_dimension(name):
     problem, start = set_up(name)
     theory = ts.integrate(problem, start, TIMES[::2])
     sims = [
-        ts.simulate(problem, start, TIMES[::2], N=N, seeds=seeds) for N, seeds in ((250, 32), (1000, 24), (4000, 12))
+        ts.simulate(problem, start, TIMES[::2], N=N, seeds=seeds)
+        for N, seeds in ((250, 32), (1000, 24), (4000, 12))
     ]
     exponents = description(ts.compare(theory, sims))["exponents"]
     for quantity, (exponent, error) in exponents.items():
@@ -69,6 +73,8 @@ def test_deviation_shrinks_with_the_square_root_of_the_dimension(name):
 def test_a_wrong_theory_is_noticed():
     problem, start = set_up("erf, first layer")
     wrong = ts.Problem(problem.task, problem.student, ts.SGD(0.45))
-    report = ts.compare(ts.integrate(wrong, start, TIMES), ts.simulate(problem, start, TIMES, N=2000, seeds=16))
+    report = ts.compare(
+        ts.integrate(wrong, start, TIMES), ts.simulate(problem, start, TIMES, N=2000, seeds=16)
+    )
     assert report.attrs["verdict"].startswith("DISAGREE")
     assert "problem.rule.learning_rate" in report.attrs["verdict"]

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sims import checkpoints
+from sims.running import checkpoints
 
 RUN = {"w": jnp.linspace(0.0, 1.0, 12).reshape(3, 4), "key": jnp.arange(4, dtype=jnp.uint32)}
-ROWS = [{"Q": np.full((2, 2), float(number)), "eps_g": np.asarray(number / 3)} for number in range(3)]
+ROWS = [
+    {"Q": np.full((2, 2), float(number)), "eps_g": np.asarray(number / 3)} for number in range(3)
+]
 
 
 @pytest.fixture
@@ -58,7 +60,13 @@ def _rewritten(path, **changes) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"state_0": np.zeros(1)}, {"done": np.asarray(18)}, {"row_Q": np.zeros((1, 2, 2))}, {"row_Q": None}]
+    "changes",
+    [
+        {"state_0": np.zeros(1)},
+        {"done": np.asarray(18)},
+        {"row_Q": np.zeros((1, 2, 2))},
+        {"row_Q": None},
+    ],
 )
 def test_arrays_that_were_not_written_are_refused(path, changes):
     _rewritten(path, **changes)
@@ -68,7 +76,9 @@ def test_arrays_that_were_not_written_are_refused(path, changes):
 
 def test_a_file_without_a_digest_is_refused(path):
     _rewritten(path, sha256=None)
-    with pytest.raises(ValueError, match="not a checkpoint of a simulation of this version, or a damaged one"):
+    with pytest.raises(
+        ValueError, match="not a checkpoint of a simulation of this version, or a damaged one"
+    ):
         checkpoints.read(path, "mark", RUN)
 
 

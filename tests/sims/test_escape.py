@@ -6,9 +6,9 @@ import pytest
 from scipy import stats
 
 import teacherstudent as ts
-from sims.devices import Place
 from sims.escape import _random_networks, _random_overlaps
-from teacherstudent.results import description
+from sims.running.devices import Place
+from teacherstudent.results.datasets import description
 from tests.long import mostly_long
 
 HE_2 = (-0.5, 0.0, 0.5)
@@ -23,12 +23,19 @@ def neuron(task, activation, eta) -> ts.Problem:
 
 
 MEAN = neuron(ts.GaussianMixture([0.5, 0.5], [1, -1], [[1.0], [0.0]]), "linear", 0.5)
-COVARIANCE = neuron(ts.GaussianMixture([0.5, 0.5], [1, -1], [[0.0], [0.0]], 1.0, [[[3.0]], [[1.0]]]), HE_2, 0.5)
+COVARIANCE = neuron(
+    ts.GaussianMixture([0.5, 0.5], [1, -1], [[0.0], [0.0]], 1.0, [[[3.0]], [[1.0]]]), HE_2, 0.5
+)
 
 CASES = {
     # information exponent: (problem, options, {N: median step of 200 runs of the exact reduced process}, expected slope)
     1: (MEAN, {}, {64: 133.5, 256: 627.5}, 1.0),
-    2: (COVARIANCE, {}, {64: 341.0, 256: 1524.5}, 1.2),  # N log N has this slope between these sizes
+    2: (
+        COVARIANCE,
+        {},
+        {64: 341.0, 256: 1524.5},
+        1.2,
+    ),  # N log N has this slope between these sizes
     3: (
         neuron(ts.SpikedCumulant(10, ("skewed", 0.2)), HE_3, 1.0),
         {"learning_rate_exponent": -0.5, "aligned": True},
@@ -79,8 +86,13 @@ def test_the_cumulant_spike_is_seen_in_time_only_with_common_latents(mixed):
     alone, common = mixed["independent"], mixed["sign"]
     unit = 100 * np.log(100)
     # Medians of 3000 runs of the exact chain of the overlaps, written in NumPy: 4.27 for u alone, 3.90 and 7.92 with v.
-    assert float(alone.escape_step[0, :, 0].notnull().mean()) > 0.97 and alone.escape_step[0, :, 1].isnull().all()
-    assert float(common.escape_step.notnull().mean()) > 0.97  # the slowest of 96 seeds may need longer
+    assert (
+        float(alone.escape_step[0, :, 0].notnull().mean()) > 0.97
+        and alone.escape_step[0, :, 1].isnull().all()
+    )
+    assert (
+        float(common.escape_step.notnull().mean()) > 0.97
+    )  # the slowest of 96 seeds may need longer
     np.testing.assert_allclose(float(alone.median_step[0, 0]) / unit, 4.27, rtol=0.3)
     np.testing.assert_allclose(common.median_step[0] / unit, [3.90, 7.92], rtol=0.3)
 
@@ -104,7 +116,9 @@ def test_both_methods_escape_at_the_same_steps():
     run = lambda method: ts.escape(problem, 64, method=method, **given).escape_step.values[0, :, 0]
     steps = [run(method) for method in ("weights", "reduced")]
     assert stats.ks_2samp(*steps).pvalue > 1e-3
-    with pytest.raises(ValueError, match='method = "reduced": SignSGD depends on the coordinate axes'):
+    with pytest.raises(
+        ValueError, match='method = "reduced": SignSGD depends on the coordinate axes'
+    ):
         ts.escape(eqx.tree_at(lambda p: p.rule, problem, ts.SignSGD(0.1)), 64, method="reduced")
 
 
@@ -143,7 +157,11 @@ def test_aligned_starts_are_on_the_positive_side():
 
 @pytest.mark.parametrize("aligned", [True, False])
 def test_overlaps_drawn_alone_have_the_law_of_those_of_weights(aligned):
-    problem, N, seeds = ts.Problem(ts.MixedCumulant(2.0, 5.0), ts.Student(3), ts.SGD(0.1)), 12, list(range(4000))
+    problem, N, seeds = (
+        ts.Problem(ts.MixedCumulant(2.0, 5.0), ts.Student(3), ts.SGD(0.1)),
+        12,
+        list(range(4000)),
+    )
     w, _, u, _ = _random_networks(problem, N, seeds, aligned).begin
     alone = [_random_overlaps(problem, N, seed, aligned) for seed in seeds]
     for drawn, whole in (
@@ -152,13 +170,18 @@ def test_overlaps_drawn_alone_have_the_law_of_those_of_weights(aligned):
     ):
         for k, l in ((0, 1), (2, 0), (2, 1)):
             assert stats.ks_2samp(drawn[:, k, l], whole[:, k, l]).pvalue > 1e-4
-        np.testing.assert_allclose(np.diagonal(np.stack([one.Q for one in alone]), axis1=1, axis2=2), 1)
+        np.testing.assert_allclose(
+            np.diagonal(np.stack([one.Q for one in alone]), axis1=1, axis2=2), 1
+        )
 
 
 def test_weights_that_do_not_fit_the_memory(monkeypatch):
     monkeypatch.setattr(Place, "free_bytes", lambda self: 2 * 10**6)
     given = {"seeds": 100, "max_steps": 2, "progress": False}
-    with pytest.raises(ValueError, match="seeds: the weights of 100 networks with N = 40 do not fit .* give at most"):
+    with pytest.raises(
+        ValueError,
+        match="seeds: the weights of 100 networks with N = 40 do not fit .* give at most",
+    ):
         ts.escape(MEAN, 40, method="weights", **given)
     assert description(ts.escape(MEAN, 40, **given))["report"]["method"] == "reduced"
 

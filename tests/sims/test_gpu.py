@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from sims import reduced_training
-from sims.devices import place
+from sims.reduced import training as reduced_training
+from sims.running.devices import place
 from tests.sims.test_reduced import LAWS, start_of, two_samples
 from tests.sims.test_weights_kernel import WEIGHTS, training
 
@@ -18,7 +18,8 @@ pytestmark = [
 
 
 @pytest.mark.parametrize(
-    "name", ["SGD, decay", "heavy ball, beta", "AGD", "Fromage", "spike", "SGD, ReLU, batch above K"]
+    "name",
+    ["SGD, decay", "heavy ball, beta", "AGD", "Fromage", "spike", "SGD, ReLU, batch above K"],
 )
 def test_the_kernel_and_the_scan_agree(name):
     problem, ends = LAWS[name], []
@@ -62,5 +63,7 @@ def test_networks_on_the_gpu_follow_the_theory():
     start, times = start_of(problem), [0, 1.0, 5.0]
     theory = ts.integrate(problem, start, times)
     for method in ("weights", "reduced"):
-        report = ts.compare(theory, ts.simulate(problem, start, times, N=2000, seeds=64, method=method))
+        report = ts.compare(
+            theory, ts.simulate(problem, start, times, N=2000, seeds=64, method=method)
+        )
         assert report.attrs["verdict"].startswith("AGREE"), report.attrs["verdict"]

@@ -21,9 +21,9 @@ given = dict(N=60, seeds=[4, 7, 8, 9], checkpoint=sys.argv[3])
 for method in ("weights", "reduced"):
     networks = ts.simulate(problem, start, [0, 1], method=method, **given)
     print(json.dumps([networks.seed.values.tolist(), networks.Q.values.tolist()]))
-import sims.groups
-import sims.hosts
-print("together", sims.hosts.processes_here())
+import sims.running.groups
+import sims.running.hosts
+print("together", sims.running.hosts.processes_here())
 def fails(self, *rest):
     raise OSError("disk full")
 if sys.argv[1] == "1":

@@ -7,8 +7,8 @@ import pytest
 
 import teacherstudent as ts
 from sims.ica import BLOCK, _starts
-from sims.mixture import spiked_source
-from sims.tasks import as_arrays
+from sims.inputs.mixture import spiked_source
+from sims.inputs.source import as_arrays
 from teacherstudent.contrasts import check_spike, growing_sign
 from tests.long import mostly_long
 
@@ -40,7 +40,11 @@ def test_one_step_on_many_samples_lands_near_the_spike(contrast):
 
 @pytest.mark.parametrize(
     ("overlap", "N", "samples", "seeds"),
-    [(0.4, 50, 5000, 128), pytest.param(0.3, 50, 20_000, 64, marks=pytest.mark.long), (0.4, 20, 1000, 512)],
+    [
+        (0.4, 50, 5000, 128),
+        pytest.param(0.3, 50, 20_000, 64, marks=pytest.mark.long),
+        (0.4, 20, 1000, 512),
+    ],
 )
 def test_one_step_on_few_samples_goes_as_far_as_its_noise_allows(overlap, N, samples, seeds):
     # The step is c_4 alpha^3 u plus noise of variance E s^6 / n = 15 / n in each of N directions.
@@ -54,25 +58,34 @@ def test_one_step_on_few_samples_goes_as_far_as_its_noise_allows(overlap, N, sam
 def test_samples_beyond_the_last_full_block_count_and_no_others(contrast):
     N, samples, seed = 6, 1500, 3
     assert samples % BLOCK and samples > BLOCK
-    found = ts.fast_ica(RADEMACHER, N, samples, contrast=contrast, overlap=0.5, seeds=[seed], dtype="float64")
+    found = ts.fast_ica(
+        RADEMACHER, N, samples, contrast=contrast, overlap=0.5, seeds=[seed], dtype="float64"
+    )
     (w,), (u,) = _starts(N, [seed], 0.5)
     alone = ts.SpikedCumulant(RADEMACHER.beta, class_prior=1.0)
     source = as_arrays(
-        jax.tree.map(lambda leaf: leaf[0], spiked_source(alone, np.sqrt(N) * u[None, None])), jnp.float64
+        jax.tree.map(lambda leaf: leaf[0], spiked_source(alone, np.sqrt(N) * u[None, None])),
+        jnp.float64,
     )
     key = jax.random.fold_in(jax.random.key(jnp.asarray(seed, jnp.uint32)), 0)
-    x = np.concatenate([source.draw(jax.random.split(jax.random.fold_in(key, block), BLOCK)).x for block in (0, 1)])
+    x = np.concatenate(
+        [source.draw(jax.random.split(jax.random.fold_in(key, block), BLOCK)).x for block in (0, 1)]
+    )
     x = x[:samples]
     slope, curvature = SLOPES[contrast]
     moved = slope(x @ w) @ x / samples - curvature(x @ w).mean() * w
-    np.testing.assert_allclose(found.overlap[0, 1], abs(moved @ u) / np.linalg.norm(moved), rtol=1e-10)
+    np.testing.assert_allclose(
+        found.overlap[0, 1], abs(moved @ u) / np.linalg.norm(moved), rtol=1e-10
+    )
 
 
 @pytest.fixture(scope="module")
 def repeated():
     """The same samples at each step, and fresh ones."""
     return {
-        fresh: ts.fast_ica(RADEMACHER, 8, 3000, steps=40, overlap=0.5, fresh=fresh, seeds=3, dtype="float64").overlap
+        fresh: ts.fast_ica(
+            RADEMACHER, 8, 3000, steps=40, overlap=0.5, fresh=fresh, seeds=3, dtype="float64"
+        ).overlap
         for fresh in (False, True)
     }
 
@@ -85,14 +98,20 @@ def test_the_same_samples_at_each_step_lead_to_a_fixed_point(repeated):
 
 def test_fresh_samples_go_on_fluctuating(repeated):
     same, fresh = repeated[False], repeated[True]
-    np.testing.assert_array_equal(same.isel(step=[0, 1]), fresh.isel(step=[0, 1]))  # the first batch is the same
+    np.testing.assert_array_equal(
+        same.isel(step=[0, 1]), fresh.isel(step=[0, 1])
+    )  # the first batch is the same
     assert (same.isel(step=2) != fresh.isel(step=2)).all()
     assert (abs(fresh.isel(step=-1) - fresh.isel(step=-2)) > 1e-5).all()
 
 
 def test_a_seed_does_not_depend_on_what_runs_beside_it(repeated):
-    alone = ts.fast_ica(RADEMACHER, 8, 3000, steps=40, overlap=0.5, seeds=[2], dtype="float64").overlap
-    np.testing.assert_allclose(alone.isel(step=1).sel(seed=2), repeated[True].isel(step=1).sel(seed=2), rtol=1e-9)
+    alone = ts.fast_ica(
+        RADEMACHER, 8, 3000, steps=40, overlap=0.5, seeds=[2], dtype="float64"
+    ).overlap
+    np.testing.assert_allclose(
+        alone.isel(step=1).sel(seed=2), repeated[True].isel(step=1).sel(seed=2), rtol=1e-9
+    )
     assert len(np.unique(repeated[True].isel(step=1))) == 3
 
 
@@ -123,8 +142,12 @@ def test_kurtosis_is_minimised_or_maximised_as_the_latent_wants(latent, sign):
 )
 def test_the_overlap_grows_or_with_the_other_sign_falls(contrast, latent, turned):
     task = ts.SpikedCumulant(10.0, latent)
-    problem = ts.ica_problem(task, contrast, learning_rate=0.005, sign=turned * growing_sign(task, contrast))
-    m = ts.integrate(problem, ts.OrderParameters([[1.0]], m=[[0.3]]), [0.0, 50.0, 100.0]).m.values[:, 0, 0]
+    problem = ts.ica_problem(
+        task, contrast, learning_rate=0.005, sign=turned * growing_sign(task, contrast)
+    )
+    m = ts.integrate(problem, ts.OrderParameters([[1.0]], m=[[0.3]]), [0.0, 50.0, 100.0]).m.values[
+        :, 0, 0
+    ]
     assert (turned * np.diff(m) > 1e-4).all(), m
 
 
@@ -163,6 +186,7 @@ def test_bad_problems_are_refused(task, options, message):
 
 def test_other_tasks_have_no_independent_component():
     with pytest.raises(
-        ValueError, match="task is a MixedCumulant; independent component analysis here is for SpikedCumulant"
+        ValueError,
+        match="task is a MixedCumulant; independent component analysis here is for SpikedCumulant",
     ):
         check_spike(ts.MixedCumulant(1.0, 1.0))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from sims.mixture import spiked_source
-from sims.spike_laws import spike_law
-from sims.training import TRAINING
-from sims.weights import advance
-from teacherstudent.results import description
+from sims.inputs.mixture import spiked_source
+from sims.inputs.spike_laws import spike_law
+from sims.running.loop import TRAINING
+from sims.weights.steps import advance
+from teacherstudent.results.datasets import description
 from teacherstudent.starts import orthonormal_rows, root
 from tests.long import mostly_long
 from tests.sims.interruption import interrupted_after
@@ -25,14 +25,19 @@ TASKS = {
     "mixed, sign": ts.MixedCumulant(2.0, 5.0, coupling="sign"),
     "mixed, square": ts.MixedCumulant(2.0, 5.0, coupling="square"),
     "xor": ts.GaussianMixture.xor(0.3),
-    "boxes": ts.BoxMixture([0.3, 0.7], [1, -1], [[[-1, 1]], [[0, 2]]], [lambda s: s[0] ** 2, lambda s: 1 + 0 * s[0]]),
+    "boxes": ts.BoxMixture(
+        [0.3, 0.7], [1, -1], [[[-1, 1]], [[0, 2]]], [lambda s: s[0] ** 2, lambda s: 1 + 0 * s[0]]
+    ),
 }
 
 
 @pytest.mark.parametrize("name", list(TASKS))
 def test_draws_have_the_moments_of_the_components(name):
     task, count = TASKS[name], 100_000
-    law, keys = jax.tree.map(jnp.asarray, spike_law(task)), jax.random.split(jax.random.key(0), count)
+    law, keys = (
+        jax.tree.map(jnp.asarray, spike_law(task)),
+        jax.random.split(jax.random.key(0), count),
+    )
     y, s, _ = jax.jit(jax.vmap(lambda key: law.draw(key, jnp.float64)))(keys)
     p, label, A, S, _ = task.components()
     z, w = np.polynomial.hermite_e.hermegauss(8)
@@ -42,14 +47,18 @@ def test_draws_have_the_moments_of_the_components(name):
     for power in range(1, 5):
         for weight in (np.ones_like(label), label):
             expected = np.einsum("c,n,cn->", p * weight, w / w.sum(), fields**power)
-            samples = (np.asarray(s) @ direction) ** power * (np.asarray(y) if weight is label else 1.0)
+            samples = (np.asarray(s) @ direction) ** power * (
+                np.asarray(y) if weight is label else 1.0
+            )
             assert abs(samples.mean() - expected) < 5 * samples.std() / np.sqrt(count) + 1e-4
 
 
 def test_inputs_are_white_beside_the_spike():
     N, u = 8, np.linspace(1.0, 2.0, 8)
     u *= np.sqrt(N) / np.linalg.norm(u)
-    source = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), spiked_source(TASKS["uniform"], u[None, None]))
+    source = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf[0]), spiked_source(TASKS["uniform"], u[None, None])
+    )
     x, _, y = source.draw(jax.random.split(jax.random.key(1), 40_000))
     for label in (1.0, -1.0):
         of_class = np.asarray(x)[np.asarray(y) == label]
@@ -58,7 +67,9 @@ def test_inputs_are_white_beside_the_spike():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "loss", "K"), [("skewed", "square", 1), ("mixed, sign", "logistic", 2)])
+@pytest.mark.parametrize(
+    ("name", "loss", "K"), [("skewed", "square", 1), ("mixed, sign", "logistic", 2)]
+)
 def test_networks_follow_the_theory(name, loss, K):
     task = TASKS[name]
     problem = ts.Problem(task, ts.Student(K, "erf", True, True), ts.SGD(0.4), loss=loss)
@@ -73,7 +84,9 @@ def test_networks_follow_the_theory(name, loss, K):
 @pytest.mark.long  # the usual run has the same at information exponent 2, in test_escape
 def test_escape_steps_grow_with_the_dimension():
     student, rule = ts.Student(1, "linear"), ts.SphericalSGD(0.5)
-    problem = ts.Problem(ts.GaussianMixture([0.5, 0.5], [1, -1], [[1.0], [0.0]]), student, rule, loss="correlation")
+    problem = ts.Problem(
+        ts.GaussianMixture([0.5, 0.5], [1, -1], [[1.0], [0.0]]), student, rule, loss="correlation"
+    )
     found = ts.escape(problem, [64, 256], seeds=96, progress=False)
     np.testing.assert_allclose(found.median_step[:, 0], [133.5, 627.5], rtol=0.3)
     assert abs(float(found.exponent[0]) - 1.0) < 4 * float(found.exponent_error[0])
@@ -86,7 +99,9 @@ def test_escape_steps_grow_with_the_dimension():
 @pytest.mark.slow
 @pytest.mark.parametrize("contrast", mostly_long(["kurtosis", "logcosh", "gauss"], ["logcosh"]))
 def test_fast_ica_finds_the_spike(contrast):
-    found = ts.fast_ica(ts.SpikedCumulant(10.0), 10, 20_000, contrast=contrast, steps=3, overlap=0.4, seeds=32)
+    found = ts.fast_ica(
+        ts.SpikedCumulant(10.0), 10, 20_000, contrast=contrast, steps=3, overlap=0.4, seeds=32
+    )
     assert float(found.overlap.isel(step=0).mean()) == pytest.approx(0.4, abs=1e-3)
     assert float(found.overlap.isel(step=-1).median()) > 0.9
 
@@ -120,12 +135,20 @@ def test_each_class_has_its_frequency_and_its_moments_up_to_the_fourth(name):
     # A draw from a density in two dimensions copies all 256^2 cells for each sample: few at once, and fewer of them.
     task = LAWS[name]
     count, at_once = (10_000, 250) if name == "densities on boxes" else (100_000, 5000)
-    law, keys = jax.tree.map(jnp.asarray, spike_law(task)), jax.random.split(jax.random.key(7), count)
-    of_keys = jax.jit(lambda keys: jax.lax.map(lambda key: law.draw(key, jnp.float64), keys, batch_size=at_once))
+    law, keys = (
+        jax.tree.map(jnp.asarray, spike_law(task)),
+        jax.random.split(jax.random.key(7), count),
+    )
+    of_keys = jax.jit(
+        lambda keys: jax.lax.map(lambda key: law.draw(key, jnp.float64), keys, batch_size=at_once)
+    )
     y, s, sigma = map(np.asarray, of_keys(keys))
     p, label, A, S, sigma2 = task.components()
     z, w = np.polynomial.hermite_e.hermegauss(5)
-    axes, weights = np.stack(np.meshgrid(*[z] * task.directions)), np.stack(np.meshgrid(*[w] * task.directions))
+    axes, weights = (
+        np.stack(np.meshgrid(*[z] * task.directions)),
+        np.stack(np.meshgrid(*[w] * task.directions)),
+    )
     grid, weight = axes.reshape(task.directions, -1), weights.reshape(task.directions, -1).prod(0)
     nodes = A[:, :, None] + np.stack([root(one) for one in S]) @ grid  # component, direction, node
     weight = weight / weight.sum()
@@ -137,7 +160,10 @@ def test_each_class_has_its_frequency_and_its_moments_up_to_the_fourth(name):
             for which in combinations_with_replacement(range(task.directions), order):
                 product = chosen[:, which].prod(1)
                 expected = share @ nodes[label == one][:, which].prod(1) @ weight
-                assert abs(product.mean() - expected) < 5 * product.std() / np.sqrt(len(product)) + 1e-4, (one, which)
+                assert (
+                    abs(product.mean() - expected)
+                    < 5 * product.std() / np.sqrt(len(product)) + 1e-4
+                ), (one, which)
         of_noise, expected = sigma[y == one] ** 2, share @ sigma2[label == one]
         assert abs(of_noise.mean() - expected) < 5 * of_noise.std() / np.sqrt(len(of_noise)) + 1e-9
 
@@ -152,7 +178,9 @@ def draws(task, directions, count):
     source = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), spiked_source(task, directions[None]))
     keys = jax.random.split(jax.random.key(1), count)
     inputs = jax.jit(lambda keys: source.draw(keys))(keys)
-    spike = jax.jit(jax.vmap(lambda key: source.law.draw(jax.random.fold_in(key, 1), jnp.float64)))(keys)
+    spike = jax.jit(jax.vmap(lambda key: source.law.draw(jax.random.fold_in(key, 1), jnp.float64)))(
+        keys
+    )
     return np.asarray(inputs.x), np.asarray(inputs.zeta), spike
 
 
@@ -210,7 +238,9 @@ def committee(task=None, *, learning_rate=0.3, loss="logistic", bias=True, batch
     """Two units; all parts that a simulation with classes can train."""
     task = ts.MixedCumulant(2.0, 5.0, coupling="sign") if task is None else task
     rule = ts.SGD(learning_rate, **rates)
-    return ts.Problem(task, ts.Student(2, "erf", True, bias), rule, loss=loss, batch_size=batch_size)
+    return ts.Problem(
+        task, ts.Student(2, "erf", True, bias), rule, loss=loss, batch_size=batch_size
+    )
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +261,9 @@ def test_starts_have_the_prescribed_overlaps_and_biases(usual):
     first = usual.isel(time=0)
     for seed in range(5):
         for name in ("Q", "m", "v", "b"):
-            np.testing.assert_allclose(first[name].isel(seed=seed), getattr(WIDTH_2, name), atol=1e-6)
+            np.testing.assert_allclose(
+                first[name].isel(seed=seed), getattr(WIDTH_2, name), atol=1e-6
+            )
     np.testing.assert_allclose(first.loss, float(ts.expected_loss(committee(), WIDTH_2)), rtol=1e-5)
 
 
@@ -253,11 +285,15 @@ def test_held_out_samples_give_the_expected_loss_and_accuracy(usual):
     assert (abs(usual.test_loss - usual.loss) < 4 * usual.test_loss_se).all()
     first, exact = usual.isel(time=0), float(ts.accuracy(committee(), WIDTH_2))
     assert (abs(first.test_accuracy - exact) < 4 * first.test_accuracy_se + 3e-4).all()
-    np.testing.assert_allclose(first.test_accuracy_se, np.sqrt(exact * (1 - exact) / 20_000), rtol=0.02)
+    np.testing.assert_allclose(
+        first.test_accuracy_se, np.sqrt(exact * (1 - exact) / 20_000), rtol=0.02
+    )
     last = usual.isel(time=-1)
     end = ts.OrderParameters(last.Q.values, m=last.m.values, v=last.v.values, b=last.b.values)
     gap = abs(last.test_accuracy - np.asarray(ts.accuracy(committee(), end)))
-    assert (gap < 4 * last.test_accuracy_se + 3e-4).all()  # exact at any N, at the networks' own overlaps
+    assert (
+        gap < 4 * last.test_accuracy_se + 3e-4
+    ).all()  # exact at any N, at the networks' own overlaps
 
 
 def test_an_interrupted_run_goes_on_from_its_checkpoint(usual, tmp_path):
@@ -267,7 +303,9 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(usual, tmp_path):
         ts.simulate(committee(), WIDTH_2, TIMES, **arguments)
     assert path.exists()
     with pytest.raises(ValueError, match="belongs to a simulation with another problem"):
-        ts.simulate(committee(ts.MixedCumulant(2.0, 5.0, coupling="square")), WIDTH_2, TIMES, **arguments)
+        ts.simulate(
+            committee(ts.MixedCumulant(2.0, 5.0, coupling="square")), WIDTH_2, TIMES, **arguments
+        )
     resumed = ts.simulate(committee(), WIDTH_2, TIMES, **arguments)
     for name in ("Q", "m", "v", "b", "loss", "test_loss", "test_accuracy"):
         np.testing.assert_array_equal(resumed[name], usual[name])
@@ -284,23 +322,38 @@ LOSS_OF = {
 @pytest.mark.parametrize("loss", list(LOSS_OF))
 def test_a_step_follows_the_gradient_of_the_loss(loss):
     N, seed, rates = 12, 5, {"w": 0.8, "v": 0.4, "b": 0.6}
-    problem = committee(loss=loss, batch_size=2, learning_rate=0.8, readout_learning_rate=0.4, bias_learning_rate=0.6)
+    problem = committee(
+        loss=loss,
+        batch_size=2,
+        learning_rate=0.8,
+        readout_learning_rate=0.4,
+        bias_learning_rate=0.6,
+    )
     directions, w = directions_of(2, N), np.random.default_rng(3).standard_normal((2, N))
     start = ts.start_from_weights(problem, w, [0.7, -0.6], directions, b=[0.5, -0.3])
-    after = ts.simulate(problem, start, [1 / N], N=N, seeds=[seed], dtype="float64").isel(seed=0, time=0)
+    after = ts.simulate(problem, start, [1 / N], N=N, seeds=[seed], dtype="float64").isel(
+        seed=0, time=0
+    )
     key = jax.random.fold_in(jax.random.key(jnp.asarray(seed, jnp.uint32)), TRAINING)
     keys = jax.random.split(jax.random.fold_in(key, jnp.uint32(0)), 2)
-    source = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), spiked_source(problem.task, directions[None]))
+    source = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf[0]), spiked_source(problem.task, directions[None])
+    )
     x, _, y = source.draw(keys)
 
     def mean_loss(parts):
-        hidden = jax.scipy.special.erf((x @ parts["w"].T / np.sqrt(N) + parts["b"][None]) / np.sqrt(2))
+        hidden = jax.scipy.special.erf(
+            (x @ parts["w"].T / np.sqrt(N) + parts["b"][None]) / np.sqrt(2)
+        )
         return jnp.mean(LOSS_OF[loss](hidden @ parts["v"], y))
 
     before = {"w": jnp.asarray(w), "v": jnp.array([0.7, -0.6]), "b": jnp.array([0.5, -0.3])}
     slope = jax.grad(mean_loss)(before)
     # In these units w moves by eta times its gradient, v and b, with gradients of order one, by eta / N.
-    moved = {name: np.asarray(before[name] - rates[name] / (1 if name == "w" else N) * slope[name]) for name in before}
+    moved = {
+        name: np.asarray(before[name] - rates[name] / (1 if name == "w" else N) * slope[name])
+        for name in before
+    }
     np.testing.assert_allclose(after.Q, moved["w"] @ moved["w"].T / N, rtol=1e-11)
     np.testing.assert_allclose(after.m, moved["w"] @ directions.T / N, rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(after.v, moved["v"], rtol=1e-11)
@@ -329,8 +382,14 @@ def test_given_weights_and_directions_are_those_of_every_seed():
     ("change", "message"),
     [
         ({"w_star": np.ones((2, 20))}, "the fixed directions of the start are not orthogonal"),
-        ({"w_star": 2 * directions_of(2, 20)}, "the fixed directions of the start are not orthogonal"),
-        ({"w_star": directions_of(1, 20)}, r"w_star has shape \(1, 20\); beside w of shape \(2, 20\)"),
+        (
+            {"w_star": 2 * directions_of(2, 20)},
+            "the fixed directions of the start are not orthogonal",
+        ),
+        (
+            {"w_star": directions_of(1, 20)},
+            r"w_star has shape \(1, 20\); beside w of shape \(2, 20\)",
+        ),
         ({"w_star": directions_of(2, 21)}, r"w_star has shape \(2, 21\)"),
         ({"w_star": None}, "w_star is missing"),
         ({"w": np.ones((3, 20))}, r"w has shape \(3, 20\); give \(2, N\)"),
@@ -346,7 +405,9 @@ def test_weights_that_do_not_fit_are_refused(change, message):
 
 def test_a_bank_of_inputs_is_refused():
     x = np.random.default_rng(0).standard_normal((50, 20))
-    with pytest.raises(ValueError, match="bank holds inputs with latents for a teacher, but MixedCumulant has none"):
+    with pytest.raises(
+        ValueError, match="bank holds inputs with latents for a teacher, but MixedCumulant has none"
+    ):
         ts.simulate(committee(), WIDTH_2, [0.0], N=20, seeds=1, bank=(x, x))
 
 
@@ -364,11 +425,19 @@ AGREEMENT = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", mostly_long(AGREEMENT, ["rademacher, erf, K = 4", "covariances, erf, batch, K = 2"]))
+@pytest.mark.parametrize(
+    "name", mostly_long(AGREEMENT, ["rademacher, erf, K = 4", "covariances, erf, batch, K = 2"])
+)
 def test_means_over_seeds_are_those_of_the_theory(name):
     task, K, activation, loss, readout, bias, batch_size = AGREEMENT[name]
     student = ts.Student(K, activation, readout, bias)
-    problem = ts.Problem(task, student, ts.SGD(0.2 if activation == "relu" else 0.4), loss=loss, batch_size=batch_size)
+    problem = ts.Problem(
+        task,
+        student,
+        ts.SGD(0.2 if activation == "relu" else 0.4),
+        loss=loss,
+        batch_size=batch_size,
+    )
     rows = np.array([[0.6, 0.2], [-0.4, 0.3], [0.3, -0.6], [0.1, 0.5]])[:K]
     m = rows[:, : task.directions]
     mixing = np.linspace(-0.3, 0.3, K * K).reshape(K, K) + np.diag(np.linspace(0.8, 0.6, K))
@@ -379,6 +448,8 @@ def test_means_over_seeds_are_those_of_the_theory(name):
     report = ts.compare(ts.integrate(problem, start, times), networks)
     assert report.attrs["verdict"].startswith("AGREE"), report.attrs["verdict"]
     largest = description(report)["largest"][0]
-    assert set(largest) == {"loss", "Q", "m"} | ({"v"} if readout else set()) | ({"b"} if bias else set())
+    assert set(largest) == {"loss", "Q", "m"} | ({"v"} if readout else set()) | (
+        {"b"} if bias else set()
+    )
     for quantity, values in largest.items():
         assert values["bias_coefficient"] < 4, (quantity, values)

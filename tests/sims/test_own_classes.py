@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from odes.one_update import gradient
-from sims.tasks import Labels, Source, label, normals, set_up
-from sims.teacher_student import StandardNormal
-from teacherstudent.generalisation import task_error
+from odes.inputs.one_update import gradient
+from sims.inputs.source import Labels, Source, label, normals, set_up
+from sims.inputs.teacher_student import StandardNormal
+from teacherstudent.observables.generalisation import task_error
 
 START = ts.OrderParameters([[0.5]], [[0.1]])
 TIMES = [0.0, 1.0]
@@ -21,18 +21,26 @@ class Double(ts.SGD):
 
 class Opposite(ts.TeacherStudent):
     def label(self, inputs, w_star):
-        return -self.activation(inputs.latent @ w_star.T / inputs.latent.shape[1] ** 0.5) @ self.v_star
+        return (
+            -self.activation(inputs.latent @ w_star.T / inputs.latent.shape[1] ** 0.5) @ self.v_star
+        )
 
 
 def problem(task=None, rule=None) -> ts.Problem:
-    return ts.Problem(ts.TeacherStudent(1) if task is None else task, ts.Student(1), rule or ts.SGD(0.1))
+    return ts.Problem(
+        ts.TeacherStudent(1) if task is None else task, ts.Student(1), rule or ts.SGD(0.1)
+    )
 
 
 def test_an_update_of_ones_own_has_no_theory_and_trains_networks():
     for ask in (ts.integrate, ts.solve):
-        with pytest.raises(ValueError, match=r"class Double changes SGD.update; it has no theory of its own"):
+        with pytest.raises(
+            ValueError, match=r"class Double changes SGD.update; it has no theory of its own"
+        ):
             ask(problem(rule=Double(0.1)), START, TIMES)
-    with pytest.raises(ValueError, match=r'method = "reduced": class Double changes SGD.update; the chain'):
+    with pytest.raises(
+        ValueError, match=r'method = "reduced": class Double changes SGD.update; the chain'
+    ):
         ts.simulate(problem(rule=Double(0.1)), START, TIMES, method="reduced", **FEW)
     found = ts.simulate(problem(rule=Double(0.1)), START, TIMES, method="auto", **FEW)
     expected = ts.simulate(problem(rule=ts.SGD(0.2)), START, TIMES, **FEW)
@@ -42,7 +50,8 @@ def test_an_update_of_ones_own_has_no_theory_and_trains_networks():
 
 def test_labels_of_ones_own_train_networks_and_are_measured():
     with pytest.raises(
-        ValueError, match=r"class Opposite changes TeacherStudent.label, and no theory is known of that"
+        ValueError,
+        match=r"class Opposite changes TeacherStudent.label, and no theory is known of that",
     ):
         ts.integrate(problem(Opposite(1)), START, TIMES)
     found = ts.simulate(problem(Opposite(1)), START, TIMES, method="auto", **FEW)
@@ -58,7 +67,9 @@ def test_labels_of_the_wrong_shape_are_told():
         def label(self, inputs, w_star):
             return inputs.latent
 
-    with pytest.raises(ValueError, match=r"Wrong.label\(inputs, w_star\) answers an array of shape"):
+    with pytest.raises(
+        ValueError, match=r"Wrong.label\(inputs, w_star\) answers an array of shape"
+    ):
         ts.simulate(problem(Wrong(1)), START, TIMES, **FEW)
 
 
@@ -66,17 +77,27 @@ def test_registered_parts_make_a_task():
     class Scaled(ts.TeacherStudent):
         """Labels times two, from registered parts alone."""
 
-    twice = lambda task: ts.TeacherStudent(task.width, task.activation, 2 * task.readout, task.noise)
+    twice = lambda task: ts.TeacherStudent(
+        task.width, task.activation, 2 * task.readout, task.noise
+    )
     of_twice = lambda p: ts.Problem(twice(p.task), p.student, p.rule)
-    label.register(Scaled, lambda task, inputs, w_star: Labels(*(2 * part for part in _standard(inputs, w_star))))
+    label.register(
+        Scaled,
+        lambda task, inputs, w_star: Labels(*(2 * part for part in _standard(inputs, w_star))),
+    )
     with pytest.raises(ValueError, match=r"class Scaled changes TeacherStudent.label"):
         ts.integrate(problem(Scaled(1)), START, TIMES)
-    gradient.register(Scaled, lambda task, p, fixed, state: gradient(twice(task), of_twice(p), fixed, state))
+    gradient.register(
+        Scaled, lambda task, p, fixed, state: gradient(twice(task), of_twice(p), fixed, state)
+    )
     with pytest.raises(ValueError, match=r"class Scaled changes TeacherStudent.label"):
         ts.integrate(problem(Scaled(1)), START, TIMES)
-    task_error.register(Scaled, lambda task, p, *state: task_error(twice(task), of_twice(p), *state))
+    task_error.register(
+        Scaled, lambda task, p, *state: task_error(twice(task), of_twice(p), *state)
+    )
     theory, expected = (
-        ts.integrate(problem(one(1)), START, TIMES).eps_g for one in (Scaled, lambda _: twice(Scaled(1)))
+        ts.integrate(problem(one(1)), START, TIMES).eps_g
+        for one in (Scaled, lambda _: twice(Scaled(1)))
     )
     np.testing.assert_allclose(theory, expected, rtol=1e-9)
     found = ts.simulate(problem(Scaled(1)), START, TIMES, **FEW)
@@ -84,7 +105,9 @@ def test_registered_parts_make_a_task():
 
 
 def _standard(inputs, w_star):
-    clean = jax.scipy.special.erf(inputs.latent @ w_star[0] / inputs.latent.shape[1] ** 0.5 / 2**0.5)
+    clean = jax.scipy.special.erf(
+        inputs.latent @ w_star[0] / inputs.latent.shape[1] ** 0.5 / 2**0.5
+    )
     return clean, clean
 
 
@@ -118,7 +141,8 @@ def test_inputs_that_are_changed_but_not_drawn_are_refused():
 
     start = ts.random_start(problem(ts.HiddenManifold(1, "erf", "sign", 0.5)), 20)
     with pytest.raises(
-        ValueError, match=r"class Deeper changes HiddenManifold.modes; register how its inputs are drawn"
+        ValueError,
+        match=r"class Deeper changes HiddenManifold.modes; register how its inputs are drawn",
     ):
         ts.simulate(problem(Deeper(1, "erf", "sign", 0.5)), start, TIMES, seeds=1)
 
@@ -129,11 +153,21 @@ def test_components_of_ones_own_are_drawn_and_integrated():
             return ts.SpikedCumulant(2 * self.beta, self.latent).components()
 
     start = ts.OrderParameters([[0.5]], m=[[0.4]])
-    theory, expected = (ts.integrate(problem(one), start, TIMES).loss for one in (Spikier(4.0), ts.SpikedCumulant(8.0)))
+    theory, expected = (
+        ts.integrate(problem(one), start, TIMES).loss
+        for one in (Spikier(4.0), ts.SpikedCumulant(8.0))
+    )
     np.testing.assert_allclose(theory, expected, rtol=1e-12)
-    found = ts.simulate(problem(Spikier(4.0)), start, TIMES, N=200, seeds=20, method="reduced").m.mean("seed")
-    of_ours = ts.simulate(problem(ts.SpikedCumulant(8.0)), start, TIMES, N=200, seeds=20, method="reduced").m
-    assert abs(found - of_ours.mean("seed")).max() < 5 * float(of_ours.std("seed").max()) * (2 / 20) ** 0.5
+    found = ts.simulate(
+        problem(Spikier(4.0)), start, TIMES, N=200, seeds=20, method="reduced"
+    ).m.mean("seed")
+    of_ours = ts.simulate(
+        problem(ts.SpikedCumulant(8.0)), start, TIMES, N=200, seeds=20, method="reduced"
+    ).m
+    assert (
+        abs(found - of_ours.mean("seed")).max()
+        < 5 * float(of_ours.std("seed").max()) * (2 / 20) ** 0.5
+    )
 
 
 def test_a_derivative_of_ones_own_trains_networks():
@@ -143,10 +177,14 @@ def test_a_derivative_of_ones_own_trains_networks():
 
     student = ts.Student(1, Straight("straight", jnp.tanh))
     own = ts.Problem(ts.TeacherStudent(1), student, ts.SGD(0.1))
-    with pytest.raises(ValueError, match=r"student.activation: class Straight changes Activation.derivative"):
+    with pytest.raises(
+        ValueError, match=r"student.activation: class Straight changes Activation.derivative"
+    ):
         ts.integrate(own, START, TIMES)
     found = ts.simulate(own, START, TIMES, **FEW)
-    expected = ts.simulate(ts.Problem(ts.TeacherStudent(1), ts.Student(1, "tanh"), ts.SGD(0.1)), START, TIMES, **FEW)
+    expected = ts.simulate(
+        ts.Problem(ts.TeacherStudent(1), ts.Student(1, "tanh"), ts.SGD(0.1)), START, TIMES, **FEW
+    )
     assert abs(found.Q - expected.Q).isel(time=1).min() > 1e-3
 
 
@@ -154,7 +192,9 @@ def test_more_units_than_inputs():
     rng = np.random.default_rng(0)
     task = ts.TeacherStudent(2, "linear", readout=0.5, noise=1e-3**0.5)
     few = ts.Problem(task, ts.Student(10, "linear"), ts.SGD(0.05))
-    start = ts.start_from_weights(few, rng.standard_normal((10, 3)), np.full(10, 0.1), rng.standard_normal((2, 3)))
+    start = ts.start_from_weights(
+        few, rng.standard_normal((10, 3)), np.full(10, 0.1), rng.standard_normal((2, 3))
+    )
     theory = ts.integrate(few, start, [0, 10, 100]).eps_g
     found = ts.simulate(few, start, [0, 10, 100], seeds=16).eps_g
     assert (abs(found.mean("seed") - theory) < 0.05 * theory).all()
@@ -164,5 +204,7 @@ def test_more_units_than_inputs():
     at_once = ts.simulate(few, drawn, [0], N=3, seeds=2, dtype="float64")
     np.testing.assert_allclose(at_once.Q[1, 0], drawn.Q, atol=1e-9)
     np.testing.assert_allclose(at_once.R[1, 0], drawn.R, atol=1e-9)
-    with pytest.raises(ValueError, match=r"N = 3 is too small: .* 12 vectors \(K \+ M\) that span 12 dimensions"):
+    with pytest.raises(
+        ValueError, match=r"N = 3 is too small: .* 12 vectors \(K \+ M\) that span 12 dimensions"
+    ):
         ts.simulate(few, ts.random_start(few, 100), [0, 1], N=3, seeds=1)

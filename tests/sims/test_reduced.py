@@ -12,18 +12,21 @@ import pytest
 from scipy import stats
 
 import teacherstudent as ts
-from sims import columns, lengths, reduced, reduced_draws, reduced_training
-from sims.devices import Place, place
-from sims.elementary import ElementaryErf
-from sims.groups import FREE_PART, Bytes, groups_that_fit
-from teacherstudent.results import description
+from sims.reduced import chain as reduced
+from sims.reduced import columns, lengths
+from sims.reduced import draws as reduced_draws
+from sims.reduced import training as reduced_training
+from sims.reduced.elementary import ElementaryErf
+from sims.running.devices import Place, place
+from sims.running.groups import FREE_PART, Bytes, groups_that_fit
+from teacherstudent.results.datasets import description
 from tests.long import mostly_long
 from tests.sims.cuda import text_for_cuda
 from tests.sims.interruption import interrupted_after
 
 CPU = place("cpu:0")
 try:
-    from sims import reduced_kernel
+    from sims.reduced import kernel as reduced_kernel
 except ImportError:  # of Triton, in a future jax
     reduced_kernel = None
 has_kernel = pytest.mark.skipif(reduced_kernel is None, reason="this jax has no Triton in Pallas")
@@ -46,8 +49,12 @@ LAWS = {
     "SGD, batch below K": committee(ts.SGD(1.0), K=3, M=2, batch_size=2),
     "SGD, quadratic": committee(ts.SGD(0.02), K=2, M=1, activation="quadratic"),
     "sphere": committee(ts.SphericalSGD(0.8)),
-    "heavy ball, beta": committee(ts.HeavyBall(0.4, beta=0.6, readout_learning_rate=0.2), readout=True),
-    "heavy ball, gamma": committee(ts.HeavyBall(2.0, gamma=3.0, readout_learning_rate=2.0), readout=True),
+    "heavy ball, beta": committee(
+        ts.HeavyBall(0.4, beta=0.6, readout_learning_rate=0.2), readout=True
+    ),
+    "heavy ball, gamma": committee(
+        ts.HeavyBall(2.0, gamma=3.0, readout_learning_rate=2.0), readout=True
+    ),
     "AGD": committee(ts.AGD(gain=0.5, readout_gain=0.5), readout=True, batch_size=2),
     "AGD, batches of N / 5": committee(ts.AGD(gain=0.5, first_scale=1.0), batch_ratio=0.2),
     "Fromage": committee(ts.Fromage(0.3, 0.2, p_bound=1.2), readout=True),
@@ -63,13 +70,17 @@ def start_of(problem, seed=3):
     if not isinstance(problem.rule, ts.SphericalSGD):
         return start
     norm = np.sqrt(np.diag(start.Q))
-    return ts.OrderParameters(start.Q / np.outer(norm, norm), start.R / norm[:, None], start.T, start.v)
+    return ts.OrderParameters(
+        start.Q / np.outer(norm, norm), start.R / norm[:, None], start.T, start.v
+    )
 
 
 def both(problem, N, t, seeds, start=None, dtype="float32"):
     """The two methods from one start, seeds not shared."""
     start = start_of(problem) if start is None else start
-    run = lambda method, numbers: ts.simulate(problem, start, [0, t], N=N, seeds=numbers, method=method, dtype=dtype)
+    run = lambda method, numbers: ts.simulate(
+        problem, start, [0, t], N=N, seeds=numbers, method=method, dtype=dtype
+    )
     return run("weights", range(seeds)), run("reduced", range(seeds, 2 * seeds))
 
 
@@ -79,7 +90,9 @@ def two_samples(first, second):
     for name in ("Q", "R", "m", "v", "b"):
         if name not in first:
             continue
-        columns_ = [one[name].values[:, -1].reshape(one.sizes["seed"], -1) for one in (first, second)]
+        columns_ = [
+            one[name].values[:, -1].reshape(one.sizes["seed"], -1) for one in (first, second)
+        ]
         for x, y in zip(columns_[0].T, columns_[1].T, strict=True):
             if x.std() > 1e-5:  # else it does not move
                 p.append(stats.ks_2samp(x, y).pvalue)
@@ -122,7 +135,9 @@ def test_lengths_that_do_not_vary_are_found_out(monkeypatch):
     p, z = two_samples(*both(problem, 50, 6.0, 8000))
     assert p > 1e-3 and z < 4
     jax.clear_caches()
-    monkeypatch.setattr(reduced_draws, "length", lambda z, terms, limit: jnp.full_like(z, 0.9 * np.sqrt(50 - 5)))
+    monkeypatch.setattr(
+        reduced_draws, "length", lambda z, terms, limit: jnp.full_like(z, 0.9 * np.sqrt(50 - 5))
+    )
     p, z = two_samples(*both(problem, 50, 6.0, 8000))
     jax.clear_caches()
     assert p < 1e-6 and z > 8
@@ -133,11 +148,15 @@ def test_lengths_that_do_not_vary_are_found_out(monkeypatch):
 def test_lengths_of_gaussian_vectors(d, dtype):
     limit = lengths.LIMITS[dtype][0]
     z = np.linspace(-0.97 * limit, 0.97 * limit, 301)
-    expected = np.where(z < 0, stats.chi.ppf(stats.norm.cdf(z), d), stats.chi.isf(stats.norm.sf(z), d))
+    expected = np.where(
+        z < 0, stats.chi.ppf(stats.norm.cdf(z), d), stats.chi.isf(stats.norm.sf(z), d)
+    )
     terms = jnp.asarray(lengths.table([d], dtype)[0], dtype)
     found = lengths.length(jnp.asarray(z, dtype), terms, limit)
     assert found.dtype == dtype and 3 <= len(terms) < {1: 100, 2: 80}.get(d, 45)
-    np.testing.assert_allclose(found, expected, rtol=0, atol={"float32": 5e-6, "float64": 1e-9}[dtype] * np.sqrt(d))
+    np.testing.assert_allclose(
+        found, expected, rtol=0, atol={"float32": 5e-6, "float64": 1e-9}[dtype] * np.sqrt(d)
+    )
     assert lengths.coefficients(0, dtype) == (0.0,)
 
 
@@ -149,17 +168,24 @@ def test_triangular_keeps_all_products(rows, count):
     entries = [tuple(column[k : k + 1] for k in range(rows)) for column in dense]
     for given in (dense, entries):
         found = [columns.padded(column, rows) for column in columns.triangular(given)]
-        full = jnp.stack([jnp.concatenate(column) if isinstance(column, tuple) else column for column in found])
-        np.testing.assert_allclose(jnp.einsum("cis,cjs->ijs", full, full), np.einsum("cis,cjs->ijs", x, x), atol=1e-13)
+        full = jnp.stack(
+            [jnp.concatenate(column) if isinstance(column, tuple) else column for column in found]
+        )
+        np.testing.assert_allclose(
+            jnp.einsum("cis,cjs->ijs", full, full), np.einsum("cis,cjs->ijs", x, x), atol=1e-13
+        )
         assert all(
-            (np.asarray(full)[j, :j] == 0).all() and (np.asarray(full)[j, j] >= 0).all() for j in range(len(full))
+            (np.asarray(full)[j, :j] == 0).all() and (np.asarray(full)[j, j] >= 0).all()
+            for j in range(len(full))
         )
 
 
 def training(problem, seeds=40, N=100, place_=CPU):
     start = start_of(problem)
     with jax.enable_x64(True):
-        return reduced_training.ReducedTraining(problem, [start], N, list(range(seeds)), [0, 20], "float32", place_)
+        return reduced_training.ReducedTraining(
+            problem, [start], N, list(range(seeds)), [0, 20], "float32", place_
+        )
 
 
 KERNELS = ("SGD, decay", "heavy ball, beta", "AGD", "spike", "SGD, ReLU, batch above K")
@@ -171,7 +197,9 @@ KERNELS = ("SGD, decay", "heavy ball, beta", "AGD", "spike", "SGD, ReLU, batch a
 def test_the_kernel_makes_the_same_steps(name):
     one = training(LAWS[name])
     arrays, count = (one.setting, one.law, one.keys), (jnp.uint32(0), jnp.uint32(20))
-    other = jax.jit(partial(reduced_kernel.advance, block=8, interpret=True))(*arrays, one.run, *count)
+    other = jax.jit(partial(reduced_kernel.advance, block=8, interpret=True))(
+        *arrays, one.run, *count
+    )
     plain = jax.jit(partial(reduced.advance, block=8))(*arrays, one.run, *count)
     assert reduced_kernel.fits(one.setting, one.law)
     for ours, theirs in zip(jax.tree.leaves(plain), jax.tree.leaves(other), strict=True):
@@ -206,7 +234,9 @@ def test_elementary_erf():
 def reduced_run(**changes):
     given = {"N": 1000, "seeds": 4, "method": "reduced"} | changes
     problem = given.pop("problem", committee(ts.SGD(0.5)))
-    return ts.simulate(problem, given.pop("start", start_of(committee(ts.SGD(0.5)))), [0, 0.1, 0.5], **given)
+    return ts.simulate(
+        problem, given.pop("start", start_of(committee(ts.SGD(0.5)))), [0, 0.1, 0.5], **given
+    )
 
 
 def test_numbers_depend_on_the_seed_alone(monkeypatch, tmp_path):
@@ -227,7 +257,9 @@ def give_memory_for(seeds, monkeypatch):
 
 def test_processes_on_one_host_share_its_memory(monkeypatch):
     monkeypatch.setattr(Place, "free_bytes", lambda self: 2000)
-    groups = lambda sharing: groups_that_fit(list(range(12)), Bytes(shared=100, of_seed=100), cpu, 50, sharing)
+    groups = lambda sharing: groups_that_fit(
+        list(range(12)), Bytes(shared=100, of_seed=100), cpu, 50, sharing
+    )
     cpu = Place(tuple(jax.local_devices(backend="cpu")[:1]))
     assert [len(groups(sharing)[0]) for sharing in (1, 2, 4)] == [11, 5, 2]
 
@@ -274,9 +306,14 @@ np.testing.assert_array_equal(one.Q, two.Q)
 
 
 def test_two_devices_give_the_same_numbers():
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu",
+    }
     script = ON_DEVICES + IN_THE_KERNEL * (reduced_kernel is not None)
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "device = 'cpu:2' is not on this machine; here are: cpu:0, cpu:1.\n"
 
@@ -293,7 +330,9 @@ def test_rates_and_dimensions_do_not_compile_anew():
 def test_a_million_inputs_follow_the_theory():
     problem, start = committee(ts.SGD(0.5)), start_of(committee(ts.SGD(0.5)))
     theory = ts.integrate(problem, start, [0, 0.02])
-    networks = ts.simulate(problem, start, [0, 0.02], N=10**6, seeds=200, method="reduced", dtype="float64")
+    networks = ts.simulate(
+        problem, start, [0, 0.02], N=10**6, seeds=200, method="reduced", dtype="float64"
+    )
     for name in ("Q", "R"):
         moved = (networks[name] - networks[name][:, 0]).values[:, 1]
         error = moved.std(axis=0) / np.sqrt(200)
@@ -315,7 +354,9 @@ def test_small_updates_are_not_lost(N):
 def test_a_checkpoint_of_other_groups_is_not_passed_over(monkeypatch, tmp_path):
     (tmp_path / "run.npz").write_bytes(b"of one group")
     give_memory_for(1, monkeypatch)
-    with pytest.raises(ValueError, match="run whose seeds were in other groups, because there was more free memory"):
+    with pytest.raises(
+        ValueError, match="run whose seeds were in other groups, because there was more free memory"
+    ):
         reduced_run(seeds=3, checkpoint=tmp_path / "run.npz")
     assert (tmp_path / "run.npz").read_bytes() == b"of one group"
 
@@ -333,7 +374,9 @@ def test_starts_on_the_edge():
 
 
 def test_auto_takes_the_chain_where_it_is_exact():
-    method = lambda **changes: description(reduced_run(method="auto", **changes))["report"]["method"]
+    method = lambda **changes: description(reduced_run(method="auto", **changes))["report"][
+        "method"
+    ]
     assert method() == "reduced"
     assert method(problem=committee(ts.SignSGD(0.01)), N=40) == "weights"
     assert method(test_samples=1000, N=40) == "weights"
@@ -341,7 +384,8 @@ def test_auto_takes_the_chain_where_it_is_exact():
 
 def test_what_the_chain_refuses():
     with pytest.raises(
-        ValueError, match="SignSGD depends on the coordinate axes.*AGD, Fromage, HeavyBall, SGD, SphericalSGD"
+        ValueError,
+        match="SignSGD depends on the coordinate axes.*AGD, Fromage, HeavyBall, SGD, SphericalSGD",
     ):
         reduced_run(problem=committee(ts.SignSGD(0.1)))
     with pytest.raises(ValueError, match="N = 5 is less than 6"):
@@ -349,14 +393,18 @@ def test_what_the_chain_refuses():
     with pytest.raises(ValueError, match="test_samples is for whole inputs"):
         reduced_run(test_samples=1000)
     problem = ts.Problem(ts.HiddenManifold(2, "erf", "tanh", 0.5), ts.Student(2), ts.SGD(0.1))
-    with pytest.raises(ValueError, match="inputs of HiddenManifold are not isotropic outside the span"):
+    with pytest.raises(
+        ValueError, match="inputs of HiddenManifold are not isotropic outside the span"
+    ):
         ts.simulate(problem, ts.random_start(problem, N=40), [0, 1], method="reduced")
 
 
 @pytest.mark.parametrize("method", ["weights", "reduced"])
 def test_a_seed_that_does_not_fit_the_memory(method, monkeypatch):
     monkeypatch.setattr(Place, "free_bytes", lambda self: 100)
-    with pytest.raises(ValueError, match="one seed needs about .* GiB, but .* has .* GiB free, .*; use a smaller N"):
+    with pytest.raises(
+        ValueError, match="one seed needs about .* GiB, but .* has .* GiB free, .*; use a smaller N"
+    ):
         reduced_run(method=method)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.results import description
+from teacherstudent.results.datasets import description
 from tests.long import mostly_long
 from tests.sims import rule_cases
 from tests.sims.interruption import interrupted_after
@@ -23,13 +23,17 @@ ALWAYS = (
 def test_networks_follow_the_theory(name):
     N, seeds = 500, 12
     problem, start, times = rule_cases.CASES[name](N)
-    times = times[::5] if name.startswith("AGD map, s_1") else times[::4]  # which amplifies fluctuations, later on
+    times = (
+        times[::5] if name.startswith("AGD map, s_1") else times[::4]
+    )  # which amplifies fluctuations, later on
     theory = ts.integrate(problem, start, times, rtol=1e-5, atol=1e-6)
     networks = ts.simulate(problem, start, times, N=N, seeds=seeds, progress=False)
     for x in ("Q", "R", "v"):
         scatter = networks[x].std("seed", ddof=1) / np.sqrt(seeds)
         gap = abs(networks[x].mean("seed") - theory[x].values)
-        bias = 6 / N * max(1.0, float(abs(theory[x]).max())) + 1e-3  # O(1 / N), and the quadrature of the theory
+        bias = (
+            6 / N * max(1.0, float(abs(theory[x]).max())) + 1e-3
+        )  # O(1 / N), and the quadrature of the theory
         assert (gap < 5 * scatter + bias).all(), (x, float((gap - 5 * scatter).max()))
 
 
@@ -37,7 +41,13 @@ def test_networks_follow_the_theory(name):
 @pytest.mark.parametrize(
     "name",
     mostly_long(
-        ["sign, B = 4", "vote, W = 3, B = 1", "AGD, B = 1, v frozen", "Fromage, B = 1", "Nero, B = 1"],
+        [
+            "sign, B = 4",
+            "vote, W = 3, B = 1",
+            "AGD, B = 1, v frozen",
+            "Fromage, B = 1",
+            "Nero, B = 1",
+        ],
         ["AGD, B = 1, v frozen"],
     ),
 )
@@ -84,10 +94,17 @@ def test_seeds_do_not_depend_on_each_other():
 def test_a_vote_draws_for_every_worker():
     # with signs of the same samples, three workers would be one: their vote is less noisy than a single sign
     run = lambda rule: ts.simulate(
-        *rule_cases.committee(rule)(200)[:2], [0.5], N=200, seeds=64, dtype="float64", progress=False
+        *rule_cases.committee(rule)(200)[:2],
+        [0.5],
+        N=200,
+        seeds=64,
+        dtype="float64",
+        progress=False,
     )
     one, three = run(ts.SignSGD(0.3)), run(ts.MajorityVote(0.3, workers=3))
-    assert float(three.R[:, 0, 0, 0].mean()) > float(one.R[:, 0, 0, 0].mean()) + 0.02  # a drift of 3 / 2
+    assert (
+        float(three.R[:, 0, 0, 0].mean()) > float(one.R[:, 0, 0, 0].mean()) + 0.02
+    )  # a drift of 3 / 2
 
 
 def test_nero_begins_on_its_constraints():
@@ -100,7 +117,11 @@ def test_nero_begins_on_its_constraints():
 
 def test_batches_in_proportion_to_the_dimension():
     problem, start, _ = rule_cases.CASES["AGD map, s_1 = sqrt K, alpha = 4"](100)
-    assert (problem.samples(100), problem.samples(33), problem.updates_per_time(100)) == (400, 132, 1)
+    assert (problem.samples(100), problem.samples(33), problem.updates_per_time(100)) == (
+        400,
+        132,
+        1,
+    )
     found = ts.simulate(problem, start, [0, 1, 3], N=100, seeds=2, progress=False)
     assert found.time.values.tolist() == [0, 1, 3] and found.time.attrs["units"] == "updates"
     again = ts.problem_of(found)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from sims.blocks import over_blocks
-from sims.training import CALL_SECONDS, NEVER, Pace
+from sims.running.blocks import over_blocks
+from sims.running.loop import CALL_SECONDS, NEVER, Pace
 from tests.sims.clocks import CLOCKS, bytes_of, clock, erratic, last_networks
 from tests.sims.interruption import interrupted_after
 
@@ -103,7 +103,9 @@ def test_calls_grow_to_the_time_between_two_looks():
 
 
 @pytest.mark.parametrize("block", [1, 3, 64])
-@pytest.mark.parametrize(("first", "count"), [(0, 0), (5, 0), (0, 7), (2, 1), (6, 130), (NEVER - 9, 9)])
+@pytest.mark.parametrize(
+    ("first", "count"), [(0, 0), (5, 0), (0, 7), (2, 1), (6, 130), (NEVER - 9, 9)]
+)
 def test_every_step_is_taken_once_at_its_place_in_a_block(first, count, block):
     visits = jnp.zeros(count + 1, jnp.int32)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from sims import weights_training
-from sims.weights import advance
-from teacherstudent.results import description
+from sims.weights import training as weights_training
+from sims.weights.steps import advance
+from teacherstudent.results.datasets import description
 from tests.problems import committee, random_overlaps
 from tests.sims.interruption import interrupted_after
 
@@ -20,16 +20,22 @@ def test_weights_have_exactly_the_prescribed_overlaps(dtype):
     for seed in range(3):
         for name in ("Q", "R", "v"):
             np.testing.assert_allclose(
-                first[name].isel(seed=seed), getattr(start, name), atol=3e-7 if dtype == "float32" else 1e-13
+                first[name].isel(seed=seed),
+                getattr(start, name),
+                atol=3e-7 if dtype == "float32" else 1e-13,
             )
-    np.testing.assert_allclose(first.eps_g, float(ts.generalisation_error(committee(), start)), rtol=1e-5)
+    np.testing.assert_allclose(
+        first.eps_g, float(ts.generalisation_error(committee(), start)), rtol=1e-5
+    )
 
 
 def test_a_degenerate_start_has_its_overlaps_too():
     # Student unit 1 is the teacher unit itself, student units 2 and 3 are the same vector.
     Q = [[1.0, 0.2, 0.2], [0.2, 0.5, 0.5], [0.2, 0.5, 0.5]]
     start = ts.OrderParameters(Q, [[1.0], [0.2], [0.2]])
-    first = ts.simulate(committee(3, 1), start, [0.0], N=20, seeds=1, dtype="float64").isel(time=0, seed=0)
+    first = ts.simulate(committee(3, 1), start, [0.0], N=20, seeds=1, dtype="float64").isel(
+        time=0, seed=0
+    )
     np.testing.assert_allclose(first.Q, Q, atol=1e-12)
     np.testing.assert_allclose(first.R, start.R, atol=1e-12)
 
@@ -68,22 +74,29 @@ def test_weights_of_the_user_are_used_as_they_are():
 
 
 def test_times_are_whole_numbers_of_updates():
-    simulation = ts.simulate(committee(), random_overlaps(3, 2), [0.0, 0.01, 0.013, 1.0, 1.237], N=100, seeds=1)
+    simulation = ts.simulate(
+        committee(), random_overlaps(3, 2), [0.0, 0.01, 0.013, 1.0, 1.237], N=100, seeds=1
+    )
     np.testing.assert_allclose(simulation.time, [0.0, 0.01, 1.0, 1.24], atol=1e-15)
 
 
 def test_float32_and_float64_agree_within_the_scatter():
     problem, start = committee(), random_overlaps(3, 2)
     single, double = (
-        ts.simulate(problem, start, [5.0], N=200, seeds=12, dtype=d).isel(time=0) for d in ("float32", "float64")
+        ts.simulate(problem, start, [5.0], N=200, seeds=12, dtype=d).isel(time=0)
+        for d in ("float32", "float64")
     )
     scatter = np.hypot(single.Q.std("seed", ddof=1), double.Q.std("seed", ddof=1)) / np.sqrt(12)
     assert float((abs(single.Q.mean("seed") - double.Q.mean("seed")) / scatter).max()) < 4.5
 
 
 def test_held_out_error_agrees_with_the_closed_form():
-    simulation = ts.simulate(committee(), random_overlaps(3, 2), [0.0, 3.0], N=100, seeds=4, test_samples=20_000)
-    np.testing.assert_allclose(simulation.test_error, simulation.eps_g, rtol=5 * np.sqrt(2 / 20_000))
+    simulation = ts.simulate(
+        committee(), random_overlaps(3, 2), [0.0, 3.0], N=100, seeds=4, test_samples=20_000
+    )
+    np.testing.assert_allclose(
+        simulation.test_error, simulation.eps_g, rtol=5 * np.sqrt(2 / 20_000)
+    )
     assert (simulation.test_error != simulation.eps_g).all()
 
 
@@ -91,8 +104,12 @@ def test_learning_rates_do_not_recompile():
     start = random_overlaps(3, 2)
     ts.simulate(committee(learning_rate=0.1), start, TIMES, N=64, seeds=2)
     before = advance._cache_size()
-    ts.simulate(committee(learning_rate=0.2, noise=0.0, weight_decay=0.1), start, TIMES, N=64, seeds=[4, 9])
-    ts.simulate(committee(learning_rate=0.3), random_overlaps(3, 2, seed=8), [0.5, 3.0], N=64, seeds=2)
+    ts.simulate(
+        committee(learning_rate=0.2, noise=0.0, weight_decay=0.1), start, TIMES, N=64, seeds=[4, 9]
+    )
+    ts.simulate(
+        committee(learning_rate=0.3), random_overlaps(3, 2, seed=8), [0.5, 3.0], N=64, seeds=2
+    )
     assert advance._cache_size() == before
 
 
@@ -129,7 +146,10 @@ def test_a_foreign_checkpoint_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"N": 4}, r"N = 4 is too small: the overlaps of the start are those of 5 vectors \(K \+ M\)"),
+        (
+            {"N": 4},
+            r"N = 4 is too small: the overlaps of the start are those of 5 vectors \(K \+ M\)",
+        ),
         ({"N": None}, "N is missing"),
         ({"seeds": 0}, "seeds = 0 is not allowed"),
         ({"seeds": [1, 1]}, "different integers"),
@@ -143,6 +163,12 @@ def test_a_foreign_checkpoint_is_refused(tmp_path):
     ],
 )
 def test_bad_input_is_refused_before_any_work(change, message):
-    arguments = {"problem": committee(), "start": random_overlaps(3, 2), "times": TIMES, "N": 30, "seeds": 1} | change
+    arguments = {
+        "problem": committee(),
+        "start": random_overlaps(3, 2),
+        "times": TIMES,
+        "N": 30,
+        "seeds": 1,
+    } | change
     with pytest.raises(ValueError, match=message):
         ts.simulate(**arguments)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.results import description
+from teacherstudent.results.datasets import description
 from tests.long import mostly_long
 from tests.sims.structured_cases import set_up
 
@@ -22,7 +22,9 @@ TESTED = [  # `python -m benchmarks.agreement structured` runs them all
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", mostly_long(TESTED, ["sign, delta 0.5, both layers", "tanh generator"]))
+@pytest.mark.parametrize(
+    "name", mostly_long(TESTED, ["sign, delta 0.5, both layers", "tanh generator"])
+)
 def test_mean_over_seeds_agrees(name):
     problem, start = set_up(name, N=400)
     theory = ts.integrate(problem, start, TIMES, rtol=1e-6)
@@ -40,7 +42,9 @@ def test_deviation_shrinks_with_the_square_root_of_the_dimension():
     sizes = (100, 400, 1600)
     for N in sizes:
         problem, start = set_up("sign, delta 0.5", N)
-        report = ts.compare(ts.integrate(problem, start, TIMES), ts.simulate(problem, start, TIMES, seeds=12))
+        report = ts.compare(
+            ts.integrate(problem, start, TIMES), ts.simulate(problem, start, TIMES, seeds=12)
+        )
         for name, values in rms.items():
             values.append(float(report[f"{name}_rms"]))
     for name, values in rms.items():
@@ -50,7 +54,9 @@ def test_deviation_shrinks_with_the_square_root_of_the_dimension():
 
 @pytest.mark.slow
 def test_the_limit_agrees_with_networks_on_their_own_manifolds():
-    problem = ts.Problem(ts.HiddenManifold(1, "erf", "tanh", 0.6, noise=0.1), ts.Student(2), ts.SGD(0.4))
+    problem = ts.Problem(
+        ts.HiddenManifold(1, "erf", "tanh", 0.6, noise=0.1), ts.Student(2), ts.SGD(0.4)
+    )
     start = ts.OrderParameters([[1.0, 0.1], [0.1, 0.6]], [[0.2], [-0.1]])
     theory = ts.integrate(problem, start, TIMES)
     report = ts.compare(theory, ts.simulate(problem, start, TIMES, N=500, seeds=24))
@@ -59,11 +65,15 @@ def test_the_limit_agrees_with_networks_on_their_own_manifolds():
 
 @pytest.mark.slow
 def test_inputs_that_are_not_centred_are_noticed():
-    problem = ts.Problem(ts.HiddenManifold(2, "erf", "relu", 0.5, centre=False), ts.Student(2), ts.SGD(0.5))
+    problem = ts.Problem(
+        ts.HiddenManifold(2, "erf", "relu", 0.5, centre=False), ts.Student(2), ts.SGD(0.5)
+    )
     start = ts.random_start(problem, N=500, seed=1)
     with pytest.warns(UserWarning, match="which the theory does not describe"):
         theory = ts.integrate(problem, start, TIMES)
-    verdict = ts.compare(theory, ts.simulate(problem, start, TIMES, seeds=24, test_samples=8000)).attrs["verdict"]
+    verdict = ts.compare(
+        theory, ts.simulate(problem, start, TIMES, seeds=24, test_samples=8000)
+    ).attrs["verdict"]
     assert verdict.startswith("DISAGREE") and "GAUSSIAN EQUIVALENCE FAILS" in verdict
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from sims.gaussian_equivalent import _jointly_gaussian
-from sims.hidden_manifold import covariances
-from sims.tasks import as_arrays, set_up
-from sims.training import TRAINING
-from sims.weights import _sample_keys
-from teacherstudent.results import description
+from sims.inputs.gaussian_equivalent import _jointly_gaussian
+from sims.inputs.hidden_manifold import covariances
+from sims.inputs.source import as_arrays, set_up
+from sims.running.loop import TRAINING
+from sims.weights.steps import _sample_keys
+from teacherstudent.results.datasets import description
 from tests.sims.test_weights import numpy_training
 
 K, M, N, D = 3, 2, 17, 11
@@ -36,7 +36,9 @@ def manifold(nonlinearity="sign", **options):
 
 def problem_with(task, **rule):
     return ts.Problem(
-        task, ts.Student(K, train_readout="readout_learning_rate" in rule), ts.SGD(**({"learning_rate": 0.4} | rule))
+        task,
+        ts.Student(K, train_readout="readout_learning_rate" in rule),
+        ts.SGD(**({"learning_rate": 0.4} | rule)),
     )
 
 
@@ -45,7 +47,11 @@ def test_inputs_of_a_manifold(nonlinearity):
     task = manifold(nonlinearity)
     start = ts.start_from_weights(problem_with(task), **weights())
     x, c, _ = drawn(task, start, 3, 5)
-    f = {"sign": np.sign, "relu": lambda s: np.maximum(s, 0) - 1 / np.sqrt(2 * np.pi), "tanh": np.tanh}[nonlinearity]
+    f = {
+        "sign": np.sign,
+        "relu": lambda s: np.maximum(s, 0) - 1 / np.sqrt(2 * np.pi),
+        "tanh": np.tanh,
+    }[nonlinearity]
     np.testing.assert_allclose(x[:, 0], f(c[:, 0] @ task.matrices(N)[0].T / np.sqrt(D)), atol=1e-12)
 
 
@@ -61,7 +67,9 @@ def test_inputs_of_two_layers():
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_steps_equal_plain_numpy(batch_size):
     task, steps = manifold(), 30
-    problem = ts.Problem(task, ts.Student(K, train_readout=True), ts.SGD(0.4, 0.2), batch_size=batch_size)
+    problem = ts.Problem(
+        task, ts.Student(K, train_readout=True), ts.SGD(0.4, 0.2), batch_size=batch_size
+    )
     v = np.array([0.6, 1.0, -0.4])
     start = ts.start_from_weights(problem, v=v, **weights())
     last = ts.simulate(problem, start, [steps / N], seeds=[5], dtype="float64").isel(seed=0, time=0)
@@ -80,7 +88,9 @@ def exact(task):
     return found.Omega, found.Phi
 
 
-@pytest.mark.parametrize(("nonlinearity", "centre"), [("sign", True), ("relu", True), ("relu", False), ("tanh", True)])
+@pytest.mark.parametrize(
+    ("nonlinearity", "centre"), [("sign", True), ("relu", True), ("relu", False), ("tanh", True)]
+)
 def test_exact_covariances_are_those_of_the_inputs(nonlinearity, centre):
     task = manifold(nonlinearity, centre=centre)
     start = ts.start_from_weights(problem_with(task), **weights())
@@ -123,11 +133,20 @@ def test_order_parameters_become_weights_with_exactly_these_overlaps(name):
 
 def test_a_seed_does_not_depend_on_what_runs_beside_it():
     problem, times = problem_with(manifold("tanh")), [0.0, 1.0, 4.0]
-    for start in (ts.start_from_weights(problem, **weights()), ts.OrderParameters(np.eye(K), np.full((K, M), 0.01))):
+    for start in (
+        ts.start_from_weights(problem, **weights()),
+        ts.OrderParameters(np.eye(K), np.full((K, M), 0.01)),
+    ):
         many = ts.simulate(problem, start, times, N=N, seeds=9)
         few = ts.simulate(problem, start, times, N=N, seeds=[7, 12])
-        for name in ("Q", "R", "eps_g"):  # equal up to the rounding of a matrix product over other numbers of rows
-            np.testing.assert_allclose(few[name].sel(seed=7), many[name].sel(seed=7), rtol=1e-4, atol=1e-5)
+        for name in (
+            "Q",
+            "R",
+            "eps_g",
+        ):  # equal up to the rounding of a matrix product over other numbers of rows
+            np.testing.assert_allclose(
+                few[name].sel(seed=7), many[name].sel(seed=7), rtol=1e-4, atol=1e-5
+            )
         assert len(np.unique(many.Q.isel(time=-1, student=0, student_=0))) == 9
 
 
@@ -143,7 +162,10 @@ def test_a_generator_equals_the_manifold_that_it_is():
         for one, begin in ((task, start), (own, other))
     )
     told = description(second)["report"]
-    assert told["overlaps"] == "held-out samples" and description(first)["report"]["overlaps"] == "exact covariances"
+    assert (
+        told["overlaps"] == "held-out samples"
+        and description(first)["report"]["overlaps"] == "exact covariances"
+    )
     for name in (
         "Q",
         "R",
@@ -191,7 +213,9 @@ def test_a_bank_of_samples():
 
     error = 0.5 * (erf(lam / np.sqrt(2)).sum(1) - erf(nu / np.sqrt(2)).sum(1)) ** 2
     np.testing.assert_allclose(banked.test_error.isel(time=0), error.mean(), rtol=1e-5)
-    single = ts.simulate(problem, start, [5.0], seeds=2, bank=(x[:2], c[:2]))  # one may overfit two samples
+    single = ts.simulate(
+        problem, start, [5.0], seeds=2, bank=(x[:2], c[:2])
+    )  # one may overfit two samples
     assert float(abs(single.Q - fresh.Q.isel(time=-1, seed=slice(2))).max()) > 0.01
 
 
@@ -199,16 +223,31 @@ def test_a_bank_of_samples():
     ("bank", "message"),
     [
         (np.ones((5, N)), "bank is to be a pair"),
-        ((np.ones((5, N)), np.ones((4, D))), r"bank\[1\] has shape \(4, 11\); give \(samples, 11\)"),
-        ((np.ones((5, N + 1)), np.ones((5, D))), r"bank\[0\] has shape \(5, 18\); give \(samples, 17\)"),
+        (
+            (np.ones((5, N)), np.ones((4, D))),
+            r"bank\[1\] has shape \(4, 11\); give \(samples, 11\)",
+        ),
+        (
+            (np.ones((5, N + 1)), np.ones((5, D))),
+            r"bank\[0\] has shape \(5, 18\); give \(samples, 17\)",
+        ),
         ((np.full((5, N), np.nan), np.ones((5, D))), r"bank\[0\] has entries that are not finite"),
-        ((np.ones((5, N)), np.ones((5, D))), "test_samples = 1000 leaves none of the bank's 5 samples"),
+        (
+            (np.ones((5, N)), np.ones((5, D))),
+            "test_samples = 1000 leaves none of the bank's 5 samples",
+        ),
     ],
 )
 def test_bad_banks_are_refused(bank, message):
     problem = problem_with(manifold())
     with pytest.raises(ValueError, match=message):
-        ts.simulate(problem, ts.start_from_weights(problem, **weights()), [1.0], bank=bank, test_samples=1000)
+        ts.simulate(
+            problem,
+            ts.start_from_weights(problem, **weights()),
+            [1.0],
+            bank=bank,
+            test_samples=1000,
+        )
 
 
 def test_what_cannot_be_simulated_says_so():
@@ -233,18 +272,22 @@ def test_starts_of_other_inputs_are_refused():
     start = ts.start_from_weights(problem, **weights())
     other = problem_with(ts.HiddenManifold(M, "erf", "sign", D / N, noise=0.3, seed=3))
     with pytest.raises(
-        ValueError, match="the start is one for other inputs: here its weights have an R that differs by"
+        ValueError,
+        match="the start is one for other inputs: here its weights have an R that differs by",
     ):
         ts.simulate(other, start, [1.0])
     wider = problem_with(ts.HiddenManifold(M, "erf", "sign", 1.0))
     for task in (wider, problem_with(ts.TeacherStudent(M))):
-        with pytest.raises(ValueError, match=r"w_star has shape \(2, 11\), but these inputs have D = 17 latents"):
+        with pytest.raises(
+            ValueError, match=r"w_star has shape \(2, 11\), but these inputs have D = 17 latents"
+        ):
             ts.simulate(task, start, [1.0])
     square = {"w": np.ones((K, N)), "w_star": np.ones((M, N))}
     isotropic = ts.start_from_weights(problem_with(ts.TeacherStudent(M)), **square)
     for call in (ts.simulate, ts.integrate):
         with pytest.raises(
-            ValueError, match="start has weights for isotropic inputs, but the task is a HiddenManifold"
+            ValueError,
+            match="start has weights for isotropic inputs, but the task is a HiddenManifold",
         ):
             call(wider, isotropic, [1.0])
 
@@ -275,12 +318,15 @@ def test_nearly_parallel_features_are_measured_on_samples():
 
 
 def test_a_batch_is_not_larger_than_the_bank():
-    problem = ts.Problem(ts.HiddenManifold(2, latent_ratio=D / N), ts.Student(3), ts.SGD(0.1), batch_size=6)
+    problem = ts.Problem(
+        ts.HiddenManifold(2, latent_ratio=D / N), ts.Student(3), ts.SGD(0.1), batch_size=6
+    )
     start = ts.start_from_weights(problem, **weights())
     bank = (np.ones((9, N)), np.ones((9, D)))
     assert ts.simulate(problem, start, [0.0], seeds=1, bank=bank).sizes["seed"] == 1
     with pytest.raises(
-        ValueError, match="batch_size: a step of all workers takes 6 samples, but the bank has 5 to train on"
+        ValueError,
+        match="batch_size: a step of all workers takes 6 samples, but the bank has 5 to train on",
     ):
         ts.simulate(problem, start, [0.0], bank=bank, test_samples=4)
 
@@ -298,15 +344,22 @@ def test_a_shared_bank_counts_as_one_sample_in_comparisons():
         assert networks.attrs and description(networks)["report"]["test_samples"] == 500
         assert "FAILS" not in ts.compare(theory, networks).attrs["verdict"]
     limit = ts.OrderParameters(np.eye(K), np.zeros((K, M)))
-    with pytest.raises(ValueError, match="bank holds one set of inputs, but this start gives every seed its own"):
+    with pytest.raises(
+        ValueError, match="bank holds one set of inputs, but this start gives every seed its own"
+    ):
         ts.simulate(problem, limit, [1.0], N=200, bank=bank)
 
 
 def test_covariances_that_differ_are_told():
-    one, other = (ts.GaussianEquivalent.anisotropic(ts.power_law(30, exponent), width=M) for exponent in (0.2, 1.5))
+    one, other = (
+        ts.GaussianEquivalent.anisotropic(ts.power_law(30, exponent), width=M)
+        for exponent in (0.2, 1.5)
+    )
     start = ts.OrderParameters(np.eye(K), np.zeros((K, M)))
     theory = ts.integrate(problem_with(one), start, [0.0, 0.5])
-    verdict = ts.compare(theory, ts.simulate(problem_with(other), start, [0.0, 0.5], seeds=8)).attrs["verdict"]
+    verdict = ts.compare(
+        theory, ts.simulate(problem_with(other), start, [0.0, 0.5], seeds=8)
+    ).attrs["verdict"]
     assert "theory and simulation differ in problem.task.Omega, problem.task.Phi" in verdict
 
 
@@ -314,7 +367,10 @@ def test_a_run_can_be_repeated_from_its_file(tmp_path):
     for task in (manifold("tanh"), ts.HiddenManifold(M, F=manifold().matrices(N)[0])):
         problem = problem_with(task)
         start = ts.start_from_weights(problem, **weights())
-        theory, networks = ts.integrate(problem, start, [0.0, 1.0]), ts.simulate(problem, start, [0.0, 1.0], seeds=2)
+        theory, networks = (
+            ts.integrate(problem, start, [0.0, 1.0]),
+            ts.simulate(problem, start, [0.0, 1.0], seeds=2),
+        )
         ts.save(tmp_path / "run.h5", theory=theory, simulation=networks, force=True)
         tree = ts.load(tmp_path / "run.h5")
         one, other = (tree[name].to_dataset() for name in ("theory", "simulation"))
@@ -332,12 +388,15 @@ def test_a_theory_on_a_generator_can_be_repeated_from_its_file():
     theory = ts.integrate(problem, start, [0.0, 1.0])
     again = ts.integrate(ts.problem_of(theory), ts.start_of(theory), [0.0, 1.0])
     np.testing.assert_allclose(again.Q, theory.Q, atol=1e-12)
-    with pytest.raises(ValueError, match="task.generator was the Python function .*lambda.*; files keep only its name"):
+    with pytest.raises(
+        ValueError,
+        match="task.generator was the Python function .*lambda.*; files keep only its name",
+    ):
         ts.problem_of(ts.simulate(problem, start, [0.0], seeds=1))
 
 
 def test_checkpoints_know_the_inputs(tmp_path, monkeypatch):
-    from sims import checkpoints
+    from sims.running import checkpoints
 
     monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
     monkeypatch.setattr(checkpoints, "drop", lambda path: None)
@@ -349,5 +408,9 @@ def test_checkpoints_know_the_inputs(tmp_path, monkeypatch):
     other = problem_with(ts.HiddenManifold(M, "erf", "tanh", D / N, noise=0.3, seed=3))
     with pytest.raises(ValueError, match="belongs to a simulation with another problem"):
         ts.simulate(
-            other, ts.start_from_weights(other, **weights()), [0.0, 2.0], seeds=2, checkpoint=tmp_path / "run.ckpt"
+            other,
+            ts.start_from_weights(other, **weights()),
+            [0.0, 2.0],
+            seeds=2,
+            checkpoint=tmp_path / "run.ckpt",
         )

@@ -7,9 +7,9 @@ import pytest
 from scipy.special import erf
 
 import teacherstudent as ts
-from sims.teacher_student import StandardNormal
-from sims.training import TRAINING
-from sims.weights import _sample_keys
+from sims.inputs.teacher_student import StandardNormal
+from sims.running.loop import TRAINING
+from sims.weights.steps import _sample_keys
 from tests.problems import committee
 
 K, M, N, STEPS = 3, 2, 17, 40
@@ -32,7 +32,9 @@ def drawn_inputs(problem, seed, w_star):
     return np.asarray(inputs.x).reshape(*shape, N), np.asarray(inputs.zeta).reshape(shape)
 
 
-def numpy_training(w, v, w_star, x, zeta, activation, eta, eta_v, sigma, kappa, spherical=False, latents=None):
+def numpy_training(
+    w, v, w_star, x, zeta, activation, eta, eta_v, sigma, kappa, spherical=False, latents=None
+):
     """Online SGD, sample by sample, as one would write it on the board; the teacher sees the latents, or the inputs."""
     g, slope = ACTIVATIONS[activation]
     w, v = w.copy(), v.copy()

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from sims import devices, weights, weights_training
-from sims.devices import place
-from sims.tasks import set_up
-from sims.weights_training import WeightsTraining
-from teacherstudent.results import description
+from sims.inputs.source import set_up
+from sims.running import devices
+from sims.running.devices import place
+from sims.weights import steps as weights
+from sims.weights import training as weights_training
+from sims.weights.training import WeightsTraining
+from teacherstudent.results.datasets import description
 from tests.sims.cuda import text_for_cuda
 from tests.sims.interruption import interrupted_after
 
 CPU = place("cpu:0")
 try:
-    from sims import weights_kernel
+    from sims.weights import kernel as weights_kernel
 except ImportError:  # of Triton, in a future jax
     weights_kernel = None
 has_kernel = pytest.mark.skipif(weights_kernel is None, reason="this jax has no Triton in Pallas")
@@ -36,7 +38,18 @@ WEIGHTS = {
 }
 
 
-def training(rule, K=3, M=2, N=100, activation="erf", teacher="erf", readout=False, place_=CPU, seeds=5, **rest):
+def training(
+    rule,
+    K=3,
+    M=2,
+    N=100,
+    activation="erf",
+    teacher="erf",
+    readout=False,
+    place_=CPU,
+    seeds=5,
+    **rest,
+):
     task = ts.TeacherStudent(M, activation=teacher, noise=0.1)
     problem = ts.Problem(task, ts.Student(K, activation, train_readout=readout), rule, **rest)
     numbers = list(range(seeds))
@@ -48,7 +61,16 @@ def advanced(program, one, **options):
     """The networks after 20 steps, the first 13 of them in one call."""
     run = jax.tree.map(jnp.copy, one.run)
     for first, count in ((0, 13), (13, 7)):
-        run = program(one.bare, one.source, one.w_star, one.keys, run, jnp.uint32(first), jnp.uint32(count), **options)
+        run = program(
+            one.bare,
+            one.source,
+            one.w_star,
+            one.keys,
+            run,
+            jnp.uint32(first),
+            jnp.uint32(count),
+            **options,
+        )
     return run
 
 
@@ -80,9 +102,13 @@ def interpreted_kernel(monkeypatch):
 @has_kernel
 @pytest.mark.slow
 def test_a_whole_simulation_in_the_kernel(interpreted_kernel, monkeypatch, tmp_path):
-    problem = ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(3, train_readout=True), ts.SGD(0.5))
+    problem = ts.Problem(
+        ts.TeacherStudent(2, noise=0.1), ts.Student(3, train_readout=True), ts.SGD(0.5)
+    )
     start = ts.random_start(problem, N=60, seed=0)
-    run = lambda **given: ts.simulate(problem, start, [0, 0.5, 2.0], N=60, seeds=3, device="cpu:0", **given)
+    run = lambda **given: ts.simulate(
+        problem, start, [0, 0.5, 2.0], N=60, seeds=3, device="cpu:0", **given
+    )
     ours = run()
     with interrupted_after(20):
         run(checkpoint=tmp_path / "run.npz")
@@ -111,7 +137,15 @@ def test_the_kernel_says_when_a_network_diverges():
 def test_the_kernel_is_written_for_cuda(name):
     with jax.enable_x64(True):
         one = training(**WEIGHTS[name])
-        arguments = (one.bare, one.source, one.w_star, one.keys, one.run, jnp.uint32(0), jnp.uint32(20))
+        arguments = (
+            one.bare,
+            one.source,
+            one.w_star,
+            one.keys,
+            one.run,
+            jnp.uint32(0),
+            jnp.uint32(20),
+        )
         assert "triton" in text_for_cuda(partial(weights_kernel.advance, block=8), *arguments)
 
 

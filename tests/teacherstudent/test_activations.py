@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from teacherstudent.activations import ACTIVATIONS, Activation, Polynomial, as_activation
-from teacherstudent.singularities import find_singularities
+from teacherstudent.activations.activation import ACTIVATIONS, Activation, Polynomial, as_activation
+from teacherstudent.activations.singularities import find_singularities
 
 X = np.linspace(-2.5, 2.5, 12)
 EXPECTED = {
@@ -43,14 +43,18 @@ def test_singularities_of_ours_are_those_that_a_search_finds():
 
 
 def test_singularities_of_others():
-    assert Activation("jump", lambda x: x + jnp.sign(x)).singularities.jumps() == [(0.0, pytest.approx(2))]
+    assert Activation("jump", lambda x: x + jnp.sign(x)).singularities.jumps() == [
+        (0.0, pytest.approx(2))
+    ]
     assert Activation("jump", lambda x: x + jnp.sign(x), kinks=(1.0,)).cuts == (0.0, 1.0)
     assert as_activation((0.0, 1.0, 2.0)).cuts == ()
 
 
 def test_polynomials_are_equal_if_their_coefficients_are():
     cubic = as_activation((0.0, 1.0, 0.0, 0.5))
-    assert cubic == as_activation([0.0, 1.0, 0.0, 0.5]) and hash(cubic) == hash(as_activation([0, 1, 0, 0.5]))
+    assert cubic == as_activation([0.0, 1.0, 0.0, 0.5]) and hash(cubic) == hash(
+        as_activation([0, 1, 0, 0.5])
+    )
     assert cubic != as_activation((0.0, 1.0, 0.0, 0.6))
     assert Polynomial((1.0, 2.0, 3.0)).derivative() == Polynomial((2.0, 6.0))
     assert Polynomial((1.0,)).derivative() == Polynomial((0.0,))

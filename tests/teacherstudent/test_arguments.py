@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent import checks
+from teacherstudent.checking import checks
 
 PROBLEM = ts.Problem(ts.TeacherStudent(1), ts.Student(1), ts.SGD(0.1))
 START = ts.OrderParameters([[0.5]], [[0.1]])
@@ -66,7 +66,9 @@ def test_types_and_sizes_of_arguments_are_checked_before_any_work(call, message)
 
 
 def test_a_name_that_is_not_there_is_answered_with_the_nearest():
-    with pytest.raises(AttributeError, match="has no attribute 'integrat'; did you mean 'integrate'?"):
+    with pytest.raises(
+        AttributeError, match="has no attribute 'integrat'; did you mean 'integrate'?"
+    ):
         ts.integrat  # noqa: B018
 
 
@@ -94,7 +96,9 @@ def test_every_type_of_real_number_is_one(value):
 
 def test_an_integer_is_no_time_and_no_fraction():
     for value in (np.timedelta64(1), fractions.Fraction(1), 1.0, True):
-        with pytest.raises(ValueError, match="N = .* is not allowed; give an integer of at least 1"):
+        with pytest.raises(
+            ValueError, match="N = .* is not allowed; give an integer of at least 1"
+        ):
             checks.integer("N", value)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.results import description
+from teacherstudent.results.datasets import description
 
 QUICK = """
 title = "A quick test"
@@ -39,7 +39,17 @@ def workspace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("user")
     (folder / "quick.toml").write_text(QUICK)
     done = run(
-        "run", "quick.toml", "--set", "rule.learning_rate=0.2", "--seeds", 6, "--size", 60, "--size", 120, cwd=folder
+        "run",
+        "quick.toml",
+        "--set",
+        "rule.learning_rate=0.2",
+        "--seeds",
+        6,
+        "--size",
+        60,
+        "--size",
+        120,
+        cwd=folder,
     )
     assert done.returncode == 0, done.stderr
     (folder / "output.txt").write_text(done.stdout)
@@ -69,7 +79,9 @@ def test_an_existing_result_is_refused_without_force(workspace):
 
 def test_show_compare_and_plot_a_file(workspace):
     shown = run("show", "results/quick.h5", cwd=workspace)
-    assert shown.returncode == 0 and "'learning_rate': 0.2" in shown.stdout and "AGREE" in shown.stdout
+    assert (
+        shown.returncode == 0 and "'learning_rate': 0.2" in shown.stdout and "AGREE" in shown.stdout
+    )
     compared = run("compare", "results/quick.h5", cwd=workspace)
     assert compared.returncode == 0 and "falls as N to the power" in compared.stdout
     plotted = run("plot", "results/quick.h5", "--out", "figures/quick.pdf", cwd=workspace)
@@ -79,7 +91,9 @@ def test_show_compare_and_plot_a_file(workspace):
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"]])
 def test_help_and_list_do_not_load_jax(arguments, tmp_path):
     code = "import sys; from teacherstudent import cli; cli.app(standalone_mode=False); print('jax' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0 and done.stdout.endswith("False\n"), done.stderr
 
 
@@ -88,14 +102,20 @@ def test_compiled_programs_are_kept_for_the_next_run(workspace):
     given = ("--theory-only", "--quiet", "--no-figure", "--set", "times.points=7")
     other = ("--set", "rule.learning_rate=0.45")  # which is the same program
     for name, more in (("first", ()), ("second", ()), ("third", other)):
-        assert run("run", "quick.toml", *given, *more, "--out", f"{name}.h5", cwd=workspace).returncode == 0
-        programs = {path.name for path in kept.iterdir() if path.name.endswith((".program", ".jax"))}
+        assert (
+            run("run", "quick.toml", *given, *more, "--out", f"{name}.h5", cwd=workspace).returncode
+            == 0
+        )
+        programs = {
+            path.name for path in kept.iterdir() if path.name.endswith((".program", ".jax"))
+        }
         if name == "first":
             assert any(name.endswith(".program") for name in programs)
             before = programs
         assert programs == before
     one, two, three = (
-        ts.load(workspace / f"{name}.h5")["theory"].to_dataset() for name in ("first", "second", "third")
+        ts.load(workspace / f"{name}.h5")["theory"].to_dataset()
+        for name in ("first", "second", "third")
     )
     np.testing.assert_array_equal(one.Q, two.Q)
     for found in (one, three):
@@ -129,7 +149,16 @@ def test_programs_that_are_not_whole_are_compiled_anew(workspace):
 
 
 def test_the_reduced_method_by_name(workspace):
-    given = ("--set", "simulation.method=reduced", "--seeds", 20, "--size", 1000, "--quiet", "--no-figure")
+    given = (
+        "--set",
+        "simulation.method=reduced",
+        "--seeds",
+        20,
+        "--size",
+        1000,
+        "--quiet",
+        "--no-figure",
+    )
     done = run("run", "quick.toml", *given, "--out", "reduced.h5", cwd=workspace)
     assert done.returncode == 0, done.stderr
     tree = ts.load(workspace / "reduced.h5")
@@ -139,27 +168,57 @@ def test_the_reduced_method_by_name(workspace):
 
 def test_list_names_the_published_set_ups(workspace):
     listed = run("list", cwd=workspace)
-    assert listed.returncode == 0 and "saad-solla-1995-k2" in listed.stdout and "goldt-2019-both-k6" in listed.stdout
+    assert (
+        listed.returncode == 0
+        and "saad-solla-1995-k2" in listed.stdout
+        and "goldt-2019-both-k6" in listed.stdout
+    )
 
 
 def test_theory_only_and_quiet(workspace):
-    done = run("run", "quick.toml", "--theory-only", "--quiet", "--no-figure", "--out", "theory.h5", cwd=workspace)
+    done = run(
+        "run",
+        "quick.toml",
+        "--theory-only",
+        "--quiet",
+        "--no-figure",
+        "--out",
+        "theory.h5",
+        cwd=workspace,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert set(ts.load(workspace / "theory.h5").children) == {"theory"}
-    sweep = run("run", "quick.toml", "--set", "rule.learning_rate=[0.1, 0.2]", "--out", "sweep.h5", cwd=workspace)
+    sweep = run(
+        "run",
+        "quick.toml",
+        "--set",
+        "rule.learning_rate=[0.1, 0.2]",
+        "--out",
+        "sweep.h5",
+        cwd=workspace,
+    )
     assert sweep.returncode == 2 and "add --theory-only" in sweep.stderr
 
 
 BAD_INPUT = [
     (["run", "no-such-thing"], "neither a published set-up nor a file"),
     (["run", "quick.toml", "--set", "rule.rate=1", "--out", "x.h5"], "unknown key rule.rate"),
-    (["run", "quick.toml", "--device", "abacus", "--out", "x.h5"], "device = 'abacus' is not on this machine"),
+    (
+        ["run", "quick.toml", "--device", "abacus", "--out", "x.h5"],
+        "device = 'abacus' is not on this machine",
+    ),
     (["run", "quick.toml", "--seeds", "-3", "--out", "x.h5"], "simulation.seeds = -3"),
     (["run", "quick.toml", "--sedes", "3"], "No such option"),
     (["run", "quick.toml", "--out", "x.png"], "give it the ending .h5"),
     (["run", "quick.toml", "--out", "quick.toml/x.h5"], "is a file, not a folder"),
-    (["run", "quick.toml", "--size", "50", "--size", "50", "--out", "x.h5"], "several different ones"),
-    (["run", "quick.toml", "--set", "start.random=3", "--out", "x.h5"], "start.random = 3 is not a table"),
+    (
+        ["run", "quick.toml", "--size", "50", "--size", "50", "--out", "x.h5"],
+        "several different ones",
+    ),
+    (
+        ["run", "quick.toml", "--set", "start.random=3", "--out", "x.h5"],
+        "start.random = 3 is not a table",
+    ),
     (["run", "quick.toml", "--set", "task.activation=3", "--out", "x.h5"], "task.activation is 3"),
     (["run", "quick.toml", "--set", "simulation.seeds=[1, 1]", "--out", "x.h5"], "seeds = [1, 1]"),
     (["run", "quick.toml", "--set", "times.stop=-1.0", "--out", "x.h5"], "times.stop = -1.0"),
@@ -190,10 +249,16 @@ print(json.dumps(found))
 def test_bad_input_is_one_sentence_and_exit_code_two(workspace):
     given = json.dumps([arguments for arguments, _ in BAD_INPUT])
     done = subprocess.run(
-        [sys.executable, "-c", ONE_AFTER_ANOTHER, given], capture_output=True, text=True, cwd=workspace, check=True
+        [sys.executable, "-c", ONE_AFTER_ANOTHER, given],
+        capture_output=True,
+        text=True,
+        cwd=workspace,
+        check=True,
     )
     for (arguments, message), (code, said) in zip(BAD_INPUT, json.loads(done.stdout), strict=True):
-        assert (code, message in said, "Traceback" in said) == (2, True, False), f"{arguments}: {said}"
+        assert (code, message in said, "Traceback" in said) == (2, True, False), (
+            f"{arguments}: {said}"
+        )
         assert not (workspace / "x.h5").exists(), arguments
 
 
@@ -232,7 +297,9 @@ def test_covariances_from_a_file(workspace):
     rows = rng.standard_normal((30, 20)) / 6
     np.savez(workspace / "covariances.npz", Omega=rows @ rows.T + np.eye(30), Phi=rows)
     (workspace / "own.toml").write_text(
-        QUICK.replace('type = "TeacherStudent"', 'type = "GaussianEquivalent", path = "covariances.npz"')
+        QUICK.replace(
+            'type = "TeacherStudent"', 'type = "GaussianEquivalent", path = "covariances.npz"'
+        )
         .replace("= 100", "= 30")
         .replace("= 80", "= 30")
     )
@@ -243,7 +310,9 @@ def test_covariances_from_a_file(workspace):
     np.testing.assert_array_equal(tree["simulation"].Phi, rows)
     other = run("run", "own.toml", "--size", "40", "--out", "x.h5", cwd=workspace)
     assert other.returncode == 2 and "N = 40, but task.Omega has shape (30, 30)" in other.stderr
-    missing = run("run", "own.toml", "--set", "task.path=nothing.h5", "--out", "x.h5", cwd=workspace)
+    missing = run(
+        "run", "own.toml", "--set", "task.path=nothing.h5", "--out", "x.h5", cwd=workspace
+    )
     assert missing.returncode == 2 and "nothing.h5 does not exist" in missing.stderr
 
 

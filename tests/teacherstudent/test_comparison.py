@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.results import dataset, description
+from teacherstudent.results.datasets import dataset, description
 from tests.problems import committee, random_overlaps
 
 PROBLEM, START = committee(), random_overlaps(3, 2)
@@ -46,7 +46,9 @@ def test_deviation_error_and_z_are_what_they_say(theory):
     simulation = made_up(theory)
     report = ts.compare(theory, simulation)
     np.testing.assert_allclose(report.Q_deviation, theory.Q - simulation.Q.mean("seed"))
-    np.testing.assert_allclose(report.Q_standard_error, simulation.Q.std("seed", ddof=1) / np.sqrt(12))
+    np.testing.assert_allclose(
+        report.Q_standard_error, simulation.Q.std("seed", ddof=1) / np.sqrt(12)
+    )
     np.testing.assert_allclose(report.Q_z, report.Q_deviation / report.Q_standard_error)
     assert report.Q_deviation.dims == ("time", "student", "student_")
     assert "v_deviation" not in report  # frozen
@@ -56,12 +58,16 @@ def test_verdicts(theory):
     def verdict(**options):
         return ts.compare(theory, made_up(theory, **options)).attrs["verdict"]
 
-    assert verdict().startswith("AGREE at N = 1000 within the statistical error of 12 seeds: largest z = ")
+    assert verdict().startswith(
+        "AGREE at N = 1000 within the statistical error of 12 seeds: largest z = "
+    )
     biased = verdict(scatter=0.01, bias=0.2)
     assert biased.startswith("AGREE") and "plus a finite-size bias of" in biased
     assert verdict(scatter=0.01, bias=200.0).startswith("DISAGREE")
     assert verdict(seeds=1).startswith("UNDECIDED at N = 1000: one seed has no standard error")
-    assert verdict(seeds=3).startswith("UNDECIDED at N = 1000: with 3 seeds chance alone reaches z = ")
+    assert verdict(seeds=3).startswith(
+        "UNDECIDED at N = 1000: with 3 seeds chance alone reaches z = "
+    )
 
 
 def test_a_true_theory_is_rarely_called_wrong(theory):
@@ -91,9 +97,13 @@ def test_times_are_matched_openly(theory):
 
 def test_one_curve_of_a_sweep_can_be_compared(theory):
     swept = ts.integrate(committee(learning_rate=[0.1, 0.3]), START, TIMES)
-    with pytest.raises(ValueError, match="the theory is a sweep over learning_rate; select one curve"):
+    with pytest.raises(
+        ValueError, match="the theory is a sweep over learning_rate; select one curve"
+    ):
         ts.compare(swept, made_up(theory))
-    assert description(ts.compare(swept.sel(learning_rate=0.3), made_up(theory)))["differences"] == []
+    assert (
+        description(ts.compare(swept.sel(learning_rate=0.3), made_up(theory)))["differences"] == []
+    )
     other = ts.compare(swept.sel(learning_rate=0.1), made_up(theory)).attrs["verdict"]
     assert not other.startswith("AGREE at")
     assert "NOTE: theory and simulation differ in problem.rule.learning_rate" in other
@@ -110,15 +120,22 @@ def test_a_test_error_that_is_not_the_gaussian_prediction_is_noticed(theory):
     rng = np.random.default_rng(1)
     noise = 0.01 * rng.standard_normal((12, 1))
     agrees, differs = (
-        simulation.assign(test_error=(simulation.eps_g + gap + noise).assign_attrs(simulation.eps_g.attrs))
+        simulation.assign(
+            test_error=(simulation.eps_g + gap + noise).assign_attrs(simulation.eps_g.attrs)
+        )
         for gap in (0.0, 0.1)
     )
     report = ts.compare(theory, agrees)
     assert report.attrs["verdict"].startswith("AGREE")
     np.testing.assert_allclose(report.test_error_deviation, -noise.mean(), atol=1e-12)
-    np.testing.assert_allclose(report.test_error_standard_error, noise.std(ddof=1) / np.sqrt(12), rtol=1e-6)
+    np.testing.assert_allclose(
+        report.test_error_standard_error, noise.std(ddof=1) / np.sqrt(12), rtol=1e-6
+    )
     verdict = ts.compare(theory, differs).attrs["verdict"]
-    assert verdict.startswith("DISAGREE") and "GAUSSIAN EQUIVALENCE FAILS: the test error differs" in verdict
+    assert (
+        verdict.startswith("DISAGREE")
+        and "GAUSSIAN EQUIVALENCE FAILS: the test error differs" in verdict
+    )
     assert "by 0.1 +- 0.00" in verdict
 
 
@@ -157,10 +174,16 @@ def test_seeds_that_are_not_independent_are_named(theory):
 
     def verdict(index, seeds=None):
         other = simulation.isel(seed=index)
-        return ts.compare(theory, other if seeds is None else other.assign_coords(seed=seeds)).attrs["verdict"]
+        return ts.compare(
+            theory, other if seeds is None else other.assign_coords(seed=seeds)
+        ).attrs["verdict"]
 
-    assert "INVALID at N = 1000: the simulation has seed 3 more than once" in verdict([*range(12), 3])
-    assert "the same Q in seeds 3 and 12, which are no independent networks" in verdict([*range(12), 3], np.arange(13))
+    assert "INVALID at N = 1000: the simulation has seed 3 more than once" in verdict(
+        [*range(12), 3]
+    )
+    assert "the same Q in seeds 3 and 12, which are no independent networks" in verdict(
+        [*range(12), 3], np.arange(13)
+    )
     assert "the same Q in seeds 0 and 1" in verdict([4] * 8, np.arange(8))
     assert verdict([]).startswith("INVALID at N = 1000: the simulation has no seeds")
 
@@ -185,7 +208,10 @@ def test_overlaps_of_no_weights_are_named(theory):
     skew = changed(simulation, "Q", (2, 3, 0, 1), 0.9)
     assert "is not symmetric for seed 2 at t = 1.5" in ts.compare(theory, skew).attrs["verdict"]
     negative = changed(simulation, "eps_g", (2, 3), -0.1)
-    assert "eps_g = -0.1 for seed 2 at t = 1.5, which nothing can have" in ts.compare(theory, negative).attrs["verdict"]
+    assert (
+        "eps_g = -0.1 for seed 2 at t = 1.5, which nothing can have"
+        in ts.compare(theory, negative).attrs["verdict"]
+    )
 
 
 def test_what_is_rounding_is_not_compared(theory):
@@ -235,7 +261,9 @@ def test_what_the_verdict_says_would_have_been_seen_is_seen(theory, networks):
     seen = description(report)["directions"][0][0]["seen"]
     assert 0.01 < seen < 0.1
     for rate in (1 + 1.5 * seen, 1 - 1.5 * seen):
-        assert ts.compare(other_theory(theory, rate), networks).attrs["verdict"].startswith("DISAGREE")
+        assert (
+            ts.compare(other_theory(theory, rate), networks).attrs["verdict"].startswith("DISAGREE")
+        )
     for rate in (1 + 0.1 * seen, 1 - 0.1 * seen):
         assert ts.compare(other_theory(theory, rate), networks).attrs["verdict"].startswith("AGREE")
 
@@ -248,7 +276,9 @@ def test_a_missing_second_order_and_a_swapped_teacher_are_found(theory, networks
 
 
 def test_another_theory_is_not_a_faster_one(theory):
-    with pytest.raises(ValueError, match="faster is not this theory at learning rates that are all larger"):
+    with pytest.raises(
+        ValueError, match="faster is not this theory at learning rates that are all larger"
+    ):
         ts.compare(theory, made_up(theory), faster=theory)
 
 

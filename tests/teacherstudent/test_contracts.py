@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.activations import Polynomial, as_activation, polynomial_of
+from teacherstudent.activations.activation import Polynomial, as_activation, polynomial_of
 from teacherstudent.averages import averages_for
 from teacherstudent.averages.erf import ErfAverages
 from teacherstudent.averages.quadrature import QuadratureAverages
-from teacherstudent.contracts import changes, for_each_class, registered_parts
-from teacherstudent.description import describe_problem, problem_from
-from teacherstudent.own_classes import changed_law
+from teacherstudent.checking.contracts import changes, for_each_class, registered_parts
+from teacherstudent.checking.own_classes import changed_law
+from teacherstudent.results.description import describe_problem, problem_from
 from teacherstudent.rules.base import DescentRule
 from teacherstudent.tasks import MixtureTask, StructuredTask, TeacherTask
 
@@ -114,7 +114,9 @@ def test_laws_that_are_not_ours():
 
     assert changed_law(ts.TeacherStudent(1)) is None and changed_law(Law()) is None
     assert changed_law(Silent(1)) == "class Silent changes TeacherStudent.v_star"
-    assert changed_law(Labelled([1.0], [1], [[0.0]])) == "class Labelled changes GaussianMixture.label"
+    assert (
+        changed_law(Labelled([1.0], [1], [[0.0]])) == "class Labelled changes GaussianMixture.label"
+    )
     assert changed_law(Inputs(1)) == "class Inputs has a law of inputs of its own"
 
 
@@ -142,8 +144,12 @@ def test_closed_forms_are_those_of_functions_not_of_names():
     start = ts.OrderParameters([[0.5]], [[0.1]])
     sloped = Sloped("erf", erf.function)
     with pytest.raises(ValueError, match=r"class Sloped changes Activation.derivative"):
-        ts.generalisation_error(ts.Problem(ts.TeacherStudent(1), ts.Student(1, sloped), ts.SGD(0.1)), start)
-    described = describe_problem(ts.Problem(ts.TeacherStudent(1), ts.Student(1, sloped), ts.SGD(0.1)))
+        ts.generalisation_error(
+            ts.Problem(ts.TeacherStudent(1), ts.Student(1, sloped), ts.SGD(0.1)), start
+        )
+    described = describe_problem(
+        ts.Problem(ts.TeacherStudent(1), ts.Student(1, sloped), ts.SGD(0.1))
+    )
     assert described["student"]["activation"].startswith("function:")
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from teacherstudent import experiment, published
+from teacherstudent.command import experiment, published
 
 TABLES = {
     "title": "test",
@@ -26,16 +26,26 @@ def test_every_published_set_up_is_valid(name):
 
 
 def test_the_published_set_ups_are_there():
-    assert {f"goldt-2019-{layers}-k{K}" for layers in ("scm", "both") for K in range(2, 7)} <= set(published.names())
-    assert {"saad-solla-1995-k2", "saad-solla-1995-k3", "linear-noisy", "relu-both-layers"} <= set(published.names())
+    assert {f"goldt-2019-{layers}-k{K}" for layers in ("scm", "both") for K in range(2, 7)} <= set(
+        published.names()
+    )
+    assert {"saad-solla-1995-k2", "saad-solla-1995-k3", "linear-noisy", "relu-both-layers"} <= set(
+        published.names()
+    )
     for layers, trained in (("scm", False), ("both", True)):
         problem = experiment.experiment(*published.read(f"goldt-2019-{layers}-k5")).problem
-        assert (problem.student.width, problem.task.width, problem.student.train_readout) == (5, 2, trained)
+        assert (problem.student.width, problem.task.width, problem.student.train_readout) == (
+            5,
+            2,
+            trained,
+        )
         assert problem.task.noise > 0
 
 
 def test_assignments_change_entries_and_keep_the_rest():
-    changed = experiment.changed(TABLES, ["rule.learning_rate=0.7", "student.activation=relu", "theory.rtol = 1e-5"])
+    changed = experiment.changed(
+        TABLES, ["rule.learning_rate=0.7", "student.activation=relu", "theory.rtol = 1e-5"]
+    )
     assert changed["rule"] == {"type": "SGD", "learning_rate": 0.7}
     assert changed["student"]["activation"] == "relu"
     assert changed["theory"] == {"rtol": 1e-5}
@@ -45,9 +55,15 @@ def test_assignments_change_entries_and_keep_the_rest():
 @pytest.mark.parametrize(
     ("assignments", "message"),
     [
-        (["rule.learning_rat=0.2"], "unknown key rule.learning_rat: did you mean rule.learning_rate"),
+        (
+            ["rule.learning_rat=0.2"],
+            "unknown key rule.learning_rat: did you mean rule.learning_rate",
+        ),
         (["stduent.width=3"], "unknown key stduent: did you mean student"),
-        (["task.type=TeacherStudnt"], "task.type = 'TeacherStudnt' is not known; .*did you mean 'TeacherStudent'"),
+        (
+            ["task.type=TeacherStudnt"],
+            "task.type = 'TeacherStudnt' is not known; .*did you mean 'TeacherStudent'",
+        ),
         (["rule.type=Adam"], "rule.type = 'Adam' is not known; known are SGD, SphericalSGD"),
         (["rule.learning_rate=-1"], "rule.learning_rate = -1"),
         (["rule.learning_rate=fast"], "rule.learning_rate = 'fast' is not a number"),
@@ -72,7 +88,12 @@ def test_mistakes_are_named_before_anything_runs(assignments, message):
 
 def test_explicit_start_and_times():
     job = experiment.experiment(
-        "test", TABLES | {"start": {"Q": np.eye(3).tolist(), "R": [[0.1, 0.0]] * 3}, "times": {"values": [0.0, 1.0]}}
+        "test",
+        TABLES
+        | {
+            "start": {"Q": np.eye(3).tolist(), "R": [[0.1, 0.0]] * 3},
+            "times": {"values": [0.0, 1.0]},
+        },
     )
     np.testing.assert_array_equal(job.start.R, [[0.1, 0.0]] * 3)
     np.testing.assert_array_equal(job.times, [0.0, 1.0])
@@ -96,7 +117,11 @@ VARIANTS = {
     "simulation": {"N": 30, "seeds": 2},
     "variants": {
         "sgd": {"rule": {"type": "SGD", "learning_rate": 0.1}},
-        "map": {"rule": {"type": "AGD", "first_scale": 1.0}, "batch_ratio": 2.0, "times": {"values": [0, 3]}},
+        "map": {
+            "rule": {"type": "AGD", "first_scale": 1.0},
+            "batch_ratio": 2.0,
+            "times": {"values": [0, 3]},
+        },
     },
 }
 
@@ -116,8 +141,14 @@ def test_variants_replace_what_stands_beside_them():
         ({"variants": {}}, "variants is empty"),
         ({"variants": {"a/b": {}}}, "without a slash"),
         ({"variants": {"one": {}}}, "variants.one: rule is missing"),
-        ({"variants": {"one": {"rule": {"type": "Sgd"}}}}, "variants.one: rule.type = 'Sgd' is not known"),
-        ({"variants": {"one": {"rule": {"type": "SGD", "learning_rate": [0.1, 0.2]}}}}, "no clones, sweeps or escape"),
+        (
+            {"variants": {"one": {"rule": {"type": "Sgd"}}}},
+            "variants.one: rule.type = 'Sgd' is not known",
+        ),
+        (
+            {"variants": {"one": {"rule": {"type": "SGD", "learning_rate": [0.1, 0.2]}}}},
+            "no clones, sweeps or escape",
+        ),
     ],
 )
 def test_bad_variants_are_named(change, message):
@@ -129,22 +160,39 @@ def test_everything_that_is_wrong_is_told_at_once_with_the_name_of_the_file(tmp_
     file = tmp_path / "empty.toml"
     file.write_text("")
     with pytest.raises(
-        ValueError, match="empty.toml: title is missing. task is missing. student is missing. rule is .* times"
+        ValueError,
+        match="empty.toml: title is missing. task is missing. student is missing. rule is .* times",
     ):
         experiment.read(str(file))
-    wrong = TABLES | {"rule": {"type": ["x"]}, "student": {"width": 0}, "times": {"stop": -1.0}, "simulation": {"Q": 3}}
+    wrong = TABLES | {
+        "rule": {"type": ["x"]},
+        "student": {"width": 0},
+        "times": {"stop": -1.0},
+        "simulation": {"Q": 3},
+    }
     with pytest.raises(
-        ValueError, match=r"width = 0 .* rule.type = \['x'\] is not known.* times.stop = -1.0.*simulation.Q"
+        ValueError,
+        match=r"width = 0 .* rule.type = \['x'\] is not known.* times.stop = -1.0.*simulation.Q",
     ):
         experiment.experiment("test", wrong)
 
 
 def test_cheap_checks_come_before_a_manifold_is_drawn(monkeypatch):
     task = {"type": "HiddenManifold", "width": 2, "latent_ratio": 0.5}
-    monkeypatch.setattr(experiment, "random_start", lambda *_, **__: pytest.fail("drawn before all else was checked"))
+    monkeypatch.setattr(
+        experiment,
+        "random_start",
+        lambda *_, **__: pytest.fail("drawn before all else was checked"),
+    )
     for change, message in (
-        ({"simulation": {"N": 100, "sedes": 3}}, "unknown key simulation.sedes: did you mean simulation.seeds"),
-        ({"simulation": {"N": 200}}, "simulation.N = 200, but start.random draws weights with N = 100"),
+        (
+            {"simulation": {"N": 100, "sedes": 3}},
+            "unknown key simulation.sedes: did you mean simulation.seeds",
+        ),
+        (
+            {"simulation": {"N": 200}},
+            "simulation.N = 200, but start.random draws weights with N = 100",
+        ),
         ({"times": {"stop": 1.0, "first": 2.0}, "simulation": {"N": 100}}, "times.first = 2"),
         ({"theory": {"rtol": "small"}, "simulation": {"N": 100}}, "theory.rtol = 'small'"),
     ):

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from teacherstudent import kept_programs, private_folder
-from teacherstudent.activations import ACTIVATIONS, Activation
-from teacherstudent.private_folder import PrivateFolder
+from teacherstudent.activations.activation import ACTIVATIONS, Activation
+from teacherstudent.programs import kept_programs, private_folder
+from teacherstudent.programs.private_folder import PrivateFolder
 
 built: list[str] = []
 
@@ -86,7 +86,10 @@ def test_a_program_that_does_not_run_is_replaced(folder, monkeypatch):
 
 @pytest.fixture
 def jax_caches_everything():
-    everything = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
+    everything = {
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
     before = {name: getattr(jax.config, name) for name in everything}
     for name, value in everything.items():
         jax.config.update(name, value)
@@ -141,6 +144,8 @@ def test_activations_are_told_apart_by_name(folder):
     assert None not in names and len(set(names)) == len(ACTIVATIONS)
 
 
-@pytest.mark.parametrize("part", [Activation("mine", lambda x: x), np.ones(3), "(0.1, ..., 0.2)", object()])
+@pytest.mark.parametrize(
+    "part", [Activation("mine", lambda x: x), np.ones(3), "(0.1, ..., 0.2)", object()]
+)
 def test_what_a_text_does_not_tell_is_not_kept(part, folder):
     assert name_of(f"CustomNode(Task[({part!r},)], [*])") is None

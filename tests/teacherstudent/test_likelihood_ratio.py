@@ -9,7 +9,10 @@ import pytest
 from scipy.integrate import quad
 
 import teacherstudent as ts
-from teacherstudent.likelihood_ratio import likelihood_ratio_kernel, likelihood_ratio_norm
+from teacherstudent.observables.likelihood_ratio import (
+    likelihood_ratio_kernel,
+    likelihood_ratio_norm,
+)
 
 REFERENCE = json.loads((Path(__file__).parent / "spiked_cumulant_moments.json").read_text())[
     "likelihood_ratio_f_rademacher"
@@ -23,12 +26,16 @@ def series(task, tau, terms=400):
     basis = [np.ones_like(g), g]
     for k in range(1, terms - 1):
         basis.append((g * basis[k] - math.sqrt(k) * basis[k - 1]) / math.sqrt(k + 1))
-    return np.polynomial.polynomial.polyval(task.rho**2 * np.asarray(tau), (np.stack(basis) @ weights) ** 2)
+    return np.polynomial.polynomial.polyval(
+        task.rho**2 * np.asarray(tau), (np.stack(basis) @ weights) ** 2
+    )
 
 
 @pytest.mark.parametrize("case", REFERENCE, ids=lambda case: f"{case['beta']:g}, {case['tau']}")
 def test_reference_kernels(case):
-    assert likelihood_ratio_kernel(ts.SpikedCumulant(case["beta"]), case["tau"]) == pytest.approx(case["f"], abs=1e-12)
+    assert likelihood_ratio_kernel(ts.SpikedCumulant(case["beta"]), case["tau"]) == pytest.approx(
+        case["f"], abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("latent", ["rademacher", "uniform", SKEWED])
@@ -64,7 +71,9 @@ def test_a_uniform_latent_close_to_the_spike_itself():
     x, w = np.polynomial.legendre.leggauss(600)
     dense = ts.SpikedCumulant(1000.0, ((math.sqrt(3) * x).tolist(), (w / 2).tolist()))
     tau = [0.5, 0.99, 1.0]
-    np.testing.assert_allclose(likelihood_ratio_kernel(task, tau), likelihood_ratio_kernel(dense, tau), rtol=1e-8)
+    np.testing.assert_allclose(
+        likelihood_ratio_kernel(task, tau), likelihood_ratio_kernel(dense, tau), rtol=1e-8
+    )
 
 
 @pytest.mark.parametrize("latent", ["rademacher", SKEWED])
@@ -72,7 +81,9 @@ def test_three_dimensions_by_the_series(latent):
     # tau is uniform on [-1, 1] in three dimensions: only even powers stay, each divided by k + 1
     task = ts.SpikedCumulant(5.0, latent)
     f = lambda tau: series(task, tau) / 2
-    assert likelihood_ratio_norm(task, 1, N=3) == pytest.approx(quad(f, -1, 1, epsabs=1e-13)[0], rel=1e-12)
+    assert likelihood_ratio_norm(task, 1, N=3) == pytest.approx(
+        quad(f, -1, 1, epsabs=1e-13)[0], rel=1e-12
+    )
     assert likelihood_ratio_norm(task, 40, N=3) == pytest.approx(
         quad(lambda t: (2 * f(t)) ** 40 / 2, -1, 1)[0], rel=1e-9
     )
@@ -81,15 +92,22 @@ def test_three_dimensions_by_the_series(latent):
 @pytest.mark.parametrize("prior", ["sphere", "rademacher"])
 def test_norm_against_sampled_spikes(prior):
     task, N, rng = ts.SpikedCumulant(10.0, SKEWED), 5, np.random.default_rng(0)
-    u = rng.standard_normal((2, 2 * 10**5, N)) if prior == "sphere" else rng.choice([-1.0, 1.0], (2, 2 * 10**5, N))
+    u = (
+        rng.standard_normal((2, 2 * 10**5, N))
+        if prior == "sphere"
+        else rng.choice([-1.0, 1.0], (2, 2 * 10**5, N))
+    )
     u /= np.linalg.norm(u, axis=2, keepdims=True)
     for n in (1, 3):
         sample = series(task, (u[0] * u[1]).sum(axis=1), 200) ** n
-        assert abs(likelihood_ratio_norm(task, n, N, prior) - sample.mean()) < 4 * sample.std() / math.sqrt(len(sample))
+        assert abs(
+            likelihood_ratio_norm(task, n, N, prior) - sample.mean()
+        ) < 4 * sample.std() / math.sqrt(len(sample))
 
 
 @pytest.mark.parametrize(
-    ("beta", "n", "N"), [(20, 40, 50), (20, 1500, 1000), (20, 2500, 1000), (5, 10**4, 4), (10, 3, 2)]
+    ("beta", "n", "N"),
+    [(20, 40, 50), (20, 1500, 1000), (20, 2500, 1000), (5, 10**4, 4), (10, 3, 2)],
 )
 def test_narrow_peaks_against_a_fine_sum(beta, n, N):
     task = ts.SpikedCumulant(beta)
@@ -98,9 +116,17 @@ def test_narrow_peaks_against_a_fine_sum(beta, n, N):
     log_f = np.log((np.exp(T / (1 + T)) + np.exp(-T / (1 - T))) / 2) - np.log(1 - T**2) / 2
     log_density = (N - 2) * np.log(np.cos(theta))
     exponent = n * log_f + log_density
-    expected = exponent.max() + math.log(np.exp(exponent - exponent.max()).sum()) - math.log(np.exp(log_density).sum())
+    expected = (
+        exponent.max()
+        + math.log(np.exp(exponent - exponent.max()).sum())
+        - math.log(np.exp(log_density).sum())
+    )
     found = likelihood_ratio_norm(task, n, N)
-    assert found == math.inf if expected > 709 else math.log(found) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert (
+        found == math.inf
+        if expected > 709
+        else math.log(found) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    )
 
 
 def test_many_samples_and_few():
@@ -108,7 +134,9 @@ def test_many_samples_and_few():
     norms = likelihood_ratio_norm(task, [0, 1, 100, 10**6], N=1000)
     assert norms[0] == pytest.approx(1, abs=1e-14) and norms[3] == math.inf
     # f = 1 + rho^8 tau^4 / 6 + ..., and E tau^4 = 3 / (N (N + 2))
-    assert norms[1:3] - 1 == pytest.approx(np.array([1, 100]) / 16 / 6 * 3 / (1000 * 1002), rel=2e-2)
+    assert norms[1:3] - 1 == pytest.approx(
+        np.array([1, 100]) / 16 / 6 * 3 / (1000 * 1002), rel=2e-2
+    )
     assert likelihood_ratio_norm(ts.SpikedCumulant(0.0), 10**6) == pytest.approx(1)
     problem = ts.Problem(task, ts.Student(1), ts.SGD(0.1))
     assert likelihood_ratio_norm(problem, np.array(100)) == norms[2]
@@ -125,7 +153,10 @@ def test_what_is_refused():
             lambda: likelihood_ratio_norm(ts.SpikedCumulant(2.0, "laplace"), 5),
             "norm of its likelihood ratio is infinite",
         ),
-        (lambda: likelihood_ratio_norm(task, 2.5), "n = 2.5 is not allowed; give an integer of at least 0"),
+        (
+            lambda: likelihood_ratio_norm(task, 2.5),
+            "n = 2.5 is not allowed; give an integer of at least 0",
+        ),
         (lambda: likelihood_ratio_norm(task, [3, -1]), "n = -1 is not allowed"),
         (lambda: likelihood_ratio_norm(task, 5, N=1), "N = 1 is not allowed"),
         (lambda: likelihood_ratio_norm(task, 5, prior="gauss"), "prior = 'gauss' is not known"),

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 
 import teacherstudent as ts
-from teacherstudent.nonlinearities import (
+from teacherstudent.tasks.nonlinearities import (
     CLOSED_FORMS,
     NONLINEARITIES,
     _by_quadrature,
@@ -16,7 +16,9 @@ from teacherstudent.nonlinearities import (
     moment,
 )
 
-REFERENCE = json.loads((Path(__file__).parent.parent / "odes" / "hidden_manifold.json").read_text())["f_coefficients"]
+REFERENCE = json.loads(
+    (Path(__file__).parent.parent / "odes" / "hidden_manifold.json").read_text()
+)["f_coefficients"]
 
 
 @pytest.mark.parametrize("name", ["sign", "erf", "tanh", "relu"])
@@ -49,26 +51,35 @@ def test_own_functions_by_quadrature():
     density = lambda s: np.exp(-(s**2) / 2) / np.sqrt(2 * np.pi)
     f = lambda s: s / (1 + np.exp(-s))
     expected = [
-        quad(lambda s, g=g: g(s) * density(s), -12, 12)[0] for g in (f, lambda s: s * f(s), lambda s: f(s) ** 2)
+        quad(lambda s, g=g: g(s) * density(s), -12, 12)[0]
+        for g in (f, lambda s: s * f(s), lambda s: f(s) ** 2)
     ]
     assert coefficients(swish) == pytest.approx(expected, abs=1e-9)
-    stairs = ts.Activation("three steps", lambda s: jnp.sign(s - 1) + jnp.sign(s + 1), kinks=(-1.0, 1.0))
+    stairs = ts.Activation(
+        "three steps", lambda s: jnp.sign(s - 1) + jnp.sign(s + 1), kinks=(-1.0, 1.0)
+    )
     assert coefficients(stairs).a == pytest.approx(0, abs=1e-12)
     assert coefficients(as_nonlinearity([0.0, 0.0, 1.0])) == pytest.approx([1.0, 0.0, 3.0])
 
 
 def test_an_unnamed_step_is_found():
     named = ts.Activation("step at 0.3", lambda s: jnp.where(s > 0.3, s, 0.0), kinks=(0.3,))
-    assert coefficients(as_nonlinearity(lambda s: jnp.where(s > 0.3, s, 0.0))) == coefficients(named)
+    assert coefficients(as_nonlinearity(lambda s: jnp.where(s > 0.3, s, 0.0))) == coefficients(
+        named
+    )
 
 
 def test_what_grows_too_fast_is_refused():
-    with pytest.raises(ValueError, match="its averages over a normal number are uncertain by .* must grow slower than"):
+    with pytest.raises(
+        ValueError,
+        match="its averages over a normal number are uncertain by .* must grow slower than",
+    ):
         ts.HiddenManifold(2, nonlinearity=lambda s: jnp.exp(s**2 / 3), latent_ratio=0.5)
 
 
 def test_unknown_names():
     with pytest.raises(
-        ValueError, match="task.nonlinearity = 'sgn' is not a known nonlinearity; .*Did you mean 'sign'"
+        ValueError,
+        match="task.nonlinearity = 'sgn' is not a known nonlinearity; .*Did you mean 'sign'",
     ):
         ts.HiddenManifold(2, nonlinearity="sgn", latent_ratio=0.5)

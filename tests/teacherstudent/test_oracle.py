@@ -9,12 +9,13 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 import teacherstudent as ts
-from teacherstudent.latents import as_latent
-from teacherstudent.oracle import _spiked_density, laws, oracle_error, oracle_loss
+from teacherstudent.observables.oracle import _spiked_density, laws, oracle_error, oracle_loss
+from teacherstudent.tasks.latents import as_latent
 
 
 @pytest.mark.parametrize(
-    ("beta", "error", "loss"), [(1, 0.472, 0.4975), (5, 0.353, 0.4400), (20, 0.224, 0.3107), (100, 0.119, 0.1825)]
+    ("beta", "error", "loss"),
+    [(1, 0.472, 0.4975), (5, 0.353, 0.4400), (20, 0.224, 0.3107), (100, 0.119, 0.1825)],
 )
 def test_a_rademacher_spike(beta, error, loss):
     task = ts.SpikedCumulant(beta)
@@ -32,7 +33,9 @@ def test_two_clusters_and_xor(variance):
     wrong = norm.cdf(-1 / (math.sqrt(2) * deviation))  # on one diagonal; on both is right again
     assert oracle_error(xor) == pytest.approx(2 * wrong * (1 - wrong), abs=5e-8)
     f = lambda s: (1 - math.tanh(s / variance) ** 2) / 2 * norm.pdf(s, 1, deviation)
-    assert oracle_loss(two) == pytest.approx(quad(f, 1 - 9 * deviation, 1 + 9 * deviation)[0], abs=1e-9)
+    assert oracle_loss(two) == pytest.approx(
+        quad(f, 1 - 9 * deviation, 1 + 9 * deviation)[0], abs=1e-9
+    )
 
 
 def test_more_than_two_directions():
@@ -47,7 +50,9 @@ def test_orthogonal_variances_that_tell_the_class():
     apart = ts.GaussianMixture([0.5, 0.5], [1, -1], [[0.0], [0.0]], [1.0, 1.1])
     assert oracle_error(apart) == 0
     # half of the samples come from two clusters at +-1, the other half from variances that only one class has
-    half = ts.GaussianMixture([0.25] * 4, [1, -1, 1, -1], [[1.0], [-1.0], [0.0], [0.0]], [1.0, 1.0, 0.5, 2.0])
+    half = ts.GaussianMixture(
+        [0.25] * 4, [1, -1, 1, -1], [[1.0], [-1.0], [0.0], [0.0]], [1.0, 1.0, 0.5, 2.0]
+    )
     assert oracle_error(half) == pytest.approx(norm.cdf(-1) / 2, abs=1e-12)
     assert oracle_loss(half) == pytest.approx(oracle_loss(ts.GaussianMixture.two_clusters()) / 2)
 
@@ -55,7 +60,9 @@ def test_orthogonal_variances_that_tell_the_class():
 def test_an_oblique_covariance():
     S = np.array([[1.0, 0.99], [0.99, 1.0]])
     task = ts.GaussianMixture([0.5, 0.5], [1, -1], [[0.0, 0.0], [0.0, 0.1]], 1.0, [S, S])
-    assert oracle_error(task) == pytest.approx(norm.cdf(-0.05 * math.sqrt(np.linalg.inv(S)[1, 1])), abs=1e-6)
+    assert oracle_error(task) == pytest.approx(
+        norm.cdf(-0.05 * math.sqrt(np.linalg.inv(S)[1, 1])), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("latent", ["uniform", "laplace", ("skewed", 0.2)])
@@ -70,7 +77,10 @@ def test_densities_of_a_spike(latent, beta):
     np.testing.assert_allclose(moments, expected, rtol=1e-8, atol=1e-9)
     # E exp(i s) = E exp(i rho g) exp(-(1 - rho^2) / 2)
     t = 2.0
-    of_latent = {"uniform": np.sinc(math.sqrt(3) * rho * t / math.pi), "laplace": 1 / (1 + (rho * t) ** 2 / 2)}
+    of_latent = {
+        "uniform": np.sinc(math.sqrt(3) * rho * t / math.pi),
+        "laplace": 1 / (1 + (rho * t) ** 2 / 2),
+    }
     if isinstance(latent, str):
         assert density @ np.cos(t * s) == pytest.approx(
             of_latent[latent] * math.exp(-(1 - rho**2) * t**2 / 2), abs=1e-8
@@ -84,7 +94,9 @@ def test_a_continuous_latent_is_not_its_nodes():
     assert oracle_error(ts.GaussianMixture(p, y, A, sigma2, S)) < oracle_error(task) - 0.05
     moderate = ts.SpikedCumulant(5.0, "uniform")
     p, y, A, S, sigma2 = moderate.components()
-    assert oracle_error(ts.GaussianMixture(p, y, A, sigma2, S)) == pytest.approx(oracle_error(moderate), abs=1e-9)
+    assert oracle_error(ts.GaussianMixture(p, y, A, sigma2, S)) == pytest.approx(
+        oracle_error(moderate), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("coupling", ["independent", "sign", "square"])
@@ -96,14 +108,20 @@ def test_the_mixed_cumulant_model_against_samples(coupling):
     )
     lam, z = rng.standard_normal(count), rng.standard_normal((count, 2))
     median = norm.ppf(0.75)
-    nu = {"independent": rng.choice([-1.0, 1.0], count), "sign": np.sign(lam), "square": np.sign(np.abs(lam) - median)}[
-        coupling
-    ]
+    nu = {
+        "independent": rng.choice([-1.0, 1.0], count),
+        "sign": np.sign(lam),
+        "square": np.sign(np.abs(lam) - median),
+    }[coupling]
     positive = rng.random(count) < 0.4
-    s = np.stack([2 * lam + z[:, 0], task.rho_v * nu + math.sqrt(1 - task.rho_v**2) * z[:, 1]], axis=1)
+    s = np.stack(
+        [2 * lam + z[:, 0], task.rho_v * nu + math.sqrt(1 - task.rho_v**2) * z[:, 1]], axis=1
+    )
     s = np.where(positive[:, None], s, z)
     q = laws(task)[0].densities(s)
-    wrong = np.where(positive, q[:, 0] < q[:, 1], q[:, 0] >= q[:, 1])  # of the rule that the densities give
+    wrong = np.where(
+        positive, q[:, 0] < q[:, 1], q[:, 0] >= q[:, 1]
+    )  # of the rule that the densities give
     assert abs(wrong.mean() - oracle_error(task)) < 4 * wrong.std() / math.sqrt(count)
     guess = (q[:, 0] - q[:, 1]) / q.sum(axis=1)
     squares = (guess - np.where(positive, 1, -1)) ** 2 / 2
@@ -114,7 +132,9 @@ def test_boxes():
     line = ts.BoxMixture([0.5, 0.5], [1, -1], [[[0.0, 1.0]], [[0.5, 2.0]]])
     assert oracle_error(line) == pytest.approx(0.5 * 0.5 / 1.5, abs=1e-14)
     # side by side in one direction, the same in two others
-    solid = ts.BoxMixture([0.3, 0.7], [1, -1], [[[0, 1], [0, 1], [0, 2]], [[0.8, 2.8], [0, 1], [0, 2]]])
+    solid = ts.BoxMixture(
+        [0.3, 0.7], [1, -1], [[[0, 1], [0, 1], [0, 2]], [[0.8, 2.8], [0, 1], [0, 2]]]
+    )
     assert oracle_error(solid) == pytest.approx(min(0.3, 0.35) * 0.2, abs=1e-12)
     apart = ts.BoxMixture([0.5, 0.5], [1, -1], [[[0.0, 1.0]], [[1.5, 2.0]]])
     assert oracle_error(apart) == 0
@@ -122,13 +142,20 @@ def test_boxes():
 
 def test_boxes_with_densities():
     # s / 2 on [0, 2] against (2 - s) / 2: the smaller one is a triangle of height 1 / 2
-    task = ts.BoxMixture([0.5, 0.5], [1, -1], [[[0.0, 2.0]]] * 2, (lambda s: 3 * s[0], lambda s: 2.0 - s[0]))
+    task = ts.BoxMixture(
+        [0.5, 0.5], [1, -1], [[[0.0, 2.0]]] * 2, (lambda s: 3 * s[0], lambda s: 2.0 - s[0])
+    )
     assert oracle_error(task) == pytest.approx(0.25, abs=1e-11)
     assert oracle_loss(task) == pytest.approx(quad(lambda s: s * (2 - s) / 4, 0, 2)[0], abs=1e-11)
     sharp = ts.BoxMixture(
-        [0.5, 0.5], [1, -1], [[[0.0, 2.0]]] * 2, (lambda s: jnp.where(s[0] < 0.123, 1.0, 0.0), lambda s: 1.0 + 0 * s[0])
+        [0.5, 0.5],
+        [1, -1],
+        [[[0.0, 2.0]]] * 2,
+        (lambda s: jnp.where(s[0] < 0.123, 1.0, 0.0), lambda s: 1.0 + 0 * s[0]),
     )
-    with pytest.raises(ValueError, match="integrate to .* instead of 1: they are too narrow, or not smooth"):
+    with pytest.raises(
+        ValueError, match="integrate to .* instead of 1: they are too narrow, or not smooth"
+    ):
         oracle_error(sharp)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.order_parameters import Weights
+from teacherstudent.states.order_parameters import Weights
 from tests.problems import random_overlaps
 
 
@@ -24,14 +24,29 @@ def test_covariance_has_the_blocks_in_their_places():
     ("arguments", "message"),
     [
         ({"Q": [[1.0, 0.0]]}, r"start.Q has shape \(1, 2\); give a square matrix"),
-        ({"Q": [[1.0, 0.3], [0.1, 1.0]]}, r"start.Q is not symmetric \(entries differ by up to 0.2\)"),
-        ({"R": [[0.1, 0.2]]}, r"start.R has shape \(1, 2\) beside Q of shape \(2, 2\); give \(2, M\)"),
-        ({"T": np.eye(3)}, r"start.T has shape \(3, 3\); beside the other overlaps it must be \(2, 2\)"),
+        (
+            {"Q": [[1.0, 0.3], [0.1, 1.0]]},
+            r"start.Q is not symmetric \(entries differ by up to 0.2\)",
+        ),
+        (
+            {"R": [[0.1, 0.2]]},
+            r"start.R has shape \(1, 2\) beside Q of shape \(2, 2\); give \(2, M\)",
+        ),
+        (
+            {"T": np.eye(3)},
+            r"start.T has shape \(3, 3\); beside the other overlaps it must be \(2, 2\)",
+        ),
         ({"T": [[1.0, 0.5], [0.0, 1.0]]}, "start.T is not symmetric"),
         ({"v": [1.0]}, r"start.v has shape \(1,\); beside the other overlaps it must be \(2,\)"),
-        ({"R": [[2.0, 0.0], [0.0, 0.0]]}, r"smallest eigenvalue of \[\[Q, R\], \[R\^T, T\]\] is -1"),
+        (
+            {"R": [[2.0, 0.0], [0.0, 0.0]]},
+            r"smallest eigenvalue of \[\[Q, R\], \[R\^T, T\]\] is -1",
+        ),
         ({"Q": [[-0.1, 0.0], [0.0, 1.0]]}, "smallest eigenvalue"),
-        ({"Q": [[1.0, 0.0], [0.0]]}, r"start.Q = \[\[1.0, 0.0\], \[0.0\]\] is not an array of real numbers"),
+        (
+            {"Q": [[1.0, 0.0], [0.0]]},
+            r"start.Q = \[\[1.0, 0.0\], \[0.0\]\] is not an array of real numbers",
+        ),
         ({"Q": [["a", 0.0], [0.0, 1.0]]}, "start.Q = .* is not an array of real numbers"),
         ({"R": [[1j, 0.0], [0.0, 0.0]]}, "start.R = .* is not an array of real numbers"),
         ({"weights": Weights(np.ones((2, 9)), np.ones((2, 9)))}, "do not have the overlaps"),

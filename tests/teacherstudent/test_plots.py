@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.results import as_tree
+from teacherstudent.results.datasets import as_tree
 from tests.problems import committee, random_overlaps
 
 TIMES = ts.log_times(20.0, 30)
@@ -60,12 +60,19 @@ def classes():
 
 def batches():
     rule = ts.AGD(first_scale=2.0)
-    return ts.Problem(ts.TeacherStudent(2, "linear"), ts.Student(2, "linear"), rule, batch_ratio=3.0)
+    return ts.Problem(
+        ts.TeacherStudent(2, "linear"), ts.Student(2, "linear"), rule, batch_ratio=3.0
+    )
 
 
 def variants(**problems):
-    made = {name: ts.integrate(one, ts.random_start(one, 30), [0, 1, 5]) for name, one in problems.items()}
-    (axes,) = ts.plot(as_tree(variants={name: as_tree(theory=one) for name, one in made.items()})).axes
+    made = {
+        name: ts.integrate(one, ts.random_start(one, 30), [0, 1, 5])
+        for name, one in problems.items()
+    }
+    (axes,) = ts.plot(
+        as_tree(variants={name: as_tree(theory=one) for name, one in made.items()})
+    ).axes
     return axes
 
 
@@ -78,12 +85,17 @@ def test_the_time_of_a_map_counts_updates():
 
 def test_variants_name_what_they_are():
     axes = variants(one=classes(), other=classes())
-    assert axes.get_ylabel() == r"expected loss $E\ell$" and axes.get_xlabel() == "time $t$ = updates / $N$"
+    assert (
+        axes.get_ylabel() == r"expected loss $E\ell$"
+        and axes.get_xlabel() == "time $t$ = updates / $N$"
+    )
     axes = variants(map=batches(), classes=classes())
     assert axes.get_ylabel() == r"generalisation error $\epsilon_g$ or expected loss $E\ell$"
     names = [text.get_text() for text in axes.get_legend().get_texts()]
     assert names == [r"map (t = updates, $\epsilon_g$)", r"classes (t = updates / N, $E\ell$)"]
-    correlation = ts.Problem(ts.GaussianMixture.xor(), ts.Student(2, [0.0, 0.0, -1.0]), ts.SGD(0.05), "correlation")
+    correlation = ts.Problem(
+        ts.GaussianMixture.xor(), ts.Student(2, [0.0, 0.0, -1.0]), ts.SGD(0.05), "correlation"
+    )
     assert variants(negative=correlation).get_yscale() == "linear"
 
 

@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
-from teacherstudent import private_folder
-from teacherstudent.private_folder import PrivateFolder, UnsafeFolderError
+from teacherstudent.programs import private_folder
+from teacherstudent.programs.private_folder import PrivateFolder, UnsafeFolderError
 
 NAMES = ("teacherstudent", "compiled")
 CONTENT = bytes(range(256)) * 4
@@ -54,7 +54,9 @@ def test_no_flipped_bit_passes(folder):
 
 def test_a_folder_of_others_is_named(folder):
     folder.path.chmod(0o720)
-    with pytest.raises(UnsafeFolderError, match=f"others can write to the cache folder {folder.path} "):
+    with pytest.raises(
+        UnsafeFolderError, match=f"others can write to the cache folder {folder.path} "
+    ):
         PrivateFolder(folder.root, NAMES)
     assert folder.read("one") is None
     folder.write("two", CONTENT)
@@ -75,7 +77,9 @@ def test_a_folder_for_all_is_enough_if_nobody_can_move_what_is_not_his_own(tmp_p
     assert kept.read("one") == CONTENT
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away"
+)
 def test_files_of_others_are_not_read(folder):
     os.chown(folder.path / "one", 12345, -1)
     assert folder.read("one") is None

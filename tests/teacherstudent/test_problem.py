@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.description import describe_problem, problem_from
+from teacherstudent.results.description import describe_problem, problem_from
 from tests.problems import committee
 
 
@@ -43,16 +43,23 @@ def test_teacher_readout_is_one_number_or_one_per_unit():
 
 def test_sweeps_are_the_parameters_given_as_sequences():
     problem = committee(learning_rate=[0.1, 0.2], noise=[0.0, 0.1, 0.2], weight_decay=0.1)
-    assert {name: values.size for name, values in problem.sweeps.items()} == {"noise": 3, "learning_rate": 2}
+    assert {name: values.size for name, values in problem.sweeps.items()} == {
+        "noise": 3,
+        "learning_rate": 2,
+    }
 
 
 @pytest.mark.parametrize(
     "problem",
     [
         committee(),
-        committee(4, 1, activation="relu", readout_learning_rate=0.1, weight_decay=0.2, batch_size=3),
+        committee(
+            4, 1, activation="relu", readout_learning_rate=0.1, weight_decay=0.2, batch_size=3
+        ),
         ts.Problem(
-            ts.TeacherStudent(2, (0.0, 1.0, 0.5), [1.0, -1.0]), ts.Student(3, "tanh"), ts.SphericalSGD([0.1, 0.2])
+            ts.TeacherStudent(2, (0.0, 1.0, 0.5), [1.0, -1.0]),
+            ts.Student(3, "tanh"),
+            ts.SphericalSGD([0.1, 0.2]),
         ),
     ],
 )
@@ -67,5 +74,7 @@ def test_description_restores_the_problem(problem):
 def test_spherical_rule_wants_unit_norms():
     problem = ts.Problem(ts.TeacherStudent(1), ts.Student(2), ts.SphericalSGD(0.1))
     start = ts.OrderParameters(np.diag([1.0, 0.5]), np.zeros((2, 1)))
-    with pytest.raises(ValueError, match=r"a student unit with .w_k.\^2 / N = 0.5, but SphericalSGD keeps"):
+    with pytest.raises(
+        ValueError, match=r"a student unit with .w_k.\^2 / N = 0.5, but SphericalSGD keeps"
+    ):
         ts.integrate(problem, start, [1.0])

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 import teacherstudent as ts
-from teacherstudent import hdf5_reading
+from teacherstudent.results import hdf5_reading
 from tests.faults import hostile_files
 
 SCHEMA_1 = hostile_files.SCHEMA_1
@@ -38,10 +38,15 @@ def test_a_file_of_the_first_release_opens(older):
 def test_all_numbers_have_a_checksum_of_hdf5_and_all_groups_a_digest(saved):
     with h5py.File(saved) as file:
         arrays: list[h5py.Dataset] = []
-        file.visititems(lambda _, one: arrays.append(one) if isinstance(one, h5py.Dataset) else None)
+        file.visititems(
+            lambda _, one: arrays.append(one) if isinstance(one, h5py.Dataset) else None
+        )
         numbers = [one for one in arrays if one.shape and not hdf5_reading._only_a_size(one.id)]
         assert len(numbers) > 20 and all(one.fletcher32 for one in numbers)
-        assert all(len(file[name].attrs["sha256"]) == 64 for name in ("/", "theory", "simulation", "comparison"))
+        assert all(
+            len(file[name].attrs["sha256"]) == 64
+            for name in ("/", "theory", "simulation", "comparison")
+        )
 
 
 def test_plain_xarray_and_h5py_read_it(saved, older):
@@ -71,7 +76,8 @@ def _flip(path, place: int, bit: int = 0) -> None:
 def test_a_flipped_bit_in_a_number_is_refused_by_file_and_group(saved, older, bit):
     _flip(saved, _where(saved, older["simulation"].Q.values.tobytes()) + 9, bit)
     with pytest.raises(
-        ValueError, match=r"run.h5, group 'simulation', has numbers of 'Q' that do not match their checksum"
+        ValueError,
+        match=r"run.h5, group 'simulation', has numbers of 'Q' that do not match their checksum",
     ):
         ts.load(saved)
 
@@ -80,7 +86,8 @@ def test_a_flipped_bit_in_the_description_is_refused_by_file_and_group(saved):
     place = _where(saved, b'"learning_rate": 0.3') + len('"learning_rate": 0.')
     _flip(saved, place)
     with pytest.raises(
-        ValueError, match=r"run.h5, group '(theory|simulation)', is not what was written .sha256 differs"
+        ValueError,
+        match=r"run.h5, group '(theory|simulation)', is not what was written .sha256 differs",
     ):
         ts.load(saved)
 
@@ -117,7 +124,9 @@ def test_random_flips_change_nothing_or_are_refused(saved, older):
 def test_what_was_changed_by_hand_is_refused_and_can_be_saved_anew(saved, tmp_path):
     with h5py.File(saved, "r+") as file:
         file["theory/Q"][...] = 0.5
-    with pytest.raises(ValueError, match="changed by hand; if you meant that, read it with xarray and save it anew"):
+    with pytest.raises(
+        ValueError, match="changed by hand; if you meant that, read it with xarray and save it anew"
+    ):
         ts.load(saved)
     with xr.open_datatree(saved, engine="h5netcdf") as tree:
         ts.save(tmp_path / "anew.h5", theory=tree["theory"].to_dataset())
@@ -134,9 +143,18 @@ def test_compression_that_was_asked_for_stays(older, tmp_path):
 
 
 def test_odd_but_good_values_come_back(older, tmp_path):
-    attributes = {"text": "", "greek": "ü", "one": 1, "list": [1, 2], "texts": ["a", "b"], "numbers": np.arange(3.0)}
+    attributes = {
+        "text": "",
+        "greek": "ü",
+        "one": 1,
+        "list": [1, 2],
+        "texts": ["a", "b"],
+        "numbers": np.arange(3.0),
+    }
     theory = older["theory"].to_dataset().assign_attrs(attributes)
-    theory = theory.assign(flag=("time", [True, False]), nothing=("none", np.zeros(0)), one=3, big=((), np.inf))
+    theory = theory.assign(
+        flag=("time", [True, False]), nothing=("none", np.zeros(0)), one=3, big=((), np.inf)
+    )
     theory = theory.assign_coords(label=("time", ["a", "bc"]))
     ts.save(tmp_path / "run.h5", theory=theory)
     xr.testing.assert_identical(ts.load(tmp_path / "run.h5")["theory"].to_dataset(), theory)
@@ -144,7 +162,9 @@ def test_odd_but_good_values_come_back(older, tmp_path):
 
 def test_what_could_not_be_read_again_is_not_written(older, tmp_path):
     theory = older["theory"].to_dataset()
-    with pytest.raises(ValueError, match="nothing is saved that could not be read again: .*has no description"):
+    with pytest.raises(
+        ValueError, match="nothing is saved that could not be read again: .*has no description"
+    ):
         ts.save(tmp_path / "run.h5", theory=theory.drop_attrs())
     with pytest.raises(ValueError, match="holds kind = 'theory'; it is to be 'simulation'"):
         ts.save(tmp_path / "run.h5", simulation=theory)
@@ -156,7 +176,10 @@ def test_what_could_not_be_read_again_is_not_written(older, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a group in itself", "group 'theory/again', holds the group a second time, or inside itself"),
+        (
+            "a group in itself",
+            "group 'theory/again', holds the group a second time, or inside itself",
+        ),
         ("a group in another file", "has a link 'theory' that leads elsewhere"),
         ("numbers in another file", "group 'theory', keeps 'Q' in another file"),
         ("virtual, of another file", "group 'theory', keeps 'Q' in another file"),
@@ -168,7 +191,10 @@ def test_what_could_not_be_read_again_is_not_written(older, tmp_path):
         ("schema of /: '99'", "was written by a newer teacherstudent .schema 99.; update it"),
         ("schema of /: '1.5'", "has schema = '1.5'; it is to be a whole number from 1 to 2"),
         ("compound", "'eps_g' of a type that results do not have"),
-        ("other dimensions", r"has Q over \(student, time, student_\); it is to be over \(time, student, student_\)"),
+        (
+            "other dimensions",
+            r"has Q over \(student, time, student_\); it is to be over \(time, student, student_\)",
+        ),
         ("thousands of groups", "has more than 2000 members"),
         ("a strange group", "group 'notes', is none that a result has"),
         ("pipe", "is not an ordinary file"),
@@ -194,7 +220,10 @@ def test_a_cut_file_is_called_so(saved):
 
 def test_a_file_that_another_process_writes_is_called_locked(saved):
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(saved)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(saved)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as holder:
         assert holder.stdout.readline() == "open\n"
         try:

@@ -8,7 +8,8 @@ import pytest
 import xarray as xr
 
 import teacherstudent as ts
-from teacherstudent import result_files, results
+from teacherstudent.results import datasets as results
+from teacherstudent.results import files as result_files
 from tests.problems import committee, random_overlaps
 
 TIMES = [0.0, 0.5, 2.0]
@@ -24,7 +25,12 @@ def answers():
 
 def test_dataset_has_the_agreed_names_and_dimensions(answers):
     theory, simulation, _ = answers
-    dims = {"Q": ("student", "student_"), "R": ("student", "teacher"), "v": ("student",), "eps_g": ()}
+    dims = {
+        "Q": ("student", "student_"),
+        "R": ("student", "teacher"),
+        "v": ("student",),
+        "eps_g": (),
+    }
     for name, rest in dims.items():
         assert theory[name].dims == ("time", *rest)
         assert simulation[name].dims == ("seed", "time", *rest)
@@ -50,7 +56,10 @@ def test_the_run_can_be_repeated_from_the_file_alone(answers, tmp_path):
     ts.save(tmp_path / "run.h5", theory=theory, simulation=simulation)
     loaded = ts.load(tmp_path / "run.h5")
     told = results.description(loaded["simulation"].to_dataset())
-    problem, start = ts.problem_of(loaded["simulation"].to_dataset()), ts.start_of(loaded["simulation"].to_dataset())
+    problem, start = (
+        ts.problem_of(loaded["simulation"].to_dataset()),
+        ts.start_of(loaded["simulation"].to_dataset()),
+    )
     again = ts.simulate(
         problem,
         start,
@@ -60,14 +69,18 @@ def test_the_run_can_be_repeated_from_the_file_alone(answers, tmp_path):
     )
     np.testing.assert_array_equal(again.Q, simulation.Q)
     report = results.description(loaded["theory"].to_dataset())["report"]
-    theory_again = ts.integrate(problem, start, loaded["theory"].time.values, rtol=report["rtol"], atol=report["atol"])
+    theory_again = ts.integrate(
+        problem, start, loaded["theory"].time.values, rtol=report["rtol"], atol=report["atol"]
+    )
     np.testing.assert_array_equal(theory_again.eps_g, theory.eps_g)
 
 
 def test_a_run_from_the_users_weights_can_be_repeated_too(tmp_path):
     rng = np.random.default_rng(1)
     problem = committee()
-    start = ts.start_from_weights(problem, rng.standard_normal((3, 40)), w_star=rng.standard_normal((2, 40)))
+    start = ts.start_from_weights(
+        problem, rng.standard_normal((3, 40)), w_star=rng.standard_normal((2, 40))
+    )
     simulation = ts.simulate(problem, start, TIMES, seeds=2)
     ts.save(tmp_path / "run.h5", simulation=simulation)
     loaded = ts.load(tmp_path / "run.h5")["simulation"].to_dataset()
@@ -78,7 +91,9 @@ def test_a_run_from_the_users_weights_can_be_repeated_too(tmp_path):
 def test_a_python_function_cannot_be_restored_and_says_so():
     problem = committee(1, 1, activation=lambda x: jnp.sin(x))
     theory = ts.integrate(problem, random_overlaps(1, 1), [0.0], rtol=1e-3)
-    with pytest.raises(ValueError, match="was the Python function .*lambda.*; files keep only its name"):
+    with pytest.raises(
+        ValueError, match="was the Python function .*lambda.*; files keep only its name"
+    ):
         ts.problem_of(theory)
 
 
@@ -136,7 +151,10 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(answers, tmp_path, monk
         raise failure
 
     monkeypatch.setattr(result_files, "_flush_to_disk", fail)
-    with pytest.raises(type(failure), match="could not be written .No space left on device" if str(failure) else None):
+    with pytest.raises(
+        type(failure),
+        match="could not be written .No space left on device" if str(failure) else None,
+    ):
         ts.save(path, theory=answers[0].isel(time=[0]), force=True)
     assert path.read_bytes() == old
     assert os.listdir(tmp_path) == ["run.h5"]

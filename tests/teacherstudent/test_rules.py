@@ -40,7 +40,8 @@ K, N = 3, 7
 def random_trees(shapes: dict, count: int, seed: int, dtype=np.float64) -> list:
     rng = np.random.default_rng(seed)
     return [
-        {name: jnp.asarray(rng.standard_normal(shape), dtype) for name, shape in shapes.items()} for _ in range(count)
+        {name: jnp.asarray(rng.standard_normal(shape), dtype) for name, shape in shapes.items()}
+        for _ in range(count)
     ]
 
 
@@ -99,7 +100,9 @@ def reference_step(rule, activation: str, factor, X, Y, weights, state):
     return loss(weights, X, Y), optax.apply_updates(weights, changes), state
 
 
-@pytest.mark.parametrize(("case", "name"), [(case, name) for case, one in CASES.items() for name in one["rules"]])
+@pytest.mark.parametrize(
+    ("case", "name"), [(case, name) for case, one in CASES.items() for name in one["rules"]]
+)
 def test_rule_follows_the_reference_trajectory(case, name):
     network, run = CASES[case], CASES[case]["rules"][name]
     rule, weights = reference_rule(run), tensors(network["W_init"])
@@ -111,7 +114,9 @@ def test_rule_follows_the_reference_trajectory(case, name):
     state, path, losses = rule.optax().init(weights), [], []
     for _ in range(21):
         path.append(weights)
-        loss, weights, state = reference_step(rule, network["activation"], factor, *samples, weights, state)
+        loss, weights, state = reference_step(
+            rule, network["activation"], factor, *samples, weights, state
+        )
         losses.append(loss)
     np.testing.assert_allclose(losses, run["loss"], rtol=0, atol=1e-10)
     for steps, wanted in run["W_after"].items():
@@ -122,13 +127,18 @@ def test_rule_follows_the_reference_trajectory(case, name):
 
 def agd_rates(rule: AGD, path: list) -> list:
     """AGD's eta of each step, from how far the last matrix moved."""
-    moves = [float(jnp.linalg.norm(after[-1] - before[-1])) for before, after in zip(path, path[1:], strict=False)]
+    moves = [
+        float(jnp.linalg.norm(after[-1] - before[-1]))
+        for before, after in zip(path, path[1:], strict=False)
+    ]
     outputs, inputs = path[0][-1].shape
     return [len(path[0]) * move / (rule.gain * math.sqrt(outputs / inputs)) for move in moves]
 
 
 EDGE_RUNS = [(edge, name) for edge, one in EDGES.items() for name in one["rules"]]
-HAS_NAN = [(edge, name) for edge, name in EDGE_RUNS if "nan" in json.dumps(EDGES[edge]["rules"][name])]
+HAS_NAN = [
+    (edge, name) for edge, name in EDGE_RUNS if "nan" in json.dumps(EDGES[edge]["rules"][name])
+]
 
 
 def edge_path(edge: str, name: str) -> list:
@@ -145,7 +155,9 @@ def test_zero_gradients_and_zero_weights_follow_the_reference(edge, name):
     run, path = EDGES[edge]["rules"][name], edge_path(edge, name)
     assert_close(path[1:], [tensors(one) for one in run["W_after"]], rtol=0, atol=1e-10)
     if "eta" in run:
-        np.testing.assert_allclose(agd_rates(reference_rule(run), path), run["eta"], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(
+            agd_rates(reference_rule(run), path), run["eta"], rtol=0, atol=1e-10
+        )
 
 
 @pytest.mark.parametrize(("edge", "name"), HAS_NAN)
@@ -175,14 +187,20 @@ def test_rule_agrees_with_the_library(rule, theirs):
     assert_close(trained(rule.optax(), params, gradients), trained(theirs, params, gradients))
 
 
-@pytest.mark.parametrize(("rule", "part"), [(SGD(0.5, weight_decay=0.01), 0), (HeavyBall(0.5, gamma=0.01), 1)])
+@pytest.mark.parametrize(
+    ("rule", "part"), [(SGD(0.5, weight_decay=0.01), 0), (HeavyBall(0.5, gamma=0.01), 1)]
+)
 def test_a_small_decay_is_not_rounded_to_another_in_float32(rule, part):
     N = 10_000  # 1 - 0.01 / N is 1.3 percent off in float32
     w = np.random.default_rng(0).standard_normal((20, N)).astype(np.float32)
     single = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), rule)
-    after = single.update({"w": jnp.asarray(w)}, {"w": jnp.zeros_like(w)}, {"w": jnp.asarray(w)})[part]["w"]
+    after = single.update({"w": jnp.asarray(w)}, {"w": jnp.zeros_like(w)}, {"w": jnp.asarray(w)})[
+        part
+    ]["w"]
     exact = w.astype(float)
-    assert -N * ((np.asarray(after, float) - exact) * exact).sum() / (exact**2).sum() == pytest.approx(0.01, rel=2e-3)
+    assert -N * ((np.asarray(after, float) - exact) * exact).sum() / (
+        exact**2
+    ).sum() == pytest.approx(0.01, rel=2e-3)
 
 
 MIXED = [(4, 3), (5, 4, 2, 3), (2, 5, 1, 2)]
@@ -217,7 +235,10 @@ def mixed_network() -> tuple[list, list]:
 
 
 def outputs_last(tensors: list) -> list:
-    return [one.transpose(1, 0) if one.ndim == 2 else one.transpose(2, 3, 1, 0) for one in map(jnp.asarray, tensors)]
+    return [
+        one.transpose(1, 0) if one.ndim == 2 else one.transpose(2, 3, 1, 0)
+        for one in map(jnp.asarray, tensors)
+    ]
 
 
 def test_agd_normalises_each_kernel_position_by_itself():
@@ -244,7 +265,10 @@ def test_agd_of_a_1x1_convolution_is_agd_of_the_matrix():
 SETTINGS = {
     "SGD": [SGD, lambda rate: SGD(rate, 0.2, bias_learning_rate=0.4)],
     "SphericalSGD": [SphericalSGD, lambda rate: SphericalSGD(rate, 0.2, 0.3)],
-    "HeavyBall": [lambda rate: HeavyBall(rate, beta=0.9), lambda rate: HeavyBall(rate, None, 0.5, 0.2, 0.3)],
+    "HeavyBall": [
+        lambda rate: HeavyBall(rate, beta=0.9),
+        lambda rate: HeavyBall(rate, None, 0.5, 0.2, 0.3),
+    ],
     "SignSGD": [SignSGD, lambda rate: SignSGD(rate, 0.2, 0.3)],
     "Signum": [Signum, lambda rate: Signum(rate, 0.5, 0.2, 0.3)],
     "MajorityVote": [
@@ -294,7 +318,9 @@ def begun(rule, kind: str, dtype=np.float64):
 def some_gradient(rule, kind: str, params, seed: int = 4):
     """A gradient for one update: with a leading axis where the rule takes several."""
     workers = isinstance(rule, MajorityVote) if kind == "optax" else rule.gradients > 1
-    shapes = {name: ((rule.gradients,) if workers else ()) + params[name].shape for name in sorted(params)}
+    shapes = {
+        name: ((rule.gradients,) if workers else ()) + params[name].shape for name in sorted(params)
+    }
     return random_trees(shapes, 1, seed, next(iter(params.values())).dtype)[0]
 
 
@@ -352,7 +378,9 @@ def test_update_is_the_same_compiled_or_not_and_in_float32_up_to_rounding(build,
     for step, dtype in ((compiled, np.float64), (moved, np.float64), (moved, np.float32)):
         params, memory = begun(rule, kind, dtype)
         for seed in (4, 5):
-            params, memory = step(rule, kind, params, some_gradient(rule, kind, params, seed), memory)
+            params, memory = step(
+                rule, kind, params, some_gradient(rule, kind, params, seed), memory
+            )
         ends.append((params, memory))
     assert_close(ends[1], ends[0])
     assert_close(ends[2], ends[0], 1e-5, 1e-5)
@@ -370,7 +398,9 @@ def test_zero_gradients_give_finite_numbers(build, kind, dtype):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((params, memory)))
 
 
-@pytest.mark.parametrize(("build", "kind"), contract(["SGD", "HeavyBall", "SignSGD", "Signum", "MajorityVote", "AGD"]))
+@pytest.mark.parametrize(
+    ("build", "kind"), contract(["SGD", "HeavyBall", "SignSGD", "Signum", "MajorityVote", "AGD"])
+)
 def test_zero_gradients_move_nothing(build, kind):
     rule = build(0.1)
     params, memory = begun(rule, kind)
@@ -390,7 +420,9 @@ def test_memory_survives_a_file(build, kind, dtype):
     np.savez(file, *leaves)
     file.seek(0)
     with np.load(file) as saved:
-        restored = jax.tree.unflatten(structure, [saved[f"arr_{number}"] for number in range(len(leaves))])
+        restored = jax.tree.unflatten(
+            structure, [saved[f"arr_{number}"] for number in range(len(leaves))]
+        )
     assert kinds_of_leaves(restored) == kinds_of_leaves(memory)
     gradient = some_gradient(rule, kind, params, seed=5)
     wanted = moved(rule, kind, params, gradient, memory)
@@ -464,7 +496,9 @@ def test_nero_keeps_rows_centred_and_of_length_root_n():
 
 @pytest.mark.parametrize("G", [0.0, 1e-3, 0.7, 1e3])
 def test_automatic_rate_is_the_logarithm(G):
-    assert automatic_rate(jnp.asarray(G)) == pytest.approx(math.log((1 + math.sqrt(1 + 4 * G)) / 2), rel=1e-12)
+    assert automatic_rate(jnp.asarray(G)) == pytest.approx(
+        math.log((1 + math.sqrt(1 + 4 * G)) / 2), rel=1e-12
+    )
 
 
 def test_automatic_rate_keeps_its_digits_in_float32():
@@ -495,7 +529,9 @@ def test_vote_of_one_worker_is_signum(beta):
     one = MajorityVote(0.3, workers=1, beta=beta, **rates)
     assert one.gradients == 1  # so that the simulators' gradient has no axis of workers
     layers, *gradients = random_trees(LAYERS, 3, 18)
-    assert_close(updated(one, layers, gradients), updated(Signum(0.3, beta, **rates), layers, gradients))
+    assert_close(
+        updated(one, layers, gradients), updated(Signum(0.3, beta, **rates), layers, gradients)
+    )
 
 
 def test_vote_of_one_worker_is_sign_sgd_for_ordinary_networks():
@@ -516,7 +552,9 @@ def test_two_adversaries_of_five_are_outvoted():
 
 def test_signum_without_memory_is_sign_sgd():
     params, *gradients = random_trees(LAYERS, 4, 16)
-    assert_close(updated(Signum(0.3, beta=0.0), params, gradients), updated(SignSGD(0.3), params, gradients))
+    assert_close(
+        updated(Signum(0.3, beta=0.0), params, gradients), updated(SignSGD(0.3), params, gradients)
+    )
 
 
 @pytest.mark.parametrize(
@@ -614,7 +652,9 @@ def test_rule_trains_an_equinox_network(rule):
 
 def losses_of_an_equinox_network(rule):
     """The loss of a three-layer network on a regression before each of 101 steps over all samples."""
-    network = eqx.nn.MLP(8, 8, 8, 2, jnp.tanh, use_bias=False, use_final_bias=False, key=jax.random.key(0))
+    network = eqx.nn.MLP(
+        8, 8, 8, 2, jnp.tanh, use_bias=False, use_final_bias=False, key=jax.random.key(0)
+    )
     params, rest = eqx.partition(network, eqx.is_array)
     params = rule.projected(params) if isinstance(rule, Nero) else params
     rng = np.random.default_rng(19)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from teacherstudent.singularities import Singularities, find_singularities
+from teacherstudent.activations.singularities import Singularities, find_singularities
 
 SMOOTH = {
     "tanh": jnp.tanh,

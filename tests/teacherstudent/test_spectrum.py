@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.spectrum import merge_equal, spectrum_of
+from teacherstudent.states.spectrum import merge_equal, spectrum_of
 from teacherstudent.tasks import GaussianEquivalent
 
 RULES = json.loads((Path(__file__).parent.parent / "odes" / "hidden_manifold.json").read_text())[
@@ -43,7 +43,9 @@ def test_merging_keeps_weighted_means():
     merged_rho, merged_weights, merged_q = merge_equal(rho, weights, q)
     np.testing.assert_allclose(merged_rho, [0.5, 1.0, 2.0], rtol=1e-11)
     np.testing.assert_allclose(merged_weights, [0.5, 0.1, 0.4])
-    np.testing.assert_allclose(merged_q[:, 0, 1], [(0.2 * 1 + 0.3 * 3) / 0.5, 4.0, (0.1 * 0 + 0.3 * 2) / 0.4])
+    np.testing.assert_allclose(
+        merged_q[:, 0, 1], [(0.2 * 1 + 0.3 * 3) / 0.5, 4.0, (0.1 * 0 + 0.3 * 2) / 0.4]
+    )
 
 
 def test_power_law_has_unit_mean():
@@ -65,7 +67,8 @@ def test_signal_of_a_spectrum_is_the_trace_of_phi():
 
 
 @pytest.mark.parametrize(
-    ("ratio", "nodes", "message"), [(0.0, 5, "ratio = 0.0"), (-1.0, 5, "ratio = -1"), (1.0, 0, "nodes = 0")]
+    ("ratio", "nodes", "message"),
+    [(0.0, 5, "ratio = 0.0"), (-1.0, 5, "ratio = -1"), (1.0, 0, "nodes = 0")],
 )
 def test_bad_rules_are_refused(ratio, nodes, message):
     with pytest.raises(ValueError, match=message):

@@ -15,9 +15,15 @@ def test_random_overlaps_scale_with_the_dimension():
 
 def test_scale_and_seed():
     problem = committee(3, 2)
-    assert np.diag(ts.random_start(problem, N=5000, scale=0.5).Q) == pytest.approx([0.25] * 3, rel=0.1)
-    np.testing.assert_array_equal(ts.random_start(problem, N=50, seed=3).Q, ts.random_start(problem, N=50, seed=3).Q)
-    assert (ts.random_start(problem, N=50, seed=3).Q != ts.random_start(problem, N=50, seed=4).Q).any()
+    assert np.diag(ts.random_start(problem, N=5000, scale=0.5).Q) == pytest.approx(
+        [0.25] * 3, rel=0.1
+    )
+    np.testing.assert_array_equal(
+        ts.random_start(problem, N=50, seed=3).Q, ts.random_start(problem, N=50, seed=3).Q
+    )
+    assert (
+        ts.random_start(problem, N=50, seed=3).Q != ts.random_start(problem, N=50, seed=4).Q
+    ).any()
 
 
 def test_prescribed_teacher_overlaps_are_exact():

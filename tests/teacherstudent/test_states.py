@@ -37,7 +37,9 @@ def test_times_without_the_first_have_no_start():
 
 
 def test_modes_are_needed_where_there_are_several():
-    task = ts.GaussianEquivalent.anisotropic(np.linspace(0.5, 1.5, 10), width=2, activation="linear")
+    task = ts.GaussianEquivalent.anisotropic(
+        np.linspace(0.5, 1.5, 10), width=2, activation="linear"
+    )
     start = ts.random_start(problem(task=task))
     theory = ts.integrate(problem(task=task), start, TIMES, spectral=True)
     rest = ts.integrate(problem(task=task), ts.start_of(theory.isel(time=1)), [0.0, 3.0])
@@ -58,13 +60,17 @@ def test_a_curve_of_a_sweep_is_the_problem_with_its_number():
     np.testing.assert_array_equal(ts.start_of(theory).Q, START.Q)
     with pytest.raises(ValueError, match=r"do not say of which learning_rate"):
         ts.problem_of(theory.isel(learning_rate=1, drop=True))
-    with pytest.raises(ValueError, match=r"a state for each learning_rate; select one, isel\(learning_rate=0"):
+    with pytest.raises(
+        ValueError, match=r"a state for each learning_rate; select one, isel\(learning_rate=0"
+    ):
         ts.start_of(theory.isel(time=-1))
 
 
 def test_a_start_of_a_batch_is_the_selected_one():
     other = ts.random_start(problem(), 30, seed=1)
-    batch = ts.OrderParameters(*(np.stack([getattr(one, name) for one in (START, other)]) for name in "QRTv"))
+    batch = ts.OrderParameters(
+        *(np.stack([getattr(one, name) for one in (START, other)]) for name in "QRTv")
+    )
     theory = ts.integrate(problem(), batch, TIMES)
     np.testing.assert_array_equal(ts.start_of(theory.isel(start=1)).Q, other.Q)
     np.testing.assert_array_equal(ts.start_of(theory.isel(start=1, time=-1)).T, other.T)

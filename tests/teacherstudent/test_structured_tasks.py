@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.description import describe_problem, problem_from
+from teacherstudent.results.description import describe_problem, problem_from
 
 A = np.random.default_rng(5).standard_normal((12, 4)) / 2
 
@@ -21,7 +21,9 @@ def test_rows_of_F_have_unit_mean_square_and_come_from_the_seed():
     (F,) = task.matrices(50)
     assert F.shape == (50, 15)
     np.testing.assert_allclose((F**2).mean(axis=1), 1)
-    np.testing.assert_array_equal(F, ts.HiddenManifold(2, "erf", "tanh", 0.3, seed=4).matrices(50)[0])
+    np.testing.assert_array_equal(
+        F, ts.HiddenManifold(2, "erf", "tanh", 0.3, seed=4).matrices(50)[0]
+    )
     assert np.abs(F - ts.HiddenManifold(2, "erf", "sign", 0.3, seed=5).matrices(50)[0]).max() > 1
     assert np.abs(F - task.matrices(50, network=0)[0]).max() > 1
 
@@ -40,7 +42,9 @@ def test_layers_have_the_sampled_covariances(nonlinearity):
     Omega = (modes.vectors * modes.rho) @ modes.vectors.T
     allowed = 4.5 / np.sqrt(len(c))
     for sampled, predicted in ((x.T @ x / len(c), Omega), (x.T @ c / len(c), modes.Phi)):
-        assert np.abs(sampled - predicted).max() < allowed + 0.03  # the prediction holds for wide layers
+        assert (
+            np.abs(sampled - predicted).max() < allowed + 0.03
+        )  # the prediction holds for wide layers
         assert np.corrcoef(sampled.ravel(), predicted.ravel())[0, 1] > 0.95
 
 
@@ -83,7 +87,10 @@ def test_few_samples_are_warned_of():
 @pytest.mark.parametrize(
     ("generator", "message"),
     [
-        (lambda c: jnp.outer(c, c), r"returns the shape \(4, 4\) of float32 for one latent of shape \(4,\)"),
+        (
+            lambda c: jnp.outer(c, c),
+            r"returns the shape \(4, 4\) of float32 for one latent of shape \(4,\)",
+        ),
         (lambda c: c.sum(), r"returns the shape \(\)"),
         (lambda c: jnp.log(c), "returns values that are not finite"),
         (lambda c: (c, c), "returns a tuple; it is to return one input"),
@@ -99,7 +106,8 @@ def test_bad_generators_are_refused(generator, message):
 
 def test_samples_must_outnumber_latents_too():
     with pytest.raises(
-        ValueError, match="samples = 500 cannot tell the covariances of N = 10 inputs and D = 1000 latents"
+        ValueError,
+        match="samples = 500 cannot tell the covariances of N = 10 inputs and D = 1000 latents",
     ):
         ts.GaussianEquivalent.from_generator(lambda c: jnp.sign(c[:10] * c[10:20]), 1000, 500)
     with pytest.raises(ValueError, match="key = 1.5 is not a random key"):
@@ -118,7 +126,8 @@ def test_covariances_from_files(tmp_path):
     np.testing.assert_array_equal(other.Phi, A)
     assert other.mean is None
     with pytest.raises(
-        ValueError, match=r"cov.h5 has no array 'Omega' and no array 'Phi'; it has covariance, mixed. Name them"
+        ValueError,
+        match=r"cov.h5 has no array 'Omega' and no array 'Phi'; it has covariance, mixed. Name them",
     ):
         ts.GaussianEquivalent.from_file(tmp_path / "cov.h5")
     with pytest.raises(FileNotFoundError, match="does not exist"):
@@ -137,7 +146,9 @@ def test_anisotropic_inputs():
     np.testing.assert_allclose(task.Omega, task.Phi @ task.Phi.T)
     w = np.random.default_rng(0).standard_normal((3, 20))
     on_inputs = np.random.default_rng(1).standard_normal((2, 20))  # a teacher that sees x
-    start = ts.start_from_weights(ts.Problem(task, ts.Student(3), ts.SGD(0.1)), w, w_star=np.sqrt(rho) * on_inputs)
+    start = ts.start_from_weights(
+        ts.Problem(task, ts.Student(3), ts.SGD(0.1)), w, w_star=np.sqrt(rho) * on_inputs
+    )
     np.testing.assert_allclose(start.R, (w * rho) @ on_inputs.T / 20)
     np.testing.assert_allclose(start.T, (on_inputs * rho) @ on_inputs.T / 20)
     assert len(start.rho) == 20
@@ -196,16 +207,23 @@ def test_dimensions_must_fit_the_task():
     with pytest.raises(ValueError, match="D = 1 latents, fewer than M = 2"):
         ts.random_start(problem, N=12)
     with pytest.raises(ValueError, match="gives D = 1 < M = 2"):
-        ts.random_start(ts.Problem(ts.HiddenManifold(2, latent_ratio=0.05), ts.Student(2), ts.SGD(0.1)), N=20)
+        ts.random_start(
+            ts.Problem(ts.HiddenManifold(2, latent_ratio=0.05), ts.Student(2), ts.SGD(0.1)), N=20
+        )
     manifold = ts.Problem(ts.HiddenManifold(2, latent_ratio=0.5), ts.Student(2), ts.SGD(0.1))
     with pytest.raises(
-        ValueError, match=r"w_star has shape \(2, 20\); beside w of shape \(2, 20\) this task needs \(2, 10\)"
+        ValueError,
+        match=r"w_star has shape \(2, 20\); beside w of shape \(2, 20\) this task needs \(2, 10\)",
     ):
         ts.start_from_weights(manifold, np.ones((2, 20)), w_star=np.ones((2, 20)))
     bare = ts.Problem(ts.GaussianEquivalent(width=2), ts.Student(2), ts.SGD(0.1))
-    with pytest.raises(ValueError, match="task.Omega and task.Phi are missing; give them, or a start that carries"):
+    with pytest.raises(
+        ValueError, match="task.Omega and task.Phi are missing; give them, or a start that carries"
+    ):
         ts.integrate(bare, ts.OrderParameters(np.eye(2), np.zeros((2, 2))), [1.0])
-    layers = ts.Problem(ts.HiddenManifold(2, latent_ratio=0.5, layers=(1.0,)), ts.Student(2), ts.SGD(0.1))
+    layers = ts.Problem(
+        ts.HiddenManifold(2, latent_ratio=0.5, layers=(1.0,)), ts.Student(2), ts.SGD(0.1)
+    )
     with pytest.raises(ValueError, match="not for several layers; start from weights"):
         ts.integrate(layers, ts.OrderParameters(np.eye(2), np.zeros((2, 2))), [1.0])
 
@@ -227,9 +245,12 @@ def test_description_restores_the_task(task):
 
 
 def test_a_mean_that_is_kept_is_warned_of():
-    problem = ts.Problem(ts.HiddenManifold(1, "erf", "relu", 0.5, centre=False), ts.Student(1), ts.SGD(0.1))
+    problem = ts.Problem(
+        ts.HiddenManifold(1, "erf", "relu", 0.5, centre=False), ts.Student(1), ts.SGD(0.1)
+    )
     with pytest.warns(
-        UserWarning, match="leaves the inputs with the mean a = 0.3989, which the theory does not describe"
+        UserWarning,
+        match="leaves the inputs with the mean a = 0.3989, which the theory does not describe",
     ):
         ts.integrate(problem, ts.OrderParameters([[1.0]], [[0.0]]), [0.1])
     centred = ts.HiddenManifold(1, "erf", "relu", 0.5)

@@ -1,0 +1,62 @@
+"""The averages of one update on inputs with a teacher, mode by mode of the input covariance.
+
+Inputs enter through the spectrum of their covariance: eigenvalues rho_tau with weights p_tau.  By Stein's lemma
+E[delta_k y] = sum_b J_kb Cov(h_b, y) for every y jointly Gaussian with the fields h = (lambda, nu).  With q = w w^T, r = w f^T,
+t = f f^T of each mode (see `teacherstudent/states/spectral_overlaps.py`), J = (J_lambda, J_nu) and D from `moments.py`,
+
+    E[delta x_tau] f^tau = rho J_lambda r + J_nu t,   E[delta x_tau] w^tau = rho J_lambda q + J_nu r^T,
+    E[delta delta^T x_tau^2] = rho D      (`Fixed.noise` D, where a rule takes something else than x)
+
+The equations of Goldt et al., Phys. Rev. X 10, 041044 (2020) and MSML 2021, with their sums over I3 done by linear algebra;
+their 2 x 2 determinants, which vanish where fields coincide, do not occur.
+"""
+
+from functools import partial
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from odes.inputs.moments import moments
+from odes.inputs.one_update import Fixed, Gradient, State, gradient, overlaps
+from teacherstudent.problem import Problem
+from teacherstudent.states.order_parameters import covariance
+from teacherstudent.tasks import TeacherTask
+
+
+@gradient.register
+def gradient_with_teacher(
+    task: TeacherTask, problem: Problem, fixed: Fixed, state: State
+) -> Gradient:
+    J, D, readout = moments(problem, covariance(*overlaps(fixed, state), fixed.T), state.v)
+    return by_mode(J, D, readout, fixed, state)
+
+
+def by_mode(
+    J: Float[Array, "students fields"],
+    D: Float[Array, "students students"],
+    readout: Float[Array, " students"],
+    fixed: Fixed,
+    state: State,
+) -> Gradient:
+    """The averages of one update from those over the fields."""
+    K = state.v.shape[0]
+    at_mode = partial(along, J[:, :K], J[:, K:], fixed.rho)
+    return Gradient(
+        q=at_mode(state.q, state.r.swapaxes(0, 1)),
+        r=at_mode(state.r, fixed.t),
+        square=D[:, :, None] * fixed.noise[None, None, :],
+        v=readout,
+        b=jnp.zeros_like(state.b),  # no biases with a teacher yet: `Problem` refuses to train them
+    )
+
+
+def along(
+    J_lambda: Float[Array, "students students"],
+    J_nu: Float[Array, "students teachers"],
+    rho: Float[Array, " modes"],
+    overlap: Float[Array, "students others modes"],
+    signal: Float[Array, "teachers others modes"],
+) -> Float[Array, "students others modes"]:
+    """E[delta_k x_tau] y_l^tau for other vectors y, from their overlaps w y^T and f y^T in the mode."""
+    own = rho[None, None, :] * jnp.einsum("kj,jlt->klt", J_lambda, overlap)
+    return own + jnp.einsum("kn,nlt->klt", J_nu, signal)

@@ -1,0 +1,1 @@
+"""What each update rule makes of the averages, one file each.  `flow.py` has the contract."""

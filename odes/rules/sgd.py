@@ -1,0 +1,44 @@
+"""The flow of SGD, on the sphere or not: linear in the averages of one update, for every task.
+
+dr/dt = -eta r_mean,   dq/dt = -eta (q_mean + transpose) + eta^2 square,   dv/dt = -eta_v v_mean,   db/dt = -eta_b b_mean
+"""
+
+import jax.numpy as jnp
+
+from odes.inputs.one_update import Fixed, Gradient, State, gradient
+from odes.rules.flow import flow
+from teacherstudent.problem import Problem
+from teacherstudent.rules import SGD, SphericalSGD
+
+
+@flow.register
+def flow_of_sgd(rule: SGD, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
+    mean = gradient(problem.task, problem, fixed, state)
+    return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b, rule.weight_decay)
+
+
+@flow.register
+def flow_on_sphere(
+    rule: SphericalSGD, problem: Problem, fixed: Fixed, state: State, replica: int
+) -> State:
+    return on_sphere(flow(rule.sgd, problem, fixed, state, replica), fixed, state)
+
+
+def descent(state: State, mean: Gradient, eta, eta_v, eta_b, decay=0.0) -> State:
+    """d(q, r, v, b)/dt of steps -eta times the mean of one update, with weight decay."""
+    shrinking = -eta * mean.q - decay * state.q
+    return state._replace(
+        q=shrinking + shrinking.swapaxes(0, 1) + eta**2 * mean.square,
+        r=-eta * mean.r - decay * state.r,
+        v=-eta_v * mean.v - decay * state.v,
+        b=-eta_b * mean.b,
+    )
+
+
+def on_sphere(free: State, fixed: Fixed, state: State) -> State:
+    """The velocity with w_k w_k^T / N held: the projection divides w_k by 1 + (dW_kk/dt) dt / 2 + ..., W = sum_tau p q."""
+    growth = jnp.einsum("kkt,t->k", free.q, fixed.weights) / 2
+    return free._replace(
+        q=free.q - state.q * (growth[:, None, None] + growth[None, :, None]),
+        r=free.r - state.r * growth[:, None, None],
+    )

@@ -1,0 +1,1 @@
+"""The solve: step-size control, packing of states, precision, and how far an answer can be trusted."""

@@ -1,0 +1,105 @@
+"""Which averages a theory uses, and how far those by quadrature may be off along a solution."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from teacherstudent.averages.field_space import FieldSpace
+from teacherstudent.averages.fields import ClosedForms, field_averages_for
+from teacherstudent.averages.mixture_fields import component_fields
+from teacherstudent.averages.quadrature import QuadratureAverages
+from teacherstudent.observables.generalisation import averages_of, output_weights
+from teacherstudent.problem import Problem
+from teacherstudent.states.order_parameters import covariance
+from teacherstudent.tasks import MixtureTask
+
+NOTABLE = 1e-5
+
+
+def averages_used(problem: Problem) -> str:
+    """One line that names the averages: closed forms, or which quadrature."""
+    if isinstance(problem.task, MixtureTask):
+        return _field_averages(problem).description
+    averages = averages_of(problem)
+    if isinstance(averages, QuadratureAverages):
+        return "quadrature, field by field"
+    return f"closed forms of {problem.student.activation.name}"
+
+
+def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
+    """The largest estimated error of the averages at the states most at risk, of one trajectory or of a batch of them.
+
+    These are the state with the longest student vectors, since the error grows with the variance of the fields, the one in
+    which two fields are closest to each other, since kinks then meet, and the last one.  None if the averages are closed
+    forms.  Warns if it is above 1e-5.
+
+    Shapes: T (teachers, teachers) or (*batch, 1, teachers, teachers), the others (*batch, time, ...).
+    """
+    estimate = (
+        _estimate_of_classes(problem)
+        if isinstance(problem.task, MixtureTask)
+        else _estimate(problem)
+    )
+    if estimate is None:
+        return None
+    T = np.broadcast_to(T, (*Q.shape[:-2], *np.shape(T)[-2:]))
+    states = [part.reshape(-1, *part.shape[Q.ndim - 2 :]) for part in (T, Q, R, v, b)]
+    states = [part[np.isfinite(states[1]).all(axis=(1, 2))] for part in states]
+    if not len(states[0]):
+        return None
+    errors = [
+        float(estimate(*(jnp.asarray(part[index]) for part in states)))
+        for index in _at_risk(*states[:3])
+    ]
+    if max(errors) > NOTABLE:
+        warnings.warn(
+            f"the averages of this theory are by quadrature and may be off by {max(errors):.1g}; where an activation changes "
+            "on a very short interval, naming its ends helps: Activation(..., kinks=(0.5, 0.5001)).",
+            stacklevel=4,
+        )
+    return max(errors)
+
+
+def _at_risk(
+    T: Float[np.ndarray, "states teachers teachers"],
+    Q: Float[np.ndarray, "states students students"],
+    R: Float[np.ndarray, "states students teachers"],
+) -> list[int]:
+    """The states with the longest student vectors, with the closest two fields, and the last."""
+    longest = np.trace(Q, axis1=1, axis2=2).argmax()
+    C = covariance(Q, R, T)
+    deviation = np.sqrt(np.maximum(np.diagonal(C, axis1=1, axis2=2), np.finfo(float).tiny))
+    correlation = np.abs(C / (deviation[:, :, None] * deviation[:, None, :])) - np.eye(C.shape[1])
+    apart = np.where(correlation < 1 - 1e-12, correlation, 0.0)  # fields that coincide are one
+    return sorted({int(longest), int(apart.max(axis=(1, 2)).argmax()), len(Q) - 1})
+
+
+def _estimate(problem: Problem):
+    averages = averages_of(problem)
+    if not isinstance(averages, QuadratureAverages):
+        return None
+    return jax.jit(
+        lambda T, Q, R, v, b: averages.error(covariance(Q, R, T), output_weights(problem, v))
+    )
+
+
+def _estimate_of_classes(problem: Problem):
+    """The error of the mean over components is at most the mean of their errors."""
+    averages = _field_averages(problem)
+    if not isinstance(averages, FieldSpace):
+        return None
+    law = problem.classes.components()
+
+    def mean_error(T, Q, m, v, b) -> Float[Array, ""]:
+        fields, y = component_fields(law, Q, m, b), jnp.asarray(law.y)
+        errors = jax.lax.map(lambda one: averages.error(one[0], one[1], v, one[2]), (*fields, y))
+        return jnp.asarray(law.p) @ errors
+
+    return jax.jit(mean_error)
+
+
+def _field_averages(problem: Problem) -> ClosedForms | FieldSpace:
+    return field_averages_for(problem.student.activation, problem.loss, problem.student.width)

@@ -1,0 +1,106 @@
+"""How far a theory's answer goes: up to where its overlaps are those of some weights, and no further.
+
+The solver stops where the state is beyond the bound of divergence.  What it answered up to there, and what a map answered, is
+looked at here: an entry that is not finite, or beyond the bound, or a covariance [[Q, R], [R^T, T]] with a negative eigenvalue
+ends the answer.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from odes.solving.trajectory import Trajectory
+from teacherstudent.checking.checks import AnyArray
+from teacherstudent.errors import DivergenceError, SolverError
+from teacherstudent.problem import Problem
+from teacherstudent.starts import Start
+from teacherstudent.states.order_parameters import PSD_TOLERANCE
+from teacherstudent.states.physical_region import DIVERGED, bound_of_divergence, smallest_eigenvalue
+from teacherstudent.tasks import StructuredTask
+
+STATES = ("Q", "R", "v", "b", "eps_g")
+ESTIMATED = 0.1  # covariances from samples are not exactly those of any inputs and latents together
+
+
+class Reach(NamedTuple):
+    """Of every curve: which times are answered, when it ended, and the smallest eigenvalue of the overlaps there.
+
+    `exceeded` says that some number is beyond the bound of divergence, `unphysical` that no weights have such overlaps.
+    """
+
+    answered: Bool[np.ndarray, "*batch time"]
+    time: Float[np.ndarray, "*batch"]
+    exceeded: Bool[np.ndarray, "*batch"]
+    unphysical: Bool[np.ndarray, "*batch"]
+    eigenvalue: Float[np.ndarray, "*batch"]
+
+    @property
+    def failed(self) -> Bool[np.ndarray, "*batch"]:
+        """Which curves end before the last time."""
+        return np.asarray(~self.answered.all(axis=-1))
+
+
+def tolerance(problem: Problem, rtol: float, atol: float, error: float | None) -> float:
+    """How negative an eigenvalue solver, averages and estimated covariances can make, relative to the largest entry."""
+    estimated = ESTIMATED if isinstance(problem.task, StructuredTask) else 0.0
+    return max(PSD_TOLERANCE, 100 * (rtol + atol), 10 * (error or 0.0), estimated)
+
+
+def reach(
+    answer: Trajectory, start: Start, times: Float[np.ndarray, " time"], allowed: float
+) -> Reach:
+    """How far each curve goes, if eigenvalues down to -`allowed`, and down to that of the start, are rounding."""
+    sizes = {name: _largest(getattr(answer, name), answer.eps_g.ndim) for name in STATES}
+    finite = np.logical_and.reduce([np.isfinite(size) for size in sizes.values()])
+    exceeded = np.zeros_like(finite)
+    for name in STATES[:4]:
+        exceeded |= finite & (sizes[name] > bound_of_divergence(getattr(start, name, 0.0)))
+    T = np.asarray(start.T)[..., None, :, :]
+    eigenvalue = smallest_eigenvalue(answer.Q, answer.R, T)
+    first = smallest_eigenvalue(np.asarray(start.Q), np.asarray(start.R), np.asarray(start.T))
+    unphysical = finite & ~exceeded & (eigenvalue < np.minimum(first, 0.0)[..., None] - allowed)
+    answered = np.logical_and.accumulate(finite & ~exceeded & ~unphysical, axis=-1)
+    ends = np.minimum((~answered).argmax(axis=-1), len(times) - 1)
+    pick = lambda part: np.take_along_axis(part, ends[..., None], axis=-1)[..., 0]
+    cut = ~answered.all(axis=-1)
+    found, stopped = pick(np.broadcast_to(times, answered.shape)), np.asarray(answer.reached)
+    ended = np.where(stopped < times[-1], np.minimum(found, stopped), found)
+    time = np.where(cut, ended, times[-1])
+    beyond = pick(exceeded) | np.asarray(answer.exceeded)
+    parts = (time, cut & beyond, cut & pick(unphysical), pick(eigenvalue))
+    return Reach(answered, *map(np.asarray, parts))
+
+
+def _largest(part: AnyArray, lead: int) -> np.ndarray:
+    """The largest size of what follows the first `lead` axes; nan if there is one."""
+    return np.abs(np.asarray(part).reshape(*part.shape[:lead], -1)).max(axis=-1)
+
+
+def failure(reach: Reach, answer: Trajectory, max_steps: int, last: float) -> SolverError:
+    """The error that says why a single curve ended before the last time."""
+    t = float(reach.time)
+    remedy = "lower the learning rate, or stop before."
+    if reach.unphysical:
+        return DivergenceError(
+            f"the overlaps leave what weights can have at t = {t:.6g} (an eigenvalue of [[Q, R], [R^T, T]] is "
+            f"{float(reach.eigenvalue):.2g} of the largest entry, beyond rounding); {remedy}",
+            t,
+        )
+    if reach.exceeded:
+        return DivergenceError(
+            f"the order parameters diverge at t = {t:.6g}: one of them is beyond {DIVERGED:.0e}, which is this package's "
+            f"criterion and no proof (networks whose activation saturates may stay finite); {remedy}",
+            t,
+        )
+    if answer.diverged:
+        return DivergenceError(
+            f"the order parameters diverge at t = {t:.6g}, or the equations are singular there: the solver's steps become too "
+            f"small; {remedy}",
+            t,
+        )
+    return SolverError(
+        f"the solver used max_steps = {max_steps} steps and reached t = {t:.6g} of {last:g}; "
+        "give a larger max_steps or rtol, or solver='kvaerno5' if the run is stiff.",
+        t,
+    )

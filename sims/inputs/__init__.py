@@ -1,0 +1,1 @@
+"""How the inputs of each task are drawn.  `source.py` has the contract."""

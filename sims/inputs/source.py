@@ -1,0 +1,186 @@
+"""The contract of a task in the simulators: where its inputs come from, and how they are labelled.
+
+One file per task registers its `set_up`, and `simulate.py` imports it.  Inputs are drawn for a block of steps at once; labels
+are formed step by step, so that they do not depend on the length of the block.
+"""
+
+import abc
+import math
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from sims.inputs.normals import normal
+from sims.weights.network import fields
+from teacherstudent.checking.checks import AnyArray
+from teacherstudent.checking.contracts import for_each_class
+from teacherstudent.starts import Start
+from teacherstudent.states.order_parameters import OrderParameters
+from teacherstudent.tasks import MixtureTask, Task, TeacherTask
+
+DRAWS = "register how its inputs are drawn (sims.inputs.source.set_up)"  # the way out where a class changes its inputs
+LEAST_ROWS = 512  # what a matrix product needs for full speed
+
+
+class Inputs(NamedTuple):
+    """Inputs, the latents that the teacher sees, and a standard normal number each, for the label noise.
+
+    Of inputs of two classes the latents are the inputs themselves, and `zeta` is the class y = +-1.
+    """
+
+    x: Float[Array, "samples inputs"]
+    latent: Float[Array, "samples latents"]
+    zeta: Float[Array, " samples"]
+
+
+class Labels(NamedTuple):
+    """What the teacher says of the inputs, and the same with label noise."""
+
+    clean: Float[Array, " samples"]
+    noisy: Float[Array, " samples"]
+
+
+class Source(eqx.Module):
+    """Where inputs come from."""
+
+    least_rows: ClassVar[int] = (
+        1  # samples to draw at once, at least; LEAST_ROWS where they take a matrix product
+    )
+
+    @abc.abstractmethod
+    def draw(self, keys: Key[Array, " samples"]) -> Inputs:
+        """One independent input for each key, in the float type of the source's arrays."""
+
+
+class Isotropic(eqx.Module):
+    """Omega = Phi = 1."""
+
+    def overlaps(
+        self, w: Float[AnyArray, "students inputs"], w_star: Float[AnyArray, "teachers inputs"]
+    ):
+        """Q = w w^T / N and R = w w*^T / N."""
+        N = w.shape[-1]
+        return w @ w.T / N, w @ w_star.T / N
+
+
+class Covariances(eqx.Module):
+    """The exact Omega = E[x x^T] and Phi = E[x c^T]."""
+
+    Omega: Float[AnyArray, "*seeds inputs inputs"]
+    Phi: Float[AnyArray, "*seeds inputs latents"]
+
+    def overlaps(
+        self, w: Float[AnyArray, "students inputs"], w_star: Float[AnyArray, "teachers latents"]
+    ):
+        """Q = w Omega w^T / N and R = w Phi w*^T / sqrt(N D)."""
+        N, D = self.Phi.shape
+        return w @ self.Omega @ w.T / N, w @ self.Phi @ w_star.T / math.sqrt(N * D)
+
+
+class Begin(NamedTuple):
+    """The networks of all seeds at the start, in float64."""
+
+    w: Float[np.ndarray, "seeds students inputs"]
+    v: Float[np.ndarray, "seeds students"]
+    w_star: Float[np.ndarray, "seeds teachers latents"]
+    b: Float[np.ndarray, "seeds students"]
+
+
+class SetUp(NamedTuple):
+    """What a simulation of a task consists of, in float64.
+
+    `shared` says whether source and covariances are one for all seeds, or have a leading axis, one entry for each seed.  Where
+    the covariances are not known (None), overlaps are measured on held-out samples.
+    """
+
+    begin: Begin
+    source: Source
+    covariances: Isotropic | Covariances | None
+    shared: bool
+
+
+@for_each_class()
+def set_up(task: Task, start: Start, N: int, seeds: list[int]) -> SetUp:
+    """The networks of each seed at the start, and the source of their inputs."""
+    raise ValueError(f"the simulator cannot draw inputs of the task {type(task).__name__}.")
+
+
+@for_each_class()
+def label(task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
+    """The labels of the inputs under a teacher with weights w*."""
+    raise ValueError(f"the simulator cannot label inputs of the task {type(task).__name__}.")
+
+
+@label.register
+def label_of_teacher(
+    task: TeacherTask, inputs: Inputs, w_star: Float[Array, "teachers latents"]
+) -> Labels:
+    """y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta, unless the task has a method `label`."""
+    if hasattr(task, "label"):
+        return _label_by_method(task, inputs, w_star)
+    clean = task.activation(fields(w_star, inputs.latent)) @ task.v_star
+    return Labels(clean, clean + task.noise * inputs.zeta)
+
+
+@label.register
+def label_of_class(
+    task: MixtureTask, inputs: Inputs, w_star: Float[Array, "teachers latents"]
+) -> Labels:
+    """y = +-1, the class, unless the task has a method `label`."""
+    if hasattr(task, "label"):
+        return _label_by_method(task, inputs, w_star)
+    return Labels(inputs.zeta, inputs.zeta)
+
+
+def _label_by_method(task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
+    """What `task.label(inputs, w_star)` answers: `Labels`, or one array of labels that have no noise."""
+    found = task.label(inputs, w_star)
+    clean, noisy = found if isinstance(found, Labels) else (found, found)
+    for part in (clean, noisy):
+        if jnp.shape(part) != inputs.zeta.shape:
+            raise ValueError(
+                f"{type(task).__name__}.label(inputs, w_star) answers an array of shape {jnp.shape(part)}; it is to answer "
+                f"sims.inputs.source.Labels(clean, noisy), or one label for each sample, shape {inputs.zeta.shape}."
+            )
+    return Labels(clean, noisy)
+
+
+def normals(keys: Key[Array, " samples"], size: int, dtype) -> Float[Array, "samples size"]:
+    """`size` standard normal numbers for each key."""
+    return jax.vmap(lambda key: normal(key, size, dtype))(keys)
+
+
+def label_noise(keys: Key[Array, " samples"], dtype) -> Float[Array, " samples"]:
+    """One standard normal number for each key, independent of those of `normals`."""
+    return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 1), (), dtype))(keys)
+
+
+def repeated(start: Start, seeds: list[int]) -> Begin:
+    """The given weights, the same for every seed."""
+    return stacked(start, [start.network] * len(seeds))
+
+
+def stacked(start: Start, networks: list) -> Begin:
+    """One network for each seed, with the readout and the biases of the start."""
+    w, w_star = (np.stack(parts) for parts in zip(*networks, strict=True))
+    b = start.b if isinstance(start, OrderParameters) else np.zeros(start.students)
+    v, b = (np.tile(np.asarray(part), (len(networks), 1)) for part in (start.v, b))
+    return Begin(w=w, v=v, w_star=w_star, b=b)
+
+
+def check_has_weights(start: Start) -> None:
+    """Raise ValueError for overlaps by mode that no weights are known of."""
+    if start.network is None:
+        raise ValueError(
+            "start has overlaps for each eigenvalue but no weights, so there is nothing to simulate; make it with "
+            "ts.start_from_weights or ts.random_start, or give OrderParameters."
+        )
+
+
+def as_arrays(tree, dtype):
+    """The pytree with its arrays as JAX arrays of a float type."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)

@@ -1,0 +1,68 @@
+"""The random numbers of the reduced chain, drawn for a block of updates at once."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, UInt32
+
+from sims.inputs.normals import normal
+from sims.inputs.spike_laws import SpikeLaw
+from sims.reduced.lengths import LIMITS, length
+from teacherstudent.checking.checks import AnyArray
+
+
+class Law(eqx.Module):
+    """What random numbers an update takes: arrays, and the sizes of a batch and of the frame."""
+
+    lengths: Float[AnyArray, "lengths terms"]  # polynomials of the diagonal of the Bartlett factor
+    spikes: SpikeLaw | None
+    samples: int = eqx.field(static=True)
+    directions: int = eqx.field(static=True)
+    rows: int = eqx.field(static=True)
+
+
+class Draw(NamedTuple):
+    """The random numbers of some updates, one axis for each: of every sample those along the fixed vectors, those along the
+    student's rows, the class (or the label noise) and, with two classes, sigma; of the batch the Bartlett factor, its diagonal
+    first."""
+
+    s: Float[Array, "*updates samples directions seeds"]
+    e: Float[Array, "*updates samples rows seeds"]
+    label: Float[Array, "*updates samples seeds"]
+    sigma: Float[Array, "*updates samples seeds"] | None
+    factor: Float[Array, "*updates entries seeds"]
+
+
+def rank(K: int, samples: int) -> int:
+    """How many directions outside the frame one gradient has."""
+    return min(K, samples)
+
+
+def draws(law: Law, keys: Key[Array, " seeds"], numbers: UInt32[Array, " updates"]) -> Draw:
+    """The random numbers of these updates; those of one update of one seed depend on nothing else."""
+    dtype, q, A, rows = law.lengths.dtype, law.lengths.shape[0], law.directions, law.rows
+    own = law.samples * (rows + (0 if law.spikes is not None else A + 1))
+
+    def of_update(key, number):
+        key = jax.random.fold_in(key, number)
+        if law.spikes is not None:
+            key, of_spikes = jax.random.split(key)
+        z = normal(key, own + q * (q + 1) // 2, dtype)
+        if law.spikes is None:
+            return z, None
+        of_samples = jax.random.split(of_spikes, law.samples)
+        return z, jax.vmap(lambda key: law.spikes.draw(key, dtype))(of_samples)
+
+    z, spikes = jax.vmap(jax.vmap(of_update, (None, 0)), (0, None), out_axes=-1)(keys, numbers)
+    of_samples, factor = z[:, :own].reshape(len(numbers), law.samples, -1, len(keys)), z[:, own:]
+    diagonal = [
+        length(factor[:, i : i + 1], law.lengths[i], LIMITS[str(dtype)][0]) for i in range(q)
+    ]
+    factor = jnp.concatenate([*diagonal, factor[:, q:]], axis=1)
+    e = of_samples[:, :, :rows]
+    if spikes is not None:
+        return Draw(spikes.s, e, spikes.y, spikes.sigma, factor)
+    zeta = of_samples[:, :, rows + A]
+    return Draw(of_samples[:, :, rows : rows + A], e, zeta, None, factor)

@@ -1,0 +1,151 @@
+"""Checkpoints of a simulation: its state, step and records so far, in one file that is replaced atomically.
+
+The file is NumPy's .npz, read without unpickling anything, with a digest of all its arrays: the checksums of .npz itself do not
+see everything (an array whose declared shape has become smaller, say).
+"""
+
+import hashlib
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from teacherstudent.results.description import describe_problem
+
+EVERY_SECONDS = 60.0
+DIGEST = "sha256"  # the name of the array with the digest of the others
+
+
+class Saved(NamedTuple):
+    """What a checkpoint holds."""
+
+    run: Any
+    done: int
+    rows: list[dict[str, np.ndarray]]
+
+
+def fingerprint(problem, arrays, settings) -> str:
+    """A hash of everything that decides a simulation's numbers."""
+    digest = hashlib.sha256(
+        json.dumps([describe_problem(problem), settings], sort_keys=True).encode()
+    )
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
+    """The state in a checkpoint, with the structure of `run`, or None if there is no such file.
+
+    Raises ValueError if the file is no checkpoint, is damaged or belongs to another simulation.
+    """
+    path = Path(path)
+    if not path.exists():
+        return None
+    where = f"checkpoint = {str(path)!r}"
+    if not path.is_file():
+        raise ValueError(
+            f"{where} is not an ordinary file (a folder, a device or a pipe); name another one."
+        )
+    try:
+        content = _content(path)
+        digest, found = str(content.pop(DIGEST)), str(content["fingerprint"])
+    except Exception as error:
+        raise ValueError(
+            f"{where} is not a checkpoint of a simulation of this version, or a damaged one; name another file, or delete it "
+            "to begin anew."
+        ) from error
+    if digest != _digest(content):
+        raise ValueError(
+            f"{where} is damaged: it is not what was written; delete it to begin anew."
+        )
+    if found != mark:
+        raise ValueError(
+            f"{where} belongs to a simulation with another problem, start, times, N, seeds, method, dtype or "
+            "test samples, or one whose seeds ran in other groups; "
+            "name another file, or delete it to begin anew."
+        )
+    leaves, structure = jax.tree.flatten(run)
+    states = [name for name in content if name.startswith("state_")]
+    if len(states) != len(leaves):
+        raise ValueError(f"{where} was written by another version; delete it to begin anew.")
+    names = [name.removeprefix("row_") for name in content if name.startswith("row_")]
+    count = len(content[f"row_{names[0]}"]) if names else 0
+    rows = [{name: content[f"row_{name}"][index] for name in names} for index in range(count)]
+    kept = jax.tree.unflatten(
+        structure, [content[f"state_{number}"] for number in range(len(leaves))]
+    )
+    return Saved(kept, int(content["done"]), rows)
+
+
+def _content(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file, none of them packed: they are no larger than the file."""
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as file:
+        if any(
+            one.compress_type != zipfile.ZIP_STORED or one.file_size > size
+            for one in file.infolist()
+        ):
+            raise ValueError("a checkpoint is not compressed")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _digest(content: Mapping[str, np.ndarray]) -> str:
+    """A hash of the names, types, shapes and numbers of all arrays."""
+    digest = hashlib.sha256()
+    for name, array in sorted(content.items()):
+        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+class Keeper:
+    """Writes the checkpoint about every minute, and at the end.  With no path it does nothing."""
+
+    def __init__(self, path: str | os.PathLike | None, mark: str):
+        self.path, self.mark, self.last = Path(path) if path else None, mark, time.monotonic()
+
+    def keep_if_due(
+        self, run: Callable[[], Any], done: int, rows: list[dict[str, np.ndarray]]
+    ) -> None:
+        """Write the state, which `run` tells, unless the last one is younger than `EVERY_SECONDS`."""
+        if self.path is not None and time.monotonic() - self.last >= EVERY_SECONDS:
+            self.keep(run, done, rows)
+
+    def keep(self, run: Callable[[], Any], done: int, rows: list[dict[str, np.ndarray]]) -> None:
+        """Write the state."""
+        if self.path is None:
+            return
+        content = {
+            f"row_{name}": np.stack([row[name] for row in rows])
+            for name in (rows[0] if rows else {})
+        }
+        content |= {
+            f"state_{number}": np.asarray(part)
+            for number, part in enumerate(jax.tree.leaves(run()))
+        }
+        content |= {"fingerprint": np.asarray(self.mark), "done": np.asarray(done)}
+        content |= {DIGEST: np.asarray(_digest(content))}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                np.savez(file, allow_pickle=False, **content)
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self.last = time.monotonic()
+
+
+def drop(path: str | os.PathLike | None) -> None:
+    """Delete the checkpoint of a simulation that is complete."""
+    if path is not None:
+        Path(path).unlink(missing_ok=True)

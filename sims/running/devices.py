@@ -1,0 +1,93 @@
+"""Where a simulation runs: the seeds shared out evenly over one or several devices.
+
+Seeds do not see each other, so that a program on several devices is the same program on each, with no communication.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from teacherstudent.checking import checks
+
+SEEDS = "seeds"
+KERNELS_ON = ("gpu", "cuda")  # the platforms that Pallas writes kernels for in Triton
+FIRST, LAST, SHARED = (
+    PartitionSpec(SEEDS),
+    PartitionSpec(None, SEEDS),
+    PartitionSpec(),
+)  # where arrays have their seeds
+
+
+@dataclass(frozen=True)
+class Place:
+    """Devices of one kind."""
+
+    devices: tuple[jax.Device, ...]
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        return Mesh(np.array(self.devices), (SEEDS,))
+
+    @property
+    def platform(self) -> str:
+        return self.devices[0].platform
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.devices))
+
+    def filled(self, seeds: list[int]) -> list[int]:
+        """The seeds, the last one repeated until every device has as many."""
+        missing = -len(seeds) % len(self.devices)
+        return [*seeds, *[seeds[-1]] * missing]
+
+    def put(self, tree: Any, spec: PartitionSpec) -> Any:
+        """The arrays on the devices."""
+        return jax.device_put(
+            tree, self.devices[0] if len(self.devices) == 1 else NamedSharding(self.mesh, spec)
+        )
+
+    def like(self, tree: Any, other: Any) -> Any:
+        """The arrays where those of another tree are."""
+        return jax.tree.map(lambda array, there: jax.device_put(array, there.sharding), tree, other)
+
+    def sharded(self, f, in_specs, out_specs):
+        """f on every device at once, each with its own seeds."""
+        if len(self.devices) == 1:
+            return f
+        return jax.shard_map(
+            f, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+        )
+
+    def kernel(self, name: str) -> ModuleType | None:
+        """The module of a kernel, on GPUs of NVIDIA's, where this jax can write it; None elsewhere."""
+        if self.platform not in KERNELS_ON:
+            return None
+        try:
+            return import_module(name)
+        except ImportError:  # a jax whose Pallas has no Triton any more
+            return None
+
+    def free_bytes(self) -> int | None:
+        """Memory that is free on one of the devices; None where nobody says."""
+        if self.platform == "cpu":
+            try:
+                return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            except (ValueError, OSError, AttributeError):
+                return None
+        told = self.devices[0].memory_stats() or {}
+        return told["bytes_limit"] - told["bytes_in_use"] if "bytes_limit" in told else None
+
+
+def place(name: str | None) -> Place:
+    """All devices of a kind, such as "cpu" or "gpu", or one of them, "gpu:1"; JAX's default kind for None.
+
+    Raises ValueError that lists the devices there are.
+    """
+    return Place(tuple(checks.devices(name)))

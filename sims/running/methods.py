@@ -1,0 +1,59 @@
+"""Which way to simulate: whole weights, or the chain of the overlaps where it is exact."""
+
+from sims.reduced.draws import rank
+from sims.reduced.rules import closes, known, moved, row_sets
+from teacherstudent.checking.own_classes import changed_law
+from teacherstudent.problem import Problem
+from teacherstudent.starts import Start
+from teacherstudent.states.order_parameters import OrderParameters
+from teacherstudent.tasks import MixtureTask, TeacherStudent
+
+METHODS = ("weights", "reduced", "auto")
+
+
+def chosen(method: str, problem: Problem, start: Start, N: int, whole_inputs: str = "") -> str:
+    """The method to use, "weights" or "reduced"; `whole_inputs` names an argument that needs them, if one is given.
+
+    Raises ValueError if the chain of the overlaps is asked for but does not exist.
+    """
+    if method == "weights":
+        return method
+    why = obstacle(problem, start, N)
+    if why is None and whole_inputs:
+        why = f"{whole_inputs} is for whole inputs, which the chain of the overlaps does not have"
+    if why is not None and method == "reduced":
+        raise ValueError(f'method = "reduced": {why}; or use method = "weights".')
+    return "weights" if why is not None else "reduced"
+
+
+def obstacle(problem: Problem, start: Start, N: int) -> str | None:
+    """Why the overlaps of a problem are no Markov chain that can be run here; None if they are."""
+    task, rule = type(problem.task).__name__, type(problem.rule).__name__
+    if not isinstance(problem.task, TeacherStudent | MixtureTask):
+        return f"inputs of {task} are not isotropic outside the span of the weights, so that their overlaps are no Markov chain"
+    changed = changed_law(problem.task)
+    if changed is not None:
+        return f"{changed}, which the chain of the overlaps does not know"
+    if not isinstance(start, OrderParameters):
+        return "the start has overlaps by mode; give OrderParameters"
+    if (changed := moved.refusal(type(problem.rule))) is not None:
+        return changed
+    if not closes(problem.rule):
+        return (
+            f"{rule} depends on the coordinate axes, or on more than overlaps, so that these are no Markov chain; rules that are "
+            f"one: {known()}"
+        )
+    P, q = frame(problem), rank(problem.student.width, problem.samples(N))
+    if P + q > N:
+        return f"N = {N} is less than {P + q}, the dimension of weights, fixed directions and one gradient together"
+    return None
+
+
+def frame(problem: Problem) -> int:
+    """The dimension P of the frame: fixed directions, weights, and what a rule remembers of their gradients."""
+    return problem.task.directions + frame_rows(problem)
+
+
+def frame_rows(problem: Problem) -> int:
+    """Its rows: the student's weights, and as many for each set of rows that the rule remembers."""
+    return problem.student.width * row_sets(problem.rule)

@@ -1,0 +1,1 @@
+"""Training whole weight vectors, step by step."""

@@ -1,0 +1,48 @@
+"""The finite two-layer network: fields, outputs, and the gradient of its loss."""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from teacherstudent.losses import LOSSES
+from teacherstudent.problem import Problem
+from teacherstudent.rules import Network
+
+
+def fields(
+    w: Float[Array, "units inputs"], x: Float[Array, "samples inputs"]
+) -> Float[Array, "samples units"]:
+    """w_k . x / sqrt N."""
+    return jnp.einsum("bn,kn->bk", x, w) / math.sqrt(x.shape[-1])
+
+
+def output(
+    problem: Problem, student: Network, x: Float[Array, "samples inputs"]
+) -> Float[Array, " samples"]:
+    """phi(x) = sum_k v_k g(w_k . x / sqrt N + b_k)."""
+    return problem.student.activation(fields(student.w, x) + student.b[None, :]) @ student.v
+
+
+def gradient(
+    problem: Problem,
+    student: Network,
+    x: Float[Array, "samples inputs"],
+    y: Float[Array, " samples"],
+) -> tuple[Network, Float[Array, " samples"]]:
+    """The gradient of the loss averaged over a mini-batch, and the outputs.
+
+    d l / d w_k = < v_k g'(lambda_k) l'(phi) x > / sqrt N,   d l / d v_k = < g(lambda_k) l'(phi) >,
+    d l / d b_k = < v_k g'(lambda_k) l'(phi) >
+    """
+    activation, (B, N) = problem.student.activation, x.shape
+    lam = fields(student.w, x) + student.b[None, :]
+    hidden = activation(lam)
+    phi = hidden @ student.v
+    slope = LOSSES[problem.loss].slope(phi, y) / B
+    delta = student.v[None, :] * activation.derivative(lam) * slope[:, None]
+    return Network(
+        w=jnp.einsum("bk,bn->kn", delta, x) / math.sqrt(N),
+        v=hidden.T @ slope,
+        b=jnp.sum(delta, axis=0),
+    ), phi

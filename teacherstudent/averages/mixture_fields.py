@@ -1,0 +1,60 @@
+"""The student's fields on inputs of two classes, component by component.
+
+In a component where s ~ N(A, S) and the orthogonal variance is sigma^2,
+
+    E lambda = m A + b,     Cov(lambda) = m S m^T + sigma^2 (Q - m m^T),     Cov(lambda, s) = m S.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from teacherstudent.averages.field_space import FieldAverages
+from teacherstudent.averages.fields import field_averages_for
+from teacherstudent.problem import Problem
+from teacherstudent.tasks import Components
+
+
+class ComponentFields(NamedTuple):
+    """Means and covariances of the fields in every component."""
+
+    mean: Float[Array, "components students"]
+    C: Float[Array, "components students students"]
+
+
+def component_fields(
+    law: Components,
+    Q: Float[Array, "students students"],
+    m: Float[Array, "students directions"],
+    b: Float[Array, " students"],
+) -> ComponentFields:
+    """Mean and covariance of lambda in each component of a law."""
+    A, S, sigma2 = (jnp.asarray(part) for part in (law.A, law.S, law.sigma2))
+    orthogonal = Q - m @ m.T
+    C = jnp.einsum("ka,cab,lb->ckl", m, S, m) + sigma2[:, None, None] * orthogonal[None]
+    return ComponentFields(A @ m.T + b[None, :], C)
+
+
+def component_averages(
+    problem: Problem, law: Components, fields: ComponentFields, v: Float[Array, " students"]
+) -> FieldAverages:
+    """The averages of one update, with the components as first axis."""
+    of = field_averages_for(problem.student.activation, problem.loss, v.shape[0])
+    return jax.vmap(lambda mean, C, y: of.averages(mean, C, v, y))(*fields, jnp.asarray(law.y))
+
+
+def expected_loss_at(
+    problem: Problem,
+    Q: Float[Array, "students students"],
+    m: Float[Array, "students directions"],
+    v: Float[Array, " students"],
+    b: Float[Array, " students"],
+) -> Float[Array, ""]:
+    """E[l(phi, y)] = sum_c p_c E_c[l], the part included that nobody can avoid."""
+    law = problem.classes.components()
+    return (
+        jnp.asarray(law.p)
+        @ component_averages(problem, law, component_fields(law, Q, m, b), v).loss
+    )

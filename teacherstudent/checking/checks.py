@@ -1,0 +1,348 @@
+"""Checks of numbers that users give; each failure is one sentence with the argument, the value and the way out.
+
+Values inside a JAX transformation have no number to look at and pass.
+"""
+
+import itertools
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+if TYPE_CHECKING:
+    AnyArray = Any  # a union would have to be narrowed at every use
+else:
+    AnyArray = jax.Array | np.ndarray  # what users give may be either
+LARGEST = 2**53  # beyond which not every integer is a float
+MOST_ENTRIES = 10**8  # of a range that becomes an array
+Parameter = float | Float[AnyArray, "..."]  # one number, or one for each value of a sweep
+
+
+def is_traced(value) -> bool:
+    """Whether the value is an abstract array of a running JAX transformation."""
+    return isinstance(value, jax.core.Tracer)
+
+
+def real_numbers(value) -> np.ndarray | None:
+    """The value as an array, if it holds nothing but real numbers, whatever their type; None otherwise.
+
+    Text, truth values, complex numbers, dates, masked entries and rows of different lengths are no numbers.
+    """
+    if isinstance(value, bytes | bytearray | memoryview) or np.ma.is_masked(value):
+        return None
+    try:
+        if isinstance(value, range) and len(value) > MOST_ENTRIES:
+            return None
+        given = np.asarray(value)
+    except Exception:  # whatever the code of a stranger's class raises: it is no array
+        return None
+    if given.dtype.kind not in "iuf" or (
+        isinstance(value, list | tuple) and _holds_truth_value(value)
+    ):
+        return None
+    return given
+
+
+def is_numeric(value) -> bool:
+    """Whether the value holds nothing but real numbers."""
+    return is_traced(value) or real_numbers(value) is not None
+
+
+def _holds_truth_value(values) -> bool:
+    """Whether there is a True or False in a nested sequence, which NumPy would take for 1 or 0 beside numbers."""
+    return any(
+        isinstance(one, bool | np.bool_)
+        or (isinstance(one, list | tuple) and _holds_truth_value(one))
+        for one in values
+    )
+
+
+def parameter(value):
+    """A number stays a float, a sequence becomes a float64 array (one entry per value of a sweep), None stays None.
+
+    What is no number stays as it is: `number` refuses it, with the name of the argument.
+    """
+    if value is None or is_traced(value) or isinstance(value, jax.Array):
+        return value
+    given = real_numbers(value)
+    if given is None:
+        return value
+    return float(given) if given.ndim == 0 else given.astype(np.float64)
+
+
+def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> None:
+    """Require a real finite number, or a one-dimensional sequence of them (a sweep), not below `minimum`."""
+    if is_traced(value):
+        return
+    array = real_numbers(value)
+    if array is None:
+        raise ValueError(f"{name} = {shortened(value)} is not a number; give a real number.")
+    if array.ndim > 1 or array.size == 0:
+        raise ValueError(
+            f"{name} has shape {array.shape}; give one number, or a one-dimensional sequence to sweep over."
+        )
+    values = array.astype(np.float64)
+    wrong = ~np.isfinite(values) | (values <= minimum if strict else values < minimum)
+    if wrong.any():
+        bound = "larger than" if strict else "at least"
+        raise ValueError(
+            f"{name} = {array[wrong].flat[0]} is not allowed; give a finite number {bound} {minimum:g}."
+        )
+
+
+def optional_number(name: str, value, *, strict: bool = False) -> None:
+    """The same, for a value that may be left out (None)."""
+    if value is not None:
+        number(name, value, strict=strict)
+
+
+def fraction(name: str, value) -> None:
+    """Require a number, or a sequence of them, in [0, 1)."""
+    number(name, value)
+    if not is_traced(value) and np.max(value) >= 1:
+        raise ValueError(
+            f"{name} = {np.max(value):g} is not allowed; give a number from 0 to below 1."
+        )
+
+
+def fraction_of_one(name: str, value) -> float:
+    """One number in [0, 1), as a float."""
+    fraction(name, value)
+    return single(name, value)
+
+
+def positive(name: str, value) -> float:
+    """One positive number, as a float."""
+    return single(name, value, strict=True)
+
+
+def single(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> float:
+    """One number, not below `minimum`, as a float."""
+    number(name, value, minimum=minimum, strict=strict)
+    if np.ndim(value):
+        raise ValueError(f"{name} = {shortened(value)} is a sequence; give one number.")
+    return float(value)
+
+
+def listed(value) -> list:
+    """The entries of a sequence; one number is a sequence of one."""
+    return list(value) if isinstance(value, list | tuple | np.ndarray) else [value]
+
+
+def array(name: str, value):
+    """A float64 array of real numbers; arrays of a running JAX transformation stay as they are."""
+    if is_traced(value):
+        return value
+    numbers = real_numbers(value)
+    if numbers is None:
+        raise ValueError(
+            f"{name} = {shortened(value)} is not an array of real numbers with rows of one length."
+        )
+    return numbers.astype(np.float64)
+
+
+def finite_array(name: str, value):
+    """The same, for numbers that must be finite."""
+    numbers = array(name, value)
+    if not is_traced(numbers) and not np.isfinite(numbers).all():
+        raise ValueError(f"{name} has entries that are not finite; give numbers everywhere.")
+    return numbers
+
+
+def shortened(value) -> str:
+    """A value as it is shown in a sentence."""
+    try:
+        return shortened_text(repr(value))
+    except Exception:  # whatever the code of a stranger's class raises, or an int too long for text
+        return kind_of(value)
+
+
+def kind_of(value) -> str:
+    """What a value is, by its class: "a Student", "an Activation"."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def shortened_text(text: str, most: int = 60) -> str:
+    """A text on one line of at most so many characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, shortened."""
+    return shortened_text(str(error).split("\n")[0])
+
+
+def integer(name: str, value, minimum: int = 1, maximum: int = LARGEST) -> int:
+    """The value as an int; it must be an integer of at least `minimum`, and one that a computer counts with."""
+    if (
+        isinstance(value, bool | np.timedelta64)
+        or not isinstance(value, int | np.integer)
+        or value < minimum
+    ):
+        raise ValueError(
+            f"{name} = {shortened(value)} is not allowed; give an integer of at least {minimum}."
+        )
+    if value > maximum:
+        raise ValueError(
+            f"{name} = {shortened(value)} is too large; give an integer of at most {maximum}."
+        )
+    return int(value)
+
+
+def text(name: str, value) -> str:
+    """The value, which must be a string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} = {shortened(value)} is not a name; give a string.")
+    return value
+
+
+def path(name: str, value) -> Path:
+    """The path of a file, "~" being the user's home; it need not exist.
+
+    Raises ValueError for what no file can be called.
+    """
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise ValueError(
+            f"{name} = {shortened(value)} is not a path; give a string or a pathlib.Path."
+        )
+    try:
+        found = Path(value).expanduser()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(found)
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+    ) as error:  # too long, a null byte, no home, no text
+        raise ValueError(
+            f"{name} = {shortened(value)} cannot be the path of a file ({first_line(error)})."
+        ) from None
+    return found
+
+
+def memory(cause: str, entries: int | float) -> None:
+    """Raise ValueError if this many float64 numbers are more than half of this machine's memory.
+
+    `cause` is what asks for them, such as "N = 10000000000".
+    """
+    total = (
+        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if hasattr(os, "sysconf")
+        else 2**36
+    )
+    if 8 * entries > total / 2:
+        raise ValueError(
+            f"{shortened_text(cause)} needs {8 * entries / 2**30:.3g} GiB of memory, more than half of the "
+            f"{total / 2**30:.3g} GiB of this machine; give a smaller one."
+        )
+
+
+def entries(name: str, value, most: int = 10**6) -> list:
+    """The entries of anything that can be looped over, at most so many; one number is a sequence of one."""
+    no_list = isinstance(value, str | bytes | bytearray | memoryview) or not isinstance(
+        value, Iterable
+    )
+    if no_list or (isinstance(value, np.ndarray | jax.Array) and value.ndim == 0):
+        return [value]
+    try:
+        found = list(itertools.islice(value, most + 1))
+    except Exception:  # whatever the code of a stranger's class raises
+        raise ValueError(
+            f"{name} = {shortened(value)} cannot be looped over; give a list of integers."
+        ) from None
+    if len(found) > most:
+        raise ValueError(f"{name} = {shortened(value)} has more than {most} entries; give fewer.")
+    return found
+
+
+def seeds(given) -> list[int]:
+    """The seeds meant by a number of them, or the seeds themselves: different integers from 0 to 2^32 - 1."""
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes | bytearray | memoryview):
+        return list(range(integer("seeds", given, maximum=10**6)))
+    numbers = entries("seeds", given)
+    good = all(_is_seed(one) for one in numbers)
+    if not good or not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(
+            f"seeds = {shortened(numbers)}: give a number of seeds, or different integers from 0 to 2^32 - 1."
+        )
+    return [int(one) for one in numbers]
+
+
+def _is_seed(one) -> bool:
+    return (
+        isinstance(one, int | np.integer)
+        and not isinstance(one, bool | np.timedelta64)
+        and 0 <= int(one) < 2**32
+    )
+
+
+def one_of(name: str, value, known) -> None:
+    """Require one of the known names."""
+    if not isinstance(value, str | bool) or value not in known:
+        raise ValueError(
+            f"{name} = {shortened(value)} is not known; known are {', '.join(map(repr, known))}."
+        )
+
+
+def times(values) -> np.ndarray:
+    """The requested times as a float64 array; they must be finite, not negative and strictly increasing."""
+    given = array("times", values)
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(
+            f"times has shape {given.shape}; give a one-dimensional sequence with at least one time."
+        )
+    if not np.isfinite(given).all() or given[0] < 0:
+        wrong = given[~np.isfinite(given) | (given < 0)][0]
+        raise ValueError(
+            f"times has the entry {wrong:g}; times must be finite and not negative (t = updates / N)."
+        )
+    steps = np.diff(given)
+    if (steps <= 0).any():
+        first = int(np.argmax(steps <= 0))
+        raise ValueError(
+            f"times must increase strictly, but times[{first + 1}] = {given[first + 1]:g} follows "
+            f"times[{first}] = {given[first]:g}; sort them and drop repetitions."
+        )
+    return given
+
+
+def devices(name: str | None) -> list[jax.Device]:
+    """All of this process's JAX devices of a kind, "gpu", or the one named "gpu:1", or those of JAX's default kind for None.
+
+    Raises ValueError that lists the devices there are.
+    """
+    if name is None:
+        return jax.local_devices()
+    if name is not None and not isinstance(name, str):
+        raise ValueError(
+            f'device = {shortened(name)} is not a name; give one such as "cpu" or "gpu:1".'
+        )
+    kind, _, number = str(name).partition(":")
+    try:
+        found = jax.local_devices(backend=kind)
+        if not kind or number.startswith("-"):
+            raise ValueError
+        return found if not number else [found[int(number)]]
+    except (RuntimeError, ValueError, IndexError):
+        kinds = sorted({one.platform for one in jax.local_devices()} | {"cpu"})
+        here = ", ".join(
+            f"{kind}:{index}"
+            for kind in kinds
+            for index in range(len(jax.local_devices(backend=kind)))
+        )
+        raise ValueError(
+            f"device = {shortened(name)} is not on this machine; here are: {here}."
+        ) from None
+
+
+def device(name: str | None) -> jax.Device:
+    """The first of `devices`."""
+    return devices(name)[0]

@@ -1,0 +1,1 @@
+"""The command line, and the experiments it runs: a thin shell around `Experiment`."""

@@ -1,0 +1,1 @@
+"""What is recorded of a network beside its overlaps: errors, accuracies, and the bounds that nobody beats."""

@@ -1,0 +1,183 @@
+"""Compiled programs in a folder, from which another process runs them without tracing or compiling anything.
+
+JAX's own cache spares the compilation, but not the tracing, nor the import of what is traced: of a short run that is most of
+the time.  The command line keeps its programs (`keep_in`); nobody else's are.
+
+A program that is loaded can do all that its user can, and JAX unpickles it: both caches take and keep programs in a folder whose
+files only this user can have written (`private_folder`).
+"""
+
+import hashlib
+import os
+import pickle
+import platform
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental import serialize_executable
+
+from teacherstudent.activations.activation import ACTIVATIONS
+from teacherstudent.programs.private_folder import PrivateFolder
+
+BUILT_FROM = ("jax", "jaxlib", "numpy", "diffrax", "equinox", "optimistix", "lineax")
+SOURCES = ("teacherstudent", "odes")
+ENDING = ".program"
+UNCLEAR = (
+    " at 0x",
+    "array(",
+    "...",
+)  # a text with these does not tell functions, or arrays, from others
+
+_folder: PrivateFolder | None = None
+_used: dict[str, Any] = {}  # in this process
+
+
+def keep_in(folder: PrivateFolder) -> None:
+    """From now on keep programs in this folder, and take them from there."""
+    global _folder
+    _folder = folder
+
+
+def keep_those_of_jax_in(folder: PrivateFolder, seconds: float) -> None:
+    """Keep in this folder as well whatever JAX compiles in this process for longer than so many seconds.
+
+    JAX would run what it finds in a folder, whoever wrote it, so that it is given this one instead.  A JAX that cannot be given
+    one compiles everything anew.
+    """
+    try:
+        from jax._src import compilation_cache
+        from jax._src.compilation_cache_interface import CacheInterface
+    except ImportError:
+        return
+    if not hasattr(compilation_cache, "get_file_cache"):
+        return
+
+    class CheckedCache(CacheInterface):
+        _path = folder.path
+
+        def get(self, key: str) -> bytes | None:
+            return folder.read(f"{key}.jax")
+
+        def put(self, key: str, value: bytes) -> None:
+            folder.write(f"{key}.jax", value)
+
+    compilation_cache.get_file_cache = lambda path: (CheckedCache(), path)
+    jax.config.update(
+        "jax_persistent_cache_enable_xla_caches", "none"
+    )  # XLA reads what others may have written
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
+    jax.config.update("jax_compilation_cache_dir", str(folder.path))
+
+
+def run(
+    function: Callable[[], Callable],
+    arguments: tuple,
+    static: tuple,
+    options: Callable[[], dict | None],
+) -> dict:
+    """function()(*arguments, *static), a dictionary of arrays, compiled for the CPU with options() unless its program is kept.
+
+    `function` and `options` are asked for only if it is not.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    name = _name(function.__qualname__, leaves, str(structure), static)
+    if name is not None:
+        with suppress(
+            Exception
+        ):  # there is none, or it fails: compiled anew, it runs or says why not
+            program = _used[name] if name in _used else _read(name)
+            answer = jax.block_until_ready(program(*leaves))
+            _used[name] = program
+            return answer
+    f = function()
+    flat = lambda *leaves: f(*jax.tree.unflatten(structure, leaves), *static)
+    if name is not None:
+        flat.__name__ = f"kept_{name.removesuffix(ENDING)}"
+    lowered = jax.jit(flat, compiler_options=options()).lower(*leaves)
+    if name is None:
+        return lowered.compile()(*leaves)
+    with _not_in_the_cache_of_jax():
+        program = lowered.compile()
+    _write(name, program)
+    _used[name] = program
+    return program(*leaves)
+
+
+def wanted() -> bool:
+    """Whether programs are kept."""
+    return _folder is not None
+
+
+@contextmanager
+def _not_in_the_cache_of_jax():
+    """What is kept here is not kept there as well: a program for the CPU that was once loaded cannot be serialised again.
+
+    Nor is it found there under its own name.
+    """
+    name = "jax_persistent_cache_min_compile_time_secs"
+    own = getattr(jax.config, name)
+    jax.config.update(name, float("inf"))
+    try:
+        yield
+    finally:
+        jax.config.update(name, own)
+
+
+def _name(name: str, leaves: list, structure: str, static: tuple) -> str | None:
+    """The file of a program that depends on all this; None if the text of the structure does not tell all of it."""
+    for own in ACTIVATIONS.values():
+        structure = structure.replace(repr(own), own.name)
+    if _folder is None or any(part in structure for part in UNCLEAR):
+        return None
+    kinds = [(leaf.shape, str(leaf.dtype), leaf.weak_type) for leaf in leaves]
+    mark = hashlib.sha256(repr((name, structure, kinds, static, _surroundings())).encode())
+    return mark.hexdigest() + ENDING
+
+
+@cache
+def _surroundings() -> tuple:
+    """What else a program depends on: versions, our own source text, flags, and the processor it is compiled for."""
+    digest = hashlib.sha256()
+    for package in SOURCES:
+        for file in sorted(Path(str(resources.files(package))).rglob("*.py")):
+            digest.update(file.read_bytes())
+    versions = [metadata.version(name) for name in BUILT_FROM]
+    flags = sorted(
+        (name, value)
+        for name, value in os.environ.items()
+        if name.startswith(("JAX_", "XLA_", "EQX_"))
+    )
+    return digest.hexdigest(), versions, flags, _processor(), jax.local_device_count(backend="cpu")
+
+
+def _processor() -> tuple:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        own = [
+            line
+            for line in lines
+            if line.startswith(("model name", "flags", "Features", "CPU part"))
+        ]
+    except OSError:  # not Linux
+        own = [platform.processor(), platform.node()]
+    return platform.machine(), platform.system(), *sorted(set(own)), os.cpu_count()
+
+
+def _read(name: str) -> Any:
+    """A program that is kept, loaded.  Raises FileNotFoundError if none is that only this user can have written."""
+    content = None if _folder is None else _folder.read(name)
+    if content is None:
+        raise FileNotFoundError(name)
+    return serialize_executable.deserialize_and_load(*pickle.loads(content))
+
+
+def _write(name: str, program: jax.stages.Compiled) -> None:
+    """Keep a program if that is possible."""
+    with suppress(Exception):  # one that cannot be serialised
+        assert _folder is not None, "only programs with a folder have a name"
+        _folder.write(name, pickle.dumps(serialize_executable.serialize(program)))

@@ -1,0 +1,1 @@
+"""Results: labelled datasets, their files, their comparison and their pictures."""

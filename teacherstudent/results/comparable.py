@@ -1,0 +1,343 @@
+"""What can be compared: answers of the right form, and with numbers that networks and theories can have.
+
+A wrong form is an error of the caller's (`check_form` raises).  Numbers that are no answer, such as nan or a seed that stands
+alone at 1e10, are in the data: `first_fault` says where, and no comparison that meets them may say that theory and networks
+agree.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from teacherstudent.results.datasets import DESCRIPTION, VARIABLES, description
+from teacherstudent.states.physical_region import smallest_eigenvalue
+from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask
+
+NEEDED = {
+    False: ("Q", "R", "T", "v", "eps_g"),
+    True: ("Q", "m", "v", "b", "loss"),
+}  # by whether there are two classes
+STATES = ("Q", "R", "m", "v", "b", "eps_g", "loss")
+MEASURED = ("test_error", "test_loss", "test_accuracy")  # by each network, on held-out samples
+HUGE = 1e30  # nothing that a theory or a simulation answers is larger
+APART = 1e3  # times larger than the others, a seed is none of them
+ROUNDING = 1e-6  # of overlaps that are known exactly
+ESTIMATED, HELD_OUT = (
+    0.1,
+    0.3,
+)  # of covariances from samples, and of overlaps measured on held-out samples
+
+
+def check_form(theory: xr.Dataset, simulations: Sequence[xr.Dataset]) -> None:
+    """Raise TypeError or ValueError unless these are a theory's curve and simulations of a problem of the same shape."""
+    check_theory("theory", theory)
+    if not simulations:
+        raise ValueError("there is no simulation to compare with; give at least one.")
+    for simulation in simulations:
+        _check_dataset("simulation", simulation, "simulation")
+        _check_pair(theory, simulation)
+
+
+def check_theory(name: str, theory: xr.Dataset) -> None:
+    """Raise TypeError or ValueError unless the argument of this name is one curve of a theory."""
+    _check_dataset(name, theory, "theory")
+
+
+def _check_dataset(name: str, data, kind: str) -> None:
+    if isinstance(data, xr.DataTree):
+        raise TypeError(
+            f"{name} is a DataTree; give one dataset of it, such as tree[{name!r}].to_dataset()."
+        )
+    if not isinstance(data, xr.Dataset):
+        raise TypeError(
+            f"{name} is of type {type(data).__name__}; give the dataset that {_verb(kind)} returned."
+        )
+    other = _kind(name, data)
+    if other != kind:
+        swapped = (
+            "theory and simulation are swapped; "
+            if {other, kind} == {"theory", "simulation"}
+            else ""
+        )
+        raise ValueError(
+            f"{swapped}{name} is a {other}; give compare(theory, simulation), as {_verb(kind)} returned it."
+        )
+    two_classes = issubclass(_task(data), MixtureTask)
+    missing = [variable for variable in NEEDED[two_classes] if variable not in data]
+    if missing:
+        raise ValueError(
+            f"{name} has no {', '.join(missing)}; pass it as {_verb(kind)} returned it."
+        )
+    if kind == "simulation" and "seed" not in data.dims:
+        raise ValueError("the simulation has no dimension 'seed'; pass it as simulate returned it.")
+    _check_dimensions(name, data, ("seed",) if kind == "simulation" else ())
+    _check_times(name, data)
+
+
+def _verb(kind: str) -> str:
+    return "integrate" if kind == "theory" else "simulate"
+
+
+def _kind(name: str, data: xr.Dataset) -> str:
+    """What the dataset says that it is, if its description has all that a comparison reads."""
+    try:
+        record = json.loads(data.attrs[DESCRIPTION])
+        known = record["problem"]["task"]["type"] in TASKS and isinstance(record["start"], dict)
+        report = record["report"]
+        if record["kind"] == "simulation":
+            known &= (
+                isinstance(report["N"], int)
+                and report["N"] > 0
+                and report["dtype"] in ("float32", "float64")
+            )
+        elif record["kind"] != "theory":
+            return str(record["kind"])
+    except (KeyError, TypeError, ValueError):
+        known = False
+    if not known:
+        raise ValueError(
+            f"{name} does not say what it is (attribute {DESCRIPTION!r}); give datasets that integrate and simulate returned, "
+            "with their attributes."
+        )
+    return record["kind"]
+
+
+def _task(data: xr.Dataset) -> type:
+    return TASKS[description(data)["problem"]["task"]["type"]]
+
+
+def _check_dimensions(name: str, data: xr.Dataset, leading: tuple[str, ...]) -> None:
+    """Raise unless each variable that is compared has its own dimensions, and numbers."""
+    for variable in (*STATES, *MEASURED, "T", "accuracy"):
+        if variable not in data:
+            continue
+        values, dims = data[variable], VARIABLES[variable][0]
+        extra = sorted(set(map(str, values.dims)) - {*dims, *leading})
+        if extra and name != "simulation":
+            raise ValueError(
+                f"the {name} is a sweep over {', '.join(extra)}; select one curve first (theory.sel or .isel)."
+            )
+        expected = (*leading, *dims) if "time" in dims else dims
+        if set(values.dims) != set(expected):
+            raise ValueError(
+                f"{name}.{variable} has the dimensions {values.dims}; it must have {expected}. Pass the dataset whole, as "
+                "returned by integrate or simulate."
+            )
+        if values.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{name}.{variable} has the type {values.dtype}; it must have real numbers."
+            )
+
+
+def _check_times(name: str, data: xr.Dataset) -> None:
+    for coordinate in ("time", "seed") if name == "simulation" else ("time",):
+        if coordinate not in data.coords or data[coordinate].dtype.kind not in "fiu":
+            raise ValueError(
+                f"{name} has no numbers as its coordinate {coordinate!r}; pass it as {_verb(name)} returned it."
+            )
+    times = data.time.values
+    if (
+        not times.size
+        or not np.isfinite(times).all()
+        or times[0] < 0
+        or (np.diff(times) <= 0).any()
+    ):
+        raise ValueError(
+            f"{name} has times that do not increase from t >= 0; pass the dataset whole."
+        )
+
+
+def _check_pair(theory: xr.Dataset, simulation: xr.Dataset) -> None:
+    if ("loss" in theory) != ("loss" in simulation):
+        raise ValueError(
+            "one of theory and simulation has a teacher and the other two classes; compare answers to one problem."
+        )
+    for unit, plural in (
+        ("student", "student units"),
+        ("teacher", "teacher units"),
+        ("direction", "directions"),
+    ):
+        if unit in theory.sizes and theory.sizes[unit] != simulation.sizes.get(unit):
+            raise ValueError(
+                f"the theory has {theory.sizes[unit]} {plural} but the simulation {simulation.sizes.get(unit)}; "
+                "compare answers to the same problem."
+            )
+
+
+class Fault(NamedTuple):
+    """What is wrong with the numbers, with variable, seed and time, and whether it says of itself that the theory is wrong."""
+
+    sentence: str
+    refutes: bool = False
+
+
+def first_fault(theory: xr.Dataset, simulations: Sequence[xr.Dataset]) -> Fault | None:
+    """The first thing in the numbers that makes a comparison meaningless; None if all is well."""
+    with np.errstate(all="ignore"):
+        of_numbers = [
+            *_faults_of("theory", theory),
+            *chain.from_iterable(map(_faults_of_simulation, simulations)),
+            *chain.from_iterable(
+                _faults_together(theory, one) for one in simulations if one.sizes["seed"]
+            ),
+        ]
+        if of_numbers:
+            return Fault(of_numbers[0])
+        for sentence in _outside_region("theory", theory):
+            return Fault(sentence, refutes=True)
+    return None
+
+
+def _faults_of_simulation(simulation: xr.Dataset) -> Iterator[str]:
+    seeds = simulation.seed.values
+    if not seeds.size:
+        yield "the simulation has no seeds"
+        return
+    numbers, counts = np.unique(seeds, return_counts=True)
+    if counts.max() > 1:
+        yield f"the simulation has seed {_number(numbers[counts.argmax()])} more than once"
+    yield from _faults_of("simulation", simulation)
+    yield from _outside_region("simulation", simulation)
+    yield from _alike(simulation)
+
+
+def _faults_of(name: str, data: xr.Dataset) -> Iterator[str]:
+    """Numbers that are not finite, or out of the range of what they measure."""
+    for variable, values in data.data_vars.items():
+        if values.dtype.kind != "f" or values.size == 0:
+            continue
+        wrong = ~(abs(values) < np.inf)
+        if wrong.any():
+            yield f"the {name} has {variable} = {_first(values, wrong)}"
+        yield from _out_of_range(name, str(variable), values, data)
+
+
+def _out_of_range(
+    name: str, variable: str, values: xr.DataArray, data: xr.Dataset
+) -> Iterator[str]:
+    low, high = -HUGE, HUGE
+    if variable in ("accuracy", "test_accuracy", "oracle_error"):
+        low, high = -1e-6, 1 + 1e-6
+    elif variable.endswith("_se"):
+        low = 0.0
+    elif variable in ("eps_g", "test_error"):
+        low = -_floor(data)
+    elif (
+        variable in ("loss", "test_loss")
+        and description(data)["problem"].get("loss") != "correlation"
+    ):
+        low = -1e-6
+    wrong = (values < low) | (values > high)
+    if wrong.any():
+        yield f"the {name} has {variable} = {_first(values, wrong)}, which nothing can have"
+
+
+def _floor(data: xr.Dataset) -> float:
+    """How negative rounding can make a generalisation error: by its floor, or in older files by a guess."""
+    report = description(data)["report"]
+    return float(
+        report.get(
+            "eps_g_floor", 1e-4 * max(1.0, float(np.abs(data.Q).max())) if data.Q.size else 1e-4
+        )
+    )
+
+
+def _outside_region(name: str, data: xr.Dataset) -> Iterator[str]:
+    other = data["m"] if "m" in data else data["R"]
+    Q = data.Q.transpose(..., "student", "student_")
+    T = data["T"].values if "T" in data else np.eye(other.shape[-1])
+    if Q.size == 0:
+        return
+    R = other.transpose(*Q.dims[:-1], ...)
+    eigenvalue = xr.DataArray(smallest_eigenvalue(Q.values, R.values, T), dims=Q.dims[:-2])
+    eigenvalue = eigenvalue.assign_coords({dim: data[dim] for dim in eigenvalue.dims})
+    wrong = eigenvalue < -_allowed(name, data)
+    if wrong.any():
+        region = "[[Q, m], [m^T, 1]]" if "m" in data else "[[Q, R], [R^T, T]]"
+        what = _first(eigenvalue, wrong)
+        if what.startswith("-inf"):
+            yield f"the {name} has a matrix {region} that is not symmetric{what.removeprefix('-inf')}"
+        yield f"the {name} has overlaps of no weights: {region} has the eigenvalue {what} of its largest entry"
+
+
+def _allowed(name: str, data: xr.Dataset) -> float:
+    """How negative an eigenvalue may be, relative to the largest entry, by the errors of what was measured or solved."""
+    report, allowed = description(data)["report"], ROUNDING
+    if issubclass(_task(data), StructuredTask):
+        allowed = ESTIMATED
+    if report.get("overlaps") == "held-out samples":
+        allowed = HELD_OUT
+    if name == "theory":
+        solver = 100 * (report.get("rtol", 0.0) + report.get("atol", 0.0))
+        allowed = max(allowed, solver, 10 * report.get("quadrature_error", 0.0))
+    return allowed
+
+
+def _alike(simulation: xr.Dataset) -> Iterator[str]:
+    """Seeds with the same numbers: independent networks have none in common once they have learnt something."""
+    later = simulation.isel(time=np.flatnonzero(simulation.time.values > 0))
+    if later.sizes["time"] == 0 or later.sizes["seed"] < 2:
+        return
+    for variable in ("Q", "R", "m", "eps_g", "loss"):
+        if variable not in later:
+            continue
+        runs = later[variable].transpose("seed", ...).values.reshape(later.sizes["seed"], -1)
+        distinct, first, which = np.unique(runs, axis=0, return_index=True, return_inverse=True)
+        if len(distinct) == len(runs) or (len(distinct) == 1 and not _moves(simulation[variable])):
+            continue
+        seed = int(np.flatnonzero(first[which.ravel()] != np.arange(len(runs)))[0])
+        pair = (_number(simulation.seed.values[i]) for i in (first[which.ravel()[seed]], seed))
+        yield "the simulation has the same {} in seeds {} and {}, which are no independent networks".format(
+            variable, *pair
+        )
+
+
+def _moves(values: xr.DataArray) -> bool:
+    return bool((values != values.isel(time=0)).any())
+
+
+def _faults_together(theory: xr.Dataset, simulation: xr.Dataset) -> Iterator[str]:
+    """Teachers that differ; a seed whose numbers stand far apart from those of all others and of the theory."""
+    if "T" in theory and "T" in simulation:
+        ours, theirs = theory["T"].values, simulation["T"].values
+        if not np.allclose(ours, theirs, rtol=1e-6, atol=1e-9):
+            at = np.unravel_index(np.abs(ours - theirs).argmax(), ours.shape)
+            yield f"theory and simulation have teachers of different T ({ours[at]:.6g} and {theirs[at]:.6g})"
+    for variable in (*STATES, *MEASURED):
+        if variable not in simulation:
+            continue
+        runs = abs(simulation[variable].transpose("seed", "time", ...))
+        sizes = runs.max(dim=[dim for dim in runs.dims if dim != "seed"])
+        usual = float(sizes.median())
+        if variable in theory:
+            usual = min(usual, float(abs(theory[variable]).max()))
+        natural = (
+            1e-2 * max(1.0, float(np.abs(theory.Q).max()))
+            if variable in ("v", "b", "R", "m")
+            else 1e-6
+        )
+        wrong = runs > APART * max(usual, natural)
+        if wrong.any() and simulation.sizes["seed"] > 1:
+            yield (
+                f"the simulation has |{variable}| = {_first(runs, wrong)}, far beyond what other seeds and the theory have "
+                f"({usual:.3g})"
+            )
+
+
+def _first(values: xr.DataArray, wrong: xr.DataArray) -> str:
+    """The first wrong number, with its seed and its time."""
+    place = np.unravel_index(int(np.argmax(np.asarray(wrong))), wrong.shape)
+    text = f"{float(np.asarray(values)[place]):.6g}"
+    index = dict(zip(values.dims, place, strict=True))
+    for dim, words in (("seed", " for seed"), ("time", " at t =")):
+        if dim in index and dim in values.coords:
+            text += f"{words} {_number(values[dim].values[index[dim]])}"
+    return text
+
+
+def _number(value) -> str:
+    return f"{float(value):.6g}"

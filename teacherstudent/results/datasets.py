@@ -1,0 +1,308 @@
+"""Results: labelled datasets, and the HDF5 files that hold them.
+
+A file has the groups `theory`, `simulation` and `comparison`; each is an xarray dataset whose attribute `teacherstudent`
+is one JSON string with the problem, the start, and how the numbers were made.  It opens with plain h5py as well.
+"""
+
+import datetime
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+import numpy as np
+import xarray as xr
+
+import teacherstudent
+from teacherstudent.checking import checks
+from teacherstudent.problem import Problem
+from teacherstudent.results.description import describe_problem, describe_start
+from teacherstudent.starts import Start
+from teacherstudent.states.spectral_overlaps import SpectralOverlaps
+from teacherstudent.tasks import MixtureTask, Task
+
+SCHEMA = 2
+DESCRIPTION = "teacherstudent"  # the attribute with the JSON string, and the mark of our files
+
+# name: (dimensions after the leading ones, long name, LaTeX symbol); all quantities are dimensionless
+VARIABLES = {
+    "Q": (("time", "student", "student_"), "overlap of student units", r"$Q_{kl}$"),
+    "R": (("time", "student", "teacher"), "overlap of student and teacher units", r"$R_{km}$"),
+    "T": (("teacher", "teacher_"), "overlap of teacher units", r"$T_{mn}$"),
+    "v": (("time", "student"), "readout of the student", r"$v_k$"),
+    "eps_g": (("time",), "generalisation error", r"$\epsilon_g$"),
+    "m": (
+        ("time", "student", "direction"),
+        "overlap of student units and fixed directions",
+        r"$m_{ka}$",
+    ),
+    "b": (("time", "student"), "biases of the student", r"$b_k$"),
+    "loss": (("time",), "expected loss", r"$E\ell$"),
+    "accuracy": (("time",), "probability of the right class", r"$P(y\phi > 0)$"),
+    "test_loss": (("time",), "loss on held-out samples", r"$\hat E\ell$"),
+    "test_loss_se": (("time",), "standard error of the held-out loss", r"$\delta\hat E\ell$"),
+    "test_accuracy": (
+        ("time",),
+        "fraction of held-out samples with the right class",
+        r"$\hat P(y\phi > 0)$",
+    ),
+    "test_accuracy_se": (("time",), "standard error of that fraction", r"$\delta\hat P$"),
+    "oracle_error": (
+        (),
+        "smallest classification error of any classifier",
+        r"$\epsilon_{\rm oracle}$",
+    ),
+    "directions": (("direction", "latent"), "fixed directions", r"$u_a$"),
+    "test_error": (("time",), "error on held-out samples", r"$\hat\epsilon_g$"),
+    "w_start": (("student", "input"), "student weights at the start", r"$w_k$"),
+    "w_star": (("teacher", "latent"), "teacher weights", r"$w^*_m$"),
+    "q": (
+        ("time", "rho", "student", "student_"),
+        "overlap of student units by mode",
+        r"$q_{kl}(\rho)$",
+    ),
+    "r": (
+        ("time", "rho", "student", "teacher"),
+        "overlap of student and teacher units by mode",
+        r"$r_{km}(\rho)$",
+    ),
+    "weights": (("rho",), "weights of the eigenvalues", r"$p(\rho)$"),
+    "q_start": (
+        ("rho", "student", "student_"),
+        "overlap of student units by mode at the start",
+        r"$q_{kl}(\rho)$",
+    ),
+    "r_start": (
+        ("rho", "student", "teacher"),
+        "overlap of student and teacher units by mode at the start",
+        r"$r_{km}(\rho)$",
+    ),
+    "t": (("rho", "teacher", "teacher_"), "overlap of teacher units by mode", r"$t_{mn}(\rho)$"),
+    "test_error_se": (("time",), "standard error of the held-out error", r"$\delta\hat\epsilon_g$"),
+    "Omega": (("input", "input_"), "covariance of the inputs", r"$\Omega_{ij}$"),
+    "Phi": (("input", "latent"), "covariance of inputs and latent", r"$\Phi_{ir}$"),
+    "mean": (("input",), "mean of the inputs", r"$E x_i$"),
+    "F": (("input", "latent"), "feature matrix", r"$F_{ir}$"),
+}
+COORDINATES = {
+    "time": ("updates over input dimension", r"$t$", "updates / N"),
+    "seed": ("seed of the random stream", r"seed", "1"),
+    "start": ("index of the start", r"start", "1"),
+    "rho": ("eigenvalue of the input covariance", r"$\rho$", "1"),
+    "learning_rate": ("learning rate of the first layer", r"$\eta$", "1"),
+    "readout_learning_rate": ("learning rate of the readout", r"$\eta_v$", "1"),
+    "bias_learning_rate": ("learning rate of the biases", r"$\eta_b$", "1"),
+    "weight_decay": ("weight decay", r"$\kappa$", "1"),
+    "gain": ("gain of AGD", r"$g$", "1"),
+    "readout_gain": ("gain of AGD for the readout", r"$g_v$", "1"),
+    "first_scale": ("scale of the first layer in AGD", r"$s_1$", "1"),
+    "beta": ("memory of the rule", r"$\beta$", "1"),
+    "gamma": ("rate at which the rule forgets", r"$\gamma$", "1"),
+    "noise": ("standard deviation of the label noise", r"$\sigma$", "1"),
+}
+
+
+WORDS_OF_CLASSES = {
+    "R": "m",
+    "eps_g": "loss",
+    "test_error": "test_loss",
+    "test_error_se": "test_loss_se",
+    "w_star": "directions",
+}
+
+
+def in_the_words_of(task: Task, values: Mapping) -> dict:
+    """The variables as a dataset names them: with two classes R is m and the error is the expected loss; T = 1 is left out.
+
+    With a teacher there are no biases and no accuracy.
+    """
+    if isinstance(task, MixtureTask):
+        return {
+            WORDS_OF_CLASSES.get(name, name): value for name, value in values.items() if name != "T"
+        }
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in ("b", "test_accuracy", "test_accuracy_se")
+    }
+
+
+def dataset(
+    kind: str,
+    problem: Problem,
+    start: Start,
+    *,
+    coordinates: Mapping[str, np.ndarray],
+    variables: Mapping[str, np.ndarray],
+    leading: Sequence[str] = (),
+    report: Mapping,
+) -> xr.Dataset:
+    """A labelled dataset of order parameters.
+
+    `leading` names the dimensions in front of those in `VARIABLES`; a variable without a time (T) has of them only `start`.
+    `report` says how the numbers were made and must be JSON.  Beside `variables` the dataset keeps what is needed to repeat
+    the run: the task's arrays, and the spectrum of the start or its weights.
+    """
+    data = {}
+    arrays = (
+        dict(variables)
+        | _arrays_of(problem)
+        | in_the_words_of(problem.task, _arrays_of_start(kind, start))
+    )
+    coordinates = dict(coordinates) | {
+        name: arrays.pop(name) for name in list(arrays) if name in COORDINATES
+    }
+    for name, values in arrays.items():
+        dims, long_name, symbol = VARIABLES[name]
+        front = (
+            tuple(leading)[: np.ndim(values) - len(dims)]
+            if "time" in dims
+            else ("start",) * (np.ndim(values) - len(dims))
+        )
+        data[name] = (
+            front + dims,
+            np.asarray(values),
+            {"long_name": long_name, "symbol": symbol, "units": "1"},
+        )
+    coords = {name: _coordinate(name, values, problem) for name, values in coordinates.items()}
+    if len(coordinates["time"]):  # so that a part of the data can be told from the whole
+        report = {**report, "first_time": float(coordinates["time"][0])}
+    return xr.Dataset(data, coords=coords, attrs=described(kind, problem, report, start))
+
+
+def described(
+    kind: str, problem: Problem, report: Mapping, start: Start | None = None
+) -> dict[str, str]:
+    """The attribute in which a dataset says what it is and how it was made."""
+    told = {"schema": SCHEMA, "kind": kind, "problem": describe_problem(problem)}
+    told |= {} if start is None else {"start": describe_start(start, problem)}
+    told |= {"report": dict(report), "versions": versions()}
+    told |= {"created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+    return {DESCRIPTION: json.dumps(told)}
+
+
+def _arrays_of(problem: Problem) -> dict:
+    """Fields of the task that are arrays, as far as it has them."""
+    held = {name: getattr(problem.task, name) for name in problem.task.ARRAYS}
+    return {name: np.asarray(value) for name, value in held.items() if value is not None}
+
+
+def _arrays_of_start(kind: str, start: Start) -> dict:
+    """Of a theory the spectrum with its densities; of a simulation the weights that it began from, if they were given."""
+    if kind == "theory" and isinstance(start, SpectralOverlaps):
+        return {
+            "rho": start.rho,
+            "weights": start.weights,
+            "q_start": start.q,
+            "r_start": start.r,
+            "t": start.t,
+        }
+    if kind == "simulation" and start.network is not None:
+        return {"w_start": start.network.w, "w_star": start.network.w_star}
+    return {}
+
+
+def _coordinate(name: str, values, problem: Problem):
+    long_name, symbol, units = COORDINATES[name]
+    if name == "time" and problem.batch_ratio is not None:
+        long_name, units = "updates", "updates"
+    return (name, np.asarray(values), {"long_name": long_name, "symbol": symbol, "units": units})
+
+
+def description(data: xr.Dataset) -> dict:
+    """What a dataset says of itself: problem, start, report, versions, creation time."""
+    try:
+        described = json.loads(data.attrs[DESCRIPTION])
+    except (KeyError, TypeError, json.JSONDecodeError):
+        described = None
+    if not isinstance(described, dict):
+        raise ValueError(
+            f"a dataset has no attribute {DESCRIPTION!r} that describes it; give what this package made."
+        )
+    return described
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that made the numbers."""
+    packages = ("jax", "jaxlib", "diffrax", "equinox", "optax", "numpy", "xarray", "h5py")
+    return {"teacherstudent": teacherstudent.__version__, "python": platform.python_version()} | {
+        name: version(name) for name in packages
+    }
+
+
+def listed_simulations(simulation) -> list[xr.Dataset]:
+    """The datasets of one or several simulations.
+
+    Raises ValueError unless each is a dataset that `simulate` made.
+    """
+    several = list(simulation) if isinstance(simulation, list | tuple) else [simulation]
+    for one in several:
+        if not isinstance(one, xr.Dataset):
+            raise ValueError(
+                f"simulation is {checks.kind_of(one)}; give a Dataset, or a list of them."
+            )
+        if "N" not in description(one).get("report", {}):
+            raise ValueError(
+                "simulation is a dataset that no simulation made; give what ts.simulate returned."
+            )
+    return several
+
+
+def as_tree(
+    *, theory=None, simulation=None, comparison=None, escape=None, variants=None
+) -> xr.DataTree:
+    """The groups of a result file as a `DataTree`."""
+    for name, data in (("theory", theory), ("comparison", comparison), ("escape", escape)):
+        if data is not None and not isinstance(data, xr.Dataset):
+            raise ValueError(f"{name} is {checks.kind_of(data)}; give a Dataset.")
+    groups = {"theory": theory, "comparison": comparison, "escape": escape}
+    if isinstance(simulation, xr.Dataset) or simulation is None:
+        groups["simulation"] = simulation
+    else:
+        simulation = listed_simulations(simulation)
+        sizes = [description(one)["report"]["N"] for one in simulation]
+        if len(set(sizes)) < len(sizes):
+            raise ValueError(
+                f"two of the simulations have the same N ({sizes}); save them to files of their own."
+            )
+        groups |= {f"simulation/N_{N}": one for N, one in zip(sizes, simulation, strict=True)}
+    if not isinstance(variants, Mapping | None):
+        raise ValueError(
+            f"variants is {checks.kind_of(variants)}; give a dictionary of results by name."
+        )
+    for label, tree in (variants or {}).items():
+        if not isinstance(label, str) or not isinstance(tree, xr.DataTree):
+            raise ValueError(
+                f"variants[{checks.shortened(label)}] is {checks.kind_of(tree)}; give a DataTree by its name."
+            )
+        groups |= {
+            f"variants/{label}{node.path}": node.to_dataset()
+            for node in tree.subtree
+            if node.has_data
+        }
+    present = {name: data for name, data in groups.items() if data is not None}
+    if not present:
+        raise ValueError(
+            "there is nothing to save; give theory=, simulation=, comparison=, escape= or variants=."
+        )
+    return xr.DataTree.from_dict(
+        {"/": xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})}), **present}
+    )
+
+
+def simulations(tree: xr.DataTree) -> list[xr.Dataset]:
+    """The simulations of a result, smallest N first."""
+    if "simulation" not in tree.children:
+        return []
+    group = tree["simulation"]
+    found = (
+        [group.to_dataset()]
+        if group.data_vars
+        else [child.to_dataset() for child in group.children.values()]
+    )
+    return sorted(found, key=lambda one: description(one)["report"]["N"])
+
+
+def variants_of(tree: xr.DataTree) -> dict[str, xr.DataTree]:
+    """The results of several problems in one file, by name; none in a file of one problem."""
+    return dict(tree["variants"].children) if "variants" in tree.children else {}

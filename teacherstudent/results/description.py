@@ -1,0 +1,212 @@
+"""Problems and starts as plain dictionaries: the JSON in result files and the tables of an experiment's TOML."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
+from teacherstudent.checking import checks
+from teacherstudent.problem import Problem, Student
+from teacherstudent.rules import RULES
+from teacherstudent.starts import Start
+from teacherstudent.states.order_parameters import OrderParameters
+from teacherstudent.tasks import TASKS, MixtureTask
+from teacherstudent.tasks.latents import Latent
+
+
+def describe_problem(problem: Problem) -> dict:
+    """A problem as a dictionary of numbers, lists and names."""
+    return {
+        "task": {"type": type_name(type(problem.task))} | _fields(problem.task),
+        "student": _fields(problem.student),
+        "rule": {"type": type_name(type(problem.rule))} | _fields(problem.rule),
+        "loss": problem.loss,
+        "batch_size": problem.batch_size,
+    } | ({} if problem.batch_ratio is None else {"batch_ratio": problem.batch_ratio})
+
+
+def describe_start(start: Start, problem: Problem) -> dict:
+    """A start's order parameters as nested lists; of `SpectralOverlaps`, those of all modes together."""
+    names = ("Q", "m", "v", "b") if isinstance(problem.task, MixtureTask) else ("Q", "R", "T", "v")
+    return {name: np.asarray(getattr(start, name)).tolist() for name in names}
+
+
+def _fields(part) -> dict:
+    names = [
+        field.name
+        for field in dataclasses.fields(part)
+        if field.name not in getattr(part, "ARRAYS", ())
+    ]
+    values = {name: _plain(getattr(part, name)) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _plain(value):
+    if isinstance(value, Latent):
+        return _listed(value.given)
+    if isinstance(value, tuple) and any(map(callable, value)):
+        return [_plain(one) for one in value]
+    if callable(value) and not isinstance(value, Activation):
+        return f"function:{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"
+    if not isinstance(value, Activation):
+        return (
+            value
+            if value is None or isinstance(value, bool | int | float | str)
+            else np.asarray(value).tolist()
+        )
+    return _activation(value)
+
+
+def _activation(activation: Activation) -> str | list:
+    """The name of one of ours, or its coefficients; another under the same name is called a function, and not read back."""
+    if ACTIVATIONS.get(activation.name) == activation:
+        return activation.name
+    polynomial = polynomial_of(activation)
+    if polynomial is not None:
+        return list(polynomial.coefficients)
+    # One of ours with other kinks has our function: it reads back as ours, with the same numbers.
+    own = type(activation) is not Activation
+    return f"function:{type_name(type(activation))}" if own else activation.name
+
+
+def type_name(kind: type) -> str:
+    """The name of a class in files: one of ours, or one that was added to ours, has its own; any other its full name."""
+    known = {**TASKS, **RULES}.get(kind.__name__) is kind
+    return kind.__name__ if known else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _listed(value):
+    return [_listed(one) for one in value] if isinstance(value, tuple) else value
+
+
+def problem_from(tables: Mapping) -> Problem:
+    """The problem of a dictionary as `describe_problem` makes it.
+
+    Raises ValueError naming every key that is unknown (with the nearest known one) or missing, and any bad value.
+    """
+    outer = validated(_ProblemTables, tables)
+    sentences = Sentences()
+    with sentences.collected():
+        task = _made(TASKS, outer["task"], "task")
+    with sentences.collected():
+        student = Student(**validated(_schema(Student), outer["student"], "student."))
+    with sentences.collected():
+        rule = _made(RULES, outer["rule"], "rule")
+    sentences.raise_together()
+    rest = {
+        name: outer[name]
+        for name in ("loss", "batch_size", "batch_ratio")
+        if outer.get(name) is not None
+    }
+    return Problem(task=task, student=student, rule=rule, **rest)
+
+
+class Sentences:
+    """What is wrong with several parts that do not depend on each other, to be said all at once."""
+
+    def __init__(self):
+        self.found: list[str] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Keep the sentence of a ValueError, and go on after it."""
+        try:
+            yield
+        except ValueError as error:
+            self.found.append(str(error))
+
+    def raise_together(self) -> None:
+        """Raise one ValueError with all sentences, if there are any."""
+        if self.found:
+            raise ValueError(" ".join(self.found))
+
+
+class _ProblemTables(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    task: dict
+    student: dict
+    rule: dict
+    loss: str | None = None
+    batch_size: int | None = None
+    batch_ratio: float | None = None
+
+
+def start_from(table: Mapping) -> OrderParameters:
+    """The order parameters of a dictionary with Q, R or m and, if they differ from the default, T, v and b."""
+    given = validated(_StartTable, table, "start.")
+    if given["R"] is None and given["m"] is None:
+        raise ValueError("start.R is missing (or start.m, for a task with two classes).")
+    return OrderParameters(**given)
+
+
+class _StartTable(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    Q: list
+    R: list | None = None
+    T: list | None = None
+    v: list | None = None
+    m: list | None = None
+    b: list | None = None
+
+
+def _made(kinds: Mapping[str, type], table: Mapping, where: str):
+    table = dict(table)
+    name = table.pop("type", None)
+    if name is None:
+        raise ValueError(f"{where}.type is missing; known are {', '.join(kinds)}.")
+    if not isinstance(name, str) or name not in kinds:
+        near = get_close_matches(str(name).rsplit(".", 1)[-1], kinds, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        if isinstance(name, str) and "." in name:
+            hint = "; it is a class of one's own, of which files keep only the name: make the problem with that class."
+        shown = checks.shortened(name)
+        raise ValueError(f"{where}.type = {shown} is not known; known are {', '.join(kinds)}{hint}")
+    make = kinds[name]
+    if "path" in table and hasattr(make, "from_file"):
+        make = make.from_file
+    return make(**validated(_schema(make), table, f"{where}."))
+
+
+def _schema(kind: Callable) -> type[BaseModel]:
+    """What a class takes: the names and defaults of its arguments.  The class itself checks the values."""
+    arguments = list(inspect.signature(kind).parameters.values())
+    fields: Any = {
+        one.name: (Any, ... if one.default is inspect.Parameter.empty else one.default)
+        for one in arguments
+    }
+    return create_model(kind.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def validated(schema: type[BaseModel], table: Mapping, where: str = "") -> dict:
+    """The table with its defaults filled in; ValueError with one sentence per problem found."""
+    try:
+        return schema.model_validate(dict(table)).model_dump()
+    except ValidationError as failure:
+        first = {
+            error["loc"][0]: error for error in reversed(failure.errors())
+        }  # one sentence for each key
+        raise ValueError(
+            " ".join(_sentence(first[key], schema, where) for key in reversed(first))
+        ) from None
+
+
+def _sentence(error: Mapping, schema: type[BaseModel], where: str) -> str:
+    key = checks.shortened_text(str(error["loc"][0]))
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(key, schema.model_fields, n=1)
+        hint = (
+            f"did you mean {where}{near[0]}?"
+            if near
+            else f"known are {', '.join(schema.model_fields)}."
+        )
+        return f"unknown key {where}{key}: {hint}"
+    if error["type"] == "missing":
+        return f"{where}{key} is missing."
+    says = checks.shortened_text(error["msg"].lower().replace("valid dictionary", "table"), 200)
+    return f"{where}{key} = {checks.shortened(error['input'])}: {says}."

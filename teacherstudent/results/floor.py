@@ -1,0 +1,41 @@
+"""Below what a generalisation error is rounding.
+
+eps_g = 1/2 u^T I2 u is a small difference of numbers of order one, so it carries their errors: those of the solver's Q and R in
+a theory, and in both theory and simulation those of floating-point numbers.  Below this floor it may even be negative.  The
+values stay as they were computed, for a clipped one looks like a measured one; the floor goes into the report.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from teacherstudent.checking.checks import AnyArray
+from teacherstudent.problem import Problem
+
+ROUNDING = 64 * np.finfo(np.float64).eps  # of one entry of I2, relative to the largest variance
+
+
+def error_floor(
+    problem: Problem,
+    Q: Float[AnyArray, "*all students students"],
+    T: Float[AnyArray, "*batch teachers teachers"],
+    v: Float[AnyArray, "*all students"],
+    eps_g: Float[AnyArray, " *all"],
+    rtol: float = 0.0,
+    atol: float = 0.0,
+) -> float:
+    """The smallest eps_g that means something along these overlaps, if a solver knows them to rtol and atol.
+
+    Measured on noise-free runs to late times, errors of eps_g are a tenth to a half of this.  A negative eps_g is an error
+    that shows: the floor is not below the largest of them.
+    """
+    u = np.concatenate([_largest(v, axis=-1), np.abs(np.atleast_1d(problem.teacher.v_star))])
+    variance = max(1.0, _largest(Q).max(), _largest(T).max())
+    of_solver = 0.5 * (u**2).sum() * (rtol * variance + atol)
+    of_numbers = 0.5 * u.sum() ** 2 * ROUNDING * variance
+    return float(of_solver + of_numbers + 2 * _largest(np.minimum(eps_g, 0.0)).max())
+
+
+def _largest(part, axis: int | None = None) -> np.ndarray:
+    """The largest size of the numbers that are finite: of all, or for each index of one axis."""
+    sizes = np.abs(np.where(np.isfinite(part), part, 0.0))
+    return sizes.reshape(-1, 1 if axis is None else sizes.shape[axis]).max(axis=0)

@@ -1,0 +1,485 @@
+"""Reading an HDF5 file that may be damaged, or made by somebody else to do harm.
+
+HDF5 follows links into other files, unpacks a few bytes to gigabytes, loads filters from folders, and has no checksum on
+attributes.  Here every object is looked at before it is used: only what lies in the file itself is read, what is unpacked
+is bounded by the size of the file, and each group gets a digest of all that was read of it.
+"""
+
+import errno
+import hashlib
+import json
+import math
+import os
+import stat
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t, h5z
+
+DIGEST = "sha256"  # the attribute of a group that holds its digest
+BOOKKEEPING = frozenset(  # of netCDF-4, which is not content: dimensions are kept by what they mean
+    (
+        "CLASS",
+        "NAME",
+        "DIMENSION_LIST",
+        "REFERENCE_LIST",
+        "_Netcdf4Dimid",
+        "_Netcdf4Coordinates",
+        "_NCProperties",
+    )
+)
+LZF = 32000
+FILTERS = (
+    h5z.FILTER_DEFLATE,
+    h5z.FILTER_SHUFFLE,
+    h5z.FILTER_FLETCHER32,
+    LZF,
+)  # others are loaded from folders
+DEEPEST = 8  # levels of groups
+MOST_MEMBERS = 2000  # of one group
+MOST_ATTRIBUTES = 1000  # of one object
+LEAST_LIMIT = 2**26  # bytes that any file may unpack to
+LARGEST_RATIO = 20  # a larger file may unpack to this many times its size; noisy numbers pack to no less than a half
+
+
+class UnreadableFile(ValueError):
+    """Says why a file is not read, with its name and the group."""
+
+
+class Variable(NamedTuple):
+    """An array with the names of its dimensions."""
+
+    dims: tuple[str, ...]
+    values: np.ndarray
+    attributes: dict[str, Any]
+
+
+class Group(NamedTuple):
+    """What a group holds, the digest of that, and the digest that the file has of it, if it has one."""
+
+    attributes: dict[str, Any]
+    variables: dict[str, Variable]
+    groups: dict[str, "Group"]
+    digest: str
+    digest_in_file: Any
+
+
+CheckGroup = Callable[[tuple[str, ...], dict[str, Any]], None]
+
+
+def read(path: Path, check_group: CheckGroup) -> Group:
+    """All that is in an HDF5 file.
+
+    `check_group(names, attributes)` is called of every group before its members are looked at, and may raise UnreadableFile.
+
+    Raises FileNotFoundError, IsADirectoryError or ValueError if `path` is not a file, ValueError if it is not HDF5, is damaged
+    or holds what is not read, BlockingIOError if another process has it open for writing.
+    """
+    size = _size_of_file(path)
+    with _opened(path) as file:
+        return read_opened(file, str(path), size, check_group)
+
+
+def read_opened(file: h5py.File, name: str, size: int, check_group: CheckGroup) -> Group:
+    """All that is in an open HDF5 file of `size` bytes, which is called `name` in errors."""
+    reader = _Reader(file, name, size, check_group)
+    try:
+        return reader.group(h5g.open(file.id, b"/"), ())
+    except UnreadableFile:
+        raise
+    except MemoryError:
+        raise UnreadableFile(f"{reader.place} does not fit into memory.") from None
+    except Exception as error:  # of HDF5, in whatever it stumbled over
+        raise UnreadableFile(f"{reader.place} cannot be read: the file is damaged.") from error
+
+
+def place(name: str, parts: tuple[str, ...]) -> str:
+    """File and group, as an error names them."""
+    return f"{name}, group {'/'.join(parts)!r}," if parts else name
+
+
+def _size_of_file(path: Path) -> int:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist.") from None
+    except OSError as error:
+        raise OSError(error.errno, f"{path} cannot be read: {error.strerror}.") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(f"{path} is a folder; name a file in it.")
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(
+            f"{path} is not an ordinary file (a device, a pipe or a socket); name another one."
+        )
+    if status.st_size == 0:
+        raise UnreadableFile(f"{path} is empty; it has no results in it.")
+    return status.st_size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    file = _open(path)
+    try:
+        yield file
+    finally:
+        with suppress(Exception):  # what is damaged may not close well either, and has been told
+            file.close()
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r", locking="best-effort")  # without, where the disk knows no locks
+    except Exception as error:
+        failure = error
+    if "unable to lock file" in str(failure):
+        raise BlockingIOError(errno.EAGAIN, _locked(path))
+    if "file is already open for" in str(failure):
+        return _open_beside_writer(path)
+    if isinstance(failure, PermissionError):
+        raise PermissionError(errno.EACCES, f"{path} cannot be read: no permission.")
+    if "truncated file: eof" in str(failure):
+        raise UnreadableFile(
+            f"{path} is cut off: it is shorter than it says of itself; copy it anew."
+        )
+    if _is_hdf5(path):
+        raise UnreadableFile(f"{path} cannot be read: it is a damaged HDF5 file.")
+    raise UnreadableFile(f"{path} cannot be read: it is not an HDF5 file, or a damaged one.")
+
+
+def _open_beside_writer(path: Path) -> h5py.File:
+    """A file whose writer allows readers beside it (single writer, multiple readers)."""
+    with suppress(Exception):
+        return h5py.File(path, "r", swmr=True)
+    raise BlockingIOError(errno.EAGAIN, _locked(path))
+
+
+def _locked(path: Path) -> str:
+    return (
+        f"{path} is locked by another process, or by this one: it is open for writing (or its writer was killed); "
+        "close it there and try again."
+    )
+
+
+def _is_hdf5(path: Path) -> bool:
+    try:
+        return bool(h5py.is_hdf5(path))
+    except Exception:
+        return False
+
+
+class _Reader:
+    """Walks through one file, with bounds on what it holds."""
+
+    def __init__(self, file: h5py.File, name: str, size: int, check_group: CheckGroup):
+        self.file, self.name, self.size, self.check_group = file, name, size, check_group
+        self.limit = max(LEAST_LIMIT, LARGEST_RATIO * size)
+        self.used = 0
+        self.seen: set[int] = set()
+        self.place = name
+
+    def refuse(self, reason: str) -> UnreadableFile:
+        return UnreadableFile(f"{self.place} {reason}")
+
+    def use(self, count: int) -> None:
+        """Count bytes that are going to be in memory."""
+        self.used += count
+        if self.used > self.limit:
+            raise self.refuse(
+                f"declares more than {self.limit / 2**20:.0f} MiB of numbers in a file of {self.size / 2**10:.0f} KiB; "
+                "no result is packed like this."
+            )
+
+    def group(self, group: h5g.GroupID, parts: tuple[str, ...]) -> Group:
+        """A group with all that is in it."""
+        self.place = place(self.name, parts)
+        if len(parts) > DEEPEST:
+            raise self.refuse("lies deeper than results do.")
+        self.meet(group, "the group")
+        attributes = self.attributes(group)
+        digest_in_file = attributes.pop(DIGEST, None)
+        self.check_group(parts, attributes)
+        datasets, groups = self.members(group)
+        if parts and not datasets and not groups:
+            raise self.refuse("is empty.")
+        scales = self.scales(datasets)
+        arrays = {name: one for name, one in datasets.items() if not _only_a_size(one)}
+        variables = {name: self.variable(name, one, scales) for name, one in arrays.items()}
+        children = {name: self.group(one, (*parts, name)) for name, one in groups.items()}
+        self.place = place(self.name, parts)
+        digest = _digest(attributes, variables, children)
+        return Group(attributes, variables, children, digest, digest_in_file)
+
+    def meet(self, thing, what: str) -> int:
+        """The address of an object; ValueError if it was met before, as in a group that holds itself."""
+        address = h5o.get_info(thing).addr
+        if address in self.seen:
+            raise self.refuse(
+                f"holds {what} a second time, or inside itself; results do not do so."
+            )
+        self.seen.add(address)
+        return address
+
+    def members(
+        self, group: h5g.GroupID
+    ) -> tuple[dict[str, h5d.DatasetID], dict[str, h5g.GroupID]]:
+        """Datasets and groups by name, opened; nothing is followed out of the file."""
+        if group.get_num_objs() > MOST_MEMBERS:
+            raise self.refuse(f"has more than {MOST_MEMBERS} members.")
+        datasets, groups = {}, {}
+        for raw in self.names(group):
+            name = raw.decode("utf-8")
+            if group.links.get_info(raw).type != h5l.TYPE_HARD:
+                raise self.refuse(
+                    f"has a link {name!r} that leads elsewhere; only what lies in the file itself is read."
+                )
+            member = h5o.open(group, raw)
+            if isinstance(member, h5d.DatasetID):
+                datasets[name.removeprefix("_nc4_non_coord_")] = member
+            elif isinstance(member, h5g.GroupID):
+                groups[name] = member
+            else:
+                raise self.refuse(f"has {name!r}, which is neither a group nor an array.")
+        return datasets, groups
+
+    def names(self, group: h5g.GroupID) -> list[bytes]:
+        """Names of the members, in the order in which they were made where the file knows it."""
+        names: list[bytes] = []
+        tracked = group.get_create_plist().get_link_creation_order() & h5py.h5p.CRT_ORDER_TRACKED
+        order = h5py.h5.INDEX_CRT_ORDER if tracked else h5py.h5.INDEX_NAME
+        group.links.iterate(names.append, idx_type=order)
+        return names
+
+    def scales(self, datasets: dict[str, h5d.DatasetID]) -> dict[int, str]:
+        """Names of the datasets that are scales of a dimension, by address."""
+        found = {}
+        for name, one in datasets.items():
+            address = self.meet(one, f"{name!r}")
+            if h5a.exists(one, b"CLASS") and self.attribute(one, "CLASS") == "DIMENSION_SCALE":
+                found[address] = name
+        return found
+
+    def variable(self, name: str, dataset: h5d.DatasetID, scales: dict[int, str]) -> Variable:
+        """An array with its dimensions, once it is known to be harmless."""
+        self.check_storage(name, dataset)
+        dims = self.dims(name, dataset, scales)
+        return Variable(dims, self.values(name, dataset), self.attributes(dataset))
+
+    def check_storage(self, name: str, dataset: h5d.DatasetID) -> None:
+        """Raise UnreadableFile unless all numbers lie in this file and unpack to a bounded size."""
+        how = dataset.get_create_plist()
+        layout = how.get_layout()
+        if layout == h5d.VIRTUAL or how.get_external_count() > 0:
+            raise self.refuse(
+                f"keeps {name!r} in another file; only what lies in the file itself is read."
+            )
+        kind = dataset.get_type()
+        self.check_kind(name, kind)
+        space = dataset.get_space()
+        if space.get_simple_extent_type() not in (h5py.h5s.SIMPLE, h5py.h5s.SCALAR):
+            raise self.refuse(f"has {name!r} without any shape.")
+        shape = dataset.shape
+        size = math.prod(shape) * kind.get_size()
+        if layout == h5d.CHUNKED:
+            self.check_chunks(name, dataset, how, kind.get_size())
+        elif how.get_nfilters():
+            raise self.refuse(f"has {name!r} filtered, but not in chunks.")
+        else:
+            self.use(size)
+            if dataset.get_storage_size() < size:
+                raise self.refuse(f"has {name!r} declared, but not its numbers.")
+
+    def check_kind(self, name: str, kind: h5t.TypeID) -> None:
+        """Raise UnreadableFile unless a type is that of plain numbers or strings."""
+        if kind.get_class() == h5t.STRING:
+            return
+        if kind.get_class() in (h5t.INTEGER, h5t.FLOAT):
+            dtype = kind.dtype
+            if dtype.itemsize <= 8 and kind == h5t.py_create(dtype):
+                return
+        raise self.refuse(
+            f"has {name!r} of a type that results do not have; they hold plain numbers."
+        )
+
+    def check_chunks(self, name: str, dataset: h5d.DatasetID, how, itemsize: int) -> None:
+        """Raise UnreadableFile unless all chunks are there and unpack to what they should."""
+        shape, chunk = dataset.shape, how.get_chunk()
+        expected = math.prod(-(-length // part) for length, part in zip(shape, chunk, strict=True))
+        size = math.prod(chunk) * itemsize
+        self.use(expected * size)
+        filters = [how.get_filter(number)[0] for number in range(how.get_nfilters())]
+        if len(set(filters)) < len(filters) or not set(filters) <= set(FILTERS):
+            raise self.refuse(
+                f"has {name!r} packed with filters that results do not have; they may have gzip and lzf."
+            )
+        stored: list[Any] = []
+        dataset.chunk_iter(stored.append)
+        if len(stored) != expected or any(
+            one.filter_mask or one.size > self.size for one in stored
+        ):
+            raise self.refuse(f"has {name!r} declared, but not all of its numbers.")
+        if h5z.FILTER_DEFLATE in filters:
+            for one in stored:
+                self.check_unpacked(
+                    name, dataset.read_direct_chunk(one.chunk_offset)[1], filters, size
+                )
+
+    def check_unpacked(self, name: str, packed: bytes, filters: list[int], size: int) -> None:
+        """Raise UnreadableFile if gzip makes more of a chunk than its numbers; HDF5 would unpack all of it."""
+        checksums = 4 if h5z.FILTER_FLETCHER32 in filters else 0
+        unpacking = zlib.decompressobj()
+        try:
+            count = len(unpacking.decompress(packed, size + checksums + 1))
+        except zlib.error:
+            raise self.refuse(
+                f"has numbers of {name!r} that cannot be unpacked: the file is damaged."
+            ) from None
+        if count > size + checksums:
+            raise self.refuse(f"has {name!r} packed to unpack to more than it declares.")
+
+    def dims(self, name: str, dataset: h5d.DatasetID, scales: dict[int, str]) -> tuple[str, ...]:
+        """Names of the dimensions: its own for a scale, otherwise those of the scales that it refers to."""
+        if name in scales.values() and dataset.rank == 1:
+            return (name,)
+        if dataset.rank == 0:
+            return ()
+        if not h5a.exists(dataset, b"DIMENSION_LIST"):
+            raise self.refuse(
+                f"has {name!r} without names of its dimensions; teacherstudent did not write it."
+            )
+        lists = self.references(dataset, name)
+        addresses = [h5o.get_info(h5r.dereference(one, self.file.id)).addr for one in lists]
+        dims = tuple(scales.get(address, "") for address in addresses)
+        if len(dims) != dataset.rank or "" in dims or len(set(dims)) < len(dims):
+            raise self.refuse(f"has {name!r} with dimensions that are not among the group's.")
+        return dims
+
+    def references(self, dataset: h5d.DatasetID, name: str) -> list[h5r.Reference]:
+        """The reference to the first scale of each dimension."""
+        attribute = h5a.open(dataset, b"DIMENSION_LIST")
+        kind = attribute.get_type()
+        plain = kind.get_class() == h5t.VLEN and kind.get_super() == h5t.STD_REF_OBJ
+        if not plain or attribute.shape != (dataset.rank,):
+            raise self.refuse(f"has {name!r} with a list of dimensions that is none.")
+        lists = np.empty(attribute.shape, attribute.dtype)
+        attribute.read(lists)
+        if not all(len(one) for one in lists):
+            raise self.refuse(f"has {name!r} with a dimension without a name.")
+        return [one[0] for one in lists]
+
+    def values(self, name: str, dataset: h5d.DatasetID) -> np.ndarray:
+        """The numbers, or the strings one by one, since many may be the same long one."""
+        array = h5py.Dataset(dataset)
+        kind = dataset.get_type()
+        try:
+            if not _has_variable_length(kind):
+                return np.asarray(array[()])
+            strings = array.asstr()
+            values = np.empty(array.shape, object)
+            for index in np.ndindex(array.shape):
+                values[index] = strings[index]
+                self.use(len(values[index]))
+            return values
+        except OSError:
+            checked = (
+                ""
+                if h5z.FILTER_FLETCHER32 not in _filters(dataset)
+                else "do not match their checksum: "
+            )
+            raise self.refuse(
+                f"has numbers of {name!r} that {checked or 'cannot be read: '}the file is damaged."
+            ) from None
+
+    def attributes(self, thing) -> dict[str, Any]:
+        """The attributes of an object, without the bookkeeping of netCDF."""
+        count = int(h5a.get_num_attrs(thing))
+        if count > MOST_ATTRIBUTES:
+            raise self.refuse(f"has something with {count} attributes.")
+        names = [h5a.open(thing, index=number).name.decode("utf-8") for number in range(count)]
+        return {name: self.attribute(thing, name) for name in names if name not in BOOKKEEPING}
+
+    def attribute(self, thing, name: str) -> Any:
+        """An attribute: a string, a number, or an array or list of them."""
+        attribute = h5a.open(thing, name.encode())
+        kind = attribute.get_type()
+        self.check_kind(name, kind)
+        if attribute.get_space().get_simple_extent_type() not in (h5py.h5s.SIMPLE, h5py.h5s.SCALAR):
+            raise self.refuse(f"has an attribute {name!r} without any shape.")
+        count = math.prod(attribute.shape)
+        self.use(
+            count * (self.size if _has_variable_length(kind) and count > 1 else kind.get_size())
+        )
+        if kind.get_class() != h5t.STRING:
+            values = np.empty(attribute.shape, attribute.dtype)
+            attribute.read(values)
+            return values.reshape(-1)[0] if count == 1 else values
+        strings = _strings(attribute)
+        return strings[0] if count == 1 else strings
+
+
+def _filters(dataset: h5d.DatasetID) -> list[int]:
+    how = dataset.get_create_plist()
+    return [how.get_filter(number)[0] for number in range(how.get_nfilters())]
+
+
+def _has_variable_length(kind: h5t.TypeID) -> bool:
+    return kind.get_class() == h5t.STRING and bool(kind.is_variable_str())
+
+
+def _strings(attribute: h5a.AttrID) -> list[str]:
+    values = np.empty(attribute.shape, attribute.dtype)
+    attribute.read(values)
+    return [
+        one.decode("utf-8", "surrogateescape") if isinstance(one, bytes) else str(one)
+        for one in values.flat
+    ]
+
+
+def _only_a_size(dataset: h5d.DatasetID) -> bool:
+    """Whether it stands for a dimension without a coordinate, whose numbers do not exist."""
+    if not h5a.exists(dataset, b"NAME"):
+        return False
+    attribute = h5a.open(dataset, b"NAME")
+    if attribute.get_type().get_class() != h5t.STRING or attribute.shape != ():
+        return False
+    return _strings(attribute)[0].startswith("This is a netCDF dimension but not a netCDF variable")
+
+
+def _digest(
+    attributes: dict[str, Any], variables: dict[str, Variable], groups: dict[str, Group]
+) -> str:
+    """A hash of all that is in a group and of the names of the groups in it."""
+    outline = {
+        "attributes": _listed(attributes),
+        "variables": [
+            [name, one.dims, one.values.dtype.str, one.values.shape, _listed(one.attributes)]
+            for name, one in sorted(variables.items())
+        ],
+        "groups": sorted(groups),
+    }
+    digest = hashlib.sha256(json.dumps(outline).encode())
+    for _, one in sorted(variables.items()):
+        digest.update(_bytes(one.values))
+    return digest.hexdigest()
+
+
+def _listed(attributes: dict[str, Any]) -> list:
+    return [[name, _plain(value)] for name, value in sorted(attributes.items())]
+
+
+def _plain(value: Any) -> Any:
+    """An attribute as JSON can hold it, without rounding."""
+    if isinstance(value, str | list):
+        return value
+    return [value.dtype.str, value.shape, bytes(_bytes(value)).hex()]
+
+
+def _bytes(values) -> bytes | memoryview:
+    """What is hashed of an array."""
+    if values.dtype.hasobject:
+        return json.dumps(values.ravel().tolist()).encode()
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data

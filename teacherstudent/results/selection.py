@@ -1,0 +1,214 @@
+"""The problem and the state that a dataset, or a part of it, is of.
+
+A dataset describes the whole run that it is from: all values of a sweep, all starts of a batch, the start at t = 0.  A part that
+was selected from it (`isel`, `sel`) says by its coordinates which of these it is.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from teacherstudent.checking import arguments
+from teacherstudent.problem import Problem
+from teacherstudent.results.datasets import COORDINATES, DESCRIPTION, description
+from teacherstudent.results.description import problem_from, start_from
+from teacherstudent.starts import Start, start_from_weights
+from teacherstudent.states.order_parameters import OrderParameters, Weights
+from teacherstudent.states.spectral_overlaps import SpectralOverlaps
+from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask, Task
+
+SWEPT = [name for name in COORDINATES if name not in ("time", "seed", "start", "rho")]
+
+
+@arguments.checked
+def problem_of(data: xr.Dataset) -> Problem:
+    """The problem of a theory or simulation, from its own description and arrays; of a selected curve, with its number.
+
+    Raises ValueError if a function or a class of the user's made it (an activation, a generator, a rule), which a file cannot
+    hold, or if it was selected from a sweep without its number (`drop=True`).
+    """
+    told = _described(data, "problem")
+    described = told["problem"]
+    kind = _task_of(described)
+    if told["kind"] == "theory":  # which needs of a generator only its covariances
+        described["task"].pop("generator", None)
+    for part in ("task", "rule"):
+        described[part] = {
+            name: _selected(data, name, value) for name, value in described[part].items()
+        }
+    arrays = {name: data[name].values for name in kind.ARRAYS if name in data}
+    return problem_from(described | {"task": described["task"] | arrays})
+
+
+@arguments.checked
+def start_of(data: xr.Dataset) -> Start:
+    """The start of a theory or simulation, or the state at the time that was selected from it.
+
+    - A dataset with its times: the run's start, with its spectrum, or its weights if they were given.
+    - One time, `theory.isel(time=-1)` or `simulation.isel(time=-1, seed=0)`: the order parameters at that time, from which
+      another run may begin.  What a rule remembers (momentum) is not in them.  Inputs with several eigenvalues need those of
+      each mode: `integrate(..., spectral=True)`.
+
+    Of a batch of starts it is the selected one.
+
+    Raises ValueError if the data hold no state: several values, starts or seeds at one time, times without the first, no
+    overlaps by mode, numbers that are not finite.
+    """
+    told = _described(data, "start")
+    if "time" not in data.coords:
+        raise ValueError(
+            "the data have no time, so that it is not known of when they are; select one with isel(time=0)."
+        )
+    if data["time"].ndim == 0 and float(data["time"]) != 0.0:
+        return _state(data, told)
+    _check_begins(data, told)
+    return _run_start(data, told)
+
+
+def _described(data: xr.Dataset, part: str) -> dict:
+    """What a dataset says of itself, if that holds this part."""
+    if not isinstance(data, xr.Dataset):
+        raise ValueError(
+            f"data is a {type(data).__name__}; give a theory or a simulation, an xarray.Dataset."
+        )
+    if DESCRIPTION not in data.attrs:
+        raise ValueError(
+            "the data do not say how they were made; give a theory or a simulation, as ts made or read it."
+        )
+    told = description(data)
+    if part not in told:
+        raise ValueError(
+            f"the data are a {told.get('kind', 'result')}, which has no {part}; give a theory or a simulation."
+        )
+    return told
+
+
+def _task_of(described: Mapping) -> type[Task]:
+    name = described["task"]["type"]
+    if name not in TASKS:
+        raise ValueError(
+            f"task.type = {name!r} is not known; known are {', '.join(TASKS)}.  A class of one's own is kept by its name alone."
+        )
+    return TASKS[name]
+
+
+def _selected(data: xr.Dataset, name: str, value: Any) -> Any:
+    """A parameter of a sweep at the values that were selected from it; any other as it is."""
+    if name not in SWEPT or not isinstance(value, list):
+        return value
+    if name not in data.coords:
+        raise ValueError(
+            f"the data do not say of which {name} they are; select it without drop=True."
+        )
+    return data[name].values.tolist()
+
+
+def _check_begins(data: xr.Dataset, told: Mapping) -> None:
+    """Raise ValueError if the times are a part of the run's that begins later."""
+    first = float(np.ravel(data["time"].values)[0]) if data["time"].size else np.nan
+    if first not in (0.0, told["report"].get("first_time", 0.0)):
+        raise ValueError(
+            f"the data begin at t = {first:g}, and have no start in them; give those of the whole run, or select one time, "
+            "isel(time=0), for the state at it."
+        )
+
+
+def _run_start(data: xr.Dataset, told: Mapping) -> Start:
+    start = start_from(_of_batch(data, told["start"]))
+    if "q_start" in data:
+        rho, weights, q, r, t = (
+            data[name].values for name in ("rho", "weights", "q_start", "r_start", "t")
+        )
+        return SpectralOverlaps(rho, weights, q, r, t, start.T, start.v)
+    if "w_start" not in data:
+        return start
+    task = _task_of(told["problem"])
+    w, fixed = (
+        data.w_start.values,
+        data["directions" if issubclass(task, MixtureTask) else "w_star"].values,
+    )
+    if not issubclass(task, StructuredTask):
+        return OrderParameters(start.Q, start.R, start.T, start.v, Weights(w, fixed), b=start.b)
+    return start_from_weights(problem_of(data), w, start.v, fixed)
+
+
+def _of_batch(data: xr.Dataset, start: Mapping) -> dict:
+    """The described start, or those of a batch that were selected."""
+    if np.ndim(start["Q"]) == 2:
+        return dict(start)
+    if "start" not in data.coords:
+        raise ValueError(
+            "the data do not say of which start of the batch they are; select it without drop=True."
+        )
+    return {name: np.asarray(value)[data["start"].values].tolist() for name, value in start.items()}
+
+
+def _state(data: xr.Dataset, told: Mapping) -> Start:
+    """The order parameters at the one time of the data."""
+    time, task = float(data["time"]), _task_of(told["problem"])
+    _check_one_state(data, told, time)
+    second = "m" if issubclass(task, MixtureTask) else "R"
+    if not all(np.isfinite(data[name].values).all() for name in ("Q", second, "v")):
+        raise ValueError(
+            f"the run did not reach t = {time:g}: its order parameters are not finite there."
+        )
+    T = _of_batch(data, told["start"]).get("T")
+    if issubclass(task, StructuredTask) or "q_start" in data:
+        return _state_by_mode(data, T, time)
+    b = data["b"].values if "b" in data else None
+    Q, v, overlaps = _symmetric(data["Q"]), data["v"].values, data[second].values
+    return (
+        OrderParameters(Q, m=overlaps, v=v, b=b)
+        if second == "m"
+        else OrderParameters(Q, overlaps, T, v)
+    )
+
+
+def _check_one_state(data: xr.Dataset, told: Mapping, time: float) -> None:
+    """Raise ValueError unless the data hold one value of each overlap."""
+    extra = [str(name) for name in data["Q"].dims if name not in ("student", "student_")]
+    if extra:
+        example = ", ".join(f"{name}=0" for name in extra)
+        raise ValueError(
+            f"at t = {time:g} the data have a state for each {' and '.join(extra)}; select one, isel({example}, time=...)."
+        )
+    if data["Q"].dims != ("student", "student_"):
+        raise ValueError(
+            "the data have only some of the student's units; select no student from them."
+        )
+    if told["kind"] == "simulation" and "seed" not in data.coords:
+        raise ValueError(
+            "the data do not say of which seed they are, and a mean over seeds is no state of a network; select one with "
+            "isel(seed=0)."
+        )
+
+
+def _state_by_mode(data: xr.Dataset, T, time: float) -> SpectralOverlaps:
+    """The overlaps of every mode at the time of the data."""
+    if "q" not in data or "t" not in data:
+        raise ValueError(
+            f"the data have no overlaps by mode at t = {time:g}, which a state on inputs with several eigenvalues needs; make "
+            "them with integrate(..., spectral=True)."
+        )
+    rho, weights, q, r, t, v = (
+        data[name].values for name in ("rho", "weights", "q", "r", "t", "v")
+    )
+    q = (q + q.swapaxes(-1, -2)) / 2
+    sums = (
+        (np.einsum("t,tkl->kl", weights * rho, q), "Q"),
+        (np.einsum("t,tkm->km", weights, r), "R"),
+    )
+    scale = max(1.0, np.abs(data["Q"].values).max())
+    if any(np.abs(total - data[name].values).max() > 1e-6 * scale for total, name in sums):
+        raise ValueError(
+            f"the overlaps by mode at t = {time:g} are those of the modes of signs, which are not the eigenvectors of the "
+            "inputs; there is no start with them."
+        )
+    return SpectralOverlaps(rho, weights, q, r, t, T, v)
+
+
+def _symmetric(matrix: xr.DataArray) -> np.ndarray:
+    """The matrix without the rounding that sets its two triangles apart."""
+    return (matrix.values + matrix.values.T) / 2

@@ -1,0 +1,39 @@
+"""Which overlaps weights can have, and from where on theory and simulation call them divergent.
+
+Overlaps are a covariance: [[Q, R], [R^T, T]] has no negative eigenvalue, nor has Q - m m^T of two classes, where T = 1.  How
+large they are is not bounded; beyond `DIVERGED` the fields are of order 1000, and no learning rate that anyone would use leads
+there and back.  That is a criterion, not a proof: a network whose activation saturates may stay finite with any weights.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from teacherstudent.checking.checks import AnyArray
+from teacherstudent.states.order_parameters import PSD_TOLERANCE, covariance
+
+DIVERGED = 1e6  # overlaps, readouts and biases beyond this many times max(1, their start) are called divergent
+
+
+def bound_of_divergence(*start) -> float:
+    """Beyond what overlaps, readouts or biases are called divergent, if these are what they began from."""
+    return DIVERGED * max(1.0, *(float(np.max(np.abs(part), initial=0.0)) for part in start))
+
+
+def smallest_eigenvalue(
+    Q: Float[AnyArray, "*#batch students students"],
+    R: Float[AnyArray, "*#batch students teachers"],
+    T: Float[AnyArray, "*#batch teachers teachers"],
+) -> np.ndarray:
+    """The smallest eigenvalue of [[Q, R], [R^T, T]] relative to its largest entry; with two classes R is m and T the unit matrix.
+
+    Where an entry is not finite, or Q is not symmetric beyond rounding, the answer is minus infinity.
+    """
+    batch = np.broadcast_shapes(Q.shape[:-2], R.shape[:-2], T.shape[:-2])
+    parts = (np.broadcast_to(part, (*batch, *part.shape[-2:])) for part in (Q, R, T))
+    C = covariance(*(np.array(part, np.float64) for part in parts))
+    scale = np.maximum(1.0, np.abs(C).max(axis=(-1, -2)))
+    usable = np.isfinite(scale)
+    C = np.where(usable[..., None, None], C, 0.0) / np.where(usable, scale, 1.0)[..., None, None]
+    skew = np.abs(C - np.swapaxes(C, -1, -2)).max(axis=(-1, -2))
+    smallest = np.linalg.eigvalsh((C + np.swapaxes(C, -1, -2)) / 2)[..., 0]
+    return np.where(usable & (skew <= PSD_TOLERANCE), smallest, -np.inf)
