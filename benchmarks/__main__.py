@@ -41,7 +41,9 @@ def set_up(K: int, M: int) -> tuple[ts.Problem, ts.OrderParameters]:
 
 
 def theory_against_euler(table: Table, K: int, M: int, stop: float, repeats: int) -> None:
-    """Warm `integrate` at rtol 1e-6 against NumPy's Euler steps, and the error of each against rtol 1e-11."""
+    """Warm `integrate` at rtol 1e-6 against NumPy's Euler steps, and the error of each against rtol
+    1e-11.
+    """
     problem, start = set_up(K, M)
     eta = problem.rule.learning_rate
     ours = lambda: ts.integrate(problem, start, [0.0, STOP], rtol=1e-6, atol=1e-8)
@@ -52,7 +54,10 @@ def theory_against_euler(table: Table, K: int, M: int, stop: float, repeats: int
         float(ts.integrate(problem, start, [TRANSIENT], rtol=rtol, atol=rtol / 100).eps_g[0])
         for rtol in (1e-11, 1e-6)
     )
-    off = f"eps_g({TRANSIENT:g}) off by {abs(fast - exact):.0e} and {abs(plain(TRANSIENT)[2] - exact):.0e}"
+    off = (
+        f"eps_g({TRANSIENT:g}) off by {abs(fast - exact):.0e} and "
+        f"{abs(plain(TRANSIENT)[2] - exact):.0e}"
+    )
     run = f"Euler run to t = {stop:g} and scaled" if scale > 1 else f"to t = {STOP:g}"
     row(
         table, f"theory K={K} M={M}, rtol 1e-6", "NumPy Euler dt=0.01",
@@ -102,7 +107,9 @@ for _ in range(2):
 
 
 def large_theory(table: Table) -> None:
-    """K = 64, M = 8 in a process of its own: seconds, cold and warm, and the most memory it held (Linux: GiB)."""
+    """K = 64, M = 8 in a process of its own: seconds, cold and warm, and the most memory it held
+    (Linux: GiB).
+    """
     done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
     (cold, _), (warm, memory) = (map(float, line.split()) for line in done.stdout.splitlines())
     note = f"to t = 100; first call {cold:.1f} s; process at most {memory:.2f} GiB"
@@ -241,7 +248,9 @@ def traffic_alone(N: int, K: int, seeds: int, steps: int):
 
 
 def drawing_alone(N: int, seeds: int, steps: int):
-    """The same number of float32 normals, in blocks of the same memory, summed so that they are not optimised away."""
+    """The same number of float32 normals, in blocks of the same memory, summed so that they are not
+    optimised away.
+    """
     block = max(1, min(64, 2**18 // (4 * N * seeds)))
 
     @jax.jit
@@ -264,7 +273,9 @@ def drawing_alone(N: int, seeds: int, steps: int):
 
 
 def chain_against_weights(table: Table) -> None:
-    """An update of the reduced chain against the random numbers it takes, NumPy, and the weights at two sizes."""
+    """An update of the reduced chain against the random numbers it takes, NumPy, and the weights at
+    two sizes.
+    """
     K, M, seeds, steps = 4, 2, 512, 2000
     problem, start = set_up(K, M)
     chain = chain_loop(problem, start, 1000, seeds, steps)
@@ -419,7 +430,9 @@ def growth_of_theory(table: Table, K: int, M: int) -> None:
 
 
 def modes_against_scipy(table: Table) -> None:
-    """1000 eigenvalues of a hidden manifold, N = 4000, D = 1000, to t = 1000: against NumPy and SciPy at the same tolerances."""
+    """1000 eigenvalues of a hidden manifold, N = 4000, D = 1000, to t = 1000: against NumPy and
+    SciPy at the same tolerances.
+    """
     problem = ts.Problem(
         ts.HiddenManifold(2, "erf", "sign", 0.25, noise=0.1), ts.Student(2), ts.SGD(0.2)
     )
@@ -440,7 +453,9 @@ def modes_against_scipy(table: Table) -> None:
 
 
 def manifold_against_product(table: Table, delta: float, seeds: int, own: bool = False) -> None:
-    """Microseconds per step and seed on a hidden manifold against the matrix product that makes its inputs."""
+    """Microseconds per step and seed on a hidden manifold against the matrix product that makes its
+    inputs.
+    """
     N, K, M = 1000, 4, 2
     steps = 2048 if delta < 1 else 512
     problem = ts.Problem(
@@ -464,7 +479,9 @@ def manifold_against_product(table: Table, delta: float, seeds: int, own: bool =
 
 
 def product_alone(N: int, D: int, rows: int, samples: int, drawn: bool):
-    """c F^T for the same number of latents c, in blocks of as many rows; the latents drawn as well, or not."""
+    """c F^T for the same number of latents c, in blocks of as many rows; the latents drawn as well,
+    or not.
+    """
     F, c, key = jnp.ones((N, D), jnp.float32), jnp.ones((rows, D), jnp.float32), jax.random.key(0)
 
     @jax.jit
@@ -493,7 +510,9 @@ RULES = (
 
 
 def rules_against_sgd(table: Table) -> None:
-    """A simulated step of every rule against one of SGD; a vote of three workers takes three times the samples."""
+    """A simulated step of every rule against one of SGD; a vote of three workers takes three times
+    the samples.
+    """
     N, seeds, steps = 1000, 8, 2000
     task, student = ts.TeacherStudent(2, noise=0.1), ts.Student(4, train_readout=True)
     start = ts.OrderParameters(np.eye(4), np.full((4, 2), 0.1), v=np.ones(4))
@@ -576,7 +595,8 @@ def main() -> None:
     Console(width=170).print(table)
     device = jax.devices()[0]
     print(
-        f"{device.platform}: {device.device_kind}; jax {jax.__version__}; {time.perf_counter() - began:.0f} s in all"
+        f"{device.platform}: {device.device_kind}; jax {jax.__version__}; "
+        f"{time.perf_counter() - began:.0f} s in all"
     )
 
 

@@ -1,8 +1,10 @@
-"""`python -m benchmarks.agreement`: theory against networks, for every case of the statistical tests.
+"""`python -m benchmarks.agreement`: theory against networks, for every case of the statistical
+tests.
 
-On isotropic inputs networks of several sizes start from the same overlaps; on structured inputs the theory is that of one set of
-weights in N = 1000 dimensions; with two classes both layers and biases are trained.  `python -m benchmarks.agreement isotropic`,
-`structured`, `mixtures` or `rules` prints one table alone.
+On isotropic inputs networks of several sizes start from the same overlaps; on structured inputs the
+theory is that of one set of weights in N = 1000 dimensions; with two classes both layers and biases
+are trained.  `python -m benchmarks.agreement isotropic`, `structured`, `mixtures` or `rules` prints
+one table alone.
 """
 
 import sys
@@ -52,7 +54,9 @@ def isotropic() -> Table:
 
 
 def structured(N: int = 1000, seeds: int = 8) -> Table:
-    """One line for each case: where theory minus seed mean is largest, in brackets the standard deviation of one seed there."""
+    """One line for each case: where theory minus seed mean is largest, in brackets the standard
+    deviation of one seed there.
+    """
     table = Table(
         "inputs",
         "Q",
@@ -86,7 +90,9 @@ MIXTURES = {
 
 
 def two_classes(K: int, activation: str, loss: str) -> tuple[ts.Problem, ts.OrderParameters]:
-    """A student of K units with biases on one of the tasks above, and a start with overlaps of order one."""
+    """A student of K units with biases on one of the tasks above, and a start with overlaps of
+    order one.
+    """
     task = MIXTURES[K]
     rates = {"learning_rate": 0.4, "readout_learning_rate": 0.2, "bias_learning_rate": 0.2}
     problem = ts.Problem(task, ts.Student(K, activation, True, True), ts.SGD(**rates), loss=loss)
@@ -121,9 +127,11 @@ RULE_SIZES = (500, 1000, 2000)
 
 
 def rules(seeds: int = 8) -> Table:
-    """One line for each rule: the largest deviation over all order parameters and times, and its decay.
+    """One line for each rule: the largest deviation over all order parameters and times, and its
+    decay.
 
-    That of a single network, in the mean over seeds, at each N; in brackets that of the mean over seeds.
+    That of a single network, in the mean over seeds, at each N; in brackets that of the mean over
+    seeds.
     """
     columns = (f"N = {N}" for N in RULE_SIZES)
     table = Table(
@@ -166,7 +174,8 @@ def main() -> None:
     if asked == ["rules"]:
         return
     print(
-        "deviation = theory - seed mean where largest; in brackets z, or for structured inputs one seed's standard deviation"
+        "deviation = theory - seed mean where largest; in brackets z, or for structured inputs "
+        "one seed's standard deviation"
     )
     print("decay: exponent of N, its error in hundredths")
 

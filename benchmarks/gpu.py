@@ -1,4 +1,5 @@
-"""What a GPU makes of the simulators: `python -m benchmarks.gpu`, beside the floors of the same device.
+"""What a GPU makes of the simulators: `python -m benchmarks.gpu`, beside the floors of the same
+device.
 
 Rates are updates times seeds in a second, the best of several runs of about half a second each.
 """
@@ -115,19 +116,22 @@ def main() -> None:
         name = there.devices[0].device_kind
         print(f"{name}, jax {jax.__version__}; K = {K}, M = {M}, float32")
         print(
-            f"floor: {normals_per_second(there):.3g} normal numbers/s, {bytes_per_second(there):.3g} bytes/s (read + write)"
+            f"floor: {normals_per_second(there):.3g} normal numbers/s, "
+            f"{bytes_per_second(there):.3g} bytes/s (read + write)"
         )
         on_gpu = there.platform != "cpu"
         for seeds in (2**14, 2**17) if on_gpu else (2**8, 2**12):
             for fused in (True, False) if on_gpu else (False,):
                 kind = "kernel" if fused else "scan"
                 print(
-                    f"reduced, {kind:6} {seeds:8} seeds: {chain(seeds, fused, there):.3g} updates x seeds/s",
+                    f"reduced, {kind:6} {seeds:8} seeds: {chain(seeds, fused, there):.3g} updates "
+                    "x seeds/s",
                     flush=True,
                 )
                 reduced_training.program.cache_clear()
             print(
-                f"its random numbers {seeds:6} seeds: {random_numbers_of_chain(seeds, there):.3g}/s",
+                f"its random numbers {seeds:6} seeds: "
+                f"{random_numbers_of_chain(seeds, there):.3g}/s",
                 flush=True,
             )
         for seeds in (256, 1024, 4096, 16384) if on_gpu else (8, 64):

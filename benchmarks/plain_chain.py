@@ -1,11 +1,15 @@
-"""The reduced chain as one would write it first: Q and R of one network, one update at a time, in NumPy."""
+"""The reduced chain as one would write it first: Q and R of one network, one update at a time, in
+NumPy.
+"""
 
 import numpy as np
 from scipy.special import erf
 
 
 def reduced_chain(start, eta, sigma, N, steps, seed=0):
-    """Q and R after `steps` updates of the first layer, with the fields drawn from a Cholesky factor of their covariance."""
+    """Q and R after `steps` updates of the first layer, with the fields drawn from a Cholesky
+    factor of their covariance.
+    """
     rng = np.random.default_rng(seed)
     Q, R, T, v = np.array(start.Q), np.array(start.R), np.asarray(start.T), np.asarray(start.v)
     K, P = len(Q), len(Q) + len(T)

@@ -1,4 +1,6 @@
-"""The usual way on structured inputs: the erf equations over all modes in vectorised NumPy, integrated by SciPy's DOP853."""
+"""The usual way on structured inputs: the erf equations over all modes in vectorised NumPy,
+integrated by SciPy's DOP853.
+"""
 
 import numpy as np
 from scipy.integrate import solve_ivp

@@ -1,9 +1,11 @@
-"""What a comparison of theory and networks can see: `python -m benchmarks.power [biases] [verdicts] [CASE ...]`.
+"""What a comparison of theory and networks can see: `python -m benchmarks.power [biases] [verdicts]
+[CASE ...]`.
 
-`verdicts`: networks of N = 1000 in groups of 16 seeds, against the true theory (which must agree) and against wrong ones: another
-learning rate, another noise, no term of second order in the learning rate, the teacher's units counted from the other end.
-Each entry is the fraction of groups that disagree.  `biases`: how far the mean over many networks is from the theory, times N,
-relative to each variable's scale, beside the variance that is allowed for it.
+`verdicts`: networks of N = 1000 in groups of 16 seeds, against the true theory (which must agree)
+and against wrong ones: another learning rate, another noise, no term of second order in the
+learning rate, the teacher's units counted from the other end.  Each entry is the fraction of groups
+that disagree.  `biases`: how far the mean over many networks is from the theory, times N, relative
+to each variable's scale, beside the variance that is allowed for it.
 """
 
 import sys
@@ -82,7 +84,9 @@ def theory(name: str, times, rate: float = 1.0, noise: float | None = None) -> x
 
 
 def gradient_flow(name: str, true: xr.Dataset) -> xr.Dataset:
-    """The theory without the terms of second order in the learning rate: a thousandth of it for a thousand times as long."""
+    """The theory without the terms of second order in the learning rate: a thousandth of it for a
+    thousand times as long.
+    """
     slow = theory(name, 1000 * true.time.values, rate=1e-3)
     return slow.assign_coords(time=true.time)
 
@@ -166,7 +170,9 @@ def _fraction(lines: list[str]) -> str:
 
 
 def biases(names, size: int = 100, seeds: int = 1000) -> Table:
-    """One line for each case: N times the deviation of the mean that chance leaves, over its scale, and what is allowed."""
+    """One line for each case: N times the deviation of the mean that chance leaves, over its scale,
+    and what is allowed.
+    """
     table = Table(
         "case",
         "bias N / scale",

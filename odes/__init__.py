@@ -1,4 +1,5 @@
 """Theory: closed differential equations for the order parameters of online learning.
 
-Part of the distribution `teacherstudent`; users call `teacherstudent.integrate` and `teacherstudent.solve`.
+Part of the distribution `teacherstudent`; users call `teacherstudent.integrate` and
+`teacherstudent.solve`.
 """

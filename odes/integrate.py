@@ -1,6 +1,8 @@
-"""The verb: integrate the order-parameter equations of a problem, and label the answer as a dataset.
+"""The verb: integrate the order-parameter equations of a problem, and label the answer as a
+dataset.
 
-The solve itself is in `solve.py`, which imports diffrax, and is imported only where its program is not kept.
+The solve itself is in `solve.py`, which imports diffrax, and is imported only where its program is
+not kept.
 """
 
 import sys
@@ -46,35 +48,44 @@ def integrate(
     spectral: bool = False,
     progress: bool | None = None,
 ) -> xr.Dataset:
-    """Integrate the order-parameter equations of `problem` from `start`: the theory's counterpart of `simulate`.
+    """Integrate the order-parameter equations of `problem` from `start`: the theory's counterpart
+    of `simulate`.
 
         d(Q, R, v)/dt = vector_field(Q, R, v),   t = updates / N,   N -> infinity          (two classes: Q, m, v, b)
 
-    - `times`: increasing times at which to answer, t >= 0; the start is at t = 0 (`log_times` is dense near zero).
-    - `rtol`, `atol`: error allowed per step of the adaptive solver.  Rules whose averages jump between frozen points (sign
-      rules, Fromage) get at least 1e-5 and 1e-6; the report has what was used.
-    - `solver`: "auto" is Tsit5 for rtol >= 1e-6 and Dopri8 below; "kvaerno5" is implicit, for stiff runs.
-    - `spectral`: also answer with the densities q(rho, t) and r(rho, t) over the eigenvalues rho of the input covariance.
+    - `times`: increasing times at which to answer, t >= 0; the start is at t = 0 (`log_times` is
+      dense near zero).
+    - `rtol`, `atol`: error allowed per step of the adaptive solver.  Rules whose averages jump
+      between frozen points (sign rules, Fromage) get at least 1e-5 and 1e-6; the report has what
+      was used.
+    - `solver`: "auto" is Tsit5 for rtol >= 1e-6 and Dopri8 below; "kvaerno5" is implicit, for stiff
+      runs.
+    - `spectral`: also answer with the densities q(rho, t) and r(rho, t) over the eigenvalues rho of
+      the input covariance.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
 
-    Parameters given as sequences (`Problem.sweeps`) and a batch of starts add their dimensions to the answer; one
-    compiled program serves all values.  A curve of a batch that fails is nan after the time it reached, with a warning.
+    Parameters given as sequences (`Problem.sweeps`) and a batch of starts add their dimensions to
+    the answer; one compiled program serves all values.  A curve of a batch that fails is nan after
+    the time it reached, with a warning.
 
-    The task's inputs enter through the spectrum that the start carries (`SpectralOverlaps`); of a start from
-    `OrderParameters` that is the task's own, in the limit N, D -> infinity (`spectral_start`), and one eigenvalue for the
-    teacher-student task. Cost of a step: of the order of modes x K (K + M)^2, beside averages that do not depend on the
-    number of modes; memory: modes x K (K + M) numbers.
+    The task's inputs enter through the spectrum that the start carries (`SpectralOverlaps`); of a
+    start from `OrderParameters` that is the task's own, in the limit N, D -> infinity
+    (`spectral_start`), and one eigenvalue for the teacher-student task. Cost of a step: of the
+    order of modes x K (K + M)^2, beside averages that do not depend on the number of modes; memory:
+    modes x K (K + M) numbers.
 
-    Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `time`, or, for a task with two classes, with Q, m, v, b, the
-    expected `loss` and the `accuracy`; the solver's statistics are in its attributes, with the averages that were used and,
-    where they are by quadrature, an estimate of their error.
+    Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `time`, or, for a task with two
+    classes, with Q, m, v, b, the expected `loss` and the `accuracy`; the solver's statistics are in
+    its attributes, with the averages that were used and, where they are by quadrature, an estimate
+    of their error.
 
-    Raises ValueError for input that does not fit; `DivergenceError` or `SolverError`, with the time reached, if a single
-    solve fails; the former where an overlap, readout or bias exceeds 1e6 (times max(1, its start)), or no weights have the
-    overlaps any more, with the answer before in `partial`.
+    Raises ValueError for input that does not fit; `DivergenceError` or `SolverError`, with the time
+    reached, if a single solve fails; the former where an overlap, readout or bias exceeds 1e6
+    (times max(1, its start)), or no weights have the overlaps any more, with the answer before in
+    `partial`.
 
-    Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019, Phys. Rev. X 10, 041044 (2020) and MSML 2021;
-    Refinetti et al., ICML 2021.
+    Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019, Phys. Rev. X 10, 041044
+    (2020) and MSML 2021; Refinetti et al., ICML 2021.
     """
     times, rtol, atol = (
         checks.times(times),
@@ -136,7 +147,8 @@ def _check_counts(times: np.ndarray) -> None:
     if (times != np.rint(times)).any():
         wrong = times[times != np.rint(times)][0]
         raise ValueError(
-            f"times has the entry {wrong:g}, but with batch_ratio time counts updates; give whole numbers."
+            f"times has the entry {wrong:g}, but with batch_ratio time counts updates; give whole "
+            "numbers."
         )
 
 
@@ -153,7 +165,9 @@ def _solved(arguments: tuple, static: tuple) -> Trajectory:
 
 
 def _is_ours(problem: Problem) -> bool:
-    """Whether a problem's text tells its program: a class of one's own may change between two runs and keep its name."""
+    """Whether a problem's text tells its program: a class of one's own may change between two runs
+    and keep its name.
+    """
     named = lambda one: ACTIVATIONS.get(one.name) == one or polynomial_of(one) is not None
     activations = (
         problem.student.activation,
@@ -190,7 +204,9 @@ def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> flo
 def _tell_failure(
     reached: Reach, answer: Trajectory, times: np.ndarray, max_steps: int, label: Callable
 ) -> None:
-    """Warn of the curves of a batch that ended too early, or raise the error of a single one, with what came before."""
+    """Warn of the curves of a batch that ended too early, or raise the error of a single one, with
+    what came before.
+    """
     failed = reached.failed
     if failed.ndim:
         unphysical = (
@@ -199,8 +215,9 @@ def _tell_failure(
             else ""
         )
         warnings.warn(
-            f"{failed.sum()} of {failed.size} curves did not reach t = {times[-1]:g}{unphysical}, and are nan beyond the time "
-            f"they reached (the earliest: t = {reached.time[failed].min():.6g}).",
+            f"{failed.sum()} of {failed.size} curves did not reach t = {times[-1]:g}{unphysical}, "
+            "and are nan beyond the time they reached (the earliest: t = "
+            f"{reached.time[failed].min():.6g}).",
             stacklevel=3,
         )
         return

@@ -1,12 +1,14 @@
 """The one right-hand side of the order-parameter equations, for every task and every rule.
 
-The task says what one update does on average (`one_update.py`), the rule what follows from it (`flow.py`).  For SGD, with time
-t = updates / N and Q = sum_tau p rho q, R = sum_tau p r,
+The task says what one update does on average (`one_update.py`), the rule what follows from it
+(`flow.py`).  For SGD, with time t = updates / N and Q = sum_tau p rho q, R = sum_tau p r,
 
-    dr/dt = -eta r_mean,   dq/dt = -eta (q_mean + transpose) + eta^2 square,   dv/dt = -eta_v v_mean,   db/dt = -eta_b b_mean
+    dr/dt = -eta r_mean,   dq/dt = -eta (q_mean + transpose) + eta^2 square,   dv/dt = -eta_v
+    v_mean,   db/dt = -eta_b b_mean
 
-Isotropic inputs are the case of one mode, rho = 1, p = 1, q = Q, r = R: the equations of Saad & Solla (1995), Goldt et al. (2019)
-with a teacher, and with r = m those of Refinetti et al. (2021) for mixtures.
+Isotropic inputs are the case of one mode, rho = 1, p = 1, q = Q, r = R: the equations of Saad &
+Solla (1995), Goldt et al. (2019) with a teacher, and with r = m those of Refinetti et al. (2021)
+for mixtures.
 """
 
 import jax.numpy as jnp

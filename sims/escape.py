@@ -1,9 +1,10 @@
 """Escape from a random start: how many samples a network needs before it sees a direction.
 
-Weights drawn at random have overlaps alpha_a = w . u_a / (|w| |u_a|) of order N^(-1/2) with the fixed directions of a task.  The
-number n of updates until |alpha_a| exceeds a threshold grows as N, N log N or N^(k - 1), k the information exponent, if the
-learning rate falls as N^(-(k - 2) / 2) for k > 2.  The order-parameter equations, with t = n / N = O(1) and a fixed learning
-rate, see of it only the plateau.  Ben Arous, Gheissari & Jagannath, JMLR 22 (2021); Bardone & Goldt, ICML 2024
+Weights drawn at random have overlaps alpha_a = w . u_a / (|w| |u_a|) of order N^(-1/2) with the
+fixed directions of a task.  The number n of updates until |alpha_a| exceeds a threshold grows as N,
+N log N or N^(k - 1), k the information exponent, if the learning rate falls as N^(-(k - 2) / 2) for
+k > 2.  The order-parameter equations, with t = n / N = O(1) and a fixed learning rate, see of it
+only the plateau.  Ben Arous, Gheissari & Jagannath, JMLR 22 (2021); Bardone & Goldt, ICML 2024
 (arXiv:2404.08602).
 """
 
@@ -36,7 +37,8 @@ from teacherstudent.starts import orthonormal_rows
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.streams import WEIGHTS, stream
 
-RATIO = 1.02  # of the steps of two successive looks at the overlaps, which is the resolution of an escape step
+# Of the steps of two successive looks at the overlaps, which is the resolution of an escape step.
+RATIO = 1.02
 BOOTSTRAP = 400  # resamplings of the seeds for the error of an exponent
 
 
@@ -56,30 +58,35 @@ def escape(
     device: str | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
-    """Train networks from random weights until they see the task's directions, for one or several input dimensions N.
+    """Train networks from random weights until they see the task's directions, for one or several
+    input dimensions N.
 
         n_a = first step with max_k |w_k . u_a| / (|w_k| |u_a|) > threshold
 
-    Every seed draws its own weights, uniform on |w_k|^2 = N, and its own directions; the readout is 1, biases are 0.  The chain
-    of the overlaps begins from overlaps with the law of theirs, so that it never holds N numbers.
+    Every seed draws its own weights, uniform on |w_k|^2 = N, and its own directions; the readout is
+    1, biases are 0.  The chain of the overlaps begins from overlaps with the law of theirs, so that
+    it never holds N numbers.
 
     - `N`: input dimensions.
     - `seeds`: a number S (seeds 0..S-1) or the seeds themselves.
     - `threshold`: between 0 and 1.
     - `max_steps`: where to stop a size that does not escape.
-    - `learning_rate_exponent`: p; networks of size N train with (rates of the rule) N^p.  `escape_scale` says which p an
-      information exponent needs.
+    - `learning_rate_exponent`: p; networks of size N train with (rates of the rule) N^p.
+      `escape_scale` says which p an information exponent needs.
     - `aligned`: start with w_k . u_1 > 0 (the side from which an odd information exponent escapes).
-    - `method`: "weights", "reduced" (the exact chain of the overlaps, at a cost that does not depend on N), or "auto", which
-      takes it where it is exact.
-    - `enough`: stop a size when this fraction of the seeds has escaped along every direction: 0.75 fixes median and quartiles.
+    - `method`: "weights", "reduced" (the exact chain of the overlaps, at a cost that does not
+      depend on N), or "auto", which takes it where it is exact.
+    - `enough`: stop a size when this fraction of the seeds has escaped along every direction: 0.75
+      fixes median and quartiles.
 
-    Returns an `xarray.Dataset` with `escape_step` (N, seed, direction), nan where a seed has not escaped, its `median_step`
-    (nan if half of the seeds have not), the overlaps `final_overlap` at the last step, `learning_rate` (N), and with several N
-    `exponent` (direction), the slope of log median against log N with its `exponent_error` from resampled seeds.  Steps are
-    resolved to 2 percent.
+    Returns an `xarray.Dataset` with `escape_step` (N, seed, direction), nan where a seed has not
+    escaped, its `median_step` (nan if half of the seeds have not), the overlaps `final_overlap` at
+    the last step, `learning_rate` (N), and with several N `exponent` (direction), the slope of log
+    median against log N with its `exponent_error` from resampled seeds.  Steps are resolved to 2
+    percent.
 
-    Raises ValueError for input that does not fit; `DivergenceError` if a network stops being finite.
+    Raises ValueError for input that does not fit; `DivergenceError` if a network stops being
+    finite.
     """
     _ = problem.classes  # says so if there are none
     sizes = [checks.integer("N", one) for one in checks.entries("N", N)]
@@ -133,11 +140,13 @@ def _check(problem: Problem, sizes: list[int], max_steps: int) -> None:
     changed = changed_law(problem.task)
     if changed is not None:
         raise ValueError(
-            f"{changed}; escape draws inputs from the components of a task, and labels them by their class."
+            f"{changed}; escape draws inputs from the components of a task, and labels them by "
+            "their class."
         )
     if problem.sweeps:
         raise ValueError(
-            f"escape takes one problem, but {', '.join(problem.sweeps)} is a sequence; call it for each value."
+            f"escape takes one problem, but {', '.join(problem.sweeps)} is a sequence; call it "
+            "for each value."
         )
 
 
@@ -167,15 +176,18 @@ def _random_networks(problem: Problem, N: int, seeds: list[int], aligned: bool) 
 
 
 class Escaped(NamedTuple):
-    """What one size gave: first steps beyond the threshold (nan: none), and the overlaps at the last step."""
+    """What one size gave: first steps beyond the threshold (nan: none), and the overlaps at the
+    last step.
+    """
 
     step: Float[np.ndarray, "seeds directions"]
     final: Float[np.ndarray, "seeds directions"]
 
 
 def _random_overlaps(problem: Problem, N: int, seed: int, aligned: bool) -> OrderParameters:
-    """The overlaps of such weights, without the weights: their row k has a_k ~ N(0, 1) along the r directions, and what is left
-    of all rows has the Gram matrix L L^T with N - r degrees of freedom (L_ij ~ N(0, 1), L_ii ~ chi_(N - r - i))."""
+    """The overlaps of such weights, without the weights: their row k has a_k ~ N(0, 1) along the r
+    directions, and what is left of all rows has the Gram matrix L L^T with N - r degrees of freedom
+    (L_ij ~ N(0, 1), L_ii ~ chi_(N - r - i))."""
     K, r = problem.student.width, problem.task.directions
     rng = stream(seed, WEIGHTS, N)
     along, left = rng.standard_normal((K, r)), np.tril(rng.standard_normal((K, K)), -1)
@@ -221,8 +233,9 @@ def _watched_weights(
     together = len(groups_that_fit(seeds, needed, devices, N)[0])
     if together < len(seeds):
         raise ValueError(
-            f"seeds: the weights of {len(seeds)} networks with N = {N} do not fit the memory of {devices} together, as an "
-            f"escape needs them; give at most {together}, or a rule for which method = 'reduced' is exact."
+            f"seeds: the weights of {len(seeds)} networks with N = {N} do not fit the memory of "
+            f"{devices} together, as an escape needs them; give at most {together}, or a rule for "
+            "which method = 'reduced' is exact."
         )
     networks = _random_networks(problem, N, seeds, aligned)
     training = WeightsTraining(problem, networks, seeds, [max_steps], dtype, 0, place=devices)
@@ -326,7 +339,9 @@ def _median(
 def _exponents(
     sizes: Float[np.ndarray, " sizes"], step: Float[np.ndarray, "sizes seeds directions"]
 ):
-    """The least-squares slope of log median against log N, and its standard deviation over resampled seeds."""
+    """The least-squares slope of log median against log N, and its standard deviation over
+    resampled seeds.
+    """
     x = np.log(sizes) - np.log(sizes).mean()
     slope = lambda steps: x @ np.log(np.maximum(_median(steps), 1.0)) / (x @ x)
     rng = np.random.default_rng(0)

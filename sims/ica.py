@@ -1,10 +1,12 @@
-"""FastICA on spiked cumulants: how the overlap with the spike grows step by step, from n samples in N dimensions.
+"""FastICA on spiked cumulants: how the overlap with the spike grows step by step, from n samples in
+N dimensions.
 
     w <- < x G'(s) > - < G''(s) > w,   s = w . x,   then   w <- w / |w|
 
-with < > the mean over n samples, fresh at each step or always the same.  One step on infinitely many samples would land on
-+-u; with n samples a start with overlap N^(-1/2) needs n of the order of N^4 (Ricci, Bardone & Goldt, arXiv:2503.23896).
-Contrasts as in `teacherstudent/contrasts.py`; A. Hyvarinen, IEEE Trans. Neural Netw. 10, 626 (1999).
+with < > the mean over n samples, fresh at each step or always the same.  One step on infinitely
+many samples would land on +-u; with n samples a start with overlap N^(-1/2) needs n of the order of
+N^4 (Ricci, Bardone & Goldt, arXiv:2503.23896).  Contrasts as in `teacherstudent/contrasts.py`; A.
+Hyvarinen, IEEE Trans. Neural Netw. 10, 626 (1999).
 """
 
 import time
@@ -44,18 +46,22 @@ def fast_ica(
     dtype: str = "float32",
     device: str | None = None,
 ) -> xr.Dataset:
-    """FastICA with a batch of samples for each step, from random weights: the overlap |w . u| / (|w| |u|) after each.
+    """FastICA with a batch of samples for each step, from random weights: the overlap |w . u| /
+    (|w| |u|) after each.
 
     - `task`: a `SpikedCumulant`; only its spiked class is drawn.
     - `N`, `samples`: input dimension and samples in a batch.
     - `contrast`: "kurtosis", "logcosh" or "gauss".
     - `steps`: iterations.
-    - `fresh`: a new batch at each step (n samples in all: steps x samples), or the same one at all steps.
-    - `overlap`: the overlap to start with, from 0 to 1; unless given, weights are uniform on the sphere.
+    - `fresh`: a new batch at each step (n samples in all: steps x samples), or the same one at all
+      steps.
+    - `overlap`: the overlap to start with, from 0 to 1; unless given, weights are uniform on the
+      sphere.
     - `seeds`: a number S or the seeds themselves; each has weights, spike and samples of its own.
 
-    Returns an `xarray.Dataset` with `overlap` (seed, step), step 0 being the start.  Samples are drawn anew from their
-    keys where they are needed again, so memory does not grow with their number.
+    Returns an `xarray.Dataset` with `overlap` (seed, step), step 0 being the start.  Samples are
+    drawn anew from their keys where they are needed again, so memory does not grow with their
+    number.
 
     Raises ValueError for input that does not fit.
     """

@@ -54,39 +54,50 @@ def simulate(
 ) -> xr.Dataset:
     """Train finite networks on `problem` from `start`: the finite-N counterpart of `integrate`.
 
-    - `start`: every seed gets weights of its own with exactly these overlaps or, if the start came from
-      `start_from_weights`, exactly those weights.  On a hidden manifold, a seed without given weights has a manifold of its own.
-    - `times`: increasing times t = updates / N at which to record (t = updates with `Problem.batch_ratio`).  Recorded is the
-      nearest whole number of updates, and the coordinate `time` of the answer is that number over N.
-    - `N`: the input dimension; may be left out if the start has weights or the task's arrays fix it.
-    - `seeds`: a number S (seeds 0..S-1) or the seeds themselves; under `jax.distributed` each process runs its share of them
-      and returns the answer for all.  Each is a random stream of its own: its numbers do not
-      depend on which others run beside it (on structured inputs up to the rounding of a matrix product).
-    - `method`: "weights" trains the full weight vectors.  "reduced" runs the exact Markov chain of the overlaps at this N, of
-      the same law and at a cost that does not depend on N: for isotropic inputs (teacher-student, spikes, mixtures) and rules
-      that see no coordinate axes (SGD, SphericalSGD, HeavyBall, AGD, Fromage).  "auto" takes it where it is exact.
+    - `start`: every seed gets weights of its own with exactly these overlaps or, if the start came
+      from `start_from_weights`, exactly those weights.  On a hidden manifold, a seed without given
+      weights has a manifold of its own.
+    - `times`: increasing times t = updates / N at which to record (t = updates with
+      `Problem.batch_ratio`).  Recorded is the nearest whole number of updates, and the coordinate
+      `time` of the answer is that number over N.
+    - `N`: the input dimension; may be left out if the start has weights or the task's arrays fix
+      it.
+    - `seeds`: a number S (seeds 0..S-1) or the seeds themselves; under `jax.distributed` each
+      process runs its share of them and returns the answer for all.  Each is a random stream of its
+      own: its numbers do not depend on which others run beside it (on structured inputs up to the
+      rounding of a matrix product).
+    - `method`: "weights" trains the full weight vectors.  "reduced" runs the exact Markov chain of
+      the overlaps at this N, of the same law and at a cost that does not depend on N: for isotropic
+      inputs (teacher-student, spikes, mixtures) and rules that see no coordinate axes (SGD,
+      SphericalSGD, HeavyBall, AGD, Fromage).  "auto" takes it where it is exact.
     - `dtype`: "float32" or "float64" for weights and inputs; overlaps are always summed in float64.
-    - `test_samples`: also record `test_error`, half the mean squared error against noise-free labels on this many held-out
-      samples (rounded up to thousands; the same ones at each time), and its standard error `test_error_se`; with two classes,
-      `test_loss` and `test_accuracy` with their standard errors.
-    - `bank`: a pair (x, c) of inputs (samples, N) and latents (samples, D): each step draws from these samples, with
-      replacement, instead of fresh inputs; label noise is fresh at each draw.  The inputs are as the generator makes them: the
-      task's mean is subtracted.  The last `test_samples` (not rounded) are held out.
-    - `device`: "cpu" or "gpu", all of this kind with the seeds shared out over them, or one of them, "gpu:1"; JAX's default
-      kind unless given.  Seeds that do not fit the memory together run in groups, one after the other.
-    - `checkpoint`: a file that keeps the state of a long run, about once a minute; if it exists, the run goes on from it.
+    - `test_samples`: also record `test_error`, half the mean squared error against noise-free
+      labels on this many held-out samples (rounded up to thousands; the same ones at each time),
+      and its standard error `test_error_se`; with two classes, `test_loss` and `test_accuracy` with
+      their standard errors.
+    - `bank`: a pair (x, c) of inputs (samples, N) and latents (samples, D): each step draws from
+      these samples, with replacement, instead of fresh inputs; label noise is fresh at each draw.
+      The inputs are as the generator makes them: the task's mean is subtracted.  The last
+      `test_samples` (not rounded) are held out.
+    - `device`: "cpu" or "gpu", all of this kind with the seeds shared out over them, or one of
+      them, "gpu:1"; JAX's default kind unless given.  Seeds that do not fit the memory together run
+      in groups, one after the other.
+    - `checkpoint`: a file that keeps the state of a long run, about once a minute; if it exists,
+      the run goes on from it.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
 
-    Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `seed` and `time`, with two classes Q, m, v, b and the expected
-    `loss`.  Q and R are measured with the exact
-    covariances of the inputs or, where these are not known (a generator, several layers), on held-out samples: 4000 unless
-    `test_samples` says more, at the cost of as many steps for each recorded time.  eps_g is the closed form at the measured
-    overlaps, which supposes Gaussian fields; where `test_error` differs from it, they are not Gaussian, and `compare` says so.
-    Memory: a hidden manifold without given weights holds about 20 N D + 16 N^2 bytes for each seed.
+    Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `seed` and `time`, with two classes
+    Q, m, v, b and the expected `loss`.  Q and R are measured with the exact covariances of the
+    inputs or, where these are not known (a generator, several layers), on held-out samples: 4000
+    unless `test_samples` says more, at the cost of as many steps for each recorded time.  eps_g is
+    the closed form at the measured overlaps, which supposes Gaussian fields; where `test_error`
+    differs from it, they are not Gaussian, and `compare` says so.  Memory: a hidden manifold
+    without given weights holds about 20 N D + 16 N^2 bytes for each seed.
 
-    Raises ValueError for input that does not fit, before any work; `DivergenceError` with the time at which a network
-    stopped being finite, or at which its error was recorded beyond 1e6 (of max(1, its start)), and in `partial` the records
-    before it.  Weights beyond that bound whose error is not, as where activations saturate, are told in a warning.
+    Raises ValueError for input that does not fit, before any work; `DivergenceError` with the time
+    at which a network stopped being finite, or at which its error was recorded beyond 1e6 (of
+    max(1, its start)), and in `partial` the records before it.  Weights beyond that bound whose
+    error is not, as where activations saturate, are told in a warning.
     """
     times = checks.times(times)
     checks.one_of("method", method, METHODS)
@@ -176,7 +187,8 @@ def _bank(problem: Problem, bank, N: int, test_samples: int) -> sample_bank.Bank
         return None
     if isinstance(problem.task, MixtureTask):
         raise ValueError(
-            f"bank holds inputs with latents for a teacher, but {type(problem.task).__name__} has none; leave it out."
+            f"bank holds inputs with latents for a teacher, but {type(problem.task).__name__} has "
+            "none; leave it out."
         )
     return sample_bank.checked(
         bank, N, problem.task.latent_dimension(N), test_samples, problem.teacher.input_mean
@@ -184,7 +196,9 @@ def _bank(problem: Problem, bank, N: int, test_samples: int) -> sample_bank.Bank
 
 
 def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:
-    """Weights of a start must have its overlaps on the inputs of this task; R tells, since Phi is always known exactly."""
+    """Weights of a start must have its overlaps on the inputs of this task; R tells, since Phi is
+    always known exactly.
+    """
     if start.network is None:
         return
     remedy = "make the start with this problem, start_from_weights(problem, w=, v=, w_star=)."
@@ -192,7 +206,8 @@ def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:
     D = problem.task.latent_dimension(w.shape[-1])
     if w_star.shape[-1] != D:
         raise ValueError(
-            f"the start's w_star has shape {w_star.shape}, but these inputs have D = {D} latents; {remedy}"
+            f"the start's w_star has shape {w_star.shape}, but these inputs have D = {D} latents; "
+            f"{remedy}"
         )
     if networks.covariances is None:
         return
@@ -200,19 +215,23 @@ def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:
     gap = np.abs(R - start.R).max()
     if gap > 1e-5 * max(1.0, np.abs(R).max()):
         raise ValueError(
-            f"the start is one for other inputs: here its weights have an R that differs by {gap:.2g}; {remedy}"
+            "the start is one for other inputs: here its weights have an R that differs by "
+            f"{gap:.2g}; {remedy}"
         )
 
 
 def _test_samples(
     asked: int, networks: SetUp, bank: sample_bank.Bank | None, error_unknown: bool
 ) -> int:
-    """As many as asked for, and enough to measure overlaps, or the error, where that is how they are known."""
+    """As many as asked for, and enough to measure overlaps, or the error, where that is how they
+    are known.
+    """
     measures = error_unknown or networks.covariances is None
     if bank is not None:
         if not networks.shared:
             raise ValueError(
-                "bank holds one set of inputs, but this start gives every seed its own; start from weights."
+                "bank holds one set of inputs, but this start gives every seed its own; start "
+                "from weights."
             )
         return asked or (min(HELD_OUT, len(bank.x) // 5) if measures else 0)
     enough = HELD_OUT if measures else 0
@@ -225,7 +244,8 @@ def _check_single(problem: Problem, start: Start) -> None:
             f"a sequence for {', '.join(problem.sweeps)}" if problem.sweeps else "a batch of starts"
         )
         raise ValueError(
-            f"simulate runs one problem from one start, but was given {what}; call it once for each value."
+            f"simulate runs one problem from one start, but was given {what}; call it once for "
+            "each value."
         )
 
 
@@ -250,7 +270,8 @@ def _recorded_steps(times: np.ndarray, per_time: int) -> list[int]:
     """The nearest whole numbers of updates, each once."""
     if times[-1] * per_time >= NEVER:
         raise ValueError(
-            f"times[-1] = {times[-1]:g} is {times[-1] * per_time:.2g} updates at N = {per_time}; at most {NEVER} are possible."
+            f"times[-1] = {times[-1]:g} is {times[-1] * per_time:.2g} updates at N = {per_time}; "
+            f"at most {NEVER} are possible."
         )
     return np.unique(np.rint(times * per_time).astype(np.int64)).tolist()
 

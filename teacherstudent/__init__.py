@@ -13,8 +13,8 @@ from difflib import get_close_matches
 
 __version__ = "0.1.0"
 
-# name: module.  All names load on first use: `import teacherstudent` is quick, and theory and simulation can be used
-# one without the other.
+# name: module.  All names load on first use: `import teacherstudent` is quick, and theory and
+# simulation can be used one without the other.
 _NAMES = {
     "AGD": "teacherstudent.rules",
     "Activation": "teacherstudent.activations.activation",
@@ -103,6 +103,7 @@ def _module(name: str):
         if stranger is None:
             raise
         raise ImportError(
-            f"teacherstudent needs its own package {top!r}, but Python finds {stranger.__file__ or stranger.__path__} "
-            "first; rename that file or folder, or run from another one."
+            f"teacherstudent needs its own package {top!r}, but Python finds "
+            f"{stranger.__file__ or stranger.__path__} first; rename that file or folder, or run "
+            "from another one."
         ) from error

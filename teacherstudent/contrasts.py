@@ -1,8 +1,10 @@
-"""Independent component analysis as a problem: one neuron, inputs of the spiked class alone, and a contrast function G.
+"""Independent component analysis as a problem: one neuron, inputs of the spiked class alone, and a
+contrast function G.
 
     w <- w + (eta / sqrt N) sign G'(lambda) x,   then   |w|^2 = N,      lambda = w . x / sqrt N
 
-is spherical SGD on the correlation loss -y phi with y = 1 and phi = sign G(lambda): theory, simulation and escape apply to it.
+is spherical SGD on the correlation loss -y phi with y = 1 and phi = sign G(lambda): theory,
+simulation and escape apply to it.
 
     "kurtosis"   G = s^4 / 4           G' = s^3
     "logcosh"    G = log cosh s        G' = tanh s
@@ -38,17 +40,21 @@ SMALL = 1e-9
 def ica_problem(
     task: SpikedCumulant, contrast: str = "kurtosis", *, learning_rate, sign: int | None = None
 ) -> Problem:
-    """Online SGD for independent component analysis of a spiked cumulant: a problem for `integrate`, `simulate` and `escape`.
+    """Online SGD for independent component analysis of a spiked cumulant: a problem for
+    `integrate`, `simulate` and `escape`.
 
     - `task`: a `SpikedCumulant`; its Gaussian class is left out (class_prior = 1).
     - `contrast`: "kurtosis", "logcosh" or "gauss".
-    - `learning_rate`: eta; to escape it must fall as N^(-(k - 2) / 2), k the information exponent (4 for symmetric latents).
-    - `sign`: +1 maximises E G, -1 minimises it; unless given, the one for which the overlap with the spike grows.
+    - `learning_rate`: eta; to escape it must fall as N^(-(k - 2) / 2), k the information exponent
+      (4 for symmetric latents).
+    - `sign`: +1 maximises E G, -1 minimises it; unless given, the one for which the overlap with
+      the spike grows.
 
-    The student's activation is sign G.  Smoothing the loss over a neighbourhood of w, which would need fewer samples, is not
-    implemented.
+    The student's activation is sign G.  Smoothing the loss over a neighbourhood of w, which would
+    need fewer samples, is not implemented.
 
-    Raises ValueError for another task, an unknown contrast, or a latent that no order of the contrast sees.
+    Raises ValueError for another task, an unknown contrast, or a latent that no order of the
+    contrast sees.
     """
     check_spike(task)
     checks.one_of("contrast", contrast, CONTRASTS)
@@ -72,13 +78,15 @@ def check_spike(task) -> None:
     """Raise ValueError unless the task is a spiked cumulant."""
     if not isinstance(task, SpikedCumulant):
         raise ValueError(
-            f"task is a {type(task).__name__}; independent component analysis here is for SpikedCumulant."
+            f"task is a {type(task).__name__}; independent component analysis here is for "
+            "SpikedCumulant."
         )
     require_unchanged(task, SpikedCumulant)
 
 
 def growing_sign(task: SpikedCumulant, contrast: str) -> int:
-    """The sign of G_k h_k at the first order k >= 3 where neither vanishes: that of the drift of a small overlap.
+    """The sign of G_k h_k at the first order k >= 3 where neither vanishes: that of the drift of a
+    small overlap.
 
     For odd k the overlap grows from one side only, with either sign.
     """
@@ -86,7 +94,8 @@ def growing_sign(task: SpikedCumulant, contrast: str) -> int:
     seen = [k for k in range(3, ORDERS) if abs(product[k]) > SMALL * math.factorial(k)]
     if not seen or task.beta == 0:
         raise ValueError(
-            f"contrast = {contrast!r} sees nothing of this latent up to order {ORDERS - 1}; take another."
+            f"contrast = {contrast!r} sees nothing of this latent up to order {ORDERS - 1}; take "
+            "another."
         )
     return int(np.sign(product[seen[0]]))
 

@@ -27,9 +27,10 @@ class Student(eqx.Module):
 
     - `width`: number K of hidden units.
     - `activation`: g, a name, polynomial coefficients or an elementwise JAX function.
-    - `train_readout`: whether v is trained too; otherwise v keeps its value at the start (ones: a committee machine).
-    - `train_bias`: whether the biases b are trained; otherwise they keep their values at the start (zero).  Biases are
-      known for tasks with two classes, not yet for those with a teacher.
+    - `train_readout`: whether v is trained too; otherwise v keeps its value at the start (ones: a
+      committee machine).
+    - `train_bias`: whether the biases b are trained; otherwise they keep their values at the start
+      (zero).  Biases are known for tasks with two classes, not yet for those with a teacher.
 
     Raises ValueError if a value is outside its range.
     """
@@ -64,8 +65,8 @@ def _ratio(value) -> float | None:
     number = checks.real_numbers(value)
     if number is None or number.ndim or not number > 0:
         raise ValueError(
-            f"batch_ratio = {checks.shortened(value)} is not allowed; give alpha > 0 for batches of alpha N samples, or inf "
-            "for the expected gradient."
+            f"batch_ratio = {checks.shortened(value)} is not allowed; give alpha > 0 for batches "
+            "of alpha N samples, or inf for the expected gradient."
         )
     return float(number)
 
@@ -73,18 +74,20 @@ def _ratio(value) -> float | None:
 class Problem(eqx.Module):
     """What is learnt, by whom, and how: all that theory and simulation share.
 
-    - `task`: the law of inputs and labels, such as `TeacherStudent`, `HiddenManifold` or `SpikedCumulant`.
+    - `task`: the law of inputs and labels, such as `TeacherStudent`, `HiddenManifold` or
+      `SpikedCumulant`.
     - `student`: the network, `Student`.
     - `rule`: the update, such as `SGD`.
-    - `loss`: "square" is (phi - y)^2 / 2; for tasks with two classes also "logistic", log(1 + exp(-y phi)), and
-      "correlation", -y phi.
-    - `batch_size`: fresh samples per update; time counts updates, t = updates / N, whatever the batch size.  Of a rule with
-      several workers it is the samples of each.
-    - `batch_ratio`: alpha, in place of `batch_size`: B = alpha N fresh samples per update; inf is the gradient of the
-      expected loss.  For AGD, whose updates then move everything by O(1): time counts updates, t = updates.
+    - `loss`: "square" is (phi - y)^2 / 2; for tasks with two classes also "logistic", log(1 +
+      exp(-y phi)), and "correlation", -y phi.
+    - `batch_size`: fresh samples per update; time counts updates, t = updates / N, whatever the
+      batch size.  Of a rule with several workers it is the samples of each.
+    - `batch_ratio`: alpha, in place of `batch_size`: B = alpha N fresh samples per update; inf is
+      the gradient of the expected loss.  For AGD, whose updates then move everything by O(1): time
+      counts updates, t = updates.
 
-    A number of the rule, or the noise, may be a one-dimensional sequence: `integrate` then solves for every value,
-    and for every combination if there are several.
+    A number of the rule, or the noise, may be a one-dimensional sequence: `integrate` then solves
+    for every value, and for every combination if there are several.
 
     Raises ValueError if a value is outside its range or the parts do not fit together.
     """
@@ -121,12 +124,13 @@ class Problem(eqx.Module):
         if not isinstance(self.task, MixtureTask):
             if self.loss != "square":
                 raise ValueError(
-                    f'loss = "{self.loss}" is known for tasks with labels +-1, not for {type(self.task).__name__}; use "square".'
+                    f'loss = "{self.loss}" is known for tasks with labels +-1, not for '
+                    f'{type(self.task).__name__}; use "square".'
                 )
             if self.student.train_bias:
                 raise ValueError(
-                    f"student.train_bias = true is known for tasks with two classes, not for {type(self.task).__name__}; set it "
-                    "to false."
+                    "student.train_bias = true is known for tasks with two classes, not for "
+                    f"{type(self.task).__name__}; set it to false."
                 )
 
     def _check_slope(self) -> None:
@@ -136,9 +140,10 @@ class Problem(eqx.Module):
         if jumps:
             x, height = jumps[0]
             raise ValueError(
-                f"student.activation = {activation.name} jumps by {height:.3g} at x = {x:.4g}: its gradient there is a delta "
-                "function, which no sample sees, so that training by gradients has no meaning; give a continuous one, such as "
-                "erf or tanh (a teacher may jump)."
+                f"student.activation = {activation.name} jumps by {height:.3g} at x = {x:.4g}: "
+                "its gradient there is a delta function, which no sample sees, so that training "
+                "by gradients has no meaning; give a continuous one, such as erf or tanh (a "
+                "teacher may jump)."
             )
 
     def _check_trained(self) -> None:
@@ -149,14 +154,14 @@ class Problem(eqx.Module):
                     self.student, f"train_{part}"
                 ):
                     raise ValueError(
-                        f"rule.{rate} is given but the student's {plural} frozen; set student.train_{part} = true, or leave the "
-                        "rate out."
+                        f"rule.{rate} is given but the student's {plural} frozen; set "
+                        f"student.train_{part} = true, or leave the rate out."
                     )
         if self.student.train_bias and not self.rule.TRAINS_BIASES:
             trained = ", ".join(rule.__name__ for rule in RULES.values() if rule.TRAINS_BIASES)
             raise ValueError(
-                f"student.train_bias = true, but {type(self.rule).__name__} is defined for matrices, not for biases; set it "
-                f"to false, or use one of {trained}."
+                f"student.train_bias = true, but {type(self.rule).__name__} is defined for "
+                f"matrices, not for biases; set it to false, or use one of {trained}."
             )
 
     def _check_batch(self) -> None:
@@ -165,8 +170,8 @@ class Problem(eqx.Module):
             return
         if not isinstance(self.rule, AGD):
             raise ValueError(
-                f"batch_ratio is for AGD, whose updates then move by O(1); {type(self.rule).__name__} has learning rates over N: "
-                "give batch_size."
+                "batch_ratio is for AGD, whose updates then move by O(1); "
+                f"{type(self.rule).__name__} has learning rates over N: give batch_size."
             )
         if self.batch_size != 1:
             raise ValueError(
@@ -186,8 +191,8 @@ class Problem(eqx.Module):
             return self.batch_size
         if self.batch_ratio == float("inf"):
             raise ValueError(
-                "batch_ratio = inf is the expected gradient, which only the theory has (exactly at every N); give a finite "
-                "one to simulate."
+                "batch_ratio = inf is the expected gradient, which only the theory has (exactly "
+                "at every N); give a finite one to simulate."
             )
         return max(1, round(self.batch_ratio * N))
 
@@ -199,8 +204,9 @@ class Problem(eqx.Module):
     def without_inputs(self) -> "Problem":
         """The same labels, student and rule; what the task says of its inputs beside is left out.
 
-        The teacher is all that the theory needs of a task beside the spectrum, and the simulator beside its source of inputs;
-        of a task with two classes it is the components of its law.  A task of one's own that changes them is left as it is.
+        The teacher is all that the theory needs of a task beside the spectrum, and the simulator
+        beside its source of inputs; of a task with two classes it is the components of its law.  A
+        task of one's own that changes them is left as it is.
         """
         task: Task
         if changed_law(self.task) is not None:
@@ -218,8 +224,8 @@ class Problem(eqx.Module):
         """The task, where it has two classes; ValueError otherwise."""
         if not isinstance(self.task, MixtureTask):
             raise ValueError(
-                f"the task {type(self.task).__name__} has no classes y = +-1; give a task such as SpikedCumulant or "
-                "GaussianMixture."
+                f"the task {type(self.task).__name__} has no classes y = +-1; give a task such as "
+                "SpikedCumulant or GaussianMixture."
             )
         return self.task
 
@@ -234,7 +240,8 @@ class Problem(eqx.Module):
         """Raise ValueError if the order parameters do not fit this problem."""
         if not isinstance(start, OrderParameters | SpectralOverlaps):
             raise ValueError(
-                f"start is a {type(start).__name__}; give OrderParameters or SpectralOverlaps, as random_start makes them."
+                f"start is a {type(start).__name__}; give OrderParameters or SpectralOverlaps, as "
+                "random_start makes them."
             )
         for kind in (OrderParameters, SpectralOverlaps):
             if isinstance(start, kind):
@@ -255,13 +262,15 @@ class Problem(eqx.Module):
             isinstance(start, OrderParameters) and not checks.is_traced(start.b) and np.any(start.b)
         ):
             raise ValueError(
-                f"start.b is not zero, but biases are not known for the task {type(self.task).__name__}; leave b out."
+                "start.b is not zero, but biases are not known for the task "
+                f"{type(self.task).__name__}; leave b out."
             )
         if isinstance(start, OrderParameters) and isinstance(self.task, StructuredTask):
             if start.weights is not None:
                 raise ValueError(
-                    f"start has weights for isotropic inputs, but the task is a {type(self.task).__name__}; make the start with "
-                    "this problem, start_from_weights(problem, w=, v=, w_star=)."
+                    "start has weights for isotropic inputs, but the task is a "
+                    f"{type(self.task).__name__}; make the start with this problem, "
+                    "start_from_weights(problem, w=, v=, w_star=)."
                 )
             return  # these overlaps do not yet say how long the weights are
         self.rule.check_start(start)
@@ -270,15 +279,17 @@ class Problem(eqx.Module):
         """Raise ValueError unless the fixed vectors of the start are orthogonal, of length sqrt N."""
         if not isinstance(start, OrderParameters):
             raise ValueError(
-                f"start has overlaps by mode, but {type(self.task).__name__} has one; give OrderParameters(Q=, m=)."
+                f"start has overlaps by mode, but {type(self.task).__name__} has one; give "
+                "OrderParameters(Q=, m=)."
             )
         if checks.is_traced(start.T):
             return
         gap = np.abs(start.T - np.eye(start.teachers)).max()
         if gap > 1e-5:
             raise ValueError(
-                f"the fixed directions of the start are not orthogonal with |u_a|^2 = N (u_a . u_b / N is off by {gap:.3g}); "
-                "orthogonalise them and give sqrt N times unit vectors."
+                "the fixed directions of the start are not orthogonal with |u_a|^2 = N (u_a . "
+                f"u_b / N is off by {gap:.3g}); orthogonalise them and give sqrt N times unit "
+                "vectors."
             )
 
     @property

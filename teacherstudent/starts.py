@@ -28,22 +28,25 @@ def random_start(
 
         w_ki ~ scale N(0, 1),   w*_mr ~ N(0, 1),   Q = w Omega w^T / N,   R = w Phi w*^T / sqrt(N D),   T = w* w*^T / D
 
-    with Omega = Phi = 1 and D = N for the teacher-student task, so that R and the off-diagonal entries are of order 1 /
-    sqrt N. With `T` given, the teacher has exactly these overlaps instead (the unit matrix: orthonormal teacher vectors).
-    v_k is 1 if the readout is frozen, otherwise drawn from readout_scale N(0, 1).  For rules that keep |w_k|^2 = N
-    (`SphericalSGD`, `Nero`) each w_k is brought to that length.
+    with Omega = Phi = 1 and D = N for the teacher-student task, so that R and the off-diagonal
+    entries are of order 1 / sqrt N. With `T` given, the teacher has exactly these overlaps instead
+    (the unit matrix: orthonormal teacher vectors).  v_k is 1 if the readout is frozen, otherwise
+    drawn from readout_scale N(0, 1).  For rules that keep |w_k|^2 = N (`SphericalSGD`, `Nero`) each
+    w_k is brought to that length.
 
-    With two classes w*_m are the task's directions u_a, orthogonal with |u_a|^2 = N, and R is m; biases are zero.
+    With two classes w*_m are the task's directions u_a, orthogonal with |u_a|^2 = N, and R is m;
+    biases are zero.
 
-    On isotropic inputs a simulation from any weights with these overlaps, for any N, follows the same law; the answer is
-    `OrderParameters`, which lie in N dimensions also where N < K + M.  For other tasks it is `SpectralOverlaps`, which keep
-    these weights; theory and simulation begin from them.
+    On isotropic inputs a simulation from any weights with these overlaps, for any N, follows the
+    same law; the answer is `OrderParameters`, which lie in N dimensions also where N < K + M.  For
+    other tasks it is `SpectralOverlaps`, which keep these weights; theory and simulation begin from
+    them.
 
     `N` may be left out where the task's own arrays fix it.
 
-    Raises ValueError if a scale or the seed is negative, T is not a matrix of overlaps, N is too small for teacher vectors
-    with these overlaps, the task has no inputs in N dimensions, or the rule cannot begin at such weights (a `scale` beside 1
-    where it keeps their lengths).
+    Raises ValueError if a scale or the seed is negative, T is not a matrix of overlaps, N is too
+    small for teacher vectors with these overlaps, the task has no inputs in N dimensions, or the
+    rule cannot begin at such weights (a `scale` beside 1 where it keeps their lengths).
     """
     K, M, structured = (
         problem.student.width,
@@ -70,14 +73,16 @@ def random_start(
     )
     if classes and T is not None:
         raise ValueError(
-            "T is given, but the fixed directions of a task with two classes are orthonormal; leave T out."
+            "T is given, but the fixed directions of a task with two classes are orthonormal; "
+            "leave T out."
         )
     if classes:
         T = np.eye(M)
     if T is not None:
         if D < M:
             raise ValueError(
-                f"N = {N} gives {D} dimensions to the {M} fixed vectors, which must be independent; give more."
+                f"N = {N} gives {D} dimensions to the {M} fixed vectors, which must be "
+                "independent; give more."
             )
         w_star = orthonormal_rows(w_star) * np.sqrt(D)
         w_star = root(_teacher_overlaps(T, M)) @ w_star
@@ -100,8 +105,8 @@ def _student_rows(
     w = problem.rule.start_weights(rows)
     if scale != 1 and w is not rows:
         raise ValueError(
-            f"scale = {scale:g} is not possible: {type(problem.rule).__name__} keeps |w_k|^2 = N, so that random weights "
-            "have that length; leave scale out."
+            f"scale = {scale:g} is not possible: {type(problem.rule).__name__} keeps |w_k|^2 = N, "
+            "so that random weights have that length; leave scale out."
         )
     return scale * w
 
@@ -110,18 +115,21 @@ def _student_rows(
 def orthogonal_start(problem: Problem, N: int, seed: int = 0, *, T=None) -> OrderParameters:
     """AGD's own start: weights that are orthogonal rows, as long as the layers' scales.
 
-        W_1 = w / sqrt N = sqrt(K / N) O_1,   v = O_2 / sqrt K,   O_1 (K, N), O_2 (1, K) with orthonormal rows,
-        w* as in `random_start`
+        W_1 = w / sqrt N = sqrt(K / N) O_1,   v = O_2 / sqrt K,   O_1 (K, N), O_2 (1, K) with
+        orthonormal rows, w* as in `random_start`
 
-    so that Q = (K / N) 1, R = O(sqrt K / N) and |v| = 1 / sqrt K.  The simulation begins from exactly these weights.  As N
-    grows this is the point w = 0, from which units with the same |v_k| stay alike.  A frozen readout has these values too.
+    so that Q = (K / N) 1, R = O(sqrt K / N) and |v| = 1 / sqrt K.  The simulation begins from
+    exactly these weights.  As N grows this is the point w = 0, from which units with the same |v_k|
+    stay alike.  A frozen readout has these values too.
 
-    Raises ValueError if N < K + M, or the inputs are not isotropic.  J. Bernstein et al. (arXiv:2304.05187), section 3.
+    Raises ValueError if N < K + M, or the inputs are not isotropic.  J. Bernstein et al.
+    (arXiv:2304.05187), section 3.
     """
     if isinstance(problem.task, StructuredTask | MixtureTask):
         raise ValueError(
-            f"orthogonal_start is for isotropic inputs with a teacher, not for {type(problem.task).__name__}; make the "
-            "weights yourself and give them to start_from_weights."
+            "orthogonal_start is for isotropic inputs with a teacher, not for "
+            f"{type(problem.task).__name__}; make the weights yourself and give them to "
+            "start_from_weights."
         )
     K, M, seed = (
         problem.student.width,
@@ -148,23 +156,26 @@ def _teacher_overlaps(T, M: int) -> np.ndarray:
 
 @arguments.checked
 def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Start:
-    """The order parameters of given weights, kept so that `simulate` begins from exactly these weights.
+    """The order parameters of given weights, kept so that `simulate` begins from exactly these
+    weights.
 
-    Shapes: w (K, N), v (K,) (ones unless given), w_star (M, D), required; D = N for the teacher-student task.  Of a task
-    with two classes, w_star are its fixed directions u_a (spikes, axes of the means), shape (r, N), orthogonal with |u_a|^2
-    = N; b (K,) are the biases, zero unless given.
+    Shapes: w (K, N), v (K,) (ones unless given), w_star (M, D), required; D = N for the
+    teacher-student task.  Of a task with two classes, w_star are its fixed directions u_a (spikes,
+    axes of the means), shape (r, N), orthogonal with |u_a|^2 = N; b (K,) are the biases, zero
+    unless given.
 
-    For tasks with more than one eigenvalue the answer is `SpectralOverlaps`, with every eigenvalue of the input covariance
-    in N dimensions (equal ones merged): of a hidden manifold that of its F.  Cost: one eigenvalue or singular value
-    decomposition.
+    For tasks with more than one eigenvalue the answer is `SpectralOverlaps`, with every eigenvalue
+    of the input covariance in N dimensions (equal ones merged): of a hidden manifold that of its F.
+    Cost: one eigenvalue or singular value decomposition.
 
     Raises ValueError if shapes do not fit the problem.
     """
     K, M = problem.student.width, problem.task.directions
     if w_star is None:
         raise ValueError(
-            "w_star is missing; give the teacher's weights, shape (M, D) (D = N for the teacher-student task), or the fixed "
-            "directions of a task with two classes, shape (r, N)."
+            "w_star is missing; give the teacher's weights, shape (M, D) (D = N for the "
+            "teacher-student task), or the fixed directions of a task with two classes, shape "
+            "(r, N)."
         )
     w, w_star = checks.array("w", w), checks.array("w_star", w_star)
     for name, part in (("w", w), ("w_star", w_star)):
@@ -176,13 +187,15 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Star
     D = problem.task.latent_dimension(N)
     if w_star.shape != (M, D):
         raise ValueError(
-            f"w_star has shape {w_star.shape}; beside w of shape {w.shape} this task needs ({M}, {D})."
+            f"w_star has shape {w_star.shape}; beside w of shape {w.shape} this task needs ({M}, "
+            f"{D})."
         )
     network = Weights(w, w_star)
     start: Start
     if isinstance(problem.task, StructuredTask) and b is not None:
         raise ValueError(
-            f"b is given, but biases are not known for the task {type(problem.task).__name__}; leave b out."
+            f"b is given, but biases are not known for the task {type(problem.task).__name__}; "
+            "leave b out."
         )
     if isinstance(problem.task, StructuredTask):
         start = _projected(problem.task.modes(N), network, v)
@@ -195,7 +208,9 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Star
 
 
 def _projected(modes: Modes, network: Weights, v) -> SpectralOverlaps:
-    """q, r, t of given weights along the eigenvectors and, as one more mode, orthogonal to them; equal eigenvalues merged."""
+    """q, r, t of given weights along the eigenvectors and, as one more mode, orthogonal to them;
+    equal eigenvalues merged.
+    """
     w, w_star = network
     N, D = modes.Phi.shape
     signal = w_star @ modes.Phi.T * np.sqrt(N / D)  # Phi w*_m / sqrt delta, one row for each m
@@ -225,14 +240,16 @@ def _projected(modes: Modes, network: Weights, v) -> SpectralOverlaps:
 def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralOverlaps:
     """The overlaps per mode that a start means on the inputs of a problem.
 
-    `SpectralOverlaps` stay as they are.  `OrderParameters` say nothing about single modes: the weights are taken to know no
-    direction of the inputs but the teacher's, in the limit N, D -> infinity where the task has one (the hidden manifold, by
-    the Gauss rule with `nodes` nodes of the Marchenko-Pastur law).  R = 0 is then kept for ever by a student whose units
-    are alike; a small R is the seed that breaks this symmetry, and sets when the plateau is left.  Finite networks have R
-    of the order of 1 / sqrt D by chance: to compare the times at which they leave a plateau, start from weights.
+    `SpectralOverlaps` stay as they are.  `OrderParameters` say nothing about single modes: the
+    weights are taken to know no direction of the inputs but the teacher's, in the limit N, D ->
+    infinity where the task has one (the hidden manifold, by the Gauss rule with `nodes` nodes of
+    the Marchenko-Pastur law).  R = 0 is then kept for ever by a student whose units are alike; a
+    small R is the seed that breaks this symmetry, and sets when the plateau is left.  Finite
+    networks have R of the order of 1 / sqrt D by chance: to compare the times at which they leave a
+    plateau, start from weights.
 
-    Raises ValueError if the start does not fit the problem, the task has no spectrum without weights, or no such weights have
-    these overlaps.
+    Raises ValueError if the start does not fit the problem, the task has no spectrum without
+    weights, or no such weights have these overlaps.
     """
     nodes = checks.integer("nodes", nodes, maximum=MOST_NODES)
     problem.check_start(start)
@@ -240,7 +257,8 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
         return start
     if isinstance(problem.task, MixtureTask):
         raise ValueError(
-            f"{type(problem.task).__name__} has no spectrum of modes; its start is OrderParameters(Q=, m=, v=, b=)."
+            f"{type(problem.task).__name__} has no spectrum of modes; its start is "
+            "OrderParameters(Q=, m=, v=, b=)."
         )
     one = np.ones(1)  # isotropic inputs: one eigenvalue
     spectrum = (
@@ -254,7 +272,8 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
 
 
 def weights_with_overlaps(start: OrderParameters, frame: np.ndarray) -> Weights:
-    """Weights that have exactly the overlaps of `start`, along the orthonormal rows of `frame`, shape (K + M, N).
+    """Weights that have exactly the overlaps of `start`, along the orthonormal rows of `frame`,
+    shape (K + M, N).
 
     [w; w*] = sqrt N C^(1/2) frame, so that [w; w*] [w; w*]^T / N = C.
     """
@@ -265,7 +284,8 @@ def weights_with_overlaps(start: OrderParameters, frame: np.ndarray) -> Weights:
 def random_weights(start: OrderParameters, N: int, seed: int) -> Weights:
     """Weights in N dimensions that have exactly the overlaps of `start`, along random directions.
 
-    Raises ValueError if the overlaps need more dimensions: as many as the rank of [[Q, R], [R^T, T]].
+    Raises ValueError if the overlaps need more dimensions: as many as the rank of [[Q, R], [R^T,
+    T]].
     """
     rng, fields = np.random.default_rng(seed), start.students + start.teachers
     if fields <= N:
@@ -286,8 +306,9 @@ def check_rank(start: Start, N: int) -> None:
     rank = int(np.sum(values > PSD_TOLERANCE * max(1.0, values.max()), axis=-1).max())
     if rank > N:
         raise ValueError(
-            f"N = {N} is too small: the overlaps of the start are those of {fields} vectors (K + M) that span {rank} "
-            "dimensions; give a larger N, or the weights (start_from_weights)."
+            f"N = {N} is too small: the overlaps of the start are those of {fields} vectors (K + "
+            f"M) that span {rank} dimensions; give a larger N, or the weights "
+            "(start_from_weights)."
         )
 
 
@@ -297,12 +318,14 @@ def weights_on_inputs(
     start: OrderParameters,
     seed: int,
 ) -> Weights:
-    """Random weights that have exactly the overlaps Q, R, T of `start` on inputs with covariances Omega and Phi.
+    """Random weights that have exactly the overlaps Q, R, T of `start` on inputs with covariances
+    Omega and Phi.
 
         w* = sqrt D T^(1/2) frame,   w = S^(1/2) G + alpha a,   a = sqrt(N / D) w* Phi^T,   alpha = R (a a^T / N)^-1
 
-    G are random rows, orthogonal to a and to a Omega and with G Omega G^T = N, so that w Phi w*^T / sqrt(N D) = R, and
-    w Omega w^T / N = Q for S = Q - alpha (a Omega a^T / N) alpha^T: the finite network of `spectral_overlaps`.
+    G are random rows, orthogonal to a and to a Omega and with G Omega G^T = N, so that w Phi w*^T /
+    sqrt(N D) = R, and w Omega w^T / N = Q for S = Q - alpha (a Omega a^T / N) alpha^T: the finite
+    network of `spectral_overlaps`.
 
     Raises ValueError if no such weights have these overlaps.
     """
@@ -310,7 +333,8 @@ def weights_on_inputs(
     K, M = start.students, start.teachers
     if N < K + 2 * M:
         raise ValueError(
-            f"N = {N} is smaller than K + 2 M = {K + 2 * M}; weights with given overlaps on these inputs need more."
+            f"N = {N} is smaller than K + 2 M = {K + 2 * M}; weights with given overlaps on these "
+            "inputs need more."
         )
     w_star = np.sqrt(D) * root(start.T) @ orthonormal_rows(rng.standard_normal((M, D)))
     a = np.sqrt(N / D) * w_star @ Phi.T
@@ -322,8 +346,9 @@ def weights_on_inputs(
         along @ a.T / N, start.R, atol=1e-8
     ):
         raise ValueError(
-            f"no weights in N = {N} dimensions have the overlaps start.Q and start.R on these inputs (eigenvalue {smallest:.4g} "
-            "of what Q leaves to their random part); give a smaller R, or R = 0 where inputs say nothing of the latent."
+            f"no weights in N = {N} dimensions have the overlaps start.Q and start.R on these "
+            f"inputs (eigenvalue {smallest:.4g} of what Q leaves to their random part); give a "
+            "smaller R, or R = 0 where inputs say nothing of the latent."
         )
     basis = np.linalg.qr(np.concatenate([a, a @ Omega]).T)[0]
     G = rng.standard_normal((K, N))
@@ -331,14 +356,17 @@ def weights_on_inputs(
     free = G @ Omega @ G.T / N
     if np.linalg.eigvalsh(free)[0] < 1e-10 * np.trace(Omega) / N:
         raise ValueError(
-            f"these inputs vary in too few directions (the rank of Omega) for K = {K} student vectors beside those of M = {M} "
-            "teacher units; start from weights, with ts.random_start or ts.start_from_weights."
+            f"these inputs vary in too few directions (the rank of Omega) for K = {K} student "
+            f"vectors beside those of M = {M} teacher units; start from weights, with "
+            "ts.random_start or ts.start_from_weights."
         )
     return Weights(root(S) @ np.linalg.solve(root(free), G) + along, w_star)
 
 
 def orthonormal_rows(matrix: np.ndarray) -> np.ndarray:
-    """Orthonormal rows that span the rows of a matrix; uniformly distributed frames from Gaussian matrices."""
+    """Orthonormal rows that span the rows of a matrix; uniformly distributed frames from Gaussian
+    matrices.
+    """
     Q, R = np.linalg.qr(matrix.T)
     return (Q * np.sign(np.diagonal(R))).T
 

@@ -1,7 +1,7 @@
 """Random streams by purpose, so that nothing drawn from equal seeds elsewhere is repeated.
 
-`numpy.random.default_rng(seed)` is what users draw their own matrices with; weights or features from the same stream would
-repeat these entries, and would not be independent of them.
+`numpy.random.default_rng(seed)` is what users draw their own matrices with; weights or features
+from the same stream would repeat these entries, and would not be independent of them.
 """
 
 import numpy as np

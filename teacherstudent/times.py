@@ -8,7 +8,8 @@ from teacherstudent.checking import arguments, checks
 
 @arguments.checked
 def log_times(stop: float, points: int = 100, first: float = 0.1) -> Float[np.ndarray, " time"]:
-    """Zero and `points - 1` times from `first` to `stop`, equally spaced in their logarithm: dense near zero.
+    """Zero and `points - 1` times from `first` to `stop`, equally spaced in their logarithm: dense
+    near zero.
 
     Raises ValueError unless 0 < first < stop and points >= 3.
     """

@@ -8,8 +8,8 @@ from importlib import metadata
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # tests already run side by side
 
-# Most of the time of these tests is compilation, a third of which goes into a way of writing loops that makes them no faster
-# here.  Later versions know no other.
+# Most of the time of these tests is compilation, a third of which goes into a way of writing loops
+# that makes them no faster here.  Later versions know no other.
 if metadata.version("jaxlib").startswith("0.10."):
     os.environ["XLA_FLAGS"] = (
         f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
@@ -34,7 +34,8 @@ def folder_of_this_process() -> str:
 
 os.environ["XDG_CACHE_HOME"] = folder_of_this_process()  # of the commands that tests start
 
-# Programs that one test has compiled another takes from here, also in another worker: these inherit the name of the folder.
+# Programs that one test has compiled another takes from here, also in another worker: these inherit
+# the name of the folder.
 COMPILED = "TEACHERSTUDENT_TESTS_COMPILED"
 if COMPILED not in os.environ:
     os.environ[COMPILED] = folder_of_this_process()
@@ -52,6 +53,8 @@ def quick_compilation(request):
 
 @pytest.fixture(autouse=True, scope="module")
 def programs_of_one_file():
-    """Forget the compiled programs of a test file at its end: thousands of them would fill the memory of a worker."""
+    """Forget the compiled programs of a test file at its end: thousands of them would fill the
+    memory of a worker.
+    """
     yield
     jax.clear_caches()

@@ -1,4 +1,6 @@
-"""Cases that take long and differ little: a few of them run always, all of them with `make test-long`."""
+"""Cases that take long and differ little: a few of them run always, all of them with `make
+test-long`.
+"""
 
 import pytest
 

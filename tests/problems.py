@@ -6,7 +6,9 @@ import teacherstudent as ts
 
 
 def random_overlaps(K: int, M: int, seed: int = 0, v=None) -> ts.OrderParameters:
-    """Order parameters in generic position: correlated student units, teacher units of different norms."""
+    """Order parameters in generic position: correlated student units, teacher units of different
+    norms.
+    """
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((K + M, 3 * (K + M)))
     C = rows @ rows.T / rows.shape[1]

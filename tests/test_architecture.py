@@ -1,4 +1,6 @@
-"""Who may import whom: teacherstudent <- odes, teacherstudent <- sims; only the outer ring knows all three."""
+"""Who may import whom: teacherstudent <- odes, teacherstudent <- sims; only the outer ring knows
+all three.
+"""
 
 import ast
 import subprocess
@@ -42,7 +44,10 @@ def test_imports_follow_the_arrows(path):
 
 
 def test_import_is_lazy():
-    code = "import sys, teacherstudent; print(sorted({'jax', 'diffrax', 'matplotlib', 'xarray'} & set(sys.modules)))"
+    code = (
+        "import sys, teacherstudent; print(sorted({'jax', 'diffrax', 'matplotlib', 'xarray'} & "
+        "set(sys.modules)))"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 
@@ -69,6 +74,7 @@ def test_all_public_names_resolve_and_are_documented():
 
 
 def test_no_public_name_is_that_of_a_module():
-    # importing teacherstudent/NAME.py sets the attribute NAME of the package to the module, whatever the lazy name means
+    # importing teacherstudent/NAME.py sets the attribute NAME of the package to the module,
+    # whatever the lazy name means
     modules = {path.stem for path in (ROOT / "teacherstudent").iterdir()}
     assert not modules & set(teacherstudent._NAMES)

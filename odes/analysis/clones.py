@@ -1,7 +1,9 @@
-"""Networks trained on Gaussian clones of a task: which moments of the classes a network has learnt so far.
+"""Networks trained on Gaussian clones of a task: which moments of the classes a network has learnt
+so far.
 
-Networks that start alike and train on the clones of a task (`teacherstudent/tasks/clones.py`) follow those trained on the task
-itself for as long as these have learnt no higher moments.  Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
+Networks that start alike and train on the clones of a task (`teacherstudent/tasks/clones.py`)
+follow those trained on the task itself for as long as these have learnt no higher moments.
+Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
 """
 
 import equinox as eqx
@@ -24,11 +26,14 @@ def with_clones(
 ) -> xr.Dataset:
     """The theory of a problem with what clones say beside it, along its own times.
 
-    - `clone_loss` (clone, time): the expected loss, on the problem's own law, of networks trained on the clone from `start`;
-    - `loss_on_clone` (clone, time): the expected loss on the clone of the networks trained on the problem.
+    - `clone_loss` (clone, time): the expected loss, on the problem's own law, of networks trained
+      on the clone from `start`;
+    - `loss_on_clone` (clone, time): the expected loss on the clone of the networks trained on the
+      problem.
 
-    `clone` counts the moments that the clone shares with the task: 1 (means), 2 (means and covariances).  `options` go to
-    `integrate`.  Raises ValueError if the task has no classes, or the theory is a sweep or a batch.
+    `clone` counts the moments that the clone shares with the task: 1 (means), 2 (means and
+    covariances).  `options` go to `integrate`.  Raises ValueError if the task has no classes, or
+    the theory is a sweep or a batch.
     """
     task = problem.classes
     if problem.sweeps or start.batch:

@@ -1,21 +1,27 @@
-"""A single neuron on the sphere with the correlation loss: how it finds the directions that tell two classes apart.
+"""A single neuron on the sphere with the correlation loss: how it finds the directions that tell
+two classes apart.
 
 With |w|^2 = N, lambda = w . x / sqrt N, s_a = u_a . x / sqrt N and alpha_a = w . u_a / N, the step
-w <- w + (eta / sqrt N) <y g'(lambda) x>, put back on the sphere, gives for N -> infinity, t = updates / N,
+w <- w + (eta / sqrt N) <y g'(lambda) x>, put back on the sphere, gives for N -> infinity, t =
+updates / N,
 
-    d alpha_a / dt = eta E[y g'(lambda) (s_a - alpha_a lambda)] - (eta^2 / 2) G alpha_a,   G = E[sigma_c^2 g'(lambda)^2] / B
+    d alpha_a / dt = eta E[y g'(lambda) (s_a - alpha_a lambda)] - (eta^2 / 2) G alpha_a,   G =
+    E[sigma_c^2 g'(lambda)^2] / B
 
-with v = 1, b = 0 and B the batch size.  The drift is also (I - alpha alpha^T) grad F, F = E[y g(lambda)], with the series
+with v = 1, b = 0 and B the batch size.  The drift is also (I - alpha alpha^T) grad F, F = E[y
+g(lambda)], with the series
 
-    F = sum_i g_k c_i alpha^i / i!,   k = |i| = i_1 + ... + i_r,   alpha^i = alpha_1^i_1 ... alpha_r^i_r
-    g_k = E[g(z) He_k(z)],   c_i = E[y He_i1(s_1) ... He_ir(s_r)]
+    F = sum_i g_k c_i alpha^i / i!,   k = |i| = i_1 + ... + i_r,   alpha^i = alpha_1^i_1 ...
+    alpha_r^i_r g_k = E[g(z) He_k(z)],   c_i = E[y He_i1(s_1) ... He_ir(s_r)]
 
-in probabilists' Hermite polynomials, both classes in c_i (a class N(0, I) adds nothing for k >= 1).  The series is written for
-orthogonal variance 1; a component with another one enters by g(sigma_c z) and s / sigma_c.  It ends where g is a polynomial;
-otherwise it need not converge, as for heavy-tailed latents or a variance of s above 2 sigma^2, but the averages above exist.
+in probabilists' Hermite polynomials, both classes in c_i (a class N(0, I) adds nothing for k >= 1).
+The series is written for orthogonal variance 1; a component with another one enters by g(sigma_c z)
+and s / sigma_c.  It ends where g is a polynomial; otherwise it need not converge, as for
+heavy-tailed latents or a variance of s above 2 sigma^2, but the averages above exist.
 
-From a random start, |alpha| ~ N^(-1/2), the smallest k with g_k c_i != 0 says how many samples it takes to leave alpha = 0.
-Szekely, Bardone, Gerace & Goldt, NeurIPS 2024 (arXiv:2312.14922); Bardone & Goldt, ICML 2024 (arXiv:2404.08602).
+From a random start, |alpha| ~ N^(-1/2), the smallest k with g_k c_i != 0 says how many samples it
+takes to leave alpha = 0. Szekely, Bardone, Gerace & Goldt, NeurIPS 2024 (arXiv:2312.14922); Bardone
+& Goldt, ICML 2024 (arXiv:2404.08602).
 """
 
 import math
@@ -47,8 +53,11 @@ from teacherstudent.tasks.nonlinearities import NODES, RADIUS, _normal_rule
 
 HIGHEST = 12  # order up to which a difference between the classes is looked for
 ROUNDING = 1e-10  # |g_k| / sqrt(k!) below this share of sqrt(E g^2) is zero
-NEGLIGIBLE = 1e-5  # |g_k c_i| below this share of its terms' sizes is zero: a given latent may miss mean 0 by 1e-6
-ALLOWED = 1e-8  # estimated error of g_k / sqrt(k!), as a share of sqrt(E g^2), beyond which an activation is refused
+# |g_k c_i| below this share of its terms' sizes is zero: a given latent may miss mean 0 by 1e-6.
+NEGLIGIBLE = 1e-5
+# Estimated error of g_k / sqrt(k!), as a share of sqrt(E g^2), beyond which an activation is
+# refused.
+ALLOWED = 1e-8
 STARTS = 4096  # directions from which the largest value of a form on the sphere is looked for
 
 Index = tuple[int, ...]  # (i_1, ..., i_r)
@@ -58,14 +67,19 @@ class EscapeScale(NamedTuple):
     """How a single neuron leaves a random start, |alpha| ~ N^(-1/2).
 
     - `information_exponent`: k*, the order at which it first sees the classes differ.
-    - `scale`: the number of samples it takes, "N" for k* = 1, "N log N" for 2, "N^2" for 3, "N^3" for 4, ...
-    - `learning_rate_exponent`: the learning rate has to shrink as N to this power, 0 for k* <= 2, -(k* - 2) / 2 beyond.
-    - `threshold`: for k* = 2, the learning rate 2 A / G at and above which alpha = 0 is stable; None otherwise.
-    - `escapes`: whether the drift leads away from alpha = 0 in some direction.  Where not, change the sign of g or of the labels.
-    - `either_sign`: whether a start at -alpha escapes as one at alpha does.  For odd k* >= 3 only those escape that have a
-      positive overlap with `direction`; others wait until noise brings them there.
-    - `rate`: A, with d|alpha| / dt = eta A |alpha|^(k* - 1) along `direction`, where it is largest: for k* = 2 the largest
-      eigenvalue of the linearised drift.
+    - `scale`: the number of samples it takes, "N" for k* = 1, "N log N" for 2, "N^2" for 3, "N^3"
+      for 4, ...
+    - `learning_rate_exponent`: the learning rate has to shrink as N to this power, 0 for k* <= 2,
+      -(k* - 2) / 2 beyond.
+    - `threshold`: for k* = 2, the learning rate 2 A / G at and above which alpha = 0 is stable;
+      None otherwise.
+    - `escapes`: whether the drift leads away from alpha = 0 in some direction.  Where not, change
+      the sign of g or of the labels.
+    - `either_sign`: whether a start at -alpha escapes as one at alpha does.  For odd k* >= 3 only
+      those escape that have a positive overlap with `direction`; others wait until noise brings
+      them there.
+    - `rate`: A, with d|alpha| / dt = eta A |alpha|^(k* - 1) along `direction`, where it is largest:
+      for k* = 2 the largest eigenvalue of the linearised drift.
     - `direction` (r,): the unit vector along which alpha grows fastest.
 
     With several directions this is the first escape; others may take longer.
@@ -83,31 +97,37 @@ class EscapeScale(NamedTuple):
 
 @arguments.checked
 def information_exponent(problem: Problem) -> int:
-    """The order k* of the first difference between the classes that a student sees: the smallest k >= 1 with g_k c_i != 0.
+    """The order k* of the first difference between the classes that a student sees: the smallest k
+    >= 1 with g_k c_i != 0.
 
-    g_k = E[g(z) He_k(z)] is the student's, c_i = E[y He_i1(s_1) ... He_ir(s_r)] with i_1 + ... + i_r = k the task's.  Online SGD
-    from a random start needs of order N samples for k* = 1, N log N for 2 and N^(k* - 1) for 3 and more; `escape_scale` in
-    `odes/analysis/single_neuron.py` says more.  k* is a property of activation and task: every loss begins like the correlation loss as
-    long as the outputs are small, and the units of a wider student begin as single ones do.  Biases are taken to be zero.
+    g_k = E[g(z) He_k(z)] is the student's, c_i = E[y He_i1(s_1) ... He_ir(s_r)] with i_1 + ... +
+    i_r = k the task's.  Online SGD from a random start needs of order N samples for k* = 1, N log N
+    for 2 and N^(k* - 1) for 3 and more; `escape_scale` in `odes/analysis/single_neuron.py` says
+    more.  k* is a property of activation and task: every loss begins like the correlation loss as
+    long as the outputs are small, and the units of a wider student begin as single ones do.  Biases
+    are taken to be zero.
 
-    Orders up to 12 are tried.  A product counts as zero below 1e-5 of what the absolute values of its terms add up to.
+    Orders up to 12 are tried.  A product counts as zero below 1e-5 of what the absolute values of
+    its terms add up to.
 
-    Raises ValueError if there is no difference up to order 12, as for an odd activation and classes symmetric under x -> -x, or
-    if the task has no classes.
+    Raises ValueError if there is no difference up to order 12, as for an odd activation and classes
+    symmetric under x -> -x, or if the task has no classes.
     """
     return _leading(problem)[0]
 
 
 @arguments.checked
 def escape_scale(problem: Problem) -> EscapeScale:
-    """How many samples, and which learning rate, a single neuron needs to leave alpha ~ N^(-1/2) on the sphere.
+    """How many samples, and which learning rate, a single neuron needs to leave alpha ~ N^(-1/2) on
+    the sphere.
 
-    The leading term of the series gives d alpha / dt = eta grad F_k - (eta^2 / 2) G alpha, F_k = g_k sum_|i|=k c_i alpha^i / i!.
-    For k* = 1 the drift is there at alpha = 0; for k* = 2 both terms are linear, and the larger wins at any N; for k* >= 3 the
-    second wins at every fixed eta, so that eta must shrink with N.  Even orders grow for both signs of alpha or for none.
+    The leading term of the series gives d alpha / dt = eta grad F_k - (eta^2 / 2) G alpha, F_k =
+    g_k sum_|i|=k c_i alpha^i / i!. For k* = 1 the drift is there at alpha = 0; for k* = 2 both
+    terms are linear, and the larger wins at any N; for k* >= 3 the second wins at every fixed eta,
+    so that eta must shrink with N.  Even orders grow for both signs of alpha or for none.
 
-    Raises ValueError if the student sees no difference between the classes (`information_exponent`) or the problem is not a
-    single neuron with the correlation loss.
+    Raises ValueError if the student sees no difference between the classes (`information_exponent`)
+    or the problem is not a single neuron with the correlation loss.
     """
     _check(problem)
     order, leading = _leading(problem)
@@ -130,16 +150,18 @@ def escape_scale(problem: Problem) -> EscapeScale:
 
 @arguments.checked
 def single_neuron_velocity(problem: Problem, alpha) -> Float[np.ndarray, "*batch directions"]:
-    """d alpha / dt = eta drift - (eta^2 / 2) damping alpha under SphericalSGD, at overlaps alpha (r,) or (..., r).
+    """d alpha / dt = eta drift - (eta^2 / 2) damping alpha under SphericalSGD, at overlaps alpha
+    (r,) or (..., r).
 
     t = updates / N.  An independent route to what `integrate` solves.
 
-    Raises ValueError unless the problem is a single neuron with the correlation loss, SphericalSGD and one learning rate.
+    Raises ValueError unless the problem is a single neuron with the correlation loss, SphericalSGD
+    and one learning rate.
     """
     if not isinstance(problem.rule, SphericalSGD):
         raise ValueError(
-            f"rule is a {type(problem.rule).__name__}, under which the length of w moves too; give SphericalSGD, or use "
-            "integrate."
+            f"rule is a {type(problem.rule).__name__}, under which the length of w moves too; "
+            "give SphericalSGD, or use integrate."
         )
     require_unchanged(problem.rule, SphericalSGD, remedy="it has no theory of its own: simulate")
     eta = checks.single("rule.learning_rate", problem.rule.learning_rate)
@@ -149,13 +171,16 @@ def single_neuron_velocity(problem: Problem, alpha) -> Float[np.ndarray, "*batch
 
 @arguments.checked
 def drift(problem: Problem, alpha) -> Float[np.ndarray, "*batch directions"]:
-    """E[y g'(lambda) (s_a - alpha_a lambda)] at overlaps alpha (r,) or (..., r), |alpha| <= 1, by quadrature over lambda.
+    """E[y g'(lambda) (s_a - alpha_a lambda)] at overlaps alpha (r,) or (..., r), |alpha| <= 1, by
+    quadrature over lambda.
 
-    In component c, lambda ~ N(alpha . A_c, C), C = alpha^T S_c alpha + sigma_c^2 (1 - |alpha|^2), and E s_a given lambda is
-    A_ca + (S_c alpha)_a (lambda - alpha . A_c) / C.  Good to 1e-13 where the field's standard deviation is at most some 5 times
-    the distance over which g' changes; kinks must be those that the activation names.
+    In component c, lambda ~ N(alpha . A_c, C), C = alpha^T S_c alpha + sigma_c^2 (1 - |alpha|^2),
+    and E s_a given lambda is A_ca + (S_c alpha)_a (lambda - alpha . A_c) / C.  Good to 1e-13 where
+    the field's standard deviation is at most some 5 times the distance over which g' changes; kinks
+    must be those that the activation names.
 
-    Raises ValueError unless the problem is a single neuron with the correlation loss, or if alpha does not fit it.
+    Raises ValueError unless the problem is a single neuron with the correlation loss, or if alpha
+    does not fit it.
     """
     _check(problem)
     g, law = problem.student.activation, _law(problem.task)
@@ -164,9 +189,11 @@ def drift(problem: Problem, alpha) -> Float[np.ndarray, "*batch directions"]:
 
 @arguments.checked
 def damping(problem: Problem, alpha) -> Float[np.ndarray, "*batch"]:
-    """G = E[sigma_c^2 g'(lambda)^2] / batch size at overlaps alpha (r,) or (..., r), by the quadrature of `drift`.
+    """G = E[sigma_c^2 g'(lambda)^2] / batch size at overlaps alpha (r,) or (..., r), by the
+    quadrature of `drift`.
 
-    Raises ValueError unless the problem is a single neuron with the correlation loss, or if alpha does not fit it.
+    Raises ValueError unless the problem is a single neuron with the correlation loss, or if alpha
+    does not fit it.
     """
     _check(problem)
     g, law = problem.student.activation, _law(problem.task)
@@ -179,12 +206,13 @@ def damping(problem: Problem, alpha) -> Float[np.ndarray, "*batch"]:
 
 @arguments.checked
 def series_drift(problem: Problem, alpha, orders: int) -> Float[np.ndarray, "*batch directions"]:
-    """(I - alpha alpha^T) grad F at overlaps alpha (r,) or (..., r), from the terms k = 0..orders-1 of the series of F.
+    """(I - alpha alpha^T) grad F at overlaps alpha (r,) or (..., r), from the terms k = 0..orders-1
+    of the series of F.
 
     Exact for polynomials of degree below `orders`.
 
-    Raises ValueError unless the problem is a single neuron with the correlation loss, if alpha does not fit it, or if a
-    component has no noise orthogonal to the directions.
+    Raises ValueError unless the problem is a single neuron with the correlation loss, if alpha does
+    not fit it, or if a component has no noise orthogonal to the directions.
     """
     _check(problem)
     alpha = _checked_overlaps(problem, alpha)
@@ -200,9 +228,11 @@ def hermite_coefficients(
 ) -> Float[np.ndarray, " orders"]:
     """g_k = E[g(scale z) He_k(z)], z ~ N(0, 1), for k = 0..orders-1.
 
-    Exact for polynomials, otherwise by quadrature between the kinks.  |g_k| / sqrt(k!) below 1e-10 sqrt(E g^2) is set to zero.
+    Exact for polynomials, otherwise by quadrature between the kinks.  |g_k| / sqrt(k!) below 1e-10
+    sqrt(E g^2) is set to zero.
 
-    Raises ValueError for what is not an activation, and where the quadrature does not converge, as for a kink without a name.
+    Raises ValueError for what is not an activation, and where the quadrature does not converge, as
+    for a kink without a name.
     """
     g, orders = as_activation(activation), checks.integer("orders", orders)
     scale = checks.positive("scale", scale)
@@ -212,43 +242,53 @@ def hermite_coefficients(
 
 @arguments.checked
 def class_coefficients(task: Task, order: int) -> dict[Index, float]:
-    """c_i = E[y He_i1(s_1) ... He_ir(s_r)] for all indices i with i_1 + ... + i_r = order; both classes are in the average.
+    """c_i = E[y He_i1(s_1) ... He_ir(s_r)] for all indices i with i_1 + ... + i_r = order; both
+    classes are in the average.
 
-    Where the variance sigma^2 orthogonal to the directions is not 1, s / sigma stands for s.  Exact for the components of the
-    task: E_c[He_i(s)] are the Taylor coefficients of exp(t . A_c + t^T (S_c - I) t / 2).
+    Where the variance sigma^2 orthogonal to the directions is not 1, s / sigma stands for s.  Exact
+    for the components of the task: E_c[He_i(s)] are the Taylor coefficients of exp(t . A_c + t^T
+    (S_c - I) t / 2).
 
-    Raises ValueError if the orthogonal variance is zero or not the same in all components, or the task has no classes.
+    Raises ValueError if the orthogonal variance is zero or not the same in all components, or the
+    task has no classes.
     """
     if not isinstance(task, MixtureTask):
         raise ValueError(
-            f"task is a {type(task).__name__}, which has no classes; give a task such as SpikedCumulant."
+            f"task is a {type(task).__name__}, which has no classes; give a task such as "
+            "SpikedCumulant."
         )
     law, order = _law(task), checks.integer("order", order, minimum=0)
     if np.ptp(law.sigma2) > 1e-9 * law.sigma2.max():
         raise ValueError(
-            f"task has orthogonal variances from {law.sigma2.min():g} to {law.sigma2.max():g}, so that no scale of s is common "
-            "to its components; use series_drift or information_exponent, which treat each with its own."
+            f"task has orthogonal variances from {law.sigma2.min():g} to {law.sigma2.max():g}, so "
+            "that no scale of s is common to its components; use series_drift or "
+            "information_exponent, which treat each with its own."
         )
     moments = _level(_moments(*_standardised(law)), order)
     return {i: float(law.p * law.y @ values) for i, values in moments.items()}
 
 
 def _check(problem: Problem) -> None:
-    """Raise ValueError unless the problem is a single neuron with the correlation loss and w all that it trains."""
+    """Raise ValueError unless the problem is a single neuron with the correlation loss and w all
+    that it trains.
+    """
     require_theory_of_task(problem)
     _ = problem.classes  # says so if there are none
     student = problem.student
     if student.width != 1:
         raise ValueError(
-            f"student.width = {student.width}, but this theory has a single neuron; give 1, or use integrate."
+            f"student.width = {student.width}, but this theory has a single neuron; give 1, or "
+            "use integrate."
         )
     if problem.loss != "correlation":
         raise ValueError(
-            f'loss = "{problem.loss}", but this theory has the correlation loss; give "correlation".'
+            f'loss = "{problem.loss}", but this theory has the correlation loss; give '
+            '"correlation".'
         )
     if student.train_readout or student.train_bias:
         raise ValueError(
-            "the student trains its readout or its bias, but this theory has v = 1 and b = 0; set both to false."
+            "the student trains its readout or its bias, but this theory has v = 1 and b = 0; "
+            "set both to false."
         )
 
 
@@ -257,7 +297,8 @@ def _checked_overlaps(problem: Problem, alpha) -> Float[np.ndarray, "*batch dire
     alpha, r = checks.array("alpha", alpha), problem.task.directions
     if alpha.ndim == 0 or alpha.shape[-1] != r:
         raise ValueError(
-            f"alpha has shape {alpha.shape}; give ({r},) or (..., {r}), one overlap for each direction."
+            f"alpha has shape {alpha.shape}; give ({r},) or (..., {r}), one overlap for each "
+            "direction."
         )
     length = np.sqrt((alpha**2).sum(axis=-1)).max(initial=0.0)
     if not length <= 1 + 1e-9:
@@ -355,8 +396,9 @@ def _by_quadrature(
     error = np.abs(fine - coarse).max()
     if not error < ALLOWED * max(norm, 1e-300):
         raise ValueError(
-            f"activation {g.name}: its Hermite coefficients are uncertain by {error:.1g}; if it differs on a very short "
-            "interval, name its ends: ts.Activation(name, function, kinks=(0.5, 0.5001))."
+            f"activation {g.name}: its Hermite coefficients are uncertain by {error:.1g}; if it "
+            "differs on a very short interval, name its ends: ts.Activation(name, function, "
+            "kinks=(0.5, 0.5001))."
         )
     return fine, norm
 
@@ -382,14 +424,17 @@ def _leading(problem: Problem) -> tuple[int, dict[Index, float]]:
         if order > 0 and any(level.values()):
             return order, level
     raise ValueError(
-        f"the activation {g.name} sees no difference between the classes of {type(problem.task).__name__} up to order {HIGHEST}: "
-        "all g_k c_i = 0.  Either the classes are equal, or it lacks the powers that tell them apart, as an odd activation does "
-        "where both are symmetric under x -> -x."
+        f"the activation {g.name} sees no difference between the classes of "
+        f"{type(problem.task).__name__} up to order {HIGHEST}: all g_k c_i = 0.  Either the "
+        "classes are equal, or it lacks the powers that tell them apart, as an odd activation "
+        "does where both are symmetric under x -> -x."
     )
 
 
 def _series(g: Activation, law: Components, orders: int) -> Iterator[dict[Index, float]]:
-    """Order by order the coefficients g_k c_i of alpha^i / i! in F, sum_c p_c y_c g_k(sigma_c) E_c[He_i(s / sigma_c)]."""
+    """Order by order the coefficients g_k c_i of alpha^i / i! in F, sum_c p_c y_c g_k(sigma_c)
+    E_c[He_i(s / sigma_c)].
+    """
     A, excess = _standardised(law)
     sigma, component = np.unique(np.sqrt(law.sigma2), return_inverse=True)
     coefficients = np.stack([hermite_coefficients(g, orders, one) for one in sigma])[component]
@@ -409,8 +454,8 @@ def _standardised(law: Components) -> tuple[np.ndarray, np.ndarray]:
     """A_c / sigma_c and S_c / sigma_c^2 - I, rounding errors set to zero."""
     if not (law.sigma2 > 0).all():
         raise ValueError(
-            "task has a component without noise orthogonal to its directions (variance 0), where there is no Hermite series; "
-            "give a positive variance."
+            "task has a component without noise orthogonal to its directions (variance 0), where "
+            "there is no Hermite series; give a positive variance."
         )
     A = law.A / np.sqrt(law.sigma2)[:, None]
     excess = law.S / law.sigma2[:, None, None] - np.eye(law.A.shape[1])
@@ -418,7 +463,8 @@ def _standardised(law: Components) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _moments(A: np.ndarray, excess: np.ndarray) -> Iterator[dict[Index, np.ndarray]]:
-    """h_i = E_c[He_i(s)] of all i with |i| = 0, then 1, 2, ..., one entry for each component; `excess` is S - I.
+    """h_i = E_c[He_i(s)] of all i with |i| = 0, then 1, 2, ..., one entry for each component;
+    `excess` is S - I.
 
     h_(i + e_a) = A_a h_i + sum_b (S - I)_ab i_b h_(i - e_b),   e_a the unit vectors
     """
@@ -476,7 +522,8 @@ def _gradient(
 
 
 def _steepest(order: int, level: dict[Index, float], r: int) -> tuple[float, np.ndarray]:
-    """The largest value k F_k of a form of degree k on the unit sphere, and where; there grad F_k = k F_k alpha.
+    """The largest value k F_k of a form of degree k on the unit sphere, and where; there grad F_k =
+    k F_k alpha.
 
     Exact up to order 2; otherwise from many fixed directions, the best of them improved.
     """

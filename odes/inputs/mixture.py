@@ -1,14 +1,15 @@
 """The averages of one update on inputs of two classes, a mixture of Gaussian components.
 
-With the averages a, J, D of one update in component c (`teacherstudent/averages/fields.py`) and its fields
-lambda ~ N(m A_c + b, C_c) (`teacherstudent/averages/mixture_fields.py`), Stein's lemma gives
+With the averages a, J, D of one update in component c (`teacherstudent/averages/fields.py`) and its
+fields lambda ~ N(m A_c + b, C_c) (`teacherstudent/averages/mixture_fields.py`), Stein's lemma gives
 
     E_c[delta_k s_a] = a_k A_ca + (J m S_c)_ka                         -> dm/dt
     E_c[delta_k l_l] = a_k (m A_c)_l + (J C_c)_kl,  l = lambda - b     -> dQ/dt
     E_c[delta_k delta_l |x|^2 / N] = sigma_c^2 D_kl
 
-and a sum over components with p_c.  A mini-batch's mean gradient has the last one over the batch size.
-Refinetti, Goldt, Krzakala & Zdeborova, ICML 2021 (arXiv:2102.11742), with closed forms in place of their Monte Carlo averages.
+and a sum over components with p_c.  A mini-batch's mean gradient has the last one over the batch
+size.  Refinetti, Goldt, Krzakala & Zdeborova, ICML 2021 (arXiv:2102.11742), with closed forms in
+place of their Monte Carlo averages.
 """
 
 import jax.numpy as jnp

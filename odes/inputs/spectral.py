@@ -1,14 +1,16 @@
 """The averages of one update on inputs with a teacher, mode by mode of the input covariance.
 
-Inputs enter through the spectrum of their covariance: eigenvalues rho_tau with weights p_tau.  By Stein's lemma
-E[delta_k y] = sum_b J_kb Cov(h_b, y) for every y jointly Gaussian with the fields h = (lambda, nu).  With q = w w^T, r = w f^T,
-t = f f^T of each mode (see `teacherstudent/states/spectral_overlaps.py`), J = (J_lambda, J_nu) and D from `moments.py`,
+Inputs enter through the spectrum of their covariance: eigenvalues rho_tau with weights p_tau.  By
+Stein's lemma E[delta_k y] = sum_b J_kb Cov(h_b, y) for every y jointly Gaussian with the fields h =
+(lambda, nu).  With q = w w^T, r = w f^T, t = f f^T of each mode (see
+`teacherstudent/states/spectral_overlaps.py`), J = (J_lambda, J_nu) and D from `moments.py`,
 
-    E[delta x_tau] f^tau = rho J_lambda r + J_nu t,   E[delta x_tau] w^tau = rho J_lambda q + J_nu r^T,
-    E[delta delta^T x_tau^2] = rho D      (`Fixed.noise` D, where a rule takes something else than x)
+    E[delta x_tau] f^tau = rho J_lambda r + J_nu t,   E[delta x_tau] w^tau = rho J_lambda q + J_nu
+    r^T, E[delta delta^T x_tau^2] = rho D      (`Fixed.noise` D, where a rule takes something else
+    than x)
 
-The equations of Goldt et al., Phys. Rev. X 10, 041044 (2020) and MSML 2021, with their sums over I3 done by linear algebra;
-their 2 x 2 determinants, which vanish where fields coincide, do not occur.
+The equations of Goldt et al., Phys. Rev. X 10, 041044 (2020) and MSML 2021, with their sums over I3
+done by linear algebra; their 2 x 2 determinants, which vanish where fields coincide, do not occur.
 """
 
 from functools import partial
@@ -57,6 +59,8 @@ def along(
     overlap: Float[Array, "students others modes"],
     signal: Float[Array, "teachers others modes"],
 ) -> Float[Array, "students others modes"]:
-    """E[delta_k x_tau] y_l^tau for other vectors y, from their overlaps w y^T and f y^T in the mode."""
+    """E[delta_k x_tau] y_l^tau for other vectors y, from their overlaps w y^T and f y^T in the
+    mode.
+    """
     own = rho[None, None, :] * jnp.einsum("kj,jlt->klt", J_lambda, overlap)
     return own + jnp.einsum("kn,nlt->klt", J_nu, signal)

@@ -1,17 +1,19 @@
 """The flow of online AGD, batches of B = O(1): t = updates / N.
 
-With D_1 = sqrt(sum_{k,b} (delta_k^b)^2), D_2 = | sum_b e^b g(lambda^b) |, to which the norms tend, over L = 1 or 2 trained
-layers,
+With D_1 = sqrt(sum_{k,b} (delta_k^b)^2), D_2 = | sum_b e^b g(lambda^b) |, to which the norms tend,
+over L = 1 or 2 trained layers,
 
     G = (1/L) ( sqrt K D_1 / B + [v trained] D_2 / (B sqrt K) ),
     eta = log((1 + sqrt(1 + 4 G)) / 2),   h = gain eta sqrt K / (L D_1)
     dR_km/dt = -E[ h sum_b delta_k^b rho_m^b ]
     dQ_kl/dt = -E[ h sum_b (delta_k^b lambda_l^b + k <-> l) ] + E[ h^2 sum_b delta_k^b delta_l^b ]
-    dv_k/dt  = -(kappa / (L sqrt K)) E[ eta sum_b e^b g(lambda_k^b) / D_2 ]            (gain kappa / N on v)
+    dv_k/dt  = -(kappa / (L sqrt K)) E[ eta sum_b e^b g(lambda_k^b) / D_2 ]            (gain kappa /
+    N on v)
 
-At small error, L = 1, eta -> G: SGD with the learning rate K gain.  B = 1: the label noise by Gauss-Legendre nodes on both
-sides of e = 0; B > 1: frozen points in B (K + M + 1) dimensions.  Batches of order N: `agd_map.py`.  After J. Bernstein et
-al. (arXiv:2304.05187) for the rule; the equations are this project's own.
+At small error, L = 1, eta -> G: SGD with the learning rate K gain.  B = 1: the label noise by
+Gauss-Legendre nodes on both sides of e = 0; B > 1: frozen points in B (K + M + 1) dimensions.
+Batches of order N: `agd_map.py`.  After J. Bernstein et al. (arXiv:2304.05187) for the rule; the
+equations are this project's own.
 """
 
 import math
@@ -42,20 +44,22 @@ def _(rule: AGD, problem: Problem) -> None:
     if problem.batch_ratio is not None:
         if rule.first_scale is None:
             raise ValueError(
-                "rule.first_scale is missing: with batch_ratio the theory is a map that needs s_1 as a number; give sqrt(K) "
-                "or another one of order one, or sqrt(K / N) for the paper's rule at your N."
+                "rule.first_scale is missing: with batch_ratio the theory is a map that needs "
+                "s_1 as a number; give sqrt(K) or another one of order one, or sqrt(K / N) for "
+                "the paper's rule at your N."
             )
         return
     if rule.first_scale is not None:
         raise ValueError(
-            "rule.first_scale with batches of order one has no limit N -> infinity; leave it out (s_1 = sqrt(K / N)), give "
-            "batch_ratio, or simulate."
+            "rule.first_scale with batches of order one has no limit N -> infinity; leave it out "
+            "(s_1 = sqrt(K / N)), give batch_ratio, or simulate."
         )
     if problem.student.train_readout and rule.readout_gain is None:
         raise ValueError(
-            "there is no theory of AGD with a readout trained by the paper's own rule: v jumps by O(1) at every update, and "
-            "the overlaps follow its stationary law, which is not known; give rule.readout_gain (kappa, the gain kappa / "
-            "N), freeze the readout, or simulate."
+            "there is no theory of AGD with a readout trained by the paper's own rule: v jumps "
+            "by O(1) at every update, and the overlaps follow its stationary law, which is not "
+            "known; give rule.readout_gain (kappa, the gain kappa / N), freeze the readout, or "
+            "simulate."
         )
 
 
@@ -66,7 +70,8 @@ def _(rule: AGD, problem: Problem) -> Nodes | None:
     if problem.batch_size == 1:
         return nodes_of(problem, NODES, signs=False)
     return Nodes(
-        f"{2 ** enough_points(problem.batch_size)} frozen Sobol points for {problem.batch_size} samples each"
+        f"{2 ** enough_points(problem.batch_size)} frozen Sobol points for {problem.batch_size} "
+        "samples each"
     )
 
 
@@ -103,7 +108,9 @@ def _averages(rule: AGD, problem: Problem, weights: Float[Array, " batches"], sa
 
 
 def _single(problem: Problem, C, v, replica: int) -> tuple[Float[Array, " batches"], Batches]:
-    """Batches of one sample: nodes of the fields times nodes of the label noise, cut where e + sigma zeta = 0."""
+    """Batches of one sample: nodes of the fields times nodes of the label noise, cut where e +
+    sigma zeta = 0.
+    """
     at = fields_at_nodes(problem, C, v, NODES, replica)
     count, radius = NOISE_NODES["disc" if len(C) == 2 else "points"]
     z, w = (jnp.asarray(part) for part in np.polynomial.legendre.leggauss(count - replica))

@@ -1,14 +1,16 @@
-"""AGD with batches of B = alpha N fresh samples, or the expected gradient (alpha = inf): a deterministic map, update by
-update.
+"""AGD with batches of B = alpha N fresh samples, or the expected gradient (alpha = inf): a
+deterministic map, update by update.
 
-With b = E[delta_k (lambda, rho)] = J C, D_kl = E[delta_k delta_l] (label noise included), g_k = E[e g(lambda_k)],
+With b = E[delta_k (lambda, rho)] = J C, D_kl = E[delta_k delta_l] (label noise included), g_k = E[e
+g(lambda_k)],
 
-    M = J C J^T + D / alpha,   n_1 = sqrt(tr M),   n_2 = |g|,   G = (s_1 n_1 + s_2 n_2) / L,   s_2 = 1 / sqrt K,
-    h = gain eta s_1 / (L n_1),   eta = log((1 + sqrt(1 + 4 G)) / 2),
-    Q' = Q - h (b_lambda + b_lambda^T) + h^2 M,   R' = R - h b_rho,   v' = v - gain (eta / L) s_2 g / n_2
+    M = J C J^T + D / alpha,   n_1 = sqrt(tr M),   n_2 = |g|,   G = (s_1 n_1 + s_2 n_2) / L,   s_2 =
+    1 / sqrt K, h = gain eta s_1 / (L n_1),   eta = log((1 + sqrt(1 + 4 G)) / 2), Q' = Q - h
+    (b_lambda + b_lambda^T) + h^2 M,   R' = R - h b_rho,   v' = v - gain (eta / L) s_2 g / n_2
 
-Time counts updates.  The map of the expected gradient is exact at every N (which enters only through s_1); that of alpha N
-samples holds as N grows, with fluctuations of 1 / sqrt N that a readout trained by normalised steps can amplify.
+Time counts updates.  The map of the expected gradient is exact at every N (which enters only
+through s_1); that of alpha N samples holds as N grows, with fluctuations of 1 / sqrt N that a
+readout trained by normalised steps can amplify.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,8 @@
-"""Mini-batches at frozen quasi-random points, for averages that do not reduce to those of one sample.
+"""Mini-batches at frozen quasi-random points, for averages that do not reduce to those of one
+sample.
 
-A point holds the normal coordinates of all fields of a batch and of its label noise, (B, K + M) and (B,) numbers.
+A point holds the normal coordinates of all fields of a batch and of its label noise, (B, K + M) and
+(B,) numbers.
 """
 
 import math
@@ -17,7 +19,9 @@ from teacherstudent.problem import Problem
 
 
 class Batches(NamedTuple):
-    """Fields, errors with label noise, delta_k = a_k e and hidden units, for each batch and sample of it."""
+    """Fields, errors with label noise, delta_k = a_k e and hidden units, for each batch and sample
+    of it.
+    """
 
     h: Float[Array, "batches samples fields"]
     e: Float[Array, "batches samples"]
@@ -33,7 +37,9 @@ def batches(
     log2_points: int,
     replica: int = 0,
 ) -> Batches:
-    """2^log2_points batches of `samples` samples, at the covariance C; other points for each replica."""
+    """2^log2_points batches of `samples` samples, at the covariance C; other points for each
+    replica.
+    """
     xi, zeta = (jnp.asarray(part) for part in _normal(samples, len(C), 2**log2_points, replica))
     h = xi @ root(C)
     fields = at(problem, h.reshape(-1, len(C)), jnp.ones(()), v)
@@ -44,7 +50,9 @@ def batches(
 
 @cache
 def _normal(samples: int, fields: int, count: int, replica: int) -> tuple[np.ndarray, np.ndarray]:
-    """Quasi-random standard normal numbers (count, samples, fields) and (count, samples), the noise in the last coordinates."""
+    """Quasi-random standard normal numbers (count, samples, fields) and (count, samples), the noise
+    in the last coordinates.
+    """
     uniform = uniform_points(samples * (fields + 1), count, replica)
     z = normals(uniform)
     return z[:, : samples * fields].reshape(count, samples, fields), z[:, samples * fields :]

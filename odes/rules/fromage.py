@@ -7,8 +7,9 @@ With D_1 = sqrt(sum_{k,b} (delta_k^b)^2), to which |g_w| tends, and |w| = sqrt(N
                + eta^2 ( tr Q E[ sum_b delta_k^b delta_l^b / D_1^2 ] - Q_kl )
     dv_k/dt  = -eta_v |v| E[ g_v,k / |g_v| ],   g_v = sum_b e^b g(lambda^b)
 
-so that tr Q does not change at second order.  B = 1: averages of sign(e) a_k / |a|, with the label noise integrated
-exactly; B > 1: integrals over scales (`log_integrals.py`); the readout with B > 1: frozen points.
+so that tr Q does not change at second order.  B = 1: averages of sign(e) a_k / |a|, with the label
+noise integrated exactly; B > 1: integrals over scales (`log_integrals.py`); the readout with B > 1:
+frozen points.
 """
 
 import math

@@ -1,12 +1,15 @@
 """The flow of SGD with momentum.
 
-With beta fixed as N grows a gradient is spread over 1 / (1 - beta) updates, no time at all: SGD with all rates over 1 - beta.
-With beta = 1 - gamma / N the buffer m joins the order parameters, mode by mode (f the teacher),
+With beta fixed as N grows a gradient is spread over 1 / (1 - beta) updates, no time at all: SGD
+with all rates over 1 - beta.  With beta = 1 - gamma / N the buffer m joins the order parameters,
+mode by mode (f the teacher),
 
     p = m m^T,  c = m w^T,  d = m f^T:      dq/dt = -eta (c + c^T),  dr/dt = -eta d,
-    dp/dt = -2 gamma p + m_mean + m_mean^T + square,   dc/dt = -gamma c + q_mean - eta p,   dd/dt = -gamma d + r_mean,
+    dp/dt = -2 gamma p + m_mean + m_mean^T + square,   dc/dt = -gamma c + q_mean - eta p,   dd/dt =
+    -gamma d + r_mean,
 
-m_mean_kl = E[delta_k x_tau] m_l^tau, and for readout and biases dm/dt = -gamma m + mean, dv/dt = -eta_v m_v, db/dt = -eta_b m_b.
+m_mean_kl = E[delta_k x_tau] m_l^tau, and for readout and biases dm/dt = -gamma m + mean, dv/dt =
+-eta_v m_v, db/dt = -eta_b m_b.
 """
 
 from typing import NamedTuple
@@ -38,8 +41,8 @@ class Buffer(NamedTuple):
 def _(rule: HeavyBall, problem: Problem) -> None:
     if rule.gamma is not None and not isinstance(problem.task, TeacherTask):
         raise ValueError(
-            f"the theory of HeavyBall(gamma=) is for tasks with a teacher, not for {type(problem.task).__name__}; give beta, or "
-            "simulate."
+            "the theory of HeavyBall(gamma=) is for tasks with a teacher, not for "
+            f"{type(problem.task).__name__}; give beta, or simulate."
         )
 
 

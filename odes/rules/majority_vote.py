@@ -7,8 +7,9 @@ With T, A of one worker (`sign_sgd.py`), workers independent, of which A_v are a
     eta^2 A_kl -> eta^2 Psi_kl,   Psi_kl = E[ sign(S_k) sign(S_l) ],
            S = sums over W workers of the pair (s_k, s_l) in {-1, 0, 1}^2
 
-A tie, sign(0) = 0, moves nothing.  A worker's unit without a gradient votes 0.  An adversary flips both signs of a pair,
-which leaves Psi as it is. Laws of sums are powers of characteristic functions on the 2 W + 1 points of a circle.
+A tie, sign(0) = 0, moves nothing.  A worker's unit without a gradient votes 0.  An adversary flips
+both signs of a pair, which leaves Psi as it is. Laws of sums are powers of characteristic functions
+on the 2 W + 1 points of a circle.
 """
 
 import jax
@@ -29,8 +30,8 @@ from teacherstudent.states.order_parameters import covariance
 def _(rule: MajorityVote, problem: Problem) -> None:
     if rule.beta:
         raise ValueError(
-            f"there is no theory of MajorityVote with beta = {rule.beta:g} here; set rule.beta = 0, use Signum for one "
-            "worker, or simulate."
+            f"there is no theory of MajorityVote with beta = {rule.beta:g} here; set rule.beta = "
+            "0, use Signum for one worker, or simulate."
         )
     check_signs(rule, problem)
 
@@ -53,7 +54,9 @@ def _angles(workers: int) -> Float[np.ndarray, " angles"]:
 
 
 def strength_of_one(alive: Float[Array, " students"], workers: int) -> Float[Array, " students"]:
-    """How much a small tilt of one worker's sign tilts the vote: P(the others' sum is 0) + P(it is +-1) / 2."""
+    """How much a small tilt of one worker's sign tilts the vote: P(the others' sum is 0) + P(it is
+    +-1) / 2.
+    """
     angle = jnp.asarray(_angles(workers))
     law = (1 - alive[:, None] + alive[:, None] * jnp.cos(angle)[None, :]) ** (workers - 1)
     return jnp.mean(law * (1 + jnp.cos(angle))[None, :], axis=1)
@@ -89,7 +92,9 @@ def product_of_votes(one: Signs, workers: int) -> Float[Array, "students student
 def mean_vote(
     up: Float[Array, " students"], down: Float[Array, " students"], workers: int, adversaries: int
 ) -> Float[Array, " students"]:
-    """E sign of the sum of W signs, each +1, -1 with probabilities `up`, `down`, of adversaries the other way round."""
+    """E sign of the sum of W signs, each +1, -1 with probabilities `up`, `down`, of adversaries the
+    other way round.
+    """
     angle, sines = jnp.asarray(_angles(workers)), jnp.asarray(_sines(workers))
     still = 1 - up - down
     real = still[:, None] + (up + down)[:, None] * jnp.cos(angle)[None, :]

@@ -1,10 +1,12 @@
-"""The flow of Nero with beta = 1 - gamma / N: a learning rate for each unit, from the running mean of its squared gradient.
+"""The flow of Nero with beta = 1 - gamma / N: a learning rate for each unit, from the running mean
+of its squared gradient.
 
     dV_k/dt = gamma (E[|g_k|^2] - V_k),   dn/dt = gamma (1 - n),   c_k = eta / sqrt(V_k / n),
-    dq = -(c_k q_mean + transpose) + c_k c_l square,   dr = -c_k r_mean,   then held on the sphere as in SphericalSGD
+    dq = -(c_k q_mean + transpose) + c_k c_l square,   dr = -c_k r_mean,   then held on the sphere
+    as in SphericalSGD
 
-E[|g_k|^2] = sum_tau p square_kk.  V / n, with the bias n = 1 - exp(-gamma t), is E[|g_k|^2] at t = 0.  Centring the rows
-changes nothing in the limit unless the teacher has a mean along (1, .., 1).
+E[|g_k|^2] = sum_tau p square_kk.  V / n, with the bias n = 1 - exp(-gamma t), is E[|g_k|^2] at t =
+0.  Centring the rows changes nothing in the limit unless the teacher has a mean along (1, .., 1).
 """
 
 from typing import NamedTuple
@@ -30,8 +32,8 @@ class RunningSquare(NamedTuple):
 def _(rule: Nero, problem: Problem) -> None:
     if rule.gamma is None:
         raise ValueError(
-            "the theory of Nero needs gamma, beta = 1 - gamma / N: with beta fixed, V goes on fluctuating as N grows; give "
-            "Nero(gamma=N (1 - beta)), or simulate."
+            "the theory of Nero needs gamma, beta = 1 - gamma / N: with beta fixed, V goes on "
+            "fluctuating as N grows; give Nero(gamma=N (1 - beta)), or simulate."
         )
     if not rule.constraints:
         raise ValueError(

@@ -1,13 +1,15 @@
-"""Student and teacher fields at the nodes of a rule for N(0, C), for averages that have no closed form.
+"""Student and teacher fields at the nodes of a rule for N(0, C), for averages that have no closed
+form.
 
-    h = xi C^(1/2),   C^(1/2) symmetric, smooth in C and defined for a singular one;   a_k = v_k g'(lambda_k),   e = phi - phi*
+    h = xi C^(1/2),   C^(1/2) symmetric, smooth in C and defined for a singular one;   a_k = v_k
+    g'(lambda_k),   e = phi - phi*
 
-The label noise is not among the coordinates: e has none, and what depends on the noisy error e + sigma zeta is averaged
-over zeta by its own formula.
+The label noise is not among the coordinates: e has none, and what depends on the noisy error e +
+sigma zeta is averaged over zeta by its own formula.
 
-The nodes: K + M = 2 and smooth activations: equidistant in a disc of radius 7.25.  Otherwise frozen scrambled Sobol points,
-with exact second moments.  They are the same at each call, so that the equations stay as smooth in the order parameters as
-the integrand is in the fields.
+The nodes: K + M = 2 and smooth activations: equidistant in a disc of radius 7.25.  Otherwise frozen
+scrambled Sobol points, with exact second moments.  They are the same at each call, so that the
+equations stay as smooth in the order parameters as the integrand is in the fields.
 """
 
 import math
@@ -42,7 +44,9 @@ class Fields(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """How many nodes: along an axis of the disc, and the base-2 logarithm of the number of Sobol points."""
+    """How many nodes: along an axis of the disc, and the base-2 logarithm of the number of Sobol
+    points.
+    """
 
     axis: int
     log2_points: int
@@ -55,7 +59,9 @@ def fields_at_nodes(
     rule: Rule,
     replica: int = 0,
 ) -> Fields:
-    """The fields at the nodes of a rule for the covariance C; its replicas have fewer nodes in the disc, or other points."""
+    """The fields at the nodes of a rule for the covariance C; its replicas have fewer nodes in the
+    disc, or other points.
+    """
     if _in_disc(problem, len(C)):
         xi, weights = _disc(rule.axis * (10 - replica) // 10)
     else:
@@ -64,7 +70,9 @@ def fields_at_nodes(
 
 
 def nodes_of(problem: Problem, rule: Rule, signs: bool = True) -> Nodes:
-    """How the nodes are called; in the disc they are many enough for any tolerance, unless `signs` of a noiseless error jump."""
+    """How the nodes are called; in the disc they are many enough for any tolerance, unless `signs`
+    of a noiseless error jump.
+    """
     fields, sigma = problem.student.width + problem.teacher.width, problem.teacher.noise
     if _in_disc(problem, fields):
         noiseless = checks.is_traced(sigma) or bool(np.any(np.asarray(sigma) == 0))

@@ -1,6 +1,7 @@
 """The flow of SGD, on the sphere or not: linear in the averages of one update, for every task.
 
-dr/dt = -eta r_mean,   dq/dt = -eta (q_mean + transpose) + eta^2 square,   dv/dt = -eta_v v_mean,   db/dt = -eta_b b_mean
+dr/dt = -eta r_mean,   dq/dt = -eta (q_mean + transpose) + eta^2 square,   dv/dt = -eta_v v_mean,
+db/dt = -eta_b b_mean
 """
 
 import jax.numpy as jnp
@@ -36,7 +37,9 @@ def descent(state: State, mean: Gradient, eta, eta_v, eta_b, decay=0.0) -> State
 
 
 def on_sphere(free: State, fixed: Fixed, state: State) -> State:
-    """The velocity with w_k w_k^T / N held: the projection divides w_k by 1 + (dW_kk/dt) dt / 2 + ..., W = sum_tau p q."""
+    """The velocity with w_k w_k^T / N held: the projection divides w_k by 1 + (dW_kk/dt) dt / 2 +
+    ..., W = sum_tau p q.
+    """
     growth = jnp.einsum("kkt,t->k", free.q, fixed.weights) / 2
     return free._replace(
         q=free.q - state.q * (growth[:, None, None] + growth[None, :, None]),

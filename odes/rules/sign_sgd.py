@@ -1,7 +1,8 @@
 """The flow of sign-SGD: one lemma.
 
-Given all that depends on x through a few projections, the coordinates of a batch's gradient are Gaussian with tilts of O(1
-/ sqrt N).  With the weights of the samples delta_k = (delta_k^1 .. delta_k^B), c_2 = sqrt(2/pi), and 0/0 = 0,
+Given all that depends on x through a few projections, the coordinates of a batch's gradient are
+Gaussian with tilts of O(1 / sqrt N).  With the weights of the samples delta_k = (delta_k^1 ..
+delta_k^B), c_2 = sqrt(2/pi), and 0/0 = 0,
 
     w_l . sign(g_k) / sqrt N -> c_2 sum_b delta_k^b lambda_l^b / |delta_k| + noise
     sign(g_k) . sign(g_l) / N -> (2/pi) arcsin( delta_k . delta_l / |delta_k| |delta_l| )
@@ -11,13 +12,14 @@ Given all that depends on x through a few projections, the coordinates of a batc
     dQ_kl/dt = -eta c_2 (T_k,lambda_l + T_l,lambda_k) + eta^2 A_kl
     A_kl = (2/pi) E arcsin( delta_k . delta_l / |delta_k| |delta_l| )
 
-Time is updates / N.  The weights must be delocalised, max_i |w_i| << sqrt N: sign-SGD is not invariant under rotations, and
-at finite N (Q, R) alone is no Markov chain.  B = 1: averages of sign(delta); B > 1: `log_integrals.py`, and A_kl at frozen
-batches.  Label noise is integrated exactly.  Linear student and teacher: T_kf = sign(v_k) sqrt 2 Gamma((B+1)/2) /
-Gamma(B/2) Cov(e, f) / sqrt(Var e), A_kl = sign(v_k v_l).
+Time is updates / N.  The weights must be delocalised, max_i |w_i| << sqrt N: sign-SGD is not
+invariant under rotations, and at finite N (Q, R) alone is no Markov chain.  B = 1: averages of
+sign(delta); B > 1: `log_integrals.py`, and A_kl at frozen batches.  Label noise is integrated
+exactly.  Linear student and teacher: T_kf = sign(v_k) sqrt 2 Gamma((B+1)/2) / Gamma(B/2) Cov(e, f)
+/ sqrt(Var e), A_kl = sign(v_k v_l).
 
-Other Gaussian inputs: `sign_modes.py`.  After J. Bernstein et al. (arXiv:1802.04434) for the rule; its order-parameter
-equations are this project's own, checked against networks of N = 500 to 2000.
+Other Gaussian inputs: `sign_modes.py`.  After J. Bernstein et al. (arXiv:1802.04434) for the rule;
+its order-parameter equations are this project's own, checked against networks of N = 500 to 2000.
 """
 
 import math
@@ -47,9 +49,9 @@ SINGLE, BATCH = Rule(401, 16), Rule(161, 14)
 class Signs(NamedTuple):
     """Averages of the signs of one gradient.
 
-    `tilt`: T_kf.  `product`: A_kl = E[s_k s_l], s_k the sign in one coordinate, 0 for a unit without gradient.  `alive`:
-    P(unit k has a gradient), `both` for two units.  `up`, `down`: the probabilities that the sign of the readout's gradient
-    is +1, -1.
+    `tilt`: T_kf.  `product`: A_kl = E[s_k s_l], s_k the sign in one coordinate, 0 for a unit
+    without gradient.  `alive`: P(unit k has a gradient), `both` for two units.  `up`, `down`: the
+    probabilities that the sign of the readout's gradient is +1, -1.
     """
 
     tilt: Float[Array, "students fields"]
@@ -73,9 +75,11 @@ def check_signs(rule: SignSGD, problem: Problem) -> None:
     name = type(rule).__name__
     if not isinstance(task, GaussianEquivalent) or task.Omega is None or task.generator is not None:
         raise ValueError(
-            f"there is no theory of {name} for {type(task).__name__}{' with a generator' * hasattr(task, 'generator')}: "
-            "signs see the coordinates of the inputs, so that their covariance must be given and they must be Gaussian; use "
-            "TeacherStudent, or GaussianEquivalent with Omega and Phi (GaussianEquivalent.anisotropic), or simulate."
+            f"there is no theory of {name} for "
+            f"{type(task).__name__}{' with a generator' * hasattr(task, 'generator')}: signs see "
+            "the coordinates of the inputs, so that their covariance must be given and they must "
+            "be Gaussian; use TeacherStudent, or GaussianEquivalent with Omega and Phi "
+            "(GaussianEquivalent.anisotropic), or simulate."
         )
 
 
@@ -161,7 +165,9 @@ def _batch(problem: Problem, C, v, replica: int) -> Signs:
 
 
 def _tilt(problem: Problem, at: Fields, k: int, replica: int) -> Float[Array, " fields"]:
-    """T_kf for one unit; E_zeta[delta e^(-s^2 delta^2)] = (a e / q) q^(-1/2) e^(-s^2 a^2 e^2 / q), q = 1 + 2 s^2 a^2 sigma^2."""
+    """T_kf for one unit; E_zeta[delta e^(-s^2 delta^2)] = (a e / q) q^(-1/2) e^(-s^2 a^2 e^2 / q),
+    q = 1 + 2 s^2 a^2 sigma^2.
+    """
     a, B, variance = at.a[:, k], problem.batch_size, problem.teacher.noise**2
     scale = inverse(jnp.sqrt(at.mean(a**2 * (at.e**2 + variance))))
     a = a * scale  # the length of delta does not matter
@@ -175,7 +181,9 @@ def _tilt(problem: Problem, at: Fields, k: int, replica: int) -> Float[Array, " 
 
 
 def _product(sample: Batches) -> Float[Array, "students students"]:
-    """(2/pi) E arcsin of the correlations of delta_k and delta_l, at frozen batches: units with 0-1 slopes are often parallel."""
+    """(2/pi) E arcsin of the correlations of delta_k and delta_l, at frozen batches: units with 0-1
+    slopes are often parallel.
+    """
     length = jnp.sqrt(jnp.sum(sample.delta**2, axis=1, keepdims=True))
     unit = sample.delta * inverse(length)
     cosine = jnp.clip(jnp.einsum("nbk,nbl->nkl", unit, unit), -1.0, 1.0)

@@ -1,6 +1,7 @@
 """The flow of Signum with beta fixed as N grows.
 
-The buffer of unit k holds samples of age j = 0, 1, .. with weights u_k^j = beta^j delta_k^j, and with c_2 = sqrt(2/pi)
+The buffer of unit k holds samples of age j = 0, 1, .. with weights u_k^j = beta^j delta_k^j, and
+with c_2 = sqrt(2/pi)
 
     dR_km/dt = -eta c_2 E[ sum_j u_k^j rho_m^j / |u_k| ]
     dQ_kl/dt = -eta c_2 E[ sum_j (u_k^j lambda_l^j / |u_k| + k <-> l) ] + eta^2 D_kl
@@ -8,9 +9,9 @@ The buffer of unit k holds samples of age j = 0, 1, .. with weights u_k^j = beta
     A_kl(s) = (2/pi) E arcsin( sum_{j >= s} beta^(2j - s) delta_k^j delta_l^j
               / (|u_k| |u_l, s steps before|) )
 
-since successive signs are correlated; without the sum over s the equations are wrong by O(1).  The average is over ages up
-to J with beta^J / (1 - beta) < 1e-3, at frozen quasi-random points in J (K + M + 1) dimensions: seconds at beta = 0.8,
-growing like K^2 J.
+since successive signs are correlated; without the sum over s the equations are wrong by O(1).  The
+average is over ages up to J with beta^J / (1 - beta) < 1e-3, at frozen quasi-random points in J (K
++ M + 1) dimensions: seconds at beta = 0.8, growing like K^2 J.
 """
 
 import math
@@ -42,12 +43,13 @@ def _(rule: Signum, problem: Problem) -> None:
     check_frozen_readout(rule, problem, "its sign depends on all ages at once")
     if problem.batch_size > 1:
         raise ValueError(
-            f"the theory of Signum is for batch_size = 1, not {problem.batch_size}; use SignSGD or MajorityVote, or simulate."
+            f"the theory of Signum is for batch_size = 1, not {problem.batch_size}; use SignSGD "
+            "or MajorityVote, or simulate."
         )
     if ages(rule.beta) > MOST_AGES:
         raise ValueError(
-            f"rule.beta = {rule.beta:g} remembers {ages(rule.beta)} samples, too many for the average over their ages (at most "
-            f"{MOST_AGES}); give a smaller beta, or simulate."
+            f"rule.beta = {rule.beta:g} remembers {ages(rule.beta)} samples, too many for the "
+            f"average over their ages (at most {MOST_AGES}); give a smaller beta, or simulate."
         )
 
 

@@ -1,8 +1,9 @@
-"""The adaptive solve without gradients: diffrax's Runge-Kutta steps and step-size control in the plainest loop around them.
+"""The adaptive solve without gradients: diffrax's Runge-Kutta steps and step-size control in the
+plainest loop around them.
 
-`diffrax.diffeqsolve` takes the same steps and gives the same numbers.  It can be differentiated and does much else, for which
-it is traced three times.  Without that, tracing and compiling take two thirds of the time: what one waits for until a first
-curve.
+`diffrax.diffeqsolve` takes the same steps and gives the same numbers.  It can be differentiated and
+does much else, for which it is traced three times.  Without that, tracing and compiling take two
+thirds of the time: what one waits for until a first curve.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,9 @@ CLIPPED = (
 
 
 class Solved(NamedTuple):
-    """What was asked for at each time (infinite after the time reached), the last state, and how the solver fared."""
+    """What was asked for at each time (infinite after the time reached), the last state, and how
+    the solver fared.
+    """
 
     at: Any
     last: Any
@@ -56,9 +59,11 @@ def adaptive_steps(
     max_steps: int,
     meter: diffrax.AbstractProgressMeter,
 ) -> Solved:
-    """dy/dt = field(t, y, args) from t = 0 by an explicit solver, with asked(t, y, args) at increasing times.
+    """dy/dt = field(t, y, args) from t = 0 by an explicit solver, with asked(t, y, args) at
+    increasing times.
 
-    It ends at the last time, after max_steps, or failed: where the state has diverged or steps become too small.
+    It ends at the last time, after max_steps, or failed: where the state has diverged or steps
+    become too small.
     """
     term, begin, end = diffrax.ODETerm(field), jnp.zeros_like(times[-1]), times[-1]
     order = solver.error_order(term)

@@ -14,7 +14,9 @@ from teacherstudent.states.physical_region import DIVERGED
 
 
 def pack(state: State, problem: Problem) -> tuple[Any, ...]:
-    """q as its upper triangle, so that it stays symmetric; r; v and b only if they are trained; the rule's memory, if any."""
+    """q as its upper triangle, so that it stays symmetric; r; v and b only if they are trained; the
+    rule's memory, if any.
+    """
     student = problem.student
     upper = state.q[unordered_pairs(state.v.shape[0])]
     trained = (
@@ -34,16 +36,20 @@ def unpack(packed: tuple[Any, ...], problem: Problem, begin: State) -> State:
 
 
 class ErrorNorm(eqx.Module):
-    """The root mean square of a step's errors over their tolerances, in which a mode counts by its share of Q and of R.
+    """The root mean square of a step's errors over their tolerances, in which a mode counts by its
+    share of Q and of R.
 
-    Of hundreds of modes a few may carry most of Q; a plain mean over all numbers would let their errors grow.
+    Of hundreds of modes a few may carry most of Q; a plain mean over all numbers would let their
+    errors grow.
     """
 
     rho: Float[Array, " modes"]
     weights: Float[Array, " modes"]
 
     def __call__(self, errors: tuple[Any, ...]) -> Float[Array, ""]:
-        """Errors of q (pairs, modes), r (students, teachers, modes) and what else moves, over their tolerances."""
+        """Errors of q (pairs, modes), r (students, teachers, modes) and what else moves, over their
+        tolerances.
+        """
         q, r, *others = errors
         rest = jax.tree.leaves(others)
         share = self.weights * self.rho / jnp.sum(self.weights * self.rho)
@@ -59,7 +65,9 @@ class ErrorNorm(eqx.Module):
 def has_diverged(
     packed: tuple[Any, ...], begin: tuple[Any, ...], fixed: Fixed, problem: Problem
 ) -> Bool[Array, ""]:
-    """Whether some entry of Q, or of a readout or bias that is trained, is beyond the bound of divergence of its beginning."""
+    """Whether some entry of Q, or of a readout or bias that is trained, is beyond the bound of
+    divergence of its beginning.
+    """
     trained = slice(2, 2 + problem.student.train_readout + problem.student.train_bias)
     largest = lambda state: [
         _size(state[0] @ (fixed.weights * fixed.rho)),

@@ -1,4 +1,6 @@
-"""float64 for one function, whatever JAX's global setting, also when it is differentiated from float32 code."""
+"""float64 for one function, whatever JAX's global setting, also when it is differentiated from
+float32 code.
+"""
 
 from collections.abc import Callable
 
@@ -19,9 +21,10 @@ def exact(tree):
 def in_float64(function: Callable, *arguments):
     """Call a pure function of float pytrees with all leaves in float64.
 
-    Where the caller has float64 switched off, gradients need care: the backward pass would run outside the context that
-    the forward pass ran in.  So forward and backward pass are both given the context, and the gradient is handed back
-    in the caller's own precision.  `jax.grad` and `jax.vmap` work from float32 code; an enclosing `jax.jit` cannot.
+    Where the caller has float64 switched off, gradients need care: the backward pass would run
+    outside the context that the forward pass ran in.  So forward and backward pass are both given
+    the context, and the gradient is handed back in the caller's own precision.  `jax.grad` and
+    `jax.vmap` work from float32 code; an enclosing `jax.jit` cannot.
 
     Raises RuntimeError inside a `jax.jit` of float32 code.
     """

@@ -30,13 +30,15 @@ def averages_used(problem: Problem) -> str:
 
 
 def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
-    """The largest estimated error of the averages at the states most at risk, of one trajectory or of a batch of them.
+    """The largest estimated error of the averages at the states most at risk, of one trajectory or
+    of a batch of them.
 
-    These are the state with the longest student vectors, since the error grows with the variance of the fields, the one in
-    which two fields are closest to each other, since kinks then meet, and the last one.  None if the averages are closed
-    forms.  Warns if it is above 1e-5.
+    These are the state with the longest student vectors, since the error grows with the variance of
+    the fields, the one in which two fields are closest to each other, since kinks then meet, and
+    the last one.  None if the averages are closed forms.  Warns if it is above 1e-5.
 
-    Shapes: T (teachers, teachers) or (*batch, 1, teachers, teachers), the others (*batch, time, ...).
+    Shapes: T (teachers, teachers) or (*batch, 1, teachers, teachers), the others (*batch, time,
+    ...).
     """
     estimate = (
         _estimate_of_classes(problem)
@@ -56,8 +58,9 @@ def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
     ]
     if max(errors) > NOTABLE:
         warnings.warn(
-            f"the averages of this theory are by quadrature and may be off by {max(errors):.1g}; where an activation changes "
-            "on a very short interval, naming its ends helps: Activation(..., kinks=(0.5, 0.5001)).",
+            f"the averages of this theory are by quadrature and may be off by {max(errors):.1g}; "
+            "where an activation changes on a very short interval, naming its ends helps: "
+            "Activation(..., kinks=(0.5, 0.5001)).",
             stacklevel=4,
         )
     return max(errors)

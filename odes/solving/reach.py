@@ -1,8 +1,9 @@
-"""How far a theory's answer goes: up to where its overlaps are those of some weights, and no further.
+"""How far a theory's answer goes: up to where its overlaps are those of some weights, and no
+further.
 
-The solver stops where the state is beyond the bound of divergence.  What it answered up to there, and what a map answered, is
-looked at here: an entry that is not finite, or beyond the bound, or a covariance [[Q, R], [R^T, T]] with a negative eigenvalue
-ends the answer.
+The solver stops where the state is beyond the bound of divergence.  What it answered up to there,
+and what a map answered, is looked at here: an entry that is not finite, or beyond the bound, or a
+covariance [[Q, R], [R^T, T]] with a negative eigenvalue ends the answer.
 """
 
 from typing import NamedTuple
@@ -24,9 +25,11 @@ ESTIMATED = 0.1  # covariances from samples are not exactly those of any inputs 
 
 
 class Reach(NamedTuple):
-    """Of every curve: which times are answered, when it ended, and the smallest eigenvalue of the overlaps there.
+    """Of every curve: which times are answered, when it ended, and the smallest eigenvalue of the
+    overlaps there.
 
-    `exceeded` says that some number is beyond the bound of divergence, `unphysical` that no weights have such overlaps.
+    `exceeded` says that some number is beyond the bound of divergence, `unphysical` that no weights
+    have such overlaps.
     """
 
     answered: Bool[np.ndarray, "*batch time"]
@@ -42,7 +45,9 @@ class Reach(NamedTuple):
 
 
 def tolerance(problem: Problem, rtol: float, atol: float, error: float | None) -> float:
-    """How negative an eigenvalue solver, averages and estimated covariances can make, relative to the largest entry."""
+    """How negative an eigenvalue solver, averages and estimated covariances can make, relative to
+    the largest entry.
+    """
     estimated = ESTIMATED if isinstance(problem.task, StructuredTask) else 0.0
     return max(PSD_TOLERANCE, 100 * (rtol + atol), 10 * (error or 0.0), estimated)
 
@@ -50,7 +55,9 @@ def tolerance(problem: Problem, rtol: float, atol: float, error: float | None) -
 def reach(
     answer: Trajectory, start: Start, times: Float[np.ndarray, " time"], allowed: float
 ) -> Reach:
-    """How far each curve goes, if eigenvalues down to -`allowed`, and down to that of the start, are rounding."""
+    """How far each curve goes, if eigenvalues down to -`allowed`, and down to that of the start,
+    are rounding.
+    """
     sizes = {name: _largest(getattr(answer, name), answer.eps_g.ndim) for name in STATES}
     finite = np.logical_and.reduce([np.isfinite(size) for size in sizes.values()])
     exceeded = np.zeros_like(finite)
@@ -83,20 +90,22 @@ def failure(reach: Reach, answer: Trajectory, max_steps: int, last: float) -> So
     remedy = "lower the learning rate, or stop before."
     if reach.unphysical:
         return DivergenceError(
-            f"the overlaps leave what weights can have at t = {t:.6g} (an eigenvalue of [[Q, R], [R^T, T]] is "
-            f"{float(reach.eigenvalue):.2g} of the largest entry, beyond rounding); {remedy}",
+            f"the overlaps leave what weights can have at t = {t:.6g} (an eigenvalue of [[Q, R], "
+            f"[R^T, T]] is {float(reach.eigenvalue):.2g} of the largest entry, beyond rounding); "
+            f"{remedy}",
             t,
         )
     if reach.exceeded:
         return DivergenceError(
-            f"the order parameters diverge at t = {t:.6g}: one of them is beyond {DIVERGED:.0e}, which is this package's "
-            f"criterion and no proof (networks whose activation saturates may stay finite); {remedy}",
+            f"the order parameters diverge at t = {t:.6g}: one of them is beyond {DIVERGED:.0e}, "
+            "which is this package's criterion and no proof (networks whose activation saturates "
+            f"may stay finite); {remedy}",
             t,
         )
     if answer.diverged:
         return DivergenceError(
-            f"the order parameters diverge at t = {t:.6g}, or the equations are singular there: the solver's steps become too "
-            f"small; {remedy}",
+            f"the order parameters diverge at t = {t:.6g}, or the equations are singular there: "
+            f"the solver's steps become too small; {remedy}",
             t,
         )
     return SolverError(

@@ -1,4 +1,6 @@
-"""The solve itself, a pure JAX function: the solvers, the step-size control and the gradients are diffrax's."""
+"""The solve itself, a pure JAX function: the solvers, the step-size control and the gradients are
+diffrax's.
+"""
 
 from functools import partial
 
@@ -49,18 +51,21 @@ def solve(
 ) -> Trajectory:
     """Order parameters of one problem at increasing times t = updates / N, as float64 JAX arrays.
 
-    The function behind `integrate`, for `jax.grad` and `jax.vmap`: it can be differentiated with respect to learning
-    rates, noise, weight decay, the teacher's readout and the start.  Use it inside `jax.jit` only with float64 switched
-    on (`with jax.enable_x64(True):`).  Gradients are reverse-mode and of first order; the gradient with respect to the
-    symmetric Q sits in its upper triangle.  `OrderParameters` on structured inputs cannot be differentiated; make them
-    `SpectralOverlaps` first, with `spectral_start`.  A solve that fails leaves entries that are not finite after the time
-    `reached`; nothing is raised, since nothing can be inside a transformation.
+    The function behind `integrate`, for `jax.grad` and `jax.vmap`: it can be differentiated with
+    respect to learning rates, noise, weight decay, the teacher's readout and the start.  Use it
+    inside `jax.jit` only with float64 switched on (`with jax.enable_x64(True):`).  Gradients are
+    reverse-mode and of first order; the gradient with respect to the symmetric Q sits in its upper
+    triangle.  `OrderParameters` on structured inputs cannot be differentiated; make them
+    `SpectralOverlaps` first, with `spectral_start`.  A solve that fails leaves entries that are not
+    finite after the time `reached`; nothing is raised, since nothing can be inside a
+    transformation.
     """
     problem.check_start(start)
     checks.one_of("solver", solver, ("auto", *SOLVERS))
     if problem.sweeps or start.batch:
         raise ValueError(
-            "solve takes one problem and one start; use jax.vmap over solve, or integrate, for several."
+            "solve takes one problem and one start; use jax.vmap over solve, or integrate, for "
+            "several."
         )
     asked = times if checks.is_traced(times) else checks.times(times)
     max_steps = checks.integer("max_steps", max_steps)
@@ -87,7 +92,9 @@ def solve(
 def solve_all(
     problem, start, times, rtol, atol, sweeps, solver, max_steps, progress, extras
 ) -> dict[str, Array]:
-    """The parts of the trajectory of every combination of the swept parameters and, innermost, of every start of a batch."""
+    """The parts of the trajectory of every combination of the swept parameters and, innermost, of
+    every start of a batch.
+    """
     run = partial(
         _solve_one,
         solver=solver,
@@ -215,7 +222,9 @@ def by_diffrax(
 
 
 def _rule_error(problem: Problem, fixed: Fixed, begin: State, end: State) -> Float[Array, ""]:
-    """A cautious estimate of the velocity's error, at the start and at the end, from its differences at other nodes."""
+    """A cautious estimate of the velocity's error, at the start and at the end, from its
+    differences at other nodes.
+    """
 
     def error(state: State) -> Float[Array, ""]:
         used = vector_field(problem, fixed, state)[:3]

@@ -25,8 +25,9 @@ LEAST_RTOL, LEAST_ATOL = (
 class Trajectory(NamedTuple):
     """Order parameters at the requested times, and how the solver fared.
 
-    Of a task with two classes R is m, and eps_g the expected loss.  `diverged` says that the solver stopped before its time,
-    and `exceeded` that it did so because the state was beyond the bound of divergence.
+    Of a task with two classes R is m, and eps_g the expected loss.  `diverged` says that the solver
+    stopped before its time, and `exceeded` that it did so because the state was beyond the bound of
+    divergence.
     """
 
     Q: Float[Array, "*batch time students students"]

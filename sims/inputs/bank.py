@@ -48,24 +48,28 @@ def checked(given, N: int, D: int, test_samples: int, mean) -> Bank:
     for name, part, size in (("bank[0]", x, N), ("bank[1]", c, D)):
         if part.ndim != 2 or part.shape[1] != size or part.shape[0] != x.shape[0]:
             raise ValueError(
-                f"{name} has shape {part.shape}; give (samples, {size}), one row for each sample of (x, c)."
+                f"{name} has shape {part.shape}; give (samples, {size}), one row for each sample "
+                "of (x, c)."
             )
         if not np.isfinite(part).all():
             raise ValueError(f"{name} has entries that are not finite; drop these samples.")
     if len(x) <= max(test_samples, 1):
         raise ValueError(
-            f"test_samples = {test_samples} leaves none of the bank's {len(x)} samples to train on; give fewer."
+            f"test_samples = {test_samples} leaves none of the bank's {len(x)} samples to train "
+            "on; give fewer."
         )
     return Bank(x - mean, c)
 
 
 def divided(bank: Bank, held_out: int, of_step: int) -> Banks:
-    """The last samples held out, the others for training.  Raises ValueError if these are fewer than a step takes."""
+    """The last samples held out, the others for training.  Raises ValueError if these are fewer
+    than a step takes.
+    """
     cut = len(bank.x) - held_out
     if of_step > cut:
         raise ValueError(
-            f"batch_size: a step of all workers takes {of_step} samples, but the bank has {cut} to train on; give a smaller "
-            "batch, or a larger bank."
+            f"batch_size: a step of all workers takes {of_step} samples, but the bank has {cut} "
+            "to train on; give a smaller batch, or a larger bank."
         )
     x, c = bank.x, bank.latent
     return Banks(Bank(x[:cut], c[:cut]), Bank(x[cut:], c[cut:]) if held_out else None)

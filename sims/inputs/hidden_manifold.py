@@ -32,7 +32,9 @@ from teacherstudent.tasks.nonlinearities import moment, moment_error
 
 
 class Manifold(Source):
-    """x = f(F_L ... (f(F_1 c / sqrt D) - shift) ... / sqrt H) - shift; `matrices` are F_1 / sqrt D, ..., F_L / sqrt H."""
+    """x = f(F_L ... (f(F_1 c / sqrt D) - shift) ... / sqrt H) - shift; `matrices` are F_1 / sqrt D,
+    ..., F_L / sqrt H.
+    """
 
     matrices: tuple[Float[AnyArray, "*seeds _ _"], ...]
     shift: Float[AnyArray, "*seeds"]
@@ -51,7 +53,9 @@ class Manifold(Source):
 
 @set_up.register
 def set_up_manifold(task: HiddenManifold, start: Start, N: int, seeds: list[int]) -> SetUp:
-    """With given weights the task's own manifold; otherwise for each seed a manifold and weights of its own."""
+    """With given weights the task's own manifold; otherwise for each seed a manifold and weights of
+    its own.
+    """
     require_unchanged(task, HiddenManifold, (*LABELLING, "latent_dimension", "matrices"), DRAWS)
     if isinstance(start, OrderParameters):
         matrices = [task.matrices(N, network=seed)[0] for seed in seeds]
@@ -88,9 +92,11 @@ def _manifold(task: HiddenManifold, matrices: list[np.ndarray], shift: np.ndarra
 
 
 def covariances(task: HiddenManifold, F: Float[np.ndarray, "inputs latents"]) -> Covariances:
-    """The exact second moments of one layer at finite D: Omega_ij = E[f(s_i) f(s_j)] of the centred f, Phi = b F / sqrt D.
+    """The exact second moments of one layer at finite D: Omega_ij = E[f(s_i) f(s_j)] of the centred
+    f, Phi = b F / sqrt D.
 
-    s_i and s_j have the correlation F_i . F_j / D.  Gaussian equivalence keeps of Omega only what is linear in it.
+    s_i and s_j have the correlation F_i . F_j / D.  Gaussian equivalence keeps of Omega only what
+    is linear in it.
     """
     (a, b, _), shift = task.coefficients, task.shift
     Omega = moment(task.nonlinearity, correlations(F)) - 2 * a * shift + shift**2
@@ -105,7 +111,9 @@ def correlations(F: Float[np.ndarray, "inputs latents"]) -> Float[np.ndarray, "i
 
 
 def is_exact(task: HiddenManifold, F: Float[np.ndarray, "inputs latents"]) -> bool:
-    """Whether `covariances` are exact: not for a nonlinearity without a closed form where rows of F are nearly parallel."""
+    """Whether `covariances` are exact: not for a nonlinearity without a closed form where rows of F
+    are nearly parallel.
+    """
     if moment_error(task.nonlinearity, 1.0) == 0.0:  # a closed form
         return True
     largest = np.abs(correlations(F) - np.eye(len(F))).max()

@@ -1,8 +1,10 @@
-"""How inputs of two classes are drawn: spike fields along the fixed directions, white noise orthogonal to them.
+"""How inputs of two classes are drawn: spike fields along the fixed directions, white noise
+orthogonal to them.
 
     x = sigma_c (z - U^T U z) + U^T s,   z ~ N(0, I_N),   U the directions as orthonormal rows
 
-which for whitened spikes is exactly S (sqrt(beta / N) g u + z): on u, S multiplies by 1 / sqrt(1 + beta), elsewhere by 1.
+which for whitened spikes is exactly S (sqrt(beta / N) g u + z): on u, S multiplies by 1 / sqrt(1 +
+beta), elsewhere by 1.
 """
 
 import jax
@@ -19,7 +21,9 @@ from teacherstudent.tasks import MixtureTask
 
 
 class Spiked(Source):
-    """Inputs with spike fields of a law along the orthonormal rows of U; `zeta` of an input is its class."""
+    """Inputs with spike fields of a law along the orthonormal rows of U; `zeta` of an input is its
+    class.
+    """
 
     U: Float[AnyArray, "*seeds directions inputs"]
     law: SpikeLaw
@@ -34,7 +38,9 @@ class Spiked(Source):
 
 @set_up.register
 def set_up_classes(task: MixtureTask, start: Start, N: int, seeds: list[int]) -> SetUp:
-    """The given weights and directions, or for each seed own ones along a random frame; only their overlaps matter."""
+    """The given weights and directions, or for each seed own ones along a random frame; only their
+    overlaps matter.
+    """
     assert isinstance(start, OrderParameters)
     if start.network is not None:
         begin = repeated(start, seeds)

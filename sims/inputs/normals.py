@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, Key
 def normal(key: Key[Array, ""], size: int, dtype) -> Float[Array, " size"]:
     """`size` independent standard normal numbers.
 
-    In float32, both 32-bit words of each call of the generator are used, where `jax.random.normal` leaves one: about half of the
-    time.  z = sqrt 2 erf^(-1)(u), u the centres of 2^24 equal parts of (-1, 1).
+    In float32, both 32-bit words of each call of the generator are used, where `jax.random.normal`
+    leaves one: about half of the time.  z = sqrt 2 erf^(-1)(u), u the centres of 2^24 equal parts
+    of (-1, 1).
     """
     if jnp.dtype(dtype) != jnp.float32:
         return jax.random.normal(key, (size,), dtype)

@@ -1,7 +1,8 @@
 """The contract of a task in the simulators: where its inputs come from, and how they are labelled.
 
-One file per task registers its `set_up`, and `simulate.py` imports it.  Inputs are drawn for a block of steps at once; labels
-are formed step by step, so that they do not depend on the length of the block.
+One file per task registers its `set_up`, and `simulate.py` imports it.  Inputs are drawn for a
+block of steps at once; labels are formed step by step, so that they do not depend on the length of
+the block.
 """
 
 import abc
@@ -22,12 +23,14 @@ from teacherstudent.starts import Start
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks import MixtureTask, Task, TeacherTask
 
-DRAWS = "register how its inputs are drawn (sims.inputs.source.set_up)"  # the way out where a class changes its inputs
+# The way out where a class changes its inputs.
+DRAWS = "register how its inputs are drawn (sims.inputs.source.set_up)"
 LEAST_ROWS = 512  # what a matrix product needs for full speed
 
 
 class Inputs(NamedTuple):
-    """Inputs, the latents that the teacher sees, and a standard normal number each, for the label noise.
+    """Inputs, the latents that the teacher sees, and a standard normal number each, for the label
+    noise.
 
     Of inputs of two classes the latents are the inputs themselves, and `zeta` is the class y = +-1.
     """
@@ -93,8 +96,9 @@ class Begin(NamedTuple):
 class SetUp(NamedTuple):
     """What a simulation of a task consists of, in float64.
 
-    `shared` says whether source and covariances are one for all seeds, or have a leading axis, one entry for each seed.  Where
-    the covariances are not known (None), overlaps are measured on held-out samples.
+    `shared` says whether source and covariances are one for all seeds, or have a leading axis, one
+    entry for each seed.  Where the covariances are not known (None), overlaps are measured on
+    held-out samples.
     """
 
     begin: Begin
@@ -137,14 +141,17 @@ def label_of_class(
 
 
 def _label_by_method(task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
-    """What `task.label(inputs, w_star)` answers: `Labels`, or one array of labels that have no noise."""
+    """What `task.label(inputs, w_star)` answers: `Labels`, or one array of labels that have no
+    noise.
+    """
     found = task.label(inputs, w_star)
     clean, noisy = found if isinstance(found, Labels) else (found, found)
     for part in (clean, noisy):
         if jnp.shape(part) != inputs.zeta.shape:
             raise ValueError(
-                f"{type(task).__name__}.label(inputs, w_star) answers an array of shape {jnp.shape(part)}; it is to answer "
-                f"sims.inputs.source.Labels(clean, noisy), or one label for each sample, shape {inputs.zeta.shape}."
+                f"{type(task).__name__}.label(inputs, w_star) answers an array of shape "
+                f"{jnp.shape(part)}; it is to answer sims.inputs.source.Labels(clean, noisy), or "
+                f"one label for each sample, shape {inputs.zeta.shape}."
             )
     return Labels(clean, noisy)
 
@@ -176,8 +183,9 @@ def check_has_weights(start: Start) -> None:
     """Raise ValueError for overlaps by mode that no weights are known of."""
     if start.network is None:
         raise ValueError(
-            "start has overlaps for each eigenvalue but no weights, so there is nothing to simulate; make it with "
-            "ts.start_from_weights or ts.random_start, or give OrderParameters."
+            "start has overlaps for each eigenvalue but no weights, so there is nothing to "
+            "simulate; make it with ts.start_from_weights or ts.random_start, or give "
+            "OrderParameters."
         )
 
 

@@ -1,7 +1,9 @@
-"""How the tasks with two classes draw the class and the spike fields: the literal law, not the quadrature of the theory.
+"""How the tasks with two classes draw the class and the spike fields: the literal law, not the
+quadrature of the theory.
 
-One draw is a class y = +-1, the fields s in R^r along the fixed directions, and the standard deviation of the orthogonal noise.
-To add a task: register its `spike_law`; until then its `components` are drawn.
+One draw is a class y = +-1, the fields s in R^r along the fixed directions, and the standard
+deviation of the orthogonal noise.  To add a task: register its `spike_law`; until then its
+`components` are drawn.
 """
 
 import abc
@@ -33,7 +35,9 @@ class Spike(NamedTuple):
 
 
 class SpikeLaw(eqx.Module):
-    """A law of (y, s, sigma); its arrays are the parameters, so that a new value does not compile anew."""
+    """A law of (y, s, sigma); its arrays are the parameters, so that a new value does not compile
+    anew.
+    """
 
     @abc.abstractmethod
     def draw(self, key: Key[Array, ""], dtype) -> Spike:
@@ -44,7 +48,8 @@ class SpikeLaw(eqx.Module):
 def spike_law(task: MixtureTask) -> SpikeLaw:
     """The law of a task as its class states it, without the quadrature of the theory.
 
-    For a class without one, or that changes the one of ours that it would inherit, each of its components is a cluster.
+    For a class without one, or that changes the one of ours that it would inherit, each of its
+    components is a cluster.
     """
     p, y, A, S, sigma2 = map(np.asarray, task.components())
     return Clusters(np.cumsum(p), y, A, np.stack([root(one) for one in S]), np.sqrt(sigma2))
@@ -120,7 +125,9 @@ def law_of_spike(task: SpikedCumulant) -> SpikeLaw:
 
 
 class MixedCumulantLaw(SpikeLaw):
-    """s = (sqrt(beta_u) lambda + z_u, rho_v nu + sqrt(1 - rho_v^2) z_v) with the probability `prior` (y = +1), else s = z."""
+    """s = (sqrt(beta_u) lambda + z_u, rho_v nu + sqrt(1 - rho_v^2) z_v) with the probability
+    `prior` (y = +1), else s = z.
+    """
 
     prior: Float[AnyArray, "*seeds"]
     root_beta_u: Float[AnyArray, "*seeds"]
@@ -155,7 +162,9 @@ def law_of_two_spikes(task: MixedCumulant) -> SpikeLaw:
 
 
 class Boxes(SpikeLaw):
-    """A cell of a box by its probability, and s uniform in it: exact for uniform densities, else up to the size of a cell."""
+    """A cell of a box by its probability, and s uniform in it: exact for uniform densities, else up
+    to the size of a cell.
+    """
 
     clusters: Float[AnyArray, "*seeds clusters"]
     cells: Float[AnyArray, "*seeds clusters cells"]
@@ -179,7 +188,9 @@ class Boxes(SpikeLaw):
         return Spike(self.y[c], self.low[c] + self.side[c] * unit, jnp.ones((), dtype))
 
     def _cell(self, c: Int[Array, ""], uniform: Float[Array, ""]) -> Int[Array, ""]:
-        """The first cell of cluster c whose cumulated probability exceeds `uniform`, by bisection: no row of cells is copied."""
+        """The first cell of cluster c whose cumulated probability exceeds `uniform`, by bisection:
+        no row of cells is copied.
+        """
         last, found = self.cells.shape[-1] - 1, jnp.zeros((), c.dtype)
         for bit in reversed(range(last.bit_length())):
             beyond = jnp.minimum(found + 2**bit, last + 1)

@@ -1,19 +1,26 @@
-"""Finite networks without their weights: the exact Markov chain of the overlaps at finite N, at a cost that does not depend on N.
+"""Finite networks without their weights: the exact Markov chain of the overlaps at finite N, at a
+cost that does not depend on N.
 
-Inputs that are isotropic Gaussian outside the span of a few fixed vectors (teacher units, spikes, class means) and of the
-student's rows look the same in every frame that contains these.  In such a frame a row w_k / sqrt N is
+Inputs that are isotropic Gaussian outside the span of a few fixed vectors (teacher units, spikes,
+class means) and of the student's rows look the same in every frame that contains these.  In such a
+frame a row w_k / sqrt N is
 
-    (its coordinates along an orthonormal basis of the fixed vectors,  its row of a lower triangular matrix)
+    (its coordinates along an orthonormal basis of the fixed vectors,  its row of a lower triangular
+    matrix)
 
-and an input x has the coordinates (s, sigma e) and, orthogonal to the frame, a vector of which only lengths and products count:
+and an input x has the coordinates (s, sigma e) and, orthogonal to the frame, a vector of which only
+lengths and products count:
 
-    rows <- rows - (eta / N) < delta x^T >,   x = (s, sigma e | sigma y),   e ~ N(0, 1),   y the row of a Bartlett factor,
+    rows <- rows - (eta / N) < delta x^T >,   x = (s, sigma e | sigma y),   e ~ N(0, 1),   y the row
+    of a Bartlett factor,
 
-which has chi_d on the diagonal, d = N - P, N - P - 1, ..., and N(0, 1) below it; P is the dimension of the frame.  The new rows
-have as many columns more as the batch has samples (at most K: < delta y^T > has rank K, and F Y with F F^T = delta delta^T has
-its law), and a rotation makes them triangular again.  No matrix is squared and no case of linear dependence is special.
+which has chi_d on the diagonal, d = N - P, N - P - 1, ..., and N(0, 1) below it; P is the dimension
+of the frame.  The new rows have as many columns more as the batch has samples (at most K: < delta
+y^T > has rank K, and F Y with F F^T = delta delta^T has its law), and a rotation makes them
+triangular again.  No matrix is squared and no case of linear dependence is special.
 
-Saad & Solla, Phys. Rev. E 52, 4225 (1995), average this chain for N -> infinity; the square-root form is ours.
+Saad & Solla, Phys. Rev. E 52, 4225 (1995), average this chain for N -> infinity; the square-root
+form is ours.
 """
 
 from collections.abc import Callable
@@ -50,7 +57,9 @@ from teacherstudent.tasks import MixtureTask
 
 
 class Setting(eqx.Module):
-    """All that a step needs of a problem; every leaf is one number, so that none of them compiles anew."""
+    """All that a step needs of a problem; every leaf is one number, so that none of them compiles
+    anew.
+    """
 
     width: int = eqx.field(static=True)
     activation: Any = eqx.field(static=True)  # g, which has a `derivative`
@@ -85,7 +94,9 @@ def setting(problem: Problem, basis, N: int, dtype) -> Setting:
 
 
 class Chain(NamedTuple):
-    """The rows in the frame (memory rows of the rule below those of the student), readout, biases, and the rest of the memory."""
+    """The rows in the frame (memory rows of the rule below those of the student), readout, biases,
+    and the rest of the memory.
+    """
 
     fixed: list[Column]
     own: list[Column]  # lower triangular: column j begins with row j
@@ -96,8 +107,8 @@ class Chain(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums over the samples of a batch: of delta x^T in the frame, of the slopes of v and b; F with F F^T the sum of sigma^2
-    delta delta^T; whether all is finite."""
+    """Sums over the samples of a batch: of delta x^T in the frame, of the slopes of v and b; F with
+    F F^T the sum of sigma^2 delta delta^T; whether all is finite."""
 
     inside: list[Column]
     F: list[Column]
@@ -149,7 +160,9 @@ def step(
 
 
 def _of_sample(setting: Setting, students: list[Column], v: Column, b: Column, one: Sample) -> Sums:
-    """The terms of one sample: lambda, the slope of the loss, delta_k x in the frame, delta_k sigma."""
+    """The terms of one sample: lambda, the slope of the loss, delta_k x in the frame, delta_k
+    sigma.
+    """
     activation = setting.activation
     x = [*one.s, *(one.e if one.sigma is None else (one.sigma * e for e in one.e))]
     (lam,) = settled([each(lambda h, b: h + b, combined(students, x), b)])
@@ -240,8 +253,9 @@ def advance(
 ) -> Chain:
     """The chains after `count` more updates, of which the first has the number `first`.
 
-    So many seeds at once (`width`; all unless given): what stays in a core's cache, and a program whose numbers do not depend
-    on how many seeds there are.  The random numbers of `block` updates are drawn at once.
+    So many seeds at once (`width`; all unless given): what stays in a core's cache, and a program
+    whose numbers do not depend on how many seeds there are.  The random numbers of `block` updates
+    are drawn at once.
     """
     seeds = len(keys)
     width = seeds if width is None else width
@@ -297,7 +311,9 @@ def _sample(draw: Draw, index) -> Sample:
 def overlaps(
     basis: Float[np.ndarray, "fixed fixed"], chain: Chain
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Q, R (or m), v and b of every seed, seeds first, summed column by column in NumPy: in one order for any number of seeds."""
+    """Q, R (or m), v and b of every seed, seeds first, summed column by column in NumPy: in one
+    order for any number of seeds.
+    """
     K, A = len(chain.v), len(basis)
     columns = [
         np.asarray(padded(column, len(chain.own)), np.float64)[:K].T

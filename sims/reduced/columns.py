@@ -1,7 +1,8 @@
 """Small matrices, column by column, for many seeds side by side.
 
-A column has one number per row: an array (rows, seeds), or, in a compiled kernel that keeps its numbers in registers, a tuple
-of arrays (1, seeds).  A number that all rows share is an array (1, seeds).  All algebra is elementwise in the seeds.
+A column has one number per row: an array (rows, seeds), or, in a compiled kernel that keeps its
+numbers in registers, a tuple of arrays (1, seeds).  A number that all rows share is an array (1,
+seeds).  All algebra is elementwise in the seeds.
 """
 
 import functools
@@ -45,7 +46,9 @@ def joined(upper: Column, lower: Column) -> Column:
 
 
 def settled(columns: Sequence[Column]) -> Sequence[Column]:
-    """The same, but computed once for all that reads them (`computed_once`); a kernel's registers need no such thing."""
+    """The same, but computed once for all that reads them (`computed_once`); a kernel's registers
+    need no such thing.
+    """
     return columns if isinstance(columns[0], tuple) else computed_once(columns)
 
 
@@ -88,7 +91,8 @@ def safe(x: Array) -> Array:
 
 
 def triangular(columns: Sequence[Column]) -> list[Column]:
-    """The lower triangle L, diagonal not negative, with L L^T = X X^T, by Householder reflections of the columns of X.
+    """The lower triangle L, diagonal not negative, with L L^T = X X^T, by Householder reflections
+    of the columns of X.
 
     Column j comes without its j zeros.
     """

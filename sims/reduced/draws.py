@@ -24,9 +24,9 @@ class Law(eqx.Module):
 
 
 class Draw(NamedTuple):
-    """The random numbers of some updates, one axis for each: of every sample those along the fixed vectors, those along the
-    student's rows, the class (or the label noise) and, with two classes, sigma; of the batch the Bartlett factor, its diagonal
-    first."""
+    """The random numbers of some updates, one axis for each: of every sample those along the fixed
+    vectors, those along the student's rows, the class (or the label noise) and, with two classes,
+    sigma; of the batch the Bartlett factor, its diagonal first."""
 
     s: Float[Array, "*updates samples directions seeds"]
     e: Float[Array, "*updates samples rows seeds"]

@@ -11,7 +11,9 @@ ERF, RELU = ACTIVATIONS["erf"], ACTIVATIONS["relu"]
 
 
 class ElementaryErf(NamedTuple):
-    """erf(x / sqrt 2) and its slope from one exponential, to 1.5e-7 (Abramowitz & Stegun 7.1.26); GPU kernels have no erf."""
+    """erf(x / sqrt 2) and its slope from one exponential, to 1.5e-7 (Abramowitz & Stegun 7.1.26);
+    GPU kernels have no erf.
+    """
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         size = jnp.abs(x) * 0.5**0.5

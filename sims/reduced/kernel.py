@@ -1,7 +1,9 @@
-"""The reduced chain as one kernel: every seed's numbers stay in registers over a block of updates (Pallas, GPU).
+"""The reduced chain as one kernel: every seed's numbers stay in registers over a block of updates
+(Pallas, GPU).
 
-The steps are those of `sims.reduced.chain`, with every column a tuple of its entries, from the same random numbers; only the order of
-additions may differ.  Where there is no GPU the kernel can be interpreted, which is how it is tested.
+The steps are those of `sims.reduced.chain`, with every column a tuple of its entries, from the same
+random numbers; only the order of additions may differ.  Where there is no GPU the kernel can be
+interpreted, which is how it is tested.
 """
 
 import dataclasses
@@ -44,7 +46,9 @@ def advance(
     block: int,
     interpret: bool = False,
 ) -> Chain:
-    """The chains after `count` more updates, of which the first has the number `first`; as `sims.reduced.chain.advance`."""
+    """The chains after `count` more updates, of which the first has the number `first`; as
+    `sims.reduced.chain.advance`.
+    """
     seeds = len(keys)
     # A program reads and writes a full block, whatever lies beyond the last seed.
     keys, chain = filled(keys, chain, SEEDS_AT_ONCE)

@@ -1,9 +1,11 @@
-"""The length of a Gaussian vector in d dimensions as a smooth function of one standard normal number.
+"""The length of a Gaussian vector in d dimensions as a smooth function of one standard normal
+number.
 
     r(z) = F_d^(-1)(Phi(z)),   F_d the distribution of chi_d = sqrt(chi2_d),   z ~ N(0, 1)
 
-r is analytic and nearly linear, z / sqrt 2 + sqrt d, so that a Chebyshev polynomial holds it to rounding, for one multiplication
-and addition per term; no draw is rejected, and each takes one number from the stream.
+r is analytic and nearly linear, z / sqrt 2 + sqrt d, so that a Chebyshev polynomial holds it to
+rounding, for one multiplication and addition per term; no draw is rejected, and each takes one
+number from the stream.
 """
 
 from functools import cache
@@ -32,7 +34,9 @@ def coefficients(d: int, dtype: str) -> tuple[float, ...]:
 
 
 def quantile(z: Float[np.ndarray, " points"], d: int) -> Float[np.ndarray, " points"]:
-    """F_d^(-1)(Phi(z)), from whichever tail is smaller; for large d by the Cornish-Fisher series, to d^(-3/2)."""
+    """F_d^(-1)(Phi(z)), from whichever tail is smaller; for large d by the Cornish-Fisher series,
+    to d^(-3/2).
+    """
     if d > LARGE:
         s = np.sqrt(2 / d)
         series = (1 + s * z + s**2 * (z**2 - 1) / 3 + s**3 * (z**3 - 7 * z) / 36

@@ -1,10 +1,12 @@
 """Update rules on the rows of weights in a moving frame, for the rules that see no coordinate axes.
 
-The rows are w_k / sqrt N, so that the gradient of the first layer, < delta_k x > / sqrt N, is the row G_k = < delta_k x > over
-sqrt N twice: |w|^2 = N |rows|^2, |g|^2 = |G|^2 / N, and w_k <- w_k - rate g_k is rows_k <- rows_k - (rate / sqrt N) G_k / sqrt N.
+The rows are w_k / sqrt N, so that the gradient of the first layer, < delta_k x > / sqrt N, is the
+row G_k = < delta_k x > over sqrt N twice: |w|^2 = N |rows|^2, |g|^2 = |G|^2 / N, and w_k <- w_k -
+rate g_k is rows_k <- rows_k - (rate / sqrt N) G_k / sqrt N.
 
-A rule that moves single coordinates (signs, Madam) depends on the axes: its overlaps are no Markov chain.  To add one that does
-not: register `moved` here and, if it remembers something, `memory`, and `row_sets` if that includes rows like the weights.
+A rule that moves single coordinates (signs, Madam) depends on the axes: its overlaps are no Markov
+chain.  To add one that does not: register `moved` here and, if it remembers something, `memory`,
+and `row_sets` if that includes rows like the weights.
 """
 
 from collections.abc import Sequence
@@ -21,7 +23,9 @@ from teacherstudent.rules.agd import automatic_rate
 
 
 class Layers(NamedTuple):
-    """The columns of the rows w_k / sqrt N, and the readout and biases as a column each; None where frozen.  Also gradients."""
+    """The columns of the rows w_k / sqrt N, and the readout and biases as a column each; None where
+    frozen.  Also gradients.
+    """
 
     w: Sequence[Column]
     v: Column | None
@@ -62,7 +66,8 @@ def moved(
 ) -> tuple[Layers, Memory]:
     """The layers and the memory after one update."""
     raise ValueError(
-        f"{type(rule).__name__} is not written for the chain of the overlaps; rules that are: {known()}."
+        f"{type(rule).__name__} is not written for the chain of the overlaps; rules that are: "
+        f"{known()}."
     )
 
 
@@ -84,7 +89,9 @@ def memory(rule: Rule, layers: Layers) -> Memory:
 
 @for_each_class()
 def row_sets(rule: Rule) -> int:
-    """How many sets of K rows move in the frame: the weights, and what the rule remembers in their space."""
+    """How many sets of K rows move in the frame: the weights, and what the rule remembers in their
+    space.
+    """
     return 1
 
 
@@ -138,8 +145,8 @@ def memory_of_heavy_ball(rule: HeavyBall, layers: Layers) -> Memory:
 
 @moved.register
 def moved_by_heavy_ball(rule: HeavyBall, now: Layers, slope: Layers, memory: Memory, size: Sizes):
-    """m <- beta m + G, rows <- rows - (eta / N) m; with gamma, m keeps 1 - gamma / N of itself, and the rates and, for v and
-    b, the gradients are over N once more."""
+    """m <- beta m + G, rows <- rows - (eta / N) m; with gamma, m keeps 1 - gamma / N of itself, and
+    the rates and, for v and b, the gradients are over N once more."""
     keep = rule.beta if rule.gamma is None else 1 - rule.gamma * size.inverse
     once_more = jnp.ones_like(size.inverse) if rule.gamma is None else size.inverse
     add = lambda m, g, factor: None if m is None else each(lambda m, g: keep * m + factor * g, m, g)
@@ -151,7 +158,9 @@ def moved_by_heavy_ball(rule: HeavyBall, now: Layers, slope: Layers, memory: Mem
 
 @moved.register
 def moved_by_agd(rule: AGD, now: Layers, slope: Layers, memory: Memory, size: Sizes):
-    """eta = log((1 + sqrt(1 + 4 G)) / 2) of the mean scaled gradient norm; every layer moves by gain eta s / L along its own."""
+    """eta = log((1 + sqrt(1 + 4 G)) / 2) of the mean scaled gradient norm; every layer moves by
+    gain eta s / L along its own.
+    """
     K, layers = len(now.w[0]), 1 if now.v is None else 2
     s_w = K**0.5 if rule.first_scale is None else rule.first_scale * size.root
     gain_v = rule.gain if rule.readout_gain is None else rule.readout_gain * size.inverse
@@ -189,7 +198,9 @@ def _parts(layers: Layers) -> list[Sequence[Column]]:
 
 @moved.register
 def moved_by_fromage(rule: Fromage, now: Layers, slope: Layers, memory: Memory, size: Sizes):
-    """rows <- (rows - lr |rows| G / |G|) / sqrt(1 + lr^2), lr = eta / sqrt N; the readout alike, lr = eta_v / N."""
+    """rows <- (rows - lr |rows| G / |G|) / sqrt(1 + lr^2), lr = eta / sqrt N; the readout alike, lr
+    = eta_v / N.
+    """
     rates = [rule.learning_rate * size.inverse_root, rule.eta_v * size.inverse]
     units = [
         size.inverse,

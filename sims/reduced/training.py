@@ -24,7 +24,8 @@ from teacherstudent.starts import root
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks import MixtureTask
 
-# Of the rows: an update, of order 1 / N, must not be lost to rounding.  Random numbers are as asked for.
+# Of the rows: an update, of order 1 / N, must not be lost to rounding.  Random numbers are as asked
+# for.
 STATE = jnp.float64
 WIDTH = 128  # seeds at once on a CPU: their numbers stay in the first cache
 BLOCK_BYTES = {"cpu": 2**19}  # of random numbers drawn at once
@@ -102,7 +103,9 @@ class ReducedTraining(Training):
 
 
 def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int) -> Chain:
-    """Rows with the overlaps of the starts: fixed basis^T = R, and what is left of Q in the triangle."""
+    """Rows with the overlaps of the starts: fixed basis^T = R, and what is left of Q in the
+    triangle.
+    """
     K, A = starts[0].students, len(basis)
     fixed, own = np.zeros((len(starts), rows, A)), np.zeros((len(starts), rows, rows))
     for fixed_, own_, start in zip(fixed, own, starts, strict=True):
@@ -152,7 +155,9 @@ def program(place: Place, block: int, fused: bool):
 
 
 def bytes_needed(problem: Problem, N: int, dtype: str, platform: str) -> Bytes:
-    """Of each seed its rows a few times over, and the random numbers of one step; on a CPU at least `WIDTH` seeds run."""
+    """Of each seed its rows a few times over, and the random numbers of one step; on a CPU at least
+    `WIDTH` seeds run.
+    """
     rows, P, B = frame_rows(problem), frame(problem), problem.samples(N)
     of_seed = 8 * 7 * rows * P + np.dtype(dtype).itemsize * 3 * B * (P + 2)
     return Bytes(WIDTH * of_seed if platform == "cpu" else 0, of_seed)

@@ -1,1 +1,3 @@
-"""Running a simulation, whatever it keeps of the networks: the loop, records, checkpoints, devices, hosts."""
+"""Running a simulation, whatever it keeps of the networks: the loop, records, checkpoints, devices,
+hosts.
+"""

@@ -1,7 +1,8 @@
 """Steps in blocks that begin at fixed numbers: 0, block, 2 block, ...
 
-The random numbers of a block are drawn at once, whichever of its steps are taken.  So a step finds its numbers in the same
-place of the same array, rounded in the same way, wherever a call begins and ends: straight, resumed, slow or fast.
+The random numbers of a block are drawn at once, whichever of its steps are taken.  So a step finds
+its numbers in the same place of the same array, rounded in the same way, wherever a call begins and
+ends: straight, resumed, slow or fast.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,9 @@ State = TypeVar("State")
 
 
 class Span(NamedTuple):
-    """The steps `begin + first`, ..., `begin + stop - 1` of the block whose first step has the number `begin`."""
+    """The steps `begin + first`, ..., `begin + stop - 1` of the block whose first step has the
+    number `begin`.
+    """
 
     begin: UInt32[Array, ""]
     first: UInt32[Array, ""]
@@ -33,7 +36,9 @@ def over_blocks(
     count: UInt32[Array, ""],
     block: int,
 ) -> State:
-    """The state after `count` steps, of which the first has the number `first`; `steps` takes those of one block."""
+    """The state after `count` steps, of which the first has the number `first`; `steps` takes those
+    of one block.
+    """
     stop = first + count
 
     def one_block(index: UInt32[Array, ""], state: State) -> State:

@@ -1,7 +1,9 @@
-"""Checkpoints of a simulation: its state, step and records so far, in one file that is replaced atomically.
+"""Checkpoints of a simulation: its state, step and records so far, in one file that is replaced
+atomically.
 
-The file is NumPy's .npz, read without unpickling anything, with a digest of all its arrays: the checksums of .npz itself do not
-see everything (an array whose declared shape has become smaller, say).
+The file is NumPy's .npz, read without unpickling anything, with a digest of all its arrays: the
+checksums of .npz itself do not see everything (an array whose declared shape has become smaller,
+say).
 """
 
 import hashlib
@@ -58,8 +60,8 @@ def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
         digest, found = str(content.pop(DIGEST)), str(content["fingerprint"])
     except Exception as error:
         raise ValueError(
-            f"{where} is not a checkpoint of a simulation of this version, or a damaged one; name another file, or delete it "
-            "to begin anew."
+            f"{where} is not a checkpoint of a simulation of this version, or a damaged one; name "
+            "another file, or delete it to begin anew."
         ) from error
     if digest != _digest(content):
         raise ValueError(
@@ -67,9 +69,9 @@ def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
         )
     if found != mark:
         raise ValueError(
-            f"{where} belongs to a simulation with another problem, start, times, N, seeds, method, dtype or "
-            "test samples, or one whose seeds ran in other groups; "
-            "name another file, or delete it to begin anew."
+            f"{where} belongs to a simulation with another problem, start, times, N, seeds, "
+            "method, dtype or test samples, or one whose seeds ran in other groups; name another "
+            "file, or delete it to begin anew."
         )
     leaves, structure = jax.tree.flatten(run)
     states = [name for name in content if name.startswith("state_")]

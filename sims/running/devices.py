@@ -1,6 +1,7 @@
 """Where a simulation runs: the seeds shared out evenly over one or several devices.
 
-Seeds do not see each other, so that a program on several devices is the same program on each, with no communication.
+Seeds do not see each other, so that a program on several devices is the same program on each, with
+no communication.
 """
 
 import os
@@ -86,7 +87,8 @@ class Place:
 
 
 def place(name: str | None) -> Place:
-    """All devices of a kind, such as "cpu" or "gpu", or one of them, "gpu:1"; JAX's default kind for None.
+    """All devices of a kind, such as "cpu" or "gpu", or one of them, "gpu:1"; JAX's default kind
+    for None.
 
     Raises ValueError that lists the devices there are.
     """

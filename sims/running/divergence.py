@@ -1,7 +1,7 @@
 """Numbers that are finite and yet no answer: what a simulation says of overlaps that have run away.
 
-A network that has stopped being finite is found at its step.  Of one that is still finite the records tell: a linear learner
-doubles its weights for a long time before they overflow.
+A network that has stopped being finite is found at its step.  Of one that is still finite the
+records tell: a linear learner doubles its weights for a long time before they overflow.
 """
 
 import numpy as np
@@ -23,13 +23,15 @@ def check_record(
     begin: dict[str, np.ndarray],
     time: float,
 ) -> str | None:
-    """Check the record of all seeds at one time, of networks with the teachers T; the answer is what to warn of, if anything.
+    """Check the record of all seeds at one time, of networks with the teachers T; the answer is
+    what to warn of, if anything.
 
-    `begin` is the record at t = 0, empty if there is none.  Networks diverge with their error.  Weights that are large beyond
-    the theory's criterion under an error that is not deserve a warning: activations that saturate let them be so.
+    `begin` is the record at t = 0, empty if there is none.  Networks diverge with their error.
+    Weights that are large beyond the theory's criterion under an error that is not deserve a
+    warning: activations that saturate let them be so.
 
-    Raises DivergenceError, naming the first such seed, where a number is not finite, the error is beyond all bounds, or no
-    weights have these overlaps.
+    Raises DivergenceError, naming the first such seed, where a number is not finite, the error is
+    beyond all bounds, or no weights have these overlaps.
     """
     words = words_of(problem)
     for name, values in row.items():
@@ -45,7 +47,10 @@ def check_record(
     ):  # on isotropic inputs overlaps are known to rounding
         smallest = smallest_eigenvalue(row["Q"], row["R"], T)
         if (smallest < -PSD_TOLERANCE).any():
-            what = f"no weights have its overlaps (an eigenvalue is {smallest.min():.2g} of the largest entry)"
+            what = (
+                f"no weights have its overlaps (an eigenvalue is {smallest.min():.2g} of the "
+                "largest entry)"
+            )
             raise diverged(seeds, smallest >= -PSD_TOLERANCE, time, what)
     return _large(seeds, row, begin, time, words)
 
@@ -60,14 +65,16 @@ def words_of(problem: Problem) -> dict[str, str]:
 def _large(
     seeds: list[int], row: dict, begin: dict, time: float, words: dict[str, str]
 ) -> str | None:
-    """A sentence on the first of the overlaps, readouts and biases that is beyond the theory's bound."""
+    """A sentence on the first of the overlaps, readouts and biases that is beyond the theory's
+    bound.
+    """
     for name in MOVING:
         sizes = np.abs(row[name]).reshape(len(seeds), -1).max(axis=1)
         if sizes.max() > bound_of_divergence(begin.get(name, 0.0)):
             return (
-                f"the network of seed {seeds[int(sizes.argmax())]} has {words.get(name, name)} = {sizes.max():.3g} at "
-                f"t = {time:.6g}; it is finite, but beyond {DIVERGED:.0e} the theory calls overlaps divergent; "
-                "lower the learning rate."
+                f"the network of seed {seeds[int(sizes.argmax())]} has {words.get(name, name)} = "
+                f"{sizes.max():.3g} at t = {time:.6g}; it is finite, but beyond {DIVERGED:.0e} "
+                "the theory calls overlaps divergent; lower the learning rate."
             )
     return None
 
@@ -76,6 +83,7 @@ def diverged(seeds: list[int], right: np.ndarray, time: float, what: str) -> Div
     """The error that names the first seed that is not right."""
     seed = seeds[int(np.argmin(right))]
     return DivergenceError(
-        f"the network of seed {seed} diverges at t = {time:.6g}: {what}; lower the learning rate, or stop before.",
+        f"the network of seed {seed} diverges at t = {time:.6g}: {what}; lower the learning rate, "
+        "or stop before.",
         time,
     )

@@ -37,9 +37,9 @@ def groups_that_fit(
     if fit < 1:
         one_part = f" (for this process, one of {sharing})" if sharing > 1 else ""
         raise ValueError(
-            f"N = {N}: one seed needs about {sum(needed) / 2**30:.2g} GiB, but {devices} has {free / 2**30:.2g} GiB free"
-            f"{one_part}, of which a simulation takes {100 * FREE_PART:.0f} percent; use a smaller N or batch_size, or another "
-            "device."
+            f"N = {N}: one seed needs about {sum(needed) / 2**30:.2g} GiB, but {devices} has "
+            f"{free / 2**30:.2g} GiB free{one_part}, of which a simulation takes "
+            f"{100 * FREE_PART:.0f} percent; use a smaller N or batch_size, or another device."
         )
     return [seeds[first : first + fit] for first in range(0, len(seeds), fit)]
 
@@ -82,10 +82,13 @@ def paths_of(groups: list[list[int]], checkpoint: str | None) -> list[str | None
 
 
 def _check_same_groups(several: bool, checkpoint: str | None) -> None:
-    """Raise ValueError if a checkpoint is there of seeds in other groups: it would be neither used nor deleted."""
+    """Raise ValueError if a checkpoint is there of seeds in other groups: it would be neither used
+    nor deleted.
+    """
     other = None if checkpoint is None else Path(checkpoint if several else f"{checkpoint}.0")
     if other is not None and other.exists():
         raise ValueError(
-            f"checkpoint: {str(other)!r} is of a run whose seeds were in other groups, because there was "
-            f"{'more' if several else 'less'} free memory; provide as much again, or delete it to begin anew."
+            f"checkpoint: {str(other)!r} is of a run whose seeds were in other groups, because "
+            f"there was {'more' if several else 'less'} free memory; provide as much again, or "
+            "delete it to begin anew."
         )

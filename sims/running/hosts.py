@@ -1,4 +1,6 @@
-"""Several processes, connected by `jax.distributed`: each simulates its share of the seeds, and all of them get all records."""
+"""Several processes, connected by `jax.distributed`: each simulates its share of the seeds, and all
+of them get all records.
+"""
 
 import os
 import socket
@@ -12,11 +14,14 @@ from jax.experimental import multihost_utils
 
 
 def share(seeds: list[int]) -> list[int]:
-    """The seeds of this process, every n-th of n processes.  Raises ValueError if they are not as many for each."""
+    """The seeds of this process, every n-th of n processes.  Raises ValueError if they are not as
+    many for each.
+    """
     processes = jax.process_count()
     if len(seeds) % processes:
         raise ValueError(
-            f"seeds: {len(seeds)} seeds cannot be shared out evenly over {processes} processes; give a multiple of {processes}."
+            f"seeds: {len(seeds)} seeds cannot be shared out evenly over {processes} processes; "
+            f"give a multiple of {processes}."
         )
     return seeds[jax.process_index() :: processes]
 
@@ -52,7 +57,9 @@ def gathered(rows: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
 
 @contextmanager
 def all_or_none() -> Iterator[None]:
-    """Work after which the processes meet.  Raises RuntimeError where it was done, if in another process it was not."""
+    """Work after which the processes meet.  Raises RuntimeError where it was done, if in another
+    process it was not.
+    """
     if jax.process_count() == 1:
         yield
         return
@@ -65,7 +72,8 @@ def all_or_none() -> Iterator[None]:
     if not done.all():
         which = ", ".join(map(str, np.flatnonzero(~done)))
         raise RuntimeError(
-            f"the simulation failed in process {which}, whose own error says why; no process has an answer."
+            f"the simulation failed in process {which}, whose own error says why; no process has "
+            "an answer."
         )
 
 

@@ -1,4 +1,6 @@
-"""The loop around compiled steps, whatever they keep of the networks: recording, progress, checkpoints, divergence."""
+"""The loop around compiled steps, whatever they keep of the networks: recording, progress,
+checkpoints, divergence.
+"""
 
 import abc
 import os
@@ -26,27 +28,34 @@ CALL_SECONDS = 0.25  # between two looks at the progress bar, at Ctrl-C and at t
 
 
 class Pace:
-    """How many steps a call takes, by the time that the last one took: of no influence on numbers (`sims.running.blocks`)."""
+    """How many steps a call takes, by the time that the last one took: of no influence on numbers
+    (`sims.running.blocks`).
+    """
 
     def __init__(self) -> None:
         self.steps = 256
 
     def count(self, done: int, target: int, block: int) -> int:
-        """Steps from `done` on, at most to `target`: to the end of a block, since a part of one draws all of it."""
+        """Steps from `done` on, at most to `target`: to the end of a block, since a part of one
+        draws all of it.
+        """
         stop = max(done // block + 1, (done + self.steps) // block) * block
         return min(stop, target) - done
 
     def measure(self, count: int, seconds: float) -> None:
-        """Aim at `CALL_SECONDS` after so many steps in so many seconds, by whatever clock; grow to twice at most."""
+        """Aim at `CALL_SECONDS` after so many steps in so many seconds, by whatever clock; grow to
+        twice at most.
+        """
         fitting = count * CALL_SECONDS / max(seconds, 1e-9)
         self.steps = int(max(1, min(2 * self.steps, fitting)))
 
 
 class Training(abc.ABC):
-    """One simulation: its arrays on the devices, and the records so far (`rows`, one dictionary for each recorded time).
+    """One simulation: its arrays on the devices, and the records so far (`rows`, one dictionary for
+    each recorded time).
 
-    `run` is a pytree of arrays, all that changes from step to step; `run.diverged` says of each seed when it stopped being
-    finite.
+    `run` is a pytree of arrays, all that changes from step to step; `run.diverged` says of each
+    seed when it stopped being finite.
     """
 
     run: Any
@@ -67,7 +76,9 @@ class Training(abc.ABC):
         """`run` after `count` more steps, of which the first has the number `first`."""
 
     def use_kernel(self) -> None:
-        """Take the steps of the kernel from now on, if one step of a copy shows that it runs; else say so in a warning."""
+        """Take the steps of the kernel from now on, if one step of a copy shows that it runs; else
+        say so in a warning.
+        """
         begin, self.fused = self.run, True
         self.run = jax.tree.map(jnp.copy, begin)
         try:
@@ -76,7 +87,8 @@ class Training(abc.ABC):
             self.fused = False
             why = str(error).strip().split("\n")[0] or type(error).__name__
             warnings.warn(
-                f"the kernel does not run on {self.place} ({why}); the same steps run as a loop, more slowly.",
+                f"the kernel does not run on {self.place} ({why}); the same steps run as a loop, "
+                "more slowly.",
                 stacklevel=2,
             )
         self.run = begin
@@ -98,7 +110,9 @@ class Training(abc.ABC):
     def finish(
         self, checkpoint: str | os.PathLike | None, progress: bool | None, label: str = ""
     ) -> None:
-        """Train to the last step, going on from the checkpoint if there is one, which then holds the end of the run."""
+        """Train to the last step, going on from the checkpoint if there is one, which then holds
+        the end of the run.
+        """
         saved = checkpoints.read(checkpoint, self.mark, self.run) if checkpoint else None
         if saved is not None:
             self.run, self.done, self.rows = self._filled(saved.run), saved.done, saved.rows
@@ -125,7 +139,9 @@ class Training(abc.ABC):
         keeper.keep(self._of_seeds, self.done, self.rows)
 
     def check(self, row: dict[str, np.ndarray]) -> None:
-        """Raise DivergenceError, or warn once, where the overlaps recorded now are none that training leads to."""
+        """Raise DivergenceError, or warn once, where the overlaps recorded now are none that
+        training leads to.
+        """
         begin = (self.rows[0] if self.rows else row) if self.steps[0] == 0 else {}
         now = self.done / self.problem.updates_per_time(self.N)
         doubt = check_record(
@@ -136,7 +152,9 @@ class Training(abc.ABC):
             warnings.warn(doubt, stacklevel=2)
 
     def _of_seeds(self) -> Any:
-        """The state without the seeds that only fill up the devices: it goes on on any number of them."""
+        """The state without the seeds that only fill up the devices: it goes on on any number of
+        them.
+        """
         own = np.arange(len(self.seeds))
         return jax.tree.map(lambda part: np.take(np.asarray(part), own, axis=self.axis), self.run)
 

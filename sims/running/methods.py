@@ -12,7 +12,8 @@ METHODS = ("weights", "reduced", "auto")
 
 
 def chosen(method: str, problem: Problem, start: Start, N: int, whole_inputs: str = "") -> str:
-    """The method to use, "weights" or "reduced"; `whole_inputs` names an argument that needs them, if one is given.
+    """The method to use, "weights" or "reduced"; `whole_inputs` names an argument that needs them,
+    if one is given.
 
     Raises ValueError if the chain of the overlaps is asked for but does not exist.
     """
@@ -30,7 +31,10 @@ def obstacle(problem: Problem, start: Start, N: int) -> str | None:
     """Why the overlaps of a problem are no Markov chain that can be run here; None if they are."""
     task, rule = type(problem.task).__name__, type(problem.rule).__name__
     if not isinstance(problem.task, TeacherStudent | MixtureTask):
-        return f"inputs of {task} are not isotropic outside the span of the weights, so that their overlaps are no Markov chain"
+        return (
+            f"inputs of {task} are not isotropic outside the span of the weights, so that their "
+            "overlaps are no Markov chain"
+        )
     changed = changed_law(problem.task)
     if changed is not None:
         return f"{changed}, which the chain of the overlaps does not know"
@@ -40,17 +44,22 @@ def obstacle(problem: Problem, start: Start, N: int) -> str | None:
         return changed
     if not closes(problem.rule):
         return (
-            f"{rule} depends on the coordinate axes, or on more than overlaps, so that these are no Markov chain; rules that are "
-            f"one: {known()}"
+            f"{rule} depends on the coordinate axes, or on more than overlaps, so that these are "
+            f"no Markov chain; rules that are one: {known()}"
         )
     P, q = frame(problem), rank(problem.student.width, problem.samples(N))
     if P + q > N:
-        return f"N = {N} is less than {P + q}, the dimension of weights, fixed directions and one gradient together"
+        return (
+            f"N = {N} is less than {P + q}, the dimension of weights, fixed directions and one "
+            "gradient together"
+        )
     return None
 
 
 def frame(problem: Problem) -> int:
-    """The dimension P of the frame: fixed directions, weights, and what a rule remembers of their gradients."""
+    """The dimension P of the frame: fixed directions, weights, and what a rule remembers of their
+    gradients.
+    """
     return problem.task.directions + frame_rows(problem)
 
 

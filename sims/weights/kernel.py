@@ -1,8 +1,10 @@
-"""Whole weight vectors as one kernel: a seed's weights stay in registers over a block of steps (Pallas, GPU).
+"""Whole weight vectors as one kernel: a seed's weights stay in registers over a block of steps
+(Pallas, GPU).
 
-The steps are those of `sims.weights.steps` under SGD, with the same inputs, which are drawn into memory for a block of steps, up to the
-order of additions and the error of `ElementaryErf`.  Arrays in such a kernel have powers of two as their sizes: units beyond K
-and entries beyond N are zeros, and stay zeros.  Where there is no GPU the kernel can be interpreted, which is how it is tested.
+The steps are those of `sims.weights.steps` under SGD, with the same inputs, which are drawn into
+memory for a block of steps, up to the order of additions and the error of `ElementaryErf`.  Arrays
+in such a kernel have powers of two as their sizes: units beyond K and entries beyond N are zeros,
+and stay zeros.  Where there is no GPU the kernel can be interpreted, which is how it is tested.
 """
 
 import math
@@ -28,8 +30,8 @@ OF_THREAD = 48  # of these in the registers of one thread
 
 
 def fits(problem: Problem, N: int, seeds: int) -> bool:
-    """Whether the kernel can run this: SGD on isotropic inputs, its activations, the weights of a seed in registers, and no
-    array whose entries 32 bits cannot count."""
+    """Whether the kernel can run this: SGD on isotropic inputs, its activations, the weights of a
+    seed in registers, and no array whose entries 32 bits cannot count."""
     if type(problem.rule) is not SGD or type(problem.task) is not TeacherStudent:
         return False
     known = all(
@@ -56,10 +58,12 @@ def advance(
     block: int,
     interpret: bool = False,
 ) -> Run:
-    """The runs after `count` more steps, of which the first has the number `first`; as `sims.weights.steps.advance`.
+    """The runs after `count` more steps, of which the first has the number `first`; as
+    `sims.weights.steps.advance`.
 
     w_k <- w_k - eta / sqrt N < v_k g'(lambda_k) (phi - y) x > - (kappa / N) w_k
-    v_k <- v_k - eta_v / N < g(lambda_k) (phi - y) > - (kappa / N) v_k          (if the readout is trained)
+    v_k <- v_k - eta_v / N < g(lambda_k) (phi - y) > - (kappa / N) v_k          (if the readout is
+    trained)
     """
     (seeds, K, N), M = run.student.w.shape, w_star.shape[1]
     rule, task = problem.rule, problem.task

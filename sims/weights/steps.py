@@ -1,8 +1,10 @@
-"""Training real networks: weights of length N, one fresh mini-batch per step, many seeds side by side.
+"""Training real networks: weights of length N, one fresh mini-batch per step, many seeds side by
+side.
 
-Inputs are drawn in blocks of steps, with one call to the random generator, and one matrix product where the task needs one,
-for each block.  Each sample has its own key, and all that follows is done step by step.  How a product rounds depends on the
-row: blocks begin at fixed steps (`sims.running.blocks`), so that no number depends on where a call begins or ends.
+Inputs are drawn in blocks of steps, with one call to the random generator, and one matrix product
+where the task needs one, for each block.  Each sample has its own key, and all that follows is done
+step by step.  How a product rounds depends on the row: blocks begin at fixed steps
+(`sims.running.blocks`), so that no number depends on where a call begins or ends.
 """
 
 from functools import partial
@@ -26,7 +28,9 @@ from teacherstudent.tasks import MixtureTask
 
 
 class Run(NamedTuple):
-    """The networks of all seeds, what the rule remembers, and when each stopped being finite (`NEVER` if it has not)."""
+    """The networks of all seeds, what the rule remembers, and when each stopped being finite
+    (`NEVER` if it has not).
+    """
 
     student: Network
     memory: Any
@@ -57,7 +61,9 @@ def advance(
     block: int,
     shared: bool,
 ) -> Run:
-    """The runs after `count` more steps, of which the first has the number `first`; the source may be `shared` by all seeds."""
+    """The runs after `count` more steps, of which the first has the number `first`; the source may
+    be `shared` by all seeds.
+    """
     of_block = jax.vmap(
         partial(_steps, problem, block), in_axes=(None if shared else 0, 0, 0, 0, None)
     )
@@ -140,7 +146,9 @@ def record(
     student: Network,
     shared: bool,
 ) -> Record:
-    """Q and R with the exact covariances of the inputs, and eps_g in closed form, all in float64 (as the arguments must be)."""
+    """Q and R with the exact covariances of the inputs, and eps_g in closed form, all in float64
+    (as the arguments must be).
+    """
     w, v, b, w_star = (part.astype(jnp.float64) for part in (*student, w_star))
     overlaps = jax.vmap(
         lambda exact, w, w_star: exact.overlaps(w, w_star), in_axes=(None if shared else 0, 0, 0)
@@ -151,7 +159,8 @@ def record(
 
 @jax.jit
 def with_error(problem: Problem, Q, R, T, v, b) -> Record:
-    """The record of every seed, with eps_g or the expected loss as the theory has it at these overlaps.
+    """The record of every seed, with eps_g or the expected loss as the theory has it at these
+    overlaps.
 
     It is nan for a task of one's own of which no theory knows it.
     """
@@ -166,7 +175,9 @@ def with_error(problem: Problem, Q, R, T, v, b) -> Record:
 
 
 class HeldOut(NamedTuple):
-    """Means over held-out samples: overlaps of the fields, loss, fraction with the right sign, and their standard errors."""
+    """Means over held-out samples: overlaps of the fields, loss, fraction with the right sign, and
+    their standard errors.
+    """
 
     Q: Float[Array, "seeds students students"]
     R: Float[Array, "seeds students teachers"]
@@ -216,7 +227,9 @@ def on_samples(problem: Problem, inputs: Inputs, w_star, student: Network) -> He
 
 
 def _sums(problem: Problem, student: Network, w_star, inputs: Inputs):
-    """Sums over samples, in float64: of lambda lambda^T, lambda nu^T, the loss, the sign of y phi, and the squares of both."""
+    """Sums over samples, in float64: of lambda lambda^T, lambda nu^T, the loss, the sign of y phi,
+    and the squares of both.
+    """
     lam, nu = (
         fields(*pair).astype(jnp.float64)
         for pair in ((student.w, inputs.x), (w_star, inputs.latent))

@@ -161,7 +161,8 @@ def _block(
     of_seed = problem.rule.gradients * problem.samples(N)
     samples = seeds * of_seed
     bytes_per_step = samples * N * np.dtype(dtype).itemsize
-    # seeds with sources of their own have matrix products of their own, of a quarter of the rows to bound the memory
+    # seeds with sources of their own have matrix products of their own, of a quarter of the rows to
+    # bound the memory
     least = math.ceil(source.least_rows / (samples if shared else 4 * of_seed))
     return max(least, min(64, at_once // bytes_per_step))
 
@@ -182,7 +183,9 @@ def _program(place: Place, block: int, shared: bool, fused: bool):
 
 
 def bytes_needed(problem: Problem, start: Start, N: int, dtype: str) -> Bytes:
-    """Of each seed weights, memory and gradient of the rule, the teacher, one block of inputs; manifolds, held-out samples."""
+    """Of each seed weights, memory and gradient of the rule, the teacher, one block of inputs;
+    manifolds, held-out samples.
+    """
     K, M, D = problem.student.width, problem.task.directions, problem.task.latent_dimension(N)
     size, inputs = np.dtype(dtype).itemsize, problem.rule.gradients * problem.samples(N)
     layers = size * (6 * K * N + 2 * M * D) + 16 * (K * N + M * D)

@@ -1,9 +1,10 @@
 """Activation functions g of the hidden units.
 
-A name ("erf"), polynomial coefficients ((0, 1) is g(x) = x) or any elementwise JAX function becomes an
-`Activation`.  Conventions: "erf" is erf(x / sqrt 2), so that g'(x) = sqrt(2/pi) exp(-x^2/2); "quadratic" is exactly x^2.
-"sign" (-1, 0, 1) and "step" (0 or 1) are for teachers, whose labels may jump; a student that jumps has no gradient.
-"logcosh" and "gauss", log cosh x and -exp(-x^2 / 2), are contrast functions of independent component analysis (with negatives).
+A name ("erf"), polynomial coefficients ((0, 1) is g(x) = x) or any elementwise JAX function becomes
+an `Activation`.  Conventions: "erf" is erf(x / sqrt 2), so that g'(x) = sqrt(2/pi) exp(-x^2/2);
+"quadratic" is exactly x^2. "sign" (-1, 0, 1) and "step" (0 or 1) are for teachers, whose labels may
+jump; a student that jumps has no gradient.  "logcosh" and "gauss", log cosh x and -exp(-x^2 / 2),
+are contrast functions of independent component analysis (with negatives).
 """
 
 import dataclasses
@@ -46,9 +47,9 @@ class Polynomial:
 class Activation:
     """An activation g: R -> R, applied to each field.
 
-    Points where g, g' or g'' jumps are found when the activation is first used (`singularities`), and averages are taken
-    between them.  `kinks` are points beside those that are found, for features too narrow to be seen: one of the ends of an
-    interval below 0.01 in which g differs.
+    Points where g, g' or g'' jumps are found when the activation is first used (`singularities`),
+    and averages are taken between them.  `kinks` are points beside those that are found, for
+    features too narrow to be seen: one of the ends of an interval below 0.01 in which g differs.
     """
 
     name: str
@@ -59,18 +60,21 @@ class Activation:
         checks.text("Activation name", self.name)
         if not callable(self.function):
             raise ValueError(
-                f"Activation function = {checks.shortened(self.function)} is not a JAX function of one field."
+                f"Activation function = {checks.shortened(self.function)} is not a JAX function "
+                "of one field."
             )
         kinks = checks.finite_array("Activation kinks", self.kinks)
         if kinks.ndim != 1:
             raise ValueError(
-                f"Activation kinks = {checks.shortened(self.kinks)}: give a sequence of points, (0.0,)."
+                f"Activation kinks = {checks.shortened(self.kinks)}: give a sequence of points, "
+                "(0.0,)."
             )
         object.__setattr__(self, "kinks", tuple(kinks.tolist()))
         known = globals().get("ACTIVATIONS", {}).get(self.name)
         if known is not None and known.function is not self.function:
             raise ValueError(
-                f"Activation({checks.shortened(self.name)}, ...) would be mistaken for ours; give it another name."
+                f"Activation({checks.shortened(self.name)}, ...) would be mistaken for ours; give "
+                "it another name."
             )
 
     def __call__(self, x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
@@ -145,10 +149,11 @@ ActivationLike = str | Sequence[float | int] | Callable | Activation
 
 
 def as_activation(given, argument: str = "activation") -> Activation:
-    """The `Activation` meant by a name, a sequence of polynomial coefficients or an elementwise JAX function.
+    """The `Activation` meant by a name, a sequence of polynomial coefficients or an elementwise JAX
+    function.
 
-    Raises ValueError for an unknown name, non-finite coefficients, a function that is not an elementwise JAX function, and
-    anything else.
+    Raises ValueError for an unknown name, non-finite coefficients, a function that is not an
+    elementwise JAX function, and anything else.
     """
     if isinstance(given, Activation):
         return _as_plain(given, argument)
@@ -171,7 +176,8 @@ def as_activation(given, argument: str = "activation") -> Activation:
 def as_function(given, argument: str = "activation") -> Activation:
     """The `Activation` that has the values of what is given, where its derivative is of no use.
 
-    That of a subclass with another `__call__` has this as its function.  Raises ValueError as `as_activation`.
+    That of a subclass with another `__call__` has this as its function.  Raises ValueError as
+    `as_activation`.
     """
     activation = as_activation(given, argument)
     return activation if type(activation) is Activation else _without_class(activation, argument)
@@ -194,7 +200,9 @@ def _as_plain(given: Activation, argument: str) -> Activation:
 
 
 def polynomial_of(activation: Activation) -> Polynomial | None:
-    """The polynomial that an activation is; None for any other, a subclass that may be something else included."""
+    """The polynomial that an activation is; None for any other, a subclass that may be something
+    else included.
+    """
     function = activation.function
     if type(activation) is not Activation or type(function) is not Polynomial:
         return None
@@ -202,13 +210,16 @@ def polynomial_of(activation: Activation) -> Polynomial | None:
 
 
 def _values_of(function: Callable, name: str, argument: str) -> np.ndarray:
-    """The function at four points; JAX must be able to trace it, and each entry must depend on its own argument only."""
+    """The function at four points; JAX must be able to trace it, and each entry must depend on its
+    own argument only.
+    """
     x = jnp.array([-1.3, -0.4, 0.6, 1.7])
     try:
         together, apart = jax.jit(function)(x), jax.vmap(function)(x)
     except Exception as error:
         raise ValueError(
-            f"{argument} = {name} cannot be traced by JAX ({type(error).__name__}); write it with jax.numpy."
+            f"{argument} = {name} cannot be traced by JAX ({type(error).__name__}); write it with "
+            "jax.numpy."
         ) from error
     if (
         getattr(together, "shape", None) != x.shape
@@ -216,7 +227,8 @@ def _values_of(function: Callable, name: str, argument: str) -> np.ndarray:
         or not jnp.allclose(together, apart, atol=1e-5)
     ):
         raise ValueError(
-            f"{argument} = {name} is not elementwise; give a function of one field, such as jnp.tanh."
+            f"{argument} = {name} is not elementwise; give a function of one field, such as "
+            "jnp.tanh."
         )
     return np.round(np.asarray(together, dtype=np.float64), 5)
 
@@ -226,13 +238,15 @@ def _by_name(name: str, argument: str) -> Activation:
         return ACTIVATIONS[name]
     if name.startswith("function:"):
         raise ValueError(
-            f"{argument} was the Python function {name.removeprefix('function:')}; files keep only its name."
+            f"{argument} was the Python function {name.removeprefix('function:')}; files keep "
+            "only its name."
         )
     near = get_close_matches(name, ACTIVATIONS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
-        f"{argument} = {checks.shortened(name)} is not a known activation; known are {', '.join(ACTIVATIONS)}, "
-        f"a list of polynomial coefficients, or an elementwise JAX function.{hint}"
+        f"{argument} = {checks.shortened(name)} is not a known activation; known are "
+        f"{', '.join(ACTIVATIONS)}, a list of polynomial coefficients, or an elementwise JAX "
+        f"function.{hint}"
     )
 
 
@@ -240,6 +254,7 @@ def _by_coefficients(given: Iterable, argument: str) -> Activation:
     coefficients = tuple(checks.array(argument, given).ravel().tolist())
     if not coefficients or not all(map(math.isfinite, coefficients)):
         raise ValueError(
-            f"{argument} = {checks.shortened(list(given))}: polynomial coefficients c_0, c_1, ... must be finite, at least one."
+            f"{argument} = {checks.shortened(list(given))}: polynomial coefficients c_0, c_1, ... "
+            "must be finite, at least one."
         )
     return Activation(f"polynomial{list(coefficients)}", Polynomial(coefficients))

@@ -1,16 +1,19 @@
-"""Where a function of one field is not smooth: the points at which it, its slope or its curvature jumps, and by how much.
+"""Where a function of one field is not smooth: the points at which it, its slope or its curvature
+jumps, and by how much.
 
-A user's activation is a black box that JAX can differentiate.  Differentiation sees nothing of a jump: the derivative of
-sign(x) is 0 to it.  Jumps are therefore looked for in values.  On an interval [a, b] of length h a smooth f has
+A user's activation is a black box that JAX can differentiate.  Differentiation sees nothing of a
+jump: the derivative of sign(x) is 0 to it.  Jumps are therefore looked for in values.  On an
+interval [a, b] of length h a smooth f has
 
     f(b) - f(a) - h (f'(a) + f'(b)) / 2 + h^2 (f''(b) - f''(a)) / 12 = O(h^5),
 
-with derivatives by differentiation; a jump between a and b leaves its height there, however short the interval.  The same
-for f' finds kinks, and without the last term, for f'', jumps of the curvature.  Intervals in which the left side is not
-negligible are divided until it is, or until they are as short as rounding allows: then there is a jump.
+with derivatives by differentiation; a jump between a and b leaves its height there, however short
+the interval.  The same for f' finds kinks, and without the last term, for f'', jumps of the
+curvature.  Intervals in which the left side is not negligible are divided until it is, or until
+they are as short as rounding allows: then there is a jump.
 
-What is narrower than the grid and returns to the same value (an indicator of [0, 0.001]) can be missed; name one of its
-points as a kink.
+What is narrower than the grid and returns to the same value (an indicator of [0, 0.001]) can be
+missed; name one of its points as a kink.
 """
 
 import math
@@ -56,8 +59,8 @@ def find_singularities(
 ) -> Singularities:
     """The singular points of a function that JAX can trace, those that the user names among them.
 
-    Raises ValueError if it cannot be evaluated, is not finite, has more than 128 singular points, or a slope that grows
-    without bound at one of them.
+    Raises ValueError if it cannot be evaluated, is not finite, has more than 128 singular points,
+    or a slope that grows without bound at one of them.
     """
     derivatives = _Derivatives(function, name)
     grid = _grid()
@@ -69,8 +72,9 @@ def find_singularities(
         points = [x for x in points if abs(x) < FINE]
     if len(points) > MOST:
         raise ValueError(
-            f"the activation {name} has {len(points)} or more points where it or its slope jumps (the first: "
-            f"{', '.join(f'{x:.6g}' for x in points[:3])}); averages are taken between at most {MOST}."
+            f"the activation {name} has {len(points)} or more points where it or its slope jumps "
+            f"(the first: {', '.join(f'{x:.6g}' for x in points[:3])}); averages are taken "
+            f"between at most {MOST}."
         )
     return _measured(derivatives, points, name)
 
@@ -92,8 +96,8 @@ class _Derivatives:
                 ]
         except Exception as error:
             raise ValueError(
-                f"the activation {self.name} cannot be evaluated and differentiated by JAX ({type(error).__name__}); "
-                "write it with jax.numpy, as a function of one field."
+                f"the activation {self.name} cannot be evaluated and differentiated by JAX "
+                f"({type(error).__name__}); write it with jax.numpy, as a function of one field."
             ) from error
         return np.concatenate(parts, axis=1)[:, : len(points)]
 
@@ -126,8 +130,8 @@ def _check_finite(grid: np.ndarray, values: np.ndarray, name: str) -> None:
     if wrong.any():
         x = grid[wrong][0]
         raise ValueError(
-            f"the activation {name} is {values[0][wrong][0]} at x = {x:.4g}; fields are Gaussian and meet every number, so "
-            "give a function that is finite everywhere."
+            f"the activation {name} is {values[0][wrong][0]} at x = {x:.4g}; fields are Gaussian "
+            "and meet every number, so give a function that is finite everywhere."
         )
 
 
@@ -153,13 +157,15 @@ def _divided(
 def _check_count(left: np.ndarray, name: str) -> None:
     if len(left) > MOST_INTERVALS:
         raise ValueError(
-            f"the activation {name} is too rough: it, its slope or its curvature jumps at more than {MOST} points, or changes "
-            f"too quickly (near x = {left[0]:.6g}, for one)."
+            f"the activation {name} is too rough: it, its slope or its curvature jumps at more "
+            f"than {MOST} points, or changes too quickly (near x = {left[0]:.6g}, for one)."
         )
 
 
 def _suspect(left, right, at_left, at_right, order: int):
-    """Whether the derivative of this order changes between two points by more than its own slope explains."""
+    """Whether the derivative of this order changes between two points by more than its own slope
+    explains.
+    """
     with np.errstate(all="ignore"):
         width = right - left
         explained = width * (at_left[order + 1] + at_right[order + 1]) / 2
@@ -171,7 +177,9 @@ def _suspect(left, right, at_left, at_right, order: int):
 
 
 def _merged(points: np.ndarray) -> list[float]:
-    """Different points in increasing order; those within rounding of a round number are that number."""
+    """Different points in increasing order; those within rounding of a round number are that
+    number.
+    """
     different: list[float] = []
     for x in np.sort(points).tolist():
         rounded = round(x, 9) + 0.0  # not -0
@@ -191,8 +199,8 @@ def _measured(derivatives: _Derivatives, points: list[float], name: str) -> Sing
     wrong = ~np.isfinite(closer).all(axis=0) | (gap > 1e-4 * scale).any(axis=0)
     if wrong.any():
         raise ValueError(
-            f"the activation {name} changes without bound near x = {x[wrong][0]:.6g}, like a root or a logarithm; give a "
-            "function with jumps and kinks of finite height."
+            f"the activation {name} changes without bound near x = {x[wrong][0]:.6g}, like a root "
+            "or a logarithm; give a function with jumps and kinks of finite height."
         )
     heights, slopes = np.where(np.abs(closer) > 1e-6 * scale, closer, 0.0)
     return Singularities(tuple(points), tuple(heights.tolist()), tuple(slopes.tolist()))

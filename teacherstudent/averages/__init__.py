@@ -1,4 +1,6 @@
-"""Gaussian averages over the fields of student and teacher: `averages_for` picks the formulas for two activations."""
+"""Gaussian averages over the fields of student and teacher: `averages_for` picks the formulas for
+two activations.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,10 +30,11 @@ CLOSED_FORMS: dict[tuple[Activation, Activation], Callable[[int, int], Averages]
 def averages_for(
     student: Activation, teacher: Activation, students: int, teachers: int
 ) -> Averages:
-    """The averages for K = `students` units with activation g and M = `teachers` units with activation g*.
+    """The averages for K = `students` units with activation g and M = `teachers` units with
+    activation g*.
 
-    Closed forms where both are polynomials, both erf, or both ReLU, and for erf, ReLU and linear students of a sign; quadrature
-    for any other pair.
+    Closed forms where both are polynomials, both erf, or both ReLU, and for erf, ReLU and linear
+    students of a sign; quadrature for any other pair.
 
     Raises ValueError if the student's g jumps.
     """

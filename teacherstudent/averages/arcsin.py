@@ -1,8 +1,9 @@
-"""asin in float64 from one square root and a polynomial, which a CPU computes for several numbers at once.
+"""asin in float64 from one square root and a polynomial, which a CPU computes for several numbers
+at once.
 
-For |r| <= 1/2 the series asin(r) = r + r^3 P(r^2) in r^2 <= 1/4; beyond, asin(r) = pi/2 - 2 asin(sqrt((1 - r) / 2)) leads back
-to it.
-Several times as fast as `jnp.arcsin` on a CPU, and as exact (4e-16).
+For |r| <= 1/2 the series asin(r) = r + r^3 P(r^2) in r^2 <= 1/4; beyond, asin(r) = pi/2 - 2
+asin(sqrt((1 - r) / 2)) leads back to it.  Several times as fast as `jnp.arcsin` on a CPU, and as
+exact (4e-16).
 """
 
 import math
@@ -16,7 +17,9 @@ DEGREE = 14
 
 
 def _coefficients() -> tuple[float, ...]:
-    """The powers of P on [0, 1/4], by interpolation of its Taylor series, whose terms fall as 4^(-n)."""
+    """The powers of P on [0, 1/4], by interpolation of its Taylor series, whose terms fall as
+    4^(-n).
+    """
     taylor = [math.comb(2 * n, n) / 4**n / (2 * n + 1) for n in range(1, 60)]
     series = np.polynomial.Polynomial(taylor)
     fitted = np.polynomial.Chebyshev.interpolate(series, DEGREE, domain=[0, 0.25])

@@ -1,21 +1,24 @@
-"""The Gaussian averages that the theory of a two-layer network needs: their names and their contract.
+"""The Gaussian averages that the theory of a two-layer network needs: their names and their
+contract.
 
-Fields h = (lambda_1..lambda_K, nu_1..nu_M) are jointly Gaussian with zero mean and covariance C = [[Q, R], [R^T, T]].
-The first K carry the student's activation g, the last M the teacher's g*; write g_a for the one of field a, P = K + M.
+Fields h = (lambda_1..lambda_K, nu_1..nu_M) are jointly Gaussian with zero mean and covariance C =
+[[Q, R], [R^T, T]].  The first K carry the student's activation g, the last M the teacher's g*;
+write g_a for the one of field a, P = K + M.
 
     I2(a, b)       = E[g_a(h_a) g_b(h_b)]
     J2(k, b)       = E[g'(h_k) g_b'(h_b)]
     G2(k, c)       = E[g''(h_k) g_c(h_c)]
     I4(k, l, a, b) = E[g'(h_k) g'(h_l) g_a(h_a) g_b(h_b)]
 
-with k, l among the student's fields.  Saad & Solla's third average needs no formula of its own: by Stein's lemma
+with k, l among the student's fields.  Saad & Solla's third average needs no formula of its own: by
+Stein's lemma
 
     I3(k, x, c) = E[g'(h_k) h_x g_c(h_c)] = C_kx G2(k, c) + C_xc J2(k, c),
 
 which has no determinant in a denominator and holds where fields coincide.
 
-To add a pair of activations with closed forms, write one file with a subclass of `Averages` and name it in
-`averages_for` (`__init__.py`).
+To add a pair of activations with closed forms, write one file with a subclass of `Averages` and
+name it in `averages_for` (`__init__.py`).
 """
 
 import abc
@@ -24,7 +27,9 @@ from jaxtyping import Array, Float
 
 
 class Averages(abc.ABC):
-    """Averages over the fields of a student with K units and its teacher, all as functions of the covariance C."""
+    """Averages over the fields of a student with K units and its teacher, all as functions of the
+    covariance C.
+    """
 
     def __init__(self, students: int, teachers: int):
         self.students = students
@@ -40,10 +45,14 @@ class Averages(abc.ABC):
 
     @abc.abstractmethod
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        """E[g''(h_k) g_c(h_c)] for student fields k and all fields c (g'' in the sense of distributions)."""
+        """E[g''(h_k) g_c(h_c)] for student fields k and all fields c (g'' in the sense of
+        distributions).
+        """
 
     @abc.abstractmethod
     def I4(
         self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
     ) -> Float[Array, "students students"]:
-        """The contraction sum_ab u_a u_b I4(k, l, a, b) = E[g'(h_k) g'(h_l) (sum_a u_a g_a(h_a))^2]."""
+        """The contraction sum_ab u_a u_b I4(k, l, a, b) = E[g'(h_k) g'(h_l) (sum_a u_a
+        g_a(h_a))^2].
+        """

@@ -3,8 +3,9 @@
     Phi2(h, k; R) = Phi(h) Phi(k) + L(h, k; R),
     L(h, k; R)    = 1/(2 pi) int_0^asin(R) exp( -(h^2 - 2 h k sin t + k^2) / (2 cos^2 t) ) dt
 
-by Gauss-Legendre quadrature with 32 nodes: error below 2e-15 for |R| <= 0.99 and below 2e-12 at 0.999; at |R| = 1 - 1e-6 it
-is 1e-7 in the worst case, h close to +-k.  L is the covariance of two indicators, so no digits are lost where it is small.
+by Gauss-Legendre quadrature with 32 nodes: error below 2e-15 for |R| <= 0.99 and below 2e-12 at
+0.999; at |R| = 1 - 1e-6 it is 1e-7 in the worst case, h close to +-k.  L is the covariance of two
+indicators, so no digits are lost where it is small.
 """
 
 import math

@@ -1,8 +1,9 @@
-"""Closed forms for a student with g(x) = erf(x / sqrt 2) and a teacher with the same g, or with g*(x) = sign(x).
+"""Closed forms for a student with g(x) = erf(x / sqrt 2) and a teacher with the same g, or with
+g*(x) = sign(x).
 
-g'(x) = sqrt(2/pi) exp(-x^2/2) is itself Gaussian, and g(x) = E sign(x + z), z ~ N(0, 1), so that both teachers are one case,
-erf(x / sqrt(2 d)) with d = 1 or, for the sign, d = 0.  With d_a = 1 for a student's field, the teacher's d for the others, and
-L_ab = (d_a + C_aa)(d_b + C_bb) - C_ab^2,
+g'(x) = sqrt(2/pi) exp(-x^2/2) is itself Gaussian, and g(x) = E sign(x + z), z ~ N(0, 1), so that
+both teachers are one case, erf(x / sqrt(2 d)) with d = 1 or, for the sign, d = 0.  With d_a = 1 for
+a student's field, the teacher's d for the others, and L_ab = (d_a + C_aa)(d_b + C_bb) - C_ab^2,
 
     I2(a, b) = (2/pi) asin( C_ab / sqrt((d_a + C_aa)(d_b + C_bb)) )
     J2(k, b) = (2/pi) / sqrt(L_kb)
@@ -10,18 +11,19 @@ L_ab = (d_a + C_aa)(d_b + C_bb) - C_ab^2,
 
 For d = 0 J2 is the average with the delta function sign'(x) = 2 delta(x).
 
-In I4 the factor g'(h_k) g'(h_l) tilts the Gaussian measure: the other fields keep zero mean and get the covariance
+In I4 the factor g'(h_k) g'(h_l) tilts the Gaussian measure: the other fields keep zero mean and get
+the covariance
 
     C'_ab = C_ab - p_a p_b - q_a q_b,
     p_a = C_ka / sqrt(1 + C_kk),    q_a = (C_la - C_kl C_ka / (1 + C_kk)) / sqrt(L_kl / (1 + C_kk)),
 
-which is the conditional covariance given two noisy observations h_k + N(0, 1) and h_l + N(0, 1), written with their
-Cholesky factor.  What remains is an average of the form I2 under C':
+which is the conditional covariance given two noisy observations h_k + N(0, 1) and h_l + N(0, 1),
+written with their Cholesky factor.  What remains is an average of the form I2 under C':
 
     I4(k, l, a, b) = 4 / (pi^2 sqrt(L_kl)) asin( C'_ab / sqrt((d_a + C'_aa)(d_b + C'_bb)) ).
 
-D. Saad and S. A. Solla, Phys. Rev. E 52, 4225 (1995), doi:10.1103/PhysRevE.52.4225, give I4 with determinants in place
-of C'; both agree, and this one loses fewer digits.
+D. Saad and S. A. Solla, Phys. Rev. E 52, 4225 (1995), doi:10.1103/PhysRevE.52.4225, give I4 with
+determinants in place of C'; both agree, and this one loses fewer digits.
 """
 
 import math
@@ -42,7 +44,9 @@ ENTRIES_AT_ONCE = 2**16  # of the four indices of I4: what stays in a core's cac
 
 
 class ErfAverages(Averages):
-    """Averages for a student with g(x) = erf(x / sqrt 2) and a teacher with erf(x / sqrt(2 d)), or sign(x) for d = 0."""
+    """Averages for a student with g(x) = erf(x / sqrt 2) and a teacher with erf(x / sqrt(2 d)), or
+    sign(x) for d = 0.
+    """
 
     def __init__(self, students: int, teachers: int, d: float = 1.0):
         super().__init__(students, teachers)
@@ -86,7 +90,9 @@ class ErfAverages(Averages):
     def _angles(
         self, sine: Float[Array, "*shape"], same_sign: np.ndarray
     ) -> Float[Array, "*shape"]:
-        """asin, and pi/2 for E[sign(h)^2] = 1, which rounding would lift over the end of the arcsine."""
+        """asin, and pi/2 for E[sign(h)^2] = 1, which rounding would lift over the end of the
+        arcsine.
+        """
         if not same_sign.any():
             return arcsin(sine)
         inside = jnp.clip(jnp.where(same_sign, 0.0, sine), -1.0, 1.0)

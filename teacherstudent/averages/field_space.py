@@ -1,19 +1,24 @@
 """Averages of one update by quadrature over the student's fields: any activation, any loss.
 
-The slope l'(phi, y) of a loss depends on all K fields at once, so the rule has K dimensions: nodes xi with weights W, and
-lambda = mean + L xi with the lower triangular L L^T = C.  With delta_k = v_k g'(lambda_k) l'(phi, y) one pass gives
+The slope l'(phi, y) of a loss depends on all K fields at once, so the rule has K dimensions: nodes
+xi with weights W, and lambda = mean + L xi with the lower triangular L L^T = C.  With delta_k = v_k
+g'(lambda_k) l'(phi, y) one pass gives
 
-    a = E[delta],   J = E[delta xi^T] L^-1,   D = E[delta delta^T],   b = E[g(lambda) l'(phi, y)],   E[l(phi, y)].
+    a = E[delta],   J = E[delta xi^T] L^-1,   D = E[delta delta^T],   b = E[g(lambda) l'(phi, y)],
+    E[l(phi, y)].
 
-J is right in the sense that J C = Cov(delta, lambda), also where C is singular: an axis that does not move is left out.
+J is right in the sense that J C = Cov(delta, lambda), also where C is singular: an axis that does
+not move is left out.
 
-- K = 1, 2, 3, smooth g: equidistant nodes on [-7.25, 7.25] on each axis, with the normal density (see `nested_rule.py`), without
-  those in the corners, outside the ball of radius 7.25.
-- K = 1, 2, g with kinks: Gauss-Legendre nodes on pieces.  For K = 2 the inner axis crosses the lines on which either field meets
-  a kink at 45 degrees or more, however close the two fields are, and is cut there; the outer one is cut where two lines meet.
-- K >= 4, and K = 3 with kinks: 2^14 frozen points, half of them scrambled Sobol points, the others their mirror images,
-  with exact unit covariance.  They are the same at each call, so that the equations stay smooth; quadratic functions of the
-  fields are averaged exactly, and odd ones vanish.  Other points (`replica`) tell the error.
+- K = 1, 2, 3, smooth g: equidistant nodes on [-7.25, 7.25] on each axis, with the normal density
+  (see `nested_rule.py`), without those in the corners, outside the ball of radius 7.25.
+- K = 1, 2, g with kinks: Gauss-Legendre nodes on pieces.  For K = 2 the inner axis crosses the
+  lines on which either field meets a kink at 45 degrees or more, however close the two fields are,
+  and is cut there; the outer one is cut where two lines meet.
+- K >= 4, and K = 3 with kinks: 2^14 frozen points, half of them scrambled Sobol points, the others
+  their mirror images, with exact unit covariance.  They are the same at each call, so that the
+  equations stay smooth; quadratic functions of the fields are averaged exactly, and odd ones
+  vanish.  Other points (`replica`) tell the error.
 
 Measured errors with the logistic loss, largest of a few states with v ~ N(0, 1):
 
@@ -21,13 +26,13 @@ Measured errors with the logistic loss, largest of a few states with v ~ N(0, 1)
     1    any   3e-12                   4e-12    5e-12
     2    erf   4e-12                   4e-12    4e-12
     2    tanh  4e-12                   6e-11    2e-7
-    2    relu  5e-12                   8e-12    2e-11     (5e-12 also at correlations of 0.9999 and beyond)
-    3    erf   3e-7                    2e-4
-    3    tanh  2e-5                    9e-4
+    2    relu  5e-12                   8e-12    2e-11     (5e-12 also at correlations of 0.9999 and
+    beyond) 3    erf   3e-7                    2e-4 3    tanh  2e-5                    9e-4
 
-and 1e-4 for erf and tanh, 1e-3 for ReLU, from the scattered points.  Larger v sharpen l' and cost digits: with three times the v,
-1e-6 for erf, 2e-5 for tanh, 1e-7 for ReLU at variances of 10 and K = 2.  `error` estimates the error at a given state from rules
-with fewer nodes on a shorter range, or from other points.
+and 1e-4 for erf and tanh, 1e-3 for ReLU, from the scattered points.  Larger v sharpen l' and cost
+digits: with three times the v, 1e-6 for erf, 2e-5 for tanh, 1e-7 for ReLU at variances of 10 and K
+= 2.  `error` estimates the error at a given state from rules with fewer nodes on a shorter range,
+or from other points.
 """
 
 import math
@@ -64,7 +69,8 @@ class FieldAverages(NamedTuple):
 class FieldSpace:
     """A quadrature rule over K fields for an activation and a loss.
 
-    Its replicas 1, 2, 3 estimate its error: they have fewer nodes on a shorter range, or other points.
+    Its replicas 1, 2, 3 estimate its error: they have fewer nodes on a shorter range, or other
+    points.
     """
 
     def __init__(self, activation: Activation, loss: Loss, students: int, replica: int = 0):
@@ -115,7 +121,9 @@ class FieldSpace:
         v: Float[Array, " students"],
         y: Float[Array, ""],
     ) -> Float[Array, ""]:
-        """A cautious estimate of the largest absolute error of a, J C, D, b and the loss, from the differences of replicas."""
+        """A cautious estimate of the largest absolute error of a, J C, D, b and the loss, from the
+        differences of replicas.
+        """
 
         def averages_of(replica: int) -> FieldAverages:
             rule = FieldSpace(self.activation, self.loss, self.students, replica)
@@ -186,7 +194,9 @@ class FieldSpace:
     def _cut_plane(
         self, mean: Float[Array, "2"], L: Float[Array, "2 2"]
     ) -> tuple[Float[Array, "nodes 2"], Float[Array, " nodes"]]:
-        """xi = s across + t along: on lines s = const both fields meet their kinks at an angle of 45 degrees or more."""
+        """xi = s across + t along: on lines s = const both fields meet their kinks at an angle of
+        45 degrees or more.
+        """
         along = _transverse(L)
         across = jnp.array([[0.0, -1.0], [1.0, 0.0]]) @ along
         corners = [

@@ -1,9 +1,11 @@
-"""The averages of one update in one mixture component: from closed forms where there are some, else in field space.
+"""The averages of one update in one mixture component: from closed forms where there are some, else
+in field space.
 
-A sample of a component with fields lambda ~ N(mean, C) and label y moves unit k by -(eta / sqrt N) delta_k x with
-delta_k = v_k g'(lambda_k) l'(phi), phi = sum_j v_j g(lambda_j).  Needed are
+A sample of a component with fields lambda ~ N(mean, C) and label y moves unit k by -(eta / sqrt N)
+delta_k x with delta_k = v_k g'(lambda_k) l'(phi), phi = sum_j v_j g(lambda_j).  Needed are
 
-    a_k = E[delta_k],   J_kl = E[d delta_k / d lambda_l],   D_kl = E[delta_k delta_l],   b_k = E[g(lambda_k) l'(phi)],   E[l]
+    a_k = E[delta_k],   J_kl = E[d delta_k / d lambda_l],   D_kl = E[delta_k delta_l],   b_k =
+    E[g(lambda_k) l'(phi)],   E[l]
 
 For the square loss, l' = phi - y, with the averages of `shifted.py`,
 
@@ -89,7 +91,9 @@ class CorrelationLoss(ClosedForms):
 def field_averages_for(
     activation: Activation, loss: str, students: int
 ) -> ClosedForms | FieldSpace:
-    """Closed forms for the square and the correlation loss of erf, ReLU and polynomials; quadrature for all else."""
+    """Closed forms for the square and the correlation loss of erf, ReLU and polynomials; quadrature
+    for all else.
+    """
     closed = shifted_averages_for(activation, students)
     if closed is None or loss not in ("square", "correlation"):
         return FieldSpace(activation, LOSSES[loss], students)

@@ -2,13 +2,15 @@
 
 In Cholesky coordinates h = L z with z ~ N(0, 1_d) the average is nested, the last axis innermost:
 
-    F_i(z_1..z_{i-1}) = sum_n w_n f_i(h_i) F_{i+1}(z_1..z_{i-1}, z_n),    h_i = sum_{j<i} L_ij z_j + L_ii z_n.
+    F_i(z_1..z_{i-1}) = sum_n w_n f_i(h_i) F_{i+1}(z_1..z_{i-1}, z_n),    h_i = sum_{j<i} L_ij z_j +
+    L_ii z_n.
 
-A smooth field gets equidistant nodes on [-R, R] weighted with the normal density.  For analytic integrands this
-trapezoidal rule converges exponentially, and the poles of tanh off the real axis, which slow down Gauss-Hermite rules,
-do little harm.  The axis of a field with kinks or jumps is cut where h_i meets one, a point that depends on z_1..z_{i-1},
-and each piece gets Gauss-Legendre nodes.  Give such fields first: seen from the axis of a smooth field, the step in a field
-almost parallel to it would be too sharp for equidistant nodes.  The first axis is also cut where the later fields meet
+A smooth field gets equidistant nodes on [-R, R] weighted with the normal density.  For analytic
+integrands this trapezoidal rule converges exponentially, and the poles of tanh off the real axis,
+which slow down Gauss-Hermite rules, do little harm.  The axis of a field with kinks or jumps is cut
+where h_i meets one, a point that depends on z_1..z_{i-1}, and each piece gets Gauss-Legendre nodes.
+Give such fields first: seen from the axis of a smooth field, the step in a field almost parallel to
+it would be too sharp for equidistant nodes.  The first axis is also cut where the later fields meet
 theirs: a field almost parallel to the first makes a steep step there of what is integrated over it.
 """
 
@@ -40,24 +42,29 @@ class Factor:
 
 @dataclass(frozen=True)
 class NestedRule:
-    """The range [-R, R] and how many nodes a smooth axis, and each piece of a cut axis, gets for d = 1..4 fields."""
+    """The range [-R, R] and how many nodes a smooth axis, and each piece of a cut axis, gets for d
+    = 1..4 fields.
+    """
 
     radius: float = 7.25
     smooth_nodes: tuple[int, ...] = (129, 97, 65, 45)
     piece_nodes: tuple[int, ...] = (64, 96, 48, 32)
 
     def coarser(self, replica: int) -> "NestedRule":
-        """The rule with fewer nodes on a shorter range, to estimate errors from the difference; 1 or 2 for how few.
+        """The rule with fewer nodes on a shorter range, to estimate errors from the difference; 1
+        or 2 for how few.
 
-        Errors fall slowly with the nodes of pieces where kinks of two fields are close; smooth axes get an even number, and
-        so none at zero.
+        Errors fall slowly with the nodes of pieces where kinks of two fields are close; smooth axes
+        get an even number, and so none at zero.
         """
         smooth = tuple(count * (15 - replica) // 32 * 2 for count in self.smooth_nodes)
         pieces = tuple(count * (7 - replica) // 8 for count in self.piece_nodes)
         return NestedRule(self.radius - 0.25, smooth, pieces)
 
     def nodes_on_axis(self, cuts: int, fields: int) -> int:
-        """How many nodes the axis of a field with so many cuts gets in an integral over `fields` fields."""
+        """How many nodes the axis of a field with so many cuts gets in an integral over `fields`
+        fields.
+        """
         if not cuts:
             return self.smooth_nodes[fields - 1]
         return (cuts + 1) * _nodes_of_piece(self.piece_nodes[fields - 1], cuts + 1)
@@ -69,7 +76,9 @@ class NestedRule:
     def average_of_one(
         self, mean: Float[Array, ""], variance: Float[Array, ""], factor: Factor
     ) -> Float[Array, ""]:
-        """E[f(h)] for one field h ~ N(mean, variance); a variance of zero gives the mean of both sides of a jump."""
+        """E[f(h)] for one field h ~ N(mean, variance); a variance of zero gives the mean of both
+        sides of a jump.
+        """
         deviation = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1.0)), 0.0)
         return self._nested(deviation[None, None], (factor,), [mean])
 
@@ -79,14 +88,18 @@ class NestedRule:
         factors: tuple[Factor, ...],
         shifts: list[Float[Array, "*outer"]],
     ) -> Float[Array, "*outer"]:
-        """F_i on all the nodes of the axes before i; shifts[j] = sum of L_jm z_m over these axes, for the fields j >= i."""
+        """F_i on all the nodes of the axes before i; shifts[j] = sum of L_jm z_m over these axes,
+        for the fields j >= i.
+        """
         i = len(factors) - len(shifts)
         shift = shifts[0][..., None]
         z, weights = self._nodes(shift, L[:, i], factors, i)
         h = shift + L[i, i] * z
         if factors[
             i
-        ].cuts:  # A field that does not move along this axis may sit on a jump: half of the nodes on each side.
+            # A field that does not move along this axis may sit on a jump: half of the nodes on each
+            # side.
+        ].cuts:
             h = h + jnp.where(L[i, i] > 0, 0.0, BESIDE) * jnp.sign(z) * (1 + jnp.abs(h))
         values = weights * factors[i].function(h)
         if len(shifts) > 1:
@@ -103,7 +116,9 @@ class NestedRule:
         factors: tuple[Factor, ...],
         axis: int,
     ) -> tuple[Float[Array, "*#outer nodes"], Float[Array, "*#outer nodes"]]:
-        """Nodes z and weights, normal density included, for functions of shift + scale z on this axis."""
+        """Nodes z and weights, normal density included, for functions of shift + scale z on this
+        axis.
+        """
         if factors[axis].cuts:
             cuts = _cuts(shift, scales[axis], factors[axis].cuts)
             if axis == 0:
@@ -122,7 +137,9 @@ class NestedRule:
     def _pieces(
         self, shift: Float[Array, "*outer 1"], cuts: list[Float[Array, "*outer 1"]], nodes: int
     ) -> tuple[Float[Array, "*outer nodes"], Float[Array, "*outer nodes"]]:
-        """Gauss-Legendre nodes on each piece of [-R, R] between the cuts, fewer on each where there are many."""
+        """Gauss-Legendre nodes on each piece of [-R, R] between the cuts, fewer on each where there
+        are many.
+        """
         sorted_cuts = jnp.sort(
             jnp.clip(jnp.concatenate(cuts, axis=-1), -self.radius, self.radius), axis=-1
         )
@@ -155,7 +172,8 @@ def _cuts(
 def _cuts_of_later(
     shift: Float[Array, "*outer 1"], scales: Float[Array, " d"], factors: tuple[Factor, ...]
 ) -> list[Float[Array, "*outer 1"]]:
-    """Where the later fields meet their own cuts on average, and steps of fields that are almost parallel sit.
+    """Where the later fields meet their own cuts on average, and steps of fields that are almost
+    parallel sit.
 
     All lines through the origin meet the first axis at z = 0.
     """
@@ -177,7 +195,9 @@ def _last_axis(x: np.ndarray, ndim: int) -> Float[Array, "*outer nodes"]:
 
 
 def _cholesky(S: Float[Array, "d d"]) -> Float[Array, "d d"]:
-    """The lower triangular L with S = L L^T; a field fixed by the earlier ones gets a column of zeros."""
+    """The lower triangular L with S = L L^T; a field fixed by the earlier ones gets a column of
+    zeros.
+    """
     smallest = FIXED * jnp.diag(S)
     columns = []
     for j in range(len(S)):

@@ -1,4 +1,6 @@
-"""Unordered pairs of units: which index pairs (i <= j) to compute, and where their values go in a symmetric matrix."""
+"""Unordered pairs of units: which index pairs (i <= j) to compute, and where their values go in a
+symmetric matrix.
+"""
 
 import numpy as np
 
@@ -14,7 +16,9 @@ def multiplicity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def pair_number(size: int) -> np.ndarray:
-    """The symmetric matrix whose entry (i, j) is the position of the pair {i, j} in `unordered_pairs(size)`."""
+    """The symmetric matrix whose entry (i, j) is the position of the pair {i, j} in
+    `unordered_pairs(size)`.
+    """
     first, second = unordered_pairs(size)
     number = np.zeros((size, size), dtype=int)
     number[first, second] = number[second, first] = np.arange(len(first))

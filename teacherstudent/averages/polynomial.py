@@ -1,20 +1,23 @@
-"""Exact averages for polynomial g and g*, of any two degrees (linear and quadratic networks among them).
+"""Exact averages for polynomial g and g*, of any two degrees (linear and quadratic networks among
+them).
 
-Repeated use of Price's theorem turns the average of a product of polynomials p_i of Gaussian fields into the finite sum
+Repeated use of Price's theorem turns the average of a product of polynomials p_i of Gaussian fields
+into the finite sum
 
     E[prod_i p_i(h_i)] = sum_{n_ij >= 0, i < j}  prod_{i<j} C_ij^n_ij / n_ij!  prod_i m_i(s_i),
     s_i = sum_j n_ij,    m_i(s) = E[p_i^(s)(h_i)]   (the mean of the s-th derivative),
 
-which also holds where fields coincide.  For two fields it is sum_n C_ab^n / n! m_a(n) m_b(n).  For the four fields of I4
-the sums over a and b factorise once the numbers x = n_ka, y = n_la, z = n_kb, w = n_lb are fixed:
+which also holds where fields coincide.  For two fields it is sum_n C_ab^n / n! m_a(n) m_b(n).  For
+the four fields of I4 the sums over a and b factorise once the numbers x = n_ka, y = n_la, z = n_kb,
+w = n_lb are fixed:
 
     sum_ab u_a u_b I4(k, l, a, b) = sum_{x y z w} V(x + z, y + w) W(x, y, z, w)
-    V(s, t)       = sum_n C_kl^n / n!  m'_k(n + s) m'_l(n + t)              (n = n_kl, and m' belongs to g')
-    W(x, y, z, w) = sum_{n a b} A_n(x, y, a) C_ab^n / n! A_n(z, w, b)       (n = n_ab)
-    A_n(x, y, a)  = u_a m_a(n + x + y) C_ka^x / x! C_la^y / y!.
+    V(s, t)       = sum_n C_kl^n / n!  m'_k(n + s) m'_l(n + t)              (n = n_kl, and m'
+    belongs to g') W(x, y, z, w) = sum_{n a b} A_n(x, y, a) C_ab^n / n! A_n(z, w, b)       (n =
+    n_ab) A_n(x, y, a)  = u_a m_a(n + x + y) C_ka^x / x! C_la^y / y!.
 
-For degree d of g and D the larger degree of g and g*, I4 takes of the order of K^2 P D d^2 (P + d^2) operations; the
-compiled code does not grow with the degrees.
+For degree d of g and D the larger degree of g and g*, I4 takes of the order of K^2 P D d^2 (P +
+d^2) operations; the compiled code does not grow with the degrees.
 """
 
 import math
@@ -71,7 +74,9 @@ def pair_sums(
     second: Float[Array, "fields derivatives"],
     degree: int,
 ) -> Float[Array, "fields fields"]:
-    """sum_n C_ab^n / n! m_a(n) m_b(n) for all pairs of fields, given m of the first and of the second factor."""
+    """sum_n C_ab^n / n! m_a(n) m_b(n) for all pairs of fields, given m of the first and of the
+    second factor.
+    """
     orders = slice(degree + 1)
     return jnp.einsum(
         "nab,an,bn->ab", _divided_powers(C, degree), first[:, orders], second[:, orders]
@@ -85,7 +90,9 @@ def quartic_sums(
     degree: int,
     slope_degree: int,
 ) -> Float[Array, "students students"]:
-    """sum_ab u_a u_b I4(k, l, a, b) for all pairs of students, given m' of the slopes and u m of the values."""
+    """sum_ab u_a u_b I4(k, l, a, b) for all pairs of students, given m' of the slopes and u m of
+    the values.
+    """
     powers, students = _divided_powers(C, degree), jnp.arange(len(slopes))
     over_l = jax.vmap(
         lambda k, l: _quartic(powers, slopes, weighted, k, l, slope_degree), (None, 0)
@@ -139,10 +146,11 @@ def _means(
 
 
 def _mean_coefficients(polynomials: Sequence[Polynomial], degree: int) -> np.ndarray:
-    """The coefficients, by powers of the variance, of E[p^(s)(h)] for each polynomial p and s = 0..3 degree.
+    """The coefficients, by powers of the variance, of E[p^(s)(h)] for each polynomial p and s =
+    0..3 degree.
 
-    E[h^(2k)] = (2k - 1)!! C_aa^k.  Orders s above the degree of p have mean zero and are kept as zeros, so that a sum
-    over link numbers may run over a full box.
+    E[h^(2k)] = (2k - 1)!! C_aa^k.  Orders s above the degree of p have mean zero and are kept as
+    zeros, so that a sum over link numbers may run over a full box.
     """
     table = np.zeros((len(polynomials), 3 * degree + 1, degree // 2 + 1))
     for a, polynomial in enumerate(polynomials):

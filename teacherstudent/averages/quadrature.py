@@ -1,19 +1,22 @@
 """Averages for any two activations, by quadrature over the distinct fields of each integral.
 
-Equal fields are merged first, so that E[g'(h_0) g'(h_1) g(h_0) g(h_2)] is an integral over three fields with the factors
-g'g, g' and g; `nested_rule.py` has the rule.  Measured with its default nodes, the largest errors of I4 are 1e-10 for
-tanh with variances up to 1.5 (1e-7 at 2.5, 1e-3 at 20), 1e-11 for GELU and 1e-13 for erf, also where fields coincide.
-Two fields with kinks cost accuracy as they approach each other: 1e-9 in generic position, 1e-6 at a correlation of
-0.9999.
+Equal fields are merged first, so that E[g'(h_0) g'(h_1) g(h_0) g(h_2)] is an integral over three
+fields with the factors g'g, g' and g; `nested_rule.py` has the rule.  Measured with its default
+nodes, the largest errors of I4 are 1e-10 for tanh with variances up to 1.5 (1e-7 at 2.5, 1e-3 at
+20), 1e-11 for GELU and 1e-13 for erf, also where fields coincide.  Two fields with kinks cost
+accuracy as they approach each other: 1e-9 in generic position, 1e-6 at a correlation of 0.9999.
 
-Differentiation sees no jumps, so that derivatives in the sense of distributions get their delta functions here.  With
-H_j the height of the jump of g_b at x_j, kappa_j that of the student's g' at x_j, and p_a the density of h_a,
+Differentiation sees no jumps, so that derivatives in the sense of distributions get their delta
+functions here.  With H_j the height of the jump of g_b at x_j, kappa_j that of the student's g' at
+x_j, and p_a the density of h_a,
 
-    J2(k, b) = E[g'(h_k) g_b'(h_b)] + sum_j H_j p_b(x_j) E[g'(h_k) | h_b = x_j]           (b a teacher: students do not jump)
-    G2(k, c) = E[g''(h_k) g_c(h_c)] + sum_j kappa_j p_k(x_j) E[g_c(h_c) | h_k = x_j]
+    J2(k, b) = E[g'(h_k) g_b'(h_b)] + sum_j H_j p_b(x_j) E[g'(h_k) | h_b = x_j]           (b a
+    teacher: students do not jump) G2(k, c) = E[g''(h_k) g_c(h_c)] + sum_j kappa_j p_k(x_j)
+    E[g_c(h_c) | h_k = x_j]
 
-`error` estimates the error at a given covariance by two routes.  One are rules with fewer nodes.  They are blind to what no
-rule sees, a jump that was not found; the other is Stein's lemma, which needs no derivative of g_c and none of g':
+`error` estimates the error at a given covariance by two routes.  One are rules with fewer nodes.
+They are blind to what no rule sees, a jump that was not found; the other is Stein's lemma, which
+needs no derivative of g_c and none of g':
 
     E[g'(h_k) h_x g_c(h_c)] = C_kx G2(k, c) + C_xc J2(k, c),   x = k and x = c.
 """
@@ -90,7 +93,9 @@ class QuadratureAverages(Averages):
         return jnp.einsum("klab,a,b->kl", self._averages(C, slope=(k, l), value=(a, b)), u, u)
 
     def _check_cost(self) -> None:
-        """Raise ValueError if the largest integral, over two student fields and any two, has more nodes than a machine takes."""
+        """Raise ValueError if the largest integral, over two student fields and any two, has more
+        nodes than a machine takes.
+        """
         fields = min(4, self.students + self.teachers)
         of_student = self.rule.nodes_on_axis(len(self.student.cuts), fields)
         of_teacher = self.rule.nodes_on_axis(len(self.teacher.cuts), fields)
@@ -98,9 +103,10 @@ class QuadratureAverages(Averages):
         nodes = math.prod(sorted(each)[-fields:])
         if nodes > MOST_NODES:
             raise ValueError(
-                f"the averages of student.activation = {self.student.name} and task.activation = {self.teacher.name} need "
-                f"{nodes:.1g} nodes each: they are divided at {len(self.student.cuts)} and {len(self.teacher.cuts)} points where "
-                "these jump or have a kink; give functions with fewer of them or fewer units, or simulate."
+                f"the averages of student.activation = {self.student.name} and task.activation = "
+                f"{self.teacher.name} need {nodes:.1g} nodes each: they are divided at "
+                f"{len(self.student.cuts)} and {len(self.teacher.cuts)} points where these jump "
+                "or have a kink; give functions with fewer of them or fewer units, or simulate."
             )
 
     def error(
@@ -108,7 +114,8 @@ class QuadratureAverages(Averages):
     ) -> Float[Array, ""]:
         """A cautious estimate of the largest absolute error of I2, J2, G2 and I4 at C and u.
 
-        A multiple of the largest difference from rules with fewer nodes, or of what is missing in Stein's lemma.
+        A multiple of the largest difference from rules with fewer nodes, or of what is missing in
+        Stein's lemma.
         """
         used = self._all(C, u)
         differences = [self._missing_by_parts(C, used[1], used[2])]
@@ -152,7 +159,9 @@ class QuadratureAverages(Averages):
         jumps: list[tuple[float, float]],
         part: str,
     ) -> Float[Array, "jumping others"]:
-        """sum_j height_j p_f(x_j) E[f_o(h_o) | h_f = x_j] for fields f and others o, f_o a part of the other's activation."""
+        """sum_j height_j p_f(x_j) E[f_o(h_o) | h_f = x_j] for fields f and others o, f_o a part of
+        the other's activation.
+        """
         rows = [[self._delta(C, f, o, jumps, part) for o in others] for f in fields]
         return jnp.stack([jnp.stack(row) for row in rows])
 
@@ -185,7 +194,8 @@ class QuadratureAverages(Averages):
     ) -> Float[Array, "..."]:
         """E[product of the parts at the given fields], for arrays of field indices that broadcast.
 
-        Each distinct integral is computed once, those that differ only in their fields in one batch.
+        Each distinct integral is computed once, those that differ only in their fields in one
+        batch.
         """
         names = [name for name, indices in parts.items() for _ in indices]
         tuples = np.stack(
@@ -203,7 +213,9 @@ class QuadratureAverages(Averages):
         )
 
     def _integral(self, names: list[str], fields: list[int]) -> Integral:
-        """The kinds of the distinct fields, those with kinks first, and the fields in the same order."""
+        """The kinds of the distinct fields, those with kinks first, and the fields in the same
+        order.
+        """
         parts = {
             field: tuple(sorted(n for n, f in zip(names, fields, strict=True) if f == field))
             for field in fields

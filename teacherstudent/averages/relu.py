@@ -1,31 +1,39 @@
-"""Closed forms for g(x) = g*(x) = max(x, 0), where g' is the step theta(x) and g'' the delta function.
+"""Closed forms for g(x) = g*(x) = max(x, 0), where g' is the step theta(x) and g'' the delta
+function.
 
 With s = sqrt(C_aa C_bb - C_ab^2) and the angle t = atan2(s, C_ab) between two fields,
 
-    I2(a, b) = (s + (pi - t) C_ab) / (2 pi),    J2(k, b) = (pi - t) / (2 pi),    G2(k, c) = s / (2 pi C_kk).
+    I2(a, b) = (s + (pi - t) C_ab) / (2 pi),    J2(k, b) = (pi - t) / (2 pi),    G2(k, c) = s / (2
+    pi C_kk).
 
-The same s enters inside and outside of atan2, so that rounding cancels and a vanishing generalisation error is resolved.
+The same s enters inside and outside of atan2, so that rounding cancels and a vanishing
+generalisation error is resolved.
 
-I4 is E[x_a x_b prod_{s in S} theta(x_s)] with S the *distinct* fields among k, l, a, b, for theta^2 = theta.  Two steps
-of Gaussian integration by parts turn it into probabilities P_n that n Gaussian fields are all positive:
+I4 is E[x_a x_b prod_{s in S} theta(x_s)] with S the *distinct* fields among k, l, a, b, for theta^2
+= theta.  Two steps of Gaussian integration by parts turn it into probabilities P_n that n Gaussian
+fields are all positive:
 
     I4 = C_ab P_n(S) + sum_{j in S, j != b} C_aj (2 pi C_jj)^(-1/2)
-                       sum_{i in S, i != j} C_bi|j (2 pi C_ii|j)^(-1/2) P_{n-2}(S without i, j | x_i = x_j = 0),
+                       sum_{i in S, i != j} C_bi|j (2 pi C_ii|j)^(-1/2) P_{n-2}(S without i, j | x_i
+                       = x_j = 0),
 
-where C_..|j is the covariance given x_j.  Below, fields have unit variance and the standard deviations of a and b are
-multiplied in at the end.  With t_ij the angles, P_1 = 1/2, P_2 = 1/2 - t_12 / (2 pi) and
-P_3 = 1/2 - (t_12 + t_13 + t_23) / (4 pi).  P_4 has no elementary form.  Split the fields in pairs {0, 1} and {2, 3} and
-scale the correlations across by tau; Plackett's identity for the derivative with respect to tau gives
+where C_..|j is the covariance given x_j.  Below, fields have unit variance and the standard
+deviations of a and b are multiplied in at the end.  With t_ij the angles, P_1 = 1/2, P_2 = 1/2 -
+t_12 / (2 pi) and P_3 = 1/2 - (t_12 + t_13 + t_23) / (4 pi).  P_4 has no elementary form.  Split the
+fields in pairs {0, 1} and {2, 3} and scale the correlations across by tau; Plackett's identity for
+the derivative with respect to tau gives
 
     P_4 = P_2(0, 1) P_2(2, 3) + int_0^1 dtau sum_{i in {0,1}, j in {2,3}}
               rho_ij / (2 pi sqrt(1 - tau^2 rho_ij^2)) P_2(k, l | x_i = x_j = 0; tau)    (k, l: the other two fields).
 
-Of the three splits we take the one with the smallest correlations across; tau = sin(angle) removes the root where a
-correlation reaches 1; Gauss-Legendre nodes do the rest.  R. L. Plackett, Biometrika 41, 351 (1954).
+Of the three splits we take the one with the smallest correlations across; tau = sin(angle) removes
+the root where a correlation reaches 1; Gauss-Legendre nodes do the rest.  R. L. Plackett,
+Biometrika 41, 351 (1954).
 
-Accuracy of I4: 1e-14 for generic covariances, 1e-12 with pairs of fields at a relative distance of 1e-4 from each other,
-1e-8 at 1e-6.  Where *three* fields almost coincide, say two students near one teacher, it falls to 1e-10 at a distance of
-1e-2 and to 1e-5 below 1e-3.  Fields that coincide exactly are handled exactly.
+Accuracy of I4: 1e-14 for generic covariances, 1e-12 with pairs of fields at a relative distance of
+1e-4 from each other, 1e-8 at 1e-6.  Where *three* fields almost coincide, say two students near one
+teacher, it falls to 1e-10 at a distance of 1e-2 and to 1e-5 below 1e-3.  Fields that coincide
+exactly are handled exactly.
 """
 
 import math
@@ -84,10 +92,12 @@ class ReluAverages(Averages):
 def _groups_of_equal_pattern(
     students: int, fields: int
 ) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
-    """All k <= l and a <= b, grouped by the number of distinct fields and by whether a = b (0) or not (1).
+    """All k <= l and a <= b, grouped by the number of distinct fields and by whether a = b (0) or
+    not (1).
 
-    Per group: the position of the pair k, l, and the distinct fields, a first and then b.  Structurally equal fields
-    must not reach the formulas as separate ones: these would see a singular covariance.
+    Per group: the position of the pair k, l, and the distinct fields, a first and then b.
+    Structurally equal fields must not reach the formulas as separate ones: these would see a
+    singular covariance.
     """
     groups: dict[tuple[int, int], list] = {}
     for pair, (k, l) in enumerate(zip(*unordered_pairs(students), strict=True)):
@@ -101,7 +111,9 @@ def _groups_of_equal_pattern(
 
 
 def _half_space_moment(R: Float[Array, "n n"], b: int) -> Float[Array, ""]:
-    """E[x_a x_b prod_s theta(x_s)] over n = 1..4 distinct fields with correlation matrix R, where a is field 0."""
+    """E[x_a x_b prod_s theta(x_s)] over n = 1..4 distinct fields with correlation matrix R, where a
+    is field 0.
+    """
     total = R[0, b] * orthant(R)
     orders = [(j, i, *_without(len(R), j, i)) for j, i in permutations(range(len(R)), 2) if j != b]
     if orders:
@@ -138,7 +150,9 @@ def _four_orthant(R: Float[Array, "4 4"]) -> Float[Array, ""]:
 
 
 def _four_orthant_slope(R: Float[Array, "4 4"], angle: Float[Array, ""]) -> Float[Array, ""]:
-    """dP_4 / d(angle) where the correlations across the pairs {0, 1} and {2, 3} are scaled by sin(angle)."""
+    """dP_4 / d(angle) where the correlations across the pairs {0, 1} and {2, 3} are scaled by
+    sin(angle).
+    """
     across = np.kron([[0, 1], [1, 0]], np.ones((2, 2)))
     scaled = R * (1 - across + across * jnp.sin(angle))
     i, j, k, l = np.array([(0, 2, 1, 3), (0, 3, 1, 2), (1, 2, 0, 3), (1, 3, 0, 2)]).T
@@ -149,10 +163,12 @@ def _four_orthant_slope(R: Float[Array, "4 4"], angle: Float[Array, ""]) -> Floa
 def _conditional_orthant(
     R: Float[Array, "n n"], i: np.ndarray, j: np.ndarray, *others: np.ndarray
 ) -> float | Float[Array, " orders"]:
-    """The probability that the other fields, two at most, are positive given x_i = x_j = 0, for arrays of indices.
+    """The probability that the other fields, two at most, are positive given x_i = x_j = 0, for
+    arrays of indices.
 
-    A field that coincides with one set to zero is positive or negative with equal chances, and of three that coincide
-    each is equally often the smallest: these are the limits of fields that differ by independent small amounts.
+    A field that coincides with one set to zero is positive or negative with equal chances, and of
+    three that coincide each is equally often the smallest: these are the limits of fields that
+    differ by independent small amounts.
     """
     if len(others) < 2:
         return 0.5 ** len(others)
@@ -192,7 +208,9 @@ def _areas(C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
 
 
 def _angle(s: Float[Array, "*shape"], covariance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """atan2(s, covariance) in [0, pi]; a right angle where both are zero, that is where a field vanishes."""
+    """atan2(s, covariance) in [0, pi]; a right angle where both are zero, that is where a field
+    vanishes.
+    """
     return jnp.arctan2(jnp.where((s == 0) & (covariance == 0), 1.0, s), covariance)
 
 

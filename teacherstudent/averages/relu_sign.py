@@ -1,18 +1,21 @@
 """Closed forms for a student with g(x) = max(x, 0) and a teacher with g*(x) = sign(x).
 
-Between student fields k, l the averages are those of `relu.py`.  With m, n teacher fields and theta the step function,
+Between student fields k, l the averages are those of `relu.py`.  With m, n teacher fields and theta
+the step function,
 
     I2(k, m) = C_km / sqrt(2 pi C_mm),   I2(m, n) = (2/pi) asin( C_mn / sqrt(C_mm C_nn) )
-    J2(k, m) = E[theta(h_k) 2 delta(h_m)] = 1 / sqrt(2 pi C_mm),   G2(k, m) = E[delta(h_k) sign(h_m)] = 0.
+    J2(k, m) = E[theta(h_k) 2 delta(h_m)] = 1 / sqrt(2 pi C_mm),   G2(k, m) = E[delta(h_k)
+    sign(h_m)] = 0.
 
-In I4(k, l; u), sign = 2 theta - 1 leaves probabilities P(S) that all fields of a set S are positive, and their first moments
-by one integration by parts (unit variances):
+In I4(k, l; u), sign = 2 theta - 1 leaves probabilities P(S) that all fields of a set S are
+positive, and their first moments by one integration by parts (unit variances):
 
-    E[theta_k theta_l sign_m sign_n]   = 4 P(k, l, m, n) - 2 P(k, l, m) - 2 P(k, l, n) + P(k, l)          (m = n: P(k, l))
-    E[theta_k theta_l h_a theta_a sign_m] = 2 F_a(k, l, a, m) - F_a(k, l, a)
-    F_a(S) = E[h_a prod_S theta] = sum_{j in S} R_aj (2 pi)^(-1/2) P(S without j | h_j = 0)
+    E[theta_k theta_l sign_m sign_n]   = 4 P(k, l, m, n) - 2 P(k, l, m) - 2 P(k, l, n) + P(k, l)
+    (m = n: P(k, l)) E[theta_k theta_l h_a theta_a sign_m] = 2 F_a(k, l, a, m) - F_a(k, l, a) F_a(S)
+    = E[h_a prod_S theta] = sum_{j in S} R_aj (2 pi)^(-1/2) P(S without j | h_j = 0)
 
-over the *distinct* fields of each set, for theta^2 = theta.  Accuracy as of `relu.py`: generic covariances 1e-13.
+over the *distinct* fields of each set, for theta^2 = theta.  Accuracy as of `relu.py`: generic
+covariances 1e-13.
 """
 
 import math
@@ -81,7 +84,9 @@ class ReluSignAverages(Averages):
 
 
 def _sets_with_a_student(students: int, teachers: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For all k <= l, a, m: the position of the pair k, l and the distinct fields, a first and m last; by their number."""
+    """For all k <= l, a, m: the position of the pair k, l and the distinct fields, a first and m
+    last; by their number.
+    """
     rows: dict[int, list] = {}
     for pair, (k, l) in enumerate(zip(*unordered_pairs(students), strict=True)):
         for a in range(students):
@@ -92,7 +97,9 @@ def _sets_with_a_student(students: int, teachers: int) -> list[tuple[np.ndarray,
 
 
 def _sets_with_labels(students: int, teachers: int) -> list[tuple[np.ndarray, np.ndarray, int]]:
-    """For all k <= l and m <= n: the position of the pair, the distinct fields, and how many of them are the teacher's."""
+    """For all k <= l and m <= n: the position of the pair, the distinct fields, and how many of
+    them are the teacher's.
+    """
     rows: dict[tuple[int, int], list] = {}
     for pair, (k, l) in enumerate(zip(*unordered_pairs(students), strict=True)):
         for m, n in zip(*unordered_pairs(teachers), strict=True):
@@ -132,8 +139,8 @@ def _first_moment(R: Float[Array, "n n"]) -> Float[Array, ""]:
 def _orthant_given_zero(R: Float[Array, "n n"], j: int, others: np.ndarray) -> Float[Array, ""]:
     """The probability that the others are positive given h_j = 0.
 
-    A field that coincides with h_j is positive or negative with equal chances, and two such fields have the correlation 1/2:
-    the limits of fields that differ by independent small amounts.
+    A field that coincides with h_j is positive or negative with equal chances, and two such fields
+    have the correlation 1/2: the limits of fields that differ by independent small amounts.
     """
     if not len(others):
         return jnp.ones(())
@@ -149,7 +156,9 @@ def _orthant_given_zero(R: Float[Array, "n n"], j: int, others: np.ndarray) -> F
 
 
 def _positive_with_signs(R: Float[Array, "n n"], teachers: int) -> Float[Array, ""]:
-    """E[prod theta(h_s) sign(h_m) sign(h_n)]: the last one or two fields are the teacher's m <= n, the others students."""
+    """E[prod theta(h_s) sign(h_m) sign(h_n)]: the last one or two fields are the teacher's m <= n,
+    the others students.
+    """
     of_students = R[:-teachers, :-teachers]
     if teachers == 1:
         return orthant(of_students)

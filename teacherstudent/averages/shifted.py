@@ -10,7 +10,8 @@ Fields lambda ~ N(mean, C) of K student units with one activation g; C may be si
 
 With mean = 0 and y = 0 these are the averages of `base.py` for a student without a teacher.
 
-To add an activation with closed forms, write one file with a subclass of `ShiftedAverages` and name it in `shifted_for.py`.
+To add an activation with closed forms, write one file with a subclass of `ShiftedAverages` and name
+it in `shifted_for.py`.
 """
 
 import abc

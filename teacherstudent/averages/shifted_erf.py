@@ -3,15 +3,16 @@
 With h_k = a_k / sqrt(1 + C_kk), a the mean, and R_ij = C_ij / sqrt((1 + C_ii)(1 + C_jj)),
 
     E[g_k] = 2 Phi(h_k) - 1,     E[g'_k] = Z_k = 2 phi(h_k) / sqrt(1 + C_kk)
-    E[g_i g_j] = E[g_i] E[g_j] + 4 L(h_i, h_j; R_ij)                                (`bivariate_normal.py`)
+    E[g_i g_j] = E[g_i] E[g_j] + 4 L(h_i, h_j; R_ij)
+    (`bivariate_normal.py`)
 
 g'(x) = sqrt(2/pi) exp(-x^2 / 2) is itself Gaussian: a factor g'_k tilts the measure to
 
     a^k = a - C_.k a_k / (1 + C_kk),     C^k = C - C_.k C_k. / (1 + C_kk),     weight Z_k,
 
-so E[g'_k g_j] = Z_k E^k[g_j], and g'_k g'_l tilts twice, weight Z_k Z^k_l: what remains of I4 are averages of g_i g_j and g_j.
-g''(x) = -x g'(x), and Stein's lemma gives E[g''_k g_j] = -E[g'_k lambda_k g_j] = -Z_k ( a^k_k E^k[g_j] + C^k_kj Z^k_j ).
-With a = 0 all is as in `erf.py`.
+so E[g'_k g_j] = Z_k E^k[g_j], and g'_k g'_l tilts twice, weight Z_k Z^k_l: what remains of I4 are
+averages of g_i g_j and g_j.  g''(x) = -x g'(x), and Stein's lemma gives E[g''_k g_j] = -E[g'_k
+lambda_k g_j] = -Z_k ( a^k_k E^k[g_j] + C^k_kj Z^k_j ).  With a = 0 all is as in `erf.py`.
 """
 
 import jax

@@ -1,24 +1,29 @@
-"""Averages for g(x) = max(x, 0), where g' is the step theta and g'' the delta function, and fields with any means.
+"""Averages for g(x) = max(x, 0), where g' is the step theta and g'' the delta function, and fields
+with any means.
 
-With s_k = sqrt(C_kk), h_k = a_k / s_k (a the mean), R the correlations and Phi2 of `bivariate_normal.py`,
+With s_k = sqrt(C_kk), h_k = a_k / s_k (a the mean), R the correlations and Phi2 of
+`bivariate_normal.py`,
 
-    E[g_k] = a_k Phi(h_k) + s_k phi(h_k),      E[g'_k] = Phi(h_k),      E[g''_k] = phi(h_k) / s_k =: delta_k
-    J2(k, l) = Phi2(h_k, h_l; R_kl),           G2(k, j) = delta_k E[g_j | lambda_k = 0].
+    E[g_k] = a_k Phi(h_k) + s_k phi(h_k),      E[g'_k] = Phi(h_k),      E[g''_k] = phi(h_k) / s_k =:
+    delta_k J2(k, l) = Phi2(h_k, h_l; R_kl),           G2(k, j) = delta_k E[g_j | lambda_k = 0].
 
-Products are moments of a bivariate normal law cut to a quadrant, M_pq = E[theta_k theta_l lambda_k^p lambda_l^q].  Stein's lemma
-reduces them to lower ones and to the boundary, with P(l | k) the probability that lambda_l > 0 given lambda_k = 0:
+Products are moments of a bivariate normal law cut to a quadrant, M_pq = E[theta_k theta_l
+lambda_k^p lambda_l^q].  Stein's lemma reduces them to lower ones and to the boundary, with P(l | k)
+the probability that lambda_l > 0 given lambda_k = 0:
 
     M_00 = Phi2,     M_10 = a_k M_00 + C_kk delta_k P(l | k) + C_kl delta_l P(k | l)
     M_11 = a_l M_10 + C_kl M_00 + C_ll delta_l E[g_k | lambda_l = 0]
     M_20 = a_k M_10 + C_kk M_00 + C_kl delta_l E[g_k | lambda_l = 0]
 
-and M_10 is S2, M_11 is I2.  I4 of one or two units needs nothing else.  With more, theta_k theta_l (sum_j v_j g_j - y)^2 is
-integrated over lambda_k, lambda_l > 0 by Gauss-Legendre rules in standardised coordinates, in panels cut where the quadrant
-begins, at -2, 2 and 8.5, and where the mean of another field, given these two, changes its sign; the other fields are Gaussian
-given these two and enter by E[g_i] and E[g_i g_j] above.
+and M_10 is S2, M_11 is I2.  I4 of one or two units needs nothing else.  With more, theta_k theta_l
+(sum_j v_j g_j - y)^2 is integrated over lambda_k, lambda_l > 0 by Gauss-Legendre rules in
+standardised coordinates, in panels cut where the quadrant begins, at -2, 2 and 8.5, and where the
+mean of another field, given these two, changes its sign; the other fields are Gaussian given these
+two and enter by E[g_i] and E[g_i g_j] above.
 
-Accuracy of I4: rounding for K <= 2; 1e-12 for K = 3 and 1e-9 for K >= 4, which has fewer nodes, in generic position; 3e-7 where
-another field is known from lambda_k and lambda_l up to a hundredth of its variance, and 4e-6 at worst where it is known exactly.
+Accuracy of I4: rounding for K <= 2; 1e-12 for K = 3 and 1e-9 for K >= 4, which has fewer nodes, in
+generic position; 3e-7 where another field is known from lambda_k and lambda_l up to a hundredth of
+its variance, and 4e-6 at worst where it is known exactly.
 """
 
 from typing import NamedTuple
@@ -114,7 +119,9 @@ def _products(mean: Mean, C: Covariance) -> PerPair:
 
 
 def _two_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
-    """I4 from M_pq: on theta_k the other unit l contributes where it is positive; on theta_k theta_l both are linear."""
+    """I4 from M_pq: on theta_k the other unit l contributes where it is positive; on theta_k
+    theta_l both are linear.
+    """
     variance = jnp.diag(C)
     value, step, square = (
         _positive_part(mean, variance),

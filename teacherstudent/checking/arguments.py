@@ -1,6 +1,8 @@
-"""Checks of the arguments of a call before anything else happens: their names, and the types that annotations name.
+"""Checks of the arguments of a call before anything else happens: their names, and the types that
+annotations name.
 
-`checked` decorates what users call.  Numbers, and names out of a list, are checked by the function itself, with `checks`.
+`checked` decorates what users call.  Numbers, and names out of a list, are checked by the function
+itself, with `checks`.
 """
 
 import functools
@@ -21,17 +23,20 @@ from teacherstudent.checking import checks
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
 
-# Annotations with one of these types are checked; a number, a callable or an array says more in `checks`.
+# Annotations with one of these types are checked; a number, a callable or an array says more in
+# `checks`.
 CHECKED = (eqx.Module, xr.Dataset, xr.DataTree, bool, str, os.PathLike)
 
 
 def checked(function: Callable[P, Answer], prefix: str = "") -> Callable[P, Answer]:
-    """The function, which first looks at the names of its arguments and at the types of those that have a class of ours.
+    """The function, which first looks at the names of its arguments and at the types of those that
+    have a class of ours.
 
-    `prefix` stands in front of the names where users write them so: "student." in an experiment's file.
+    `prefix` stands in front of the names where users write them so: "student." in an experiment's
+    file.
 
-    The call raises TypeError for an argument that is unknown (with the nearest known one), missing or given twice, and ValueError
-    for one of another type.
+    The call raises TypeError for an argument that is unknown (with the nearest known one), missing
+    or given twice, and ValueError for one of another type.
     """
     signature = inspect.signature(function)
     wanted = {name: _types_of(one) for name, one in signature.parameters.items()}
@@ -79,12 +84,17 @@ def _wrong_names(
     known = [name for name in signature.parameters if name not in ("self", "cls")]
     unknown = [name for name in keywords if name not in known]
     if unknown:
-        return f"{title} has no argument {checks.shortened(unknown[0])}; {suggestion(unknown[0], known)}"
+        return (
+            f"{title} has no argument {checks.shortened(unknown[0])}; "
+            f"{suggestion(unknown[0], known)}"
+        )
     return f"{title}({', '.join(known)}): {checks.first_line(error)}."
 
 
 def _types_of(parameter: inspect.Parameter) -> tuple[type, ...]:
-    """The types that the annotation of a parameter allows, or none if they are not all checked here."""
+    """The types that the annotation of a parameter allows, or none if they are not all checked
+    here.
+    """
     kinds = typing.get_args(parameter.annotation) or (parameter.annotation,)
     if (
         isinstance(parameter.annotation, types.GenericAlias)

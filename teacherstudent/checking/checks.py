@@ -1,4 +1,5 @@
-"""Checks of numbers that users give; each failure is one sentence with the argument, the value and the way out.
+"""Checks of numbers that users give; each failure is one sentence with the argument, the value and
+the way out.
 
 Values inside a JAX transformation have no number to look at and pass.
 """
@@ -29,9 +30,11 @@ def is_traced(value) -> bool:
 
 
 def real_numbers(value) -> np.ndarray | None:
-    """The value as an array, if it holds nothing but real numbers, whatever their type; None otherwise.
+    """The value as an array, if it holds nothing but real numbers, whatever their type; None
+    otherwise.
 
-    Text, truth values, complex numbers, dates, masked entries and rows of different lengths are no numbers.
+    Text, truth values, complex numbers, dates, masked entries and rows of different lengths are no
+    numbers.
     """
     if isinstance(value, bytes | bytearray | memoryview) or np.ma.is_masked(value):
         return None
@@ -54,7 +57,9 @@ def is_numeric(value) -> bool:
 
 
 def _holds_truth_value(values) -> bool:
-    """Whether there is a True or False in a nested sequence, which NumPy would take for 1 or 0 beside numbers."""
+    """Whether there is a True or False in a nested sequence, which NumPy would take for 1 or 0
+    beside numbers.
+    """
     return any(
         isinstance(one, bool | np.bool_)
         or (isinstance(one, list | tuple) and _holds_truth_value(one))
@@ -63,7 +68,8 @@ def _holds_truth_value(values) -> bool:
 
 
 def parameter(value):
-    """A number stays a float, a sequence becomes a float64 array (one entry per value of a sweep), None stays None.
+    """A number stays a float, a sequence becomes a float64 array (one entry per value of a sweep),
+    None stays None.
 
     What is no number stays as it is: `number` refuses it, with the name of the argument.
     """
@@ -76,7 +82,9 @@ def parameter(value):
 
 
 def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> None:
-    """Require a real finite number, or a one-dimensional sequence of them (a sweep), not below `minimum`."""
+    """Require a real finite number, or a one-dimensional sequence of them (a sweep), not below
+    `minimum`.
+    """
     if is_traced(value):
         return
     array = real_numbers(value)
@@ -84,14 +92,16 @@ def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> N
         raise ValueError(f"{name} = {shortened(value)} is not a number; give a real number.")
     if array.ndim > 1 or array.size == 0:
         raise ValueError(
-            f"{name} has shape {array.shape}; give one number, or a one-dimensional sequence to sweep over."
+            f"{name} has shape {array.shape}; give one number, or a one-dimensional sequence to "
+            "sweep over."
         )
     values = array.astype(np.float64)
     wrong = ~np.isfinite(values) | (values <= minimum if strict else values < minimum)
     if wrong.any():
         bound = "larger than" if strict else "at least"
         raise ValueError(
-            f"{name} = {array[wrong].flat[0]} is not allowed; give a finite number {bound} {minimum:g}."
+            f"{name} = {array[wrong].flat[0]} is not allowed; give a finite number {bound} "
+            f"{minimum:g}."
         )
 
 
@@ -180,7 +190,9 @@ def first_line(error: BaseException) -> str:
 
 
 def integer(name: str, value, minimum: int = 1, maximum: int = LARGEST) -> int:
-    """The value as an int; it must be an integer of at least `minimum`, and one that a computer counts with."""
+    """The value as an int; it must be an integer of at least `minimum`, and one that a computer
+    counts with.
+    """
     if (
         isinstance(value, bool | np.timedelta64)
         or not isinstance(value, int | np.integer)
@@ -240,13 +252,15 @@ def memory(cause: str, entries: int | float) -> None:
     )
     if 8 * entries > total / 2:
         raise ValueError(
-            f"{shortened_text(cause)} needs {8 * entries / 2**30:.3g} GiB of memory, more than half of the "
-            f"{total / 2**30:.3g} GiB of this machine; give a smaller one."
+            f"{shortened_text(cause)} needs {8 * entries / 2**30:.3g} GiB of memory, more than "
+            f"half of the {total / 2**30:.3g} GiB of this machine; give a smaller one."
         )
 
 
 def entries(name: str, value, most: int = 10**6) -> list:
-    """The entries of anything that can be looped over, at most so many; one number is a sequence of one."""
+    """The entries of anything that can be looped over, at most so many; one number is a sequence of
+    one.
+    """
     no_list = isinstance(value, str | bytes | bytearray | memoryview) or not isinstance(
         value, Iterable
     )
@@ -264,14 +278,17 @@ def entries(name: str, value, most: int = 10**6) -> list:
 
 
 def seeds(given) -> list[int]:
-    """The seeds meant by a number of them, or the seeds themselves: different integers from 0 to 2^32 - 1."""
+    """The seeds meant by a number of them, or the seeds themselves: different integers from 0 to
+    2^32 - 1.
+    """
     if not isinstance(given, Iterable) or isinstance(given, str | bytes | bytearray | memoryview):
         return list(range(integer("seeds", given, maximum=10**6)))
     numbers = entries("seeds", given)
     good = all(_is_seed(one) for one in numbers)
     if not good or not numbers or len(set(numbers)) < len(numbers):
         raise ValueError(
-            f"seeds = {shortened(numbers)}: give a number of seeds, or different integers from 0 to 2^32 - 1."
+            f"seeds = {shortened(numbers)}: give a number of seeds, or different integers from 0 "
+            "to 2^32 - 1."
         )
     return [int(one) for one in numbers]
 
@@ -293,16 +310,20 @@ def one_of(name: str, value, known) -> None:
 
 
 def times(values) -> np.ndarray:
-    """The requested times as a float64 array; they must be finite, not negative and strictly increasing."""
+    """The requested times as a float64 array; they must be finite, not negative and strictly
+    increasing.
+    """
     given = array("times", values)
     if given.ndim != 1 or given.size == 0:
         raise ValueError(
-            f"times has shape {given.shape}; give a one-dimensional sequence with at least one time."
+            f"times has shape {given.shape}; give a one-dimensional sequence with at least one "
+            "time."
         )
     if not np.isfinite(given).all() or given[0] < 0:
         wrong = given[~np.isfinite(given) | (given < 0)][0]
         raise ValueError(
-            f"times has the entry {wrong:g}; times must be finite and not negative (t = updates / N)."
+            f"times has the entry {wrong:g}; times must be finite and not negative (t = updates / "
+            "N)."
         )
     steps = np.diff(given)
     if (steps <= 0).any():
@@ -315,7 +336,8 @@ def times(values) -> np.ndarray:
 
 
 def devices(name: str | None) -> list[jax.Device]:
-    """All of this process's JAX devices of a kind, "gpu", or the one named "gpu:1", or those of JAX's default kind for None.
+    """All of this process's JAX devices of a kind, "gpu", or the one named "gpu:1", or those of
+    JAX's default kind for None.
 
     Raises ValueError that lists the devices there are.
     """

@@ -1,8 +1,10 @@
-"""What a class of one's own changes of a class of ours, and functions of which it inherits nothing that it changes.
+"""What a class of one's own changes of a class of ours, and functions of which it inherits nothing
+that it changes.
 
-A theory, a closed form or a law of inputs is derived for the methods of one class.  Python hands it on to every subclass, also
-to one with another `update` or other labels, for which it is wrong.  A function made by `for_each_class` has one part for each
-registered class; a subclass that changes methods of that class has none of its own until it registers one.
+A theory, a closed form or a law of inputs is derived for the methods of one class.  Python hands it
+on to every subclass, also to one with another `update` or other labels, for which it is wrong.  A
+function made by `for_each_class` has one part for each registered class; a subclass that changes
+methods of that class has none of its own until it registers one.
 """
 
 import dataclasses
@@ -28,7 +30,8 @@ _registered: dict[
 
 
 def changes(kind: type, base: type, honoured: Iterable[str] = ()) -> list[str]:
-    """Names of the attributes of `base` that its subclass `kind` defines anew, without those that are `honoured`.
+    """Names of the attributes of `base` that its subclass `kind` defines anew, without those that
+    are `honoured`.
 
     To define what is abstract in `base` is no change.
     """
@@ -80,8 +83,9 @@ def require_unchanged(one: Any, base: type, honoured: Iterable[str] = (), remedy
 class ForEachClass:
     """A function with one part for each class of its first argument.
 
-    `strict`: a subclass that changes what the registered class defines does not inherit its part: a call raises ValueError
-    with the `remedy` or, where there is none, takes the default.  Otherwise a part is for all subclasses.
+    `strict`: a subclass that changes what the registered class defines does not inherit its part: a
+    call raises ValueError with the `remedy` or, where there is none, takes the default.  Otherwise
+    a part is for all subclasses.
     """
 
     def __init__(self, default: Callable, strict: bool, remedy: str):
@@ -90,7 +94,9 @@ class ForEachClass:
         self.registry: dict[type, Callable] = {}
 
     def register(self, kind: Any, part: Callable | None = None) -> Callable:
-        """Give a class its part: as a decorator, the class being the annotation of the first argument, or with the class."""
+        """Give a class its part: as a decorator, the class being the annotation of the first
+        argument, or with the class.
+        """
         if not isinstance(kind, type):
             return self.register(_first_annotation(kind), kind)
         if part is None:
@@ -121,7 +127,9 @@ class ForEachClass:
         )
 
     def part(self, kind: type) -> Callable:
-        """The part of a class, or the default; ValueError if the class changes what its part is derived from."""
+        """The part of a class, or the default; ValueError if the class changes what its part is
+        derived from.
+        """
         refusal = self.refusal(kind)
         if refusal is not None and self.remedy:
             raise ValueError(f"{refusal}.")
@@ -141,6 +149,7 @@ def _first_annotation(part: Callable) -> type:
     first = next(iter(inspect.signature(part, eval_str=True).parameters.values()))
     if first.annotation is inspect.Parameter.empty or not isinstance(first.annotation, type):
         raise TypeError(
-            f"{part.__name__} does not say the class of its first argument; annotate it, or use register(CLASS)."
+            f"{part.__name__} does not say the class of its first argument; annotate it, or use "
+            "register(CLASS)."
         )
     return first.annotation

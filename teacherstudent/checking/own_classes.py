@@ -1,7 +1,9 @@
-"""Where a problem has a class of one's own that changes ours, and what is therefore not known of it.
+"""Where a problem has a class of one's own that changes ours, and what is therefore not known of
+it.
 
-Theory, closed forms and the chain of the overlaps are derived for the labels and inputs of our tasks.  A task that changes them
-is simulated with its own; what else is asked of it is refused, with what it changes, until it brings its own part.
+Theory, closed forms and the chain of the overlaps are derived for the labels and inputs of our
+tasks.  A task that changes them is simulated with its own; what else is asked of it is refused,
+with what it changes, until it brings its own part.
 """
 
 from teacherstudent.activations.activation import Activation
@@ -26,9 +28,11 @@ TEACHER = ("activation", "label", "noise", "readout", "v_star")  # what makes a 
 
 
 def changed_law(task: Task) -> str | None:
-    """How the class of a task changes the law of inputs and labels that theory and closed forms know; None if it does not.
+    """How the class of a task changes the law of inputs and labels that theory and closed forms
+    know; None if it does not.
 
-    With two classes the law is that of the task's own `components`, so that only other labels change it.
+    With two classes the law is that of the task's own `components`, so that only other labels
+    change it.
     """
     kind = type(task)
     base = nearest(kind, OURS)
@@ -76,11 +80,14 @@ def unknown_error(task: Task, activation: Activation) -> str | None:
 
 
 def require_our_law(task: Task) -> None:
-    """Raise ValueError if the class of a task changes the law of inputs and labels that is asked about."""
+    """Raise ValueError if the class of a task changes the law of inputs and labels that is asked
+    about.
+    """
     changed = changed_law(task)
     if changed is not None:
         raise ValueError(
-            f"{changed}, and what is asked holds for the labels and inputs of the latter; give a task of ours."
+            f"{changed}, and what is asked holds for the labels and inputs of the latter; give a "
+            "task of ours."
         )
 
 

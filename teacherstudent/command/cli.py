@@ -163,7 +163,9 @@ def _check_nothing_simulated(seeds: int | None, size: list[int] | None, device: 
 
 @contextmanager
 def _no_collection():
-    """While importing, tracing and compiling the theory, which make many objects and hardly any garbage: a tenth less time."""
+    """While importing, tracing and compiling the theory, which make many objects and hardly any
+    garbage: a tenth less time.
+    """
     collected = gc.isenabled()
     gc.disable()
     try:
@@ -175,7 +177,9 @@ def _no_collection():
 
 
 def _keep_compiled_programs() -> None:
-    """Compile each program once for all runs: they are kept in the user's cache folder, unless the user has named another."""
+    """Compile each program once for all runs: they are kept in the user's cache folder, unless the
+    user has named another.
+    """
     os.environ.setdefault(
         "EQX_ON_ERROR", "nan"
     )  # programs that can call back into Python are not kept
@@ -200,7 +204,9 @@ def _keep_compiled_programs() -> None:
 
 
 def _spinner(message: str, progress: bool | None):
-    """Something that moves on a terminal; a bar would call back from the compiled program, which then could not be kept."""
+    """Something that moves on a terminal; a bar would call back from the compiled program, which
+    then could not be kept.
+    """
     if progress is False:
         return nullcontext()
     from rich.console import Console
@@ -241,7 +247,8 @@ def _results_of(job, simulated: bool, progress: bool | None, device: str | None)
 
 
 def _faster(job, theory):
-    """The theory at slightly larger learning rates, from the same program; None where it has no rate or takes long.
+    """The theory at slightly larger learning rates, from the same program; None where it has no
+    rate or takes long.
 
     From it a comparison knows which error of the learning rate it could have seen.
     """
@@ -265,7 +272,9 @@ def _faster(job, theory):
 
 
 def _finish(tree, title: str, out: Path, picture: Path | None, quiet: bool) -> None:
-    """Draw and print what was saved; exit code 1 if theory and networks disagree, or cannot be compared."""
+    """Draw and print what was saved; exit code 1 if theory and networks disagree, or cannot be
+    compared.
+    """
     import teacherstudent as ts
     from teacherstudent.results.verdict import confirms
 
@@ -367,7 +376,9 @@ def plot(
 def compare(
     file: Annotated[Path, typer.Argument(help="A result file with a theory and a simulation.")],
 ) -> None:
-    """Compare theory and simulation in a result file anew; exit code 1 if they disagree, or cannot be compared."""
+    """Compare theory and simulation in a result file anew; exit code 1 if they disagree, or cannot
+    be compared.
+    """
     import teacherstudent as ts
     from teacherstudent.results.datasets import simulations
     from teacherstudent.results.verdict import confirms
@@ -432,7 +443,8 @@ def _print_result(tree, title: str) -> None:
             for one in sims:
                 at = one[error].sel(time=time, method="nearest")
                 row.append(
-                    f"{float(at.mean()):.5g} +- {float(at.std(ddof=1)) / at.size**0.5 if at.size > 1 else float('nan'):.2g}"
+                    f"{float(at.mean()):.5g} +- "
+                    f"{float(at.std(ddof=1)) / at.size**0.5 if at.size > 1 else float('nan'):.2g}"
                 )
             table.add_row(*row)
         Console().print(table)
@@ -534,9 +546,11 @@ def _say_interrupted() -> None:
 
 
 def _watch_for_interrupts() -> None:
-    """End the process after Ctrl-C also where Python does not hear of it: in compiled code, or in a callback from there.
+    """End the process after Ctrl-C also where Python does not hear of it: in compiled code, or in a
+    callback from there.
 
-    The operating system's handler writes the signal's number into a pipe at once; a thread reads it there.
+    The operating system's handler writes the signal's number into a pipe at once; a thread reads it
+    there.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

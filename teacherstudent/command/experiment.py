@@ -96,7 +96,9 @@ class _Tables(_Table):
 
 
 class Experiment(NamedTuple):
-    """What one command runs: `integrate` and `simulate` of `problem` from `start` at `times`, `clones` with them or not."""
+    """What one command runs: `integrate` and `simulate` of `problem` from `start` at `times`,
+    `clones` with them or not.
+    """
 
     name: str
     title: str
@@ -120,7 +122,9 @@ class EscapeExperiment(NamedTuple):
 
 
 class VariantsExperiment(NamedTuple):
-    """What one command runs: several experiments that share most of their tables, to be seen in one figure."""
+    """What one command runs: several experiments that share most of their tables, to be seen in one
+    figure.
+    """
 
     name: str
     title: str
@@ -129,7 +133,9 @@ class VariantsExperiment(NamedTuple):
 
 
 def changed(tables: Mapping, assignments: Sequence[str]) -> dict:
-    """The tables after assignments such as "rule.learning_rate=0.2"; the right side is TOML, or else a string."""
+    """The tables after assignments such as "rule.learning_rate=0.2"; the right side is TOML, or
+    else a string.
+    """
     tables = {
         key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()
     }
@@ -138,7 +144,8 @@ def changed(tables: Mapping, assignments: Sequence[str]) -> dict:
         *path, key = place.strip().split(".")
         if not equals or not key:
             raise ValueError(
-                f"--set {assignment!r} is not of the form table.key=value, such as rule.learning_rate=0.2."
+                f"--set {assignment!r} is not of the form table.key=value, such as "
+                "rule.learning_rate=0.2."
             )
         table = tables
         for name in path:
@@ -152,9 +159,11 @@ def changed(tables: Mapping, assignments: Sequence[str]) -> dict:
 def read(
     name_or_file: str, assignments: Sequence[str] = ()
 ) -> Experiment | EscapeExperiment | VariantsExperiment:
-    """The experiment of a published set-up or of a TOML file, after assignments such as "rule.learning_rate=0.2".
+    """The experiment of a published set-up or of a TOML file, after assignments such as
+    "rule.learning_rate=0.2".
 
-    Raises FileNotFoundError if there is neither, ValueError that begins with the file's name for all that is wrong with it.
+    Raises FileNotFoundError if there is neither, ValueError that begins with the file's name for
+    all that is wrong with it.
     """
     name, tables = published.read(name_or_file)
     try:
@@ -168,8 +177,9 @@ def read(
 def experiment(name: str, tables: Mapping) -> Experiment | EscapeExperiment | VariantsExperiment:
     """The experiment of the tables of a TOML file, checked completely before anything runs.
 
-    Raises ValueError naming what is unknown, missing or not allowed, in all tables at once; what takes time (a manifold that
-    is drawn, the eigenvalues of its inputs) comes after all else is right.
+    Raises ValueError naming what is unknown, missing or not allowed, in all tables at once; what
+    takes time (a manifold that is drawn, the eigenvalues of its inputs) comes after all else is
+    right.
     """
     if tables.get("variants") is not None:
         return _variants(name, validated(_Tables, tables), tables)
@@ -233,7 +243,8 @@ def _variants(name: str, outer: Mapping, tables: Mapping) -> VariantsExperiment:
         if not isinstance(one, Experiment) or one.clones or one.problem.sweeps or one.start.batch:
             shown = checks.shortened_text(label)
             raise ValueError(
-                f"variants.{shown}: a variant has a start and times, and no clones, sweeps or escape."
+                f"variants.{shown}: a variant has a start and times, and no clones, sweeps or "
+                "escape."
             )
         made[label] = one
     if not made:
@@ -242,7 +253,9 @@ def _variants(name: str, outer: Mapping, tables: Mapping) -> VariantsExperiment:
 
 
 def _with_changes(tables: Mapping, changes: Mapping) -> dict:
-    """The tables with the entries of others; start, times, and a table with a type of its own are replaced as a whole."""
+    """The tables with the entries of others; start, times, and a table with a type of its own are
+    replaced as a whole.
+    """
     merged = dict(tables)
     for key, value in changes.items():
         old = merged.get(key)
@@ -257,11 +270,14 @@ def _with_changes(tables: Mapping, changes: Mapping) -> dict:
 
 
 def _escape_options(outer: Mapping) -> Escape:
-    """The options of an experiment with the table `escape`, which has no start and no times of its own."""
+    """The options of an experiment with the table `escape`, which has no start and no times of its
+    own.
+    """
     extra = [key for key in ("start", "times", "theory", "simulation", "clones") if outer[key]]
     if extra:
         raise ValueError(
-            f"escape draws its own random starts and has no {', '.join(extra)}; leave these tables out."
+            f"escape draws its own random starts and has no {', '.join(extra)}; leave these "
+            "tables out."
         )
     options = Escape(**validated(Escape, outer["escape"], "escape."))
     checks.seeds(options.seeds)
@@ -309,12 +325,14 @@ def _start(problem: Problem, table: Mapping, random: dict | None, simulation: Si
 
 
 def _check_same_size(drawn: int, simulation: Simulation) -> None:
-    """Weights on structured inputs belong to one N; a problem that is only in the limit can be simulated at any."""
+    """Weights on structured inputs belong to one N; a problem that is only in the limit can be
+    simulated at any.
+    """
     for N in simulation.sizes:
         if drawn != N:
             raise ValueError(
-                f"simulation.N = {N}, but start.random draws weights with N = {drawn}, on whose spectrum the theory depends; "
-                "set both start.random.N and simulation.N."
+                f"simulation.N = {N}, but start.random draws weights with N = {drawn}, on whose "
+                "spectrum the theory depends; set both start.random.N and simulation.N."
             )
 
 
@@ -323,7 +341,8 @@ def _times(table: Mapping) -> np.ndarray:
     if (given["values"] is None) == (given["stop"] is None):
         found = "neither" if given["stop"] is None else "both"
         raise ValueError(
-            f"times has {found} values and stop; give either values or stop (with points, spacing, first)."
+            f"times has {found} values and stop; give either values or stop (with points, "
+            "spacing, first)."
         )
     if given["values"] is not None:
         return checks.times(given["values"])

@@ -21,7 +21,8 @@ def names() -> list[str]:
 def read(name_or_file: str) -> tuple[str, dict]:
     """The name and the tables of a published set-up or of a TOML file.
 
-    Raises FileNotFoundError if there is neither, PermissionError if the file may not be read, ValueError if it is not TOML.
+    Raises FileNotFoundError if there is neither, PermissionError if the file may not be read,
+    ValueError if it is not TOML.
     """
     if name_or_file in names():
         content, name = (_folder() / f"{name_or_file}.toml").read_bytes(), name_or_file

@@ -1,1 +1,3 @@
-"""What is recorded of a network beside its overlaps: errors, accuracies, and the bounds that nobody beats."""
+"""What is recorded of a network beside its overlaps: errors, accuracies, and the bounds that nobody
+beats.
+"""

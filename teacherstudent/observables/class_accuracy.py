@@ -1,8 +1,9 @@
 """The probability that a student names the class: P(y phi > 0), and half of P(phi = 0).
 
-The indicator is no smooth function of the fields, so this is a mean over frozen points: 2^16 scrambled Sobol points in K + 1
-dimensions, of which the first coordinate chooses the component and the others are its normal coordinates, so that the answer
-is the same at each call.  Measured error: 1e-4 to 3e-4 for K = 1 to 4 (the standard error of as many random points is 2e-3).
+The indicator is no smooth function of the fields, so this is a mean over frozen points: 2^16
+scrambled Sobol points in K + 1 dimensions, of which the first coordinate chooses the component and
+the others are its normal coordinates, so that the answer is the same at each call.  Measured error:
+1e-4 to 3e-4 for K = 1 to 4 (the standard error of as many random points is 2e-3).
 """
 
 from functools import cache
@@ -25,10 +26,11 @@ LOG2_POINTS = 16
 
 @arguments.checked
 def accuracy(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
-    """The probability of the right class, P(y phi > 0) + P(phi = 0) / 2, at given order parameters Q, m, v, b.
+    """The probability of the right class, P(y phi > 0) + P(phi = 0) / 2, at given order parameters
+    Q, m, v, b.
 
-    1 - accuracy is the classification error, to be compared with `oracle_error`.  Computed in float64 from frozen quasi-random
-    points, with an error of a few 1e-4.
+    1 - accuracy is the classification error, to be compared with `oracle_error`.  Computed in
+    float64 from frozen quasi-random points, with an error of a few 1e-4.
 
     Raises ValueError if the order parameters do not fit the problem, or its task has no classes.
     """

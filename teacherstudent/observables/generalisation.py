@@ -22,21 +22,25 @@ def generalisation_error(problem: Problem, at: OrderParameters) -> Float[Array, 
 
     Computed in float64.  Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019.
 
-    Raises ValueError if the order parameters do not fit the problem, or its task has no teacher (see `expected_loss`).
+    Raises ValueError if the order parameters do not fit the problem, or its task has no teacher
+    (see `expected_loss`).
     """
     if isinstance(problem.task, MixtureTask):
         raise ValueError(
-            f"the task {type(problem.task).__name__} has no teacher; use expected_loss, or accuracy."
+            f"the task {type(problem.task).__name__} has no teacher; use expected_loss, or "
+            "accuracy."
         )
     return _at(problem, at)
 
 
 @arguments.checked
 def expected_loss(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
-    """The expected loss E[l(phi, y)] at given order parameters Q, m, v, b, for tasks with two classes.
+    """The expected loss E[l(phi, y)] at given order parameters Q, m, v, b, for tasks with two
+    classes.
 
-    It includes what no student can avoid.  `at` may be a batch, such as the states along a trajectory, and `problem` another
-    one than they were trained on, such as one with a `clone` of its task.  Computed in float64.
+    It includes what no student can avoid.  `at` may be a batch, such as the states along a
+    trajectory, and `problem` another one than they were trained on, such as one with a `clone` of
+    its task.  Computed in float64.
 
     Raises ValueError if the order parameters do not fit the problem, or its task has no classes.
     """

@@ -1,14 +1,16 @@
 """The norm of the likelihood ratio: from how many samples on a spike can be told from noise at all.
 
-n samples come either all from the spiked class of a `SpikedCumulant` with an unknown spike u, or all from N(0, I).  With L_n the
-ratio of the two densities of the n samples, averaged over a prior of u, and the square averaged over N(0, I),
+n samples come either all from the spiked class of a `SpikedCumulant` with an unknown spike u, or
+all from N(0, I).  With L_n the ratio of the two densities of the n samples, averaged over a prior
+of u, and the square averaged over N(0, I),
 
     ||L_n||^2 = E_{u,u'} f(tau)^n,   tau = u . u' / N   for independent u and u'
-    f(tau) = E_{g,g'} (1 - T^2)^(-1/2) exp( -(T^2 (g^2 + g'^2) - 2 T g g') / (2 (1 - T^2)) ) = sum_k T^k (E He_k(g))^2 / k!
+    f(tau) = E_{g,g'} (1 - T^2)^(-1/2) exp( -(T^2 (g^2 + g'^2) - 2 T g g') / (2 (1 - T^2)) ) = sum_k
+    T^k (E He_k(g))^2 / k!
 
-with T = rho^2 tau, rho^2 = beta / (1 + beta).  Where the norm stays bounded as N grows, no test whatever tells the two cases
-apart without errors.
-Szekely, Bardone, Gerace & Goldt, NeurIPS 2024 (arXiv:2312.14922).
+with T = rho^2 tau, rho^2 = beta / (1 + beta).  Where the norm stays bounded as N grows, no test
+whatever tells the two cases apart without errors.  Szekely, Bardone, Gerace & Goldt, NeurIPS 2024
+(arXiv:2312.14922).
 """
 
 import math
@@ -41,25 +43,30 @@ PAIRS = 10**7  # latent pairs times tau that are held at a time
 
 @arguments.checked
 def likelihood_ratio_norm(problem, n, N: int = 1000, prior: str = "sphere"):
-    """||L_n||^2 for n samples in N dimensions, whose spiked class is that of a `SpikedCumulant`: at least 1, inf beyond 1e308.
+    """||L_n||^2 for n samples in N dimensions, whose spiked class is that of a `SpikedCumulant`: at
+    least 1, inf beyond 1e308.
 
     - `problem`: the task, or a problem with this task; class_prior plays no part.
-    - `n`: number of samples, an integer (the answer is a number) or integers (an array of their shape).
+    - `n`: number of samples, an integer (the answer is a number) or integers (an array of their
+      shape).
     - `N`: dimension of the inputs, at least 2.
     - `prior`: the law of the spike, "sphere" (uniform, |u|^2 = N) or "rademacher" (u_i = +-1).
 
-    f is exact for a discrete latent.  The integral over tau, (1 - tau^2)^((N - 3) / 2) d tau on the sphere, is done with
-    logarithms and panels that are halved where they must be, to a relative error of 1e-10 (n times 1e-15 beyond n = 1e5).
+    f is exact for a discrete latent.  The integral over tau, (1 - tau^2)^((N - 3) / 2) d tau on the
+    sphere, is done with logarithms and panels that are halved where they must be, to a relative
+    error of 1e-10 (n times 1e-15 beyond n = 1e5).
 
-    Raises ValueError for another task, for the Laplace latent (f is infinite for every tau but 0: its likelihood ratio has no
-    second moment), for an unknown prior, and where n or N is not an integer, or too small.
+    Raises ValueError for another task, for the Laplace latent (f is infinite for every tau but 0:
+    its likelihood ratio has no second moment), for an unknown prior, and where n or N is not an
+    integer, or too small.
     """
     task = _checked(problem)
     N = checks.integer("N", N, minimum=2)
     checks.one_of("prior", prior, PRIORS)
     if prior == "rademacher" and N > MOST_COINS:
         raise ValueError(
-            f"N = {N} is too large for prior = 'rademacher', a sum over N + 1 terms; give at most {MOST_COINS}."
+            f"N = {N} is too large for prior = 'rademacher', a sum over N + 1 terms; give at most "
+            f"{MOST_COINS}."
         )
     samples = [checks.integer("n", one, minimum=0) for one in _flat(n)]
     log_norm = _sphere if prior == "sphere" else _rademacher
@@ -74,9 +81,11 @@ def _flat(n) -> list:
 
 
 def likelihood_ratio_kernel(problem, tau):
-    """f(tau), E[L(x | u) L(x | u')] over x ~ N(0, I) for one sample and two spikes with u . u' = N tau; tau from -1 to 1.
+    """f(tau), E[L(x | u) L(x | u')] over x ~ N(0, I) for one sample and two spikes with u . u' = N
+    tau; tau from -1 to 1.
 
-    `problem` and what is raised are those of `likelihood_ratio_norm`; ValueError, too, where |tau| > 1.
+    `problem` and what is raised are those of `likelihood_ratio_norm`; ValueError, too, where |tau|
+    > 1.
     """
     task, tau = _checked(problem), checks.array("tau", tau)
     if not (np.abs(tau) <= 1).all():
@@ -89,13 +98,14 @@ def _checked(problem) -> SpikedCumulant:
     task = problem.task if isinstance(problem, Problem) else problem
     if not isinstance(task, SpikedCumulant):
         raise ValueError(
-            f"the likelihood ratio is known for the task SpikedCumulant, not for {type(task).__name__}; give a SpikedCumulant."
+            "the likelihood ratio is known for the task SpikedCumulant, not for "
+            f"{type(task).__name__}; give a SpikedCumulant."
         )
     require_unchanged(task, SpikedCumulant)
     if task.latent.given == "laplace":
         raise ValueError(
-            'task.latent = "laplace" has tails too heavy: the norm of its likelihood ratio is infinite for any n >= 1; give a '
-            'bounded latent such as "rademacher" or "uniform".'
+            'task.latent = "laplace" has tails too heavy: the norm of its likelihood ratio is '
+            'infinite for any n >= 1; give a bounded latent such as "rademacher" or "uniform".'
         )
     return task
 
@@ -126,7 +136,9 @@ def _log_kernel_of(T, squares, products, log_weights):
 def _latent_rule(
     task: SpikedCumulant,
 ) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
-    """Nodes and weights of the latent with positive weights; of the uniform one enough for T close to 1."""
+    """Nodes and weights of the latent with positive weights; of the uniform one enough for T close
+    to 1.
+    """
     g, weights = np.asarray(task.latent.nodes), np.asarray(task.latent.weights)
     needed = math.ceil(UNIFORM_NODES / math.sqrt(1 - task.rho**4))
     if task.latent.given == "uniform" and needed > len(g):
@@ -163,7 +175,8 @@ def _sphere(task: SpikedCumulant, n: int, N: int) -> float:
 
 
 def _log_integral(log_integrand) -> float:
-    """log of the integral of exp(log_integrand) over |theta| < pi / 2: panels are halved until that changes nothing.
+    """log of the integral of exp(log_integrand) over |theta| < pi / 2: panels are halved until that
+    changes nothing.
 
     However narrow a peak is, the nodes next to it outweigh all others, so that its panel is halved.
     """

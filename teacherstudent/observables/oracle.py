@@ -1,13 +1,18 @@
-"""What nobody can beat: the smallest error and square loss where the law of the inputs and all directions u_a are known.
+"""What nobody can beat: the smallest error and square loss where the law of the inputs and all
+directions u_a are known.
 
-With the joint densities q_+(s) and q_-(s) of class and spike fields, which integrate to the classes' probabilities,
+With the joint densities q_+(s) and q_-(s) of class and spike fields, which integrate to the
+classes' probabilities,
 
-    error = int min(q_+, q_-) ds,      loss = min_phi E (phi(x) - y)^2 / 2 = int 2 q_+ q_- / (q_+ + q_-) ds
+    error = int min(q_+, q_-) ds,      loss = min_phi E (phi(x) - y)^2 / 2 = int 2 q_+ q_- / (q_+ +
+    q_-) ds
 
-the latter at phi = E[y | s].  Components whose variances orthogonal to the directions differ are told apart by |x|^2 / N for
-N -> infinity, so that each value of the variance has its own integral and they add up.
+the latter at phi = E[y | s].  Components whose variances orthogonal to the directions differ are
+told apart by |x|^2 / N for N -> infinity, so that each value of the variance has its own integral
+and they add up.
 
-The densities are the literal ones, not the quadrature nodes of the theory: closed forms for the named latents.
+The densities are the literal ones, not the quadrature nodes of the theory: closed forms for the
+named latents.
 """
 
 import math
@@ -53,7 +58,9 @@ CHUNK = 2**18  # points whose densities are computed at a time
 
 
 class Law(NamedTuple):
-    """Classes with one orthogonal variance: their joint densities, total probability, and points to part each axis of s at."""
+    """Classes with one orthogonal variance: their joint densities, total probability, and points to
+    part each axis of s at.
+    """
 
     densities: Callable[[Points], Densities]
     probability: float
@@ -62,21 +69,23 @@ class Law(NamedTuple):
 
 @arguments.checked
 def oracle_error(task: Task) -> float:
-    """The Bayes error: the smallest probability of the wrong class, over all functions of x; directions known, N -> infinity.
+    """The Bayes error: the smallest probability of the wrong class, over all functions of x;
+    directions known, N -> infinity.
 
     int min(q_+(s), q_-(s)) ds.  Accuracy: 1e-9 for one direction, 1e-7 for two, 1e-5 for a
-    `BoxMixture` with densities in three.  For a `GaussianMixture` with three or more directions a mean over 2^17 frozen
-    quasi-random points, good to a few 1e-5.
+    `BoxMixture` with densities in three.  For a `GaussianMixture` with three or more directions a
+    mean over 2^17 frozen quasi-random points, good to a few 1e-5.
 
-    Raises ValueError if the task has no classes, if a component has no density (a singular covariance), or if the densities
-    are too narrow to be integrated.
+    Raises ValueError if the task has no classes, if a component has no density (a singular
+    covariance), or if the densities are too narrow to be integrated.
     """
     return _overlap(task, np.minimum)
 
 
 @arguments.checked
 def oracle_loss(task: Task) -> float:
-    """The smallest E (phi(x) - y)^2 / 2 over all functions phi, (1 - E[E[y | s]^2]) / 2: what the square loss tends to at best.
+    """The smallest E (phi(x) - y)^2 / 2 over all functions phi, (1 - E[E[y | s]^2]) / 2: what the
+    square loss tends to at best.
 
     Accuracy and what is raised are those of `oracle_error`.
     """
@@ -93,7 +102,8 @@ def _overlap(task, combine: Callable) -> float:
     """The integral of combine(q_+, q_-) over s, summed over the orthogonal variances."""
     if not isinstance(task, MixtureTask):
         raise ValueError(
-            f"task is a {type(task).__name__}, which has no classes; give a task such as SpikedCumulant."
+            f"task is a {type(task).__name__}, which has no classes; give a task such as "
+            "SpikedCumulant."
         )
     require_our_law(task)
     if type(task) is GaussianMixture and task.directions > 2:
@@ -108,7 +118,8 @@ def _overlap(task, combine: Callable) -> float:
 def laws(task) -> list[Law]:
     """The law of s for each orthogonal variance; a new task with two classes registers its own."""
     raise ValueError(
-        f"the densities of the task {type(task).__name__} are not known; register them with oracle.laws."
+        f"the densities of the task {type(task).__name__} are not known; register them with "
+        "oracle.laws."
     )
 
 
@@ -190,15 +201,19 @@ def _spiked_density(latent: Latent, rho: float, s: np.ndarray) -> np.ndarray:
 
 
 def _with_uniform(rho: float, width: float, s: np.ndarray) -> np.ndarray:
-    """rho g uniform on [-e, e], e = sqrt 3 rho: (Phi((e - s) / width) - Phi((-e - s) / width)) / (2 e), s >= 0."""
+    """rho g uniform on [-e, e], e = sqrt 3 rho: (Phi((e - s) / width) - Phi((-e - s) / width)) / (2
+    e), s >= 0.
+    """
     end = math.sqrt(3) * rho
     return (special.ndtr((end - s) / width) - special.ndtr((-end - s) / width)) / (2 * end)
 
 
 def _with_laplace(rho: float, width: float, s: np.ndarray) -> np.ndarray:
-    """rho g with density (d / 2) exp(-d |.|), d = sqrt 2 / rho: one Gaussian integral for each half line, s >= 0.
+    """rho g with density (d / 2) exp(-d |.|), d = sqrt 2 / rho: one Gaussian integral for each half
+    line, s >= 0.
 
-    (d / 4) exp(-s^2 / (2 width^2)) (erfcx(a_-) + erfcx(a_+)),   a_-+ = (d width -+ s / width) / sqrt 2
+    (d / 4) exp(-s^2 / (2 width^2)) (erfcx(a_-) + erfcx(a_+)),   a_-+ = (d width -+ s / width) /
+    sqrt 2
     """
     decay = math.sqrt(2) / rho
     near, far = ((decay * width + sign * s / width) / math.sqrt(2) for sign in (-1, 1))
@@ -214,7 +229,9 @@ def _with_laplace(rho: float, width: float, s: np.ndarray) -> np.ndarray:
 
 
 def _positive_given_field(task: MixedCumulant, s_u: np.ndarray) -> np.ndarray:
-    """P(nu = 1 | s_u) where nu is a function of lambda; lambda given s_u is N(sqrt(beta_u) s_u, 1) / (1 + beta_u)."""
+    """P(nu = 1 | s_u) where nu is a function of lambda; lambda given s_u is N(sqrt(beta_u) s_u, 1)
+    / (1 + beta_u).
+    """
     spread = math.sqrt(1 + task.beta_u)
     mean = math.sqrt(task.beta_u) * s_u / spread  # over the standard deviation of lambda given s_u
     if task.coupling == "sign":
@@ -232,7 +249,9 @@ def _spiked_parts(latent: Latent, rho: float) -> list[tuple[float, float]]:
 
 
 def _parted(parts: list[tuple[float, float]], finer: float = 1.0) -> np.ndarray:
-    """Points every two widths, or `finer` times as many, within reach of each centre; those close to another left out."""
+    """Points every two widths, or `finer` times as many, within reach of each centre; those close
+    to another left out.
+    """
     count = 1 + math.ceil(REACH * finer)
     points = np.sort(
         np.concatenate(
@@ -263,8 +282,8 @@ def _gaussian(law: Components) -> Law:
     smallest = np.linalg.eigvalsh(law.S)[:, 0]
     if (smallest <= 1e-12 * np.abs(law.S).max()).any():
         raise ValueError(
-            "the task has a component whose s has no density (a variance of zero along some direction); give positive "
-            "variances, or describe it as a BoxMixture."
+            "the task has a component whose s has no density (a variance of zero along some "
+            "direction); give positive variances, or describe it as a BoxMixture."
         )
     roots = np.linalg.cholesky(law.S)
 
@@ -308,7 +327,9 @@ def _rule(nodes: int, directions: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_cells(law: Law, combine: Callable) -> float:
-    """The integral over s, on cells that are halved along every axis until their parts agree with the whole."""
+    """The integral over s, on cells that are halved along every axis until their parts agree with
+    the whole.
+    """
     r = len(law.breaks)
     low = np.array(list(product(*(points[:-1] for points in law.breaks))))
     high = np.array(list(product(*(points[1:] for points in law.breaks))))
@@ -331,8 +352,8 @@ def _by_cells(law: Law, combine: Callable) -> float:
     overlap, probability = total + whole.sum(axis=0)
     if abs(probability - law.probability) > MISSING:
         raise ValueError(
-            f"the densities of s integrate to {probability:.8g} instead of {law.probability:.8g}: they are too narrow, or not "
-            "smooth, for the cells of this integral."
+            f"the densities of s integrate to {probability:.8g} instead of {law.probability:.8g}: "
+            "they are too narrow, or not smooth, for the cells of this integral."
         )
     return float(overlap)
 
@@ -353,7 +374,9 @@ def _on_cells(
 
 
 def _by_points(law: Components, combine: Callable) -> float:
-    """The integral over s as a mean of combine(q_+, q_-) / (q_+ + q_-) over points that have the density q_+ + q_-."""
+    """The integral over s as a mean of combine(q_+, q_-) / (q_+ + q_-) over points that have the
+    density q_+ + q_-.
+    """
     uniform = uniform_points(law.A.shape[1] + 1, 2**LOG2_POINTS)
     chance = np.cumsum(law.p) / law.p.sum()
     chosen = np.minimum(np.searchsorted(chance, uniform[:, 0], side="right"), len(chance) - 1)

@@ -14,12 +14,12 @@ EMITTERS = "xla_cpu_use_fusion_emitters"
 def options(platform: str, quick: bool = False) -> dict[str, str | bool] | None:
     """Options for `jax.jit` of programs for a CPU; None where XLA does not know them.
 
-    They keep the barriers of `computed_once`: XLA drops them in one of its passes, and then fuses the same computation into
-    each reader, or index arithmetic into loops that could run several numbers at once, so that the programs here take three
-    times as long.  GPUs need the pass.
+    They keep the barriers of `computed_once`: XLA drops them in one of its passes, and then fuses
+    the same computation into each reader, or index arithmetic into loops that could run several
+    numbers at once, so that the programs here take three times as long.  GPUs need the pass.
 
-    `quick`: loops are written in XLA's older way, which compiles in two thirds of the time.  The programs are equally fast,
-    but round differently in loops of other lengths.
+    `quick`: loops are written in XLA's older way, which compiles in two thirds of the time.  The
+    programs are equally fast, but round differently in loops of other lengths.
     """
     if platform != "cpu":
         return None
@@ -37,7 +37,8 @@ def options(platform: str, quick: bool = False) -> dict[str, str | bool] | None:
 
 
 def computed_once(tree):
-    """The same numbers, but compiled so that what follows reads them instead of computing them in each place.
+    """The same numbers, but compiled so that what follows reads them instead of computing them in
+    each place.
 
     Not for loops over less than 1 KiB, which XLA emits in a way that knows no barriers.
     """

@@ -1,10 +1,12 @@
-"""Compiled programs in a folder, from which another process runs them without tracing or compiling anything.
+"""Compiled programs in a folder, from which another process runs them without tracing or compiling
+anything.
 
-JAX's own cache spares the compilation, but not the tracing, nor the import of what is traced: of a short run that is most of
-the time.  The command line keeps its programs (`keep_in`); nobody else's are.
+JAX's own cache spares the compilation, but not the tracing, nor the import of what is traced: of a
+short run that is most of the time.  The command line keeps its programs (`keep_in`); nobody else's
+are.
 
-A program that is loaded can do all that its user can, and JAX unpickles it: both caches take and keep programs in a folder whose
-files only this user can have written (`private_folder`).
+A program that is loaded can do all that its user can, and JAX unpickles it: both caches take and
+keep programs in a folder whose files only this user can have written (`private_folder`).
 """
 
 import hashlib
@@ -44,10 +46,11 @@ def keep_in(folder: PrivateFolder) -> None:
 
 
 def keep_those_of_jax_in(folder: PrivateFolder, seconds: float) -> None:
-    """Keep in this folder as well whatever JAX compiles in this process for longer than so many seconds.
+    """Keep in this folder as well whatever JAX compiles in this process for longer than so many
+    seconds.
 
-    JAX would run what it finds in a folder, whoever wrote it, so that it is given this one instead.  A JAX that cannot be given
-    one compiles everything anew.
+    JAX would run what it finds in a folder, whoever wrote it, so that it is given this one instead.
+    A JAX that cannot be given one compiles everything anew.
     """
     try:
         from jax._src import compilation_cache
@@ -80,7 +83,8 @@ def run(
     static: tuple,
     options: Callable[[], dict | None],
 ) -> dict:
-    """function()(*arguments, *static), a dictionary of arrays, compiled for the CPU with options() unless its program is kept.
+    """function()(*arguments, *static), a dictionary of arrays, compiled for the CPU with options()
+    unless its program is kept.
 
     `function` and `options` are asked for only if it is not.
     """
@@ -115,7 +119,8 @@ def wanted() -> bool:
 
 @contextmanager
 def _not_in_the_cache_of_jax():
-    """What is kept here is not kept there as well: a program for the CPU that was once loaded cannot be serialised again.
+    """What is kept here is not kept there as well: a program for the CPU that was once loaded
+    cannot be serialised again.
 
     Nor is it found there under its own name.
     """
@@ -129,7 +134,9 @@ def _not_in_the_cache_of_jax():
 
 
 def _name(name: str, leaves: list, structure: str, static: tuple) -> str | None:
-    """The file of a program that depends on all this; None if the text of the structure does not tell all of it."""
+    """The file of a program that depends on all this; None if the text of the structure does not
+    tell all of it.
+    """
     for own in ACTIVATIONS.values():
         structure = structure.replace(repr(own), own.name)
     if _folder is None or any(part in structure for part in UNCLEAR):
@@ -141,7 +148,9 @@ def _name(name: str, leaves: list, structure: str, static: tuple) -> str | None:
 
 @cache
 def _surroundings() -> tuple:
-    """What else a program depends on: versions, our own source text, flags, and the processor it is compiled for."""
+    """What else a program depends on: versions, our own source text, flags, and the processor it is
+    compiled for.
+    """
     digest = hashlib.sha256()
     for package in SOURCES:
         for file in sorted(Path(str(resources.files(package))).rglob("*.py")):
@@ -169,7 +178,9 @@ def _processor() -> tuple:
 
 
 def _read(name: str) -> Any:
-    """A program that is kept, loaded.  Raises FileNotFoundError if none is that only this user can have written."""
+    """A program that is kept, loaded.  Raises FileNotFoundError if none is that only this user can
+    have written.
+    """
     content = None if _folder is None else _folder.read(name)
     if content is None:
         raise FileNotFoundError(name)

@@ -1,9 +1,10 @@
 """A folder of files that may be run: written by this user, and whole.
 
-Who can change a compiled program, or the pickle that it comes in, can do all that its user can.  So each folder, from the cache
-folder of the platform down, is opened from within the one above it, follows no link, and is looked at after it is opened; so is
-each file.  A file begins with a code of its name and content, keyed with a secret of this folder (HMAC, SHA-256): one flipped
-bit, a file that was cut, moved from elsewhere or given another name is not read.
+Who can change a compiled program, or the pickle that it comes in, can do all that its user can.  So
+each folder, from the cache folder of the platform down, is opened from within the one above it,
+follows no link, and is looked at after it is opened; so is each file.  A file begins with a code of
+its name and content, keyed with a secret of this folder (HMAC, SHA-256): one flipped bit, a file
+that was cut, moved from elsewhere or given another name is not read.
 """
 
 import hmac
@@ -38,7 +39,8 @@ class PrivateFolder:
     def __init__(self, root: Path, names: tuple[str, ...]):
         """Make the folder, if it is not there.
 
-        Raises UnsafeFolderError if others can write to it, and OSError if it cannot be made or used.
+        Raises UnsafeFolderError if others can write to it, and OSError if it cannot be made or
+        used.
         """
         self.root, self.names = root, names
         self.path = root.joinpath(*names)
@@ -91,13 +93,17 @@ class PrivateFolder:
 
 
 def _owners_are_known() -> bool:
-    """Whether the system has owners, modes, and files that are opened from within a folder: all but Windows."""
+    """Whether the system has owners, modes, and files that are opened from within a folder: all but
+    Windows.
+    """
     within_folder = {os.open, os.mkdir, os.stat, os.rename, os.unlink} <= os.supports_dir_fd
     return hasattr(os, "geteuid") and hasattr(os, "O_NOFOLLOW") and within_folder
 
 
 def _make(path: str | Path, within: int | None = None) -> None:
-    """A new folder for this user alone, if none is there.  Its parents must be there: a home that is not is not made."""
+    """A new folder for this user alone, if none is there.  Its parents must be there: a home that
+    is not is not made.
+    """
     with suppress(FileExistsError):
         os.mkdir(path, 0o700, dir_fd=within)
 
@@ -111,7 +117,9 @@ def _open_folder(path: str | Path, within: int | None = None) -> int:
 
 
 def _check_folder(folder: int, path: Path, ours: bool) -> None:
-    """Raise UnsafeFolderError if others can put files in an open folder; only one of `ours` must be this user's."""
+    """Raise UnsafeFolderError if others can put files in an open folder; only one of `ours` must be
+    this user's.
+    """
     found = os.fstat(folder)
     user = os.geteuid()
     if found.st_uid != user and (ours or found.st_uid != 0):

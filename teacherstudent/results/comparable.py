@@ -1,8 +1,9 @@
-"""What can be compared: answers of the right form, and with numbers that networks and theories can have.
+"""What can be compared: answers of the right form, and with numbers that networks and theories can
+have.
 
-A wrong form is an error of the caller's (`check_form` raises).  Numbers that are no answer, such as nan or a seed that stands
-alone at 1e10, are in the data: `first_fault` says where, and no comparison that meets them may say that theory and networks
-agree.
+A wrong form is an error of the caller's (`check_form` raises).  Numbers that are no answer, such as
+nan or a seed that stands alone at 1e10, are in the data: `first_fault` says where, and no
+comparison that meets them may say that theory and networks agree.
 """
 
 import json
@@ -33,7 +34,9 @@ ESTIMATED, HELD_OUT = (
 
 
 def check_form(theory: xr.Dataset, simulations: Sequence[xr.Dataset]) -> None:
-    """Raise TypeError or ValueError unless these are a theory's curve and simulations of a problem of the same shape."""
+    """Raise TypeError or ValueError unless these are a theory's curve and simulations of a problem
+    of the same shape.
+    """
     check_theory("theory", theory)
     if not simulations:
         raise ValueError("there is no simulation to compare with; give at least one.")
@@ -54,7 +57,8 @@ def _check_dataset(name: str, data, kind: str) -> None:
         )
     if not isinstance(data, xr.Dataset):
         raise TypeError(
-            f"{name} is of type {type(data).__name__}; give the dataset that {_verb(kind)} returned."
+            f"{name} is of type {type(data).__name__}; give the dataset that {_verb(kind)} "
+            "returned."
         )
     other = _kind(name, data)
     if other != kind:
@@ -64,7 +68,8 @@ def _check_dataset(name: str, data, kind: str) -> None:
             else ""
         )
         raise ValueError(
-            f"{swapped}{name} is a {other}; give compare(theory, simulation), as {_verb(kind)} returned it."
+            f"{swapped}{name} is a {other}; give compare(theory, simulation), as {_verb(kind)} "
+            "returned it."
         )
     two_classes = issubclass(_task(data), MixtureTask)
     missing = [variable for variable in NEEDED[two_classes] if variable not in data]
@@ -100,8 +105,8 @@ def _kind(name: str, data: xr.Dataset) -> str:
         known = False
     if not known:
         raise ValueError(
-            f"{name} does not say what it is (attribute {DESCRIPTION!r}); give datasets that integrate and simulate returned, "
-            "with their attributes."
+            f"{name} does not say what it is (attribute {DESCRIPTION!r}); give datasets that "
+            "integrate and simulate returned, with their attributes."
         )
     return record["kind"]
 
@@ -119,13 +124,14 @@ def _check_dimensions(name: str, data: xr.Dataset, leading: tuple[str, ...]) -> 
         extra = sorted(set(map(str, values.dims)) - {*dims, *leading})
         if extra and name != "simulation":
             raise ValueError(
-                f"the {name} is a sweep over {', '.join(extra)}; select one curve first (theory.sel or .isel)."
+                f"the {name} is a sweep over {', '.join(extra)}; select one curve first "
+                "(theory.sel or .isel)."
             )
         expected = (*leading, *dims) if "time" in dims else dims
         if set(values.dims) != set(expected):
             raise ValueError(
-                f"{name}.{variable} has the dimensions {values.dims}; it must have {expected}. Pass the dataset whole, as "
-                "returned by integrate or simulate."
+                f"{name}.{variable} has the dimensions {values.dims}; it must have {expected}. "
+                "Pass the dataset whole, as returned by integrate or simulate."
             )
         if values.dtype.kind not in "fiu":
             raise ValueError(
@@ -137,7 +143,8 @@ def _check_times(name: str, data: xr.Dataset) -> None:
     for coordinate in ("time", "seed") if name == "simulation" else ("time",):
         if coordinate not in data.coords or data[coordinate].dtype.kind not in "fiu":
             raise ValueError(
-                f"{name} has no numbers as its coordinate {coordinate!r}; pass it as {_verb(name)} returned it."
+                f"{name} has no numbers as its coordinate {coordinate!r}; pass it as "
+                f"{_verb(name)} returned it."
             )
     times = data.time.values
     if (
@@ -154,7 +161,8 @@ def _check_times(name: str, data: xr.Dataset) -> None:
 def _check_pair(theory: xr.Dataset, simulation: xr.Dataset) -> None:
     if ("loss" in theory) != ("loss" in simulation):
         raise ValueError(
-            "one of theory and simulation has a teacher and the other two classes; compare answers to one problem."
+            "one of theory and simulation has a teacher and the other two classes; compare "
+            "answers to one problem."
         )
     for unit, plural in (
         ("student", "student units"),
@@ -163,13 +171,15 @@ def _check_pair(theory: xr.Dataset, simulation: xr.Dataset) -> None:
     ):
         if unit in theory.sizes and theory.sizes[unit] != simulation.sizes.get(unit):
             raise ValueError(
-                f"the theory has {theory.sizes[unit]} {plural} but the simulation {simulation.sizes.get(unit)}; "
-                "compare answers to the same problem."
+                f"the theory has {theory.sizes[unit]} {plural} but the simulation "
+                f"{simulation.sizes.get(unit)}; compare answers to the same problem."
             )
 
 
 class Fault(NamedTuple):
-    """What is wrong with the numbers, with variable, seed and time, and whether it says of itself that the theory is wrong."""
+    """What is wrong with the numbers, with variable, seed and time, and whether it says of itself
+    that the theory is wrong.
+    """
 
     sentence: str
     refutes: bool = False
@@ -237,7 +247,9 @@ def _out_of_range(
 
 
 def _floor(data: xr.Dataset) -> float:
-    """How negative rounding can make a generalisation error: by its floor, or in older files by a guess."""
+    """How negative rounding can make a generalisation error: by its floor, or in older files by a
+    guess.
+    """
     report = description(data)["report"]
     return float(
         report.get(
@@ -260,12 +272,19 @@ def _outside_region(name: str, data: xr.Dataset) -> Iterator[str]:
         region = "[[Q, m], [m^T, 1]]" if "m" in data else "[[Q, R], [R^T, T]]"
         what = _first(eigenvalue, wrong)
         if what.startswith("-inf"):
-            yield f"the {name} has a matrix {region} that is not symmetric{what.removeprefix('-inf')}"
-        yield f"the {name} has overlaps of no weights: {region} has the eigenvalue {what} of its largest entry"
+            yield (
+                f"the {name} has a matrix {region} that is not symmetric{what.removeprefix('-inf')}"
+            )
+        yield (
+            f"the {name} has overlaps of no weights: {region} has the eigenvalue {what} of its "
+            "largest entry"
+        )
 
 
 def _allowed(name: str, data: xr.Dataset) -> float:
-    """How negative an eigenvalue may be, relative to the largest entry, by the errors of what was measured or solved."""
+    """How negative an eigenvalue may be, relative to the largest entry, by the errors of what was
+    measured or solved.
+    """
     report, allowed = description(data)["report"], ROUNDING
     if issubclass(_task(data), StructuredTask):
         allowed = ESTIMATED
@@ -278,7 +297,9 @@ def _allowed(name: str, data: xr.Dataset) -> float:
 
 
 def _alike(simulation: xr.Dataset) -> Iterator[str]:
-    """Seeds with the same numbers: independent networks have none in common once they have learnt something."""
+    """Seeds with the same numbers: independent networks have none in common once they have learnt
+    something.
+    """
     later = simulation.isel(time=np.flatnonzero(simulation.time.values > 0))
     if later.sizes["time"] == 0 or later.sizes["seed"] < 2:
         return
@@ -291,9 +312,9 @@ def _alike(simulation: xr.Dataset) -> Iterator[str]:
             continue
         seed = int(np.flatnonzero(first[which.ravel()] != np.arange(len(runs)))[0])
         pair = (_number(simulation.seed.values[i]) for i in (first[which.ravel()[seed]], seed))
-        yield "the simulation has the same {} in seeds {} and {}, which are no independent networks".format(
-            variable, *pair
-        )
+        yield (
+            "the simulation has the same {} in seeds {} and {}, which are no independent networks"
+        ).format(variable, *pair)
 
 
 def _moves(values: xr.DataArray) -> bool:
@@ -301,12 +322,17 @@ def _moves(values: xr.DataArray) -> bool:
 
 
 def _faults_together(theory: xr.Dataset, simulation: xr.Dataset) -> Iterator[str]:
-    """Teachers that differ; a seed whose numbers stand far apart from those of all others and of the theory."""
+    """Teachers that differ; a seed whose numbers stand far apart from those of all others and of
+    the theory.
+    """
     if "T" in theory and "T" in simulation:
         ours, theirs = theory["T"].values, simulation["T"].values
         if not np.allclose(ours, theirs, rtol=1e-6, atol=1e-9):
             at = np.unravel_index(np.abs(ours - theirs).argmax(), ours.shape)
-            yield f"theory and simulation have teachers of different T ({ours[at]:.6g} and {theirs[at]:.6g})"
+            yield (
+                f"theory and simulation have teachers of different T ({ours[at]:.6g} and "
+                f"{theirs[at]:.6g})"
+            )
     for variable in (*STATES, *MEASURED):
         if variable not in simulation:
             continue
@@ -323,8 +349,8 @@ def _faults_together(theory: xr.Dataset, simulation: xr.Dataset) -> Iterator[str
         wrong = runs > APART * max(usual, natural)
         if wrong.any() and simulation.sizes["seed"] > 1:
             yield (
-                f"the simulation has |{variable}| = {_first(runs, wrong)}, far beyond what other seeds and the theory have "
-                f"({usual:.3g})"
+                f"the simulation has |{variable}| = {_first(runs, wrong)}, far beyond what other "
+                f"seeds and the theory have ({usual:.3g})"
             )
 
 

@@ -1,16 +1,19 @@
 """Theory against simulation: deviations, their standard errors, and what they say together.
 
-The mean over seeds differs from the limit N -> infinity by a statistical error, which the scatter of the seeds measures,
-and by a bias of order 1 / N, which it does not.  A comparison therefore gives both: z-scores, and the coefficient c of a
-bias c / N that would be needed to explain what the statistical error cannot.  What is tested, and how large a bias is allowed,
-is in `deviations.py`; with several N a bias is measured, by whether it falls as 1 / N.
+The mean over seeds differs from the limit N -> infinity by a statistical error, which the scatter
+of the seeds measures, and by a bias of order 1 / N, which it does not.  A comparison therefore
+gives both: z-scores, and the coefficient c of a bias c / N that would be needed to explain what the
+statistical error cannot.  What is tested, and how large a bias is allowed, is in `deviations.py`;
+with several N a bias is measured, by whether it falls as 1 / N.
 
-The verdict says what it could have seen: the smallest relative error of the scale of time, to first order of the learning rate,
-that would have been found.  Where that is more than the learning rate itself, it says UNDECIDED; where the numbers are
-none of a theory and of independent networks, INVALID, and why (`comparable.py`).
+The verdict says what it could have seen: the smallest relative error of the scale of time, to first
+order of the learning rate, that would have been found.  Where that is more than the learning rate
+itself, it says UNDECIDED; where the numbers are none of a theory and of independent networks,
+INVALID, and why (`comparable.py`).
 
-Where a simulation has a test error, measured on held-out inputs, it is compared with the Gaussian prediction at the networks' own
-overlaps: the two differ where the fields are not jointly Gaussian, that is where Gaussian equivalence fails.
+Where a simulation has a test error, measured on held-out inputs, it is compared with the Gaussian
+prediction at the networks' own overlaps: the two differ where the fields are not jointly Gaussian,
+that is where Gaussian equivalence fails.
 """
 
 import json
@@ -58,25 +61,30 @@ def compare(
 ) -> xr.Dataset:
     """Compare a theory with one simulation, or with simulations of several sizes N.
 
-    For each X of eps_g, Q, R and (if trained) v, or with two classes loss, Q, m, v and b, the answer has `X_deviation` = theory
-    minus mean over seeds, `X_standard_error` = scatter of the seeds / sqrt(seeds), and `X_z` = deviation over standard error,
-    along the theory's times that were simulated: a simulated time, which is a whole number of updates over N, belongs to the
-    theory's time if the two differ by at most half an update.  With several N these carry the dimension `N`, and `X_rms` (root
-    mean square over seeds, times and entries of a single network's deviation) is fitted by N^exponent.  X is also `test_error`,
-    if the simulation has it: the Gaussian eps_g at each network's own overlaps minus its test error; with two classes
-    `test_loss`, the same for the loss, and `test_accuracy`, the theory's accuracy minus that of the networks.
+    For each X of eps_g, Q, R and (if trained) v, or with two classes loss, Q, m, v and b, the
+    answer has `X_deviation` = theory minus mean over seeds, `X_standard_error` = scatter of the
+    seeds / sqrt(seeds), and `X_z` = deviation over standard error, along the theory's times that
+    were simulated: a simulated time, which is a whole number of updates over N, belongs to the
+    theory's time if the two differ by at most half an update.  With several N these carry the
+    dimension `N`, and `X_rms` (root mean square over seeds, times and entries of a single network's
+    deviation) is fitted by N^exponent.  X is also `test_error`, if the simulation has it: the
+    Gaussian eps_g at each network's own overlaps minus its test error; with two classes
+    `test_loss`, the same for the loss, and `test_accuracy`, the theory's accuracy minus that of the
+    networks.
 
-    `faster` is the theory at learning rates that are all larger by one factor, such as 1.02.  With it the verdict says which
-    error of the learning rate would have been found, and without it which error of the scale of time; the two are the same
-    where terms of second order in the learning rate are small.
+    `faster` is the theory at learning rates that are all larger by one factor, such as 1.02.  With
+    it the verdict says which error of the learning rate would have been found, and without it which
+    error of the scale of time; the two are the same where terms of second order in the learning
+    rate are small.
 
-    The attribute `verdict` is one line; `teacherstudent` holds the numbers behind it.  It begins with AGREE, DISAGREE, UNDECIDED
-    (too few seeds, nothing but the start compared, or a test that could not see an error of the learning rate by a factor of
-    two), or INVALID where some number is none of a theory's or of independent networks', with its seed and time.  A theory
-    that is right is called wrong with a probability of about 1 percent.
+    The attribute `verdict` is one line; `teacherstudent` holds the numbers behind it.  It begins
+    with AGREE, DISAGREE, UNDECIDED (too few seeds, nothing but the start compared, or a test that
+    could not see an error of the learning rate by a factor of two), or INVALID where some number is
+    none of a theory's or of independent networks', with its seed and time.  A theory that is right
+    is called wrong with a probability of about 1 percent.
 
-    Raises TypeError or ValueError if theory and simulation are not what integrate and simulate return, have no time or not the
-    same units in common, or the theory is a sweep.
+    Raises TypeError or ValueError if theory and simulation are not what integrate and simulate
+    return, have no time or not the same units in common, or the theory is a sweep.
     """
     several = isinstance(simulation, list | tuple)
     sims: list[xr.Dataset] = (
@@ -287,7 +295,9 @@ def _variable(
 
 
 def _begin(name: str, theory: xr.Dataset) -> np.ndarray:
-    """The value at the start: the curve's own at its first time, if that is t = 0, or what the description says."""
+    """The value at the start: the curve's own at its first time, if that is t = 0, or what the
+    description says.
+    """
     first = theory[name].isel(time=0).values
     stated = description(theory)["start"].get("R" if name == "m" else name)
     if theory.time.values[0] > 0 and np.shape(stated) == first.shape:
@@ -296,7 +306,8 @@ def _begin(name: str, theory: xr.Dataset) -> np.ndarray:
 
 
 def _scale(name: str, theory: xr.Dataset, simulation: xr.Dataset) -> float:
-    """How large a variable is by its nature: of overlaps the lengths of the vectors, of a readout not less than a tenth.
+    """How large a variable is by its nature: of overlaps the lengths of the vectors, of a readout
+    not less than a tenth.
 
     Of theory and networks the smaller one counts, so that a number gone astray allows for nothing.
     """
@@ -316,10 +327,12 @@ def _size_of(name: str, theory: xr.Dataset, simulation: xr.Dataset) -> float:
 def _allowed_of_held_out(
     name: str, prediction, simulation: xr.Dataset, variance
 ) -> tuple[float, np.ndarray]:
-    """The scale of a held-out measure, and how far it may be from its prediction without contradicting it.
+    """The scale of a held-out measure, and how far it may be from its prediction without
+    contradicting it.
 
-    Fields of isotropic inputs are as the prediction supposes, at every N, and an average at the networks' own overlaps has no
-    bias.  Those of other inputs are Gaussian for large N only.  An accuracy is compared with the theory's own.
+    Fields of isotropic inputs are as the prediction supposes, at every N, and an average at the
+    networks' own overlaps has no bias.  Those of other inputs are Gaussian for large N only.  An
+    accuracy is compared with the theory's own.
     """
     N, scale = _size(simulation), max(float(np.abs(prediction).max()), np.finfo(float).tiny)
     if name == "test_accuracy":
@@ -333,7 +346,9 @@ def _allowed_of_held_out(
 def _held_out(
     theory: xr.Dataset, simulation: xr.Dataset
 ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """For what was measured on held-out samples: the prediction, how far it is above the mean, and the error of that."""
+    """For what was measured on held-out samples: the prediction, how far it is above the mean, and
+    the error of that.
+    """
     found = {}
     for name, predicted in (("test_error", "eps_g"), ("test_loss", "loss")):
         if name in simulation:
@@ -352,7 +367,9 @@ def _held_out(
 def _equivalence(
     simulation: xr.Dataset, predicted_: str, found_: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The Gaussian prediction at the networks' own overlaps, how far it is above their test error, and the error of that."""
+    """The Gaussian prediction at the networks' own overlaps, how far it is above their test error,
+    and the error of that.
+    """
     predicted, found = (
         simulation[name].transpose("seed", "time").values for name in (predicted_, found_)
     )
@@ -377,11 +394,13 @@ def _standard_error(
 def _largest(
     deviation, error, allowed, times, scale: float, N: int, seeds: int, quantities: int
 ) -> dict:
-    """The largest deviation, the largest z, and the bias coefficient that the statistical error leaves to explain.
+    """The largest deviation, the largest z, and the bias coefficient that the statistical error
+    leaves to explain.
 
-    Single z-scores of a handful of seeds scatter wildly, since each has its own estimate of the scatter.  The z given here
-    is the ratio of root mean squares of deviation and standard error over a fifth of the times; by chance it stays below
-    Student's quantile, which would be exact if all numbers of such a window moved together.
+    Single z-scores of a handful of seeds scatter wildly, since each has its own estimate of the
+    scatter.  The z given here is the ratio of root mean squares of deviation and standard error
+    over a fifth of the times; by chance it stays below Student's quantile, which would be exact if
+    all numbers of such a window moved together.
     """
     at = np.unravel_index(np.nan_to_num(np.abs(deviation), nan=np.inf).argmax(), deviation.shape)
     found = {
@@ -419,7 +438,9 @@ def _fitted_exponent(rms: xr.DataArray, error: xr.DataArray) -> tuple[float, flo
 
 
 def matched(times: np.ndarray, sims: Sequence[xr.Dataset]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Indices of the theory's times that every simulation has, and of the simulated times that belong to them."""
+    """Indices of the theory's times that every simulation has, and of the simulated times that
+    belong to them.
+    """
     nearest = [np.abs(one.time.values[None, :] - times[:, None]).argmin(axis=1) for one in sims]
     close = [
         np.abs(one.time.values[index] - times) <= 0.5 / _size(one) * (1 + 1e-9) + 1e-12
@@ -429,14 +450,16 @@ def matched(times: np.ndarray, sims: Sequence[xr.Dataset]) -> tuple[np.ndarray, 
     if not kept.size:
         raise ValueError(
             "theory and simulation have no time in common; simulate at the times of the theory "
-            f"(the theory has {times[0]:g} to {times[-1]:g}, the simulation {sims[0].time.values[0]:g} to "
-            f"{sims[0].time.values[-1]:g})."
+            f"(the theory has {times[0]:g} to {times[-1]:g}, the simulation "
+            f"{sims[0].time.values[0]:g} to {sims[0].time.values[-1]:g})."
         )
     return kept, [index[kept] for index in nearest]
 
 
 def _differences(theory: xr.Dataset, simulation: xr.Dataset) -> list[str]:
-    """Where the two descriptions of problem and start disagree; a selected value of a sweep counts as that value."""
+    """Where the two descriptions of problem and start disagree; a selected value of a sweep counts
+    as that value.
+    """
     ours, theirs = (
         _flat({key: description(one)[key] for key in ("problem", "start")})
         for one in (theory, simulation)
@@ -489,7 +512,8 @@ def _moves(values: xr.DataArray) -> bool:
 def change_of_rate(theory: xr.Dataset, faster: xr.Dataset) -> xr.Dataset:
     """The derivative of the theory with respect to the logarithm of all its learning rates.
 
-    Raises ValueError unless `faster` is the same theory at rates that are all larger, or smaller, by the same factor.
+    Raises ValueError unless `faster` is the same theory at rates that are all larger, or smaller,
+    by the same factor.
     """
     check_theory("faster", faster)
     rules = [description(one)["problem"]["rule"] for one in (theory, faster)]
@@ -497,8 +521,8 @@ def change_of_rate(theory: xr.Dataset, faster: xr.Dataset) -> xr.Dataset:
     same_times = np.array_equal(theory.time.values, faster.time.values)
     if not factors or not np.allclose(factors, factors[0]) or factors[0] == 1 or not same_times:
         raise ValueError(
-            "faster is not this theory at learning rates that are all larger by one factor, at the same times; give "
-            "integrate(problem with larger rates, start, times)."
+            "faster is not this theory at learning rates that are all larger by one factor, at "
+            "the same times; give integrate(problem with larger rates, start, times)."
         )
     names = [name for name in COMPARED if name in theory]
     change = {
@@ -516,7 +540,8 @@ def _size_index(sims: Sequence[xr.Dataset]) -> xr.DataArray:
     sizes = [_size(one) for one in sims]
     if len(set(sizes)) < len(sizes):
         raise ValueError(
-            f"two of the simulations have the same N ({sizes}); give each N once, with all its seeds."
+            f"two of the simulations have the same N ({sizes}); give each N once, with all its "
+            "seeds."
         )
     return xr.DataArray(
         sizes,

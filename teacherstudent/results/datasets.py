@@ -1,7 +1,8 @@
 """Results: labelled datasets, and the HDF5 files that hold them.
 
-A file has the groups `theory`, `simulation` and `comparison`; each is an xarray dataset whose attribute `teacherstudent`
-is one JSON string with the problem, the start, and how the numbers were made.  It opens with plain h5py as well.
+A file has the groups `theory`, `simulation` and `comparison`; each is an xarray dataset whose
+attribute `teacherstudent` is one JSON string with the problem, the start, and how the numbers were
+made.  It opens with plain h5py as well.
 """
 
 import datetime
@@ -24,7 +25,8 @@ from teacherstudent.tasks import MixtureTask, Task
 SCHEMA = 2
 DESCRIPTION = "teacherstudent"  # the attribute with the JSON string, and the mark of our files
 
-# name: (dimensions after the leading ones, long name, LaTeX symbol); all quantities are dimensionless
+# name: (dimensions after the leading ones, long name, LaTeX symbol); all quantities are
+# dimensionless
 VARIABLES = {
     "Q": (("time", "student", "student_"), "overlap of student units", r"$Q_{kl}$"),
     "R": (("time", "student", "teacher"), "overlap of student and teacher units", r"$R_{km}$"),
@@ -112,7 +114,8 @@ WORDS_OF_CLASSES = {
 
 
 def in_the_words_of(task: Task, values: Mapping) -> dict:
-    """The variables as a dataset names them: with two classes R is m and the error is the expected loss; T = 1 is left out.
+    """The variables as a dataset names them: with two classes R is m and the error is the expected
+    loss; T = 1 is left out.
 
     With a teacher there are no biases and no accuracy.
     """
@@ -139,9 +142,10 @@ def dataset(
 ) -> xr.Dataset:
     """A labelled dataset of order parameters.
 
-    `leading` names the dimensions in front of those in `VARIABLES`; a variable without a time (T) has of them only `start`.
-    `report` says how the numbers were made and must be JSON.  Beside `variables` the dataset keeps what is needed to repeat
-    the run: the task's arrays, and the spectrum of the start or its weights.
+    `leading` names the dimensions in front of those in `VARIABLES`; a variable without a time (T)
+    has of them only `start`.  `report` says how the numbers were made and must be JSON.  Beside
+    `variables` the dataset keeps what is needed to repeat the run: the task's arrays, and the
+    spectrum of the start or its weights.
     """
     data = {}
     arrays = (
@@ -188,7 +192,9 @@ def _arrays_of(problem: Problem) -> dict:
 
 
 def _arrays_of_start(kind: str, start: Start) -> dict:
-    """Of a theory the spectrum with its densities; of a simulation the weights that it began from, if they were given."""
+    """Of a theory the spectrum with its densities; of a simulation the weights that it began from,
+    if they were given.
+    """
     if kind == "theory" and isinstance(start, SpectralOverlaps):
         return {
             "rho": start.rho,
@@ -217,7 +223,8 @@ def description(data: xr.Dataset) -> dict:
         described = None
     if not isinstance(described, dict):
         raise ValueError(
-            f"a dataset has no attribute {DESCRIPTION!r} that describes it; give what this package made."
+            f"a dataset has no attribute {DESCRIPTION!r} that describes it; give what this "
+            "package made."
         )
     return described
 
@@ -263,7 +270,8 @@ def as_tree(
         sizes = [description(one)["report"]["N"] for one in simulation]
         if len(set(sizes)) < len(sizes):
             raise ValueError(
-                f"two of the simulations have the same N ({sizes}); save them to files of their own."
+                f"two of the simulations have the same N ({sizes}); save them to files of their "
+                "own."
             )
         groups |= {f"simulation/N_{N}": one for N, one in zip(sizes, simulation, strict=True)}
     if not isinstance(variants, Mapping | None):
@@ -273,7 +281,8 @@ def as_tree(
     for label, tree in (variants or {}).items():
         if not isinstance(label, str) or not isinstance(tree, xr.DataTree):
             raise ValueError(
-                f"variants[{checks.shortened(label)}] is {checks.kind_of(tree)}; give a DataTree by its name."
+                f"variants[{checks.shortened(label)}] is {checks.kind_of(tree)}; give a DataTree "
+                "by its name."
             )
         groups |= {
             f"variants/{label}{node.path}": node.to_dataset()
@@ -283,7 +292,8 @@ def as_tree(
     present = {name: data for name, data in groups.items() if data is not None}
     if not present:
         raise ValueError(
-            "there is nothing to save; give theory=, simulation=, comparison=, escape= or variants=."
+            "there is nothing to save; give theory=, simulation=, comparison=, escape= or "
+            "variants=."
         )
     return xr.DataTree.from_dict(
         {"/": xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})}), **present}

@@ -1,4 +1,6 @@
-"""Problems and starts as plain dictionaries: the JSON in result files and the tables of an experiment's TOML."""
+"""Problems and starts as plain dictionaries: the JSON in result files and the tables of an
+experiment's TOML.
+"""
 
 import dataclasses
 import inspect
@@ -32,7 +34,9 @@ def describe_problem(problem: Problem) -> dict:
 
 
 def describe_start(start: Start, problem: Problem) -> dict:
-    """A start's order parameters as nested lists; of `SpectralOverlaps`, those of all modes together."""
+    """A start's order parameters as nested lists; of `SpectralOverlaps`, those of all modes
+    together.
+    """
     names = ("Q", "m", "v", "b") if isinstance(problem.task, MixtureTask) else ("Q", "R", "T", "v")
     return {name: np.asarray(getattr(start, name)).tolist() for name in names}
 
@@ -64,7 +68,9 @@ def _plain(value):
 
 
 def _activation(activation: Activation) -> str | list:
-    """The name of one of ours, or its coefficients; another under the same name is called a function, and not read back."""
+    """The name of one of ours, or its coefficients; another under the same name is called a
+    function, and not read back.
+    """
     if ACTIVATIONS.get(activation.name) == activation:
         return activation.name
     polynomial = polynomial_of(activation)
@@ -76,7 +82,9 @@ def _activation(activation: Activation) -> str | list:
 
 
 def type_name(kind: type) -> str:
-    """The name of a class in files: one of ours, or one that was added to ours, has its own; any other its full name."""
+    """The name of a class in files: one of ours, or one that was added to ours, has its own; any
+    other its full name.
+    """
     known = {**TASKS, **RULES}.get(kind.__name__) is kind
     return kind.__name__ if known else f"{kind.__module__}.{kind.__qualname__}"
 
@@ -88,7 +96,8 @@ def _listed(value):
 def problem_from(tables: Mapping) -> Problem:
     """The problem of a dictionary as `describe_problem` makes it.
 
-    Raises ValueError naming every key that is unknown (with the nearest known one) or missing, and any bad value.
+    Raises ValueError naming every key that is unknown (with the nearest known one) or missing, and
+    any bad value.
     """
     outer = validated(_ProblemTables, tables)
     sentences = Sentences()
@@ -138,7 +147,9 @@ class _ProblemTables(BaseModel):
 
 
 def start_from(table: Mapping) -> OrderParameters:
-    """The order parameters of a dictionary with Q, R or m and, if they differ from the default, T, v and b."""
+    """The order parameters of a dictionary with Q, R or m and, if they differ from the default, T,
+    v and b.
+    """
     given = validated(_StartTable, table, "start.")
     if given["R"] is None and given["m"] is None:
         raise ValueError("start.R is missing (or start.m, for a task with two classes).")
@@ -164,7 +175,10 @@ def _made(kinds: Mapping[str, type], table: Mapping, where: str):
         near = get_close_matches(str(name).rsplit(".", 1)[-1], kinds, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         if isinstance(name, str) and "." in name:
-            hint = "; it is a class of one's own, of which files keep only the name: make the problem with that class."
+            hint = (
+                "; it is a class of one's own, of which files keep only the name: make the "
+                "problem with that class."
+            )
         shown = checks.shortened(name)
         raise ValueError(f"{where}.type = {shown} is not known; known are {', '.join(kinds)}{hint}")
     make = kinds[name]
@@ -174,7 +188,9 @@ def _made(kinds: Mapping[str, type], table: Mapping, where: str):
 
 
 def _schema(kind: Callable) -> type[BaseModel]:
-    """What a class takes: the names and defaults of its arguments.  The class itself checks the values."""
+    """What a class takes: the names and defaults of its arguments.  The class itself checks the
+    values.
+    """
     arguments = list(inspect.signature(kind).parameters.values())
     fields: Any = {
         one.name: (Any, ... if one.default is inspect.Parameter.empty else one.default)

@@ -1,19 +1,24 @@
-"""The statistics of a comparison: whether the mean over seeds differs from the theory by more than chance and finite size.
+"""The statistics of a comparison: whether the mean over seeds differs from the theory by more than
+chance and finite size.
 
-The mean of S independent networks of size N differs from the limit N -> infinity by chance, which the scatter of the seeds
-measures, and by a bias of order 1 / N.  That bias comes from the scatter, too: where the equations are curved, an average over
-networks is not the network at the averages.  So it is allowed for as
+The mean of S independent networks of size N differs from the limit N -> infinity by chance, which
+the scatter of the seeds measures, and by a bias of order 1 / N.  That bias comes from the scatter,
+too: where the equations are curved, an average over networks is not the network at the averages.
+So it is allowed for as
 
-    |bias| <= scale (BASE + CURVATURE N V(t)) / N,   V(t) = largest variance / scale^2 of any order parameter up to t
+    |bias| <= scale (BASE + CURVATURE N V(t)) / N,   V(t) = largest variance / scale^2 of any order
+    parameter up to t
 
-which is more than was measured with hundreds of networks of SGD and sign-SGD on isotropic inputs with a teacher, fast rates
-and a plateau among them (`python -m benchmarks.power biases`; other rules and inputs were not), and grows by itself where
-networks leave a plateau at times of their own.
+which is more than was measured with hundreds of networks of SGD and sign-SGD on isotropic inputs
+with a teacher, fast rates and a plateau among them (`python -m benchmarks.power biases`; other
+rules and inputs were not), and grows by itself where networks leave a plateau at times of their
+own.
 
-Two kinds of test share the level.  One looks at a variable in a part of the times, by root mean squares, and notices any
-deviation that is large.  The other projects the deviations of all variables and times on one direction, so that each seed gives
-one number and Student's t is exact: the change that another learning rate makes, if that is given, or another scale of time,
-t dX/dt, the change since the start, and the size of each variable in a part of the times.
+Two kinds of test share the level.  One looks at a variable in a part of the times, by root mean
+squares, and notices any deviation that is large.  The other projects the deviations of all
+variables and times on one direction, so that each seed gives one number and Student's t is exact:
+the change that another learning rate makes, if that is given, or another scale of time, t dX/dt,
+the change since the start, and the size of each variable in a part of the times.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,12 +35,15 @@ WINDOWS, PARTS = (
 )  # parts of the times that are looked at one by one, by root mean squares and by directions
 BASE, CURVATURE = 0.5, 3.0  # of the allowed bias
 POWER = 0.95  # the probability with which a deviation that "would have been seen" is seen
-MARGIN = 1.5  # curves are not linear in the learning rate: without it, at worst 4 of 10 such errors were found
+# Curves are not linear in the learning rate: without it, at worst 4 of 10 such errors were found.
+MARGIN = 1.5
 SMOOTHING = 5  # times over which a variance is averaged before it becomes a weight
 
 
 class Variable(NamedTuple):
-    """A variable at the times compared: the limit, all networks, and what is known of their errors; entries in one axis."""
+    """A variable at the times compared: the limit, all networks, and what is known of their errors;
+    entries in one axis.
+    """
 
     name: str
     limit: Float[np.ndarray, "times entries"]
@@ -64,7 +72,9 @@ class Variable(NamedTuple):
 
 
 class Test(NamedTuple):
-    """One number of a comparison: by how much the networks differ from the theory, relative to the direction looked at."""
+    """One number of a comparison: by how much the networks differ from the theory, relative to the
+    direction looked at.
+    """
 
     direction: str  # "time", "motion" or "level"
     name: str  # the variable of a "level"
@@ -77,7 +87,9 @@ class Test(NamedTuple):
 
     @property
     def excess(self) -> float:
-        """How far the estimate is beyond chance, relative to what finite size allows; more than 1 contradicts the theory."""
+        """How far the estimate is beyond chance, relative to what finite size allows; more than 1
+        contradicts the theory.
+        """
         beyond = abs(self.estimate) - self.critical * self.standard_error
         return max(0.0, beyond) / max(self.allowed, np.finfo(float).tiny)
 
@@ -85,7 +97,9 @@ class Test(NamedTuple):
 def slopes(
     times: Float[np.ndarray, " times"], values: Float[np.ndarray, "times *rest"]
 ) -> Float[np.ndarray, "times *rest"]:
-    """t dX/dt along a curve, from a monotone cubic interpolation in log(1 + t / t_1), t_1 the first time after 0."""
+    """t dX/dt along a curve, from a monotone cubic interpolation in log(1 + t / t_1), t_1 the first
+    time after 0.
+    """
     later = times[times > 0]
     if len(times) < 2 or not later.size:
         return np.zeros_like(values)
@@ -96,7 +110,9 @@ def slopes(
 
 
 def relative_variance(variables: Sequence[Variable]) -> Float[np.ndarray, " times"]:
-    """V(t): the largest variance of an order parameter over the square of its scale, at any time up to t."""
+    """V(t): the largest variance of an order parameter over the square of its scale, at any time up
+    to t.
+    """
     states = [one for one in variables if one.name in ("Q", "R", "m", "v", "b")]
     largest = [(one.runs.var(axis=0, ddof=1) / one.scale**2).max(axis=1) for one in states]
     return np.maximum.accumulate(np.max(largest, axis=0))
@@ -113,7 +129,9 @@ def allowed_bias(
 def tests_of_directions(
     variables: Sequence[Variable], times: Float[np.ndarray, " times"], N: int
 ) -> list[Test]:
-    """Student's t of the projections; of the time scale with half of their level, of all others with the rest."""
+    """Student's t of the projections; of the time scale with half of their level, of all others
+    with the rest.
+    """
     later = times > 0
     variables = [one._replace(counted=one.counted & later) for one in variables]
     seeds = len(variables[0].runs)
@@ -167,7 +185,9 @@ def _weights(one: Variable, allowed: np.ndarray) -> Float[np.ndarray, "times 1"]
 def _projected(
     variables, direction: dict, weights: dict, allowed: dict
 ) -> tuple[float, float, float] | None:
-    """By how much of a direction the networks are ahead of the theory, its standard error, and what is allowed."""
+    """By how much of a direction the networks are ahead of the theory, its standard error, and what
+    is allowed.
+    """
     of_seed, norm, bias, rounding = np.zeros(len(variables[0].runs)), 0.0, 0.0, 0.0
     for one in variables:
         if one.name not in direction:
@@ -208,7 +228,8 @@ def windows(deviation, error, allowed) -> list[Window]:
 def critical_of_windows(seeds: int, quantities: int, times: int) -> float:
     """What the ratio of root mean squares stays below by chance, at half of the level.
 
-    It would be exact if all numbers of a window moved together; if they move apart, the ratio is smaller.
+    It would be exact if all numbers of a window moved together; if they move apart, the ratio is
+    smaller.
     """
     tests = 2 * min(WINDOWS, times) * quantities
     return float(special.stdtrit(seeds - 1, 1 - LEVEL / 2 / tests))

@@ -1,8 +1,9 @@
 """The files of results: written whole, read with care.
 
-A file holds a `DataTree` as netCDF-4, that is HDF5, and opens with plain h5py and xarray as well.  Every array has HDF5's own
-checksum (fletcher32), and every group an attribute `sha256` with a digest of its names, dimensions, attributes and numbers,
-which HDF5 does not protect.  Both are verified when it is read.
+A file holds a `DataTree` as netCDF-4, that is HDF5, and opens with plain h5py and xarray as well.
+Every array has HDF5's own checksum (fletcher32), and every group an attribute `sha256` with a
+digest of its names, dimensions, attributes and numbers, which HDF5 does not protect.  Both are
+verified when it is read.
 """
 
 import io
@@ -51,12 +52,13 @@ def save(
 ) -> xr.DataTree:
     """Write results to one HDF5 file, atomically, and return them as a `DataTree`.
 
-    Several simulations become the groups `simulation/N_250`, `simulation/N_1000`, ... by their dimension.  `variants` are
-    results of several problems, `as_tree(theory=, ...)` by name, which become `variants/NAME/theory` and so on.  The file
-    is written beside its place under a temporary name and then renamed, so that it is whole or not there at all.
+    Several simulations become the groups `simulation/N_250`, `simulation/N_1000`, ... by their
+    dimension.  `variants` are results of several problems, `as_tree(theory=, ...)` by name, which
+    become `variants/NAME/theory` and so on.  The file is written beside its place under a temporary
+    name and then renamed, so that it is whole or not there at all.
 
-    Raises FileExistsError if the file exists and `force` is false, ValueError if there is nothing to save or the file
-    could not be read back, OSError if the disk refuses.
+    Raises FileExistsError if the file exists and `force` is false, ValueError if there is nothing
+    to save or the file could not be read back, OSError if the disk refuses.
     """
     path = checks.path("path", path)
     tree = as_tree(
@@ -73,7 +75,9 @@ def save(
 
 
 def encoded(tree: xr.DataTree, name: str) -> memoryview:
-    """The content of a file that holds a tree, with its checksums; ValueError if it could not be read back."""
+    """The content of a file that holds a tree, with its checksums; ValueError if it could not be
+    read back.
+    """
     buffer = _written(tree, name)
     size = buffer.getbuffer().nbytes
     try:
@@ -103,7 +107,9 @@ def _written(tree: xr.DataTree, name: str) -> io.BytesIO:
 
 
 def _with_checksums(tree: xr.DataTree) -> xr.DataTree:
-    """The tree with the request that HDF5 checks its arrays; it does so in chunks, which a single number has not."""
+    """The tree with the request that HDF5 checks its arrays; it does so in chunks, which a single
+    number has not.
+    """
     tree = tree.copy()
     for node in tree.subtree:
         node.attrs.pop(DIGEST, None)  # of the file from which it was read
@@ -121,7 +127,9 @@ def _write_digests(stored: h5py.Group, group: Group) -> None:
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file that is whole or not there: under a temporary name beside its place, then renamed."""
+    """Write a file that is whole or not there: under a temporary name beside its place, then
+    renamed.
+    """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,10 +152,12 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
 @arguments.checked
 def load(path: str | os.PathLike) -> xr.DataTree:
-    """Read a result file into memory.  Nothing from the file is executed, and no other file is read.
+    """Read a result file into memory.  Nothing from the file is executed, and no other file is
+    read.
 
-    Raises FileNotFoundError if it is not there, ValueError if it is not HDF5, not one of our files, damaged, or unpacks to
-    far more than its size, BlockingIOError if another process has it open for writing.
+    Raises FileNotFoundError if it is not there, ValueError if it is not HDF5, not one of our files,
+    damaged, or unpacks to far more than its size, BlockingIOError if another process has it open
+    for writing.
     """
     path = checks.path("path", path)
     root = hdf5_reading.read(path, _check_group(str(path)))
@@ -166,13 +176,16 @@ def _has_digests(group: Group) -> bool:
 
 
 def _check_digests(name: str, group: Group, parts: tuple[str, ...]) -> None:
-    """Raise UnreadableFile for the first group that is not what was written; the innermost say best where."""
+    """Raise UnreadableFile for the first group that is not what was written; the innermost say best
+    where.
+    """
     for child_name, child in group.groups.items():
         _check_digests(name, child, (*parts, child_name))
     if group.digest != str(group.digest_in_file):
         raise UnreadableFile(
-            f"{hdf5_reading.place(name, parts)} is not what was written ({DIGEST} differs): the file is damaged, or was "
-            "changed by hand; if you meant that, read it with xarray and save it anew."
+            f"{hdf5_reading.place(name, parts)} is not what was written ({DIGEST} differs): the "
+            "file is damaged, or was changed by hand; if you meant that, read it with xarray and "
+            "save it anew."
         )
 
 
@@ -212,7 +225,8 @@ def _check_dims(where: str, name: str, dims: tuple[str, ...], data: xr.Dataset) 
     strange = [dim for dim in dims if dim not in expected and dim not in data.coords]
     if not in_order or any(dim in data.dims for dim in missing) or (missing and strange):
         raise UnreadableFile(
-            f"{where} has {name} over ({', '.join(dims)}); it is to be over ({', '.join(expected)})."
+            f"{where} has {name} over ({', '.join(dims)}); it is to be over "
+            f"({', '.join(expected)})."
         )
 
 
@@ -256,11 +270,14 @@ def _kind(parts: tuple[str, ...]) -> str | None:
 
 
 def _check_mark(name: str, attributes: dict[str, Any]) -> None:
-    """Raise UnreadableFile unless the attribute of the file says that it is ours, and of a schema that is known."""
+    """Raise UnreadableFile unless the attribute of the file says that it is ours, and of a schema
+    that is known.
+    """
     mark = _parsed(attributes.get(DESCRIPTION))
     if not isinstance(mark, dict) or "schema" not in mark or _deeper(mark, DEEPEST_DESCRIPTION):
         raise UnreadableFile(
-            f"{name} is an HDF5 file, but not one that teacherstudent wrote (no attribute {DESCRIPTION!r} with a schema)."
+            f"{name} is an HDF5 file, but not one that teacherstudent wrote (no attribute "
+            f"{DESCRIPTION!r} with a schema)."
         )
     _check_schema(name, mark)
 
@@ -269,7 +286,8 @@ def _check_schema(where: str, described: dict) -> None:
     schema = described.get("schema")
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
         raise UnreadableFile(
-            f"{where} has schema = {str(schema)[:40]!r}; it is to be a whole number from 1 to {SCHEMA}."
+            f"{where} has schema = {str(schema)[:40]!r}; it is to be a whole number from 1 to "
+            f"{SCHEMA}."
         )
     if schema > SCHEMA:
         raise UnreadableFile(
@@ -282,7 +300,8 @@ def _check_description(where: str, kind: str, attributes: dict[str, Any]) -> Non
     described = _parsed(attributes.get(DESCRIPTION))
     if not isinstance(described, dict) or _deeper(described, DEEPEST_DESCRIPTION):
         raise UnreadableFile(
-            f"{where} has no description (attribute {DESCRIPTION!r}, a table in JSON); teacherstudent did not write it."
+            f"{where} has no description (attribute {DESCRIPTION!r}, a table in JSON); "
+            "teacherstudent did not write it."
         )
     _check_schema(where, described)
     if described.get("kind") != kind:

@@ -1,8 +1,9 @@
 """Below what a generalisation error is rounding.
 
-eps_g = 1/2 u^T I2 u is a small difference of numbers of order one, so it carries their errors: those of the solver's Q and R in
-a theory, and in both theory and simulation those of floating-point numbers.  Below this floor it may even be negative.  The
-values stay as they were computed, for a clipped one looks like a measured one; the floor goes into the report.
+eps_g = 1/2 u^T I2 u is a small difference of numbers of order one, so it carries their errors:
+those of the solver's Q and R in a theory, and in both theory and simulation those of floating-point
+numbers.  Below this floor it may even be negative.  The values stay as they were computed, for a
+clipped one looks like a measured one; the floor goes into the report.
 """
 
 import numpy as np
@@ -23,10 +24,11 @@ def error_floor(
     rtol: float = 0.0,
     atol: float = 0.0,
 ) -> float:
-    """The smallest eps_g that means something along these overlaps, if a solver knows them to rtol and atol.
+    """The smallest eps_g that means something along these overlaps, if a solver knows them to rtol
+    and atol.
 
-    Measured on noise-free runs to late times, errors of eps_g are a tenth to a half of this.  A negative eps_g is an error
-    that shows: the floor is not below the largest of them.
+    Measured on noise-free runs to late times, errors of eps_g are a tenth to a half of this.  A
+    negative eps_g is an error that shows: the floor is not below the largest of them.
     """
     u = np.concatenate([_largest(v, axis=-1), np.abs(np.atleast_1d(problem.teacher.v_star))])
     variance = max(1.0, _largest(Q).max(), _largest(T).max())

@@ -1,8 +1,9 @@
 """Reading an HDF5 file that may be damaged, or made by somebody else to do harm.
 
-HDF5 follows links into other files, unpacks a few bytes to gigabytes, loads filters from folders, and has no checksum on
-attributes.  Here every object is looked at before it is used: only what lies in the file itself is read, what is unpacked
-is bounded by the size of the file, and each group gets a digest of all that was read of it.
+HDF5 follows links into other files, unpacks a few bytes to gigabytes, loads filters from folders,
+and has no checksum on attributes.  Here every object is looked at before it is used: only what lies
+in the file itself is read, what is unpacked is bounded by the size of the file, and each group gets
+a digest of all that was read of it.
 """
 
 import errno
@@ -44,7 +45,8 @@ DEEPEST = 8  # levels of groups
 MOST_MEMBERS = 2000  # of one group
 MOST_ATTRIBUTES = 1000  # of one object
 LEAST_LIMIT = 2**26  # bytes that any file may unpack to
-LARGEST_RATIO = 20  # a larger file may unpack to this many times its size; noisy numbers pack to no less than a half
+# A larger file may unpack to this many times its size; noisy numbers pack to no less than a half.
+LARGEST_RATIO = 20
 
 
 class UnreadableFile(ValueError):
@@ -60,7 +62,9 @@ class Variable(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What a group holds, the digest of that, and the digest that the file has of it, if it has one."""
+    """What a group holds, the digest of that, and the digest that the file has of it, if it has
+    one.
+    """
 
     attributes: dict[str, Any]
     variables: dict[str, Variable]
@@ -75,10 +79,12 @@ CheckGroup = Callable[[tuple[str, ...], dict[str, Any]], None]
 def read(path: Path, check_group: CheckGroup) -> Group:
     """All that is in an HDF5 file.
 
-    `check_group(names, attributes)` is called of every group before its members are looked at, and may raise UnreadableFile.
+    `check_group(names, attributes)` is called of every group before its members are looked at, and
+    may raise UnreadableFile.
 
-    Raises FileNotFoundError, IsADirectoryError or ValueError if `path` is not a file, ValueError if it is not HDF5, is damaged
-    or holds what is not read, BlockingIOError if another process has it open for writing.
+    Raises FileNotFoundError, IsADirectoryError or ValueError if `path` is not a file, ValueError if
+    it is not HDF5, is damaged or holds what is not read, BlockingIOError if another process has it
+    open for writing.
     """
     size = _size_of_file(path)
     with _opened(path) as file:
@@ -160,8 +166,8 @@ def _open_beside_writer(path: Path) -> h5py.File:
 
 def _locked(path: Path) -> str:
     return (
-        f"{path} is locked by another process, or by this one: it is open for writing (or its writer was killed); "
-        "close it there and try again."
+        f"{path} is locked by another process, or by this one: it is open for writing (or its "
+        "writer was killed); close it there and try again."
     )
 
 
@@ -190,8 +196,8 @@ class _Reader:
         self.used += count
         if self.used > self.limit:
             raise self.refuse(
-                f"declares more than {self.limit / 2**20:.0f} MiB of numbers in a file of {self.size / 2**10:.0f} KiB; "
-                "no result is packed like this."
+                f"declares more than {self.limit / 2**20:.0f} MiB of numbers in a file of "
+                f"{self.size / 2**10:.0f} KiB; no result is packed like this."
             )
 
     def group(self, group: h5g.GroupID, parts: tuple[str, ...]) -> Group:
@@ -215,7 +221,9 @@ class _Reader:
         return Group(attributes, variables, children, digest, digest_in_file)
 
     def meet(self, thing, what: str) -> int:
-        """The address of an object; ValueError if it was met before, as in a group that holds itself."""
+        """The address of an object; ValueError if it was met before, as in a group that holds
+        itself.
+        """
         address = h5o.get_info(thing).addr
         if address in self.seen:
             raise self.refuse(
@@ -235,7 +243,8 @@ class _Reader:
             name = raw.decode("utf-8")
             if group.links.get_info(raw).type != h5l.TYPE_HARD:
                 raise self.refuse(
-                    f"has a link {name!r} that leads elsewhere; only what lies in the file itself is read."
+                    f"has a link {name!r} that leads elsewhere; only what lies in the file itself "
+                    "is read."
                 )
             member = h5o.open(group, raw)
             if isinstance(member, h5d.DatasetID):
@@ -314,7 +323,8 @@ class _Reader:
         filters = [how.get_filter(number)[0] for number in range(how.get_nfilters())]
         if len(set(filters)) < len(filters) or not set(filters) <= set(FILTERS):
             raise self.refuse(
-                f"has {name!r} packed with filters that results do not have; they may have gzip and lzf."
+                f"has {name!r} packed with filters that results do not have; they may have gzip "
+                "and lzf."
             )
         stored: list[Any] = []
         dataset.chunk_iter(stored.append)
@@ -329,7 +339,9 @@ class _Reader:
                 )
 
     def check_unpacked(self, name: str, packed: bytes, filters: list[int], size: int) -> None:
-        """Raise UnreadableFile if gzip makes more of a chunk than its numbers; HDF5 would unpack all of it."""
+        """Raise UnreadableFile if gzip makes more of a chunk than its numbers; HDF5 would unpack
+        all of it.
+        """
         checksums = 4 if h5z.FILTER_FLETCHER32 in filters else 0
         unpacking = zlib.decompressobj()
         try:
@@ -342,7 +354,9 @@ class _Reader:
             raise self.refuse(f"has {name!r} packed to unpack to more than it declares.")
 
     def dims(self, name: str, dataset: h5d.DatasetID, scales: dict[int, str]) -> tuple[str, ...]:
-        """Names of the dimensions: its own for a scale, otherwise those of the scales that it refers to."""
+        """Names of the dimensions: its own for a scale, otherwise those of the scales that it
+        refers to.
+        """
         if name in scales.values() and dataset.rank == 1:
             return (name,)
         if dataset.rank == 0:

@@ -27,13 +27,14 @@ MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = None) -> Figure:
     """Draw a result: eps_g on logarithmic axes, and the overlaps and the readout along time.
 
-    With two classes: the expected loss, the classification error beside the smallest one possible (where it is known), Q,
-    m, and what else is trained of v and b.
+    With two classes: the expected loss, the classification error beside the smallest one possible
+    (where it is known), Q, m, and what else is trained of v and b.
 
-    Lines are the theory; markers are means over the seeds of a simulation (the largest N for the overlaps), with a band of
-    one standard deviation of single networks.  A theory that sweeps a parameter is drawn as one curve of eps_g for each
-    value. Results of several problems (`variants`) are one panel of errors, a line for each theory and marks for its
-    networks.  With `path` the figure is also written there, in the format of the ending.
+    Lines are the theory; markers are means over the seeds of a simulation (the largest N for the
+    overlaps), with a band of one standard deviation of single networks.  A theory that sweeps a
+    parameter is drawn as one curve of eps_g for each value. Results of several problems
+    (`variants`) are one panel of errors, a line for each theory and marks for its networks.  With
+    `path` the figure is also written there, in the format of the ending.
 
     Raises ValueError if there is nothing to draw.
     """
@@ -164,7 +165,9 @@ def _escape_of(results: xr.DataTree | xr.Dataset) -> xr.Dataset | None:
 
 
 def _draw_escape(found: xr.Dataset) -> Figure:
-    """Median escape steps against N with bars from the first to the third quartile, and the fitted power laws."""
+    """Median escape steps against N with bars from the first to the third quartile, and the fitted
+    power laws.
+    """
     with matplotlib.rc_context(
         {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     ):
@@ -221,7 +224,8 @@ def _parts(results: xr.DataTree | xr.Dataset) -> tuple[xr.Dataset | None, list[x
     for one in [theory, *sims]:
         if one is not None and "time" not in one.dims:
             raise ValueError(
-                "the results are of one time; give those along the times of the run, nothing to plot."
+                "the results are of one time; give those along the times of the run, nothing to "
+                "plot."
             )
     return theory, sims
 
@@ -233,7 +237,8 @@ def _kind(results: xr.Dataset) -> str:
     )
     if kind not in ("theory", "simulation"):
         raise ValueError(
-            f"there is nothing to plot in a {kind}; give a theory, a simulation, or what ts.load answers."
+            f"there is nothing to plot in a {kind}; give a theory, a simulation, or what ts.load "
+            "answers."
         )
     return kind
 
@@ -321,7 +326,9 @@ def _draw(axes: Axes, name: str, theory: xr.Dataset | None, sims: list[xr.Datase
 
 
 def _points(axes: Axes, values: xr.DataArray, colour: str, mark: str, label: str | None) -> None:
-    """Means over seeds at about 25 times spread over the axis, with the scatter of single networks around all of them."""
+    """Means over seeds at about 25 times spread over the axis, with the scatter of single networks
+    around all of them.
+    """
     mean, scatter = values.mean("seed"), values.std("seed")
     time = values.time.values
     low = mean - scatter if axes.get_yscale() != "log" else np.maximum(mean - scatter, mean * 0.05)
@@ -341,7 +348,9 @@ def _points(axes: Axes, values: xr.DataArray, colour: str, mark: str, label: str
 
 
 def _crosses(axes: Axes, values: xr.DataArray, colour: str, label: str) -> None:
-    """Means over seeds of what was measured on held-out samples, with error bars of one standard error."""
+    """Means over seeds of what was measured on held-out samples, with error bars of one standard
+    error.
+    """
     time, at = values.time.values, _spread(values.time.values)
     error = (
         values.std("seed", ddof=1) / values.sizes["seed"] ** 0.5

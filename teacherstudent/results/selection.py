@@ -1,7 +1,8 @@
 """The problem and the state that a dataset, or a part of it, is of.
 
-A dataset describes the whole run that it is from: all values of a sweep, all starts of a batch, the start at t = 0.  A part that
-was selected from it (`isel`, `sel`) says by its coordinates which of these it is.
+A dataset describes the whole run that it is from: all values of a sweep, all starts of a batch, the
+start at t = 0.  A part that was selected from it (`isel`, `sel`) says by its coordinates which of
+these it is.
 """
 
 from collections.abc import Mapping
@@ -24,10 +25,12 @@ SWEPT = [name for name in COORDINATES if name not in ("time", "seed", "start", "
 
 @arguments.checked
 def problem_of(data: xr.Dataset) -> Problem:
-    """The problem of a theory or simulation, from its own description and arrays; of a selected curve, with its number.
+    """The problem of a theory or simulation, from its own description and arrays; of a selected
+    curve, with its number.
 
-    Raises ValueError if a function or a class of the user's made it (an activation, a generator, a rule), which a file cannot
-    hold, or if it was selected from a sweep without its number (`drop=True`).
+    Raises ValueError if a function or a class of the user's made it (an activation, a generator, a
+    rule), which a file cannot hold, or if it was selected from a sweep without its number
+    (`drop=True`).
     """
     told = _described(data, "problem")
     described = told["problem"]
@@ -46,20 +49,23 @@ def problem_of(data: xr.Dataset) -> Problem:
 def start_of(data: xr.Dataset) -> Start:
     """The start of a theory or simulation, or the state at the time that was selected from it.
 
-    - A dataset with its times: the run's start, with its spectrum, or its weights if they were given.
-    - One time, `theory.isel(time=-1)` or `simulation.isel(time=-1, seed=0)`: the order parameters at that time, from which
-      another run may begin.  What a rule remembers (momentum) is not in them.  Inputs with several eigenvalues need those of
-      each mode: `integrate(..., spectral=True)`.
+    - A dataset with its times: the run's start, with its spectrum, or its weights if they were
+      given.
+    - One time, `theory.isel(time=-1)` or `simulation.isel(time=-1, seed=0)`: the order parameters
+      at that time, from which another run may begin.  What a rule remembers (momentum) is not in
+      them.  Inputs with several eigenvalues need those of each mode: `integrate(...,
+      spectral=True)`.
 
     Of a batch of starts it is the selected one.
 
-    Raises ValueError if the data hold no state: several values, starts or seeds at one time, times without the first, no
-    overlaps by mode, numbers that are not finite.
+    Raises ValueError if the data hold no state: several values, starts or seeds at one time, times
+    without the first, no overlaps by mode, numbers that are not finite.
     """
     told = _described(data, "start")
     if "time" not in data.coords:
         raise ValueError(
-            "the data have no time, so that it is not known of when they are; select one with isel(time=0)."
+            "the data have no time, so that it is not known of when they are; select one with "
+            "isel(time=0)."
         )
     if data["time"].ndim == 0 and float(data["time"]) != 0.0:
         return _state(data, told)
@@ -75,12 +81,14 @@ def _described(data: xr.Dataset, part: str) -> dict:
         )
     if DESCRIPTION not in data.attrs:
         raise ValueError(
-            "the data do not say how they were made; give a theory or a simulation, as ts made or read it."
+            "the data do not say how they were made; give a theory or a simulation, as ts made "
+            "or read it."
         )
     told = description(data)
     if part not in told:
         raise ValueError(
-            f"the data are a {told.get('kind', 'result')}, which has no {part}; give a theory or a simulation."
+            f"the data are a {told.get('kind', 'result')}, which has no {part}; give a theory or "
+            "a simulation."
         )
     return told
 
@@ -89,7 +97,8 @@ def _task_of(described: Mapping) -> type[Task]:
     name = described["task"]["type"]
     if name not in TASKS:
         raise ValueError(
-            f"task.type = {name!r} is not known; known are {', '.join(TASKS)}.  A class of one's own is kept by its name alone."
+            f"task.type = {name!r} is not known; known are {', '.join(TASKS)}.  A class of one's "
+            "own is kept by its name alone."
         )
     return TASKS[name]
 
@@ -110,8 +119,8 @@ def _check_begins(data: xr.Dataset, told: Mapping) -> None:
     first = float(np.ravel(data["time"].values)[0]) if data["time"].size else np.nan
     if first not in (0.0, told["report"].get("first_time", 0.0)):
         raise ValueError(
-            f"the data begin at t = {first:g}, and have no start in them; give those of the whole run, or select one time, "
-            "isel(time=0), for the state at it."
+            f"the data begin at t = {first:g}, and have no start in them; give those of the whole "
+            "run, or select one time, isel(time=0), for the state at it."
         )
 
 
@@ -172,7 +181,8 @@ def _check_one_state(data: xr.Dataset, told: Mapping, time: float) -> None:
     if extra:
         example = ", ".join(f"{name}=0" for name in extra)
         raise ValueError(
-            f"at t = {time:g} the data have a state for each {' and '.join(extra)}; select one, isel({example}, time=...)."
+            f"at t = {time:g} the data have a state for each {' and '.join(extra)}; select one, "
+            f"isel({example}, time=...)."
         )
     if data["Q"].dims != ("student", "student_"):
         raise ValueError(
@@ -180,8 +190,8 @@ def _check_one_state(data: xr.Dataset, told: Mapping, time: float) -> None:
         )
     if told["kind"] == "simulation" and "seed" not in data.coords:
         raise ValueError(
-            "the data do not say of which seed they are, and a mean over seeds is no state of a network; select one with "
-            "isel(seed=0)."
+            "the data do not say of which seed they are, and a mean over seeds is no state of a "
+            "network; select one with isel(seed=0)."
         )
 
 
@@ -189,8 +199,8 @@ def _state_by_mode(data: xr.Dataset, T, time: float) -> SpectralOverlaps:
     """The overlaps of every mode at the time of the data."""
     if "q" not in data or "t" not in data:
         raise ValueError(
-            f"the data have no overlaps by mode at t = {time:g}, which a state on inputs with several eigenvalues needs; make "
-            "them with integrate(..., spectral=True)."
+            f"the data have no overlaps by mode at t = {time:g}, which a state on inputs with "
+            "several eigenvalues needs; make them with integrate(..., spectral=True)."
         )
     rho, weights, q, r, t, v = (
         data[name].values for name in ("rho", "weights", "q", "r", "t", "v")
@@ -203,8 +213,8 @@ def _state_by_mode(data: xr.Dataset, T, time: float) -> SpectralOverlaps:
     scale = max(1.0, np.abs(data["Q"].values).max())
     if any(np.abs(total - data[name].values).max() > 1e-6 * scale for total, name in sums):
         raise ValueError(
-            f"the overlaps by mode at t = {time:g} are those of the modes of signs, which are not the eigenvectors of the "
-            "inputs; there is no start with them."
+            f"the overlaps by mode at t = {time:g} are those of the modes of signs, which are not "
+            "the eigenvectors of the inputs; there is no start with them."
         )
     return SpectralOverlaps(rho, weights, q, r, t, T, v)
 

@@ -10,7 +10,8 @@ from scipy import special
 from teacherstudent.results.comparable import Fault
 from teacherstudent.results.deviations import Test
 
-WEAK = 10.0  # a test that needs a larger z than this to notice anything decides nothing (fewer than 6 seeds)
+# A test that needs a larger z than this to notice anything decides nothing (fewer than 6 seeds).
+WEAK = 10.0
 BLIND = 1.0  # nor does one that could not see an error of the learning rate by this relative amount
 SIGNIFICANT = 0.99  # of chi squared, where a bias is measured with several N
 FALSE = (
@@ -21,7 +22,9 @@ FALSE = (
 
 
 class Report(NamedTuple):
-    """What is found at one N: the answer's variables, the largest deviations by name, and the tests of directions."""
+    """What is found at one N: the answer's variables, the largest deviations by name, and the tests
+    of directions.
+    """
 
     data: xr.Dataset
     largest: dict[str, dict]
@@ -31,7 +34,9 @@ class Report(NamedTuple):
 
 
 def confirms(verdict: str) -> bool:
-    """Whether a verdict leaves nothing to be mended: theory and networks agree, or it is not yet decided."""
+    """Whether a verdict leaves nothing to be mended: theory and networks agree, or it is not yet
+    decided.
+    """
     return not verdict.startswith(FALSE)
 
 
@@ -43,7 +48,10 @@ def verdict_of(reports: Sequence[Report], facts: Mapping, rate: str, fault: Faul
         return f"{'DISAGREE' if fault.refutes else 'INVALID'} at N = {N}: {fault.sentence}{end}"
     line = _decision(reports, N, seeds, facts["N"], rate) + _on_equivalence(report)
     if facts["below_floor"] is not None:
-        line += f" eps_g is below its floor of rounding after t = {facts['below_floor']:.4g}; it is not compared there."
+        line += (
+            f" eps_g is below its floor of rounding after t = {facts['below_floor']:.4g}; it is "
+            "not compared there."
+        )
     if "exponents" in facts:
         fits = ", ".join(
             f"{name} {value:.2f} +- {error:.2f}"
@@ -51,7 +59,10 @@ def verdict_of(reports: Sequence[Report], facts: Mapping, rate: str, fault: Faul
         )
         line += f" One network's deviation falls as N to the power: {fits} (theory: -0.5)."
     if facts["times_compared"] < facts["times_of_theory"]:
-        line += f" Only {facts['times_compared']} of the theory's {facts['times_of_theory']} times were simulated."
+        line += (
+            f" Only {facts['times_compared']} of the theory's {facts['times_of_theory']} times "
+            "were simulated."
+        )
     if facts["differences"]:
         line = (
             line.replace("AGREE", "AGREE DESPITE DIFFERENT PROBLEMS", 1)
@@ -67,7 +78,10 @@ def _decision(
 ) -> str:
     report = reports[-1]
     if not report.largest:
-        return f"UNDECIDED at N = {N}: eps_g is below its floor of rounding at all times, and nothing else is compared."
+        return (
+            f"UNDECIDED at N = {N}: eps_g is below its floor of rounding at all times, and "
+            "nothing else is compared."
+        )
     name, worst = max(report.largest.items(), key=_contradiction)
     where = f"largest deviation in {name}: {abs(worst['deviation']):.2g} at t = {worst['time']:.4g}"
     if seeds < 2:
@@ -84,42 +98,49 @@ def _decision(
     ]
     if window:
         line = (
-            f"DISAGREE at N = {N}: {where}, z = {worst['z']:.1f}; a finite-size bias would need the coefficient "
-            f"{worst['bias_coefficient']:.2g}/N, more than {worst['allowed_coefficient']:.2g}/N."
+            f"DISAGREE at N = {N}: {where}, z = {worst['z']:.1f}; a finite-size bias would need "
+            f"the coefficient {worst['bias_coefficient']:.2g}/N, more than "
+            f"{worst['allowed_coefficient']:.2g}/N."
         )
         return line + _looks_like(against, rate)
     if against:
         first = max(against, key=lambda test: test.excess)
         z = abs(first.estimate / first.standard_error)
         return (
-            f"DISAGREE at N = {N}: all seeds together have z = {z:.1f}, by chance up to {first.critical:.1f} ({where})."
-            + _looks_like(against, rate)
+            f"DISAGREE at N = {N}: all seeds together have z = {z:.1f}, by chance up to "
+            f"{first.critical:.1f} ({where})." + _looks_like(against, rate)
         )
     if report.only_start:
-        return f"UNDECIDED at N = {N}: only t = 0 was compared, where both begin; simulate later times of the theory."
+        return (
+            f"UNDECIDED at N = {N}: only t = 0 was compared, where both begin; simulate later "
+            "times of the theory."
+        )
     if worst["critical_z"] > WEAK:
         return (
-            f"UNDECIDED at N = {N}: with {seeds} seeds chance alone reaches z = {worst['critical_z']:.0f}; largest z = "
-            f"{worst['z']:.1f} in {name} ({where}); use at least 6 seeds."
+            f"UNDECIDED at N = {N}: with {seeds} seeds chance alone reaches z = "
+            f"{worst['critical_z']:.0f}; largest z = {worst['z']:.1f} in {name} ({where}); use at "
+            "least 6 seeds."
         )
     sight = _sight(report.tests, rate)
     if sight is None:
         return (
-            f"UNDECIDED at N = {N}: the seeds scatter so much, or the times are so short, that not even an error "
-            f"of 100 % in the {rate} would have been seen ({where}); use more seeds, a larger N or later times."
+            f"UNDECIDED at N = {N}: the seeds scatter so much, or the times are so short, that "
+            f"not even an error of 100 % in the {rate} would have been seen ({where}); use more "
+            "seeds, a larger N or later times."
         )
     bias = max(one.get("bias_coefficient", 0.0) for one in report.largest.values())
     measured = bool(beyond) or any(test.excess > 1 for test in report.tests)
     if bias == 0 and not any(test.excess > 0 for test in report.tests):
         return (
-            f"AGREE at N = {N} within the statistical error of {seeds} seeds: largest z = {worst['z']:.1f} in {name}, "
-            f"by chance up to {worst['critical_z']:.1f} ({where}){sight}"
+            f"AGREE at N = {N} within the statistical error of {seeds} seeds: largest z = "
+            f"{worst['z']:.1f} in {name}, by chance up to {worst['critical_z']:.1f} "
+            f"({where}){sight}"
         )
     how = ", which falls as 1/N as the sizes show" if measured else ""
     size = _bias(report, N)
     return (
-        f"AGREE at N = {N} within the statistical error of {seeds} seeds plus a finite-size bias of {size:.1f}/N "
-        f"({size / N:.2%}){how} ({where}){sight}"
+        f"AGREE at N = {N} within the statistical error of {seeds} seeds plus a finite-size bias "
+        f"of {size:.1f}/N ({size / N:.2%}){how} ({where}){sight}"
     )
 
 
@@ -129,13 +150,16 @@ def _on_equivalence(report: Report) -> str:
     if not gap.get("bias_coefficient", 0.0) > gap.get("allowed_coefficient", 0.0):
         return ""
     return (
-        f" GAUSSIAN EQUIVALENCE FAILS: the test error differs from the Gaussian prediction at the networks' own overlaps by "
-        f"{abs(gap['deviation']):.2g} +- {gap['standard_error']:.2g} at t = {gap['time']:.4g}."
+        " GAUSSIAN EQUIVALENCE FAILS: the test error differs from the Gaussian prediction at the "
+        f"networks' own overlaps by {abs(gap['deviation']):.2g} +- {gap['standard_error']:.2g} at "
+        f"t = {gap['time']:.4g}."
     )
 
 
 def _contradiction(item: tuple[str, dict]) -> tuple[float, float]:
-    """What makes one deviation worse than another: the bias that it needs over what is allowed, then z."""
+    """What makes one deviation worse than another: the bias that it needs over what is allowed,
+    then z.
+    """
     one = item[1]
     ratio = one.get("bias_coefficient", 0.0) / max(
         one.get("allowed_coefficient", 0.0), np.finfo(float).tiny
@@ -160,8 +184,8 @@ def _sight(tests: Sequence[Test], rate: str) -> str | None:
         return f"; would have seen an error of {_percent(seen['time'])} in the {rate}."
     if seen.get("motion", np.inf) < BLIND:
         return (
-            f"; would have seen an error of {_percent(seen['motion'])} in how far the order parameters move, but none in the "
-            f"{rate}."
+            f"; would have seen an error of {_percent(seen['motion'])} in how far the order "
+            f"parameters move, but none in the {rate}."
         )
     return None
 
@@ -174,15 +198,17 @@ def _looks_like(tests: Sequence[Test], rate: str) -> str:
     test = by_direction["time"]
     pace, rate = "larger" if test.estimate > 0 else "smaller", rate.split(" (")[0]
     return (
-        f" If the {rate} were all that is wrong, that of the networks would be {_percent(abs(test.estimate))} "
-        f"+- {_percent(test.standard_error)} {pace}."
+        f" If the {rate} were all that is wrong, that of the networks would be "
+        f"{_percent(abs(test.estimate))} +- {_percent(test.standard_error)} {pace}."
     )
 
 
 def _coefficient_stays(name: str, reports: Sequence[Report], sizes: Sequence[int]) -> bool:
-    """Whether a variable's deviation needs the same coefficient c of a bias c / N at the smallest and at the largest N.
+    """Whether a variable's deviation needs the same coefficient c of a bias c / N at the smallest
+    and at the largest N.
 
-    That of a deviation that does not fall grows with N, faster than N where chance hides part of it at the smallest.
+    That of a deviation that does not fall grows with N, faster than N where chance hides part of it
+    at the smallest.
     """
     found = [report.largest.get(name, {}).get("bias_coefficient", 0.0) for report in reports]
     return sizes[-1] >= 2 * sizes[0] and 0 < found[-1] <= 1.5 * found[0]

@@ -11,27 +11,32 @@ from teacherstudent.rules.base import Rule, replacing, single_rate
 
 
 class AGD(Rule):
-    """Automatic gradient descent (J. Bernstein, C. Mingard, K. Huang, N. Azizan & Y. Yue, arXiv:2304.05187, algorithm 1).
+    """Automatic gradient descent (J. Bernstein, C. Mingard, K. Huang, N. Azizan & Y. Yue,
+    arXiv:2304.05187, algorithm 1).
 
         G = (1/L) sum_l s_l |g_l|,   eta = log((1 + sqrt(1 + 4 G)) / 2),   W_l <- W_l - gain (eta / L) s_l g_l / |g_l|
 
-    with Frobenius norms over the L layers that are trained, and s_l = sqrt(d_l / d_(l-1)).  In the paper's units W_1 = w /
-    sqrt N, so that s_1 = sqrt(K / N), and for the weights w that we keep this is the same rule with s_w = sqrt K; for the
-    readout s_v = 1 / sqrt K. A layer without a gradient stays; with none at all eta = 0.
+    with Frobenius norms over the L layers that are trained, and s_l = sqrt(d_l / d_(l-1)).  In the
+    paper's units W_1 = w / sqrt N, so that s_1 = sqrt(K / N), and for the weights w that we keep
+    this is the same rule with s_w = sqrt K; for the readout s_v = 1 / sqrt K. A layer without a
+    gradient stays; with none at all eta = 0.
 
     - `gain`: multiplies the step, not G; 1 in the paper.
-    - `readout_gain`: kappa, so that the gain of the readout is kappa / N, as the readout's learning rates are of other rules.
-      Unless given, the readout has the paper's rule with `gain`, and moves by O(1) at each update; that has no closed theory.
-    - `first_scale`: s_1 in place of sqrt(K / N); of order one, with batches of order N (`Problem.batch_ratio`), all moves
-      by O(1) per update.
+    - `readout_gain`: kappa, so that the gain of the readout is kappa / N, as the readout's learning
+      rates are of other rules.  Unless given, the readout has the paper's rule with `gain`, and
+      moves by O(1) at each update; that has no closed theory.
+    - `first_scale`: s_1 in place of sqrt(K / N); of order one, with batches of order N
+      (`Problem.batch_ratio`), all moves by O(1) per update.
 
-    Departures: the loss is e^2 / 2; the paper's code takes e^2, which without a learning rate is another algorithm.  The
-    step of a layer with zero gradient is zero (the paper's code gets there by nan_to_num).  Biases are not defined.
+    Departures: the loss is e^2 / 2; the paper's code takes e^2, which without a learning rate is
+    another algorithm.  The step of a layer with zero gradient is zero (the paper's code gets there
+    by nan_to_num).  Biases are not defined.
 
-    `optax(outputs="first")`: for matrices (out, in) and convolution kernels (out, in, kx, ky), as Equinox and PyTorch store
-    them, or with "last" (in, out) and (kx, ky, in, out), as Flax does.  Each kernel position is normalised by itself, with
-    s_l over sqrt(kx ky).  What enters is the gradient of the loss as you average it; the paper's is |out - y|^2 / (2 d_L),
-    averaged over samples.
+    `optax(outputs="first")`: for matrices (out, in) and convolution kernels (out, in, kx, ky), as
+    Equinox and PyTorch store them, or with "last" (in, out) and (kx, ky, in, out), as Flax does.
+    Each kernel position is normalised by itself, with s_l over sqrt(kx ky).  What enters is the
+    gradient of the loss as you average it; the paper's is |out - y|^2 / (2 d_L), averaged over
+    samples.
     """
 
     TRAINS_BIASES = False
@@ -128,7 +133,8 @@ def _check_tensors(params) -> tuple:
     for leaf in jax.tree.leaves(params):
         if leaf.ndim not in (2, 4):
             raise ValueError(
-                f"a parameter has shape {leaf.shape}, but AGD is defined for matrices and convolution kernels (4 axes); "
-                "leave biases out, or give AGD only the other parameters (optax.partition)."
+                f"a parameter has shape {leaf.shape}, but AGD is defined for matrices and "
+                "convolution kernels (4 axes); leave biases out, or give AGD only the other "
+                "parameters (optax.partition)."
             )
     return ()

@@ -1,11 +1,12 @@
 """The contract of an update rule.
 
-To add a rule: one file here with a subclass of `Rule`, its name in `RULES` (`__init__.py`), and, where the limit
-N -> infinity exists, its flow in `odes/` (`odes.rules.flow.flow.register`).  A subclass of one of ours that changes it has no theory
-until it registers one.
+To add a rule: one file here with a subclass of `Rule`, its name in `RULES` (`__init__.py`), and,
+where the limit N -> infinity exists, its flow in `odes/` (`odes.rules.flow.flow.register`).  A
+subclass of one of ours that changes it has no theory until it registers one.
 
-A rule moves the layers that are trained, a dictionary of "w" (students, inputs) and, as far as they are trained, "v" and "b"
-(students,); a frozen layer is not handed to it.  What it remembers from one update to the next is a pytree, `memory`.
+A rule moves the layers that are trained, a dictionary of "w" (students, inputs) and, as far as they
+are trained, "v" and "b" (students,); a frozen layer is not handed to it.  What it remembers from
+one update to the next is a pytree, `memory`.
 """
 
 import abc
@@ -29,7 +30,9 @@ Layers = Mapping[str, Float[Array, "..."]]
 
 
 class Network(NamedTuple):
-    """The parameters of a two-layer network phi(x) = sum_k v_k g(w_k . x / sqrt N + b_k); also their gradients."""
+    """The parameters of a two-layer network phi(x) = sum_k v_k g(w_k . x / sqrt N + b_k); also
+    their gradients.
+    """
 
     w: Float[Array, "*workers students inputs"]
     v: Float[Array, "*workers students"]
@@ -47,7 +50,9 @@ class Rule(eqx.Module):
 
     @property
     def gradients(self) -> int:
-        """How many gradients, each of its own mini-batch, one update takes; several come with a leading axis."""
+        """How many gradients, each of its own mini-batch, one update takes; several come with a
+        leading axis.
+        """
         return 1
 
     def begin(self, layers: Layers) -> dict[str, Array]:
@@ -62,21 +67,26 @@ class Rule(eqx.Module):
     def update(self, layers: Layers, gradient: Layers, memory: Any) -> tuple[dict[str, Array], Any]:
         """The layers and the memory after one step.
 
-        `gradient` holds the derivatives of the batch-averaged loss, d l/d w_k = v_k g'(lambda_k) l'(phi) x / sqrt N,
-        d l/d v_k = g(lambda_k) l'(phi) and d l/d b_k = v_k g'(lambda_k) l'(phi), all at the weights before the step.
+        `gradient` holds the derivatives of the batch-averaged loss, d l/d w_k = v_k g'(lambda_k)
+        l'(phi) x / sqrt N, d l/d v_k = g(lambda_k) l'(phi) and d l/d b_k = v_k g'(lambda_k)
+        l'(phi), all at the weights before the step.
         """
 
     def optax(self) -> "optax.GradientTransformation":
-        """The rule for the parameters of any JAX network, without the scalings of the high-dimensional limit.
+        """The rule for the parameters of any JAX network, without the scalings of the
+        high-dimensional limit.
 
-        All tensors move with `learning_rate` (or `gain`); rates and scales of single layers have no meaning there.
+        All tensors move with `learning_rate` (or `gain`); rates and scales of single layers have no
+        meaning there.
         """
         raise ValueError(f"the rule {type(self).__name__} is not written for other networks.")
 
     def start_weights(
         self, w: Float[np.ndarray, "students inputs"]
     ) -> Float[np.ndarray, "students inputs"]:
-        """Random weights as the rule can begin from them; as they are, unless it keeps a property of theirs."""
+        """Random weights as the rule can begin from them; as they are, unless it keeps a property
+        of theirs.
+        """
         return w
 
     def check_dimension(self, N: int) -> None:
@@ -87,7 +97,9 @@ class Rule(eqx.Module):
 
 
 class RatedRule(Rule):
-    """A rule with a learning rate for each layer; that of the readout is that of the first layer unless given."""
+    """A rule with a learning rate for each layer; that of the readout is that of the first layer
+    unless given.
+    """
 
     learning_rate: checks.Parameter
     readout_learning_rate: checks.Parameter | None = None
@@ -103,7 +115,9 @@ class RatedRule(Rule):
 
     @property
     def eta_v(self):
-        """The readout's learning rate: `readout_learning_rate`, or `learning_rate` where none is given."""
+        """The readout's learning rate: `readout_learning_rate`, or `learning_rate` where none is
+        given.
+        """
         return (
             self.learning_rate if self.readout_learning_rate is None else self.readout_learning_rate
         )
@@ -115,7 +129,9 @@ class RatedRule(Rule):
 
 
 class DescentRule(RatedRule):
-    """A rule that adds a direction times a rate to each layer, biases too; their rate is that of the first layer unless given."""
+    """A rule that adds a direction times a rate to each layer, biases too; their rate is that of
+    the first layer unless given.
+    """
 
     bias_learning_rate: checks.Parameter | None = None
 
@@ -133,7 +149,9 @@ class DescentRule(RatedRule):
         return self.learning_rate if self.bias_learning_rate is None else self.bias_learning_rate
 
     def descend(self, layers: Layers, direction: Layers, first_rate) -> dict[str, Array]:
-        """Each layer less its direction times `first_rate` for w, eta_v / N for v and eta_b / N for b."""
+        """Each layer less its direction times `first_rate` for w, eta_v / N for v and eta_b / N for
+        b.
+        """
         step = self.steps(direction, first_rate, layers["w"].shape[-1])
         return {name: layer - step[name] for name, layer in layers.items()}
 
@@ -151,13 +169,16 @@ def single_rate(rate, name: str = "learning_rate"):
 
 
 def replacing(init, step) -> "optax.GradientTransformation":
-    """An optax transformation from step(parameters, gradients, state) -> (new parameters, new state)."""
+    """An optax transformation from step(parameters, gradients, state) -> (new parameters, new
+    state).
+    """
     import optax
 
     def update(gradients, state, params=None):
         if params is None:
             raise ValueError(
-                "params is missing; call update(gradients, state, params): this rule needs the parameters."
+                "params is missing; call update(gradients, state, params): this rule needs the "
+                "parameters."
             )
         new, state = step(params, gradients, state)
         return jax.tree.map(lambda after, before: after - before, new, params), state

@@ -9,17 +9,20 @@ from teacherstudent.rules.base import RatedRule, replacing
 
 
 class Fromage(RatedRule):
-    """Frobenius-matched gradient descent (J. Bernstein, A. Vahdat, Y. Yue & M.-Y. Liu, NeurIPS 2020, arXiv:2002.03432).
+    """Frobenius-matched gradient descent (J. Bernstein, A. Vahdat, Y. Yue & M.-Y. Liu, NeurIPS
+    2020, arXiv:2002.03432).
 
         W_l <- (W_l - lr_l |W_l| g_l / |g_l|) / sqrt(1 + lr_l^2),   lr = eta / sqrt N for w, eta_v / N for v
 
-    with Frobenius norms.  Where |g_l| or |W_l| is 0 the step is -lr_l g_l; the shrinking is always applied.
+    with Frobenius norms.  Where |g_l| or |W_l| is 0 the step is -lr_l g_l; the shrinking is always
+    applied.
 
     - `learning_rate`: eta.  `readout_learning_rate`: eta_v; the same unless given.
-    - `p_bound`: if given, a layer longer than p_bound times its first norm is scaled back to that length.
+    - `p_bound`: if given, a layer longer than p_bound times its first norm is scaled back to that
+      length.
 
-    `optax()`: lr = eta for every tensor.  It equals `optax.fromage` but for the zero norms (optax has a floor of 1e-6) and
-    p_bound.
+    `optax()`: lr = eta for every tensor.  It equals `optax.fromage` but for the zero norms (optax
+    has a floor of 1e-6) and p_bound.
     """
 
     TRAINS_BIASES = False

@@ -16,15 +16,16 @@ class HeavyBall(DescentRule):
         m <- beta m + g,   layer <- layer - rate m,
         rate = eta for w (its gradient has 1 / sqrt N), eta_v / N for v, eta_b / N for b
 
-    which in the limit is SGD with all rates over 1 - beta.  Or `gamma` given, a memory of N / gamma updates:
+    which in the limit is SGD with all rates over 1 - beta.  Or `gamma` given, a memory of N / gamma
+    updates:
 
         m <- (1 - gamma / N) m + s g,   layer <- layer - (rate / N) m,   s = 1 for w, 1 / N for v and b, rate = eta, eta_v, eta_b
 
-    whose memory lasts a time 1 / gamma in t = updates / N.  m = 0 at the start.  As gamma and the rates grow together this
-    is SGD with rates eta / gamma.
+    whose memory lasts a time 1 / gamma in t = updates / N.  m = 0 at the start.  As gamma and the
+    rates grow together this is SGD with rates eta / gamma.
 
-    B. T. Polyak, USSR Comput. Math. Math. Phys. 4, 1 (1964).  `optax()`: m <- beta m + g, W <- W - eta m (`optax.sgd` with
-    momentum).
+    B. T. Polyak, USSR Comput. Math. Math. Phys. 4, 1 (1964).  `optax()`: m <- beta m + g, W <- W -
+    eta m (`optax.sgd` with momentum).
     """
 
     beta: checks.Parameter | None = None
@@ -64,7 +65,8 @@ class HeavyBall(DescentRule):
     def optax(self):
         if self.beta is None:
             raise ValueError(
-                "rule.gamma is the memory relative to N, which ordinary networks do not have; give beta."
+                "rule.gamma is the memory relative to N, which ordinary networks do not have; "
+                "give beta."
             )
         eta, beta = self.rate, single_rate(self.beta, "beta")
 
@@ -79,7 +81,8 @@ def check_gamma(gamma, N: int) -> None:
     """Raise ValueError if the memory N / gamma is shorter than one update."""
     if gamma is not None and np.max(gamma) > N:
         raise ValueError(
-            f"rule.gamma = {np.max(gamma):g} is more than N = {N}; a memory of N / gamma updates needs at least one."
+            f"rule.gamma = {np.max(gamma):g} is more than N = {N}; a memory of N / gamma updates "
+            "needs at least one."
         )
 
 
@@ -87,8 +90,8 @@ def check_memory(beta, gamma) -> None:
     """Raise ValueError unless either beta in [0, 1) or gamma > 0 is given."""
     if (beta is None) == (gamma is None):
         raise ValueError(
-            f"rule.beta and rule.gamma are {'both' if beta is not None else 'not'} given; give beta, a memory of 1 / (1 - beta) "
-            "updates, or gamma, a memory of N / gamma updates."
+            f"rule.beta and rule.gamma are {'both' if beta is not None else 'not'} given; give "
+            "beta, a memory of 1 / (1 - beta) updates, or gamma, a memory of N / gamma updates."
         )
     if beta is None:
         checks.number("rule.gamma", gamma, strict=True)

@@ -13,7 +13,9 @@ MEMORY = 0.999  # of the running mean of squared gradients
 
 
 class TensorMemory(NamedTuple):
-    """Of one tensor: the running mean of its squared gradient, the bias 1 - 0.999^t in it, and the largest entry allowed."""
+    """Of one tensor: the running mean of its squared gradient, the bias 1 - 0.999^t in it, and the
+    largest entry allowed.
+    """
 
     square: Float[Array, "..."]
     filled: Float[Array, ""]
@@ -21,18 +23,19 @@ class TensorMemory(NamedTuple):
 
 
 class Madam(RatedRule):
-    """Multiplicative Adam (J. Bernstein, J. Zhao, M. Meister, M.-Y. Liu, A. Anandkumar & Y. Yue, NeurIPS 2020,
-    arXiv:2006.14560).
+    """Multiplicative Adam (J. Bernstein, J. Zhao, M. Meister, M.-Y. Liu, A. Anandkumar & Y. Yue,
+    NeurIPS 2020, arXiv:2006.14560).
 
         s <- 0.999 s + 0.001 g^2,   h = clip(g / sqrt(s / (1 - 0.999^t)), +-g_bound),   W <- clip(W exp(-lr h sign W), +-W_max)
 
-    entry by entry, with lr = eta / sqrt N for w, eta_v / N for v, and W_max = p_scale times the root mean square of the
-    layer at the start.  Zero weights stay zero, and no weight changes its sign.
+    entry by entry, with lr = eta / sqrt N for w, eta_v / N for v, and W_max = p_scale times the
+    root mean square of the layer at the start.  Zero weights stay zero, and no weight changes its
+    sign.
 
     - `learning_rate`: eta.  `readout_learning_rate`: eta_v; the same unless given.
 
-    The dynamics depends on the joint law of student and teacher weights over the coordinates, not on overlaps alone: there
-    is no theory, only simulation.  `optax()`: lr = eta for every tensor.
+    The dynamics depends on the joint law of student and teacher weights over the coordinates, not
+    on overlaps alone: there is no theory, only simulation.  `optax()`: lr = eta for every tensor.
     """
 
     TRAINS_BIASES = False

@@ -13,21 +13,23 @@ from teacherstudent.rules.signum import running_mean
 
 
 class MajorityVote(SignSGD):
-    """Sign-SGD by a vote of W workers, each with a mini-batch of its own; a tie, like a zero gradient, moves nothing.
+    """Sign-SGD by a vote of W workers, each with a mini-batch of its own; a tie, like a zero
+    gradient, moves nothing.
 
         w_ki <- w_ki - (eta / sqrt N) sign( sum_j s_j sign(m^j_ki) )
         m^j <- beta m^j + (1 - beta) g^j,   s_j = -1 for adversaries
 
     and the same for v with eta_v / N and b with eta_b / N.
 
-    - `workers`: W.  `Problem.batch_size` counts the samples of one worker; an update takes W times as many.
+    - `workers`: W.  `Problem.batch_size` counts the samples of one worker; an update takes W times
+      as many.
     - `adversaries`: how many of the workers send the opposite of their signs.
     - `beta`: the memory of each worker (Signum); 0 unless given.
 
     J. Bernstein, J. Zhao, K. Azizzadenesheli & A. Anandkumar, ICLR 2019 (arXiv:1810.05291).
 
-    `optax()`: gradients come with a leading axis, one entry for each worker, as `jax.vmap(jax.grad(loss), in_axes=(None,
-    0))` makes them.
+    `optax()`: gradients come with a leading axis, one entry for each worker, as
+    `jax.vmap(jax.grad(loss), in_axes=(None, 0))` makes them.
     """
 
     workers: int = eqx.field(static=True, default=3)
@@ -49,7 +51,8 @@ class MajorityVote(SignSGD):
         self.adversaries = checks.integer("rule.adversaries", adversaries, minimum=0)
         if self.adversaries > self.workers:
             raise ValueError(
-                f"rule.adversaries = {adversaries} is more than rule.workers = {workers}; give at most as many."
+                f"rule.adversaries = {adversaries} is more than rule.workers = {workers}; give at "
+                "most as many."
             )
         self.beta = checks.fraction_of_one("rule.beta", beta)
 
@@ -87,7 +90,8 @@ class MajorityVote(SignSGD):
                      if g.shape != (self.workers, *W.shape)]  # fmt: skip
             if wrong:
                 raise ValueError(
-                    f"a gradient has shape {wrong[0]}; give every gradient a leading axis of workers = {self.workers}."
+                    f"a gradient has shape {wrong[0]}; give every gradient a leading axis of "
+                    f"workers = {self.workers}."
                 )
             ballots, memory = self._ballots(gradients, memory)
             return jax.tree.map(

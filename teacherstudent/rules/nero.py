@@ -14,7 +14,9 @@ from teacherstudent.rules.spherical_sgd import check_unit_rows, unit_rows, with_
 
 
 class RowMemory(NamedTuple):
-    """Of one tensor: the running mean V of each row's squared gradient, the bias 1 - beta^t in it, the scale of steps."""
+    """Of one tensor: the running mean V of each row's squared gradient, the bias 1 - beta^t in it,
+    the scale of steps.
+    """
 
     V: Float[Array, "..."]
     filled: Float[Array, ""]
@@ -22,24 +24,26 @@ class RowMemory(NamedTuple):
 
 
 class Nero(RatedRule):
-    """Nero (Y. Liu, J. Bernstein, M. Meister & Y. Yue, ICML 2021, arXiv:2102.07227): every neuron has its own normalised
-    step.
+    """Nero (Y. Liu, J. Bernstein, M. Meister & Y. Yue, ICML 2021, arXiv:2102.07227): every neuron
+    has its own normalised step.
 
         V_k <- beta V_k + (1 - beta) |g_k|^2,   w_k <- w_k - lr scale g_k / sqrt(V_k / (1 - beta^t)),   lr = eta / sqrt N,
 
-    then, row by row, w_k <- w_k less its mean over inputs, and w_k <- sqrt N w_k / |w_k|.  The start is projected in the
-    same way, and must have Q_kk = 1.  scale = sqrt N is the length of the rows, so that w_k moves by eta g_k / rms |g_k|.
+    then, row by row, w_k <- w_k less its mean over inputs, and w_k <- sqrt N w_k / |w_k|.  The
+    start is projected in the same way, and must have Q_kk = 1.  scale = sqrt N is the length of the
+    rows, so that w_k moves by eta g_k / rms |g_k|.
 
-    - `learning_rate`: eta.  `readout_learning_rate`: eta_v; v is one neuron without constraints, with lr = eta_v / N and
-      scale = |v| at the start (0.01 if that is 0).
-    - `beta`: the memory, fixed as N grows; or `gamma`, with beta = 1 - gamma / N.  beta = 0.999 if neither is given.
+    - `learning_rate`: eta.  `readout_learning_rate`: eta_v; v is one neuron without constraints,
+      with lr = eta_v / N and scale = |v| at the start (0.01 if that is 0).
+    - `beta`: the memory, fixed as N grows; or `gamma`, with beta = 1 - gamma / N.  beta = 0.999 if
+      neither is given.
     - `constraints`: whether rows are centred and normalised.
 
     Departure: the length of a row is sqrt N, 1 for the paper's W = w / sqrt N.
 
-    `optax()`: for matrices (out, in), with rows of length 1 if there are constraints; vectors move entry by entry, without
-    constraints.  The parameters must begin on the constraints: use `rule.projected(params)`.  A constant row, and any with
-    one input, cannot be projected.
+    `optax()`: for matrices (out, in), with rows of length 1 if there are constraints; vectors move
+    entry by entry, without constraints.  The parameters must begin on the constraints: use
+    `rule.projected(params)`.  A constant row, and any with one input, cannot be projected.
     """
 
     TRAINS_BIASES = False
@@ -108,7 +112,8 @@ class Nero(RatedRule):
     def optax(self):
         if self.beta is None:
             raise ValueError(
-                "rule.gamma is the memory relative to N, which ordinary networks do not have; give beta."
+                "rule.gamma is the memory relative to N, which ordinary networks do not have; "
+                "give beta."
             )
         lr, beta = self.rate, single_rate(self.beta, "beta")
         as_rows = lambda W: W if W.ndim == 2 else W[:, None]
@@ -131,7 +136,8 @@ class Nero(RatedRule):
             for leaf in jax.tree.leaves(params):
                 if leaf.ndim not in (1, 2):
                     raise ValueError(
-                        f"a parameter has shape {leaf.shape}, but Nero here is for matrices and vectors."
+                        f"a parameter has shape {leaf.shape}, but Nero here is for matrices and "
+                        "vectors."
                     )
             return jax.tree.map(lambda W: first_memory(as_rows(W)), params)
 

@@ -14,16 +14,17 @@ class SGD(DescentRule):
         v_k <- v_k - (eta_v / N)    < g(lambda_k) l'(phi) >        - (kappa / N) v_k
         b_k <- b_k - (eta_b / N)    < v_k g'(lambda_k) l'(phi) >
 
-    with < > the mean over the mini-batch and l' = d l / d phi (phi - y for the square loss), all from the weights before the
-    step; the readout v and the biases b move only if the student trains them.
+    with < > the mean over the mini-batch and l' = d l / d phi (phi - y for the square loss), all
+    from the weights before the step; the readout v and the biases b move only if the student trains
+    them.
 
     - `learning_rate`: eta.
     - `readout_learning_rate`: eta_v; the same as `learning_rate` unless given.
     - `weight_decay`: kappa, for every trained layer, not for biases.
     - `bias_learning_rate`: eta_b; the same as `learning_rate` unless given.
 
-    Goldt et al., NeurIPS 2019.  Saad & Solla (1995) write J = w / sqrt N and a step eta / N: same eta.
-    `optax()`: W <- W - eta g - kappa W.
+    Goldt et al., NeurIPS 2019.  Saad & Solla (1995) write J = w / sqrt N and a step eta / N: same
+    eta.  `optax()`: W <- W - eta g - kappa W.
     """
 
     weight_decay: checks.Parameter = 0.0
@@ -41,7 +42,8 @@ class SGD(DescentRule):
     def update(self, layers, gradient, memory):
         N = layers["w"].shape[-1]
         step = self.steps(gradient, self.learning_rate, N)
-        # Not (1 - kappa / N) w: in float32 that is another kappa, and two subtractions round kappa w / N to few bits of w.
+        # Not (1 - kappa / N) w: in float32 that is another kappa, and two subtractions round kappa
+        # w / N to few bits of w.
         decayed = {
             name: 0.0 if name == "b" else self.weight_decay / N * layer
             for name, layer in layers.items()

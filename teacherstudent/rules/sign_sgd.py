@@ -11,8 +11,9 @@ class SignSGD(DescentRule):
 
         w_ki <- w_ki - (eta / sqrt N) sign(d l/d w_ki),   v_k <- v_k - (eta_v / N) sign(d l/d v_k),   the same with eta_b for b
 
-    so that overlaps change by O(1) in t = updates / N.  J. Bernstein et al., ICML 2018 (arXiv:1802.04434). Departure: their
-    later code takes sign(0) = +1, which adds a constant vector at each step of a dead unit and makes Q grow like N.
+    so that overlaps change by O(1) in t = updates / N.  J. Bernstein et al., ICML 2018
+    (arXiv:1802.04434). Departure: their later code takes sign(0) = +1, which adds a constant vector
+    at each step of a dead unit and makes Q grow like N.
 
     `optax()` is `optax.sign_sgd`.
     """

@@ -15,10 +15,11 @@ class SphericalSGD(DescentRule):
 
         w_k <- w_k - (eta / sqrt N) < v_k g'(lambda_k) l'(phi) x >,   then   w_k <- sqrt N w_k / |w_k|
 
-    Readout and biases move as in `SGD`.  The whole gradient is applied before the projection; removing only its radial part
-    is another algorithm.  The start must have Q_kk = 1.
+    Readout and biases move as in `SGD`.  The whole gradient is applied before the projection;
+    removing only its radial part is another algorithm.  The start must have Q_kk = 1.
 
-    `optax()`: each row of a matrix (the weights into one unit) keeps its length; other tensors move as in SGD.
+    `optax()`: each row of a matrix (the weights into one unit) keeps its length; other tensors move
+    as in SGD.
     """
 
     @property
@@ -77,6 +78,7 @@ def check_unit_rows(start, rule: str) -> None:
     worst = norms.flat[np.argmax(np.abs(norms - 1))]
     if abs(worst - 1) > 1e-6:
         raise ValueError(
-            f"the start has a student unit with |w_k|^2 / N = {worst:g}, but {rule} keeps |w_k|^2 = N: "
-            "divide each w_k by its length over sqrt N (row and column k of Q, and row k of R)."
+            f"the start has a student unit with |w_k|^2 / N = {worst:g}, but {rule} keeps |w_k|^2 "
+            "= N: divide each w_k by its length over sqrt N (row and column k of Q, and row k of "
+            "R)."
         )

@@ -1,4 +1,6 @@
-"""Order parameters: overlaps Q, R, T (or Q, m), readout v and biases b: all that the limit N -> infinity keeps of a student."""
+"""Order parameters: overlaps Q, R, T (or Q, m), readout v and biases b: all that the limit N ->
+infinity keeps of a student.
+"""
 
 from typing import NamedTuple
 
@@ -10,7 +12,8 @@ from jaxtyping import Float
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.checks import AnyArray
 
-# Rounding in given numbers makes a singular matrix indefinite by about this much, relative to its largest entry.
+# Rounding in given numbers makes a singular matrix indefinite by about this much, relative to its
+# largest entry.
 PSD_TOLERANCE = 1e-6
 
 
@@ -27,7 +30,8 @@ def as_weights(name: str, given) -> Weights | None:
         return None
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise ValueError(
-            f"{name} = {checks.shortened(given)}: give Weights(w, w_star), or use ts.start_from_weights."
+            f"{name} = {checks.shortened(given)}: give Weights(w, w_star), or use "
+            "ts.start_from_weights."
         )
     w, w_star = (
         checks.array(f"{name}.{part}", one)
@@ -41,17 +45,20 @@ def as_weights(name: str, given) -> Weights | None:
 
 
 class OrderParameters(eqx.Module):
-    """The overlaps of a student with itself and with its teacher, or with the fixed directions u_a of a task with two classes.
+    """The overlaps of a student with itself and with its teacher, or with the fixed directions u_a
+    of a task with two classes.
 
-        Q_kl = w_k . w_l / N,   R_km = w_k . w*_m / N,   T_mn = w*_m . w*_n / N,   v_k the student's readout, b_k its biases
-        m_ka = w_k . u_a / N   takes the place of R where the task has directions, u_a . u_b = N delta_ab, so that T = 1
+        Q_kl = w_k . w_l / N,   R_km = w_k . w*_m / N,   T_mn = w*_m . w*_n / N,   v_k the student's
+        readout, b_k its biases m_ka = w_k . u_a / N   takes the place of R where the task has
+        directions, u_a . u_b = N delta_ab, so that T = 1
 
-    Shapes: Q (K, K), R (K, M) or m (K, r), T (M, M), v (K,), b (K,); T is the unit matrix, v is all ones and b is zero unless
-    given.  A leading axis common to all is a batch of starts.  `weights` holds first-layer weights that have these overlaps,
-    if the simulation is to begin from them and no others.
+    Shapes: Q (K, K), R (K, M) or m (K, r), T (M, M), v (K,), b (K,); T is the unit matrix, v is all
+    ones and b is zero unless given.  A leading axis common to all is a batch of starts.  `weights`
+    holds first-layer weights that have these overlaps, if the simulation is to begin from them and
+    no others.
 
-    Raises ValueError if shapes do not fit, Q or T is not symmetric, or [[Q, R], [R^T, T]] (with m: Q - m m^T) is not positive
-    semi-definite.
+    Raises ValueError if shapes do not fit, Q or T is not symmetric, or [[Q, R], [R^T, T]] (with m:
+    Q - m m^T) is not positive semi-definite.
     """
 
     Q: Float[AnyArray, "*batch students students"]
@@ -67,14 +74,15 @@ class OrderParameters(eqx.Module):
     ):
         if (R is None) == (m is None):
             raise ValueError(
-                f"start has {'neither' if R is None else 'both'} R and m; give R, the overlaps with a teacher, or m, those with "
-                "the fixed directions of a task."
+                f"start has {'neither' if R is None else 'both'} R and m; give R, the overlaps "
+                "with a teacher, or m, those with the fixed directions of a task."
             )
         name, R = ("R", R) if m is None else ("m", m)
         self.Q, self.R = checks.array("start.Q", Q), checks.array(f"start.{name}", R)
         if self.Q.ndim not in (2, 3) or self.Q.shape[-1] != self.Q.shape[-2] or self.Q.size == 0:
             raise ValueError(
-                f"start.Q has shape {self.Q.shape}; give a square matrix (K, K), or a batch (B, K, K)."
+                f"start.Q has shape {self.Q.shape}; give a square matrix (K, K), or a batch (B, "
+                "K, K)."
             )
         if (
             self.R.ndim != self.Q.ndim
@@ -83,7 +91,8 @@ class OrderParameters(eqx.Module):
         ):
             expected = (*self.Q.shape[:-1], "M" if name == "R" else "r")
             raise ValueError(
-                f"start.{name} has shape {self.R.shape} beside Q of shape {self.Q.shape}; give {_shown(expected)}."
+                f"start.{name} has shape {self.R.shape} beside Q of shape {self.Q.shape}; give "
+                f"{_shown(expected)}."
             )
         batch, K, M = self.Q.shape[:-2], self.Q.shape[-1], self.R.shape[-1]
         self.T = (
@@ -162,7 +171,8 @@ def check_shape(name: str, array, expected: tuple[int, ...]) -> None:
     """Raise ValueError unless the array has this shape."""
     if array.shape != expected:
         raise ValueError(
-            f"{name} has shape {array.shape}; beside the other overlaps it must be {_shown(expected)}."
+            f"{name} has shape {array.shape}; beside the other overlaps it must be "
+            f"{_shown(expected)}."
         )
 
 
@@ -184,7 +194,8 @@ def _check_weights(weights: Weights, C) -> None:
     overlaps = rows @ rows.T / rows.shape[1]
     if overlaps.shape != C.shape or np.abs(overlaps - C).max() > 1e-5 * max(1.0, np.abs(C).max()):
         raise ValueError(
-            "start.weights do not have the overlaps Q, R, T; use start_from_weights, which measures them."
+            "start.weights do not have the overlaps Q, R, T; use start_from_weights, which "
+            "measures them."
         )
 
 
@@ -193,7 +204,8 @@ def check_psd(C, name: str = "[[Q, R], [R^T, T]]") -> None:
     smallest = np.linalg.eigvalsh(C)[..., 0].min()
     if smallest < -PSD_TOLERANCE * max(1.0, np.abs(C).max()):
         raise ValueError(
-            f"no weights have these overlaps: the smallest eigenvalue of {name} is {smallest:.6g}, "
-            "it must not be negative; check R against Q and T (|R_km|^2 <= Q_kk T_mm), or m against Q: Q - m m^T holds the "
-            "overlaps of what is orthogonal to the fixed directions."
+            f"no weights have these overlaps: the smallest eigenvalue of {name} is "
+            f"{smallest:.6g}, it must not be negative; check R against Q and T (|R_km|^2 <= Q_kk "
+            "T_mm), or m against Q: Q - m m^T holds the overlaps of what is orthogonal to the "
+            "fixed directions."
         )

@@ -1,8 +1,9 @@
 """Which overlaps weights can have, and from where on theory and simulation call them divergent.
 
-Overlaps are a covariance: [[Q, R], [R^T, T]] has no negative eigenvalue, nor has Q - m m^T of two classes, where T = 1.  How
-large they are is not bounded; beyond `DIVERGED` the fields are of order 1000, and no learning rate that anyone would use leads
-there and back.  That is a criterion, not a proof: a network whose activation saturates may stay finite with any weights.
+Overlaps are a covariance: [[Q, R], [R^T, T]] has no negative eigenvalue, nor has Q - m m^T of two
+classes, where T = 1.  How large they are is not bounded; beyond `DIVERGED` the fields are of order
+1000, and no learning rate that anyone would use leads there and back.  That is a criterion, not a
+proof: a network whose activation saturates may stay finite with any weights.
 """
 
 import numpy as np
@@ -11,11 +12,14 @@ from jaxtyping import Float
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.states.order_parameters import PSD_TOLERANCE, covariance
 
-DIVERGED = 1e6  # overlaps, readouts and biases beyond this many times max(1, their start) are called divergent
+# Overlaps, readouts and biases beyond this many times max(1, their start) are called divergent.
+DIVERGED = 1e6
 
 
 def bound_of_divergence(*start) -> float:
-    """Beyond what overlaps, readouts or biases are called divergent, if these are what they began from."""
+    """Beyond what overlaps, readouts or biases are called divergent, if these are what they began
+    from.
+    """
     return DIVERGED * max(1.0, *(float(np.max(np.abs(part), initial=0.0)) for part in start))
 
 
@@ -24,9 +28,11 @@ def smallest_eigenvalue(
     R: Float[AnyArray, "*#batch students teachers"],
     T: Float[AnyArray, "*#batch teachers teachers"],
 ) -> np.ndarray:
-    """The smallest eigenvalue of [[Q, R], [R^T, T]] relative to its largest entry; with two classes R is m and T the unit matrix.
+    """The smallest eigenvalue of [[Q, R], [R^T, T]] relative to its largest entry; with two classes
+    R is m and T the unit matrix.
 
-    Where an entry is not finite, or Q is not symmetric beyond rounding, the answer is minus infinity.
+    Where an entry is not finite, or Q is not symmetric beyond rounding, the answer is minus
+    infinity.
     """
     batch = np.broadcast_shapes(Q.shape[:-2], R.shape[:-2], T.shape[:-2])
     parts = (np.broadcast_to(part, (*batch, *part.shape[-2:])) for part in (Q, R, T))

@@ -1,11 +1,14 @@
-"""Overlaps mode by mode: the order parameters of inputs whose covariance has more than one eigenvalue.
+"""Overlaps mode by mode: the order parameters of inputs whose covariance has more than one
+eigenvalue.
 
-With Omega = sum_tau rho_tau u_tau u_tau^T (|u_tau| = 1), w_k^tau = u_tau . w_k and f_m^tau = u_tau . Phi w*_m / sqrt delta,
+With Omega = sum_tau rho_tau u_tau u_tau^T (|u_tau| = 1), w_k^tau = u_tau . w_k and f_m^tau = u_tau
+. Phi w*_m / sqrt delta,
 
     q_tau = w^tau w^tau^T,   r_tau = w^tau f^tau^T,   t_tau = f^tau f^tau^T
     Q = (1/N) sum_tau rho_tau q_tau,   R = (1/N) sum_tau r_tau.
 
-Equal eigenvalues share one mode: averages of q, r, t with the weight p_tau (the fraction of equal eigenvalues) instead of 1/N.
+Equal eigenvalues share one mode: averages of q, r, t with the weight p_tau (the fraction of equal
+eigenvalues) instead of 1/N.
 """
 
 import equinox as eqx
@@ -29,21 +32,26 @@ from teacherstudent.states.spectrum import Spectrum
 
 
 class SpectralOverlaps(eqx.Module):
-    """Order parameters with their densities over the spectrum of the inputs, and the spectrum itself.
+    """Order parameters with their densities over the spectrum of the inputs, and the spectrum
+    itself.
 
         Q = sum_tau p_tau rho_tau q_tau,   R = sum_tau p_tau r_tau
 
-    - `rho`: eigenvalues of the input covariance, shape (modes,); `weights`: their weights p, with sum 1.
-    - `q` (modes, K, K), `r` (modes, K, M), `t` (modes, M, M): the overlaps of each mode; a leading axis common to these and
-      to T and v is a batch of starts.
-    - `T` (M, M): w* w*^T / D, the unit matrix unless given (it is not the mean of t); `v` (K,): the readout, ones unless given.
+    - `rho`: eigenvalues of the input covariance, shape (modes,); `weights`: their weights p, with
+      sum 1.
+    - `q` (modes, K, K), `r` (modes, K, M), `t` (modes, M, M): the overlaps of each mode; a leading
+      axis common to these and to T and v is a batch of starts.
+    - `T` (M, M): w* w*^T / D, the unit matrix unless given (it is not the mean of t); `v` (K,): the
+      readout, ones unless given.
     - `network`: first-layer weights with these overlaps, if the simulation is to begin from them.
 
-    This is Gaussian equivalence in the form of Goldt et al., MSML 2021 (arXiv:2006.14709), with all eigenvectors of unit length;
-    `from_latent_modes` reads the form of Goldt et al., Phys. Rev. X 10, 041044 (2020).
+    This is Gaussian equivalence in the form of Goldt et al., MSML 2021 (arXiv:2006.14709), with all
+    eigenvectors of unit length; `from_latent_modes` reads the form of Goldt et al., Phys. Rev. X
+    10, 041044 (2020).
 
-    Raises ValueError if shapes do not fit, the weights do not sum to 1, an eigenvalue is negative, or no weights have
-    such overlaps: [[q, r], [r^T, t]] of a mode, or T - sum p t / rho, is not positive semi-definite.
+    Raises ValueError if shapes do not fit, the weights do not sum to 1, an eigenvalue is negative,
+    or no weights have such overlaps: [[q, r], [r^T, t]] of a mode, or T - sum p t / rho, is not
+    positive semi-definite.
     """
 
     rho: Float[AnyArray, " modes"]
@@ -69,7 +77,8 @@ class SpectralOverlaps(eqx.Module):
             or self.r.ndim != self.q.ndim
         ):
             raise ValueError(
-                f"start.q has shape {self.q.shape} and start.r {self.r.shape}; give (modes, K, K) and (modes, K, M)."
+                f"start.q has shape {self.q.shape} and start.r {self.r.shape}; give (modes, K, K) "
+                "and (modes, K, M)."
             )
         batch, K, M = self.batch, self.students, self.teachers
         self.T = (
@@ -157,14 +166,17 @@ class SpectralOverlaps(eqx.Module):
         T=None,
         v=None,
     ) -> "SpectralOverlaps":
-        """From the form of Goldt et al. 2020: D latent modes of F^T F / N, and the student's own overlaps W = w w^T / N.
+        """From the form of Goldt et al. 2020: D latent modes of F^T F / N, and the student's own
+        overlaps W = w w^T / N.
 
-            sigma_tau = Gamma^tau Gamma^tau^T,   Gamma_k^tau = sum_i w_ki F_i . e_tau / sqrt N,   r_tau = Gamma^tau omega^tau^T,
-            t_tau = omega^tau omega^tau^T,   omega_m^tau = w*_m . e_tau,   Q = zeta W + b^2 mean(sigma),   R = b mean(r)
+            sigma_tau = Gamma^tau Gamma^tau^T,   Gamma_k^tau = sum_i w_ki F_i . e_tau / sqrt N,
+            r_tau = Gamma^tau omega^tau^T, t_tau = omega^tau omega^tau^T,   omega_m^tau = w*_m .
+            e_tau,   Q = zeta W + b^2 mean(sigma),   R = b mean(r)
 
-        with e_tau the unit eigenvectors of F^T F / N, `rho` its eigenvalues, `weights` their weights (sum 1, mean of rho 1);
-        `latent_ratio` is delta = D / N, and b, zeta those of the nonlinearity.  For Omega = zeta I + b^2 F F^T / D a mode has
-        the eigenvalue zeta + b^2 rho / delta and q = sigma / rho; what W holds beyond the modes belongs to the N - D directions
+        with e_tau the unit eigenvectors of F^T F / N, `rho` its eigenvalues, `weights` their
+        weights (sum 1, mean of rho 1); `latent_ratio` is delta = D / N, and b, zeta those of the
+        nonlinearity.  For Omega = zeta I + b^2 F F^T / D a mode has the eigenvalue zeta + b^2 rho /
+        delta and q = sigma / rho; what W holds beyond the modes belongs to the N - D directions
         with eigenvalue zeta.  Modes with rho = 0 do not reach the student.
 
         Raises ValueError as `SpectralOverlaps` does.
@@ -178,8 +190,8 @@ class SpectralOverlaps(eqx.Module):
         W = checks.finite_array("W", W)
         if rho.ndim != 1 or not rho.size or sigma.ndim != 3 or r.ndim != 3:
             raise ValueError(
-                f"rho has shape {rho.shape}, sigma {sigma.shape} and r {r.shape}; give (modes,), (modes, K, K) and "
-                "(modes, K, M)."
+                f"rho has shape {rho.shape}, sigma {sigma.shape} and r {r.shape}; give (modes,), "
+                "(modes, K, K) and (modes, K, M)."
             )
         modes, K, M = r.shape
         for name, part, shape in (
@@ -189,7 +201,8 @@ class SpectralOverlaps(eqx.Module):
             check_shape(name, part, shape)
         if (weights < 0).any() or not (rho > 0).any():
             raise ValueError(
-                "rho and weights are not those of a spectrum; weights are not negative, and a rho is positive."
+                "rho and weights are not those of a spectrum; weights are not negative, and a "
+                "rho is positive."
             )
         seen = _seen(rho, delta * weights)
         p, eigenvalues = delta * weights[seen], rho[seen]
@@ -200,8 +213,9 @@ class SpectralOverlaps(eqx.Module):
         if delta >= 1:  # there are no other directions
             if abs(left) > 1e-5:
                 raise ValueError(
-                    f"weights of the modes that reach the inputs sum to {p.sum() / delta:.6g}, they must sum to N / D = "
-                    f"{1 / delta:.6g}; for D > N give eigenvalues, or let ts.spectral_start make the limit."
+                    f"weights of the modes that reach the inputs sum to {p.sum() / delta:.6g}, "
+                    f"they must sum to N / D = {1 / delta:.6g}; for D > N give eigenvalues, or "
+                    "let ts.spectral_start make the limit."
                 )
             p, left = p / p.sum(), 0.0
         if left > 1e-9:
@@ -217,8 +231,9 @@ def spectral_overlaps(spectrum: Spectrum, start: OrderParameters) -> SpectralOve
 
         t_tau = signal_tau T,   r_tau = alpha t_tau,   q_tau = S + alpha t_tau alpha^T
 
-    with alpha and S such that sum p r = R and sum p rho q = Q: each w_k has a random part with overlaps S, independent of the
-    inputs, and the components alpha along the directions Phi w*_m / sqrt delta.  With one mode q = Q, r = R, t = T.
+    with alpha and S such that sum p r = R and sum p rho q = Q: each w_k has a random part with
+    overlaps S, independent of the inputs, and the components alpha along the directions Phi w*_m /
+    sqrt delta.  With one mode q = Q, r = R, t = T.
 
     Raises ValueError if no such weights have the overlaps Q, R, T.
     """
@@ -227,11 +242,13 @@ def spectral_overlaps(spectrum: Spectrum, start: OrderParameters) -> SpectralOve
     mean_signal = p @ signal
     if not p @ rho > 0:
         raise ValueError(
-            "the inputs are zero: all eigenvalues of their covariance vanish; give inputs that vary."
+            "the inputs are zero: all eigenvalues of their covariance vanish; give inputs that "
+            "vary."
         )
     if mean_signal <= 1e-14 * max(rho.max(), 1e-300) and np.any(R):
         raise ValueError(
-            "start.R must be zero: these inputs carry no linear information on the latent (b = 0), so that R = 0 always."
+            "start.R must be zero: these inputs carry no linear information on the latent (b = "
+            "0), so that R = 0 always."
         )
     alpha = R @ np.linalg.pinv(T) / (mean_signal or 1.0)
     seed = alpha @ T @ np.swapaxes(alpha, -1, -2)
@@ -239,8 +256,9 @@ def spectral_overlaps(spectrum: Spectrum, start: OrderParameters) -> SpectralOve
     smallest = np.linalg.eigvalsh(S)[..., 0].min()
     if smallest < -PSD_TOLERANCE * max(1.0, np.abs(S).max()):
         raise ValueError(
-            f"start.R is too large for start.Q on these inputs: what Q leaves to the weights' random part has the eigenvalue "
-            f"{smallest:.4g}, it must not be negative; give a smaller R, such as a small seed that breaks the symmetry."
+            "start.R is too large for start.Q on these inputs: what Q leaves to the weights' "
+            f"random part has the eigenvalue {smallest:.4g}, it must not be negative; give a "
+            "smaller R, such as a small seed that breaks the symmetry."
         )
     by_mode = lambda matrix: np.expand_dims(matrix, -3) * signal[:, None, None]
     return SpectralOverlaps(
@@ -261,9 +279,11 @@ def _mean(weights, densities):
 
 
 def _seen(rho: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """The latent modes that reach the N inputs: not those with rho = 0, and of D > N modes the N with the largest rho.
+    """The latent modes that reach the N inputs: not those with rho = 0, and of D > N modes the N
+    with the largest rho.
 
-    A Gauss rule has the mass at zero that D > N modes have in a node that is zero up to its own error.
+    A Gauss rule has the mass at zero that D > N modes have in a node that is zero up to its own
+    error.
     """
     order = np.argsort(rho)
     below = np.empty_like(p)
@@ -281,16 +301,19 @@ def _check_spectrum(rho, weights) -> None:
     for name, values in (("rho", rho), ("weights", weights)):
         if np.min(values) < -PSD_TOLERANCE * np.max(values):
             raise ValueError(
-                f"start.{name} has the entry {np.min(values):.6g}; eigenvalues and weights are not negative."
+                f"start.{name} has the entry {np.min(values):.6g}; eigenvalues and weights are "
+                "not negative."
             )
     if abs(np.sum(weights) - 1) > 1e-6:
         raise ValueError(
-            f"start.weights sum to {np.sum(weights):.8g}; they must sum to 1 (1/N for each of N eigenvalues)."
+            f"start.weights sum to {np.sum(weights):.8g}; they must sum to 1 (1/N for each of N "
+            "eigenvalues)."
         )
 
 
 def _check_explained(start: SpectralOverlaps) -> None:
-    """sum p t / rho is the part of the teacher's covariance that the inputs determine linearly: at most T.
+    """sum p t / rho is the part of the teacher's covariance that the inputs determine linearly: at
+    most T.
 
     Eigenvalues are uncertain by the tolerance for covariances, which is added to them here.
     """

@@ -4,17 +4,19 @@ With a teacher (`TeacherTask`), a two-layer network labels the inputs:
 
     nu_m = w*_m . c / sqrt D,   y = sum_m v*_m g*(nu_m) + sigma zeta,   zeta ~ N(0, 1)
 
-The teacher sees the latent c ~ N(0, I_D), the student sees the input x in R^N.  Tasks differ in how x comes from c; all
-that the theory needs of it are two covariances, Omega = E[x x^T] and Phi = E[x c^T].
+The teacher sees the latent c ~ N(0, I_D), the student sees the input x in R^N.  Tasks differ in how
+x comes from c; all that the theory needs of it are two covariances, Omega = E[x x^T] and Phi = E[x
+c^T].
 
-With two classes (`MixtureTask`, in `mixture.py`), the label is the class y = +-1, and the law of x depends on it along a few
-fixed directions.
+With two classes (`MixtureTask`, in `mixture.py`), the label is the class y = +-1, and the law of x
+depends on it along a few fixed directions.
 
-To add a task: one file here with a subclass of one of these, its name in `TASKS` (`__init__.py`), and one file in `sims/` that
-says how its inputs are drawn.
+To add a task: one file here with a subclass of one of these, its name in `TASKS` (`__init__.py`),
+and one file in `sims/` that says how its inputs are drawn.
 
-A subclass of one of ours that changes its labels or inputs (another `v_star`, a method `label(inputs, w_star)` as in
-`sims/inputs/source.py`) is simulated with its own, and has no theory until it brings one (`own_classes.py`).
+A subclass of one of ours that changes its labels or inputs (another `v_star`, a method
+`label(inputs, w_star)` as in `sims/inputs/source.py`) is simulated with its own, and has no theory
+until it brings one (`own_classes.py`).
 """
 
 import abc
@@ -52,14 +54,17 @@ class Task(eqx.Module):
 
     @abc.abstractmethod
     def latent_dimension(self, N: int) -> int:
-        """The dimension D of the fixed vectors for inputs in N dimensions; ValueError if there are no such inputs."""
+        """The dimension D of the fixed vectors for inputs in N dimensions; ValueError if there are
+        no such inputs.
+        """
 
     def warn_theory(self) -> None:
         """Warn where the theory is known not to describe these inputs."""
 
 
 class TeacherTask(Task):
-    """Inputs of some law, with labels y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta from a two-layer teacher.
+    """Inputs of some law, with labels y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta from a
+    two-layer teacher.
 
     - `width`: number M of teacher units.
     - `activation`: g*, a name, polynomial coefficients or an elementwise JAX function.
@@ -84,7 +89,8 @@ class TeacherTask(Task):
         shape = np.shape(self.readout) if checks.is_numeric(self.readout) else ()
         if len(shape) > 1:
             raise ValueError(
-                f"task.readout has shape {shape}; give one number for all teacher units, or one per unit."
+                f"task.readout has shape {shape}; give one number for all teacher units, or one "
+                "per unit."
             )
         checks.number("task.readout", self.readout, minimum=-np.inf)
         if np.ndim(self.readout) == 1 and np.shape(self.readout) != (self.width,):
@@ -109,7 +115,9 @@ class TeacherTask(Task):
 
 
 class StructuredTask(TeacherTask):
-    """A task with a teacher whose input covariance has more than one eigenvalue; its states are `SpectralOverlaps`."""
+    """A task with a teacher whose input covariance has more than one eigenvalue; its states are
+    `SpectralOverlaps`.
+    """
 
     @abc.abstractmethod
     def modes(self, N: int) -> Modes:
@@ -117,4 +125,6 @@ class StructuredTask(TeacherTask):
 
     @abc.abstractmethod
     def spectrum(self, nodes: int) -> Spectrum:
-        """The spectrum of the input covariance, averaged over directions: in the limit N -> infinity where there is one."""
+        """The spectrum of the input covariance, averaged over directions: in the limit N ->
+        infinity where there is one.
+        """

@@ -1,7 +1,9 @@
-"""Clusters whose spike fields s have a density on a box in R^r; all that is orthogonal to the directions is N(0, 1).
+"""Clusters whose spike fields s have a density on a box in R^r; all that is orthogonal to the
+directions is N(0, 1).
 
-The theory takes the Gauss-Legendre nodes of each box as components with S_c = 0: classes told apart by means, covariances or any
-higher moments, as in the distributions of increasing complexity of Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
+The theory takes the Gauss-Legendre nodes of each box as components with S_c = 0: classes told apart
+by means, covariances or any higher moments, as in the distributions of increasing complexity of
+Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
 """
 
 from collections.abc import Callable
@@ -25,12 +27,13 @@ class BoxMixture(MixtureTask):
 
     - `weights` (clusters,): probabilities; `labels` (clusters,): y_c.
     - `boxes` (clusters, r, 2): the lower and upper end of each side.
-    - `densities`: one function for each cluster, a JAX function of s (r,), not negative and smooth on the box (it need not be
-      normalised); None is uniform.  The simulation draws from it on a grid of 256 cells a side (64 for r = 3).
+    - `densities`: one function for each cluster, a JAX function of s (r,), not negative and smooth
+      on the box (it need not be normalised); None is uniform.  The simulation draws from it on a
+      grid of 256 cells a side (64 for r = 3).
     - `nodes`: Gauss-Legendre nodes a side for the theory, nodes^r components for each cluster.
 
-    Raises ValueError if shapes do not fit, r > 3, weights do not sum to 1, a label is not +-1, a box is empty, or a density is
-    negative or zero everywhere.
+    Raises ValueError if shapes do not fit, r > 3, weights do not sum to 1, a label is not +-1, a
+    box is empty, or a density is negative or zero everywhere.
     """
 
     weights: Float[AnyArray, " clusters"]
@@ -48,11 +51,13 @@ class BoxMixture(MixtureTask):
         self.boxes = checks.array("task.boxes", boxes)
         if not (densities is None or isinstance(densities, tuple | list)):
             raise ValueError(
-                f"task.densities = {checks.shortened(densities)}: give a list with a function for each cluster."
+                f"task.densities = {checks.shortened(densities)}: give a list with a function for "
+                "each cluster."
             )
         if densities is not None and not all(map(callable, densities)):
             raise ValueError(
-                "task.densities holds something that is no function; give one function for each cluster."
+                "task.densities holds something that is no function; give one function for each "
+                "cluster."
             )
         self.densities = None if densities is None else tuple(densities)
         self.nodes = checks.integer("task.nodes", nodes, maximum=MOST_NODES)
@@ -68,28 +73,32 @@ class BoxMixture(MixtureTask):
             or shape[2] != 2
         ):
             raise ValueError(
-                f"task.boxes has shape {shape}; give ({clusters}, r, 2) with r = 1, 2 or 3: ends of each side."
+                f"task.boxes has shape {shape}; give ({clusters}, r, 2) with r = 1, 2 or 3: ends "
+                "of each side."
             )
         if self.nodes ** shape[1] > MOST_COMPONENTS:
             raise ValueError(
-                f"task.nodes = {self.nodes} a side are {self.nodes ** shape[1]} components for each cluster; give at most "
-                f"{int(MOST_COMPONENTS ** (1 / shape[1]))}."
+                f"task.nodes = {self.nodes} a side are {self.nodes ** shape[1]} components for "
+                f"each cluster; give at most {int(MOST_COMPONENTS ** (1 / shape[1]))}."
             )
         if not np.isfinite(self.boxes).all() or (self.boxes[..., 0] >= self.boxes[..., 1]).any():
             raise ValueError(
-                "task.boxes has a side whose lower end is not below its upper end; give (low, high)."
+                "task.boxes has a side whose lower end is not below its upper end; give (low, "
+                "high)."
             )
         if self.densities is None:
             return
         if len(self.densities) != clusters:
             raise ValueError(
-                f"task.densities holds {len(self.densities)} entries; give one function for each of {clusters} clusters."
+                f"task.densities holds {len(self.densities)} entries; give one function for each "
+                f"of {clusters} clusters."
             )
         for cluster in range(clusters):
             values = self.density(cluster, self.rule(cluster)[0])
             if not np.isfinite(values).all() or (values < 0).any() or not values.any():
                 raise ValueError(
-                    f"task.densities[{cluster}] is negative, not finite, or zero on its whole box; a density is positive there."
+                    f"task.densities[{cluster}] is negative, not finite, or zero on its whole "
+                    "box; a density is positive there."
                 )
 
     @property
@@ -99,7 +108,9 @@ class BoxMixture(MixtureTask):
     def rule(
         self, cluster: int
     ) -> tuple[Float[np.ndarray, "nodes directions"], Float[np.ndarray, " nodes"]]:
-        """Nodes of the tensor Gauss-Legendre rule on the box of a cluster, and weights that sum to one."""
+        """Nodes of the tensor Gauss-Legendre rule on the box of a cluster, and weights that sum to
+        one.
+        """
         x, w = np.polynomial.legendre.leggauss(self.nodes)
         unit = np.stack(
             [side.ravel() for side in np.meshgrid(*[(x + 1) / 2] * self.directions, indexing="ij")],
@@ -122,7 +133,8 @@ class BoxMixture(MixtureTask):
             values = jax.vmap(self.densities[cluster])(jnp.asarray(s))
         if values.shape != (len(s),):
             raise ValueError(
-                f"task.densities[{cluster}] answers with shape {values.shape[1:]}; give a function to one number."
+                f"task.densities[{cluster}] answers with shape {values.shape[1:]}; give a "
+                "function to one number."
             )
         return np.asarray(values)
 

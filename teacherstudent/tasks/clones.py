@@ -1,11 +1,12 @@
-"""Clones of a task: Gaussian classes with the same first moments, to see which moments a network has learnt so far.
+"""Clones of a task: Gaussian classes with the same first moments, to see which moments a network
+has learnt so far.
 
     clone(task, 1):  s | y ~ N(mu_y, Sigma),    Sigma = sum_y P(y) Sigma_y
     clone(task, 2):  s | y ~ N(mu_y, Sigma_y)
 
-with mu_y and Sigma_y the mean and the covariance of s in the class y of the task.  A network that learns distributions of
-increasing complexity behaves at first as on the first clone, then as on the second, at last as on its own task.
-Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
+with mu_y and Sigma_y the mean and the covariance of s in the class y of the task.  A network that
+learns distributions of increasing complexity behaves at first as on the first clone, then as on the
+second, at last as on its own task.  Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
 """
 
 import numpy as np
@@ -19,15 +20,18 @@ from teacherstudent.tasks.mixture import Components, MixtureTask
 
 @arguments.checked
 def clone(task: Task, moments: int = 2) -> GaussianMixture:
-    """One Gaussian for each class with the means (moments = 1), or means and covariances (moments = 2), of a task.
+    """One Gaussian for each class with the means (moments = 1), or means and covariances (moments =
+    2), of a task.
 
-    With moments = 1 both classes have the same covariance, the mean of theirs, and the same orthogonal variance.
+    With moments = 1 both classes have the same covariance, the mean of theirs, and the same
+    orthogonal variance.
 
     Raises ValueError unless `moments` is 1 or 2, or if the task has no classes.
     """
     if not isinstance(task, MixtureTask):
         raise ValueError(
-            f"task is a {type(task).__name__}, which has no classes; give a task such as SpikedCumulant."
+            f"task is a {type(task).__name__}, which has no classes; give a task such as "
+            "SpikedCumulant."
         )
     if (
         not isinstance(moments, int | np.integer)

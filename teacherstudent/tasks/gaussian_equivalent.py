@@ -1,10 +1,12 @@
-"""Inputs known by their covariances alone: Gaussian equivalence for any generator, and anisotropic Gaussian inputs.
+"""Inputs known by their covariances alone: Gaussian equivalence for any generator, and anisotropic
+Gaussian inputs.
 
     c ~ N(0, I_D),   Omega = E[x x^T]  (N x N),   Phi = E[x c^T]  (N x D)
 
-Where the fields of student and teacher are jointly Gaussian, the dynamics on inputs x = G(c) depends on the generator G only
-through Omega and Phi.  S. Goldt, B. Loureiro, G. Reeves, F. Krzakala, M. Mezard & L. Zdeborova, "The Gaussian equivalence of
-generative models for learning with shallow neural networks", MSML 2021 (arXiv:2006.14709), eq. (5), (6) and Theorem 2.
+Where the fields of student and teacher are jointly Gaussian, the dynamics on inputs x = G(c)
+depends on the generator G only through Omega and Phi.  S. Goldt, B. Loureiro, G. Reeves, F.
+Krzakala, M. Mezard & L. Zdeborova, "The Gaussian equivalence of generative models for learning with
+shallow neural networks", MSML 2021 (arXiv:2006.14709), eq. (5), (6) and Theorem 2.
 """
 
 import os
@@ -35,20 +37,24 @@ ENOUGH = 50  # samples per input dimension that make sampled covariances harmles
 
 
 class GaussianEquivalent(StructuredTask):
-    """Inputs with covariances Omega = E[x x^T] and Phi = E[x c^T], labelled by a two-layer teacher that sees c ~ N(0, I_D).
+    """Inputs with covariances Omega = E[x x^T] and Phi = E[x c^T], labelled by a two-layer teacher
+    that sees c ~ N(0, I_D).
 
         y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta
 
-    - `Omega`: shape (N, N); `Phi`: shape (N, D).  Both may be left out where a start carries its own spectrum
-      (`SpectralOverlaps`); then only the theory can be asked.
-    - `width`, `activation`, `readout`, `noise`: the teacher's M, g*, v* and sigma, as in `TeacherStudent`.
-    - `mean`: E x, shape (N,), which is subtracted from the inputs of `generator`, and from a bank of samples; zero unless given.
-    - `generator`: a JAX function c -> x for one latent; without one, the simulation draws (x, c) jointly Gaussian.
+    - `Omega`: shape (N, N); `Phi`: shape (N, D).  Both may be left out where a start carries its
+      own spectrum (`SpectralOverlaps`); then only the theory can be asked.
+    - `width`, `activation`, `readout`, `noise`: the teacher's M, g*, v* and sigma, as in
+      `TeacherStudent`.
+    - `mean`: E x, shape (N,), which is subtracted from the inputs of `generator`, and from a bank
+      of samples; zero unless given.
+    - `generator`: a JAX function c -> x for one latent; without one, the simulation draws (x, c)
+      jointly Gaussian.
 
     `from_generator`, `from_file`, `anisotropic` make such a task from other things.
 
-    Raises ValueError if a shape does not fit, Omega is not symmetric, or the covariance [[Omega, Phi], [Phi^T, I]] is not
-    positive semi-definite.
+    Raises ValueError if a shape does not fit, Omega is not symmetric, or the covariance [[Omega,
+    Phi], [Phi^T, I]] is not positive semi-definite.
     """
 
     Omega: Float[checks.AnyArray, "inputs inputs"] | None
@@ -126,21 +132,24 @@ class GaussianEquivalent(StructuredTask):
         readout=1.0,
         noise=0.0,
     ) -> "GaussianEquivalent":
-        """The Gaussian equivalent of a generator: mean, Omega and Phi estimated from `samples` of its inputs.
+        """The Gaussian equivalent of a generator: mean, Omega and Phi estimated from `samples` of
+        its inputs.
 
             x = mean + Phi c + rest,   Omega = Phi Phi^T + E[rest rest^T]
 
-        Phi is the least-squares fit of x on c, so that a linear generator is recovered exactly and [[Omega, Phi], [Phi^T, I]]
-        is positive semi-definite whatever the number of samples.
+        Phi is the least-squares fit of x on c, so that a linear generator is recovered exactly and
+        [[Omega, Phi], [Phi^T, I]] is positive semi-definite whatever the number of samples.
 
-        - `generator`: a JAX function that maps one latent c, shape (latent_dim,), to one input x, shape (N,).
+        - `generator`: a JAX function that maps one latent c, shape (latent_dim,), to one input x,
+          shape (N,).
         - `key`: a JAX random key or an integer seed.
 
-        The samples pass through in batches of 64 MiB.  Sampled covariances spread the eigenvalues of Omega, and noise in Phi
-        acts like extra signal: with 6 N samples eps_g came out 8 to 13 percent too low.  Below 50 max(N, D) there is a warning.
+        The samples pass through in batches of 64 MiB.  Sampled covariances spread the eigenvalues
+        of Omega, and noise in Phi acts like extra signal: with 6 N samples eps_g came out 8 to 13
+        percent too low.  Below 50 max(N, D) there is a warning.
 
-        Raises ValueError if the generator is not a JAX function of one latent, returns the wrong shape, or values that are
-        not finite, or if there are fewer than 2 max(N, D) samples.
+        Raises ValueError if the generator is not a JAX function of one latent, returns the wrong
+        shape, or values that are not finite, or if there are fewer than 2 max(N, D) samples.
         """
         cls(
             None, None, width, activation, readout, noise
@@ -155,13 +164,14 @@ class GaussianEquivalent(StructuredTask):
         checks.memory(f"latent_dim = {D} with N = {N}", 3 * (N + D) ** 2)
         if samples <= 2 * size:
             raise ValueError(
-                f"samples = {samples} cannot tell the covariances of N = {N} inputs and D = {D} latents from noise; give at "
-                f"least {ENOUGH} max(N, D) = {ENOUGH * size}."
+                f"samples = {samples} cannot tell the covariances of N = {N} inputs and D = {D} "
+                f"latents from noise; give at least {ENOUGH} max(N, D) = {ENOUGH * size}."
             )
         if samples < ENOUGH * size:
             warnings.warn(
-                f"samples = {samples} is few for N = {N} inputs and D = {D} latents: the noise of the sampled covariances biases "
-                f"eps_g by about {size / samples:.0%}; give at least {ENOUGH} max(N, D) = {ENOUGH * size}.",
+                f"samples = {samples} is few for N = {N} inputs and D = {D} latents: the noise of "
+                f"the sampled covariances biases eps_g by about {size / samples:.0%}; give at "
+                f"least {ENOUGH} max(N, D) = {ENOUGH * size}.",
                 stacklevel=2,
             )
         mean, Omega, Phi = _sampled_covariances(generator, N, D, samples, root)
@@ -181,9 +191,11 @@ class GaussianEquivalent(StructuredTask):
         readout=1.0,
         noise=0.0,
     ) -> "GaussianEquivalent":
-        """Covariances from an HDF5 or .npz file with arrays of these names; `mean` is read where the file has it.
+        """Covariances from an HDF5 or .npz file with arrays of these names; `mean` is read where
+        the file has it.
 
-        Raises FileNotFoundError if there is no such file, ValueError if it is neither format or lacks an array.
+        Raises FileNotFoundError if there is no such file, ValueError if it is neither format or
+        lacks an array.
         """
         names = {"Omega": Omega, "Phi": Phi, "mean": mean}
         for argument, name in names.items():
@@ -202,16 +214,19 @@ class GaussianEquivalent(StructuredTask):
         readout=1.0,
         noise=0.0,
     ) -> "GaussianEquivalent":
-        """Gaussian inputs x_i = sqrt(rho_i) c_i with the given eigenvalues rho (see `power_law`): D = N, Phi = Omega^(1/2).
+        """Gaussian inputs x_i = sqrt(rho_i) c_i with the given eigenvalues rho (see `power_law`): D
+        = N, Phi = Omega^(1/2).
 
-        The teacher sees c.  A teacher that sees x with weights w, nu = w . x / sqrt N, is w*_i = sqrt(rho_i) w_i here.
+        The teacher sees c.  A teacher that sees x with weights w, nu = w . x / sqrt N, is w*_i =
+        sqrt(rho_i) w_i here.
 
         Raises ValueError if an eigenvalue is negative.
         """
         rho = checks.array("eigenvalues", eigenvalues)
         if rho.ndim != 1 or not rho.size or not np.all(np.isfinite(rho)) or np.any(rho < 0):
             raise ValueError(
-                f"eigenvalues = {checks.shortened(eigenvalues)}: give a sequence of numbers that are not negative."
+                f"eigenvalues = {checks.shortened(eigenvalues)}: give a sequence of numbers that "
+                "are not negative."
             )
         checks.memory(f"a matrix of {rho.size} x {rho.size} covariances", 4 * rho.size**2)
         return cls(np.diag(rho), np.diag(np.sqrt(rho)), width, activation, readout, noise)
@@ -223,16 +238,18 @@ class GaussianEquivalent(StructuredTask):
     def latent_dimension(self, N: int) -> int:
         if self.Omega is None or self.Phi is None:
             raise ValueError(
-                "task.Omega and task.Phi are missing; give them, or a start that carries its spectrum (SpectralOverlaps) "
-                "and ask only for the theory."
+                "task.Omega and task.Phi are missing; give them, or a start that carries its "
+                "spectrum (SpectralOverlaps) and ask only for the theory."
             )
         if self.Omega.shape[0] != N:
             raise ValueError(
-                f"N = {N}, but task.Omega has shape {self.Omega.shape}; use N = {self.Omega.shape[0]}."
+                f"N = {N}, but task.Omega has shape {self.Omega.shape}; use N = "
+                f"{self.Omega.shape[0]}."
             )
         if self.Phi.shape[1] < self.width:
             raise ValueError(
-                f"task.Phi has D = {self.Phi.shape[1]} latents, fewer than M = {self.width} teacher units."
+                f"task.Phi has D = {self.Phi.shape[1]} latents, fewer than M = {self.width} "
+                "teacher units."
             )
         return self.Phi.shape[1]
 
@@ -271,23 +288,28 @@ def _check_covariances(
     gap = np.abs(Omega - Omega.T).max()
     if gap > 1e-8 * size:
         raise ValueError(
-            f"task.Omega is not symmetric (entries differ by up to {gap:.3g}); give (Omega + Omega.T) / 2."
+            f"task.Omega is not symmetric (entries differ by up to {gap:.3g}); give (Omega + "
+            "Omega.T) / 2."
         )
     smallest = _negative_eigenvalue(Omega, size)
     if smallest is not None:
         raise ValueError(
-            f"task.Omega is no covariance: its smallest eigenvalue is {smallest:.6g}, it must not be negative."
+            f"task.Omega is no covariance: its smallest eigenvalue is {smallest:.6g}, it must not "
+            "be negative."
         )
     smallest = _negative_eigenvalue(Omega - Phi @ Phi.T, size)
     if smallest is not None:
         raise ValueError(
-            f"task.Phi does not fit task.Omega: the smallest eigenvalue of Omega - Phi Phi^T is {smallest:.6g}, it must not be "
-            "negative, since the latent has unit covariance; check the factors (Phi = E[x c^T], without 1/sqrt N or 1/sqrt D)."
+            "task.Phi does not fit task.Omega: the smallest eigenvalue of Omega - Phi Phi^T is "
+            f"{smallest:.6g}, it must not be negative, since the latent has unit covariance; "
+            "check the factors (Phi = E[x c^T], without 1/sqrt N or 1/sqrt D)."
         )
 
 
 def _negative_eigenvalue(matrix: Float[np.ndarray, "inputs inputs"], size: float) -> float | None:
-    """The smallest eigenvalue if it is negative beyond rounding; a Cholesky factor shows faster that it is not."""
+    """The smallest eigenvalue if it is negative beyond rounding; a Cholesky factor shows faster
+    that it is not.
+    """
     try:
         np.linalg.cholesky(matrix + PSD_TOLERANCE * size * np.eye(len(matrix)))
     except np.linalg.LinAlgError:
@@ -303,11 +325,13 @@ def _input_dimension(generator: Callable, D: int) -> int:
     except Exception as error:
         raise ValueError(
             f"the generator cannot be traced by JAX on one latent of shape ({D},) "
-            f"({type(error).__name__}: {checks.first_line(error)}); write it with jax.numpy for a single latent."
+            f"({type(error).__name__}: {checks.first_line(error)}); write it with jax.numpy for a "
+            "single latent."
         ) from error
     if not isinstance(answer, jax.ShapeDtypeStruct):
         raise ValueError(
-            f"the generator returns a {type(answer).__name__}; it is to return one input, an array of shape (N,)."
+            f"the generator returns a {type(answer).__name__}; it is to return one input, an "
+            "array of shape (N,)."
         )
     if (
         len(answer.shape) != 1
@@ -315,8 +339,8 @@ def _input_dimension(generator: Callable, D: int) -> int:
         or not jnp.issubdtype(answer.dtype, jnp.floating)
     ):
         raise ValueError(
-            f"the generator returns the shape {answer.shape} of {answer.dtype} for one latent of shape ({D},); it is to return "
-            "one input, shape (N,), of real floating-point numbers."
+            f"the generator returns the shape {answer.shape} of {answer.dtype} for one latent of "
+            f"shape ({D},); it is to return one input, shape (N,), of real floating-point numbers."
         )
     return answer.shape[0]
 
@@ -330,7 +354,8 @@ def _random_key(key):
     ):
         return key
     raise ValueError(
-        f"key = {checks.shortened(key)} is not a random key; give an integer seed or a key of jax.random."
+        f"key = {checks.shortened(key)} is not a random key; give an integer seed or a key of "
+        "jax.random."
     )
 
 
@@ -388,7 +413,7 @@ def _read_arrays(
     missing = [name for name in required if name not in found]
     if missing:
         raise ValueError(
-            f"{path} has no array {' and no array '.join(map(repr, missing))}; it has {', '.join(names) or 'nothing'}. "
-            "Name them with Omega= and Phi=."
+            f"{path} has no array {' and no array '.join(map(repr, missing))}; it has "
+            f"{', '.join(names) or 'nothing'}. Name them with Omega= and Phi=."
         )
     return found

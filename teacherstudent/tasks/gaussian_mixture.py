@@ -1,9 +1,10 @@
 """Classification of a Gaussian mixture: clusters around a few means, each with a label.
 
-    x = sum_a A_ca u_a / sqrt N + sigma_c z,   z ~ N(0, I_N)   in cluster c;   s ~ N(A_c, S_c),  S_c = sigma_c^2 I unless given
+    x = sum_a A_ca u_a / sqrt N + sigma_c z,   z ~ N(0, I_N)   in cluster c;   s ~ N(A_c, S_c),  S_c
+    = sigma_c^2 I unless given
 
-with u_a orthogonal and |u_a|^2 = N, so that a mean of length one is as long as the noise in its own direction.  The task with
-explicit components, too: any low-dimensional Gaussian law of s.
+with u_a orthogonal and |u_a|^2 = N, so that a mean of length one is as long as the noise in its own
+direction.  The task with explicit components, too: any low-dimensional Gaussian law of s.
 Refinetti, Goldt, Krzakala & Zdeborova, ICML 2021 (arXiv:2102.11742).
 """
 
@@ -21,13 +22,13 @@ class GaussianMixture(MixtureTask):
     - `weights` (clusters,): probabilities p_c; `labels` (clusters,): y_c.
     - `means` (clusters, r): coordinates A_c along r orthonormal directions u_a / sqrt N.
     - `variances`: sigma_c^2, one for all clusters or one each.
-    - `covariances` (clusters, r, r): the covariance S_c of s along the directions, where it differs from sigma_c^2 I; a cluster
-      whose S_c is zero has a fixed s.
+    - `covariances` (clusters, r, r): the covariance S_c of s along the directions, where it differs
+      from sigma_c^2 I; a cluster whose S_c is zero has a fixed s.
 
     `GaussianMixture.xor` and `GaussianMixture.two_clusters` are ready-made.
 
-    Raises ValueError if shapes do not fit, weights do not sum to 1, a label is not +-1, a variance is negative or a
-    covariance not positive semi-definite.
+    Raises ValueError if shapes do not fit, weights do not sum to 1, a label is not +-1, a variance
+    is negative or a covariance not positive semi-definite.
     """
 
     weights: Float[AnyArray, " clusters"]
@@ -59,7 +60,8 @@ class GaussianMixture(MixtureTask):
         clusters = len(self.weights)
         if self.means.ndim != 2 or len(self.means) != clusters or self.means.shape[1] == 0:
             raise ValueError(
-                f"task.means has shape {self.means.shape}; give (clusters, r) = ({clusters}, r), the coordinates of each mean."
+                f"task.means has shape {self.means.shape}; give (clusters, r) = ({clusters}, r), "
+                "the coordinates of each mean."
             )
         if (
             self.variances.shape != (clusters,)
@@ -67,8 +69,8 @@ class GaussianMixture(MixtureTask):
             or (self.variances < 0).any()
         ):
             raise ValueError(
-                f"task.variances = {checks.shortened(self.variances.tolist())}: give one variance for all {clusters} clusters "
-                "or one each, not negative."
+                f"task.variances = {checks.shortened(self.variances.tolist())}: give one variance "
+                f"for all {clusters} clusters or one each, not negative."
             )
         if not np.isfinite(self.means).all():
             raise ValueError("task.means has entries that are not finite; give numbers everywhere.")
@@ -78,13 +80,17 @@ class GaussianMixture(MixtureTask):
     @classmethod
     @arguments.of("task.")
     def xor(cls, variance=0.1) -> "GaussianMixture":
-        """Four clusters of equal weight: y = +1 at (1, 0) and (-1, 0), y = -1 at (0, 1) and (0, -1), all with this variance."""
+        """Four clusters of equal weight: y = +1 at (1, 0) and (-1, 0), y = -1 at (0, 1) and (0,
+        -1), all with this variance.
+        """
         return cls([0.25] * 4, [1, 1, -1, -1], [[1, 0], [-1, 0], [0, 1], [0, -1]], variance)
 
     @classmethod
     @arguments.of("task.")
     def two_clusters(cls, variance=1.0) -> "GaussianMixture":
-        """Two clusters of equal weight, y = +-1 at +-u: no classifier errs less than Phi(-1 / sigma)."""
+        """Two clusters of equal weight, y = +-1 at +-u: no classifier errs less than Phi(-1 /
+        sigma).
+        """
         return cls([0.5, 0.5], [1, -1], [[1.0], [-1.0]], variance)
 
     @property
@@ -107,5 +113,6 @@ def _check_covariances(S, shape: tuple[int, ...]) -> None:
     smallest = np.linalg.eigvalsh(S)[:, 0]
     if smallest.min() < -1e-9 * max(1.0, np.abs(S).max()):
         raise ValueError(
-            f"task.covariances[{smallest.argmin()}] is not positive semi-definite (smallest eigenvalue {smallest.min():.4g})."
+            f"task.covariances[{smallest.argmin()}] is not positive semi-definite (smallest "
+            f"eigenvalue {smallest.min():.4g})."
         )

@@ -2,14 +2,16 @@
 
     c ~ N(0, I_D),   x_i = f(s_i) - a,   s = F c / sqrt D,   D = delta N
 
-F has N rows of mean square one, so that every s_i ~ N(0, 1), and a = E f(s) is subtracted.  For weights that are not aligned
-with F, the fields become jointly Gaussian as N, D -> infinity with the covariances of Gaussian inputs ("Gaussian equivalence")
+F has N rows of mean square one, so that every s_i ~ N(0, 1), and a = E f(s) is subtracted.  For
+weights that are not aligned with F, the fields become jointly Gaussian as N, D -> infinity with the
+covariances of Gaussian inputs ("Gaussian equivalence")
 
     Omega = zeta I_N + b^2 F F^T / D,   Phi = b F / sqrt D,   b = E[s f(s)],   zeta = Var f - b^2.
 
-S. Goldt, M. Mezard, F. Krzakala & L. Zdeborova, Phys. Rev. X 10, 041044 (2020), which writes x = f(F c / sqrt D) too, but
-normalises the eigenvectors of F^T F / N to D; here all eigenvectors have unit length.  Several layers:
-S. Goldt, B. Loureiro, G. Reeves, F. Krzakala, M. Mezard & L. Zdeborova, MSML 2021 (arXiv:2006.14709).
+S. Goldt, M. Mezard, F. Krzakala & L. Zdeborova, Phys. Rev. X 10, 041044 (2020), which writes x =
+f(F c / sqrt D) too, but normalises the eigenvectors of F^T F / N to D; here all eigenvectors have
+unit length.  Several layers: S. Goldt, B. Loureiro, G. Reeves, F. Krzakala, M. Mezard & L.
+Zdeborova, MSML 2021 (arXiv:2006.14709).
 """
 
 import warnings
@@ -31,24 +33,30 @@ UNIT_ROWS = 1e-6  # by how much the mean squares of the rows of a given F may di
 
 
 class HiddenManifold(StructuredTask):
-    """Inputs x = f(F c / sqrt D) - a from a latent c ~ N(0, I_D), labelled by a two-layer teacher that sees c.
+    """Inputs x = f(F c / sqrt D) - a from a latent c ~ N(0, I_D), labelled by a two-layer teacher
+    that sees c.
 
         y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta,   a = E f(s), s ~ N(0, 1)
 
-    - `width`, `activation`, `readout`, `noise`: the teacher's M, g*, v* and sigma, as in `TeacherStudent`.
+    - `width`, `activation`, `readout`, `noise`: the teacher's M, g*, v* and sigma, as in
+      `TeacherStudent`.
     - `nonlinearity`: f, "sign", "erf", "tanh", "relu", any activation or elementwise JAX function.
     - `latent_ratio`: delta = D / N, any positive number; follows from `F` where that is given.
-    - `F`: the feature matrix, shape (N, D) with rows of mean square one; drawn with normal entries from `seed`, and its
-      rows normalised, unless given.
-    - `layers`: a deep random generator x = f(F_L ... f(F_1 c / sqrt D) ...): the widths of the layers between the latent and
-      the inputs, over N.  The rows of each F_l are scaled so that its pre-activations have unit variance.
-    - `centre`: whether a is subtracted.  The theory holds only for centred inputs; with `centre=False` it warns.
+    - `F`: the feature matrix, shape (N, D) with rows of mean square one; drawn with normal entries
+      from `seed`, and its rows normalised, unless given.
+    - `layers`: a deep random generator x = f(F_L ... f(F_1 c / sqrt D) ...): the widths of the
+      layers between the latent and the inputs, over N.  The rows of each F_l are scaled so that its
+      pre-activations have unit variance.
+    - `centre`: whether a is subtracted.  The theory holds only for centred inputs; with
+      `centre=False` it warns.
 
-    The theory has two forms.  A start from weights (`random_start`, `start_from_weights`) keeps every eigenvalue of this F, and
-    the simulation uses the same F.  A start from `OrderParameters` means N, D -> infinity, where the spectrum is the
-    Marchenko-Pastur law, and every simulated network has a manifold of its own (`spectral_start`).
+    The theory has two forms.  A start from weights (`random_start`, `start_from_weights`) keeps
+    every eigenvalue of this F, and the simulation uses the same F.  A start from `OrderParameters`
+    means N, D -> infinity, where the spectrum is the Marchenko-Pastur law, and every simulated
+    network has a manifold of its own (`spectral_start`).
 
-    Raises ValueError if a value is outside its range, f has an unnamed kink, or the rows of F are not normalised.
+    Raises ValueError if a value is outside its range, f has an unnamed kink, or the rows of F are
+    not normalised.
     """
 
     nonlinearity: Activation = eqx.field(static=True)
@@ -90,11 +98,13 @@ class HiddenManifold(StructuredTask):
         a, _, c = self.coefficients
         if c - a**2 < 1e-12 * max(1.0, c):
             raise ValueError(
-                f"task.nonlinearity {self.nonlinearity.name} is constant; the inputs would all be zero."
+                f"task.nonlinearity {self.nonlinearity.name} is constant; the inputs would all be "
+                "zero."
             )
         if self.layers and not self.centre:
             raise ValueError(
-                "task.centre = False is possible for one layer only; leave task.layers out, or centre."
+                "task.centre = False is possible for one layer only; leave task.layers out, or "
+                "centre."
             )
         if self.F is None or checks.is_traced(self.F):
             return
@@ -105,8 +115,9 @@ class HiddenManifold(StructuredTask):
         off = np.abs(np.mean(np.asarray(self.F) ** 2, axis=1) - 1)
         if not off.max() < UNIT_ROWS:
             raise ValueError(
-                f"task.F has a row of mean square {1 + off.max():.4g} (or 2 minus that), but the features need unit variance: "
-                "give F / np.sqrt((F**2).mean(axis=1, keepdims=True))."
+                f"task.F has a row of mean square {1 + off.max():.4g} (or 2 minus that), but the "
+                "features need unit variance: give F / np.sqrt((F**2).mean(axis=1, "
+                "keepdims=True))."
             )
 
     @property
@@ -131,7 +142,8 @@ class HiddenManifold(StructuredTask):
             )
         if self.width > D:
             raise ValueError(
-                f"task.latent_ratio = {self.latent_ratio:g} at N = {N} gives D = {D} < M = {self.width}."
+                f"task.latent_ratio = {self.latent_ratio:g} at N = {N} gives D = {D} < M = "
+                f"{self.width}."
             )
         return D
 
@@ -166,10 +178,11 @@ class HiddenManifold(StructuredTask):
     def _scaled(
         self, matrices: list[np.ndarray]
     ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """The matrices with rows scaled to unit variance of the pre-activations, and Omega and Phi of the outputs.
+        """The matrices with rows scaled to unit variance of the pre-activations, and Omega and Phi
+        of the outputs.
 
-        Layer by layer, with U = F Omega F^T / width scaled to a unit diagonal: Omega <- b^2 U off the diagonal and c - a^2 on it,
-        Phi <- b F Phi / sqrt(width).
+        Layer by layer, with U = F Omega F^T / width scaled to a unit diagonal: Omega <- b^2 U off
+        the diagonal and c - a^2 on it, Phi <- b F Phi / sqrt(width).
         """
         a, b, c = self.coefficients
         Omega, Phi, scaled = np.eye(matrices[0].shape[1]), np.eye(matrices[0].shape[1]), []
@@ -184,15 +197,18 @@ class HiddenManifold(StructuredTask):
         return scaled, Omega, Phi
 
     def spectrum(self, nodes: int = 24) -> Spectrum:
-        """The limit N, D -> infinity: rho = zeta + b^2 x, where x has the Marchenko-Pastur law of F F^T / D.
+        """The limit N, D -> infinity: rho = zeta + b^2 x, where x has the Marchenko-Pastur law of F
+        F^T / D.
 
-        For delta < 1 a fraction 1 - delta of the directions has x = 0 exactly; the Gauss rule is that of the others.
+        For delta < 1 a fraction 1 - delta of the directions has x = 0 exactly; the Gauss rule is
+        that of the others.
         """
         if self.layers or self.F is not None:
             what = "a given F" if self.F is not None else "several layers"
             raise ValueError(
-                f"the limit N, D -> infinity of the hidden manifold is known for random F and one layer, not for {what}; "
-                "start from weights, with ts.random_start or ts.start_from_weights."
+                "the limit N, D -> infinity of the hidden manifold is known for random F and one "
+                f"layer, not for {what}; start from weights, with ts.random_start or "
+                "ts.start_from_weights."
             )
         delta, b = self.latent_ratio, self.coefficients.b
         if delta < 1:
@@ -211,8 +227,9 @@ class HiddenManifold(StructuredTask):
     def warn_theory(self) -> None:
         if abs(self.shift - self.coefficients.a) > 1e-9:
             warnings.warn(
-                f"task.centre = False leaves the inputs with the mean a = {self.coefficients.a:.4g}, which the theory "
-                "does not describe: expect it to be wrong, and compare with the test_error of a simulation.",
+                "task.centre = False leaves the inputs with the mean a = "
+                f"{self.coefficients.a:.4g}, which the theory does not describe: expect it to be "
+                "wrong, and compare with the test_error of a simulation.",
                 stacklevel=4,
             )
 

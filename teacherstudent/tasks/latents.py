@@ -1,6 +1,8 @@
-"""Laws of a scalar latent g with mean zero and variance one, whose cumulants beyond the second a spike carries.
+"""Laws of a scalar latent g with mean zero and variance one, whose cumulants beyond the second a
+spike carries.
 
-A latent is kept as the nodes and weights of a quadrature, E f(g) = sum_i w_i f(g_i): exact for a discrete law.
+A latent is kept as the nodes and weights of a quadrature, E f(g) = sum_i w_i f(g_i): exact for a
+discrete law.
 
     name                      law                                                       E He_4(g)
     "rademacher"              +-1 with equal chances                                       -2
@@ -56,8 +58,8 @@ LatentLike = str | Sequence | Latent
 def as_latent(given, argument: str = "task.latent") -> Latent:
     """The latent meant by a name, ("skewed", q), or nodes and weights.
 
-    Raises ValueError for an unknown name, weights that are not a probability, and a law whose mean is not zero or whose
-    variance is not one: whitening supposes both.
+    Raises ValueError for an unknown name, weights that are not a probability, and a law whose mean
+    is not zero or whose variance is not one: whitening supposes both.
     """
     if isinstance(given, Latent):
         require_unchanged(given, Latent)
@@ -100,7 +102,8 @@ def _skewed(q, argument: str) -> Latent:
     q = checks.positive(f"{argument}[1]", q)
     if q >= 1:
         raise ValueError(
-            f"{argument}[1] = {q:g} is the probability q of the large value; give a number between 0 and 1."
+            f"{argument}[1] = {q:g} is the probability q of the large value; give a number "
+            "between 0 and 1."
         )
     c = math.sqrt(q * (1 - q))
     return Latent(("skewed", q), ((1 - q) / c, -q / c), (q, 1 - q))
@@ -110,15 +113,15 @@ def _discrete(nodes, weights, argument: str) -> Latent:
     g, p = checks.array(f"{argument}[0]", nodes), checks.array(f"{argument}[1]", weights)
     if g.ndim != 1 or g.shape != p.shape or g.size < 2 or not np.isfinite(g).all():
         raise ValueError(
-            f"{argument} has nodes of shape {g.shape} and weights of shape {p.shape}; give two sequences of equally many "
-            "finite numbers, at least two."
+            f"{argument} has nodes of shape {g.shape} and weights of shape {p.shape}; give two "
+            "sequences of equally many finite numbers, at least two."
         )
     check_probabilities(f"{argument}[1]", p)
     mean, variance = p @ g, p @ g**2 - (p @ g) ** 2
     if abs(mean) > OFF or abs(variance - 1) > OFF:
         raise ValueError(
-            f"{argument} has mean {mean:.6g} and variance {variance:.6g}, but whitening needs mean 0 and variance 1; "
-            "give (nodes - mean) / sqrt(variance)."
+            f"{argument} has mean {mean:.6g} and variance {variance:.6g}, but whitening needs "
+            "mean 0 and variance 1; give (nodes - mean) / sqrt(variance)."
         )
     return Latent((tuple(g.tolist()), tuple(p.tolist())), tuple(g.tolist()), tuple(p.tolist()))
 
@@ -145,7 +148,9 @@ def half_normal(nodes: int) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarr
 
 
 def gauss_rule(x: Float[np.ndarray, " many"], w: Float[np.ndarray, " many"], nodes: int):
-    """The Gauss rule with `nodes` nodes for a discrete measure of many more: Stieltjes' recurrence, then Golub and Welsch."""
+    """The Gauss rule with `nodes` nodes for a discrete measure of many more: Stieltjes' recurrence,
+    then Golub and Welsch.
+    """
     total, before, now = w.sum(), np.zeros_like(x), np.sqrt(w / w.sum())
     diagonal, beside, norm = [], [], 0.0
     for _ in range(

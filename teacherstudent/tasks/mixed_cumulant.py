@@ -1,14 +1,17 @@
-"""The mixed cumulant model: a spike in the covariance and one in the higher cumulants, with or without common latents.
+"""The mixed cumulant model: a spike in the covariance and one in the higher cumulants, with or
+without common latents.
 
     y = -1:  x ~ N(0, I)
-    y = +1:  x = sqrt(beta_u / N) lambda u + S_v (sqrt(beta_v / N) nu v + z),   lambda ~ N(0, 1),   u . v = 0
+    y = +1:  x = sqrt(beta_u / N) lambda u + S_v (sqrt(beta_v / N) nu v + z),   lambda ~ N(0, 1),
+    u . v = 0
 
 with S_v whitening along v alone, so that
 
-    s_u = sqrt(beta_u) lambda + z_u   (variance 1 + beta_u),      s_v = rho_v nu + sqrt(1 - rho_v^2) z_v   (variance 1).
+    s_u = sqrt(beta_u) lambda + z_u   (variance 1 + beta_u),      s_v = rho_v nu + sqrt(1 - rho_v^2)
+    z_v   (variance 1).
 
-Coupling of the latents: "independent"; "sign", nu = sign(lambda), which gives the covariance E s_u s_v != 0; "square",
-nu = sign(lambda^2 - median), uncorrelated with lambda but not with lambda^2.
+Coupling of the latents: "independent"; "sign", nu = sign(lambda), which gives the covariance E s_u
+s_v != 0; "square", nu = sign(lambda^2 - median), uncorrelated with lambda but not with lambda^2.
 Bardone & Goldt, ICML 2024 (arXiv:2404.08602).
 """
 
@@ -35,14 +38,17 @@ MEDIAN = NormalDist().inv_cdf(0.75)  # of |lambda|
 
 
 class MixedCumulant(MixtureTask):
-    """Inputs with a covariance spike u and a cumulant spike v (y = +1) against N(0, I) (y = -1); directions (u, v).
+    """Inputs with a covariance spike u and a cumulant spike v (y = +1) against N(0, I) (y = -1);
+    directions (u, v).
 
     - `beta_u`, `beta_v`: signal-to-noise ratios of the two spikes, not negative.
-    - `latent`: the law of nu where it is independent of lambda; "rademacher", "uniform", ...; mean 0, variance 1.
+    - `latent`: the law of nu where it is independent of lambda; "rademacher", "uniform", ...; mean
+      0, variance 1.
     - `coupling`: "independent", or nu a function of lambda: "sign", "square" (then nu = +-1).
     - `class_prior`: the probability of the class y = +1.
 
-    Raises ValueError if a value is outside its range, the latent is not standardised, or coupled latents are not "rademacher".
+    Raises ValueError if a value is outside its range, the latent is not standardised, or coupled
+    latents are not "rademacher".
     """
 
     beta_u: float = eqx.field(static=True)
@@ -72,7 +78,8 @@ class MixedCumulant(MixtureTask):
     def __check_init__(self):
         if self.coupling != "independent" and self.latent.given != "rademacher":
             raise ValueError(
-                f"task.coupling = {self.coupling!r} makes nu = +-1 a function of lambda; leave task.latent out, or use "
+                f"task.coupling = {self.coupling!r} makes nu = +-1 a function of lambda; leave "
+                "task.latent out, or use "
                 'task.coupling = "independent".'
             )
 
@@ -94,7 +101,9 @@ class MixedCumulant(MixtureTask):
         return joined([standard_normal(1 - self.class_prior, -1.0, 2), positive])
 
     def _latents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Weights and values of lambda and nu; an independent lambda is Gaussian and stays in the covariance."""
+        """Weights and values of lambda and nu; an independent lambda is Gaussian and stays in the
+        covariance.
+        """
         if self.coupling == "independent":
             nodes = np.asarray(self.latent.nodes)
             return np.asarray(self.latent.weights), np.zeros_like(nodes), nodes

@@ -1,16 +1,19 @@
-"""Two classes whose inputs differ along a few fixed directions: the contract of the tasks without a teacher.
+"""Two classes whose inputs differ along a few fixed directions: the contract of the tasks without a
+teacher.
 
-With orthogonal u_a, u_a . u_b = N delta_ab, a = 1..r (spikes, or axes of the class means), and s_a = u_a . x / sqrt N,
+With orthogonal u_a, u_a . u_b = N delta_ab, a = 1..r (spikes, or axes of the class means), and s_a
+= u_a . x / sqrt N,
 
     x = sum_a s_a u_a / sqrt N + sigma_c (noise N(0, 1) orthogonal to all u_a)
 
-where the class y = +-1 decides the law of s in R^r.  The theory needs this law as a finite mixture of Gaussians,
+where the class y = +-1 decides the law of s in R^r.  The theory needs this law as a finite mixture
+of Gaussians,
 
     component c:  probability p_c,  label y_c,  s ~ N(A_c, S_c),  orthogonal variance sigma_c^2;
 
-a discrete latent is exactly that, any other enters by the nodes of its quadrature, and a bounded density of s by nodes with
-S_c = 0.  Szekely, Bardone, Gerace & Goldt, NeurIPS 2024 (arXiv:2312.14922); Refinetti, Goldt, Krzakala & Zdeborova, ICML 2021
-(arXiv:2102.11742).
+a discrete latent is exactly that, any other enters by the nodes of its quadrature, and a bounded
+density of s by nodes with S_c = 0.  Szekely, Bardone, Gerace & Goldt, NeurIPS 2024
+(arXiv:2312.14922); Refinetti, Goldt, Krzakala & Zdeborova, ICML 2021 (arXiv:2102.11742).
 """
 
 import abc
@@ -26,7 +29,9 @@ from teacherstudent.tasks.latents import check_probabilities
 
 
 class Components(NamedTuple):
-    """The law of label and spike fields as a mixture of Gaussians; the first axis counts components, r directions."""
+    """The law of label and spike fields as a mixture of Gaussians; the first axis counts
+    components, r directions.
+    """
 
     p: Float[AnyArray, " components"]
     y: Float[AnyArray, " components"]
@@ -73,10 +78,13 @@ def checked_prior(value) -> float:
 
 
 def check_clusters(weights, labels) -> None:
-    """Raise ValueError unless there are as many weights as labels, a probability each, and labels +-1."""
+    """Raise ValueError unless there are as many weights as labels, a probability each, and labels
+    +-1.
+    """
     if weights.ndim != 1 or weights.size == 0 or labels.shape != weights.shape:
         raise ValueError(
-            f"task.weights has shape {weights.shape} and task.labels {labels.shape}; give one of each for every cluster."
+            f"task.weights has shape {weights.shape} and task.labels {labels.shape}; give one of "
+            "each for every cluster."
         )
     check_probabilities("task.weights", weights)
     if not np.isin(labels, (-1.0, 1.0)).all():

@@ -1,10 +1,12 @@
-"""Nonlinearities f of the features x_i = f(s_i), s_i ~ N(0, 1), and the averages that describe them.
+"""Nonlinearities f of the features x_i = f(s_i), s_i ~ N(0, 1), and the averages that describe
+them.
 
     a = E f(s),   b = E[s f(s)],   c = E f(s)^2,   zeta = c - a^2 - b^2
     moment(q) = E[f(s) f(s')]   for a correlation q = E[s s']
 
-To add a nonlinearity: one entry in `NONLINEARITIES`; its averages are by quadrature unless `CLOSED_FORMS` has them.
-Goldt, Mezard, Krzakala & Zdeborova, Phys. Rev. X 10, 041044 (2020), eq. (5) to (8).
+To add a nonlinearity: one entry in `NONLINEARITIES`; its averages are by quadrature unless
+`CLOSED_FORMS` has them.  Goldt, Mezard, Krzakala & Zdeborova, Phys. Rev. X 10, 041044 (2020), eq.
+(5) to (8).
 """
 
 import math
@@ -65,20 +67,23 @@ CLOSED_FORMS: dict[Activation, tuple[Coefficients, Callable]] = {
 def as_nonlinearity(given, argument: str = "task.nonlinearity") -> Activation:
     """The nonlinearity meant by a name, polynomial coefficients, or an elementwise JAX function.
 
-    Raises ValueError for an unknown name, for what is not elementwise, and for a function that is too rough to be averaged.
+    Raises ValueError for an unknown name, for what is not elementwise, and for a function that is
+    too rough to be averaged.
     """
     if isinstance(given, str) and given in NONLINEARITIES:
         return NONLINEARITIES[given]
     if isinstance(given, Activation) and NONLINEARITIES.get(given.name, given) != given:
         raise ValueError(
-            f"{argument}: Activation({checks.shortened(given.name)}, ...) would be mistaken for ours; give it another name."
+            f"{argument}: Activation({checks.shortened(given.name)}, ...) would be mistaken for "
+            "ours; give it another name."
         )
     if isinstance(given, str) and not given.startswith("function:"):
         near = get_close_matches(given, NONLINEARITIES, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"{argument} = {checks.shortened(given)} is not a known nonlinearity; known are {', '.join(NONLINEARITIES)}, "
-            f"a list of polynomial coefficients, or an elementwise JAX function.{hint}"
+            f"{argument} = {checks.shortened(given)} is not a known nonlinearity; known are "
+            f"{', '.join(NONLINEARITIES)}, a list of polynomial coefficients, or an elementwise "
+            f"JAX function.{hint}"
         )
     return as_function(given, argument)
 
@@ -87,7 +92,8 @@ def as_nonlinearity(given, argument: str = "task.nonlinearity") -> Activation:
 def coefficients(f: Activation) -> Coefficients:
     """a, b and c: closed forms where `CLOSED_FORMS` has them, quadrature otherwise.
 
-    Raises ValueError if the quadrature does not converge, as for a step that is too narrow to be found.
+    Raises ValueError if the quadrature does not converge, as for a step that is too narrow to be
+    found.
     """
     return CLOSED_FORMS[f][0] if f in CLOSED_FORMS else _by_quadrature(f)
 
@@ -97,8 +103,9 @@ def _by_quadrature(f: Activation) -> Coefficients:
     error = max(abs(x - y) for x, y in zip(fine, coarse, strict=True))
     if not error < ALLOWED * max(1.0, fine.c):
         raise ValueError(
-            f"task.nonlinearity {f.name}: its averages over a normal number are uncertain by {error:.1g}; if it differs on a "
-            "very short interval, name its ends: ts.Activation(name, function, kinks=(0.5, 0.5001)); it must grow slower than "
+            f"task.nonlinearity {f.name}: its averages over a normal number are uncertain by "
+            f"{error:.1g}; if it differs on a very short interval, name its ends: "
+            "ts.Activation(name, function, kinks=(0.5, 0.5001)); it must grow slower than "
             "exp(s^2 / 4)."
         )
     return fine
@@ -107,8 +114,8 @@ def _by_quadrature(f: Activation) -> Coefficients:
 def moment(f: Activation, q: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """E[f(s) f(s')] for unit normal s, s' with correlation q, |q| <= 1.
 
-    Without a closed form, by 80 terms of the Hermite series sum_n (E[f He_n])^2 q^n / n!, and c exactly where q = 1;
-    `moment_error` bounds what the other terms hold.
+    Without a closed form, by 80 terms of the Hermite series sum_n (E[f He_n])^2 q^n / n!, and c
+    exactly where q = 1; `moment_error` bounds what the other terms hold.
     """
     if f in CLOSED_FORMS:
         return CLOSED_FORMS[f][1](np.clip(q, -1, 1))
@@ -117,7 +124,9 @@ def moment(f: Activation, q: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "
 
 
 def moment_error(f: Activation, largest: float) -> float:
-    """A bound on the error of `moment` for |q| <= largest < 1: the terms left out are non-negative and sum to c at q = 1."""
+    """A bound on the error of `moment` for |q| <= largest < 1: the terms left out are non-negative
+    and sum to c at q = 1.
+    """
     if f in CLOSED_FORMS:
         return 0.0
     left_out = coefficients(f).c - np.sum(_hermite(f, TERMS, NODES) ** 2)
@@ -125,12 +134,16 @@ def moment_error(f: Activation, largest: float) -> float:
 
 
 def hermite_expansion(f: Activation, orders: int) -> Float[np.ndarray, " orders"]:
-    """E[f(s) He_n(s)] over s ~ N(0, 1) for n = 0..orders-1, He_n the probabilists' Hermite polynomials."""
+    """E[f(s) He_n(s)] over s ~ N(0, 1) for n = 0..orders-1, He_n the probabilists' Hermite
+    polynomials.
+    """
     return _hermite(f, orders, NODES) * np.sqrt([float(math.factorial(n)) for n in range(orders)])
 
 
 def _hermite(f: Activation, terms: int, nodes: int) -> Float[np.ndarray, " terms"]:
-    """E[f(s) He_n(s)] / sqrt(n!) for n = 0..terms-1, with He_n the probabilists' Hermite polynomials."""
+    """E[f(s) He_n(s)] / sqrt(n!) for n = 0..terms-1, with He_n the probabilists' Hermite
+    polynomials.
+    """
     s, weights = _normal_rule(f.cuts, nodes)
     values = _values(f, s) * weights
     basis = [np.ones_like(s), s]
@@ -155,7 +168,9 @@ def _values(f: Activation, s: Float[np.ndarray, " nodes"]) -> Float[np.ndarray, 
 def _normal_rule(
     kinks: tuple[float, ...], nodes: int, radius: float = RADIUS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre nodes between the kinks in [-radius, radius], weighted with the normal density."""
+    """Gauss-Legendre nodes between the kinks in [-radius, radius], weighted with the normal
+    density.
+    """
     ends = [-radius, *sorted(kink for kink in kinks if abs(kink) < radius), radius]
     t, w = np.polynomial.legendre.leggauss(nodes)
     s = np.concatenate(

@@ -1,10 +1,12 @@
-"""The spiked cumulant model: two classes with equal means and covariances, told apart by higher cumulants along one spike.
+"""The spiked cumulant model: two classes with equal means and covariances, told apart by higher
+cumulants along one spike.
 
     y = -1:  x ~ N(0, I)
-    y = +1:  x = S (sqrt(beta / N) g u + z),   S = (I + beta u u^T / N)^(-1/2),   z ~ N(0, I),   |u|^2 = N
+    y = +1:  x = S (sqrt(beta / N) g u + z),   S = (I + beta u u^T / N)^(-1/2),   z ~ N(0, I),
+    |u|^2 = N
 
-S whitens exactly, so that with rho = sqrt(beta / (1 + beta)) the spike field is s = rho g + sqrt(1 - rho^2) z_u and all that is
-orthogonal to u is N(0, I): mean zero and covariance I in both classes.
+S whitens exactly, so that with rho = sqrt(beta / (1 + beta)) the spike field is s = rho g + sqrt(1
+- rho^2) z_u and all that is orthogonal to u is N(0, I): mean zero and covariance I in both classes.
 Szekely, Bardone, Gerace & Goldt, NeurIPS 2024 (arXiv:2312.14922).
 """
 
@@ -28,8 +30,10 @@ class SpikedCumulant(MixtureTask):
     """Whitened inputs with a non-Gaussian spike (y = +1) against N(0, I) (y = -1).
 
     - `beta`: signal-to-noise ratio of the spike before whitening, not negative.
-    - `latent`: the law of g: "rademacher", "uniform", "laplace", ("skewed", q), or (nodes, weights); mean 0, variance 1.
-    - `class_prior`: the probability of the class y = +1; 1 leaves out the other, as in independent component analysis.
+    - `latent`: the law of g: "rademacher", "uniform", "laplace", ("skewed", q), or (nodes,
+      weights); mean 0, variance 1.
+    - `class_prior`: the probability of the class y = +1; 1 leaves out the other, as in independent
+      component analysis.
 
     Raises ValueError if a value is outside its range or the latent is not standardised.
     """

@@ -11,7 +11,8 @@ from teacherstudent.tasks.base import TeacherTask
 
 
 class TeacherStudent(TeacherTask):
-    """Labels y = sum_m v*_m g*(w*_m . x / sqrt N) + sigma zeta of a two-layer teacher on inputs x ~ N(0, I_N).
+    """Labels y = sum_m v*_m g*(w*_m . x / sqrt N) + sigma zeta of a two-layer teacher on inputs x ~
+    N(0, I_N).
 
     - `width`: number M of teacher units.
     - `activation`: g*, a name, polynomial coefficients or an elementwise JAX function.

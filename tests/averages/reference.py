@@ -1,7 +1,8 @@
 """Reference integrals to 16 digits, and what several tests of the averages share.
 
-`integrals.json` holds E[g(h_i) g(h_j)] and its companions for 36 covariances of four fields, computed with 34 digits
-(the key `how` says from which formulas).  Its I3 tests G2, through Stein's lemma.
+`integrals.json` holds E[g(h_i) g(h_j)] and its companions for 36 covariances of four fields,
+computed with 34 digits (the key `how` says from which formulas).  Its I3 tests G2, through Stein's
+lemma.
 """
 
 import functools
@@ -32,7 +33,9 @@ def evaluation(averages):
 
 @functools.cache
 def tables(name, students, teachers):
-    """The compiled function of C that gives I2, J2, I3 and I4 as arrays indexed by fields, for g = g* with that name."""
+    """The compiled function of C that gives I2, J2, I3 and I4 as arrays indexed by fields, for g =
+    g* with that name.
+    """
     averages = averages_for(as_activation(name), as_activation(name), students, teachers)
 
     def all_tables(C):
@@ -65,7 +68,9 @@ def random_covariance(fields, seed, dimension=8):
 
 
 def weighted_sum(averages, seed):
-    """A scalar function of C that depends on every entry of every average, and its gradient, both compiled."""
+    """A scalar function of C that depends on every entry of every average, and its gradient, both
+    compiled.
+    """
     random = np.random.default_rng(seed)
     students, fields = averages.students, averages.students + averages.teachers
     u = jnp.asarray(random.normal(size=fields))

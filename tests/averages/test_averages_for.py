@@ -38,7 +38,9 @@ def test_a_function_of_ones_own_goes_to_quadrature():
 
 @pytest.mark.parametrize(("student", "teacher"), [pair[:2] for pair in PAIRS[:5]])
 def test_contract(student, teacher):
-    """Shapes with K = 2, M = 1, vectorisation, symmetries; E[g'(h_k) g'(h_l) e^2] has no negative eigenvalue."""
+    """Shapes with K = 2, M = 1, vectorisation, symmetries; E[g'(h_k) g'(h_l) e^2] has no negative
+    eigenvalue.
+    """
     averages = averages_for(as_activation(student), as_activation(teacher), students=2, teachers=1)
     C = jnp.stack([random_covariance(3, seed) for seed in (1, 2)])
     found = jax.vmap(evaluation(averages), (0, None))(C, jnp.array([0.9, -0.6, -1.1]))

@@ -1,4 +1,6 @@
-"""Quadrature over the student's fields, against other rules, closed forms, Monte Carlo, and its own error estimate."""
+"""Quadrature over the student's fields, against other rules, closed forms, Monte Carlo, and its own
+error estimate.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +37,9 @@ def expectations(activation, loss, mean, v, y, shift, W):
 
 
 def in_principal_axes(C, x, w):
-    """The tensor rule of nodes x, weights w for N(0, 1), in other coordinates than the code's: the principal axes of C."""
+    """The tensor rule of nodes x, weights w for N(0, 1), in other coordinates than the code's: the
+    principal axes of C.
+    """
     K = len(C)
     xi = np.stack([axis.ravel() for axis in np.meshgrid(*[x] * K, indexing="ij")], axis=1)
     W = np.prod([axis.ravel() for axis in np.meshgrid(*[w] * K, indexing="ij")], axis=0)
@@ -56,7 +60,9 @@ def by_fine_grid(activation, loss, mean, C, v, y):
 
 
 def panels(ends):
-    """Gauss-Legendre nodes and weights for N(0, 1) between neighbours in `ends`, within [-8.5, 8.5]."""
+    """Gauss-Legendre nodes and weights for N(0, 1) between neighbours in `ends`, within [-8.5,
+    8.5].
+    """
     t, w = np.polynomial.legendre.leggauss(24)
     ends = np.clip(np.sort(ends), -8.5, 8.5)
     half = np.diff(ends)[:, None] / 2
@@ -65,7 +71,9 @@ def panels(ends):
 
 
 def in_nested_panels(mean, C):
-    """lambda_1 - mean_1 first, in panels that shrink towards both kinks at 0, then lambda_2 given it, cut at its kink."""
+    """lambda_1 - mean_1 first, in panels that shrink towards both kinks at 0, then lambda_2 given
+    it, cut at its kink.
+    """
     L = np.linalg.cholesky(C)
     closer = np.concatenate([[0.0], np.geomspace(1e-5, 1, 20)])
     kinks = [-m / scale for m, scale in zip(np.asarray(mean), L[:, 0], strict=True)]

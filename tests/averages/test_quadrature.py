@@ -1,4 +1,6 @@
-"""The nested quadrature rule: against closed forms, known integrals, Monte Carlo, and itself with more nodes."""
+"""The nested quadrature rule: against closed forms, known integrals, Monte Carlo, and itself with
+more nodes.
+"""
 
 import functools
 import math
@@ -106,7 +108,9 @@ def test_error_estimate_bounds_the_error():
 
 
 def test_leaky_relu():
-    """For g(x) = s x + (1 - s) max(x, 0), I2 is s C plus (1 - s)^2 times that of ReLU, for E[h max(h', 0)] = C / 2."""
+    """For g(x) = s x + (1 - s) max(x, 0), I2 is s C plus (1 - s)^2 times that of ReLU, for E[h
+    max(h', 0)] = C / 2.
+    """
     slope = 0.3
     leaky = Activation("leaky", lambda x: jnp.where(x > 0, x, slope * x), kinks=(0.0,))
     C = random_covariance(3, seed=3)
@@ -117,7 +121,9 @@ def test_leaky_relu():
 
 
 def test_kinks_away_from_zero():
-    """E[max(h - c, 0)^2] = (c^2 + C) P(h > c) - c sqrt(C) phi(c / sqrt C); and with two kinks, at +-c."""
+    """E[max(h - c, 0)^2] = (c^2 + C) P(h > c) - c sqrt(C) phi(c / sqrt C); and with two kinks, at
+    +-c.
+    """
     c, variance = 0.7, 1.3
     shifted = Activation("shifted", lambda x: jax.nn.relu(x - c), kinks=(c,))
     shrunk = Activation("shrunk", lambda x: jax.nn.relu(x - c) - jax.nn.relu(-x - c), kinks=(-c, c))
@@ -133,7 +139,9 @@ def test_kinks_away_from_zero():
 
 
 def test_kink_of_a_field_that_coincides_with_a_smooth_one():
-    """E[h max(h - c, 0)] = C P(h > c): the kink is met although the second field adds no axis of its own."""
+    """E[h max(h - c, 0)] = C P(h > c): the kink is met although the second field adds no axis of
+    its own.
+    """
     c, variance = 0.7, 1.3
     shifted = Activation("shifted", lambda x: jax.nn.relu(x - c), kinks=(c,))
     I2 = jax.jit(QuadratureAverages(as_activation("linear"), shifted, 1, 1).I2)(
@@ -145,7 +153,9 @@ def test_kink_of_a_field_that_coincides_with_a_smooth_one():
 
 
 def test_stein():
-    """E[g'(h_k) h_x g_c(h_c)] = C_kx G2(k, c) + C_xc J2(k, c), the left side as an integral over three fields."""
+    """E[g'(h_k) h_x g_c(h_c)] = C_kx G2(k, c) + C_xc J2(k, c), the left side as an integral over
+    three fields.
+    """
     averages, evaluate = quadrature("gelu", "tanh")
     C = random_covariance(4, seed=4)
     k, x, c = np.ix_([0], range(4), [0, 2])

@@ -83,7 +83,9 @@ def test_no_error_where_student_equals_teacher():
 
 
 def test_small_differences_are_resolved():
-    """E[(g(h) - g(h + d x))^2] = d^2 / 2 + O(d^3) for independent h and x, far below the rounding of asin near 1."""
+    """E[(g(h) - g(h + d x))^2] = d^2 / 2 + O(d^3) for independent h and x, far below the rounding
+    of asin near 1.
+    """
     d = 1e-6
     C, u = jnp.array([[1.0, 1.0], [1.0, 1.0 + d**2]]), jnp.array([1.0, -1.0])
     np.testing.assert_allclose(u @ ReluAverages(1, 1).I2(C) @ u, d**2 / 2, rtol=1e-3)

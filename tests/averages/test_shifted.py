@@ -1,4 +1,6 @@
-"""Averages of fields with non-zero means: closed forms against quadrature, Monte Carlo and reference numbers."""
+"""Averages of fields with non-zero means: closed forms against quadrature, Monte Carlo and
+reference numbers.
+"""
 
 import json
 from pathlib import Path

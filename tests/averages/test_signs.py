@@ -1,4 +1,6 @@
-"""A teacher with g*(x) = sign(x): closed forms against quadrature, and quadrature of any jump against integrals by hand."""
+"""A teacher with g*(x) = sign(x): closed forms against quadrature, and quadrature of any jump
+against integrals by hand.
+"""
 
 import math
 
@@ -47,7 +49,9 @@ def test_closed_forms_are_the_integrals(student):
 
 @pytest.mark.parametrize("student", CLOSED)
 def test_two_labels_by_monte_carlo(student):
-    """I4 with two teacher units, within five standard errors of 400 000 draws; and their coincidence."""
+    """I4 with two teacher units, within five standard errors of 400 000 draws; and their
+    coincidence.
+    """
     C = random_covariance(4, seed=2)
     g = ACTIVATIONS[student]
     h = jnp.asarray(np.random.default_rng(0).multivariate_normal(np.zeros(4), C, 400_000))
@@ -95,7 +99,9 @@ JUMPING = {
 @pytest.mark.parametrize("teacher", JUMPING)
 @pytest.mark.parametrize("named", [False, True])
 def test_delta_functions_of_any_jump(teacher, named):
-    """E[g'(h_k) h_b g*(h_b)] = C_kb G2 + C_bb J2 needs no derivative of g*; here h_k = a h_b + noise, g = erf."""
+    """E[g'(h_k) h_b g*(h_b)] = C_kb G2 + C_bb J2 needs no derivative of g*; here h_k = a h_b +
+    noise, g = erf.
+    """
     function, plain = JUMPING[teacher]
     activation = Activation(teacher, function, kinks=(0.0, 0.3, -1.0) if named else ())
     a, rest, variance = 0.7, 0.4, 1.3
@@ -110,7 +116,9 @@ def test_delta_functions_of_any_jump(teacher, named):
 
 
 def test_too_many_jumps_for_an_integral_are_refused():
-    """Over two fields an integral would have a million nodes; over four fields it has 10^9 and more."""
+    """Over two fields an integral would have a million nodes; over four fields it has 10^9 and
+    more.
+    """
     found = averages("erf", jnp.floor, students=2, teachers=2)
     with pytest.raises(
         ValueError, match="divided at 0 and 79 points where these jump .* or simulate"

@@ -1,6 +1,8 @@
-"""`python -m tests.faults [NAME ...] [--share 0.1]`: try to make the package answer wrongly, and print what came of it.
+"""`python -m tests.faults [NAME ...] [--share 0.1]`: try to make the package answer wrongly, and
+print what came of it.
 
-Each kind of fault has a file here with a function `trials(share, seed)`; `share` is the part of the full number of random trials.
+Each kind of fault has a file here with a function `trials(share, seed)`; `share` is the part of the
+full number of random trials.
 """
 
 import argparse

@@ -293,7 +293,9 @@ MAY_TAKE: dict[str, Callable[[Any], bool]] = {
 
 
 def may_take(kind: str, value) -> bool:
-    """Whether an argument of a kind may take the value; a question mark at its end stands for "or None"."""
+    """Whether an argument of a kind may take the value; a question mark at its end stands for "or
+    None".
+    """
     if value is None:
         return kind.endswith("?")
     try:

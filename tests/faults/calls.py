@@ -1,4 +1,6 @@
-"""A good call of every public name, small enough to be made thousands of times, with the kind of each argument."""
+"""A good call of every public name, small enough to be made thousands of times, with the kind of
+each argument.
+"""
 
 import functools
 from collections.abc import Callable
@@ -16,7 +18,9 @@ TIMES = (0.0, 0.1)
 
 @dataclass(frozen=True)
 class Call:
-    """How a public name is called well: the function, and for each argument its kind and a good value."""
+    """How a public name is called well: the function, and for each argument its kind and a good
+    value.
+    """
 
     function: Callable[[], Callable]
     good: Callable[[], dict[str, Any]]
@@ -121,11 +125,14 @@ CALLS: dict[str, Call] = dict(
     (
         # the parts of a problem
         _call("TeacherStudent", lambda: {"width": 1}, TEACHER),
-        _call("Student", lambda: {"width": 1}, "width: count, activation: activation, train_readout: flag, train_bias: flag"),
+        _call("Student", lambda: {"width": 1}, (
+            "width: count, activation: activation, train_readout: flag, train_bias: flag"
+        )),
         _call(
             "HiddenManifold",
             lambda: {"width": 1, "latent_ratio": 0.5},
-            f"{TEACHER}, nonlinearity: activation, latent_ratio: real?, layers: reals, F: reals?, seed: count, centre: flag",
+            f"{TEACHER}, nonlinearity: activation, latent_ratio: real?, layers: reals, F: reals?, "
+            "seed: count, centre: flag",
         ),
         _call(
             "GaussianEquivalent",
@@ -137,13 +144,17 @@ CALLS: dict[str, Call] = dict(
             lambda: {"generator": _generator, "latent_dim": 1, "samples": 200},
             f"{TEACHER}, generator: callable, latent_dim: count, samples: count, key: count",
         ),
-        _call("GaussianEquivalent.anisotropic", lambda: {"eigenvalues": [1.0, 2.0]}, f"{TEACHER}, eigenvalues: reals"),
+        _call("GaussianEquivalent.anisotropic", lambda: {"eigenvalues": [1.0, 2.0]}, (
+            f"{TEACHER}, eigenvalues: reals"
+        )),
         _call(
             "GaussianEquivalent.from_file",
             lambda: {"path": saved(), "Omega": "Omega"},
             f"{TEACHER}, path: path, Omega: text, Phi: text, mean: text",
         ),
-        _call("SpikedCumulant", lambda: {"beta": 1.0}, "beta: real, latent: latent, class_prior: real"),
+        _call("SpikedCumulant", lambda: {"beta": 1.0}, (
+            "beta: real, latent: latent, class_prior: real"
+        )),
         _call(
             "MixedCumulant",
             lambda: {"beta_u": 1.0, "beta_v": 1.0},
@@ -163,7 +174,9 @@ CALLS: dict[str, Call] = dict(
         ),
         _call("SGD", _rate, f"{ALL_RATES}, weight_decay: reals"),
         _call("SphericalSGD", _rate, ALL_RATES),
-        _call("HeavyBall", lambda: _rate() | {"beta": 0.5}, f"{ALL_RATES}, beta: reals?, gamma: reals?"),
+        _call("HeavyBall", lambda: _rate() | {"beta": 0.5}, (
+            f"{ALL_RATES}, beta: reals?, gamma: reals?"
+        )),
         _call("SignSGD", _rate, ALL_RATES),
         _call("Signum", _rate, f"{ALL_RATES}, beta: reals"),
         _call("MajorityVote", lambda: _rate() | {"workers": 3}, f"{ALL_RATES}, workers: count"),
@@ -179,7 +192,8 @@ CALLS: dict[str, Call] = dict(
         _call(
             "Problem",
             lambda: {"task": problem().task, "student": problem().student, "rule": problem().rule},
-            "task: task, student: student, rule: rule, loss: text, batch_size: count, batch_ratio: ratio?",
+            "task: task, student: student, rule: rule, loss: text, batch_size: count, "
+            "batch_ratio: ratio?",
         ),
         _call("ica_problem", lambda: {"task": spike(), "learning_rate": 0.1},
               "task: spike, contrast: text, learning_rate: reals, sign: count?"),
@@ -190,17 +204,19 @@ CALLS: dict[str, Call] = dict(
         _call(
             "SpectralOverlaps",
             lambda: {"rho": [1.0], "weights": [1.0], "q": [[[0.5]]], "r": [[[0.1]]], "t": [[[1.0]]]},
-            "rho: reals, weights: reals, q: reals, r: reals, t: reals, T: reals?, v: reals?, network: pair?",
+            "rho: reals, weights: reals, q: reals, r: reals, t: reals, T: reals?, v: reals?, "
+            "network: pair?",
         ),
         _call(
             "SpectralOverlaps.from_latent_modes",
             lambda: {"latent_ratio": 0.5, "b": 0.5, "zeta": 0.5, "rho": [1.0], "weights": [1.0], "sigma": [[[0.1]]],
                      "r": [[[0.1]]], "t": [[[1.0]]], "W": [[0.5]]},
-            "latent_ratio: real, b: real, zeta: real, rho: reals, weights: reals, sigma: reals, r: reals, t: reals, "
-            "W: reals, T: reals?, v: reals?",
+            "latent_ratio: real, b: real, zeta: real, rho: reals, weights: reals, sigma: reals, "
+            "r: reals, t: reals, W: reals, T: reals?, v: reals?",
         ),
         _call("random_start", lambda: {"problem": problem(), "N": 10},
-              "problem: problem, N: count, seed: count, scale: real, T: reals?, readout_scale: real"),
+              "problem: problem, N: count, seed: count, scale: real, T: reals?, readout_scale: "
+              "real"),
         _call("orthogonal_start", lambda: {"problem": problem(), "N": 10},
               "problem: problem, N: count, seed: count, T: reals?"),
         _call("start_from_weights", lambda: {"problem": problem(), "w": np.ones((1, 4)), "w_star": np.eye(1, 4)},
@@ -215,38 +231,47 @@ CALLS: dict[str, Call] = dict(
         _call(
             "integrate",
             lambda: {"problem": problem(), "start": start(), "times": TIMES},
-            "problem: problem, start: start, times: reals, rtol: real, atol: real, solver: text, max_steps: count, "
-            "spectral: flag, progress: flag?",
+            "problem: problem, start: start, times: reals, rtol: real, atol: real, solver: text, "
+            "max_steps: count, spectral: flag, progress: flag?",
         ),
         _call(
             "solve",
             lambda: {"problem": problem(), "start": start(), "times": TIMES},
-            "problem: problem, start: start, times: reals, rtol: real, atol: real, solver: text, max_steps: count",
+            "problem: problem, start: start, times: reals, rtol: real, atol: real, solver: text, "
+            "max_steps: count",
         ),
         _call(
             "simulate",
             lambda: {"problem": problem(), "start": start(), "times": TIMES, "N": 10, "seeds": 2},
-            "problem: problem, start: start, times: reals, N: count, seeds: counts, method: text, dtype: text, "
-            "test_samples: count, bank: pair?, device: text?, checkpoint: path?, progress: flag?",
+            "problem: problem, start: start, times: reals, N: count, seeds: counts, method: "
+            "text, dtype: text, test_samples: count, bank: pair?, device: text?, checkpoint: "
+            "path?, progress: flag?",
         ),
         _call(
             "escape",
             lambda: {"problem": classes(), "N": 10, "seeds": 2, "max_steps": 20},
-            "problem: problem, N: counts, seeds: counts, threshold: real, max_steps: count, learning_rate_exponent: real, "
-            "aligned: flag, enough: real, method: text, dtype: text, device: text?, progress: flag?",
+            "problem: problem, N: counts, seeds: counts, threshold: real, max_steps: count, "
+            "learning_rate_exponent: real, aligned: flag, enough: real, method: text, dtype: "
+            "text, device: text?, progress: flag?",
         ),
         _call(
             "fast_ica",
             lambda: {"task": spike(), "N": 10, "samples": 20, "seeds": 2},
-            "task: spike, N: count, samples: count, contrast: text, steps: count, fresh: flag, overlap: real?, "
-            "seeds: counts, dtype: text, device: text?",
+            "task: spike, N: count, samples: count, contrast: text, steps: count, fresh: flag, "
+            "overlap: real?, seeds: counts, dtype: text, device: text?",
         ),
         _call("with_clones", lambda: {"problem": classes(), "theory": class_theory(), "start": class_start()},
               "problem: problem, theory: dataset, start: start"),
         # numbers
-        _call("accuracy", lambda: {"problem": classes(), "at": class_start()}, "problem: problem, at: start"),
-        _call("expected_loss", lambda: {"problem": classes(), "at": class_start()}, "problem: problem, at: start"),
-        _call("generalisation_error", lambda: {"problem": problem(), "at": start()}, "problem: problem, at: start"),
+        _call("accuracy", lambda: {"problem": classes(), "at": class_start()}, (
+            "problem: problem, at: start"
+        )),
+        _call("expected_loss", lambda: {"problem": classes(), "at": class_start()}, (
+            "problem: problem, at: start"
+        )),
+        _call("generalisation_error", lambda: {"problem": problem(), "at": start()}, (
+            "problem: problem, at: start"
+        )),
         _call("information_exponent", lambda: {"problem": classes()}, "problem: problem"),
         _call("escape_scale", lambda: {"problem": classes()}, "problem: problem"),
         _call("likelihood_ratio_norm", lambda: {"problem": spike(), "n": 2, "N": 10},
@@ -254,11 +279,15 @@ CALLS: dict[str, Call] = dict(
         _call("oracle_error", lambda: {"task": spike()}, "task: task"),
         _call("oracle_loss", lambda: {"task": spike()}, "task: task"),
         # results
-        _call("compare", lambda: {"theory": theory(), "simulation": simulation()}, "theory: dataset, simulation: datasets"),
-        _call("plot", lambda: {"results": theory()}, "results: results, path: path?", path="picture.png"),
+        _call("compare", lambda: {"theory": theory(), "simulation": simulation()}, (
+            "theory: dataset, simulation: datasets"
+        )),
+        _call("plot", lambda: {"results": theory()}, (
+            "results: results, path: path?"
+        ), path="picture.png"),
         _call("save", lambda: {"theory": theory(), "force": True, "path": Path("never.h5")},
-              "path: path, theory: dataset?, simulation: datasets?, comparison: dataset?, escape: dataset?, variants: trees?, "
-              "force: flag", path="saved.h5"),
+              "path: path, theory: dataset?, simulation: datasets?, comparison: dataset?, "
+              "escape: dataset?, variants: trees?, force: flag", path="saved.h5"),
         _call("load", lambda: {"path": saved()}, "path: path"),
         _call("problem_of", lambda: {"data": theory()}, "data: dataset"),
         _call("start_of", lambda: {"data": theory()}, "data: dataset"),

@@ -1,4 +1,6 @@
-"""`compare` must never say AGREE on rubbish, must find wrong theories at usual sizes, and must not call true ones wrong."""
+"""`compare` must never say AGREE on rubbish, must find wrong theories at usual sizes, and must not
+call true ones wrong.
+"""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,7 +23,9 @@ RATES = {"learning_rate": 0.4, "readout_learning_rate": 0.2}
 
 @cache
 def pair(name: str) -> tuple[xr.Dataset, xr.Dataset]:
-    """A true theory and its networks, N = 1000 with 16 seeds where the chain of the overlaps makes that cheap."""
+    """A true theory and its networks, N = 1000 with 16 seeds where the chain of the overlaps makes
+    that cheap.
+    """
     chain = {"N": 1000, "seeds": 16, "method": "reduced", "progress": False}
     if name == "two classes":
         task = ts.SpikedCumulant(5.0, ("skewed", 0.2))
@@ -193,7 +197,9 @@ CHANGES |= {
 
 
 def changed_rate(factor: float, name: str = "committee", described: bool = True) -> xr.Dataset:
-    """The theory of a pair with other learning rates, under the description of the true one unless not `described` so."""
+    """The theory of a pair with other learning rates, under the description of the true one unless
+    not `described` so.
+    """
     true = pair(name)[0]
     problem = ts.problem_of(true)
     rates = {

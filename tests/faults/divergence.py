@@ -1,4 +1,6 @@
-"""Absurd learning rates and starts: an answer is of weights that there are, or marked, or refused with its time."""
+"""Absurd learning rates and starts: an answer is of weights that there are, or marked, or refused
+with its time.
+"""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -70,7 +72,9 @@ def answer(method: str, problem: ts.Problem, start: ts.OrderParameters) -> xr.Da
 
 
 def followed(method: str, problem: ts.Problem, scale: float = 1.0) -> Callable[[], bool]:
-    """An answer must be of weights that there are; beyond the bound of divergence it must be marked; a refusal has its time."""
+    """An answer must be of weights that there are; beyond the bound of divergence it must be
+    marked; a refusal has its time.
+    """
 
     def ask() -> bool:
         start = start_for(problem, scale)
@@ -109,7 +113,9 @@ def right(found: xr.Dataset, start: ts.OrderParameters, marked: bool) -> bool:
 
 
 def below_the_floor(activation: str) -> Callable[[], bool]:
-    """Late in noise-free runs eps_g is rounding: the report's floor must be above its error, and the verdict say it."""
+    """Late in noise-free runs eps_g is rounding: the report's floor must be above its error, and
+    the verdict say it.
+    """
 
     def ask() -> bool:
         rule = ts.SGD(0.5)
@@ -128,7 +134,9 @@ def below_the_floor(activation: str) -> Callable[[], bool]:
 
 
 def trials(share: float, seed: int) -> Iterator[Trial]:
-    """Every method with a linear and a saturating student; all combinations of rule, activation and size, by share."""
+    """Every method with a linear and a saturating student; all combinations of rule, activation and
+    size, by share.
+    """
     for method in METHODS:
         for activation, size in (("linear", 3.0), ("erf", 1e6)):
             problem = problem_of("SGD", activation, size)

@@ -1,4 +1,6 @@
-"""Reported errors of quadratures against the true ones, by the integrals of `gaussian_integrals.py`."""
+"""Reported errors of quadratures against the true ones, by the integrals of
+`gaussian_integrals.py`.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -45,7 +47,9 @@ FOUR_FIELDS = (
 
 
 def trials(share: float, seed: int) -> Iterator[Trial]:
-    """Errors of I2, J2, G2 and I4, of field space and of sampled rules, and those in the report of `integrate`."""
+    """Errors of I2, J2, G2 and I4, of field space and of sampled rules, and those in the report of
+    `integrate`.
+    """
     yield from averages_trials(share, seed)
     yield from field_trials(share, seed)
     yield from rule_trials(share, seed)
@@ -91,7 +95,8 @@ def averages_trials(share: float, seed: int) -> Iterator[Trial]:
         for _ in range(problems_of_a_pair(share)):
             C, u = random_averages(rng, K, M, _may_coincide(student, teacher))
             yield from resolved(
-                f"estimates: {student} with {teacher}, K = {K}, M = {M}, C = {C.tolist()}, u = {u.tolist()}",
+                f"estimates: {student} with {teacher}, K = {K}, M = {M}, C = {C.tolist()}, u = "
+                f"{u.tolist()}",
                 lambda s=student, t=teacher, K=K, M=M, C=C, u=u: bounded(s, t, K, M, C, u),
             )
 
@@ -145,7 +150,8 @@ def field_trials(share: float, seed: int) -> Iterator[Trial]:
             mean, v = rng.normal(size=K) * np.sqrt(np.diag(C)), rng.normal(size=K)
             y = float(rng.choice([-1.0, 1.0]))
             yield from resolved(
-                f"estimates: {name}, {loss} loss, mean = {mean.tolist()}, C = {C.tolist()}, v = {v.tolist()}, y = {y}",
+                f"estimates: {name}, {loss} loss, mean = {mean.tolist()}, C = {C.tolist()}, v = "
+                f"{v.tolist()}, y = {y}",
                 lambda given=(name, loss, K, mean, C, v, y): fields_bounded(*given),
             )
 
@@ -193,13 +199,16 @@ def report_trials(share: float, seed: int) -> Iterator[Trial]:
         K, M = ((1, 1), (1, 2), (2, 1))[number % 3]
         overlaps = _moderate_covariance(rng, K + M)
         yield from resolved(
-            f"estimates: report of {student} with {teacher}, K = {K}, M = {M}, C = {overlaps.tolist()}",
+            f"estimates: report of {student} with {teacher}, K = {K}, M = {M}, C = "
+            f"{overlaps.tolist()}",
             lambda s=student, t=teacher, K=K, M=M, C=overlaps: report_bounded(s, t, K, M, C),
         )
 
 
 def report_bounded(student: str, teacher: str, K: int, M: int, C: np.ndarray) -> bool:
-    """Whether the reported error is at least that of all averages at all states; closed forms report none."""
+    """Whether the reported error is at least that of all averages at all states; closed forms
+    report none.
+    """
     task = ts.TeacherStudent(M, TEACHERS[teacher].jax)
     problem = ts.Problem(task, ts.Student(K, STUDENTS[student].jax), ts.SGD(0.1))
     start = ts.OrderParameters(C[:K, :K], C[:K, K:], C[K:, K:])
@@ -255,7 +264,9 @@ RULES = {
 
 
 def rule_bounded(case: RuleCase, C: np.ndarray, v: np.ndarray) -> bool:
-    """Whether the reported error of the velocity is at least the true one, as far as the reference can tell."""
+    """Whether the reported error of the velocity is at least the true one, as far as the reference
+    can tell.
+    """
     true, reported, uncertainty = rule_errors(case, C, v)
     return bool(max(true.values()) <= reported + uncertainty + SLACK)
 
@@ -263,7 +274,9 @@ def rule_bounded(case: RuleCase, C: np.ndarray, v: np.ndarray) -> bool:
 def rule_errors(
     case: RuleCase, C: np.ndarray, v: np.ndarray
 ) -> tuple[dict[str, float], float, float]:
-    """The largest error of dQ/dt, dR/dt and dv/dt, the reported one, and how uncertain the reference is."""
+    """The largest error of dQ/dt, dR/dt and dv/dt, the reported one, and how uncertain the
+    reference is.
+    """
     Q, R, slope_v, reported = map(np.asarray, compiled_rule(case)(C, v))
     setting = Setting(
         STUDENTS[case.student].plain,

@@ -1,4 +1,6 @@
-"""Files: flipped bits, other damage, and hostile files.  What is loaded is what was saved, or is refused."""
+"""Files: flipped bits, other damage, and hostile files.  What is loaded is what was saved, or is
+refused.
+"""
 
 import atexit
 import functools
@@ -21,7 +23,10 @@ from tests.faults.trial import Trial
 
 FLIPS = 2000
 DAMAGES = 1000
-HOLD = "import h5py, sys; file = h5py.File(sys.argv[1], sys.argv[2]); print('open', flush=True); sys.stdin.read()"
+HOLD = (
+    "import h5py, sys; file = h5py.File(sys.argv[1], sys.argv[2]); print('open', flush=True); "
+    "sys.stdin.read()"
+)
 
 
 def trials(share: float, seed: int) -> Iterator[Trial]:

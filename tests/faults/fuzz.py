@@ -1,8 +1,10 @@
-"""Random calls with absurd arguments, and mutated experiment files: each ends in an answer or in one sentence of our own.
+"""Random calls with absurd arguments, and mutated experiment files: each ends in an answer or in
+one sentence of our own.
 
-A call is good but for one or two arguments, which are replaced by absurd values.  It is right if it refuses them in a sentence,
-or if it answers and the kind of the argument may take the value (`absurd.MAY_TAKE`): a string, a truth value, a complex number
-or nan that is taken for a number is a silently wrong answer.
+A call is good but for one or two arguments, which are replaced by absurd values.  It is right if it
+refuses them in a sentence, or if it answers and the kind of the argument may take the value
+(`absurd.MAY_TAKE`): a string, a truth value, a complex number or nan that is taken for a number is
+a silently wrong answer.
 """
 
 import random

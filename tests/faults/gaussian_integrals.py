@@ -1,18 +1,21 @@
-"""Gaussian averages E[f_1(h_1) ... f_d(h_d)], d = 1 to 4, h ~ N(0, S), to ten digits, in plain NumPy.
+"""Gaussian averages E[f_1(h_1) ... f_d(h_d)], d = 1 to 4, h ~ N(0, S), to ten digits, in plain
+NumPy.
 
-A second route to the numbers of `teacherstudent/averages`, which shares no code with it.  With h_1 = s_1 z_1 and the
-conditional means and deviations of the later fields,
+A second route to the numbers of `teacherstudent/averages`, which shares no code with it.  With h_1
+= s_1 z_1 and the conditional means and deviations of the later fields,
 
     d = 1:  F_1(0)                                              F_i(m) = E[f_i(m + s_i z)]
     d = 2:  E[f_1(h_1) F_2(m_2(z_1))]
     d = 3:  E[f_1(h_1) f_2(h_2) F_3(m_3(z_1, z_2))]
-    d = 4:  the mean over z_1 of such averages, of fields with means; seconds, and for correlations of up to 0.9
+    d = 4:  the mean over z_1 of such averages, of fields with means; seconds, and for correlations
+    of up to 0.9
 
-The last F is a function of one variable and is tabulated by Chebyshev polynomials on panels.  Every integral is one of composite
-Gauss-Legendre panels on [-R, R].  Functions are smooth between their `breaks`; panels end there, and at a few distances s from
-the points where a smoothed function meets a break, s the width of the smoothing.  The outer axis is also cut where the
-lines on which two of the inner functions meet their breaks cross.  `average` takes more nodes until two values agree, and raises
-`NotConverged` where they do not.
+The last F is a function of one variable and is tabulated by Chebyshev polynomials on panels.  Every
+integral is one of composite Gauss-Legendre panels on [-R, R].  Functions are smooth between their
+`breaks`; panels end there, and at a few distances s from the points where a smoothed function meets
+a break, s the width of the smoothing.  The outer axis is also cut where the lines on which two of
+the inner functions meet their breaks cross.  `average` takes more nodes until two values agree, and
+raises `NotConverged` where they do not.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,7 +68,8 @@ def product(functions: Sequence[Function], scales: Sequence[float]) -> Function:
 def average(S: np.ndarray, functions: Sequence[Function], accuracy: float = 1e-10) -> float:
     """E[f_1(h_1) ... f_d(h_d)] for h ~ N(0, S); S may be singular.
 
-    Raises NotConverged where the two finest resolutions differ by more than `accuracy` relative to max(1, |value|).
+    Raises NotConverged where the two finest resolutions differ by more than `accuracy` relative to
+    max(1, |value|).
     """
     constant, S, functions = distinct_fields(np.asarray(S, dtype=float), functions)
     if not functions:
@@ -86,7 +90,9 @@ def shifted_average(mean: float, variance: float, function: Function) -> float:
 def distinct_fields(
     S: np.ndarray, functions: Sequence[Function]
 ) -> tuple[float, np.ndarray, list[Function]]:
-    """A factor, and the covariance and functions of the fields that remain when equal and constant ones are merged."""
+    """A factor, and the covariance and functions of the fields that remain when equal and constant
+    ones are merged.
+    """
     constant, groups = 1.0, []
     for i, function in enumerate(functions):
         if S[i, i] == 0:
@@ -152,7 +158,9 @@ def _four(L: np.ndarray, functions: list[Function], nodes: int) -> float:
 def _with_table(
     L: np.ndarray, means: np.ndarray, functions: list[Function], F: "Table", nodes: int
 ) -> np.ndarray:
-    """E[f_1(h_1) f_2(h_2) F(m_3)] for h = means + L z, one for each row of means; F is averaged over the third axis."""
+    """E[f_1(h_1) f_2(h_2) F(m_3)] for h = means + L z, one for each row of means; F is averaged
+    over the third axis.
+    """
     first, second = functions
     a, b, s = L[2]
     along = a - b * L[1, 0] / L[1, 1]  # how F's argument changes on a line h_2 = const
@@ -198,7 +206,9 @@ def _inner(
 
 
 class Table:
-    """F(m) = E[f(m + s z)] on |m| <= R deviation, by Chebyshev polynomials on panels; f itself where s = 0."""
+    """F(m) = E[f(m + s z)] on |m| <= R deviation, by Chebyshev polynomials on panels; f itself
+    where s = 0.
+    """
 
     def __init__(self, function: Function, s: float, deviation: float):
         self.function, self.s = function, s

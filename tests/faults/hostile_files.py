@@ -1,6 +1,8 @@
-"""Files that were made to do harm, or by others, or by mistake: by name, how each is made at a path.
+"""Files that were made to do harm, or by others, or by mistake: by name, how each is made at a
+path.
 
-Most begin as a result file without checksums (schema 1), so that what is wrong with them is not found by its checksum alone.
+Most begin as a result file without checksums (schema 1), so that what is wrong with them is not
+found by its checksum alone.
 """
 
 import json

@@ -1,8 +1,9 @@
 """Teachers whose output jumps: theory against networks that know nothing of delta functions.
 
-`python -m tests.faults.jumps` prints the largest z over all recorded times and entries, for each teacher, student, law of the
-inputs and what is trained: (mean over networks - theory) over the standard error of the mean, where a bias of `BIAS` / N of
-the largest entry, which networks of finite size have, counts as an error as well.
+`python -m tests.faults.jumps` prints the largest z over all recorded times and entries, for each
+teacher, student, law of the inputs and what is trained: (mean over networks - theory) over the
+standard error of the mean, where a bias of `BIAS` / N of the largest entry, which networks of
+finite size have, counts as an error as well.
 """
 
 import itertools
@@ -91,7 +92,9 @@ def refused_student(student: str) -> bool:
 
 
 def trials(share: float, seed: int) -> Iterator[Trial]:
-    """Every student that jumps, and a share of all combinations of teacher, student, inputs and rule."""
+    """Every student that jumps, and a share of all combinations of teacher, student, inputs and
+    rule.
+    """
     for name in JUMPING_STUDENTS:
         yield Trial(f"student {name}", lambda name=name: refused_student(name))
     rows = list(itertools.product(TEACHERS, STUDENTS, INPUTS, RULES))

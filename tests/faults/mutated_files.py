@@ -1,7 +1,8 @@
-"""Experiment files with mutations: each reads as an experiment, or is refused in one sentence that names the file.
+"""Experiment files with mutations: each reads as an experiment, or is refused in one sentence that
+names the file.
 
-What is mutated are the experiments that come with the package, made small.  A file that still reads is not run: a wrong value
-that was taken for a right one shows in the type of what was read.
+What is mutated are the experiments that come with the package, made small.  A file that still reads
+is not run: a wrong value that was taken for a right one shows in the type of what was read.
 """
 
 import copy
@@ -110,7 +111,9 @@ def _is_right(read: bool | None, good: bool | None) -> bool:
 
 
 def _reads(content: bytes, path: Path) -> bool | None:
-    """Whether the file reads as an experiment whose numbers are numbers; None if the tests' own checks stop it."""
+    """Whether the file reads as an experiment whose numbers are numbers; None if the tests' own
+    checks stop it.
+    """
     path.write_bytes(content)
     try:
         read = experiment.read(str(path))

@@ -1,4 +1,6 @@
-"""The same activations twice: in plain NumPy, with their derivatives written out, and as users give them."""
+"""The same activations twice: in plain NumPy, with their derivatives written out, and as users give
+them.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,6 @@
-"""Compiled programs that others may have written or that are not whole: they must not run, and the numbers must be right."""
+"""Compiled programs that others may have written or that are not whole: they must not run, and the
+numbers must be right.
+"""
 
 import hashlib
 import os
@@ -64,7 +66,9 @@ class Cache:
         return path
 
     def run(self) -> np.ndarray:
-        """The answer of the program as the command line would have it, in a process that knows none."""
+        """The answer of the program as the command line would have it, in a process that knows
+        none.
+        """
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(kept_programs, "_used", {})
             patch.setattr(kept_programs, "_folder", None)

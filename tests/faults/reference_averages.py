@@ -1,6 +1,8 @@
-"""The averages of `teacherstudent/averages/base.py` and `field_space.py` by `gaussian_integrals.py`, in plain NumPy.
+"""The averages of `teacherstudent/averages/base.py` and `field_space.py` by
+`gaussian_integrals.py`, in plain NumPy.
 
-An activation is given by its values, slopes and curvatures between its breaks, and by its jumps and changes of slope there:
+An activation is given by its values, slopes and curvatures between its breaks, and by its jumps and
+changes of slope there:
 
     g' = slope + sum_c jump_c delta(h - c),      g'' = curvature + sum_c kappa_c delta(h - c)
 

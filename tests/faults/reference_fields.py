@@ -1,7 +1,9 @@
-"""The averages of `field_space.py` by Gauss-Legendre panels in NumPy: h = mean + L z, one axis after the other.
+"""The averages of `field_space.py` by Gauss-Legendre panels in NumPy: h = mean + L z, one axis
+after the other.
 
-Panels of an axis end where its own field meets a break or the grid of the activation, and near the points where a later field,
-averaged over its own axis, does.  They are split until two values agree.
+Panels of an axis end where its own field meets a break or the grid of the activation, and near the
+points where a later field, averaged over its own axis, does.  They are split until two values
+agree.
 """
 
 from itertools import combinations, product
@@ -43,7 +45,8 @@ def field_averages(
 ) -> FieldValues:
     """The averages of one update over h ~ N(mean, C).
 
-    Raises NotConverged where the two finest resolutions differ by more than `accuracy` relative to max(1, largest value).
+    Raises NotConverged where the two finest resolutions differ by more than `accuracy` relative to
+    max(1, largest value).
     """
     fine = None
     moving = np.count_nonzero(np.diag(integrals.triangle(np.asarray(C, dtype=float))))

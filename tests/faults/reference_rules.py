@@ -1,8 +1,8 @@
 """Velocities of rules whose averages are at frozen points, a second time, in NumPy.
 
-One sample, one unit, one teacher unit: Gauss-Legendre panels in the plane of the two fields, cut where the error, the slope or
-the hidden unit changes its sign.  Anything else: a million other quasi-random points, with the standard error of eight
-scrambles.
+One sample, one unit, one teacher unit: Gauss-Legendre panels in the plane of the two fields, cut
+where the error, the slope or the hidden unit changes its sign.  Anything else: a million other
+quasi-random points, with the standard error of eight scrambles.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,9 @@ SCRAMBLES, LOG2_NUMBERS = 8, 20
 
 
 class Setting(NamedTuple):
-    """A student with K units and a teacher with M, the covariance of their fields, and what they are weighted with."""
+    """A student with K units and a teacher with M, the covariance of their fields, and what they
+    are weighted with.
+    """
 
     student: Plain
     teacher: Plain
@@ -151,7 +153,9 @@ def by_points(setting: Setting, velocity, samples: int, seed: int = 0) -> Veloci
 
 
 def in_the_plane(setting: Setting, velocity) -> Velocity:
-    """The mean velocity for one sample, unit and teacher unit; odd in the sign of e, so that noise is averaged exactly."""
+    """The mean velocity for one sample, unit and teacher unit; odd in the sign of e, so that noise
+    is averaged exactly.
+    """
     fine = None
     for split, nodes in PARTS:
         rough, (fine, shapes) = fine, _plane(setting, velocity, split, nodes)
@@ -192,7 +196,9 @@ def _plane(setting: Setting, velocity, split: int, nodes: int):
 
 
 def _outer_cuts(setting: Setting, L: np.ndarray) -> np.ndarray:
-    """Where slope or hidden unit change sign, and where the number of changes of sign of the error does."""
+    """Where slope or hidden unit change sign, and where the number of changes of sign of the error
+    does.
+    """
     student, teacher = setting.student, setting.teacher
     lam = lambda z: L[0, 0] * z
     cuts = [integrals.STEPS, student.part("value").cuts / L[0, 0]]
@@ -216,7 +222,9 @@ def _outer_cuts(setting: Setting, L: np.ndarray) -> np.ndarray:
 
 
 def _inner_cuts(setting: Setting, L: np.ndarray, z1: np.ndarray) -> np.ndarray:
-    """Breaks of the teacher and changes of sign of the error on the second axis, for each point of the first."""
+    """Breaks of the teacher and changes of sign of the error on the second axis, for each point of
+    the first.
+    """
     shift = L[1, 0] * z1[:, None]
     own = (setting.teacher.part("value").cuts - shift) / L[1, 1]
     scan = np.broadcast_to(SCAN, (len(z1), len(SCAN)))

@@ -1,4 +1,6 @@
-"""Starts of parts of results, starts of problems, networks with few inputs, and what pictures call what they draw."""
+"""Starts of parts of results, starts of problems, networks with few inputs, and what pictures call
+what they draw.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import cache

@@ -1,4 +1,6 @@
-"""Classes of one's own that change ours: none may be answered with the theory, closed form, label or chain of ours."""
+"""Classes of one's own that change ours: none may be answered with the theory, closed form, label
+or chain of ours.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator

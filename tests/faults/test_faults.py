@@ -1,4 +1,6 @@
-"""A small part of the trials of `python -m tests.faults`: none may be silently wrong or end in somebody else's exception."""
+"""A small part of the trials of `python -m tests.faults`: none may be silently wrong or end in
+somebody else's exception.
+"""
 
 import importlib.util
 

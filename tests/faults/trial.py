@@ -24,7 +24,9 @@ LONG = 10.0  # seconds
 
 
 class Outcome(enum.Enum):
-    """What the package made of one attempt; the last two are faults, and so is a trial over `LONG` seconds."""
+    """What the package made of one attempt; the last two are faults, and so is a trial over `LONG`
+    seconds.
+    """
 
     RIGHT = "right"
     REFUSED = "refused"
@@ -36,9 +38,10 @@ class Outcome(enum.Enum):
 class Trial:
     """One attempt: `ask` answers whether the package's answer is right, or lets its refusal pass.
 
-    `ask` returns True for a right answer (or one that is marked as doubtful by the package itself), and False for one that is
-    silently wrong.  `may_refuse` is False where the input is good: a refusal then counts as silently wrong.  `trains` is True
-    where networks are trained for the answer, which takes as long as it takes.
+    `ask` returns True for a right answer (or one that is marked as doubtful by the package itself),
+    and False for one that is silently wrong.  `may_refuse` is False where the input is good: a
+    refusal then counts as silently wrong.  `trains` is True where networks are trained for the
+    answer, which takes as long as it takes.
     """
 
     name: str
@@ -89,7 +92,9 @@ def tried(trial: Trial) -> Result:
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether an error was raised on purpose: by a `raise` statement of the package, as one of the kinds it documents."""
+    """Whether an error was raised on purpose: by a `raise` statement of the package, as one of the
+    kinds it documents.
+    """
     if isinstance(
         error, TypeCheckError
     ):  # The tests' own check of arguments, which stands before ours.

@@ -1,4 +1,6 @@
-"""The erf equations of Saad & Solla written out in NumPy, sum by sum, with their determinants: an independent route."""
+"""The erf equations of Saad & Solla written out in NumPy, sum by sum, with their determinants: an
+independent route.
+"""
 
 import numpy as np
 

@@ -1,4 +1,5 @@
-"""The equations of the hidden manifold over D latent modes, as published (Goldt et al. 2020): an independent route for erf.
+"""The equations of the hidden manifold over D latent modes, as published (Goldt et al. 2020): an
+independent route for erf.
 
 R = b mean(r), Sigma = mean(sigma), Q = zeta W + b^2 Sigma, d = zeta delta + b^2 rho
 dr/dt = (d / delta) A r + (b rho / delta) B t
@@ -13,7 +14,9 @@ from tests.odes.plain_erf import I2, I3, I4, J2
 
 
 def solve(F, w, w_star, v, v_star, b, zeta, eta, eta_v, sigma, times):
-    """Q, R and v at the times, for the modes of F^T F / N and given weights, by SciPy's DOP853 at rtol 1e-10."""
+    """Q, R and v at the times, for the modes of F^T F / N and given weights, by SciPy's DOP853 at
+    rtol 1e-10.
+    """
     (N, D), K, M = F.shape, len(w), len(w_star)
     delta = D / N
     rho, e = np.linalg.eigh(F.T @ F / N)

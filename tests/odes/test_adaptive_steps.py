@@ -109,7 +109,9 @@ def test_a_start_beyond_all_bounds_goes_nowhere(solver):
 
 
 def test_a_step_into_nowhere_is_taken_anew(solver):
-    """A velocity that does not exist beyond the next step, as those of averages of overlaps that no networks have."""
+    """A velocity that does not exist beyond the next step, as those of averages of overlaps that no
+    networks have.
+    """
     field = lambda t, y, rate: -rate * jnp.sqrt(y - 1e-3)
     ours, theirs = both(solver, field, [1.0], 1.0, [0.0, 1.5])
     assert_same(ours, theirs)

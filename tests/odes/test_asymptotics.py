@@ -7,7 +7,9 @@ import teacherstudent as ts
 
 
 def specialised(M: int, surplus: int, small: float = 0.04) -> ts.OrderParameters:
-    """A student whose first M units sit on the teacher's and whose others are short and along no teacher."""
+    """A student whose first M units sit on the teacher's and whose others are short and along no
+    teacher.
+    """
     Q = np.eye(M + surplus)
     Q[M:, M:] *= small**2
     R = np.zeros((M + surplus, M))
@@ -58,13 +60,15 @@ def test_linear_network_with_unequal_readouts_decays_exponentially():
         (2, 0, 0.05, 1.0220, 5e-4),
         (2, 1, 0.1, 1.0775, 5e-4),
         (3, 1, 0.1, 1.1001, 5e-4),
-        # Two surplus units need not vanish, only their sum: they keep the norm that they start with,
-        # which the reference does not give; from 0.01 to 0.1 it moves the ratio from 1.2586 to 1.2534.
+        # Two surplus units need not vanish, only their sum: they keep the norm that they start
+        # with, which the reference does not give; from 0.01 to 0.1 it moves the ratio from 1.2586
+        # to 1.2534.
         (2, 2, 0.2, 1.2572, 1e-3),
     ],
 )
 def test_noisy_committee_ends_near_the_first_order_error(M, surplus, eta, ratio, allowed):
-    # eps -> eta sigma^2 / (2 pi) (L + M / sqrt 3) as eta -> 0; the ratios to it are reference values of the full equations
+    # eps -> eta sigma^2 / (2 pi) (L + M / sqrt 3) as eta -> 0; the ratios to it are reference
+    # values of the full equations
     sigma = 0.01
     problem = ts.Problem(ts.TeacherStudent(M, noise=sigma), ts.Student(M + surplus), ts.SGD(eta))
     theory = ts.integrate(problem, specialised(M, surplus), [5e3], rtol=1e-7, atol=1e-12)
@@ -74,7 +78,8 @@ def test_noisy_committee_ends_near_the_first_order_error(M, surplus, eta, ratio,
 
 @pytest.mark.parametrize(("K", "plateau"), [(2, 0.011610840312668331), (3, 0.02029658865697687)])
 def test_learning_waits_on_the_saad_solla_plateau(K, plateau):
-    # At a small learning rate the error settles just above that of the symmetric saddle, and comes closer with time.
+    # At a small learning rate the error settles just above that of the symmetric saddle, and comes
+    # closer with time.
     problem = ts.Problem(ts.TeacherStudent(K), ts.Student(K), ts.SGD(0.01))
     rng = np.random.default_rng(0)
     start = ts.OrderParameters(np.diag(0.2 + 0.1 * rng.random(K)), 1e-6 * rng.random((K, K)))

@@ -1,4 +1,6 @@
-"""Where a theory's answer ends: overlaps beyond all bounds, overlaps of no weights, values below the floor of rounding."""
+"""Where a theory's answer ends: overlaps beyond all bounds, overlaps of no weights, values below
+the floor of rounding.
+"""
 
 import numpy as np
 import pytest

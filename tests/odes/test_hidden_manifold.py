@@ -1,4 +1,6 @@
-"""Theory on structured inputs: reference values, the published form, explicit covariances, limits, merging."""
+"""Theory on structured inputs: reference values, the published form, explicit covariances, limits,
+merging.
+"""
 
 import json
 import time
@@ -67,7 +69,8 @@ def test_reference_trajectory(case, rtol, allowed):
 
 
 def test_the_limit_of_a_hidden_manifold_is_the_reference_with_gauss_nodes():
-    # The reference starts from sigma = rho W0, r = rho seed, t = T; ours also counts the seed in sigma, to second order.
+    # The reference starts from sigma = rho W0, r = rho seed, t = T; ours also counts the seed in
+    # sigma, to second order.
     for name in (
         "hmm_sign_erf_marchenko_pastur_delta0.5_24nodes",
         "hmm_sign_erf_marchenko_pastur_delta1_24nodes",
@@ -190,7 +193,8 @@ def test_24_nodes_replace_the_spectrum():
 @pytest.mark.slow
 @pytest.mark.long
 def test_the_limit_is_approached_by_large_manifolds():
-    # With Q and R as in the limit, every finite network still has its own spectrum and its own r per mode.
+    # With Q and R as in the limit, every finite network still has its own spectrum and its own r
+    # per mode.
     times, b = [0.0, 2.0, 10.0], np.sqrt(2 / np.pi)
     start = ts.OrderParameters([[1.0]], [[0.1]])
     problem = ts.Problem(ts.HiddenManifold(1, "erf", "sign", 0.5), ts.Student(1), ts.SGD(0.2))

@@ -237,7 +237,8 @@ def test_a_long_sweep_runs_in_parts(monkeypatch):
     jax.clear_caches()
     monkeypatch.setattr("odes.solving.solve.CURVES_AT_ONCE", 2)
     parts = ts.integrate(committee(learning_rate=rates), start, [0.0, 3.0])
-    # The two programs round differently, so their adaptive steps do: equal to what rtol = 1e-8 promises, no better.
+    # The two programs round differently, so their adaptive steps do: equal to what rtol = 1e-8
+    # promises, no better.
     np.testing.assert_allclose(parts.Q, whole.Q, rtol=0, atol=1e-8)
     jax.clear_caches()
 

@@ -1,4 +1,6 @@
-"""Theory of inputs with two classes: reference trajectories, invariances, and the cases that are known otherwise."""
+"""Theory of inputs with two classes: reference trajectories, invariances, and the cases that are
+known otherwise.
+"""
 
 import json
 import re
@@ -162,7 +164,8 @@ class AnyLabels(ts.GaussianMixture):
 
 @pytest.mark.parametrize("activation", ["erf", "relu"])
 def test_no_spike_is_the_isotropic_case(activation):
-    # beta = 0: both classes are N(0, I), so labels are coin flips and m only shrinks with what it is part of
+    # beta = 0: both classes are N(0, I), so labels are coin flips and m only shrinks with what it
+    # is part of
     plain = ts.GaussianMixture([0.5, 0.5], [1, -1], [[0.0], [0.0]])
     start = overlaps(2, 1, v=[0.5, -0.3], b=[0.1, 0.2])
     for task in (ts.SpikedCumulant(0.0, "uniform"), ts.GaussianMixture([1.0], [1], [[0.0]])):
@@ -311,7 +314,8 @@ def test_sweeps_and_batches():
 
 
 def test_clones_along_a_trajectory():
-    # XOR has equal class means and covariances: its clones are one Gaussian, and nothing can be learnt from them
+    # XOR has equal class means and covariances: its clones are one Gaussian, and nothing can be
+    # learnt from them
     problem = classification(ts.GaussianMixture.xor(0.1), 2, "relu")
     at = overlaps(2, 2, v=[0.5, -0.3])
     first, second = (ts.clone(problem.task, moments) for moments in (1, 2))

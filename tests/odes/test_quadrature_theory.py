@@ -93,7 +93,9 @@ def test_a_student_that_jumps_is_refused(student):
 
 
 def test_case_of_a_linear_student_and_a_sign():
-    """R = c + (R_0 - c) exp(-eta t), c = sqrt(2/pi): from the closed form, and from a function that nobody knows."""
+    """R = c + (R_0 - c) exp(-eta t), c = sqrt(2/pi): from the closed form, and from a function that
+    nobody knows.
+    """
     times = np.array([0.0, 1.0, 5.0, 20.0])
     c = np.sqrt(2 / np.pi)
     for teacher in ("sign", ts.Activation("my-sign", jnp.sign, kinks=(0.0,))):

@@ -53,7 +53,8 @@ def overlaps(r: int, lengths=(1.0, 0.7, 0.2, 0.0), seed: int = 0) -> np.ndarray:
     )
 
 
-# ---------------------------------------------------------------- Hermite coefficients of activation and classes
+# ---------------------------------------------------------------- Hermite coefficients of
+# activation and classes
 
 
 def test_hermite_coefficients_of_polynomials_are_exact():
@@ -66,7 +67,8 @@ def test_hermite_coefficients_of_polynomials_are_exact():
 
 
 def test_hermite_coefficients_by_quadrature():
-    # E[g He_k] = E[g'(z) He_(k-1)(z)], and g' = sqrt(2 / pi) exp(-z^2 / 2) for erf halves the variance of z
+    # E[g He_k] = E[g'(z) He_(k-1)(z)], and g' = sqrt(2 / pi) exp(-z^2 / 2) for erf halves the
+    # variance of z
     erf, relu = hermite_coefficients("erf", 8), hermite_coefficients("relu", 7)
     assert not erf[::2].any()
     np.testing.assert_allclose(
@@ -172,7 +174,8 @@ def test_drift_on_the_spikes_themselves():
 
 @pytest.mark.parametrize("activation", ["erf", "relu"])
 def test_one_step_of_a_long_vector(activation):
-    # the whole step at N = 10^5 from samples of s, of the field, and of |x|^2 up to its fluctuations
+    # the whole step at N = 10^5 from samples of s, of the field, and of |x|^2 up to its
+    # fluctuations
     problem, alpha, N = neuron(VARIANCES, activation, learning_rate=1.5), 0.6, 1e5
     rng, count = np.random.default_rng(0), 4 * 10**5
     law = VARIANCES.components()

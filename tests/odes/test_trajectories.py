@@ -1,4 +1,6 @@
-"""Trajectories against reference values made with SciPy's DOP853 (rtol 1e-12) from independent formulas."""
+"""Trajectories against reference values made with SciPy's DOP853 (rtol 1e-12) from independent
+formulas.
+"""
 
 import json
 from pathlib import Path

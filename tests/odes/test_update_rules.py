@@ -1,4 +1,6 @@
-"""The flows of update rules, against reference values from independent quadratures, closed forms, and each other."""
+"""The flows of update rules, against reference values from independent quadratures, closed forms,
+and each other.
+"""
 
 import json
 import math
@@ -87,7 +89,8 @@ def test_one_unit(name, rule, batch_size, allowed):
     ],
 )
 def test_two_units(name, rule, options, allowed):
-    # points in four dimensions and more: `allowed` is about four times the difference from half of the points
+    # points in four dimensions and more: `allowed` is about four times the difference from half of
+    # the points
     problem = at(TWO["config"], rule, **options)
     check(velocity(*problem), TWO[name], allowed)
     estimate = max(
@@ -186,7 +189,8 @@ def test_trajectory_online(name, rule):
 @pytest.mark.parametrize("sigma", [0.0, 0.5])
 @pytest.mark.parametrize("B", [1, 5])
 def test_a_linear_unit_settles_at_the_floor_of_sign_sgd(sigma, B):
-    # dD/dt = -2 eta kappa D / sqrt(D + sigma^2) + eta^2 with kappa = sqrt(2/pi) sqrt 2 Gamma((B+1)/2) / Gamma(B/2)
+    # dD/dt = -2 eta kappa D / sqrt(D + sigma^2) + eta^2 with kappa = sqrt(2/pi) sqrt 2
+    # Gamma((B+1)/2) / Gamma(B/2)
     eta = 0.3
     growth = math.sqrt(2 / math.pi) * math.sqrt(2) * math.gamma((B + 1) / 2) / math.gamma(B / 2)
     problem = ts.Problem(
@@ -453,7 +457,8 @@ def plain(rule, trained=False, **options):
     [
         (
             plain(ts.Madam()),
-            "no theory for the rule Madam: its steps depend on the weights.*rules with a theory: SGD, ",
+            "no theory for the rule Madam: its steps depend on the weights.*rules with a theory: "
+            "SGD, ",
         ),
         (plain(ts.AGD(), trained=True), "v jumps by O\\(1\\).*readout_gain"),
         (plain(ts.AGD(first_scale=1.0)), "first_scale with batches of order one has no limit"),

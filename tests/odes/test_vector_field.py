@@ -1,4 +1,6 @@
-"""The one vector field, written with linear algebra, against the classical sums and against its own limits."""
+"""The one vector field, written with linear algebra, against the classical sums and against its own
+limits.
+"""
 
 from typing import NamedTuple
 

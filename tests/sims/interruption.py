@@ -13,14 +13,18 @@ class Stopped(Exception):
 
 @contextmanager
 def interrupted_after(updates: int):
-    """What runs inside writes its checkpoint at every occasion, and is stopped at the first one after so many updates."""
+    """What runs inside writes its checkpoint at every occasion, and is stopped at the first one
+    after so many updates.
+    """
     with pytest.raises(Stopped), stopping_after(updates):
         yield
 
 
 @contextmanager
 def stopping_after(updates: int):
-    """The same, but `Stopped` is raised out of it; not if there is no occasion after so many updates."""
+    """The same, but `Stopped` is raised out of it; not if there is no occasion after so many
+    updates.
+    """
     keep = checkpoints.Keeper.keep_if_due
 
     def keep_then_stop(self, run, done, rows):

@@ -1,4 +1,6 @@
-"""Update rules with a theory, set up for a comparison with networks of any size N; tests and benchmarks share them."""
+"""Update rules with a theory, set up for a comparison with networks of any size N; tests and
+benchmarks share them.
+"""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,6 @@
-"""Problems on structured inputs for which theory and networks are compared, in the tests and in `benchmarks.agreement`."""
+"""Problems on structured inputs for which theory and networks are compared, in the tests and in
+`benchmarks.agreement`.
+"""
 
 import jax.numpy as jnp
 import numpy as np

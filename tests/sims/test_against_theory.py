@@ -1,4 +1,6 @@
-"""Finite networks against the theory: deviations within their standard error plus O(1/N), and shrinking as N^-1/2."""
+"""Finite networks against the theory: deviations within their standard error plus O(1/N), and
+shrinking as N^-1/2.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""`escape`: how long networks need from random weights, against medians of an exact reduced simulation."""
+"""`escape`: how long networks need from random weights, against medians of an exact reduced
+simulation.
+"""
 
 import equinox as eqx
 import numpy as np
@@ -28,7 +30,8 @@ COVARIANCE = neuron(
 )
 
 CASES = {
-    # information exponent: (problem, options, {N: median step of 200 runs of the exact reduced process}, expected slope)
+    # information exponent: (problem, options, {N: median step of 200 runs of the exact reduced
+    # process}, expected slope)
     1: (MEAN, {}, {64: 133.5, 256: 627.5}, 1.0),
     2: (
         COVARIANCE,
@@ -67,7 +70,9 @@ def test_medians_and_exponents_are_those_of_the_exact_reduced_process(order):
 
 @pytest.fixture(scope="module")
 def mixed():
-    """A covariance spike u and a cumulant spike v, with independent latents and with latents of one sign."""
+    """A covariance spike u and a cumulant spike v, with independent latents and with latents of one
+    sign.
+    """
     return {
         coupling: ts.escape(
             neuron(ts.MixedCumulant(2.0, 5.0, coupling=coupling), HE_2_MINUS_HE_4, 0.15),
@@ -85,7 +90,8 @@ def mixed():
 def test_the_cumulant_spike_is_seen_in_time_only_with_common_latents(mixed):
     alone, common = mixed["independent"], mixed["sign"]
     unit = 100 * np.log(100)
-    # Medians of 3000 runs of the exact chain of the overlaps, written in NumPy: 4.27 for u alone, 3.90 and 7.92 with v.
+    # Medians of 3000 runs of the exact chain of the overlaps, written in NumPy: 4.27 for u alone,
+    # 3.90 and 7.92 with v.
     assert (
         float(alone.escape_step[0, :, 0].notnull().mean()) > 0.97
         and alone.escape_step[0, :, 1].isnull().all()
@@ -103,7 +109,8 @@ def test_the_answer_says_where_the_networks_are_at_the_end(mixed):
     assert alone.median_step[0, 1].isnull() and np.isfinite(alone.median_step[0, 0])
     final = alone.final_overlap[0]
     assert float(final[:, 0].median()) > 0.4
-    # The same chain, and another one at this N, have 0.86 N^(-1/2) for what is left to chance along v.
+    # The same chain, and another one at this N, have 0.86 N^(-1/2) for what is left to chance along
+    # v.
     np.testing.assert_allclose(float(np.sqrt((final[:, 1] ** 2).mean())), 0.086, rtol=0.3)
     assert "exponent" not in alone  # one size has no slope
     assert description(alone)["report"]["max_steps"] == 9210

@@ -24,7 +24,8 @@ SLOPES = {
 
 @pytest.mark.parametrize("contrast", mostly_long(CONTRASTS, ["kurtosis", "gauss"]))
 def test_one_step_on_many_samples_lands_near_the_spike(contrast):
-    # The step is G_4 c_4 alpha^3 / 3! u plus noise of variance E G'(s)^2 / n in each of N directions, s ~ N(0, 1).
+    # The step is G_4 c_4 alpha^3 / 3! u plus noise of variance E G'(s)^2 / n in each of N
+    # directions, s ~ N(0, 1).
     task, N, samples, overlap = ts.SpikedCumulant(50.0), 10, 100_000, 0.4
     z, weights = np.polynomial.hermite_e.hermegauss(120)
     slope = SLOPES[contrast][0](z)

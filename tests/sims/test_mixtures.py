@@ -1,4 +1,6 @@
-"""Networks on inputs of two classes: the literal laws, against the theory, and escape from random weights."""
+"""Networks on inputs of two classes: the literal laws, against the theory, and escape from random
+weights.
+"""
 
 from itertools import combinations_with_replacement
 
@@ -132,7 +134,8 @@ LAWS = TASKS | {
 
 @pytest.mark.parametrize("name", list(LAWS))
 def test_each_class_has_its_frequency_and_its_moments_up_to_the_fourth(name):
-    # A draw from a density in two dimensions copies all 256^2 cells for each sample: few at once, and fewer of them.
+    # A draw from a density in two dimensions copies all 256^2 cells for each sample: few at once,
+    # and fewer of them.
     task = LAWS[name]
     count, at_once = (10_000, 250) if name == "densities on boxes" else (100_000, 5000)
     law, keys = (
@@ -174,7 +177,9 @@ SPIKED = ts.SpikedCumulant(10.0, ("skewed", 0.2))
 
 
 def draws(task, directions, count):
-    """Inputs (samples, N) and classes along given directions (r, N), and the fields that the law draws for them."""
+    """Inputs (samples, N) and classes along given directions (r, N), and the fields that the law
+    draws for them.
+    """
     source = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), spiked_source(task, directions[None]))
     keys = jax.random.split(jax.random.key(1), count)
     inputs = jax.jit(lambda keys: source.draw(keys))(keys)
@@ -252,7 +257,8 @@ def usual():
 def test_a_seed_does_not_depend_on_what_runs_beside_it(usual):
     alone = ts.simulate(committee(), WIDTH_2, TIMES, N=100, seeds=[3], test_samples=20_000)
     for name in ("Q", "m", "v", "b", "loss", "test_loss", "test_accuracy"):
-        # Not bit by bit: the products z U^T of the source are rounded in another order for another number of seeds.
+        # Not bit by bit: the products z U^T of the source are rounded in another order for another
+        # number of seeds.
         np.testing.assert_allclose(alone[name].sel(seed=3), usual[name].sel(seed=3), atol=1e-5)
     assert len(np.unique(usual.loss.isel(time=-1))) == 5
 
@@ -349,7 +355,8 @@ def test_a_step_follows_the_gradient_of_the_loss(loss):
 
     before = {"w": jnp.asarray(w), "v": jnp.array([0.7, -0.6]), "b": jnp.array([0.5, -0.3])}
     slope = jax.grad(mean_loss)(before)
-    # In these units w moves by eta times its gradient, v and b, with gradients of order one, by eta / N.
+    # In these units w moves by eta times its gradient, v and b, with gradients of order one, by eta
+    # / N.
     moved = {
         name: np.asarray(before[name] - rates[name] / (1 if name == "w" else N) * slope[name])
         for name in before

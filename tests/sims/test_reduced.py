@@ -1,4 +1,6 @@
-"""The reduced chain: the same law as whole weights, the same numbers however it is run, and what it refuses."""
+"""The reduced chain: the same law as whole weights, the same numbers however it is run, and what it
+refuses.
+"""
 
 import os
 import subprocess
@@ -85,7 +87,9 @@ def both(problem, N, t, seeds, start=None, dtype="float32"):
 
 
 def two_samples(first, second):
-    """The smallest p-value of Kolmogorov-Smirnov, and the largest z of the means, over all order parameters at the end."""
+    """The smallest p-value of Kolmogorov-Smirnov, and the largest z of the means, over all order
+    parameters at the end.
+    """
     p, z = [], []
     for name in ("Q", "R", "m", "v", "b"):
         if name not in first:
@@ -342,7 +346,8 @@ def test_a_million_inputs_follow_the_theory():
 
 @pytest.mark.parametrize("N", [2**17, 2**20])
 def test_small_updates_are_not_lost(N):
-    # the noise adds eta^2 E delta^2 / N to Q at each update, 3e-9 at N = 2^20: less than float32 can add to 1.3
+    # the noise adds eta^2 E delta^2 / N to Q at each update, 3e-9 at N = 2^20: less than float32
+    # can add to 1.3
     problem = ts.Problem(ts.TeacherStudent(1, noise=1.0), ts.Student(1), ts.SGD(0.1))
     start, times = ts.OrderParameters([[1.3]], [[0.1]]), [0, 0.02]
     networks = ts.simulate(problem, start, times, N=N, seeds=256, method="reduced")

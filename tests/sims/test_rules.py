@@ -1,4 +1,6 @@
-"""Update rules in the simulator: against their theory, across interruptions, and with samples of their own."""
+"""Update rules in the simulator: against their theory, across interruptions, and with samples of
+their own.
+"""
 
 import numpy as np
 import pytest
@@ -92,7 +94,8 @@ def test_seeds_do_not_depend_on_each_other():
 
 
 def test_a_vote_draws_for_every_worker():
-    # with signs of the same samples, three workers would be one: their vote is less noisy than a single sign
+    # with signs of the same samples, three workers would be one: their vote is less noisy than a
+    # single sign
     run = lambda rule: ts.simulate(
         *rule_cases.committee(rule)(200)[:2],
         [0.5],

@@ -1,4 +1,6 @@
-"""A seed's numbers, bit for bit, however fast the machine is, wherever a run is cut, and whenever it is looked at."""
+"""A seed's numbers, bit for bit, however fast the machine is, wherever a run is cut, and whenever
+it is looked at.
+"""
 
 from functools import cache
 

@@ -1,4 +1,6 @@
-"""Networks on structured inputs against the theory: within statistical error plus O(1/N); where it fails it is noticed."""
+"""Networks on structured inputs against the theory: within statistical error plus O(1/N); where it
+fails it is noticed.
+"""
 
 import numpy as np
 import pytest
@@ -89,8 +91,8 @@ def start_with(weights, N=500, D=150):
 @pytest.mark.long
 @pytest.mark.parametrize(("weights", "fails"), [("localised", True), ("columns of F", False)])
 def test_equivalence_fails_for_localised_weights_but_not_along_dense_columns(weights, fails):
-    # A localised student sees single features, sign(s_i) = +-1, which are far from Gaussian.  Along a column of a dense F the
-    # corrections vanish with D.
+    # A localised student sees single features, sign(s_i) = +-1, which are far from Gaussian.  Along
+    # a column of a dense F the corrections vanish with D.
     problem, start = start_with(weights)
     times = [0.0, 0.02, 0.04]
     networks = ts.simulate(problem, start, times, seeds=12, test_samples=10_000)

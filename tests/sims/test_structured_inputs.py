@@ -1,4 +1,6 @@
-"""Simulations on hidden manifolds and Gaussian-equivalent inputs: sources, steps, starts, measurements, banks."""
+"""Simulations on hidden manifolds and Gaussian-equivalent inputs: sources, steps, starts,
+measurements, banks.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -35,7 +35,9 @@ def drawn_inputs(problem, seed, w_star):
 def numpy_training(
     w, v, w_star, x, zeta, activation, eta, eta_v, sigma, kappa, spherical=False, latents=None
 ):
-    """Online SGD, sample by sample, as one would write it on the board; the teacher sees the latents, or the inputs."""
+    """Online SGD, sample by sample, as one would write it on the board; the teacher sees the
+    latents, or the inputs.
+    """
     g, slope = ACTIVATIONS[activation]
     w, v = w.copy(), v.copy()
     for batch, seen, noises in zip(x, x if latents is None else latents, zeta, strict=True):

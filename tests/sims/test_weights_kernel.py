@@ -1,4 +1,6 @@
-"""The kernel of whole weights: interpreted, it makes the steps of the loop; what it takes; what is done where it fails."""
+"""The kernel of whole weights: interpreted, it makes the steps of the loop; what it takes; what is
+done where it fails.
+"""
 
 from functools import partial
 

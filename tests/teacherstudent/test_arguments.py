@@ -19,12 +19,20 @@ START = ts.OrderParameters([[0.5]], [[0.1]])
     ("call", "message"),
     [
         (lambda: ts.SGD(lr=0.1), "SGD has no argument 'lr'; did you mean 'learning_rate'?"),
-        (lambda: ts.SphericalSGD(learning_rat=0.1), "SphericalSGD has no argument 'learning_rat'; did you mean 'learning_rate'"),
+        (lambda: ts.SphericalSGD(learning_rat=0.1), (
+            "SphericalSGD has no argument 'learning_rat'; did you mean 'learning_rate'"
+        )),
         (lambda: ts.SGD(), r"SGD\(learning_rate, .*\): missing a required argument: 'learning_rate'"),
         (lambda: ts.Student(1, "erf", True, False, 3), "too many positional arguments"),
-        (lambda: ts.Activation("mine", jnp.tanh, kink=(0.0,)), "Activation has no argument 'kink'; did you mean 'kinks'?"),
-        (lambda: ts.GaussianMixture.xor(varance=1.0), "has no argument 'varance'; did you mean 'variance'?"),
-        (lambda: ts.integrate(PROBLEM, START, [0, 1], rol=1e-5), "integrate has no argument 'rol'; did you mean 'rtol'?"),
+        (lambda: ts.Activation("mine", jnp.tanh, kink=(0.0,)), (
+            "Activation has no argument 'kink'; did you mean 'kinks'?"
+        )),
+        (lambda: ts.GaussianMixture.xor(varance=1.0), (
+            "has no argument 'varance'; did you mean 'variance'?"
+        )),
+        (lambda: ts.integrate(PROBLEM, START, [0, 1], rol=1e-5), (
+            "integrate has no argument 'rol'; did you mean 'rtol'?"
+        )),
         (lambda: ts.integrate(PROBLEM, START), "missing a required argument: 'times'"),
     ],
 )  # fmt: skip
@@ -36,10 +44,18 @@ def test_names_of_arguments_are_checked(call, message):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ts.integrate(START, PROBLEM, [0, 1]), "problem is an OrderParameters; give a Problem"),
-        (lambda: ts.simulate(PROBLEM, [0, 1], START, N=10), "start is a list; give an OrderParameters or a SpectralOverlaps"),
-        (lambda: ts.integrate(PROBLEM, START, [0, 1], spectral=1), "spectral is 1; give True or False"),
-        (lambda: ts.integrate(PROBLEM, START, [0, 1], progress="no"), "progress is 'no'; give True or False or None"),
+        (lambda: ts.integrate(START, PROBLEM, [0, 1]), (
+            "problem is an OrderParameters; give a Problem"
+        )),
+        (lambda: ts.simulate(PROBLEM, [0, 1], START, N=10), (
+            "start is a list; give an OrderParameters or a SpectralOverlaps"
+        )),
+        (lambda: ts.integrate(PROBLEM, START, [0, 1], spectral=1), (
+            "spectral is 1; give True or False"
+        )),
+        (lambda: ts.integrate(PROBLEM, START, [0, 1], progress="no"), (
+            "progress is 'no'; give True or False or None"
+        )),
         (lambda: ts.Student(1, train_readout=1), "student.train_readout is 1; give True or False"),
         (lambda: ts.plot(3), "results is 3; give a DataTree or a Dataset"),
         (lambda: ts.load(3), "path is 3; give a string or a path"),
@@ -47,13 +63,25 @@ def test_names_of_arguments_are_checked(call, message):
         (lambda: ts.compare(3, 4), "theory is 3; give a Dataset"),
         (lambda: ts.clone("x"), "task is 'x'; give a Task"),
         (lambda: ts.TeacherStudent(2, readout=[[1.0, 2.0]]), r"readout has shape \(1, 2\); give one number .* one per unit"),
-        (lambda: ts.BoxMixture([1.0], [1], [[[0, 1]]], densities=3), "task.densities = 3: give a list with a function"),
-        (lambda: ts.BoxMixture([1.0], [1], [[[0, 1]] * 3], nodes=100), "task.nodes = 100 a side are 1000000 components"),
+        (lambda: ts.BoxMixture([1.0], [1], [[[0, 1]]], densities=3), (
+            "task.densities = 3: give a list with a function"
+        )),
+        (lambda: ts.BoxMixture([1.0], [1], [[[0, 1]] * 3], nodes=100), (
+            "task.nodes = 100 a side are 1000000 components"
+        )),
         (lambda: ts.load("x" * 5000), "path = 'x.* cannot be the path of a file"),
-        (lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, device=3), "device is 3; give a string or None"),
-        (lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, seeds=10**12), "seeds = 1000000000000 is too large"),
-        (lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, seeds=iter(int, 1)), "seeds = .* has more than 1000000 entries"),
-        (lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, seeds=b"12"), "seeds = b'12' is not allowed"),
+        (lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, device=3), (
+            "device is 3; give a string or None"
+        )),
+        (lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, seeds=10**12), (
+            "seeds = 1000000000000 is too large"
+        )),
+        (lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, seeds=iter(int, 1)), (
+            "seeds = .* has more than 1000000 entries"
+        )),
+        (lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, seeds=b"12"), (
+            "seeds = b'12' is not allowed"
+        )),
         (lambda: ts.random_start(PROBLEM, 10**12), "N = 1000000000000 needs .* GiB of memory"),
         (lambda: ts.power_law(10**12, 1.0), "N = 1000000000000 needs .* GiB of memory"),
         (lambda: ts.log_times(1.0, 10**12), "points = 1000000000000 needs .* GiB of memory"),

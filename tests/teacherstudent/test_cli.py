@@ -1,4 +1,6 @@
-"""The command line as a user meets it: a process of its own, its output, its exit code, the files it leaves."""
+"""The command line as a user meets it: a process of its own, its output, its exit code, the files
+it leaves.
+"""
 
 import json
 import os
@@ -72,7 +74,8 @@ def test_an_existing_result_is_refused_without_force(workspace):
     refused = run("run", "quick.toml", "--quiet", cwd=workspace)
     assert refused.returncode == 2
     assert refused.stderr.strip() == (
-        "teacherstudent: results/quick.h5 exists; choose another name, or pass force (--force) to replace it."
+        "teacherstudent: results/quick.h5 exists; choose another name, or pass force (--force) "
+        "to replace it."
     )
     assert (workspace / "results" / "quick.h5").read_bytes() == before
 
@@ -90,7 +93,10 @@ def test_show_compare_and_plot_a_file(workspace):
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"]])
 def test_help_and_list_do_not_load_jax(arguments, tmp_path):
-    code = "import sys; from teacherstudent import cli; cli.app(standalone_mode=False); print('jax' in sys.modules)"
+    code = (
+        "import sys; from teacherstudent import cli; cli.app(standalone_mode=False); print('jax' "
+        "in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path
     )
@@ -125,7 +131,9 @@ def test_compiled_programs_are_kept_for_the_next_run(workspace):
 
 
 def test_programs_that_are_not_whole_are_compiled_anew(workspace):
-    """JAX's as well as the theory's; and in a folder that others can write none is taken, and the user is told."""
+    """JAX's as well as the theory's; and in a folder that others can write none is taken, and the
+    user is told.
+    """
     kept = Path(os.environ["XDG_CACHE_HOME"]) / "teacherstudent" / "compiled"
     given = ("run", "quick.toml", "--quiet", "--no-figure", "--size", 50)
     numbers = []

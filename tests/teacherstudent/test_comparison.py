@@ -19,7 +19,9 @@ def theory():
 
 
 def made_up(theory, N=1000, seeds=12, scatter=1.0, bias=0.0, times=None, rng=0):
-    """Simulations that scatter by scatter / sqrt N around the theory, longer by bias / N, with overlaps that weights can have."""
+    """Simulations that scatter by scatter / sqrt N around the theory, longer by bias / N, with
+    overlaps that weights can have.
+    """
     rng = np.random.default_rng(rng)
     kept = theory if times is None else theory.sel(time=times)
     variance = scatter**2 / N

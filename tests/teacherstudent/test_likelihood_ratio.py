@@ -1,4 +1,6 @@
-"""The norm of the likelihood ratio: its kernel from densities and from Hermite moments, the averages over both priors."""
+"""The norm of the likelihood ratio: its kernel from densities and from Hermite moments, the
+averages over both priors.
+"""
 
 import json
 import math
@@ -46,7 +48,8 @@ def test_kernel_against_the_series(latent):
 
 @pytest.mark.parametrize("latent", ["uniform", SKEWED])
 def test_kernel_from_the_densities(latent):
-    # E[L(s) L(tau s + sqrt(1 - tau^2) z)] over normal numbers s and z, L = density of the spiked field over the normal one
+    # E[L(s) L(tau s + sqrt(1 - tau^2) z)] over normal numbers s and z, L = density of the spiked
+    # field over the normal one
     task, tau = ts.SpikedCumulant(3.0, latent), 0.7
     x = np.linspace(-10, 10, 701)
     normal = np.exp(-(x**2) / 2) * (x[1] - x[0]) / math.sqrt(2 * math.pi)

@@ -1,4 +1,6 @@
-"""The smallest error: closed forms where there are some, densities against their own samples elsewhere."""
+"""The smallest error: closed forms where there are some, densities against their own samples
+elsewhere.
+"""
 
 import math
 
@@ -49,7 +51,8 @@ def test_more_than_two_directions():
 def test_orthogonal_variances_that_tell_the_class():
     apart = ts.GaussianMixture([0.5, 0.5], [1, -1], [[0.0], [0.0]], [1.0, 1.1])
     assert oracle_error(apart) == 0
-    # half of the samples come from two clusters at +-1, the other half from variances that only one class has
+    # half of the samples come from two clusters at +-1, the other half from variances that only one
+    # class has
     half = ts.GaussianMixture(
         [0.25] * 4, [1, -1, 1, -1], [[1.0], [-1.0], [0.0], [0.0]], [1.0, 1.0, 0.5, 2.0]
     )
@@ -88,7 +91,8 @@ def test_densities_of_a_spike(latent, beta):
 
 
 def test_a_continuous_latent_is_not_its_nodes():
-    # at a large signal the components of the theory are combs, which would be told from noise more easily
+    # at a large signal the components of the theory are combs, which would be told from noise more
+    # easily
     task = ts.SpikedCumulant(1e4, "uniform")
     p, y, A, S, sigma2 = task.components()
     assert oracle_error(ts.GaussianMixture(p, y, A, sigma2, S)) < oracle_error(task) - 0.05

@@ -1,4 +1,6 @@
-"""Files of results: whatever was done to them, what is loaded is what was saved, or is refused in a sentence."""
+"""Files of results: whatever was done to them, what is loaded is what was saved, or is refused in a
+sentence.
+"""
 
 import json
 import os
@@ -15,7 +17,10 @@ from teacherstudent.results import hdf5_reading
 from tests.faults import hostile_files
 
 SCHEMA_1 = hostile_files.SCHEMA_1
-HOLD = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); sys.stdin.read()"
+HOLD = (
+    "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); "
+    "sys.stdin.read()"
+)
 
 
 @pytest.fixture(scope="module")
