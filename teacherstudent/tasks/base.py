@@ -20,6 +20,8 @@ until it brings one (`own_classes.py`).
 """
 
 import abc
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import equinox as eqx
@@ -33,11 +35,33 @@ from teacherstudent.states.spectrum import Modes, Spectrum
 
 
 class Task(eqx.Module):
-    """A law of inputs and labels."""
+    """A law of inputs and labels.
 
-    ARRAYS: ClassVar[
-        tuple[str, ...]
-    ] = ()  # fields that result files keep as arrays, not in the problem's JSON
+    What results say of a task it says itself, by these attributes of its class:
+
+    - `ARRAYS`: fields that result files keep as arrays, not in the problem's JSON.
+    - `NAMES`: what results call a quantity that has another name for this task, {"R": "m"}.
+    - `NOT_RECORDED`: quantities that have no meaning for this task, or only one value.
+    - `START`: the order parameters that describe a start.
+    - `FIXED_VECTORS`: what the vectors beside the student's are, in words.
+    - `HAS_CLASSES`: whether labels are the classes y = +-1, so that there is an accuracy, and
+      losses other than the square make sense.
+    - `HAS_MODES`: whether the input covariance has more than one eigenvalue, so that states are
+      `SpectralOverlaps`.
+    """
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ()
+    NAMES: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    NOT_RECORDED: ClassVar[tuple[str, ...]] = ()
+    START: ClassVar[tuple[str, ...]] = ("Q", "R", "T", "v")
+    FIXED_VECTORS: ClassVar[str] = "fixed vectors"
+    HAS_CLASSES: ClassVar[bool] = False
+    HAS_MODES: ClassVar[bool] = False
+
+    @classmethod
+    def name_of(cls, quantity: str) -> str:
+        """What results call a quantity of this task: `eps_g` or `loss`, `R` or `m`."""
+        return cls.NAMES.get(quantity, quantity)
 
     @property
     @abc.abstractmethod
@@ -71,6 +95,9 @@ class TeacherTask(Task):
     - `readout`: v*, one number for all units or one per unit.
     - `noise`: sigma, the standard deviation (not the variance) of the label noise.
     """
+
+    NOT_RECORDED: ClassVar = ("b", "test_accuracy", "test_accuracy_se")
+    FIXED_VECTORS: ClassVar = "teacher units"
 
     width: int = eqx.field(static=True)
     activation: Activation = eqx.field(static=True)
@@ -118,6 +145,8 @@ class StructuredTask(TeacherTask):
     """A task with a teacher whose input covariance has more than one eigenvalue; its states are
     `SpectralOverlaps`.
     """
+
+    HAS_MODES: ClassVar = True
 
     @abc.abstractmethod
     def modes(self, N: int) -> Modes:

@@ -17,7 +17,8 @@ density of s by nodes with S_c = 0.  Szekely, Bardone, Gerace & Goldt, NeurIPS 2
 """
 
 import abc
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -42,6 +43,20 @@ class Components(NamedTuple):
 
 class MixtureTask(Task):
     """Inputs of two classes y = +-1 that differ in the law of a few fields s_a = u_a . x / sqrt N."""
+
+    NAMES: ClassVar = MappingProxyType(
+        {
+            "R": "m",
+            "eps_g": "loss",
+            "test_error": "test_loss",
+            "test_error_se": "test_loss_se",
+            "w_star": "directions",
+        }
+    )
+    NOT_RECORDED: ClassVar = ("T",)  # the fixed directions are orthonormal
+    START: ClassVar = ("Q", "m", "v", "b")
+    FIXED_VECTORS: ClassVar = "fixed directions"
+    HAS_CLASSES: ClassVar = True
 
     @abc.abstractmethod
     def components(self) -> Components:
