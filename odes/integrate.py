@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from odes import vector_field  # noqa: F401 (it registers what rules and tasks need)
-from odes.rules.flow import quadrature, require_theory
+from odes.rules.theory import require_theory, theory_of
 from odes.solving.precision import exact
 from odes.solving.quadrature_error import averages_used, quadrature_error
 from odes.solving.reach import Reach, failure, reach, tolerance
@@ -103,7 +103,7 @@ def integrate(
     if problem.batch_ratio is not None:
         _check_counts(times)
         solver = "map"
-    nodes = quadrature(problem.rule, problem)
+    nodes = theory_of(problem.rule).nodes(problem.rule, problem)
     rtol, atol = tolerances(nodes, rtol, atol)
     sweeps, method = tuple(problem.sweeps), chosen(solver, rtol)
     extras = ("densities",) * spectral + ("accuracy",) * _has_accuracy(problem)
@@ -111,7 +111,7 @@ def integrate(
     shows_progress = sys.stderr.isatty() if progress is None else progress
     began = time.perf_counter()
     with jax.enable_x64(True):
-        arguments = exact((problem.without_inputs, by_mode(problem, start), times, rtol, atol))
+        arguments = exact((problem.for_programs(), by_mode(problem, start), times, rtol, atol))
         answer = _solved(arguments, (sweeps, method, max_steps, shows_progress, extras))
         error = _quadrature_error(problem, start, answer)
     seconds = time.perf_counter() - began
@@ -198,7 +198,7 @@ def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> flo
         finite = answer.rule_error[np.isfinite(answer.rule_error)]
         return float(np.max(finite)) if finite.size else None
     T = start.T[:, None] if start.batch else start.T
-    return quadrature_error(exact(problem.without_inputs), T, *answer[:4])
+    return quadrature_error(exact(problem.for_programs()), T, *answer[:4])
 
 
 def _tell_failure(

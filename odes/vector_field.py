@@ -14,15 +14,15 @@ for mixtures.
 import jax.numpy as jnp
 
 from odes.inputs import mixture, spectral  # noqa: F401 (they register the averages of their tasks, and the flows of their rules)
-from odes.inputs.one_update import Fixed, State
-from odes.rules.flow import flow, require_theory_of_task
+from odes.inputs.one_update import Fixed, State, require_averages
+from odes.rules.theory import theory_of
 from teacherstudent.problem import Problem
 
 
 def vector_field(problem: Problem, fixed: Fixed, state: State, replica: int = 0) -> State:
     """d(q, r, v, b, memory)/dt of a problem; what the student does not train stays."""
-    require_theory_of_task(problem)
-    velocity = flow(problem.rule, problem, fixed, state, replica)
+    require_averages(problem)
+    velocity = theory_of(problem.rule).velocity(problem.rule, problem, fixed, state, replica)
     student = problem.student
     return velocity._replace(
         v=velocity.v if student.train_readout else jnp.zeros_like(state.v),

@@ -7,19 +7,12 @@ import numpy as np
 
 from teacherstudent.activations.activation import Activation, ActivationLike, as_activation
 from teacherstudent.checking import arguments, checks, contracts
-from teacherstudent.checking.own_classes import changed_law
 from teacherstudent.losses import LOSSES
 from teacherstudent.rules import AGD, RULES, Rule
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
-from teacherstudent.tasks import (
-    GaussianMixture,
-    MixtureTask,
-    StructuredTask,
-    Task,
-    TeacherStudent,
-    TeacherTask,
-)
+from teacherstudent.tasks import MixtureTask, Task, TeacherTask
+from teacherstudent.tasks.base import with_fields
 
 
 class Student(eqx.Module):
@@ -121,7 +114,7 @@ class Problem(eqx.Module):
         self._check_trained()
         self._check_slope()
         self._check_batch()
-        if not isinstance(self.task, MixtureTask):
+        if not self.task.HAS_CLASSES:
             if self.loss != "square":
                 raise ValueError(
                     f'loss = "{self.loss}" is known for tasks with labels +-1, not for '
@@ -200,29 +193,14 @@ class Problem(eqx.Module):
         """How many updates the time 1 is: N, or 1 where time counts updates."""
         return N if self.batch_ratio is None else 1
 
-    @property
-    def without_inputs(self) -> "Problem":
-        """The same labels, student and rule; what the task says of its inputs beside is left out.
-
-        The teacher is all that the theory needs of a task beside the spectrum, and the simulator
-        beside its source of inputs; of a task with two classes it is the components of its law.  A
-        task of one's own that changes them is left as it is.
-        """
-        task: Task
-        if changed_law(self.task) is not None:
-            return self  # labels of one's own need the task itself
-        if isinstance(self.task, MixtureTask):
-            p, y, A, S, sigma2 = self.task.components()
-            task = GaussianMixture(p, y, A, sigma2, S)
-        else:
-            teacher = self.teacher
-            task = TeacherStudent(teacher.width, teacher.activation, teacher.readout, teacher.noise)
-        return Problem(task, self.student, self.rule, self.loss, self.batch_size, self.batch_ratio)
+    def for_programs(self) -> "Problem":
+        """The problem as compiled programs take it: the same classes, less what only draws inputs."""
+        return with_fields(self, {"task": self.task.for_programs()})
 
     @property
     def classes(self) -> MixtureTask:
         """The task, where it has two classes; ValueError otherwise."""
-        if not isinstance(self.task, MixtureTask):
+        if not self.task.HAS_CLASSES:
             raise ValueError(
                 f"the task {type(self.task).__name__} has no classes y = +-1; give a task such as "
                 "SpikedCumulant or GaussianMixture."
@@ -232,7 +210,7 @@ class Problem(eqx.Module):
     @property
     def teacher(self) -> TeacherTask:
         """The task, where it has a teacher; ValueError otherwise."""
-        if not isinstance(self.task, TeacherTask):
+        if self.task.HAS_CLASSES:
             raise ValueError(f"the task {type(self.task).__name__} has no teacher.")
         return self.task
 
@@ -246,17 +224,18 @@ class Problem(eqx.Module):
         for kind in (OrderParameters, SpectralOverlaps):
             if isinstance(start, kind):
                 contracts.require_unchanged(start, kind)
-        K, M, classes = self.student.width, self.task.directions, isinstance(self.task, MixtureTask)
+        K, M = self.student.width, self.task.directions
+        second = self.task.name_of("R")
         for unit, found, wanted in (
             ("student units", start.students, K),
-            ("fixed directions" if classes else "teacher units", start.teachers, M),
+            (self.task.FIXED_VECTORS, start.teachers, M),
         ):
             if found != wanted:
                 raise ValueError(
                     f"start has {found} {unit}, but the problem has {wanted}; "
-                    f"give Q of shape ({K}, {K}) and {'m' if classes else 'R'} of shape ({K}, {M})."
+                    f"give Q of shape ({K}, {K}) and {second} of shape ({K}, {M})."
                 )
-        if classes:
+        if self.task.HAS_CLASSES:
             self._check_directions(start)
         elif (
             isinstance(start, OrderParameters) and not checks.is_traced(start.b) and np.any(start.b)
@@ -265,7 +244,7 @@ class Problem(eqx.Module):
                 "start.b is not zero, but biases are not known for the task "
                 f"{type(self.task).__name__}; leave b out."
             )
-        if isinstance(start, OrderParameters) and isinstance(self.task, StructuredTask):
+        if isinstance(start, OrderParameters) and self.task.HAS_MODES:
             if start.weights is not None:
                 raise ValueError(
                     "start has weights for isotropic inputs, but the task is a "

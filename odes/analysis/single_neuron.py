@@ -36,7 +36,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize
 
-from odes.rules.flow import require_theory_of_task
+from odes.inputs.one_update import require_averages
 from teacherstudent.activations.activation import (
     Activation,
     ActivationLike,
@@ -272,7 +272,7 @@ def _check(problem: Problem) -> None:
     """Raise ValueError unless the problem is a single neuron with the correlation loss and w all
     that it trains.
     """
-    require_theory_of_task(problem)
+    require_averages(problem)
     _ = problem.classes  # says so if there are none
     student = problem.student
     if student.width != 1:
@@ -317,7 +317,7 @@ def _at_each(function, alpha: Float[np.ndarray, "*batch directions"]) -> np.ndar
 def _law(task) -> Components:
     """The components of a task as NumPy arrays, without those of probability zero."""
     require_our_law(task)
-    law = Components(*(np.asarray(part, dtype=np.float64) for part in task.components()))
+    law = Components(*(np.asarray(part, dtype=np.float64) for part in task.law()))
     return Components(*(part[law.p > 0] for part in law))
 
 
@@ -417,7 +417,7 @@ def _integrals(
 
 def _leading(problem: Problem) -> tuple[int, dict[Index, float]]:
     """The order k* and its coefficients g_k c_i."""
-    require_theory_of_task(problem)
+    require_averages(problem)
     _ = problem.classes  # says so if there are none
     g = problem.student.activation
     for order, level in enumerate(_series(g, _law(problem.task), HIGHEST + 1)):

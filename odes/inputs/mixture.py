@@ -14,26 +14,30 @@ place of their Monte Carlo averages.
 
 import jax.numpy as jnp
 
-from odes.inputs.one_update import Fixed, Gradient, State, gradient
+from odes.inputs.one_update import Fixed, Gradient, InputTheory, State
 from teacherstudent.averages.mixture_fields import component_averages, component_fields
 from teacherstudent.problem import Problem
 from teacherstudent.tasks import MixtureTask
 
 
-@gradient.register
-def gradient_of_classes(
-    task: MixtureTask, problem: Problem, fixed: Fixed, state: State
-) -> Gradient:
-    Q, m, v, b = state.q[..., 0], state.r[..., 0], state.v, state.b
-    law = task.components()
-    p, A, S, sigma2 = (jnp.asarray(part) for part in (law.p, law.A, law.S, law.sigma2))
-    fields = component_fields(law, Q, m, b)
-    a, J, D, readout, _ = component_averages(problem, law, fields, v)
-    own = jnp.einsum("c,ck,cl->kl", p, a, fields.mean - b[None, :]) + jnp.einsum(
-        "c,ckj,cjl->kl", p, J, fields.C
-    )
-    fixed_ones = jnp.einsum("c,ck,ca->ka", p, a, A) + jnp.einsum("c,ckj,jd,cda->ka", p, J, m, S)
-    square = jnp.einsum("c,ckl->kl", p * sigma2, D) / problem.batch_size
-    return Gradient(
-        q=own[..., None], r=fixed_ones[..., None], square=square[..., None], v=p @ readout, b=p @ a
-    )
+class AveragesOfClasses(InputTheory, task=MixtureTask):
+    """The averages of one update where the inputs are of two classes."""
+
+    def gradient(self, task: MixtureTask, problem: Problem, fixed: Fixed, state: State) -> Gradient:
+        Q, m, v, b = state.q[..., 0], state.r[..., 0], state.v, state.b
+        law = task.law()
+        p, A, S, sigma2 = (jnp.asarray(part) for part in (law.p, law.A, law.S, law.sigma2))
+        fields = component_fields(law, Q, m, b)
+        a, J, D, readout, _ = component_averages(problem.student, problem.loss, law, fields, v)
+        own = jnp.einsum("c,ck,cl->kl", p, a, fields.mean - b[None, :]) + jnp.einsum(
+            "c,ckj,cjl->kl", p, J, fields.C
+        )
+        fixed_ones = jnp.einsum("c,ck,ca->ka", p, a, A) + jnp.einsum("c,ckj,jd,cda->ka", p, J, m, S)
+        square = jnp.einsum("c,ckl->kl", p * sigma2, D) / problem.batch_size
+        return Gradient(
+            q=own[..., None],
+            r=fixed_ones[..., None],
+            square=square[..., None],
+            v=p @ readout,
+            b=p @ a,
+        )

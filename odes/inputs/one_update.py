@@ -13,11 +13,19 @@ inputs of two classes.  The arrays have the modes last, so that each product is 
 for all modes.
 """
 
-from typing import Any, NamedTuple
+import abc
+from typing import Any, ClassVar, NamedTuple
 
+import jax
 from jaxtyping import Array, Float
 
-from teacherstudent.checking.contracts import for_each_class
+from teacherstudent.checking import contracts
+from teacherstudent.checking.own_classes import (
+    brings_error,
+    changed_activation,
+    changed_law,
+    own_bases,
+)
 from teacherstudent.problem import Problem
 from teacherstudent.tasks import Task
 
@@ -68,7 +76,65 @@ def overlaps(
     return state.q @ (fixed.weights * fixed.rho), state.r @ fixed.weights
 
 
-@for_each_class()
-def gradient(task: Task, problem: Problem, fixed: Fixed, state: State) -> Gradient:
-    """The averages of one update on the inputs of a task."""
-    raise ValueError(f"there is no theory for the task {type(task).__name__}.")
+class InputTheory(abc.ABC):
+    """The averages of one update on the inputs of a family of tasks.
+
+    To give a task of your own a theory:
+
+    1. Subclass `InputTheory` and name the task: `class MyAverages(ts.InputTheory, task=MyTask)`.
+       That registers it for this class of tasks, and for subclasses that change neither labels nor
+       inputs.
+    2. Write `gradient(task, problem, fixed, state)`, the averages of one update (`Gradient`).
+    3. Give the task a method `error` (`Task.error`), so that its error at given overlaps is known.
+
+    A task whose components are a mixture of Gaussians (`MixtureTask`) needs none of this.
+    """
+
+    registered: ClassVar[dict[type[Task], "InputTheory"]] = {}
+
+    def __init_subclass__(cls, task: type[Task] | None = None, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if task is None:
+            return
+        if not (isinstance(task, type) and issubclass(task, Task)):
+            raise ValueError(
+                f"class {cls.__name__}(InputTheory, task={task!r}): task must be a class of tasks, "
+                "such as ts.TeacherStudent."
+            )
+        InputTheory.registered[task] = cls()
+        if not contracts.is_ours(task):
+            jax.clear_caches()  # programs may have been compiled with other averages of this class
+
+    @abc.abstractmethod
+    def gradient(self, task: Any, problem: Problem, fixed: Fixed, state: State) -> Gradient:
+        """The averages of one update on the inputs of the task."""
+
+
+def gradient(problem: Problem, fixed: Fixed, state: State) -> Gradient:
+    """The averages of one update of a problem."""
+    owner = contracts.nearest(type(problem.task), InputTheory.registered)
+    if owner is None:
+        raise ValueError(f"there is no theory for the task {type(problem.task).__name__}.")
+    return InputTheory.registered[owner].gradient(problem.task, problem, fixed, state)
+
+
+def require_averages(problem: Problem) -> None:
+    """Raise ValueError, with the reason, if the averages known of the task are not those of its own
+    labels and inputs, or those of the activation are not of its own derivative.
+    """
+    task, activation = problem.task, problem.student.activation
+    changed = changed_law(task)
+    brings_averages = contracts.nearest(type(task), InputTheory.registered) in own_bases(task)
+    if changed is not None and not (brings_averages and brings_error(task)):
+        name = type(task).__name__
+        raise ValueError(
+            f"{changed}, and no theory is known of that; write class TheoryOf{name}(ts.InputTheory, "
+            f"task={name}) with the averages of its updates, and a method {name}.error, or "
+            "simulate."
+        )
+    changed = changed_activation(activation)
+    if changed is not None:
+        raise ValueError(
+            f"student.activation: {changed}, and the theory knows only g and its own derivative; "
+            "give Activation(name, function), or simulate."
+        )

@@ -19,18 +19,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from odes.inputs.moments import moments
-from odes.inputs.one_update import Fixed, Gradient, State, gradient, overlaps
+from odes.inputs.one_update import Fixed, Gradient, InputTheory, State, overlaps
 from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import covariance
 from teacherstudent.tasks import TeacherTask
 
 
-@gradient.register
-def gradient_with_teacher(
-    task: TeacherTask, problem: Problem, fixed: Fixed, state: State
-) -> Gradient:
-    J, D, readout = moments(problem, covariance(*overlaps(fixed, state), fixed.T), state.v)
-    return by_mode(J, D, readout, fixed, state)
+class AveragesWithTeacher(InputTheory, task=TeacherTask):
+    """The averages of one update where a teacher labels the inputs."""
+
+    def gradient(self, task: TeacherTask, problem: Problem, fixed: Fixed, state: State) -> Gradient:
+        C = covariance(*overlaps(fixed, state), fixed.T)
+        J, D, readout = moments(problem, C, state.v)
+        return by_mode(J, D, readout, fixed, state)
 
 
 def by_mode(

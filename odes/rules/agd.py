@@ -24,8 +24,8 @@ from jaxtyping import Array, Float
 
 from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules.batches import Batches, batches, enough_points
-from odes.rules.flow import Nodes, check, check_isotropic, flow, quadrature
 from odes.rules.sampled import Rule, fields_at_nodes, inverse, nodes_of
+from odes.rules.theory import Nodes, RuleTheory, check_isotropic
 from teacherstudent.problem import Problem
 from teacherstudent.rules import AGD
 from teacherstudent.rules.agd import automatic_rate
@@ -38,55 +38,55 @@ NOISE_NODES = {
 }  # how many on each side of e = 0, and within which radius
 
 
-@check.register
-def _(rule: AGD, problem: Problem) -> None:
-    check_isotropic(rule, problem)
-    if problem.batch_ratio is not None:
-        if rule.first_scale is None:
+class TheoryOfAGD(RuleTheory, rule=AGD):
+    """AGD in batches of order one."""
+
+    def check(self, rule: AGD, problem: Problem) -> None:
+        check_isotropic(rule, problem)
+        if problem.batch_ratio is not None:
+            if rule.first_scale is None:
+                raise ValueError(
+                    "rule.first_scale is missing: with batch_ratio the theory is a map that needs "
+                    "s_1 as a number; give sqrt(K) or another one of order one, or sqrt(K / N) for "
+                    "the paper's rule at your N."
+                )
+            return
+        if rule.first_scale is not None:
             raise ValueError(
-                "rule.first_scale is missing: with batch_ratio the theory is a map that needs "
-                "s_1 as a number; give sqrt(K) or another one of order one, or sqrt(K / N) for "
-                "the paper's rule at your N."
+                "rule.first_scale with batches of order one has no limit N -> infinity; leave it out "
+                "(s_1 = sqrt(K / N)), give batch_ratio, or simulate."
             )
-        return
-    if rule.first_scale is not None:
-        raise ValueError(
-            "rule.first_scale with batches of order one has no limit N -> infinity; leave it out "
-            "(s_1 = sqrt(K / N)), give batch_ratio, or simulate."
+        if problem.student.train_readout and rule.readout_gain is None:
+            raise ValueError(
+                "there is no theory of AGD with a readout trained by the paper's own rule: v jumps "
+                "by O(1) at every update, and the overlaps follow its stationary law, which is not "
+                "known; give rule.readout_gain (kappa, the gain kappa / N), freeze the readout, or "
+                "simulate."
+            )
+
+    def nodes(self, rule: AGD, problem: Problem) -> Nodes | None:
+        if problem.batch_ratio is not None:
+            return None
+        if problem.batch_size == 1:
+            return nodes_of(problem, NODES, signs=False)
+        return Nodes(
+            f"{2 ** enough_points(problem.batch_size)} frozen Sobol points for {problem.batch_size} "
+            "samples each"
         )
-    if problem.student.train_readout and rule.readout_gain is None:
-        raise ValueError(
-            "there is no theory of AGD with a readout trained by the paper's own rule: v jumps "
-            "by O(1) at every update, and the overlaps follow its stationary law, which is not "
-            "known; give rule.readout_gain (kappa, the gain kappa / N), freeze the readout, or "
-            "simulate."
-        )
 
-
-@quadrature.register
-def _(rule: AGD, problem: Problem) -> Nodes | None:
-    if problem.batch_ratio is not None:
-        return None
-    if problem.batch_size == 1:
-        return nodes_of(problem, NODES, signs=False)
-    return Nodes(
-        f"{2 ** enough_points(problem.batch_size)} frozen Sobol points for {problem.batch_size} "
-        "samples each"
-    )
-
-
-@flow.register
-def _(rule: AGD, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
-    C, K = covariance(*overlaps(fixed, state), fixed.T), state.v.shape[0]
-    if problem.batch_size == 1:
-        weights, sample = _single(problem, C, state.v, replica)
-    else:
-        log2_points = enough_points(problem.batch_size)
-        sample = batches(problem, C, state.v, problem.batch_size, log2_points, replica)
-        weights = jnp.full(len(sample.e), 1 / len(sample.e))
-    b, D, v = _averages(rule, problem, weights, sample)
-    dQ = -(b[:, :K] + b[:, :K].T) + D
-    return state._replace(q=dQ[:, :, None], r=-b[:, K:, None], v=-v, b=jnp.zeros_like(state.b))
+    def velocity(
+        self, rule: AGD, problem: Problem, fixed: Fixed, state: State, replica: int
+    ) -> State:
+        C, K = covariance(*overlaps(fixed, state), fixed.T), state.v.shape[0]
+        if problem.batch_size == 1:
+            weights, sample = _single(problem, C, state.v, replica)
+        else:
+            log2_points = enough_points(problem.batch_size)
+            sample = batches(problem, C, state.v, problem.batch_size, log2_points, replica)
+            weights = jnp.full(len(sample.e), 1 / len(sample.e))
+        b, D, v = _averages(rule, problem, weights, sample)
+        dQ = -(b[:, :K] + b[:, :K].T) + D
+        return state._replace(q=dQ[:, :, None], r=-b[:, K:, None], v=-v, b=jnp.zeros_like(state.b))
 
 
 def _averages(rule: AGD, problem: Problem, weights: Float[Array, " batches"], sample: Batches):

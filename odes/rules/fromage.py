@@ -19,41 +19,45 @@ from jaxtyping import Array, Float
 
 from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules.batches import batches, enough_points
-from odes.rules.flow import Nodes, check, check_isotropic, flow, quadrature
 from odes.rules.log_integrals import highest, over_scales
 from odes.rules.sampled import Fields, fields_at_nodes, inverse, mean_sign, moves, nodes_of
 from odes.rules.sign_sgd import BATCH, SINGLE
+from odes.rules.theory import Nodes, RuleTheory, check_isotropic
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Fromage
 from teacherstudent.states.order_parameters import covariance
 
 
-@check.register
-def _(rule: Fromage, problem: Problem) -> None:
-    check_isotropic(rule, problem)
-    if rule.p_bound is not None:
-        raise ValueError("the theory of Fromage is without p_bound; leave it out, or simulate.")
+class TheoryOfFromage(RuleTheory, rule=Fromage):
+    """Fromage with lr = eta / sqrt N."""
 
+    def check(self, rule: Fromage, problem: Problem) -> None:
+        check_isotropic(rule, problem)
+        if rule.p_bound is not None:
+            raise ValueError("the theory of Fromage is without p_bound; leave it out, or simulate.")
 
-@quadrature.register
-def _(rule: Fromage, problem: Problem) -> Nodes | None:
-    return nodes_of(problem, SINGLE if problem.batch_size == 1 else BATCH)
+    def nodes(self, rule: Fromage, problem: Problem) -> Nodes | None:
+        return nodes_of(problem, SINGLE if problem.batch_size == 1 else BATCH)
 
-
-@flow.register
-def _(rule: Fromage, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
-    Q, R = overlaps(fixed, state)
-    C, K, eta = covariance(Q, R, fixed.T), state.v.shape[0], rule.learning_rate
-    of_one = problem.batch_size == 1
-    at = fields_at_nodes(problem, C, state.v, SINGLE if of_one else BATCH, replica)
-    tilt, product = _single(problem, at) if of_one else _batch(problem, at, replica)
-    pull = -eta * jnp.sqrt(jnp.trace(Q)) * tilt
-    dQ = pull[:, :K] + pull[:, :K].T + eta**2 * (jnp.trace(Q) * product - Q)
-    dR = pull[:, K:] - eta**2 / 2 * R
-    v = jnp.zeros_like(state.v)
-    if problem.student.train_readout:
-        v = -rule.eta_v * jnp.sqrt(jnp.sum(state.v**2)) * _readout(problem, C, state.v, at, replica)
-    return state._replace(q=dQ[:, :, None], r=dR[:, :, None], v=v, b=jnp.zeros_like(state.b))
+    def velocity(
+        self, rule: Fromage, problem: Problem, fixed: Fixed, state: State, replica: int
+    ) -> State:
+        Q, R = overlaps(fixed, state)
+        C, K, eta = covariance(Q, R, fixed.T), state.v.shape[0], rule.learning_rate
+        of_one = problem.batch_size == 1
+        at = fields_at_nodes(problem, C, state.v, SINGLE if of_one else BATCH, replica)
+        tilt, product = _single(problem, at) if of_one else _batch(problem, at, replica)
+        pull = -eta * jnp.sqrt(jnp.trace(Q)) * tilt
+        dQ = pull[:, :K] + pull[:, :K].T + eta**2 * (jnp.trace(Q) * product - Q)
+        dR = pull[:, K:] - eta**2 / 2 * R
+        v = jnp.zeros_like(state.v)
+        if problem.student.train_readout:
+            v = (
+                -rule.eta_v
+                * jnp.sqrt(jnp.sum(state.v**2))
+                * _readout(problem, C, state.v, at, replica)
+            )
+        return state._replace(q=dQ[:, :, None], r=dR[:, :, None], v=v, b=jnp.zeros_like(state.b))
 
 
 def _single(

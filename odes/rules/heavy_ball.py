@@ -20,8 +20,8 @@ from jaxtyping import Array, Float
 from odes.inputs.moments import moments
 from odes.inputs.one_update import Fixed, State, gradient, overlaps
 from odes.inputs.spectral import along
-from odes.rules.flow import check, first_memory, flow
 from odes.rules.sgd import descent
+from odes.rules.theory import RuleTheory
 from teacherstudent.problem import Problem
 from teacherstudent.rules import HeavyBall
 from teacherstudent.states.order_parameters import covariance
@@ -37,43 +37,43 @@ class Buffer(NamedTuple):
     v: Float[Array, " students"]
 
 
-@check.register
-def _(rule: HeavyBall, problem: Problem) -> None:
-    if rule.gamma is not None and not isinstance(problem.task, TeacherTask):
-        raise ValueError(
-            "the theory of HeavyBall(gamma=) is for tasks with a teacher, not for "
-            f"{type(problem.task).__name__}; give beta, or simulate."
+class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
+    """SGD with larger rates (beta), or with the overlaps of the momentum as more order parameters (gamma)."""
+
+    def check(self, rule: HeavyBall, problem: Problem) -> None:
+        if rule.gamma is not None and not isinstance(problem.task, TeacherTask):
+            raise ValueError(
+                "the theory of HeavyBall(gamma=) is for tasks with a teacher, not for "
+                f"{type(problem.task).__name__}; give beta, or simulate."
+            )
+
+    def first_memory(self, rule: HeavyBall, problem: Problem, fixed: Fixed, state: State):
+        if rule.gamma is None:
+            return ()
+        return Buffer(*map(jnp.zeros_like, (state.q, state.q, state.r, state.v)))
+
+    def velocity(
+        self, rule: HeavyBall, problem: Problem, fixed: Fixed, state: State, replica: int
+    ) -> State:
+        mean = gradient(problem, fixed, state)
+        if rule.beta is not None:
+            memory = 1 / (1 - rule.beta)
+            return descent(
+                state, mean, rule.learning_rate * memory, rule.eta_v * memory, rule.eta_b * memory
+            )
+        m, eta, gamma, K = state.memory, rule.learning_rate, rule.gamma, state.v.shape[0]
+        assert gamma is not None
+        transposed = lambda part: part.swapaxes(0, 1)
+        J = moments(problem, covariance(*overlaps(fixed, state), fixed.T), state.v).J
+        m_mean = along(J[:, :K], J[:, K:], fixed.rho, transposed(m.c), transposed(m.d))
+        return state._replace(
+            q=-eta * (m.c + transposed(m.c)),
+            r=-eta * m.d,
+            v=-rule.eta_v * m.v,
+            memory=Buffer(
+                p=-2 * gamma * m.p + m_mean + transposed(m_mean) + mean.square,
+                c=-gamma * m.c + mean.q - eta * m.p,
+                d=-gamma * m.d + mean.r,
+                v=-gamma * m.v + mean.v,
+            ),
         )
-
-
-@first_memory.register
-def _(rule: HeavyBall, problem: Problem, fixed: Fixed, state: State):
-    if rule.gamma is None:
-        return ()
-    return Buffer(*map(jnp.zeros_like, (state.q, state.q, state.r, state.v)))
-
-
-@flow.register
-def _(rule: HeavyBall, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
-    mean = gradient(problem.task, problem, fixed, state)
-    if rule.beta is not None:
-        memory = 1 / (1 - rule.beta)
-        return descent(
-            state, mean, rule.learning_rate * memory, rule.eta_v * memory, rule.eta_b * memory
-        )
-    m, eta, gamma, K = state.memory, rule.learning_rate, rule.gamma, state.v.shape[0]
-    assert gamma is not None
-    transposed = lambda part: part.swapaxes(0, 1)
-    J = moments(problem, covariance(*overlaps(fixed, state), fixed.T), state.v).J
-    m_mean = along(J[:, :K], J[:, K:], fixed.rho, transposed(m.c), transposed(m.d))
-    return state._replace(
-        q=-eta * (m.c + transposed(m.c)),
-        r=-eta * m.d,
-        v=-rule.eta_v * m.v,
-        memory=Buffer(
-            p=-2 * gamma * m.p + m_mean + transposed(m_mean) + mean.square,
-            c=-gamma * m.c + mean.q - eta * m.p,
-            d=-gamma * m.d + mean.r,
-            v=-gamma * m.v + mean.v,
-        ),
-    )

@@ -18,35 +18,37 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from odes.inputs.one_update import Fixed, State, overlaps
-from odes.rules.flow import check, flow
 from odes.rules.sgd import descent
 from odes.rules.sign_sgd import C_2, Signs, check_signs, sign_gradient, signs_of_one
+from odes.rules.theory import RuleTheory
 from teacherstudent.problem import Problem
 from teacherstudent.rules import MajorityVote
 from teacherstudent.states.order_parameters import covariance
 
 
-@check.register
-def _(rule: MajorityVote, problem: Problem) -> None:
-    if rule.beta:
-        raise ValueError(
-            f"there is no theory of MajorityVote with beta = {rule.beta:g} here; set rule.beta = "
-            "0, use Signum for one worker, or simulate."
+class TheoryOfMajorityVote(RuleTheory, rule=MajorityVote):
+    """A vote of sign-SGD's workers without memory."""
+
+    def check(self, rule: MajorityVote, problem: Problem) -> None:
+        if rule.beta:
+            raise ValueError(
+                f"there is no theory of MajorityVote with beta = {rule.beta:g} here; set rule.beta = "
+                "0, use Signum for one worker, or simulate."
+            )
+        check_signs(rule, problem)
+
+    def velocity(
+        self, rule: MajorityVote, problem: Problem, fixed: Fixed, state: State, replica: int
+    ) -> State:
+        W, A = rule.workers, rule.adversaries
+        C = covariance(*overlaps(fixed, state), fixed.T)
+        one = signs_of_one(problem, C, state.v, replica)
+        strength = (W - 2 * A) * strength_of_one(one.alive, W)
+        drift = C_2 * strength[:, None] * one.tilt
+        mean = sign_gradient(
+            drift, product_of_votes(one, W), mean_vote(one.up, one.down, W, A), C, fixed, state
         )
-    check_signs(rule, problem)
-
-
-@flow.register
-def _(rule: MajorityVote, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
-    W, A = rule.workers, rule.adversaries
-    C = covariance(*overlaps(fixed, state), fixed.T)
-    one = signs_of_one(problem, C, state.v, replica)
-    strength = (W - 2 * A) * strength_of_one(one.alive, W)
-    drift = C_2 * strength[:, None] * one.tilt
-    mean = sign_gradient(
-        drift, product_of_votes(one, W), mean_vote(one.up, one.down, W, A), C, fixed, state
-    )
-    return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b)
+        return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b)
 
 
 def _angles(workers: int) -> Float[np.ndarray, " angles"]:

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from odes.inputs.one_update import Fixed, State, gradient
-from odes.rules.flow import check, check_frozen_readout, first_memory, flow
 from odes.rules.sgd import on_sphere
+from odes.rules.theory import RuleTheory, check_frozen_readout
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Nero
 
@@ -28,38 +28,42 @@ class RunningSquare(NamedTuple):
     filled: Float[Array, ""]
 
 
-@check.register
-def _(rule: Nero, problem: Problem) -> None:
-    if rule.gamma is None:
-        raise ValueError(
-            "the theory of Nero needs gamma, beta = 1 - gamma / N: with beta fixed, V goes on "
-            "fluctuating as N grows; give Nero(gamma=N (1 - beta)), or simulate."
+class TheoryOfNero(RuleTheory, rule=Nero):
+    """Nero with beta = 1 - gamma / N."""
+
+    def check(self, rule: Nero, problem: Problem) -> None:
+        if rule.gamma is None:
+            raise ValueError(
+                "the theory of Nero needs gamma, beta = 1 - gamma / N: with beta fixed, V goes on "
+                "fluctuating as N grows; give Nero(gamma=N (1 - beta)), or simulate."
+            )
+        if not rule.constraints:
+            raise ValueError(
+                "the theory of Nero is that with constraints; set rule.constraints = true, or simulate."
+            )
+        check_frozen_readout(
+            rule, problem, "the average E[e^2 |g|^2] that scales its steps is not worked out"
         )
-    if not rule.constraints:
-        raise ValueError(
-            "the theory of Nero is that with constraints; set rule.constraints = true, or simulate."
+
+    def first_memory(
+        self, rule: Nero, problem: Problem, fixed: Fixed, state: State
+    ) -> RunningSquare:
+        return RunningSquare(jnp.zeros_like(state.v), jnp.zeros((), state.v.dtype))
+
+    def velocity(
+        self, rule: Nero, problem: Problem, fixed: Fixed, state: State, replica: int
+    ) -> State:
+        mean, (V, n) = gradient(problem, fixed, state), state.memory
+        now = jnp.einsum("kkt,t->k", mean.square, fixed.weights)
+        V_hat = jnp.where(n > 0, V / jnp.where(n > 0, n, 1.0), now)
+        c = jnp.where(
+            V_hat > 0, rule.learning_rate / jnp.sqrt(jnp.where(V_hat > 0, V_hat, 1.0)), 0.0
         )
-    check_frozen_readout(
-        rule, problem, "the average E[e^2 |g|^2] that scales its steps is not worked out"
-    )
-
-
-@first_memory.register
-def _(rule: Nero, problem: Problem, fixed: Fixed, state: State) -> RunningSquare:
-    return RunningSquare(jnp.zeros_like(state.v), jnp.zeros((), state.v.dtype))
-
-
-@flow.register
-def _(rule: Nero, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
-    mean, (V, n) = gradient(problem.task, problem, fixed, state), state.memory
-    now = jnp.einsum("kkt,t->k", mean.square, fixed.weights)
-    V_hat = jnp.where(n > 0, V / jnp.where(n > 0, n, 1.0), now)
-    c = jnp.where(V_hat > 0, rule.learning_rate / jnp.sqrt(jnp.where(V_hat > 0, V_hat, 1.0)), 0.0)
-    pull = -c[:, None, None] * mean.q
-    free = state._replace(
-        q=pull + pull.swapaxes(0, 1) + c[:, None, None] * c[None, :, None] * mean.square,
-        r=-c[:, None, None] * mean.r,
-    )
-    return on_sphere(free, fixed, state)._replace(
-        memory=RunningSquare(rule.gamma * (now - V), rule.gamma * (1 - n))
-    )
+        pull = -c[:, None, None] * mean.q
+        free = state._replace(
+            q=pull + pull.swapaxes(0, 1) + c[:, None, None] * c[None, :, None] * mean.square,
+            r=-c[:, None, None] * mean.r,
+        )
+        return on_sphere(free, fixed, state)._replace(
+            memory=RunningSquare(rule.gamma * (now - V), rule.gamma * (1 - n))
+        )

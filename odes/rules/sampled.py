@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from odes.rules.flow import Nodes
+from odes.rules.theory import Nodes
 from teacherstudent.averages.field_space import normal_points
 from teacherstudent.checking import checks
 from teacherstudent.problem import Problem

@@ -7,22 +7,33 @@ db/dt = -eta_b b_mean
 import jax.numpy as jnp
 
 from odes.inputs.one_update import Fixed, Gradient, State, gradient
-from odes.rules.flow import flow
+from odes.rules.theory import RuleTheory
 from teacherstudent.problem import Problem
 from teacherstudent.rules import SGD, SphericalSGD
 
 
-@flow.register
-def flow_of_sgd(rule: SGD, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
-    mean = gradient(problem.task, problem, fixed, state)
-    return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b, rule.weight_decay)
+class TheoryOfSGD(RuleTheory, rule=SGD):
+    """The flow of SGD, with weight decay."""
+
+    def velocity(
+        self, rule: SGD, problem: Problem, fixed: Fixed, state: State, replica: int
+    ) -> State:
+        mean = gradient(problem, fixed, state)
+        return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b, rule.weight_decay)
 
 
-@flow.register
-def flow_on_sphere(
-    rule: SphericalSGD, problem: Problem, fixed: Fixed, state: State, replica: int
-) -> State:
-    return on_sphere(flow(rule.sgd, problem, fixed, state, replica), fixed, state)
+THEORY_OF_SGD = TheoryOfSGD()
+
+
+class TheoryOfSphericalSGD(RuleTheory, rule=SphericalSGD):
+    """SGD's flow, held on the sphere."""
+
+    def velocity(
+        self, rule: SphericalSGD, problem: Problem, fixed: Fixed, state: State, replica: int
+    ) -> State:
+        return on_sphere(
+            THEORY_OF_SGD.velocity(rule.sgd, problem, fixed, state, replica), fixed, state
+        )
 
 
 def descent(state: State, mean: Gradient, eta, eta_v, eta_b, decay=0.0) -> State:

@@ -32,10 +32,10 @@ from jaxtyping import Array, Float
 from odes.inputs.one_update import Fixed, Gradient, State, overlaps
 from odes.inputs.spectral import by_mode
 from odes.rules.batches import Batches, batches, enough_points
-from odes.rules.flow import Nodes, check, flow, quadrature
 from odes.rules.log_integrals import highest, over_scales
 from odes.rules.sampled import Fields, Rule, fields_at_nodes, inverse, mean_sign, moves, nodes_of
 from odes.rules.sgd import descent
+from odes.rules.theory import Nodes, RuleTheory
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
 from teacherstudent.problem import Problem
 from teacherstudent.rules import SignSGD
@@ -62,11 +62,6 @@ class Signs(NamedTuple):
     down: Float[Array, " students"]
 
 
-@check.register
-def _(rule: SignSGD, problem: Problem) -> None:
-    check_signs(rule, problem)
-
-
 def check_signs(rule: SignSGD, problem: Problem) -> None:
     """Raise ValueError unless the inputs are Gaussian, in a known basis."""
     task = problem.task
@@ -83,24 +78,31 @@ def check_signs(rule: SignSGD, problem: Problem) -> None:
         )
 
 
-@quadrature.register
-def _(rule: SignSGD, problem: Problem) -> Nodes | None:
-    if is_linear(problem) and not (problem.student.train_readout and problem.batch_size > 1):
-        return None
-    return nodes_of(problem, SINGLE if problem.batch_size == 1 else BATCH)
-
-
 def is_linear(problem: Problem) -> bool:
     """Whether student and teacher are linear."""
     return problem.student.activation.name == problem.teacher.activation.name == "linear"
 
 
-@flow.register
-def _(rule: SignSGD, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
-    C = covariance(*overlaps(fixed, state), fixed.T)
-    signs = signs_of_one(problem, C, state.v, replica)
-    mean = sign_gradient(C_2 * signs.tilt, signs.product, signs.up - signs.down, C, fixed, state)
-    return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b)
+class TheoryOfSignSGD(RuleTheory, rule=SignSGD):
+    """Sign-SGD, in the averages of the signs of one gradient."""
+
+    def check(self, rule: SignSGD, problem: Problem) -> None:
+        check_signs(rule, problem)
+
+    def nodes(self, rule: SignSGD, problem: Problem) -> Nodes | None:
+        if is_linear(problem) and not (problem.student.train_readout and problem.batch_size > 1):
+            return None
+        return nodes_of(problem, SINGLE if problem.batch_size == 1 else BATCH)
+
+    def velocity(
+        self, rule: SignSGD, problem: Problem, fixed: Fixed, state: State, replica: int
+    ) -> State:
+        C = covariance(*overlaps(fixed, state), fixed.T)
+        signs = signs_of_one(problem, C, state.v, replica)
+        mean = sign_gradient(
+            C_2 * signs.tilt, signs.product, signs.up - signs.down, C, fixed, state
+        )
+        return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b)
 
 
 def sign_gradient(b, D, readout, C, fixed: Fixed, state: State) -> Gradient:

@@ -21,9 +21,9 @@ from jaxtyping import Array, Float
 
 from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules.batches import Batches, batches
-from odes.rules.flow import Nodes, check, check_frozen_readout, check_isotropic, flow, quadrature
 from odes.rules.sgd import descent
 from odes.rules.sign_sgd import C_2, sign_gradient
+from odes.rules.theory import Nodes, RuleTheory, check_frozen_readout, check_isotropic
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Signum
 from teacherstudent.states.order_parameters import covariance
@@ -37,46 +37,46 @@ LONGER = (
 )  # ages of the replicas beyond those of the theory: what units without slope remember is older
 
 
-@check.register
-def _(rule: Signum, problem: Problem) -> None:
-    check_isotropic(rule, problem)
-    check_frozen_readout(rule, problem, "its sign depends on all ages at once")
-    if problem.batch_size > 1:
-        raise ValueError(
-            f"the theory of Signum is for batch_size = 1, not {problem.batch_size}; use SignSGD "
-            "or MajorityVote, or simulate."
-        )
-    if ages(rule.beta) > MOST_AGES:
-        raise ValueError(
-            f"rule.beta = {rule.beta:g} remembers {ages(rule.beta)} samples, too many for the "
-            f"average over their ages (at most {MOST_AGES}); give a smaller beta, or simulate."
-        )
-
-
-@quadrature.register
-def _(rule: Signum, problem: Problem) -> Nodes | None:
-    return Nodes(f"{2**LOG2_POINTS} frozen Sobol points for {ages(rule.beta)} samples each")
-
-
 def ages(beta: float) -> int:
     """The number J of ages that count."""
     return 1 if beta == 0 else max(2, math.ceil(math.log(TAIL * (1 - beta)) / math.log(beta)))
 
 
-@flow.register
-def _(rule: Signum, problem: Problem, fixed: Fixed, state: State, replica: int) -> State:
-    C = covariance(*overlaps(fixed, state), fixed.T)
-    count = ages(rule.beta) + LONGER[replica]
-    sample = batches(problem, C, state.v, count, LOG2_POINTS, replica)
-    power = rule.beta ** jnp.arange(count, dtype=C.dtype)
-    u = power[None, :, None] * sample.delta
-    length = jnp.sqrt(jnp.sum(u**2, axis=1))
-    unit = u / jnp.where(length > 0, length, 1.0)[:, None, :]
-    tilt = jnp.einsum("njk,njf->kf", unit, sample.h) / len(unit)
-    mean = sign_gradient(
-        C_2 * tilt, _correlated(sample, power), jnp.zeros_like(state.v), C, fixed, state
-    )
-    return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b)
+class TheoryOfSignum(RuleTheory, rule=Signum):
+    """Signum with beta fixed as N grows."""
+
+    def check(self, rule: Signum, problem: Problem) -> None:
+        check_isotropic(rule, problem)
+        check_frozen_readout(rule, problem, "its sign depends on all ages at once")
+        if problem.batch_size > 1:
+            raise ValueError(
+                f"the theory of Signum is for batch_size = 1, not {problem.batch_size}; use SignSGD "
+                "or MajorityVote, or simulate."
+            )
+        if ages(rule.beta) > MOST_AGES:
+            raise ValueError(
+                f"rule.beta = {rule.beta:g} remembers {ages(rule.beta)} samples, too many for the "
+                f"average over their ages (at most {MOST_AGES}); give a smaller beta, or simulate."
+            )
+
+    def nodes(self, rule: Signum, problem: Problem) -> Nodes | None:
+        return Nodes(f"{2**LOG2_POINTS} frozen Sobol points for {ages(rule.beta)} samples each")
+
+    def velocity(
+        self, rule: Signum, problem: Problem, fixed: Fixed, state: State, replica: int
+    ) -> State:
+        C = covariance(*overlaps(fixed, state), fixed.T)
+        count = ages(rule.beta) + LONGER[replica]
+        sample = batches(problem, C, state.v, count, LOG2_POINTS, replica)
+        power = rule.beta ** jnp.arange(count, dtype=C.dtype)
+        u = power[None, :, None] * sample.delta
+        length = jnp.sqrt(jnp.sum(u**2, axis=1))
+        unit = u / jnp.where(length > 0, length, 1.0)[:, None, :]
+        tilt = jnp.einsum("njk,njf->kf", unit, sample.h) / len(unit)
+        mean = sign_gradient(
+            C_2 * tilt, _correlated(sample, power), jnp.zeros_like(state.v), C, fixed, state
+        )
+        return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b)
 
 
 def _correlated(sample: Batches, power: Float[Array, " ages"]) -> Float[Array, "students students"]:

@@ -94,7 +94,7 @@ def _estimate_of_classes(problem: Problem):
     averages = _field_averages(problem)
     if not isinstance(averages, FieldSpace):
         return None
-    law = problem.classes.components()
+    law = problem.classes.law()
 
     def mean_error(T, Q, m, v, b) -> Float[Array, ""]:
         fields, y = component_fields(law, Q, m, b), jnp.asarray(law.y)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules import agd_map
-from odes.rules.flow import first_memory, quadrature, require_theory
+from odes.rules.theory import require_theory, theory_of
 from odes.solving.adaptive_steps import FIRST_STEP, Solved, adaptive_steps
 from odes.solving.packing import ErrorNorm, has_diverged, pack, unpack
 from odes.solving.precision import in_float64
@@ -77,7 +77,7 @@ def solve(
         raise ValueError(
             "solve integrates in time, but with batch_ratio time counts updates; use integrate."
         )
-    rtol, atol = tolerances(quadrature(problem.rule, problem), rtol, atol)
+    rtol, atol = tolerances(theory_of(problem.rule).nodes(problem.rule, problem), rtol, atol)
     run = partial(
         _solve_one,
         solver=chosen(solver, rtol),
@@ -86,7 +86,7 @@ def solve(
         extras=(),
         gradients=True,
     )
-    return in_float64(run, problem.without_inputs, by_mode(problem, start), asked, rtol, atol)
+    return in_float64(run, problem.for_programs(), by_mode(problem, start), asked, rtol, atol)
 
 
 def solve_all(
@@ -134,7 +134,9 @@ def _solve_one(
         return _iterated(problem, start, times)
     fixed = Fixed(start.rho, start.weights, start.t, start.T, start.noise)
     begin = State(start.q, start.r, start.v, start.b)
-    begin = begin._replace(memory=first_memory(problem.rule, problem, fixed, begin))
+    begin = begin._replace(
+        memory=theory_of(problem.rule).first_memory(problem.rule, problem, fixed, begin)
+    )
     first = pack(begin, problem)
 
     def asked(t, packed, args):

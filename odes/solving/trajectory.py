@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from odes.rules.flow import Nodes
 from odes.rules.sign_modes import sign_modes
+from odes.rules.theory import Nodes
 from teacherstudent.checking import checks
 from teacherstudent.problem import Problem
 from teacherstudent.rules import SignSGD

@@ -21,7 +21,8 @@ from teacherstudent.checking.checks import AnyArray
 from teacherstudent.checking.contracts import for_each_class
 from teacherstudent.starts import Start
 from teacherstudent.states.order_parameters import OrderParameters
-from teacherstudent.tasks import MixtureTask, Task, TeacherTask
+from teacherstudent.tasks import Task
+from teacherstudent.tasks.base import Labels
 
 # The way out where a class changes its inputs.
 DRAWS = "register how its inputs are drawn (sims.inputs.source.set_up)"
@@ -38,13 +39,6 @@ class Inputs(NamedTuple):
     x: Float[Array, "samples inputs"]
     latent: Float[Array, "samples latents"]
     zeta: Float[Array, " samples"]
-
-
-class Labels(NamedTuple):
-    """What the teacher says of the inputs, and the same with label noise."""
-
-    clean: Float[Array, " samples"]
-    noisy: Float[Array, " samples"]
 
 
 class Source(eqx.Module):
@@ -113,45 +107,23 @@ def set_up(task: Task, start: Start, N: int, seeds: list[int]) -> SetUp:
     raise ValueError(f"the simulator cannot draw inputs of the task {type(task).__name__}.")
 
 
-@for_each_class()
-def label(task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
-    """The labels of the inputs under a teacher with weights w*."""
-    raise ValueError(f"the simulator cannot label inputs of the task {type(task).__name__}.")
+def label(task: Task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
+    """The labels of inputs under a teacher with weights w*, or their classes."""
+    return labels_of(task, fields(w_star, inputs.latent), inputs.zeta)
 
 
-@label.register
-def label_of_teacher(
-    task: TeacherTask, inputs: Inputs, w_star: Float[Array, "teachers latents"]
+def labels_of(
+    task: Task, along_fixed: Float[Array, "samples directions"], noise: Float[Array, " samples"]
 ) -> Labels:
-    """y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta, unless the task has a method `label`."""
-    if hasattr(task, "label"):
-        return _label_by_method(task, inputs, w_star)
-    clean = task.activation(fields(w_star, inputs.latent)) @ task.v_star
-    return Labels(clean, clean + task.noise * inputs.zeta)
-
-
-@label.register
-def label_of_class(
-    task: MixtureTask, inputs: Inputs, w_star: Float[Array, "teachers latents"]
-) -> Labels:
-    """y = +-1, the class, unless the task has a method `label`."""
-    if hasattr(task, "label"):
-        return _label_by_method(task, inputs, w_star)
-    return Labels(inputs.zeta, inputs.zeta)
-
-
-def _label_by_method(task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
-    """What `task.label(inputs, w_star)` answers: `Labels`, or one array of labels that have no
-    noise.
-    """
-    found = task.label(inputs, w_star)
-    clean, noisy = found if isinstance(found, Labels) else (found, found)
+    """What `task.label(fields, noise)` answers, checked; labels alone are without noise."""
+    answer = task.label(along_fixed, noise)
+    clean, noisy = answer if isinstance(answer, Labels) else (answer, answer)
     for part in (clean, noisy):
-        if jnp.shape(part) != inputs.zeta.shape:
+        if jnp.shape(part) != noise.shape:
             raise ValueError(
-                f"{type(task).__name__}.label(inputs, w_star) answers an array of shape "
-                f"{jnp.shape(part)}; it is to answer sims.inputs.source.Labels(clean, noisy), or "
-                f"one label for each sample, shape {inputs.zeta.shape}."
+                f"{type(task).__name__}.label(fields, noise) answers an array of shape "
+                f"{jnp.shape(part)}; it is to answer ts.Labels(clean, noisy), or one label for "
+                f"each sample, shape {noise.shape}."
             )
     return Labels(clean, noisy)
 

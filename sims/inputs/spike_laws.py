@@ -51,7 +51,7 @@ def spike_law(task: MixtureTask) -> SpikeLaw:
     For a class without one, or that changes the one of ours that it would inherit, each of its
     components is a cluster.
     """
-    p, y, A, S, sigma2 = map(np.asarray, task.components())
+    p, y, A, S, sigma2 = map(np.asarray, task.law())
     return Clusters(np.cumsum(p), y, A, np.stack([root(one) for one in S]), np.sqrt(sigma2))
 
 

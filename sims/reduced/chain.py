@@ -33,6 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt32
 
+from sims.inputs.source import labels_of
 from sims.reduced.columns import (
     Column,
     Number,
@@ -47,13 +48,14 @@ from sims.reduced.columns import (
     triangular,
 )
 from sims.reduced.draws import Draw, Law, draws, rank
-from sims.reduced.rules import Layers, Memory, Sizes, moved
+from sims.reduced.rules import Layers, Memory, updated
 from sims.running.blocks import Span, over_blocks
 from sims.running.loop import NEVER
+from teacherstudent.checking.own_classes import changed_labels
 from teacherstudent.losses import LOSSES
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Rule
-from teacherstudent.tasks import MixtureTask
+from teacherstudent.tasks import Task
 
 
 class Setting(eqx.Module):
@@ -67,6 +69,7 @@ class Setting(eqx.Module):
     bias: bool = eqx.field(static=True)
     rule: Rule
     loss: str = eqx.field(static=True)
+    task: Task | None  # where its labels are of its own, or classes
     teacher: Any = eqx.field(static=True)  # g*, or None
     v_star: list[Float[Array, ""]]
     noise: Float[Array, ""]
@@ -76,8 +79,11 @@ class Setting(eqx.Module):
 
 def setting(problem: Problem, basis, N: int, dtype) -> Setting:
     """What a step needs of this problem at this N."""
-    two_classes = isinstance(problem.task, MixtureTask)
+    two_classes = problem.task.HAS_CLASSES
     number = lambda value: jnp.asarray(value, dtype)
+    task = None
+    if changed_labels(problem.task):
+        task = jax.tree.map(number, problem.task.for_programs())
     return Setting(
         problem.student.width,
         problem.student.activation,
@@ -85,6 +91,7 @@ def setting(problem: Problem, basis, N: int, dtype) -> Setting:
         problem.student.train_bias,
         jax.tree.map(number, problem.rule),
         problem.loss,
+        task,
         None if two_classes else problem.teacher.activation,
         [] if two_classes else [number(value) for value in problem.teacher.v_star],
         number(0.0 if two_classes else problem.teacher.noise),
@@ -102,7 +109,7 @@ class Chain(NamedTuple):
     own: list[Column]  # lower triangular: column j begins with row j
     v: Column
     b: Column
-    memory: Memory
+    memory: list[Array]  # the leaves of the rule's memory that are no rows
     diverged: UInt32[Array, "1 seeds"]
 
 
@@ -180,6 +187,10 @@ def _of_sample(setting: Setting, students: list[Column], v: Column, b: Column, o
 
 def _label(setting: Setting, one: Sample) -> Number:
     """The class, or the teacher's y = sum_m v*_m g*(nu_m) + sigma zeta with nu = basis s."""
+    if setting.task is not None:
+        along_fixed = [dot(line, one.s) for line in setting.basis]
+        fields = jnp.concatenate(along_fixed).T
+        return labels_of(setting.task, fields, one.label[0]).noisy[None]
     if setting.teacher is None:
         return one.label
     hidden = [setting.teacher(dot(line, one.s)) for line in setting.basis]
@@ -219,24 +230,22 @@ def _moved(
     outside = [each(jnp.zeros_like, chain.v)] * (len(slope.w) - len(columns))
     trained = lambda w, v, b: Layers(w, v if readout else None, b if bias else None)
     now = trained([*(column[:K] for column in columns), *outside], chain.v, chain.b)
-    kept = chain.memory
+    rows = None
     if len(chain.own) > K:
-        kept = kept._replace(w=[*(column[K:] for column in columns), *outside])
-    root = jnp.sqrt(setting.N)
-    layers, kept = moved(
-        setting.rule, now, trained(*slope), kept, Sizes(root, 1 / setting.N, 1 / root)
+        below = [each(jnp.zeros_like, columns[0][K:])] * len(outside)
+        rows = [*(column[K:] for column in columns), *below]
+    layers, memory = updated(
+        setting.rule, now, trained(*slope), Memory(rows, chain.memory), setting.N
     )
-    new = (
-        layers.w
-        if kept.w is None
-        else [joined(*pair) for pair in zip(layers.w, kept.w, strict=True)]
-    )
+    new = layers.w
+    if memory.rows is not None:
+        new = [joined(*pair) for pair in zip(layers.w, memory.rows, strict=True)]
     return Chain(
         list(new[:A]),
         triangular(settled(new[A:])),
         layers.v if readout else chain.v,
         layers.b if bias else chain.b,
-        kept._replace(w=None),
+        memory.others,
         jnp.minimum(chain.diverged, jnp.where(finite, jnp.uint32(NEVER), number)),
     )
 
@@ -262,12 +271,12 @@ def advance(
     keys, chain = filled(keys, chain, width)
     groups = len(keys) // width
     split = jax.tree.map(
-        lambda part: jnp.moveaxis(part.reshape(len(part), groups, width), 1, 0), chain
+        lambda part: jnp.moveaxis(part.reshape(*part.shape[:-1], groups, width), -2, 0), chain
     )
     run = lambda group: _advance(setting, law, group[0], group[1], first, count, block)
     last = jax.lax.map(run, (keys.reshape(groups, width), split))
-    together = lambda part: jnp.moveaxis(part, 0, 1).reshape(part.shape[1], groups * width)[
-        :, :seeds
+    together = lambda part: jnp.moveaxis(part, 0, -2).reshape(*part.shape[1:-1], groups * width)[
+        ..., :seeds
     ]
     return jax.tree.map(together, last)
 
@@ -280,7 +289,8 @@ def filled(
     missing = -seeds % width
     more = keys[jnp.minimum(jnp.arange(seeds + missing), seeds - 1)]
     return more, jax.tree.map(
-        lambda part: jnp.pad(part, ((0, 0), (0, missing)), mode="edge"), chain
+        lambda part: jnp.pad(part, (*[(0, 0)] * (part.ndim - 1), (0, missing)), mode="edge"),
+        chain,
     )
 
 

@@ -18,17 +18,21 @@ from jaxtyping import Array, Key, UInt32
 from sims.reduced.chain import Chain, Sample, Setting, filled, step
 from sims.reduced.draws import Draw, Law, draws
 from sims.reduced.elementary import elementary
+from sims.reduced.rules import update_by_columns
 from sims.running.blocks import Span, over_blocks
 
 SEEDS_AT_ONCE = 128  # of one program: a number of every seed is a register of every thread
 
 
 def fits(setting: Setting, law: Law) -> bool:
-    """Whether the kernel can run this: its activations, and the numbers of a seed in registers."""
+    """Whether the kernel can run this: its activations and its rule are written for it, and the
+    numbers of a seed fit into registers.
+    """
     known = elementary(setting.activation) is not None and (
         setting.teacher is None or elementary(setting.teacher) is not None
     )
-    return known and law.samples <= 4 and law.rows * (law.directions + law.rows) <= 100
+    written = setting.task is None and update_by_columns(setting.rule) is not None
+    return known and written and law.samples <= 4 and law.rows * (law.directions + law.rows) <= 100
 
 
 def _with_elementary(setting: Setting) -> Setting:

@@ -5,13 +5,14 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from sims.inputs.source import as_arrays
 from sims.inputs.spike_laws import spike_law
 from sims.reduced.chain import Chain, advance, overlaps, setting
 from sims.reduced.draws import Law, rank
 from sims.reduced.lengths import table
-from sims.reduced.rules import Layers, memory
+from sims.reduced.rules import rows_of_memory, trained_layers
 from sims.running import checkpoints
 from sims.running.devices import FIRST, LAST, SHARED, Place
 from sims.running.groups import Bytes
@@ -22,7 +23,6 @@ from teacherstudent.problem import Problem
 from teacherstudent.programs.compilation import options
 from teacherstudent.starts import root
 from teacherstudent.states.order_parameters import OrderParameters
-from teacherstudent.tasks import MixtureTask
 
 # Of the rows: an update, of order 1 / N, must not be lost to rounding.  Random numbers are as asked
 # for.
@@ -53,7 +53,7 @@ class ReducedTraining(Training):
         if len(starts) > 1:
             starts = [*starts, *[starts[-1]] * (len(filled) - len(seeds))]
         samples, spikes = problem.samples(N), None
-        if isinstance(problem.task, MixtureTask):
+        if problem.task.HAS_CLASSES:
             spikes = spike_law(problem.task)
         q, P = rank(problem.student.width, samples), frame(problem)
         basis = root(np.asarray(starts[0].T))
@@ -67,11 +67,11 @@ class ReducedTraining(Training):
         self.law = place.put(as_arrays(law, dtype), SHARED)
         self.setting = place.put(setting(problem, basis, N, STATE), SHARED)
         self.basis = basis
-        bare = problem.without_inputs
+        bare = problem.for_programs()
         self.exact_problem = place.put(as_arrays(bare, jnp.float64), SHARED)
         self.keys = place.put(stream_keys(filled, TRAINING), FIRST)
-        begin = _begin(problem, starts, basis, frame_rows(problem))
-        of_all = lambda part: jnp.broadcast_to(part, (len(part), len(filled)))
+        begin = _begin(problem, starts, basis, frame_rows(problem), N)
+        of_all = lambda part: jnp.broadcast_to(part, (*part.shape[:-1], len(filled)))
         self.run = place.put(jax.tree.map(of_all, begin), LAST)
         self.T = place.put(np.broadcast_to(starts[0].T, (len(filled), *starts[0].T.shape)), FIRST)
         entries = samples * (P + 2) + q * (q + 1) // 2
@@ -102,41 +102,67 @@ class ReducedTraining(Training):
         }
 
 
-def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int) -> Chain:
-    """Rows with the overlaps of the starts: fixed basis^T = R, and what is left of Q in the
-    triangle.
+def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int, N: int) -> Chain:
+    """The chains of all starts, with what the rule makes of its first weights and remembers.
+
+    fixed basis^T = R, and what is left of Q is in the triangle.
     """
     K, A = starts[0].students, len(basis)
-    fixed, own = np.zeros((len(starts), rows, A)), np.zeros((len(starts), rows, rows))
-    for fixed_, own_, start in zip(fixed, own, starts, strict=True):
-        fixed_[:K] = np.asarray(start.R) @ np.linalg.pinv(basis)
-        left = root(np.asarray(start.Q) - fixed_[:K] @ fixed_[:K].T)
-        own_[:K, :K] = np.transpose(np.linalg.qr(left.T, mode="r"))
-    column = lambda part: jnp.asarray(np.ascontiguousarray(part.T), STATE)
-    v, b = (
-        column(np.stack([np.asarray(getattr(one, name)) for one in starts])) for name in ("v", "b")
-    )
-    in_fixed, in_own = (
-        [column(fixed[:, :, a]) for a in range(A)],
-        [column(own[:, j:, j]) for j in range(rows)],
-    )
-    students = Layers(
-        [c[:K] for c in in_fixed],
-        v if problem.student.train_readout else None,
-        b if problem.student.train_bias else None,
-    )
-    whole = Layers([*students.w, *(column(own[:, :K, j]) for j in range(rows))], *students[1:])
-    diverged = jnp.full((1, len(starts)), NEVER, jnp.uint32)
+    fixed = np.zeros((len(starts), rows, A))
+    triangle = np.zeros((len(starts), rows, rows))
+    for index, start in enumerate(starts):
+        fixed[index, :K] = np.asarray(start.R) @ np.linalg.pinv(basis)
+        left = root(np.asarray(start.Q) - fixed[index, :K] @ fixed[index, :K].T)
+        triangle[index, :K, :K] = np.transpose(np.linalg.qr(left.T, mode="r"))
+    layers = {
+        "w": np.sqrt(N) * np.concatenate([fixed, triangle], axis=-1)[:, :K],
+        "v": np.stack([np.asarray(start.v) for start in starts]),
+        "b": np.stack([np.asarray(start.b) for start in starts]),
+    }
+    others = _begin_rule(problem, layers, fixed, triangle, N)
     return Chain(
-        in_fixed,
-        in_own,
-        v,
-        b,
-        memory(jax.tree.map(lambda value: jnp.asarray(value, STATE), problem.rule), whole)._replace(
-            w=None
-        ),
-        diverged,
+        [_column(fixed[:, :, a]) for a in range(A)],
+        [_column(triangle[:, j:, j]) for j in range(rows)],
+        _column(layers["v"]),
+        _column(layers["b"]),
+        [_column(part) for part in others],
+        jnp.full((1, len(starts)), NEVER, jnp.uint32),
     )
+
+
+def _begin_rule(problem: Problem, layers: dict, fixed, triangle, N: int) -> list[np.ndarray]:
+    """Enter what the rule makes of the layers and remembers in the space of the weights.
+
+    Layers and rows are changed in place; the answer is the rest of the memory.
+    """
+    student = problem.student
+    K, A = student.width, fixed.shape[-1]
+    names = trained_layers(student.train_readout, student.train_bias)
+    rule = jax.tree.map(lambda value: jnp.asarray(value, STATE), problem.rule)
+    trained = {name: jnp.asarray(layers[name], STATE) for name in names}
+    begun = jax.vmap(rule.begin)(trained)
+    memory = jax.tree.leaves(jax.vmap(rule.memory)(begun))
+    for name in names:
+        layers[name] = np.asarray(begun[name])
+    rows, others = [np.asarray(begun["w"])], []
+    for leaf, count in zip(memory, rows_of_memory(rule, names, K), strict=True):
+        if count == 0:
+            others.append(np.asarray(leaf))
+        else:
+            rows.append(np.asarray(leaf).reshape(len(leaf), count, -1))
+    together = np.concatenate(rows, axis=1) / np.sqrt(N)
+    unchanged = np.array_equal(begun["w"], trained["w"]) and not together[:, K:].any()
+    if unchanged:  # The rows are triangular already, and stay as they are to the last bit.
+        return others
+    fixed[:] = together[..., :A]
+    for index in range(len(triangle)):
+        triangle[index] = np.transpose(np.linalg.qr(together[index, :, A:].T, mode="r"))
+    return others
+
+
+def _column(part: np.ndarray) -> Float[Array, "*shape seeds"]:
+    """An array with the starts as its last axis, not as its first."""
+    return jnp.asarray(np.ascontiguousarray(np.moveaxis(part, 0, -1)), STATE)
 
 
 @cache

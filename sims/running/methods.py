@@ -1,12 +1,11 @@
 """Which way to simulate: whole weights, or the chain of the overlaps where it is exact."""
 
 from sims.reduced.draws import rank
-from sims.reduced.rules import closes, known, moved, row_sets
-from teacherstudent.checking.own_classes import changed_law
+from sims.reduced.rules import rows_of_memory, trained_layers
+from teacherstudent.checking.own_classes import changed_inputs
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
 from teacherstudent.states.order_parameters import OrderParameters
-from teacherstudent.tasks import MixtureTask, TeacherStudent
 
 METHODS = ("weights", "reduced", "auto")
 
@@ -29,24 +28,20 @@ def chosen(method: str, problem: Problem, start: Start, N: int, whole_inputs: st
 
 def obstacle(problem: Problem, start: Start, N: int) -> str | None:
     """Why the overlaps of a problem are no Markov chain that can be run here; None if they are."""
-    task, rule = type(problem.task).__name__, type(problem.rule).__name__
-    if not isinstance(problem.task, TeacherStudent | MixtureTask):
+    task = type(problem.task).__name__
+    if problem.task.HAS_MODES:
         return (
             f"inputs of {task} are not isotropic outside the span of the weights, so that their "
             "overlaps are no Markov chain"
         )
-    changed = changed_law(problem.task)
+    changed = changed_inputs(problem.task)
     if changed is not None:
         return f"{changed}, which the chain of the overlaps does not know"
     if not isinstance(start, OrderParameters):
         return "the start has overlaps by mode; give OrderParameters"
-    if (changed := moved.refusal(type(problem.rule))) is not None:
-        return changed
-    if not closes(problem.rule):
-        return (
-            f"{rule} depends on the coordinate axes, or on more than overlaps, so that these are "
-            f"no Markov chain; rules that are one: {known()}"
-        )
+    sees_axes = problem.rule.why_not_rotation_invariant()
+    if sees_axes is not None:
+        return f"{sees_axes}, so that their overlaps are no Markov chain"
     P, q = frame(problem), rank(problem.student.width, problem.samples(N))
     if P + q > N:
         return (
@@ -64,5 +59,7 @@ def frame(problem: Problem) -> int:
 
 
 def frame_rows(problem: Problem) -> int:
-    """Its rows: the student's weights, and as many for each set of rows that the rule remembers."""
-    return problem.student.width * row_sets(problem.rule)
+    """Its rows: the student's weights, and what the rule remembers in their space."""
+    student = problem.student
+    layers = trained_layers(student.train_readout, student.train_bias)
+    return student.width + sum(rows_of_memory(problem.rule, layers, student.width))

@@ -24,7 +24,6 @@ from teacherstudent.losses import LOSSES
 from teacherstudent.observables.generalisation import averages_of, error_of
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
-from teacherstudent.tasks import MixtureTask
 
 
 class Run(NamedTuple):
@@ -77,8 +76,9 @@ def _steps(
     problem: Problem, block: int, source: Source, w_star, key: Key[Array, ""], run: Run, span: Span
 ) -> Run:
     """One seed's steps of one block, whose inputs are all drawn at once."""
-    workers, samples = problem.rule.gradients, problem.samples(run.student.w.shape[-1])
-    batches = drawn(problem, source, run.student.w.shape[-1], span.numbers(block), key)
+    N = run.student.w.shape[-1]
+    workers, samples = problem.rule.gradients, problem.samples(N)
+    batches = drawn(problem, source, N, span.numbers(block), key)
     readout, bias = problem.student.train_readout, problem.student.train_bias
 
     def slopes(student: Network, batch: Inputs):
@@ -93,7 +93,7 @@ def _steps(
         batch = jax.tree.map(lambda part: part[index], batches)
         slope, phi = slopes(run.student, batch)
         layers, memory = problem.rule.update(
-            run.student.layers(readout, bias), slope.layers(readout, bias), run.memory
+            run.student.layers(readout, bias), slope.layers(readout, bias), run.memory, N
         )
         now = jnp.where(jnp.isfinite(phi).all(), jnp.uint32(NEVER), span.begin + index)
         return Run(run.student._replace(**layers), memory, jnp.minimum(run.diverged, now))
@@ -167,7 +167,7 @@ def with_error(problem: Problem, Q, R, T, v, b) -> Record:
     if unknown_error(problem.task, problem.student.activation) is not None:
         return Record(Q, R, v, b, jnp.full(v.shape[0], jnp.nan))  # held-out samples say it
     error = lambda own: error_of(problem, *own)
-    closed = not isinstance(problem.task, MixtureTask) and not isinstance(
+    closed = not problem.task.HAS_CLASSES and not isinstance(
         averages_of(problem), QuadratureAverages
     )
     at_once = 4096 if closed else 32  # a quadrature has thousands of points for every seed

@@ -28,7 +28,6 @@ from teacherstudent.checking.own_classes import unknown_error
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
 from teacherstudent.starts import Start
-from teacherstudent.tasks import StructuredTask
 
 BLOCK_BYTES = {"cpu": 2**18}  # of inputs drawn at once: on a CPU, what stays in a core's cache
 GPU_BLOCK_BYTES = 2**26
@@ -67,7 +66,7 @@ class WeightsTraining(Training):
             jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree if shared else fill(tree)),
             SHARED if shared else FIRST,
         )
-        bare = problem.without_inputs
+        bare = problem.for_programs()
         self.error_is_known = unknown_error(problem.task, problem.student.activation) is None
         self.bare, self.exact_problem = (
             place.put(as_arrays(bare, kind), SHARED) for kind in (dtype, jnp.float64)
@@ -191,7 +190,7 @@ def bytes_needed(problem: Problem, start: Start, N: int, dtype: str) -> Bytes:
     layers = size * (6 * K * N + 2 * M * D) + 16 * (K * N + M * D)
     drawn = lambda samples: 3 * size * samples * (N + D)
     held_out = drawn(TEST_BLOCK)
-    if not isinstance(problem.task, StructuredTask):
+    if not problem.task.HAS_MODES:
         return Bytes(held_out, layers + drawn(inputs))
     manifold = 20 * N * D + 16 * N * N  # F and Phi, Omega, as NumPy made them and on the device
     if start.network is None:  # a manifold of each seed's own

@@ -13,8 +13,20 @@ from jaxtyping import Array, Float
 
 from teacherstudent.averages.field_space import FieldAverages
 from teacherstudent.averages.fields import field_averages_for
-from teacherstudent.problem import Problem
-from teacherstudent.tasks import Components
+from teacherstudent.checking.checks import AnyArray
+
+
+class Components(NamedTuple):
+    """The law of label and spike fields as a mixture of Gaussians.
+
+    The first axis counts components; r is the number of directions.
+    """
+
+    p: Float[AnyArray, " components"]
+    y: Float[AnyArray, " components"]
+    A: Float[AnyArray, "components directions"]
+    S: Float[AnyArray, "components directions directions"]
+    sigma2: Float[AnyArray, " components"]
 
 
 class ComponentFields(NamedTuple):
@@ -38,23 +50,23 @@ def component_fields(
 
 
 def component_averages(
-    problem: Problem, law: Components, fields: ComponentFields, v: Float[Array, " students"]
+    student, loss, law: Components, fields: ComponentFields, v: Float[Array, " students"]
 ) -> FieldAverages:
     """The averages of one update, with the components as first axis."""
-    of = field_averages_for(problem.student.activation, problem.loss, v.shape[0])
-    return jax.vmap(lambda mean, C, y: of.averages(mean, C, v, y))(*fields, jnp.asarray(law.y))
+    averages = field_averages_for(student.activation, loss, v.shape[0])
+    in_components = jax.vmap(averages.averages, in_axes=(0, 0, None, 0))
+    return in_components(*fields, v, jnp.asarray(law.y))
 
 
-def expected_loss_at(
-    problem: Problem,
+def expected_loss_of(
+    law: Components,
+    student,
+    loss,
     Q: Float[Array, "students students"],
     m: Float[Array, "students directions"],
     v: Float[Array, " students"],
     b: Float[Array, " students"],
 ) -> Float[Array, ""]:
     """E[l(phi, y)] = sum_c p_c E_c[l], the part included that nobody can avoid."""
-    law = problem.classes.components()
-    return (
-        jnp.asarray(law.p)
-        @ component_averages(problem, law, component_fields(law, Q, m, b), v).loss
-    )
+    fields = component_fields(law, Q, m, b)
+    return jnp.asarray(law.p) @ component_averages(student, loss, law, fields, v).loss

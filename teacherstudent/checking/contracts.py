@@ -21,8 +21,16 @@ SPECIAL = (
     "__getattr__",
     "__getattribute__",
 )  # other names with underscores are Python's own affair
-HARMLESS = ("_abc_impl", "optax", "warn_theory")  # none of them moves a weight, or labels an input
-ADDED = ("label", "gradient")  # methods that a task of one's own may add
+# None of these moves a weight, or labels an input.
+HARMLESS = (
+    "_abc_impl",
+    "error",
+    "for_programs",
+    "optax",
+    "rotation_invariant",
+    "warn_theory",
+    "why_not_rotation_invariant",
+)
 
 _registered: dict[
     type, set[str]
@@ -43,7 +51,7 @@ def changes(kind: type, base: type, honoured: Iterable[str] = ()) -> list[str]:
         if dataclasses.is_dataclass(base)
         else set()
     )
-    names |= {*SPECIAL, *ADDED}
+    names |= {*SPECIAL}
     names -= {*HARMLESS, *honoured, *getattr(base, "__abstractmethods__", ())}
     definition = functools.partial(inspect.getattr_static, default=None)
     return sorted(name for name in names if definition(kind, name) is not definition(base, name))

@@ -7,16 +7,15 @@ with what it changes, until it brings its own part.
 """
 
 from teacherstudent.activations.activation import Activation
-from teacherstudent.checking.contracts import ADDED, changes, nearest, registered_parts, sentence
+from teacherstudent.checking.contracts import changes, nearest, registered_parts, sentence
 from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask, Task, TeacherTask
 
 OURS = tuple(TASKS.values())  # not those that are added to them
 FAMILIES = (MixtureTask, StructuredTask, TeacherTask)
-LAW = ("set_up", "label")  # registered parts that are another law of inputs or labels
 LABELLING = (
     "activation",
     "directions",
-    "gradient",
+    "error",
     "input_mean",
     "label",
     "noise",
@@ -34,31 +33,69 @@ def changed_law(task: Task) -> str | None:
     With two classes the law is that of the task's own `components`, so that only other labels
     change it.
     """
+    return _sentence(task, [*_changed_labels(type(task)), *_changed_inputs(type(task))])
+
+
+def changed_inputs(task: Task) -> str | None:
+    """How the class of a task changes the law of its inputs; None if it does not."""
+    return _sentence(task, _changed_inputs(type(task)))
+
+
+def changed_labels(task: Task) -> bool:
+    """Whether the class of a task labels samples in its own way."""
+    return bool(_changed_labels(type(task)))
+
+
+def _sentence(task: Task, names: list[str]) -> str | None:
     kind = type(task)
-    base = nearest(kind, OURS)
-    if base is None:
-        return _changed_family(kind)
-    registered = registered_parts(kind, base)
-    if issubclass(kind, MixtureTask):
-        changed = [name for name in changes(kind, base) if name in ADDED]
-        unknown_inputs = "spike_law" in registered and "components" not in changes(kind, base)
-        names = [*changed, *sorted(registered & {*LAW}), *(["spike_law"] if unknown_inputs else [])]
-    else:
-        names = [*changes(kind, base), *sorted(registered & {*LAW})]
-    names = list(dict.fromkeys(names))
-    return sentence(kind, base, names) if names else None
-
-
-def _changed_family(kind: type) -> str | None:
-    """The same for a class that is a new task, not a variant of ours."""
-    base = nearest(kind, FAMILIES)
+    base = nearest(kind, (*OURS, *FAMILIES))
     if base is None:
         return f"class {kind.__name__} is a task of its own"
     if base is TeacherTask:
         return f"class {kind.__name__} has a law of inputs of its own"
-    changed = [name for name in changes(kind, base) if name in (*ADDED, *TEACHER)]
-    names = [*changed, *sorted(registered_parts(kind, base) & {"label"})]
-    return sentence(kind, base, list(dict.fromkeys(names))) if names else None
+    if not names:
+        return None
+    return sentence(kind, base, list(dict.fromkeys(names)))
+
+
+def _changed_labels(kind: type) -> list[str]:
+    """What a class changes of how ours make a label of the fields."""
+    base = nearest(kind, (*OURS, *FAMILIES))
+    if base is None:
+        return []
+    if issubclass(kind, MixtureTask):
+        return [name for name in changes(kind, base) if name == "label"]
+    return [name for name in changes(kind, base) if name in TEACHER]
+
+
+def _changed_inputs(kind: type) -> list[str]:
+    """What a class changes of how the inputs of ours are drawn.
+
+    With two classes inputs follow from the task's own `components`; a law of the spikes that it
+    registers without them is unknown.
+    """
+    base = nearest(kind, (*OURS, *FAMILIES))
+    if base is None:
+        return []
+    registered = registered_parts(kind, base)
+    names = sorted(registered & {"set_up"})
+    if issubclass(kind, MixtureTask):
+        if "spike_law" in registered and "components" not in changes(kind, base):
+            names.append("spike_law")
+        return names
+    return [name for name in changes(kind, base) if name not in TEACHER] + names
+
+
+def own_bases(task: Task) -> tuple[type, ...]:
+    """The classes of a task down to the first of ours."""
+    kind = type(task)
+    base = nearest(kind, (*OURS, *FAMILIES, Task))
+    return kind.__mro__[: kind.__mro__.index(base)]
+
+
+def brings_error(task: Task) -> bool:
+    """Whether the class of a task has an `error` of its own."""
+    return any("error" in vars(base) for base in own_bases(task))
 
 
 def changed_activation(activation: Activation) -> str | None:
@@ -70,7 +107,7 @@ def changed_activation(activation: Activation) -> str | None:
 def unknown_error(task: Task, activation: Activation) -> str | None:
     """Why the error at given overlaps is not known; None if it is."""
     changed = changed_law(task)
-    if changed is not None and not brings(task, "task_error"):
+    if changed is not None and not brings_error(task):
         return f"{changed}, so that its error at given overlaps is not known"
     return (
         None
@@ -89,10 +126,3 @@ def require_our_law(task: Task) -> None:
             f"{changed}, and what is asked holds for the labels and inputs of the latter; give a "
             "task of ours."
         )
-
-
-def brings(task: Task, part: str) -> bool:
-    """Whether the class of a task has registered a part of its own."""
-    kind = type(task)
-    base = nearest(kind, (*OURS, *FAMILIES, Task))
-    return base is not None and part in registered_parts(kind, base)

@@ -39,7 +39,7 @@ def accuracy(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
     problem.check_start(at)
     with jax.enable_x64(True):
         return _batched(
-            problem.without_inputs,
+            problem.for_programs(),
             *(jnp.asarray(part, jnp.float64) for part in (at.Q, at.m, at.v, at.b)),
         )
 
@@ -60,7 +60,7 @@ def accuracy_at(
     b: Float[Array, " students"],
 ) -> Float[Array, ""]:
     """The accuracy at one state."""
-    law = problem.classes.components()
+    law = problem.classes.law()
     fields = component_fields(law, Q, m, b)
     points = jnp.asarray(_points(v.shape[0]))
     chosen = jnp.searchsorted(jnp.cumsum(jnp.asarray(law.p)), points[:, 0], side="right")

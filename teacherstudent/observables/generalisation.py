@@ -5,13 +5,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from teacherstudent.averages import Averages, averages_for
-from teacherstudent.averages.mixture_fields import expected_loss_at
 from teacherstudent.checking import arguments
-from teacherstudent.checking.contracts import for_each_class
 from teacherstudent.checking.own_classes import unknown_error
 from teacherstudent.problem import Problem
-from teacherstudent.states.order_parameters import OrderParameters, covariance
-from teacherstudent.tasks import MixtureTask, Task, TeacherTask
+from teacherstudent.states.order_parameters import OrderParameters
 
 
 @arguments.checked
@@ -25,7 +22,7 @@ def generalisation_error(problem: Problem, at: OrderParameters) -> Float[Array, 
     Raises ValueError if the order parameters do not fit the problem, or its task has no teacher
     (see `expected_loss`).
     """
-    if isinstance(problem.task, MixtureTask):
+    if problem.task.HAS_CLASSES:
         raise ValueError(
             f"the task {type(problem.task).__name__} has no teacher; use expected_loss, or "
             "accuracy."
@@ -60,7 +57,7 @@ def _at(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
     problem.check_start(at)
     with jax.enable_x64(True):
         return _batched_error(
-            problem.without_inputs,
+            problem.for_programs(),
             *(jnp.asarray(part, jnp.float64) for part in (at.Q, at.R, at.T, at.v, at.b)),
         )
 
@@ -82,25 +79,7 @@ def error_of(
     b: Float[Array, " students"],
 ) -> Float[Array, ""]:
     """eps_g of a task with a teacher, the expected loss of one with classes."""
-    return task_error(problem.task, problem, Q, R, T, v, b)
-
-
-@for_each_class()
-def task_error(task: Task, problem: Problem, Q, R, T, v, b) -> Float[Array, ""]:
-    """The error of a task at given overlaps; a task with labels of its own registers its own."""
-    raise ValueError(f"the error of the task {type(task).__name__} at given overlaps is not known.")
-
-
-@task_error.register
-def error_with_teacher(task: TeacherTask, problem: Problem, Q, R, T, v, b) -> Float[Array, ""]:
-    """1/2 E[(phi - phi*)^2]."""
-    return error_at(averages_of(problem), covariance(Q, R, T), output_weights(problem, v))
-
-
-@task_error.register
-def loss_of_classes(task: MixtureTask, problem: Problem, Q, R, T, v, b) -> Float[Array, ""]:
-    """E[l(phi, y)]."""
-    return expected_loss_at(problem, Q, R, v, b)
+    return problem.task.error(problem.student, problem.loss, Q, R, T, v, b)
 
 
 def averages_of(problem: Problem) -> Averages:
@@ -116,10 +95,3 @@ def averages_of(problem: Problem) -> Averages:
 def output_weights(problem: Problem, v: Float[Array, " students"]) -> Float[Array, " fields"]:
     """u = (v, -v*), so that phi - phi* = sum_a u_a g_a(h_a)."""
     return jnp.concatenate([v, -problem.teacher.v_star])
-
-
-def error_at(
-    averages: Averages, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
-) -> Float[Array, ""]:
-    """1/2 u^T I2(C) u."""
-    return 0.5 * u @ averages.I2(C) @ u

@@ -107,7 +107,7 @@ def _overlap(task, combine: Callable) -> float:
         )
     require_our_law(task)
     if type(task) is GaussianMixture and task.directions > 2:
-        return sum(_by_points(law, combine) for law in _by_variance(task.components()))
+        return sum(_by_points(law, combine) for law in _by_variance(task.law()))
     return sum(_by_cells(law, combine) for law in laws(task))
 
 
@@ -155,7 +155,7 @@ def laws_of_two_spikes(task: MixedCumulant) -> list[Law]:
 
 @laws.register
 def laws_of_mixture(task: GaussianMixture) -> list[Law]:
-    return [_gaussian(law) for law in _by_variance(task.components())]
+    return [_gaussian(law) for law in _by_variance(task.law())]
 
 
 @laws.register

@@ -39,6 +39,7 @@ class AGD(Rule):
     samples.
     """
 
+    rotation_invariant = True
     TRAINS_BIASES = False
     gain: checks.Parameter
     readout_gain: checks.Parameter | None
@@ -57,8 +58,8 @@ class AGD(Rule):
         for name in ("readout_gain", "first_scale"):
             checks.optional_number(f"rule.{name}", getattr(self, name), strict=True)
 
-    def update(self, layers, gradient, memory):
-        K, N = layers["w"].shape
+    def update(self, layers, gradient, memory, N):
+        K = layers["w"].shape[0]
         s_w = K**0.5 if self.first_scale is None else self.first_scale * N**0.5
         gain_v = self.gain if self.readout_gain is None else self.readout_gain / N
         scales, gains = {"w": s_w, "v": K**-0.5}, {"w": self.gain, "v": gain_v}

@@ -1,12 +1,6 @@
-"""The contract of an update rule.
+"""The contract of an update rule: what one step does to the weights.
 
-To add a rule: one file here with a subclass of `Rule`, its name in `RULES` (`__init__.py`), and,
-where the limit N -> infinity exists, its flow in `odes/` (`odes.rules.flow.flow.register`).  A
-subclass of one of ours that changes it has no theory until it registers one.
-
-A rule moves the layers that are trained, a dictionary of "w" (students, inputs) and, as far as they
-are trained, "v" and "b" (students,); a frozen layer is not handed to it.  What it remembers from
-one update to the next is a pytree, `memory`.
+`Rule` is the base of every rule, ours and yours; its docstring is the recipe for the next one.
 """
 
 import abc
@@ -19,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from teacherstudent.checking import arguments, checks
+from teacherstudent.checking import arguments, checks, contracts
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 
@@ -44,14 +38,49 @@ class Network(NamedTuple):
 
 
 class Rule(eqx.Module):
-    """One update of a two-layer network from the gradient of its loss."""
+    """One update of a two-layer network from the gradient of its loss: the base of every rule.
+
+    To write a rule of your own:
+
+    1. Subclass `Rule`, or `DescentRule`, which brings a learning rate for each layer and `descend`.
+       The rule's numbers are its fields.
+    2. Write `update(layers, gradient, memory, N)`.  `layers` is a dictionary of the layers that are
+       trained, "w" (students, inputs) and, if they are trained, "v" and "b" (students,).
+       `gradient` has the same form, and holds the derivatives of the batch-averaged loss
+
+           d l / d w_k = v_k g'(lambda_k) l'(phi) x / sqrt N
+           d l / d v_k = g(lambda_k) l'(phi)
+           d l / d b_k = v_k g'(lambda_k) l'(phi)
+
+       all at the weights before the step.  The answer is the new layers and the new memory.
+    3. If the rule remembers something, write `memory(layers)`: what it remembers before the first
+       update, a pytree of arrays; `update` is handed what it returned the time before.
+    4. If the rule sees no coordinate axes, say `rotation_invariant = True` in its class: the chain
+       of the overlaps (method "reduced") then runs the same `update` in a frame of a few
+       dimensions.  There a row of "w" is shorter than N, so that N has to be taken from the
+       argument.  What is remembered in the space of the weights has N as its last axis.
+    5. If its limit N -> infinity is known, write that down as a `ts.RuleTheory` for exactly this
+       class.  Without one `integrate` refuses the rule, and `simulate` runs it.
+
+    A subclass that changes a rule inherits neither its theory nor its word on rotations.
+
+    >>> import teacherstudent as ts
+    >>> class Doubled(ts.SGD):
+    ...     def update(self, layers, gradient, memory, N):
+    ...         twice = {name: 2 * slope for name, slope in gradient.items()}
+    ...         return super().update(layers, twice, memory, N)
+    >>> Doubled(learning_rate=0.1).why_not_rotation_invariant()
+    'class Doubled changes SGD.update, and does not say whether it is rotation_invariant'
+    """
 
     TRAINS_BIASES: ClassVar[bool] = True
+    rotation_invariant: ClassVar[bool] = False
 
     @property
     def gradients(self) -> int:
-        """How many gradients, each of its own mini-batch, one update takes; several come with a
-        leading axis.
+        """How many gradients, each of its own mini-batch, one update takes.
+
+        Several come with a leading axis.
         """
         return 1
 
@@ -60,17 +89,32 @@ class Rule(eqx.Module):
         return dict(layers)
 
     def memory(self, layers: Layers) -> Any:
-        """What the rule remembers before the first update."""
+        """What the rule remembers before the first update, a pytree of arrays."""
         return ()
 
     @abc.abstractmethod
-    def update(self, layers: Layers, gradient: Layers, memory: Any) -> tuple[dict[str, Array], Any]:
-        """The layers and the memory after one step.
+    def update(
+        self, layers: Layers, gradient: Layers, memory: Any, N: int
+    ) -> tuple[dict[str, Array], Any]:
+        """The layers and the memory after one update, in N dimensions."""
 
-        `gradient` holds the derivatives of the batch-averaged loss, d l/d w_k = v_k g'(lambda_k)
-        l'(phi) x / sqrt N, d l/d v_k = g(lambda_k) l'(phi) and d l/d b_k = v_k g'(lambda_k)
-        l'(phi), all at the weights before the step.
+    @classmethod
+    def why_not_rotation_invariant(cls) -> str | None:
+        """Why the overlaps are not enough to follow this rule; None if they are.
+
+        The word of a class on rotations holds for its own methods: a subclass that changes them has
+        to give its own.
         """
+        if not cls.rotation_invariant:
+            return f"{cls.__name__} depends on the coordinate axes"
+        said_by = next(base for base in cls.__mro__ if "rotation_invariant" in vars(base))
+        changed = contracts.changes(cls, said_by)
+        if not changed:
+            return None
+        return (
+            f"{contracts.sentence(cls, said_by, changed)}, and does not say whether it is "
+            "rotation_invariant"
+        )
 
     def optax(self) -> "optax.GradientTransformation":
         """The rule for the parameters of any JAX network, without the scalings of the
@@ -148,14 +192,14 @@ class DescentRule(RatedRule):
         """The biases' learning rate: `bias_learning_rate`, or `learning_rate` where none is given."""
         return self.learning_rate if self.bias_learning_rate is None else self.bias_learning_rate
 
-    def descend(self, layers: Layers, direction: Layers, first_rate) -> dict[str, Array]:
+    def descend(self, layers: Layers, direction: Layers, first_rate, N) -> dict[str, Array]:
         """Each layer less its direction times `first_rate` for w, eta_v / N for v and eta_b / N for
         b.
         """
-        step = self.steps(direction, first_rate, layers["w"].shape[-1])
+        step = self.steps(direction, first_rate, N)
         return {name: layer - step[name] for name, layer in layers.items()}
 
-    def steps(self, direction: Layers, first_rate, N: int) -> dict[str, Array]:
+    def steps(self, direction: Layers, first_rate, N) -> dict[str, Array]:
         """The directions times these rates."""
         rates = {"w": first_rate, "v": self.eta_v / N, "b": self.eta_b / N}
         return {name: rates[name] * along for name, along in direction.items()}

@@ -25,6 +25,7 @@ class Fromage(RatedRule):
     has a floor of 1e-6) and p_bound.
     """
 
+    rotation_invariant = True
     TRAINS_BIASES = False
     p_bound: checks.Parameter | None = None
 
@@ -39,8 +40,7 @@ class Fromage(RatedRule):
     def memory(self, layers):
         return () if self.p_bound is None else jax.tree.map(norm, dict(layers))
 
-    def update(self, layers, gradient, memory):
-        N = layers["w"].shape[-1]
+    def update(self, layers, gradient, memory, N):
         rates = {"w": self.learning_rate / N**0.5, "v": self.eta_v / N}
         moved = {
             name: matched_step(layer, gradient[name], rates[name]) for name, layer in layers.items()

@@ -28,6 +28,7 @@ class HeavyBall(DescentRule):
     eta m (`optax.sgd` with momentum).
     """
 
+    rotation_invariant = True
     beta: checks.Parameter | None = None
     gamma: checks.Parameter | None = None
 
@@ -52,15 +53,14 @@ class HeavyBall(DescentRule):
     def memory(self, layers):
         return jax.tree.map(jnp.zeros_like, dict(layers))
 
-    def update(self, layers, gradient, memory):
-        N = layers["w"].shape[-1]
+    def update(self, layers, gradient, memory, N):
         if self.beta is not None:
             m = jax.tree.map(lambda m, g: self.beta * m + g, memory, dict(gradient))
-            return self.descend(layers, m, self.learning_rate), m
+            return self.descend(layers, m, self.learning_rate, N), m
         scale = {"w": 1.0, "v": 1 / N, "b": 1 / N}
         forget = self.gamma / N  # not (1 - gamma / N) m: in float32 that is another gamma
         m = {name: m + (scale[name] * gradient[name] - forget * m) for name, m in memory.items()}
-        return self.descend(layers, m, self.learning_rate / N), m
+        return self.descend(layers, m, self.learning_rate / N, N), m
 
     def optax(self):
         if self.beta is None:

@@ -54,8 +54,7 @@ class Madam(RatedRule):
     def memory(self, layers):
         return {name: self._first(layer) for name, layer in layers.items()}
 
-    def update(self, layers, gradient, memory):
-        N = layers["w"].shape[-1]
+    def update(self, layers, gradient, memory, N):
         rates = {"w": self.learning_rate / N**0.5, "v": self.eta_v / N}
         pairs = {
             name: self._step(layer, gradient[name], memory[name], rates[name])

@@ -63,12 +63,12 @@ class MajorityVote(SignSGD):
     def memory(self, layers):
         return jax.tree.map(partial(_for_each, self.workers), dict(layers)) if self.beta else ()
 
-    def update(self, layers, gradient, memory):
+    def update(self, layers, gradient, memory, N):
         gradient = (
             dict(gradient) if self.workers > 1 else {name: g[None] for name, g in gradient.items()}
         )
         ballots, memory = self._ballots(gradient, memory)
-        return self.step_by(layers, jax.tree.map(self._outcome, ballots)), memory
+        return self.step_by(layers, jax.tree.map(self._outcome, ballots), N), memory
 
     def _ballots(self, gradient, memory):
         """What each worker takes the sign of."""

@@ -79,8 +79,7 @@ class Nero(RatedRule):
     def memory(self, layers: Layers):
         return {name: first_memory(self._matrix(name, layer)) for name, layer in layers.items()}
 
-    def update(self, layers, gradient, memory):
-        N = layers["w"].shape[-1]
+    def update(self, layers, gradient, memory, N):
         beta = self.beta if self.gamma is None else 1 - self.gamma / N
         rates = {"w": self.learning_rate / N**0.5, "v": self.eta_v / N}
         moved, kept = {}, {}

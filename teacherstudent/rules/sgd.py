@@ -27,6 +27,7 @@ class SGD(DescentRule):
     eta.  `optax()`: W <- W - eta g - kappa W.
     """
 
+    rotation_invariant = True
     weight_decay: checks.Parameter = 0.0
 
     @arguments.of("rule.")
@@ -39,8 +40,7 @@ class SGD(DescentRule):
     def __check_init__(self):
         checks.number("rule.weight_decay", self.weight_decay)
 
-    def update(self, layers, gradient, memory):
-        N = layers["w"].shape[-1]
+    def update(self, layers, gradient, memory, N):
         step = self.steps(gradient, self.learning_rate, N)
         # Not (1 - kappa / N) w: in float32 that is another kappa, and two subtractions round kappa
         # w / N to few bits of w.

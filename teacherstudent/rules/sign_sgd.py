@@ -18,12 +18,12 @@ class SignSGD(DescentRule):
     `optax()` is `optax.sign_sgd`.
     """
 
-    def update(self, layers, gradient, memory):
-        return self.step_by(layers, jax.tree.map(jnp.sign, dict(gradient))), memory
+    def update(self, layers, gradient, memory, N):
+        return self.step_by(layers, jax.tree.map(jnp.sign, dict(gradient)), N), memory
 
-    def step_by(self, layers, signs):
+    def step_by(self, layers, signs, N):
         """The layers after a step along signs."""
-        return self.descend(layers, signs, self.learning_rate / layers["w"].shape[-1] ** 0.5)
+        return self.descend(layers, signs, self.learning_rate / N**0.5, N)
 
     def optax(self):
         import optax

@@ -30,9 +30,9 @@ class Signum(SignSGD):
     def memory(self, layers):
         return jax.tree.map(jnp.zeros_like, dict(layers))
 
-    def update(self, layers, gradient, memory):
+    def update(self, layers, gradient, memory, N):
         m = running_mean(self.beta, memory, dict(gradient))
-        return self.step_by(layers, jax.tree.map(jnp.sign, m)), m
+        return self.step_by(layers, jax.tree.map(jnp.sign, m), N), m
 
     def optax(self):
         import optax

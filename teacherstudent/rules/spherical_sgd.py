@@ -22,6 +22,8 @@ class SphericalSGD(DescentRule):
     as in SGD.
     """
 
+    rotation_invariant = True
+
     @property
     def sgd(self) -> SGD:
         """The rule before the projection."""
@@ -31,9 +33,9 @@ class SphericalSGD(DescentRule):
             bias_learning_rate=self.bias_learning_rate,
         )
 
-    def update(self, layers, gradient, memory):
-        moved, memory = self.sgd.update(layers, gradient, memory)
-        return moved | {"w": with_row_lengths(moved["w"], moved["w"].shape[-1] ** 0.5)}, memory
+    def update(self, layers, gradient, memory, N):
+        moved, memory = self.sgd.update(layers, gradient, memory, N)
+        return moved | {"w": with_row_lengths(moved["w"], N**0.5)}, memory
 
     def optax(self):
         eta = self.rate

@@ -5,24 +5,18 @@ With a teacher (`TeacherTask`), a two-layer network labels the inputs:
     nu_m = w*_m . c / sqrt D,   y = sum_m v*_m g*(nu_m) + sigma zeta,   zeta ~ N(0, 1)
 
 The teacher sees the latent c ~ N(0, I_D), the student sees the input x in R^N.  Tasks differ in how
-x comes from c; all that the theory needs of it are two covariances, Omega = E[x x^T] and Phi = E[x
-c^T].
+x comes from c; all that the theory needs of it are two covariances, Omega = E[x x^T] and
+Phi = E[x c^T].
 
 With two classes (`MixtureTask`, in `mixture.py`), the label is the class y = +-1, and the law of x
 depends on it along a few fixed directions.
-
-To add a task: one file here with a subclass of one of these, its name in `TASKS` (`__init__.py`),
-and one file in `sims/` that says how its inputs are drawn.
-
-A subclass of one of ours that changes its labels or inputs (another `v_star`, a method
-`label(inputs, w_star)` as in `sims/inputs/source.py`) is simulated with its own, and has no theory
-until it brings one (`own_classes.py`).
 """
 
 import abc
+import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -30,12 +24,36 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import Activation, ActivationLike, as_function
+from teacherstudent.averages import averages_for
 from teacherstudent.checking import arguments, checks
+from teacherstudent.states.order_parameters import covariance
 from teacherstudent.states.spectrum import Modes, Spectrum
+
+Module = TypeVar("Module", bound=eqx.Module)
+
+
+class Labels(NamedTuple):
+    """The labels of some samples without noise, and as the student is told them."""
+
+    clean: Float[Array, " samples"]
+    noisy: Float[Array, " samples"]
 
 
 class Task(eqx.Module):
-    """A law of inputs and labels.
+    """A law of inputs and labels: the base of every task.
+
+    To write a task of your own:
+
+    1. Subclass the task whose inputs are yours, such as `TeacherStudent`, and write
+       `label(fields, noise)`: the labels, from the teacher's fields nu (samples, teachers) and one
+       standard normal number for each sample.  The answer is `ts.Labels(clean, noisy)`, or one
+       array of labels without noise.  Further numbers of the task are further fields of the class.
+    2. Or, for inputs of two classes, subclass `MixtureTask` and write `directions` and
+       `components`: theory, both simulators and the accuracy follow from them.
+    3. A task with labels of its own is simulated, with whole weights or, on isotropic inputs, by
+       the chain of the overlaps; its error is measured on held-out samples.  If you know the error
+       at given overlaps, write it as `error`; if you know the averages of one update too, write
+       them as a `ts.InputTheory` for exactly this class, and `integrate` answers.
 
     What results say of a task it says itself, by these attributes of its class:
 
@@ -48,6 +66,7 @@ class Task(eqx.Module):
       losses other than the square make sense.
     - `HAS_MODES`: whether the input covariance has more than one eigenvalue, so that states are
       `SpectralOverlaps`.
+    - `INPUT_FIELDS`: fields that say how inputs are drawn, and nothing of labels or averages.
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ()
@@ -57,6 +76,7 @@ class Task(eqx.Module):
     FIXED_VECTORS: ClassVar[str] = "fixed vectors"
     HAS_CLASSES: ClassVar[bool] = False
     HAS_MODES: ClassVar[bool] = False
+    INPUT_FIELDS: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def name_of(cls, quantity: str) -> str:
@@ -84,6 +104,36 @@ class Task(eqx.Module):
 
     def warn_theory(self) -> None:
         """Warn where the theory is known not to describe these inputs."""
+
+    @abc.abstractmethod
+    def label(
+        self, fields: Float[Array, "samples directions"], noise: Float[Array, " samples"]
+    ) -> Labels | Float[Array, " samples"]:
+        """The labels of samples with these fields along the fixed vectors.
+
+        With a teacher `noise` is one standard normal number for each sample; with two classes it is
+        the class y = +-1.
+        """
+
+    @abc.abstractmethod
+    def error(self, student, loss, Q, R, T, v, b) -> Float[Array, ""]:
+        """The error at given overlaps: eps_g with a teacher, the expected loss with two classes."""
+
+    def for_programs(self) -> "Task":
+        """The task as compiled programs take it: the same class, without what only draws inputs.
+
+        A program is compiled once for all values of the fields that are left out.
+        """
+        return with_fields(self, dict.fromkeys(self.INPUT_FIELDS))
+
+
+def with_fields(module: Module, values: Mapping[str, Any]) -> Module:
+    """A copy of a module with other values of some fields, which are not checked again."""
+    copy = object.__new__(type(module))
+    for field in dataclasses.fields(module):
+        value = values.get(field.name, getattr(module, field.name, None))
+        object.__setattr__(copy, field.name, value)
+    return copy
 
 
 class TeacherTask(Task):
@@ -134,6 +184,19 @@ class TeacherTask(Task):
     def v_star(self) -> Float[Array, " teachers"]:
         """The teacher's readout v*, one entry per unit."""
         return jnp.broadcast_to(jnp.asarray(self.readout), (self.width,))
+
+    def label(
+        self, fields: Float[Array, "samples teachers"], noise: Float[Array, " samples"]
+    ) -> Labels:
+        """y = sum_m v*_m g*(nu_m) + sigma zeta."""
+        clean = self.activation(fields) @ self.v_star
+        return Labels(clean, clean + self.noise * noise)
+
+    def error(self, student, loss, Q, R, T, v, b) -> Float[Array, ""]:
+        """eps_g = 1/2 E[(phi - phi*)^2] = 1/2 sum_ab u_a u_b I2(a, b), u = (v, -v*)."""
+        averages = averages_for(student.activation, self.activation, len(Q), len(T))
+        u = jnp.concatenate([v, -self.v_star])
+        return 0.5 * u @ averages.I2(covariance(Q, R, T)) @ u
 
     @property
     def input_mean(self):

@@ -42,7 +42,7 @@ def clone(task: Task, moments: int = 2) -> GaussianMixture:
             f"moments = {checks.shortened(moments)}: give 1 (means) or 2 (means and covariances)."
         )
     require_our_law(task)
-    law = task.components()
+    law = task.law()
     present = [y for y in (1.0, -1.0) if law.p[law.y == y].sum() > 0]
     prior, mean, covariance, variance = (
         np.stack(parts) for parts in zip(*(_of_class(law, y) for y in present), strict=True)

@@ -63,6 +63,7 @@ class GaussianEquivalent(StructuredTask):
     generator: Callable | None = eqx.field(static=True)
 
     ARRAYS: ClassVar = ("Omega", "Phi", "mean")
+    INPUT_FIELDS: ClassVar = ("Omega", "Phi", "mean", "generator")
 
     @arguments.of("task.")
     def __init__(

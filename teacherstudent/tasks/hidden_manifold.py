@@ -67,6 +67,7 @@ class HiddenManifold(StructuredTask):
     F: Float[checks.AnyArray, "inputs latents"] | None
 
     ARRAYS: ClassVar = ("F",)
+    INPUT_FIELDS: ClassVar = ("nonlinearity", "latent_ratio", "layers", "seed", "centre", "F")
 
     @arguments.of("task.")
     def __init__(

@@ -17,28 +17,18 @@ density of s by nodes with S_c = 0.  Szekely, Bardone, Gerace & Goldt, NeurIPS 2
 """
 
 import abc
+import dataclasses
 from types import MappingProxyType
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
+import equinox as eqx
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
+from teacherstudent.averages.mixture_fields import Components, expected_loss_of
 from teacherstudent.checking import checks
-from teacherstudent.checking.checks import AnyArray
-from teacherstudent.tasks.base import Task
+from teacherstudent.tasks.base import Labels, Task, with_fields
 from teacherstudent.tasks.latents import check_probabilities
-
-
-class Components(NamedTuple):
-    """The law of label and spike fields as a mixture of Gaussians; the first axis counts
-    components, r directions.
-    """
-
-    p: Float[AnyArray, " components"]
-    y: Float[AnyArray, " components"]
-    A: Float[AnyArray, "components directions"]
-    S: Float[AnyArray, "components directions directions"]
-    sigma2: Float[AnyArray, " components"]
 
 
 class MixtureTask(Task):
@@ -58,9 +48,37 @@ class MixtureTask(Task):
     FIXED_VECTORS: ClassVar = "fixed directions"
     HAS_CLASSES: ClassVar = True
 
+    # The components as numbers, in a task that a compiled program takes.
+    computed: Components | None = eqx.field(init=False, default=None)
+
     @abc.abstractmethod
     def components(self) -> Components:
         """The law of (y, s) and of the orthogonal variance as a mixture of Gaussians."""
+
+    def law(self) -> Components:
+        """The components: those that were computed before, if there are any."""
+        if self.computed is not None:
+            return self.computed
+        return self.components()
+
+    def label(self, fields, noise) -> Labels:
+        """y = +-1, the class."""
+        return Labels(noise, noise)
+
+    def error(self, student, loss, Q, R, T, v, b) -> Float[Array, ""]:
+        """E[l(phi, y)] = sum_c p_c E_c[l], the part included that nobody can avoid."""
+        return expected_loss_of(self.law(), student, loss, Q, R, v, b)
+
+    def for_programs(self) -> "MixtureTask":
+        """The same class with its components as numbers, which is all that programs need of it.
+
+        A class with labels of its own keeps its fields, which these may depend on.
+        """
+        values: dict = {"computed": self.law()}
+        if type(self).label is MixtureTask.label:
+            for field in dataclasses.fields(self):
+                values.setdefault(field.name, None)
+        return with_fields(self, values)
 
     def latent_dimension(self, N: int) -> int:
         return N

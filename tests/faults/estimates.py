@@ -310,7 +310,7 @@ def compiled_rule(case: RuleCase):
     rule = RULES[case.rule][0](ETA_V if case.trained else None)
     task = ts.TeacherStudent(M, TEACHERS[case.teacher].jax, np.ones(M), case.noise)
     student = ts.Student(K, STUDENTS[case.student].jax, case.trained)
-    problem = ts.Problem(task, student, rule, batch_size=case.batch_size).without_inputs
+    problem = ts.Problem(task, student, rule, batch_size=case.batch_size).for_programs()
 
     def everything(C, v):
         T = C[K:, K:]

@@ -3,6 +3,7 @@ or chain of ours.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 
 import jax
@@ -10,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import teacherstudent as ts
-from sims.inputs.source import Labels, label, set_up
+from sims.inputs.source import set_up
 from teacherstudent.activations.activation import ACTIVATIONS, Polynomial
 from teacherstudent.results.description import describe_problem
 from teacherstudent.rules import RULES
+from teacherstudent.tasks.base import Labels
 from tests.faults.trial import Trial
 
 RANDOM = 600  # at share 1
@@ -35,7 +37,6 @@ OF_TEACHER = (
     "activation",
     "latent_dimension",
     "label",
-    "gradient",
     "directions",
 )
 OF_INPUTS = {
@@ -79,8 +80,9 @@ def refuses(name: str, ask: Callable) -> Trial:
 def doubled(base: type, name: str = "Doubled") -> type:
     """A rule that takes twice the gradient."""
 
-    def update(self, layers, gradient, memory):
-        return base.update(self, layers, jax.tree.map(lambda g: 2 * g, dict(gradient)), memory)
+    def update(self, layers, gradient, memory, N):
+        twice = jax.tree.map(lambda g: 2 * g, dict(gradient))
+        return base.update(self, layers, twice, memory, N)
 
     return type(base)(name, (base,), {"update": update, "__module__": __name__})
 
@@ -152,8 +154,8 @@ def _behind() -> type:
         def steps(self, direction, first_rate, N):
             return super().steps(direction, 2 * first_rate, N)
 
-        def update(self, layers, gradient, memory):
-            return self.descend(layers, gradient, 1.0), memory
+        def update(self, layers, gradient, memory, N):
+            return self.descend(layers, gradient, 1.0, N), memory
 
     return type(ts.SGD)("Behind", (ts.SGD, Steps), {"__module__": __name__})
 
@@ -234,6 +236,12 @@ def questions(task) -> dict[str, Callable]:
     return asked
 
 
+def of_theory(task) -> dict[str, Callable]:
+    """The questions that no task with labels of its own can be asked; networks and chain can."""
+    asked = questions(task)
+    return {name: ask for name, ask in asked.items() if name not in ("chain", "escape")}
+
+
 def tasks() -> Iterator[Trial]:
     for name, inputs in OF_INPUTS.items():
         for attribute in (*OF_TEACHER, *inputs):
@@ -241,15 +249,13 @@ def tasks() -> Iterator[Trial]:
             yield refuses(
                 f"integrate, {name} with another {attribute}", questions(task)["integrate"]
             )
-        for question, ask in questions(changed_task(name, ("v_star",))).items():
+        for question, ask in of_theory(changed_task(name, ("v_star",))).items():
             yield refuses(f"{question}, {name} with another v_star", ask)
     for name in TASKS:
-        for attribute in ("label", "gradient"):
-            for question, ask in questions(changed_task(name, (attribute,))).items():
-                yield refuses(f"{question}, {name} with a {attribute} of its own", ask)
-        for part in (label, set_up):
-            for question, ask in questions(registered_task(part, *TASKS[name])).items():
-                yield refuses(f"{question}, {name} that registers its {part.__name__}", ask)
+        for question, ask in of_theory(changed_task(name, ("label",))).items():
+            yield refuses(f"{question}, {name} with a label of its own", ask)
+        for question, ask in questions(registered_task(set_up, *TASKS[name])).items():
+            yield refuses(f"{question}, {name} that registers how its inputs are drawn", ask)
     yield refuses(
         "likelihood ratio of other components",
         lambda: ts.likelihood_ratio_norm(Spikier(2.0), [1.0], 20),
@@ -402,7 +408,9 @@ def _read_back():
 def networks() -> Iterator[Trial]:
     yield Trial("integrate, components of one's own", _components_of_ones_own)
     yield Trial("networks, twice the gradient", _twice_the_gradient, may_refuse=False)
-    yield Trial("networks, labels of one's own", _labels_of_ones_own, may_refuse=False)
+    for method in ("weights", "reduced"):
+        ask = functools.partial(_labels_of_ones_own, method)
+        yield Trial(f"networks, labels of one's own, {method}", ask, may_refuse=False)
     yield Trial("networks, components of one's own", _spikier_networks, may_refuse=False)
 
 
@@ -416,18 +424,15 @@ def _twice_the_gradient() -> bool:
     return bool(np.allclose(found.eps_g, expected.eps_g, rtol=1e-9))
 
 
-def _labels_of_ones_own() -> bool:
+def _labels_of_ones_own(method: str) -> bool:
     class Opposite(ts.TeacherStudent):
-        def label(self, inputs, w_star):
-            clean = (
-                -self.activation(inputs.latent @ w_star.T / inputs.latent.shape[1] ** 0.5)
-                @ self.v_star
-            )
+        def label(self, fields, noise):
+            clean = -self.activation(fields) @ self.v_star
             return Labels(clean, clean)
 
-    found = _networks(ts.Problem(Opposite(1), ts.Student(1), ts.SGD(0.1)), START)
+    found = _networks(ts.Problem(Opposite(1), ts.Student(1), ts.SGD(0.1)), START, method)
     expected = _networks(
-        ts.Problem(ts.TeacherStudent(1, readout=-1.0), ts.Student(1), ts.SGD(0.1)), START, "weights"
+        ts.Problem(ts.TeacherStudent(1, readout=-1.0), ts.Student(1), ts.SGD(0.1)), START, method
     )
     same = np.allclose(found.Q, expected.Q, rtol=1e-9) and np.allclose(
         found.R, expected.R, rtol=1e-9

@@ -49,7 +49,7 @@ def problem_of(entry):
 
 def velocity(problem, start):
     """d(Q, m, v, b)/dt."""
-    return velocity_of(problem.without_inputs, start)
+    return velocity_of(problem.for_programs(), start)
 
 
 def velocity_of(bare, start):

@@ -44,7 +44,7 @@ def at(
     task = ts.TeacherStudent(M, activation, config["v_star"], config["sigma"])
     problem = ts.Problem(
         task, ts.Student(K, activation, trained), rule, batch_size=batch_size
-    ).without_inputs
+    ).for_programs()
     v = jnp.atleast_1d(jnp.asarray(config["v"], float))
     state = State(Q[..., None], R[..., None], v, jnp.zeros(K), memory)
     return problem, Fixed(one, one, T[..., None], T, one), state

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from odes.inputs.one_update import gradient
-from sims.inputs.source import Labels, Source, label, normals, set_up
+from odes.inputs.one_update import InputTheory, gradient
+from sims.inputs.source import Source, normals, set_up
 from sims.inputs.teacher_student import StandardNormal
-from teacherstudent.observables.generalisation import task_error
+from teacherstudent.rules.base import DescentRule
+from teacherstudent.tasks.base import Labels
 
 START = ts.OrderParameters([[0.5]], [[0.1]])
 TIMES = [0.0, 1.0]
@@ -15,15 +16,14 @@ FEW = {"N": 30, "seeds": 2, "dtype": "float64"}
 
 
 class Double(ts.SGD):
-    def update(self, layers, gradient, memory):
-        return super().update(layers, jax.tree.map(lambda g: 2 * g, dict(gradient)), memory)
+    def update(self, layers, gradient, memory, N):
+        twice = jax.tree.map(lambda g: 2 * g, dict(gradient))
+        return super().update(layers, twice, memory, N)
 
 
 class Opposite(ts.TeacherStudent):
-    def label(self, inputs, w_star):
-        return (
-            -self.activation(inputs.latent @ w_star.T / inputs.latent.shape[1] ** 0.5) @ self.v_star
-        )
+    def label(self, fields, noise):
+        return -self.activation(fields) @ self.v_star
 
 
 def problem(task=None, rule=None) -> ts.Problem:
@@ -35,11 +35,11 @@ def problem(task=None, rule=None) -> ts.Problem:
 def test_an_update_of_ones_own_has_no_theory_and_trains_networks():
     for ask in (ts.integrate, ts.solve):
         with pytest.raises(
-            ValueError, match=r"class Double changes SGD.update; it has no theory of its own"
+            ValueError, match=r"class Double changes SGD.update, so that the theory of SGD does not"
         ):
             ask(problem(rule=Double(0.1)), START, TIMES)
     with pytest.raises(
-        ValueError, match=r'method = "reduced": class Double changes SGD.update; the chain'
+        ValueError, match=r'method = "reduced": class Double changes SGD.update, and does not say'
     ):
         ts.simulate(problem(rule=Double(0.1)), START, TIMES, method="reduced", **FEW)
     found = ts.simulate(problem(rule=Double(0.1)), START, TIMES, method="auto", **FEW)
@@ -54,7 +54,7 @@ def test_labels_of_ones_own_train_networks_and_are_measured():
         match=r"class Opposite changes TeacherStudent.label, and no theory is known of that",
     ):
         ts.integrate(problem(Opposite(1)), START, TIMES)
-    found = ts.simulate(problem(Opposite(1)), START, TIMES, method="auto", **FEW)
+    found = ts.simulate(problem(Opposite(1)), START, TIMES, method="weights", **FEW)
     expected = ts.simulate(problem(ts.TeacherStudent(1, readout=-1.0)), START, TIMES, **FEW)
     np.testing.assert_allclose(found.R, expected.R, rtol=1e-12)
     np.testing.assert_array_equal(found.eps_g, found.test_error)
@@ -64,51 +64,96 @@ def test_labels_of_ones_own_train_networks_and_are_measured():
 
 def test_labels_of_the_wrong_shape_are_told():
     class Wrong(ts.TeacherStudent):
-        def label(self, inputs, w_star):
-            return inputs.latent
+        def label(self, fields, noise):
+            return fields
 
-    with pytest.raises(
-        ValueError, match=r"Wrong.label\(inputs, w_star\) answers an array of shape"
-    ):
+    with pytest.raises(ValueError, match=r"Wrong.label\(fields, noise\) answers an array of shape"):
         ts.simulate(problem(Wrong(1)), START, TIMES, **FEW)
 
 
-def test_registered_parts_make_a_task():
-    class Scaled(ts.TeacherStudent):
-        """Labels times two, from registered parts alone."""
+class Scaled(ts.TeacherStudent):
+    """Labels times two, with the error that follows."""
 
-    twice = lambda task: ts.TeacherStudent(
-        task.width, task.activation, 2 * task.readout, task.noise
-    )
-    of_twice = lambda p: ts.Problem(twice(p.task), p.student, p.rule)
-    label.register(
-        Scaled,
-        lambda task, inputs, w_star: Labels(*(2 * part for part in _standard(inputs, w_star))),
-    )
+    def label(self, fields, noise):
+        clean, noisy = super().label(fields, noise)
+        return Labels(2 * clean, 2 * noisy)
+
+    def error(self, student, loss, Q, R, T, v, b):
+        return self.twice.error(student, loss, Q, R, T, v, b)
+
+    @property
+    def twice(self):
+        return ts.TeacherStudent(self.width, self.activation, 2 * self.readout, 2 * self.noise)
+
+
+def test_averages_of_ones_own_make_a_task():
     with pytest.raises(ValueError, match=r"class Scaled changes TeacherStudent.label"):
         ts.integrate(problem(Scaled(1)), START, TIMES)
-    gradient.register(
-        Scaled, lambda task, p, fixed, state: gradient(twice(task), of_twice(p), fixed, state)
-    )
-    with pytest.raises(ValueError, match=r"class Scaled changes TeacherStudent.label"):
-        ts.integrate(problem(Scaled(1)), START, TIMES)
-    task_error.register(
-        Scaled, lambda task, p, *state: task_error(twice(task), of_twice(p), *state)
-    )
-    theory, expected = (
-        ts.integrate(problem(one(1)), START, TIMES).eps_g
-        for one in (Scaled, lambda _: twice(Scaled(1)))
-    )
+
+    class AveragesOfScaled(InputTheory, task=Scaled):
+        def gradient(self, task, problem, fixed, state):
+            other = ts.Problem(task.twice, problem.student, problem.rule)
+            return gradient(other, fixed, state)
+
+    theory = ts.integrate(problem(Scaled(1)), START, TIMES).eps_g
+    expected = ts.integrate(problem(Scaled(1).twice), START, TIMES).eps_g
     np.testing.assert_allclose(theory, expected, rtol=1e-9)
-    found = ts.simulate(problem(Scaled(1)), START, TIMES, **FEW)
-    np.testing.assert_allclose(found.eps_g[:, 0], expected[0], rtol=1e-6)
+    for method in ("weights", "reduced"):
+        networks = ts.simulate(problem(Scaled(1)), START, TIMES, method=method, **FEW)
+        of_twice = ts.simulate(problem(Scaled(1).twice), START, TIMES, method=method, **FEW)
+        np.testing.assert_allclose(networks.eps_g, of_twice.eps_g, rtol=1e-9)
 
 
-def _standard(inputs, w_star):
-    clean = jax.scipy.special.erf(
-        inputs.latent @ w_star[0] / inputs.latent.shape[1] ** 0.5 / 2**0.5
+def test_labels_of_ones_own_in_the_chain():
+    networks = ts.simulate(problem(Opposite(1)), START, TIMES, method="reduced", **FEW)
+    opposite = problem(ts.TeacherStudent(1, readout=-1.0))
+    expected = ts.simulate(opposite, START, TIMES, method="reduced", **FEW)
+    np.testing.assert_allclose(networks.Q, expected.Q, rtol=1e-9)
+    assert np.isnan(networks.eps_g).all()
+
+
+class Averaged(DescentRule):
+    """SGD with a running mean of the gradients: a memory in the space of the weights."""
+
+    rotation_invariant = True
+
+    def memory(self, layers):
+        return jax.tree.map(jnp.zeros_like, dict(layers))
+
+    def update(self, layers, gradient, memory, N):
+        memory = {name: 0.5 * memory[name] + 0.5 * gradient[name] for name in gradient}
+        return self.descend(layers, memory, self.learning_rate, N), memory
+
+
+def test_a_rule_of_ones_own_runs_in_the_chain():
+    task, student = ts.TeacherStudent(2, noise=0.1), ts.Student(3, train_readout=True)
+    start = ts.OrderParameters(np.eye(3), np.full((3, 2), 0.1), v=np.ones(3))
+    ours = ts.Problem(task, student, ts.HeavyBall(0.1, beta=0.5))
+    own = ts.Problem(task, student, Averaged(0.2))
+    given = {"N": 30, "seeds": 3, "method": "reduced", "dtype": "float64"}
+    found, expected = (
+        ts.simulate(own, start, [2.0], **given),
+        ts.simulate(ours, start, [2.0], **given),
     )
-    return clean, clean
+    np.testing.assert_allclose(found.Q, expected.Q, rtol=1e-9)
+    np.testing.assert_allclose(found.v, expected.v, rtol=1e-9)
+
+
+def test_the_columns_of_a_rule_do_what_its_update_does(monkeypatch):
+    """SGD in the chain is written out for columns; without that its own `update` runs."""
+    task, student = ts.TeacherStudent(2, noise=0.1), ts.Student(3, train_readout=True)
+    start = ts.OrderParameters(np.eye(3), np.full((3, 2), 0.1), v=np.ones(3))
+    given = {"N": 30, "seeds": 3, "method": "reduced", "dtype": "float64"}
+    for rule in (ts.SGD(0.2, 0.1, weight_decay=0.3), ts.SphericalSGD(0.2, 0.1)):
+        p = ts.Problem(task, student, rule)
+        by_columns = ts.simulate(p, start, [2.0], **given)
+        monkeypatch.setattr("sims.reduced.rules.BY_COLUMNS", {})
+        jax.clear_caches()
+        by_update = ts.simulate(p, start, [2.0], **given)
+        monkeypatch.undo()
+        jax.clear_caches()
+        np.testing.assert_allclose(by_update.Q, by_columns.Q, rtol=1e-9)
+        np.testing.assert_allclose(by_update.v, by_columns.v, rtol=1e-9)
 
 
 def test_inputs_of_ones_own_are_drawn():

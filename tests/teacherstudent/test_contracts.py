@@ -99,8 +99,8 @@ def test_laws_that_are_not_ours():
             return jnp.zeros(self.width)
 
     class Labelled(ts.GaussianMixture):
-        def label(self, inputs, w_star):
-            return inputs.zeta
+        def label(self, fields, noise):
+            return noise
 
     class Law(MixtureTask):
         directions = 1

@@ -60,7 +60,8 @@ def updated(rule, layers, gradients):
     layers = rule.begin(layers)
     memory = rule.memory(layers)
     for gradient in gradients:
-        layers, memory = rule.update(layers, gradient, memory)
+        N = layers["w"].shape[-1]
+        layers, memory = rule.update(layers, gradient, memory, N)
     return layers
 
 
@@ -197,9 +198,8 @@ def test_a_small_decay_is_not_rounded_to_another_in_float32(rule, part):
     N = 10_000  # 1 - 0.01 / N is 1.3 percent off in float32
     w = np.random.default_rng(0).standard_normal((20, N)).astype(np.float32)
     single = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), rule)
-    after = single.update({"w": jnp.asarray(w)}, {"w": jnp.zeros_like(w)}, {"w": jnp.asarray(w)})[
-        part
-    ]["w"]
+    layers, still = {"w": jnp.asarray(w)}, {"w": jnp.zeros_like(w)}
+    after = single.update(layers, still, layers, N)[part]["w"]
     exact = w.astype(float)
     assert -N * ((np.asarray(after, float) - exact) * exact).sum() / (
         exact**2
@@ -335,7 +335,7 @@ TRACES = []
 def moved(rule, kind: str, params, gradient, memory):
     TRACES.append(rule)
     if kind != "optax":
-        return rule.update(params, gradient, memory)
+        return rule.update(params, gradient, memory, params["w"].shape[-1])
     changes, memory = rule.optax().update(gradient, memory, params)
     return optax.apply_updates(params, changes), memory
 

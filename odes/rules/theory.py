@@ -1,0 +1,139 @@
+"""What follows from an update rule in the limit N -> infinity: the contract of its theory.
+
+`RuleTheory` is the base of every one of them, ours and yours; its docstring is the recipe for the
+next one.  A theory belongs to one class of rules: a subclass that changes anything of that class has
+none until it brings its own, since another `update` follows other equations.
+"""
+
+import abc
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+
+from odes.inputs.one_update import Fixed, State, require_averages
+from teacherstudent.checking import contracts
+from teacherstudent.problem import Problem
+from teacherstudent.rules import RULES, Madam, Rule
+
+WHY_NONE: dict[type[Rule], str] = {
+    Madam: "its steps depend on the weights themselves, so that the overlaps do not close; ",
+}
+
+
+class Nodes(NamedTuple):
+    """How a rule's own averages are computed.
+
+    `rough` says that they are so rough that small tolerances of the solver are in vain.
+    """
+
+    description: str
+    rough: bool = True
+
+
+class RuleTheory(abc.ABC):
+    """The order-parameter equations of one update rule: the base of every rule's theory.
+
+    To give a rule a theory:
+
+    1. Subclass `RuleTheory` and name the rule: `class TheoryOfMine(ts.RuleTheory, rule=Mine)`.
+       That registers it, for exactly this class of rules.
+    2. Write `velocity(rule, problem, fixed, state, replica)`: d/dt of the state, time
+       t = updates / N.  `fixed` holds the spectrum and the teacher's overlaps (`Fixed`), `state`
+       what moves (`State`).  `gradient(problem, fixed, state)` (in `odes.inputs.one_update`) gives
+       the averages of one update of any task: for a rule that is linear in the gradient they are
+       all that is needed (`odes/rules/sgd.py`).
+    3. If the theory does not hold everywhere, raise ValueError with the reason in `check`.
+    4. If the rule remembers something, give its order parameters at t = 0 in `first_memory`.
+    5. If the rule needs averages of its own by quadrature, say in `nodes` which; `velocity` is then
+       also asked with `replica` 1, 2, 3 for its value with other nodes, from which the error is
+       estimated.
+    """
+
+    registered: ClassVar[dict[type[Rule], "RuleTheory"]] = {}
+
+    def __init_subclass__(cls, rule: type[Rule] | None = None, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if rule is None:
+            return
+        if not (isinstance(rule, type) and issubclass(rule, Rule)):
+            raise ValueError(
+                f"class {cls.__name__}(RuleTheory, rule={rule!r}): rule must be a class of update "
+                "rules, such as ts.SGD."
+            )
+        RuleTheory.registered[rule] = cls()
+        if not contracts.is_ours(rule):
+            jax.clear_caches()  # programs may have been compiled with another theory of this class
+
+    def check(self, rule: Any, problem: Problem) -> None:
+        """Raise ValueError, with the reason, where the equations do not hold for a problem."""
+
+    @abc.abstractmethod
+    def velocity(
+        self, rule: Any, problem: Problem, fixed: Fixed, state: State, replica: int
+    ) -> State:
+        """d(q, r, v, b, memory)/dt under the rule."""
+
+    def first_memory(self, rule: Any, problem: Problem, fixed: Fixed, state: State) -> Any:
+        """What the rule keeps beside the order parameters at t = 0."""
+        return ()
+
+    def nodes(self, rule: Any, problem: Problem) -> Nodes | None:
+        """The nodes of the rule's own averages.
+
+        None if it needs those of one update alone, or has closed forms.
+        """
+        return None
+
+
+def theory_of(rule: Rule) -> RuleTheory:
+    """The theory of a rule.
+
+    Raises ValueError, with the reason, if its class has none.
+    """
+    kind = type(rule)
+    owner = contracts.nearest(kind, RuleTheory.registered)
+    if owner is None:
+        raise _no_theory(kind)
+    changed = contracts.changes(kind, owner)
+    if changed:
+        raise ValueError(
+            f"{contracts.sentence(kind, owner, changed)}, so that the theory of {owner.__name__} "
+            f"does not hold for it; write class TheoryOf{kind.__name__}(ts.RuleTheory, "
+            f"rule={kind.__name__}), or simulate."
+        )
+    return RuleTheory.registered[owner]
+
+
+def require_theory(problem: Problem) -> None:
+    """Raise ValueError, with the reason, where a problem has no theory."""
+    theory = theory_of(problem.rule)
+    require_averages(problem)
+    theory.check(problem.rule, problem)
+
+
+def _no_theory(kind: type[Rule]) -> ValueError:
+    known = ", ".join(rule.__name__ for rule in RULES.values() if rule in RuleTheory.registered)
+    return ValueError(
+        f"there is no theory for the rule {kind.__name__}: {WHY_NONE.get(kind, '')}rules with a "
+        f"theory: {known}.  simulate runs every rule."
+    )
+
+
+def check_isotropic(rule: Rule, problem: Problem) -> None:
+    """Raise ValueError unless the inputs are isotropic, with a teacher."""
+    if problem.task.HAS_MODES or problem.task.HAS_CLASSES:
+        everywhere = "SGD, SphericalSGD and HeavyBall(beta=)"
+        raise ValueError(
+            f"the theory of {type(rule).__name__} is for isotropic inputs with a teacher "
+            f"(TeacherStudent), not for {type(problem.task).__name__}; {everywhere} have a theory "
+            "for every task, and simulate runs every rule on every task."
+        )
+
+
+def check_frozen_readout(rule: Rule, problem: Problem, why: str) -> None:
+    """Raise ValueError if the readout is trained."""
+    if problem.student.train_readout:
+        raise ValueError(
+            f"there is no theory of {type(rule).__name__} with a trained readout here: {why}; set "
+            "student.train_readout = false, or simulate."
+        )
