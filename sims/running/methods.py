@@ -6,7 +6,6 @@ from teacherstudent.checking.own_classes import changed_law
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
 from teacherstudent.states.order_parameters import OrderParameters
-from teacherstudent.tasks import MixtureTask, TeacherStudent
 
 METHODS = ("weights", "reduced", "auto")
 
@@ -24,13 +23,16 @@ def chosen(method: str, problem: Problem, start: Start, N: int, whole_inputs: st
         why = f"{whole_inputs} is for whole inputs, which the chain of the overlaps does not have"
     if why is not None and method == "reduced":
         raise ValueError(f'method = "reduced": {why}; or use method = "weights".')
-    return "weights" if why is not None else "reduced"
+    if why is not None:
+        return "weights"
+    return "reduced"
 
 
 def obstacle(problem: Problem, start: Start, N: int) -> str | None:
     """Why the overlaps of a problem are no Markov chain that can be run here; None if they are."""
-    task, rule = type(problem.task).__name__, type(problem.rule).__name__
-    if not isinstance(problem.task, TeacherStudent | MixtureTask):
+    task = type(problem.task).__name__
+    rule = type(problem.rule).__name__
+    if problem.task.HAS_MODES:
         return (
             f"inputs of {task} are not isotropic outside the span of the weights, so that their "
             "overlaps are no Markov chain"
@@ -40,17 +42,18 @@ def obstacle(problem: Problem, start: Start, N: int) -> str | None:
         return f"{changed}, which the chain of the overlaps does not know"
     if not isinstance(start, OrderParameters):
         return "the start has overlaps by mode; give OrderParameters"
-    if (changed := moved.refusal(type(problem.rule))) is not None:
+    changed = moved.refusal(type(problem.rule))
+    if changed is not None:
         return changed
     if not closes(problem.rule):
         return (
             f"{rule} depends on the coordinate axes, or on more than overlaps, so that these are "
             f"no Markov chain; rules that are one: {known()}"
         )
-    P, q = frame(problem), rank(problem.student.width, problem.samples(N))
-    if P + q > N:
+    needed = frame(problem) + rank(problem.student.width, problem.samples(N))
+    if needed > N:
         return (
-            f"N = {N} is less than {P + q}, the dimension of weights, fixed directions and one "
+            f"N = {N} is less than {needed}, the dimension of weights, fixed directions and one "
             "gradient together"
         )
     return None
