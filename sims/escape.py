@@ -96,7 +96,7 @@ def escape(
     >>> import teacherstudent as ts
     >>> task, student = ts.SpikedCumulant(5.0, "rademacher"), ts.Student(1, "quadratic")
     >>> problem = ts.Problem(task, student, ts.SphericalSGD(0.1), loss="correlation")
-    >>> escaped = ts.escape(problem, [20, 40], seeds=4, max_steps=100, progress=False)
+    >>> escaped = ts.escape(problem, 20, seeds=2, max_steps=50, progress=False)
     >>> escaped.escape_step.dims
     ('N', 'seed', 'direction')
     """
