@@ -74,11 +74,11 @@ def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
             "method, dtype or test samples, or one whose seeds ran in other groups; name another "
             "file, or delete it to begin anew."
         )
-    structure = jax.tree.structure(run)
+    leaves, structure = jax.tree.flatten(run)
     states = [name for name in content if name.startswith("state_")]
-    if len(states) != structure.num_leaves:
+    if len(states) != len(leaves):
         raise ValueError(f"{where} was written by another version; delete it to begin anew.")
-    leaves = [content[f"state_{number}"] for number in range(structure.num_leaves)]
+    leaves = [content[f"state_{number}"] for number in range(len(states))]
     return Saved(jax.tree.unflatten(structure, leaves), int(content["done"]), _rows(content))
 
 
