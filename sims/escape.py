@@ -1,11 +1,14 @@
 """Escape from a random start: how many samples a network needs before it sees a direction.
 
-Weights drawn at random have overlaps alpha_a = w . u_a / (|w| |u_a|) of order N^(-1/2) with the
-fixed directions of a task.  The number n of updates until |alpha_a| exceeds a threshold grows as N,
-N log N or N^(k - 1), k the information exponent, if the learning rate falls as N^(-(k - 2) / 2) for
-k > 2.  The order-parameter equations, with t = n / N = O(1) and a fixed learning rate, see of it
-only the plateau.  Ben Arous, Gheissari & Jagannath, JMLR 22 (2021); Bardone & Goldt, ICML 2024
-(arXiv:2404.08602).
+Weights drawn at random have overlaps of order N^(-1/2) with the fixed directions of a task:
+
+    alpha_a = w . u_a / (|w| |u_a|)
+
+The number n of updates until |alpha_a| exceeds a threshold grows as N, N log N or N^(k - 1), k the
+information exponent, if the learning rate falls as N^(-(k - 2) / 2) for k > 2.  The order-parameter
+equations, with t = n / N = O(1) and a fixed learning rate, see of it only the plateau.
+
+Ben Arous, Gheissari & Jagannath, JMLR 22 (2021); Bardone & Goldt, ICML 2024 (arXiv:2404.08602).
 """
 
 import time
@@ -18,7 +21,6 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
-from tqdm.auto import tqdm
 
 from sims.inputs.mixture import spiked_source
 from sims.inputs.source import Begin, Isotropic, SetUp
@@ -26,7 +28,7 @@ from sims.reduced.chain import overlaps
 from sims.reduced.training import ReducedTraining
 from sims.running.devices import Place, place
 from sims.running.groups import groups_that_fit
-from sims.running.loop import NEVER, Training
+from sims.running.loop import NEVER, Training, progress_bar
 from sims.running.methods import METHODS, chosen
 from sims.weights.training import WeightsTraining, bytes_needed
 from teacherstudent.checking import arguments, checks
@@ -37,7 +39,8 @@ from teacherstudent.starts import orthonormal_rows
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.streams import WEIGHTS, stream
 
-# Of the steps of two successive looks at the overlaps, which is the resolution of an escape step.
+# The overlaps are looked at after numbers of steps that grow by this ratio: the resolution of an
+# escape step.
 RATIO = 1.02
 BOOTSTRAP = 400  # resamplings of the seeds for the error of an exponent
 
@@ -85,20 +88,31 @@ def escape(
     median against log N with its `exponent_error` from resampled seeds.  Steps are resolved to 2
     percent.
 
-    Raises ValueError for input that does not fit; `DivergenceError` if a network stops being
-    finite.
+    Raises ValueError for input that does not fit, and for a task without classes;
+    `DivergenceError` if a network stops being finite.
+
+    Ben Arous, Gheissari & Jagannath, JMLR 22 (2021); Bardone & Goldt, ICML 2024 (arXiv:2404.08602).
+
+    >>> import teacherstudent as ts
+    >>> task, student = ts.SpikedCumulant(5.0, "rademacher"), ts.Student(1, "quadratic")
+    >>> problem = ts.Problem(task, student, ts.SphericalSGD(0.1), loss="correlation")
+    >>> escaped = ts.escape(problem, 20, seeds=2, max_steps=50, progress=False)
+    >>> escaped.escape_step.dims
+    ('N', 'seed', 'direction')
     """
-    _ = problem.classes  # says so if there are none
+    _check_task(problem)
     sizes = [checks.integer("N", one) for one in checks.entries("N", N)]
     numbers = checks.seeds(seeds)
-    threshold, enough = _fraction("threshold", threshold), _fraction("enough", enough)
+    threshold = _fraction("threshold", threshold)
+    enough = _fraction("enough", enough)
     max_steps = checks.integer("max_steps", max_steps)
     power = checks.single("learning_rate_exponent", learning_rate_exponent, minimum=-np.inf)
     checks.one_of("dtype", dtype, ("float32", "float64"))
     checks.one_of("method", method, METHODS)
     checks.one_of("aligned", aligned, (True, False))
-    _check(problem, sizes, max_steps)
-    devices, began = place(device), time.perf_counter()
+    _check_sizes(problem, sizes, max_steps)
+    devices = place(device)
+    began = time.perf_counter()
     rows: list[Escaped] = []
     methods: list[str] = []
     programs: list[str] = []
@@ -107,21 +121,30 @@ def escape(
             scaled = _with_rates(problem, float(size) ** power)
             start = _random_overlaps(problem, size, numbers[0], aligned)
             methods.append(chosen(method, scaled, start, size))
-            watch = _watched_chain if methods[-1] == "reduced" else _watched_weights
-            watched = watch(scaled, size, numbers, aligned, max_steps, dtype, devices)
-            programs.append(watched[0].program)
-            rows.append(_until_escape(*watched, threshold, enough, max_steps, progress))
-    same = lambda told: told[0] if len(set(told)) == 1 else told
-    report: dict = {
-        "method": same(methods),
-        "program": same(programs),
+            watch = WATCHED[methods[-1]]
+            training, look = watch(scaled, size, numbers, aligned, max_steps, dtype, devices)
+            programs.append(training.program)
+            rows.append(_until_escape(training, look, threshold, enough, max_steps, progress))
+    report = {
+        "method": _one_if_same(methods),
+        "program": _one_if_same(programs),
         "dtype": dtype,
         "device": str(devices),
+        "threshold": threshold,
+        "enough": enough,
+        "max_steps": max_steps,
+        "learning_rate_exponent": power,
+        "aligned": aligned,
+        "seconds": round(time.perf_counter() - began, 3),
     }
-    report |= {"threshold": threshold, "enough": enough, "max_steps": max_steps}
-    report |= {"learning_rate_exponent": power, "aligned": aligned}
-    report |= {"seconds": round(time.perf_counter() - began, 3)}
     return _labelled(problem, sizes, numbers, rows, report)
+
+
+def _one_if_same(names: list[str]) -> str | list[str]:
+    """What the sizes used: one name if it is the same for all of them."""
+    if len(set(names)) == 1:
+        return names[0]
+    return names
 
 
 def _fraction(name: str, value) -> float:
@@ -131,13 +154,9 @@ def _fraction(name: str, value) -> float:
     return number
 
 
-def _check(problem: Problem, sizes: list[int], max_steps: int) -> None:
-    needed = problem.student.width + problem.task.directions
-    if len(set(sizes)) < len(sizes) or min(sizes) < needed:
-        raise ValueError(f"N = {sizes}: give different sizes of at least K + r = {needed}.")
-    if max_steps >= NEVER:
-        raise ValueError(f"max_steps = {max_steps} is not possible; give less than {NEVER}.")
-    changed = changed_law(problem.task)
+def _check_task(problem: Problem) -> None:
+    """Raise ValueError unless this is one problem on a task whose law is that of its components."""
+    changed = changed_law(problem.classes)
     if changed is not None:
         raise ValueError(
             f"{changed}; escape draws inputs from the components of a task, and labels them by "
@@ -150,20 +169,33 @@ def _check(problem: Problem, sizes: list[int], max_steps: int) -> None:
         )
 
 
+def _check_sizes(problem: Problem, sizes: list[int], max_steps: int) -> None:
+    needed = problem.student.width + problem.task.directions
+    if len(set(sizes)) < len(sizes) or min(sizes) < needed:
+        raise ValueError(f"N = {sizes}: give different sizes of at least K + r = {needed}.")
+    if max_steps >= NEVER:
+        raise ValueError(f"max_steps = {max_steps} is not possible; give less than {NEVER}.")
+
+
 def _with_rates(problem: Problem, factor: float) -> Problem:
     """The problem with every learning rate of its rule times a factor."""
     rates = ("learning_rate", "readout_learning_rate", "bias_learning_rate")
     names = [name for name in rates if getattr(problem.rule, name, None) is not None]
     if not names:  # AGD has none
         return problem
-    places = lambda one: [getattr(one.rule, name) for name in names]
-    return eqx.tree_at(places, problem, [factor * rate for rate in places(problem)])
+
+    def rates_of(one: Problem) -> list:
+        return [getattr(one.rule, name) for name in names]
+
+    return eqx.tree_at(rates_of, problem, [factor * rate for rate in rates_of(problem)])
 
 
 def _random_networks(problem: Problem, N: int, seeds: list[int], aligned: bool) -> SetUp:
     """Weights and directions of each seed's own."""
-    K, r = problem.student.width, problem.task.directions
-    w, directions = np.empty((len(seeds), K, N)), np.empty((len(seeds), r, N))
+    K = problem.student.width
+    r = problem.task.directions
+    w = np.empty((len(seeds), K, N))
+    directions = np.empty((len(seeds), r, N))
     for number, seed in enumerate(seeds):
         rng = stream(seed, WEIGHTS)
         directions[number] = np.sqrt(N) * orthonormal_rows(rng.standard_normal((r, N)))
@@ -185,12 +217,19 @@ class Escaped(NamedTuple):
 
 
 def _random_overlaps(problem: Problem, N: int, seed: int, aligned: bool) -> OrderParameters:
-    """The overlaps of such weights, without the weights: their row k has a_k ~ N(0, 1) along the r
-    directions, and what is left of all rows has the Gram matrix L L^T with N - r degrees of freedom
-    (L_ij ~ N(0, 1), L_ii ~ chi_(N - r - i))."""
-    K, r = problem.student.width, problem.task.directions
+    """The overlaps of such weights, without the weights.
+
+    Before they are brought to length one, their rows are N(0, 1) along each of the r directions.
+    What is left of all rows has the Gram matrix L L^T of N - r degrees of freedom, L lower
+    triangular with
+
+        L_ij ~ N(0, 1) for i > j,   L_ii ~ chi_(N - r - i)
+    """
+    K = problem.student.width
+    r = problem.task.directions
     rng = stream(seed, WEIGHTS, N)
-    along, left = rng.standard_normal((K, r)), np.tril(rng.standard_normal((K, K)), -1)
+    along = rng.standard_normal((K, r))
+    left = np.tril(rng.standard_normal((K, K)), -1)
     np.fill_diagonal(left, np.sqrt(rng.chisquare(N - r - np.arange(K))))
     rows = np.hstack([along, left])
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -199,9 +238,8 @@ def _random_overlaps(problem: Problem, N: int, seed: int, aligned: bool) -> Orde
     return OrderParameters(rows @ rows.T, m=rows[:, :r], v=np.ones(K), b=np.zeros(K))
 
 
-Watched = tuple[
-    Training, Callable[[], np.ndarray]
-]  # a simulation, and how to see max_k |w_k . u_a| / (|w_k| |u_a|)
+# A simulation, and a function that looks at max_k |w_k . u_a| / (|w_k| |u_a|) of every seed.
+Watched = tuple[Training, Callable[[], np.ndarray]]
 
 
 def _watched_chain(
@@ -215,9 +253,12 @@ def _watched_chain(
 ) -> Watched:
     starts = [_random_overlaps(problem, N, seed, aligned) for seed in seeds]
     chain = ReducedTraining(problem, starts, N, seeds, [max_steps], dtype, devices)
-    return chain, lambda: np.asarray(_from_overlaps(*overlaps(chain.basis, chain.run)[:2]))[
-        : len(seeds)
-    ]
+
+    def look() -> np.ndarray:
+        Q, m = overlaps(chain.basis, chain.run)[:2]
+        return np.asarray(_from_overlaps(Q, m))[: len(seeds)]
+
+    return chain, look
 
 
 def _watched_weights(
@@ -239,15 +280,21 @@ def _watched_weights(
         )
     networks = _random_networks(problem, N, seeds, aligned)
     training = WeightsTraining(problem, networks, seeds, [max_steps], dtype, 0, place=devices)
-    return training, lambda: np.asarray(_overlaps(training.run.student.w, training.w_star))[
-        : len(seeds)
-    ]
+
+    def look() -> np.ndarray:
+        return np.asarray(_overlaps(training.run.student.w, training.w_star))[: len(seeds)]
+
+    return training, look
+
+
+WATCHED = {"reduced": _watched_chain, "weights": _watched_weights}
 
 
 @jax.jit
 def _from_overlaps(
     Q: Float[Array, "seeds students students"], m: Float[Array, "seeds students directions"]
-):
+) -> Float[Array, "seeds directions"]:
+    """max_k |m_ka| / sqrt Q_kk."""
     return jnp.max(jnp.abs(m) / jnp.sqrt(jnp.diagonal(Q, axis1=1, axis2=2))[..., None], axis=1)
 
 
@@ -262,14 +309,11 @@ def _until_escape(
     """Train, looking at the overlaps at steps that grow geometrically."""
     overlap = look()
     step = np.where(overlap > threshold, 0.0, np.nan)
-    hidden = None if progress is None else not progress
-    with tqdm(
-        total=max_steps, unit="step", unit_scale=True, disable=hidden, desc=f"N = {training.N}"
-    ) as bar:
+    with progress_bar(max_steps, progress, f"N = {training.N}") as bar:
         while training.done < max_steps and np.mean(np.isfinite(step).all(axis=1)) < enough:
             target = min(max_steps, max(training.done + 1, int(training.done * RATIO)))
             bar.update(target - training.done)
-            training.advance(target - training.done)
+            training.take_steps(target - training.done)
             overlap = look()
             step = np.where(np.isnan(step) & (overlap > threshold), training.done, step)
     return Escaped(step, overlap)
@@ -280,52 +324,47 @@ def _overlaps(
     w: Float[Array, "seeds students inputs"], directions: Float[Array, "seeds directions inputs"]
 ) -> Float[Array, "seeds directions"]:
     """max_k |w_k . u_a| / (|w_k| |u_a|)."""
-    unit = lambda rows: rows / jnp.linalg.norm(rows, axis=-1, keepdims=True)
-    return jnp.max(jnp.abs(jnp.einsum("skn,san->ska", unit(w), unit(directions))), axis=1)
+    cosines = jnp.einsum("skn,san->ska", _unit(w), _unit(directions))
+    return jnp.max(jnp.abs(cosines), axis=1)
+
+
+def _unit(rows: Float[Array, "*rows inputs"]) -> Float[Array, "*rows inputs"]:
+    return rows / jnp.linalg.norm(rows, axis=-1, keepdims=True)
 
 
 def _labelled(
     problem: Problem, sizes: list[int], seeds: list[int], rows: list[Escaped], report: dict
 ) -> xr.Dataset:
-    step, final = (np.stack([getattr(row, name) for row in rows]) for name in ("step", "final"))
-    about = lambda long_name, symbol: {"long_name": long_name, "symbol": symbol, "units": "1"}
-    eta = getattr(problem.rule, "learning_rate", np.nan)
-    rate = [float(eta) * float(N) ** report["learning_rate_exponent"] for N in sizes]
+    step = np.stack([row.step for row in rows])
+    final = np.stack([row.final for row in rows])
+    eta = float(getattr(problem.rule, "learning_rate", np.nan))
+    rates = [eta * float(N) ** report["learning_rate_exponent"] for N in sizes]
+    all_dims = ("N", "seed", "direction")
+    first_update = _described("first update beyond the threshold", "$n_a$")
+    median = _described("median over seeds of the escape step", r"$\tilde n_a$")
+    overlap = _described("overlap at the last step", r"$|\alpha_a|$")
+    rate = _described("learning rate of the first layer", r"$\eta$")
     data = {
-        "escape_step": (
-            ("N", "seed", "direction"),
-            step,
-            about("first update beyond the threshold", "$n_a$"),
-        ),
-        "median_step": (
-            ("N", "direction"),
-            _median(step),
-            about("median over seeds of the escape step", r"$\tilde n_a$"),
-        ),
-        "final_overlap": (
-            ("N", "seed", "direction"),
-            final,
-            about("overlap at the last step", r"$|\alpha_a|$"),
-        ),
-        "learning_rate": (("N",), rate, about("learning rate of the first layer", r"$\eta$")),
+        "escape_step": (all_dims, step, first_update),
+        "median_step": (("N", "direction"), _median(step), median),
+        "final_overlap": (all_dims, final, overlap),
+        "learning_rate": (("N",), rates, rate),
     }
     if len(sizes) > 1:
         exponent, error = _exponents(np.asarray(sizes, float), step)
-        data["exponent"] = (
-            ("direction",),
-            exponent,
-            about("slope of log median against log N", "$p$"),
-        )
-        data["exponent_error"] = (
-            ("direction",),
-            error,
-            about("standard error of the slope", r"$\delta p$"),
-        )
+        slope = _described("slope of log median against log N", "$p$")
+        uncertainty = _described("standard error of the slope", r"$\delta p$")
+        data["exponent"] = (("direction",), exponent, slope)
+        data["exponent_error"] = (("direction",), error, uncertainty)
     coordinates = {
-        "N": ("N", sizes, about("input dimension", "$N$")),
-        "seed": ("seed", seeds, about("seed of the random stream", "seed")),
+        "N": ("N", sizes, _described("input dimension", "$N$")),
+        "seed": ("seed", seeds, _described("seed of the random stream", "seed")),
     }
     return xr.Dataset(data, coords=coordinates, attrs=described("escape", problem, report))
+
+
+def _described(long_name: str, symbol: str) -> dict[str, str]:
+    return {"long_name": long_name, "symbol": symbol, "units": "1"}
 
 
 def _median(
@@ -343,7 +382,10 @@ def _exponents(
     resampled seeds.
     """
     x = np.log(sizes) - np.log(sizes).mean()
-    slope = lambda steps: x @ np.log(np.maximum(_median(steps), 1.0)) / (x @ x)
+
+    def slope(steps) -> Float[np.ndarray, " directions"]:
+        return x @ np.log(np.maximum(_median(steps), 1.0)) / (x @ x)
+
     rng = np.random.default_rng(0)
     chosen = rng.integers(step.shape[1], size=(BOOTSTRAP, len(sizes), step.shape[1], 1))
     resampled = [slope(np.take_along_axis(step, one, axis=1)) for one in chosen]

@@ -1,7 +1,8 @@
 """FastICA on spiked cumulants: how the overlap with the spike grows step by step, from n samples in
 N dimensions.
 
-    w <- < x G'(s) > - < G''(s) > w,   s = w . x,   then   w <- w / |w|
+    w <- < x G'(s) > - < G''(s) > w,   s = w . x
+    w <- w / |w|
 
 with < > the mean over n samples, fresh at each step or always the same.  One step on infinitely
 many samples would land on +-u; with n samples a start with overlap N^(-1/2) needs n of the order of
@@ -46,8 +47,10 @@ def fast_ica(
     dtype: str = "float32",
     device: str | None = None,
 ) -> xr.Dataset:
-    """FastICA with a batch of samples for each step, from random weights: the overlap |w . u| /
-    (|w| |u|) after each.
+    """FastICA with a batch of samples for each step, from random weights.
+
+        w <- < x G'(s) > - < G''(s) > w,   s = w . x,   w <- w / |w|
+        overlap = |w . u| / (|w| |u|),   u the spike
 
     - `task`: a `SpikedCumulant`; only its spiked class is drawn.
     - `N`, `samples`: input dimension and samples in a batch.
@@ -64,25 +67,32 @@ def fast_ica(
     number.
 
     Raises ValueError for input that does not fit.
+
+    A. Hyvarinen, IEEE Trans. Neural Netw. 10, 626 (1999); Ricci, Bardone & Goldt, arXiv:2503.23896.
+
+    >>> import teacherstudent as ts
+    >>> task = ts.SpikedCumulant(5.0, "rademacher")
+    >>> result = ts.fast_ica(task, N=8, samples=20_000, overlap=0.5, seeds=2)
+    >>> bool((result.overlap[:, 1] > 0.9).all())  # one step finds the spike
+    True
     """
     check_spike(task)
-    N, samples, steps = (
-        checks.integer("N", N, 2),
-        checks.integer("samples", samples, maximum=10**10),
-        checks.integer("steps", steps),
-    )
+    N = checks.integer("N", N, 2)
+    samples = checks.integer("samples", samples, maximum=10**10)
+    steps = checks.integer("steps", steps)
     checks.one_of("contrast", contrast, CONTRASTS)
     checks.one_of("fresh", fresh, (True, False))
     checks.one_of("dtype", dtype, ("float32", "float64"))
     numbers = checks.seeds(seeds)
     if overlap is not None:
-        overlap = checks.single("overlap", overlap)
+        overlap = float(checks.single("overlap", overlap))
         if overlap > 1:
             raise ValueError(f"overlap = {overlap:g} is not allowed; give a number from 0 to 1.")
     checks.memory(f"N = {N} with {len(numbers)} seeds", 5 * N * len(numbers))
     checks.memory(f"steps = {steps} with {len(numbers)} seeds", 2 * steps * len(numbers))
     problem = ica_problem(task, contrast, learning_rate=0.0, sign=1)
-    place, began = checks.device(device), time.perf_counter()
+    place = checks.device(device)
+    began = time.perf_counter()
     with jax.enable_x64(True), jax.default_device(place):
         w, u = _starts(N, numbers, overlap)
         source = as_arrays(spiked_source(problem.classes, np.sqrt(N) * u[:, None]), dtype)
@@ -93,7 +103,7 @@ def fast_ica(
             "steps": steps,
             "fresh": fresh,
         }
-        found = np.asarray(_iterate_all(source, keys, *as_arrays((w, u), dtype), **options))
+        overlaps = np.asarray(_iterate_all(source, keys, *as_arrays((w, u), dtype), **options))
     report = {
         "N": N,
         "samples": samples,
@@ -101,26 +111,29 @@ def fast_ica(
         "fresh": fresh,
         "dtype": dtype,
         "device": str(place),
-    }
-    report |= {
-        "overlap": None if overlap is None else float(overlap),
+        "overlap": overlap,
         "seconds": round(time.perf_counter() - began, 3),
     }
-    about = lambda long_name, symbol: {"long_name": long_name, "symbol": symbol, "units": "1"}
+    along_spike = _described("overlap with the spike", r"$|\alpha|$")
+    seed = _described("seed of the random stream", "seed")
+    step = _described("FastICA steps", "step")
     return xr.Dataset(
-        {"overlap": (("seed", "step"), found, about("overlap with the spike", r"$|\alpha|$"))},
-        coords={
-            "seed": ("seed", numbers, about("seed of the random stream", "seed")),
-            "step": ("step", np.arange(steps + 1), about("FastICA steps", "step")),
-        },
+        {"overlap": (("seed", "step"), overlaps, along_spike)},
+        coords={"seed": ("seed", numbers, seed), "step": ("step", np.arange(steps + 1), step)},
         attrs=described("fast_ica", problem, report),
     )
 
 
+def _described(long_name: str, symbol: str) -> dict[str, str]:
+    return {"long_name": long_name, "symbol": symbol, "units": "1"}
+
+
 def _starts(N: int, seeds: list[int], overlap) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors w and u of each seed."""
-    pairs = [orthonormal_rows(stream(seed, WEIGHTS).standard_normal((2, N))) for seed in seeds]
-    u, beside = (np.stack(part) for part in zip(*pairs, strict=True))
+    pairs = np.stack(
+        [orthonormal_rows(stream(seed, WEIGHTS).standard_normal((2, N))) for seed in seeds]
+    )
+    u, beside = pairs[:, 0], pairs[:, 1]
     if overlap is not None:
         return overlap * u + np.sqrt(1 - overlap**2) * beside, u
     w = np.stack([stream(seed, WEIGHTS, 1).standard_normal(N) for seed in seeds])
@@ -150,13 +163,14 @@ def _iterate(
     """The overlaps of one seed after 0..steps steps."""
 
     def step(w, number):
-        moved = _one_step(
-            contrast, source, jax.random.fold_in(key, number if fresh else 0), w, samples
-        )
+        batch = 0
+        if fresh:
+            batch = number
+        moved = _one_step(contrast, source, jax.random.fold_in(key, batch), w, samples)
         return moved, jnp.abs(moved @ u)
 
-    _, found = jax.lax.scan(step, w, jnp.arange(steps))
-    return jnp.concatenate([jnp.abs(w @ u)[None], found])
+    _, overlaps = jax.lax.scan(step, w, jnp.arange(steps))
+    return jnp.concatenate([jnp.abs(w @ u)[None], overlaps])
 
 
 def _one_step(
@@ -172,7 +186,8 @@ def _one_step(
         x = source.draw(jax.random.split(jax.random.fold_in(key, index), BLOCK)).x
         counts = jnp.arange(BLOCK) < samples - index * BLOCK
         slope, curvature = jax.jvp(contrast.derivative, (x @ w,), (jnp.ones(BLOCK, w.dtype),))
-        slope, curvature = (jnp.where(counts, part, 0.0) for part in (slope, curvature))
+        slope = jnp.where(counts, slope, 0.0)
+        curvature = jnp.where(counts, curvature, 0.0)
         return sums[0] + slope @ x, sums[1] + jnp.sum(curvature)
 
     blocks = -(-samples // BLOCK)

@@ -112,7 +112,7 @@ def simulate(
     if checkpoint is not None:
         checkpoint = checks.path("checkpoint", checkpoint)
         check_writable(checkpoint, force=True)
-        checkpoint = hosts.own(checkpoint)
+        checkpoint = hosts.path_of_process(checkpoint)
     steps = _recorded_steps(times, problem.updates_per_time(N))
     problem.samples(N)  # says so if there are none
     problem.rule.check_dimension(N)

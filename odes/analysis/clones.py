@@ -32,33 +32,45 @@ def with_clones(
       problem.
 
     `clone` counts the moments that the clone shares with the task: 1 (means), 2 (means and
-    covariances).  `options` go to `integrate`.  Raises ValueError if the task has no classes, or
-    the theory is a sweep or a batch.
+    covariances); times are those of the theory, t = updates / N.  `options` go to `integrate`.
+
+    Raises ValueError if the task has no classes, or the theory is a sweep or a batch.
+
+    Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
+
+    >>> import teacherstudent as ts
+    >>> task, student = ts.GaussianMixture.xor(0.3), ts.Student(2, "quadratic")
+    >>> problem = ts.Problem(task, student, ts.SGD(0.1))
+    >>> start = ts.random_start(problem, N=1000, seed=0)
+    >>> theory = ts.integrate(problem, start, [0.0, 1.0], rtol=1e-6)
+    >>> beside = ts.with_clones(problem, theory, start, rtol=1e-6)
+    >>> beside.clone_loss.dims
+    ('clone', 'time')
     """
     task = problem.classes
     if problem.sweeps or start.batch:
         raise ValueError(
             "clones are compared along one trajectory; give one problem and one start, no sweep."
         )
+    states = _states(theory)
     trained_on_clone, tested_on_clone = [], []
     for moments in MOMENTS:
         cloned = eqx.tree_at(lambda one: one.task, problem, clone(task, moments))
-        trained_on_clone.append(
-            expected_loss(problem, _states(integrate(cloned, start, theory.time.values, **options)))
-        )
-        tested_on_clone.append(expected_loss(cloned, _states(theory)))
-    about = lambda long_name, symbol: {"long_name": long_name, "symbol": symbol, "units": "1"}
-    trained, tested = "expected loss of networks trained on a clone", "expected loss on a clone"
-    return theory.assign_coords(
-        clone=("clone", list(MOMENTS), about("moments of the classes that are kept", "moments"))
-    ).assign(
-        clone_loss=(("clone", "time"), np.stack(trained_on_clone), about(trained, r"$E\ell$")),
-        loss_on_clone=(
-            ("clone", "time"),
-            np.stack(tested_on_clone),
-            about(tested, r"$E_{\rm clone}\ell$"),
-        ),
+        theory_of_clone = integrate(cloned, start, theory.time.values, **options)
+        trained_on_clone.append(expected_loss(problem, _states(theory_of_clone)))
+        tested_on_clone.append(expected_loss(cloned, states))
+    dims = ("clone", "time")
+    trained = _described("expected loss of networks trained on a clone", r"$E\ell$")
+    tested = _described("expected loss on a clone", r"$E_{\rm clone}\ell$")
+    kept = _described("moments of the classes that are kept", "moments")
+    return theory.assign_coords(clone=("clone", list(MOMENTS), kept)).assign(
+        clone_loss=(dims, np.stack(trained_on_clone), trained),
+        loss_on_clone=(dims, np.stack(tested_on_clone), tested),
     )
+
+
+def _described(long_name: str, symbol: str) -> dict[str, str]:
+    return {"long_name": long_name, "symbol": symbol, "units": "1"}
 
 
 def _states(theory: xr.Dataset) -> OrderParameters:

@@ -1,1 +1,1 @@
-"""The solve: step-size control, packing of states, precision, and how far an answer can be trusted."""
+"""The solve: steps and their sizes, packing of states, precision, how far to trust an answer."""

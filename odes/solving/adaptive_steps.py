@@ -1,12 +1,15 @@
-"""The adaptive solve without gradients: diffrax's Runge-Kutta steps and step-size control in the
-plainest loop around them.
+"""The adaptive solve without gradients, in the plainest loop around diffrax's own steps.
 
+    dy/dt = field(t, y, args),   y(0) given
+
+The Runge-Kutta steps, their interpolation and the step-size control are diffrax's.
 `diffrax.diffeqsolve` takes the same steps and gives the same numbers.  It can be differentiated and
 does much else, for which it is traced three times.  Without that, tracing and compiling take two
 thirds of the time: what one waits for until a first curve.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import diffrax
@@ -15,33 +18,23 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 FIRST_STEP = 0.01  # where the controller starts its search
-CLIPPED = (
-    100  # floating-point numbers before the end that no step shall end on, but on the end itself
-)
+# A step shall end at the last time itself, or more than this many floating-point numbers before it.
+CLIPPED = 100
 
 
 class Solved(NamedTuple):
-    """What was asked for at each time (infinite after the time reached), the last state, and how
-    the solver fared.
+    """What a solve answers, and how the solver fared.
+
+    - `observed`: the observations, with the times as first axis; infinite after `reached`.
+    - `last`: the last state.
+    - `reached`: the time of the last state.
+    - `failed`: whether the state diverged, or steps became too small.
+    - `steps`, `rejected`: how many steps were tried, and how many of them were not accepted.
     """
 
-    at: Any
+    observed: Any
     last: Any
     reached: Float[Array, ""]
-    failed: Bool[Array, ""]
-    steps: Int[Array, ""]
-    rejected: Int[Array, ""]
-
-
-class _Loop(NamedTuple):
-    t: Float[Array, ""]
-    following: Float[Array, ""]  # where the next step shall end
-    y: Any
-    solver: Any
-    controller: Any
-    meter: Any
-    answered: Int[Array, ""]  # times
-    at: Any
     failed: Bool[Array, ""]
     steps: Int[Array, ""]
     rejected: Int[Array, ""]
@@ -52,74 +45,155 @@ def adaptive_steps(
     y: Any,
     args: Any,
     times: Float[Array, " times"],
-    asked: Callable,
+    observe: Callable,
     has_diverged: Callable,
     solver: Any,
     controller: diffrax.PIDController,
     max_steps: int,
     meter: diffrax.AbstractProgressMeter,
 ) -> Solved:
-    """dy/dt = field(t, y, args) from t = 0 by an explicit solver, with asked(t, y, args) at
-    increasing times.
+    """Solve dy/dt = field(t, y, args) from t = 0 by an explicit solver.
 
-    It ends at the last time, after max_steps, or failed: where the state has diverged or steps
-    become too small.
+    `observe(t, y, args)` is recorded at increasing times.  The solve ends at the last time, after
+    `max_steps`, or failed: where the state has diverged or steps become too small.
     """
-    term, begin, end = diffrax.ODETerm(field), jnp.zeros_like(times[-1]), times[-1]
+    term = diffrax.ODETerm(field)
+    begin = jnp.zeros_like(times[-1])
     order = solver.error_order(term)
-    first, controlled = controller.init(term, begin, end, y, FIRST_STEP, args, solver.func, order)
-    first = jnp.minimum(first, end)
-    almost = jax.lax.bitcast_convert_type(
-        jax.lax.bitcast_convert_type(end, jnp.int64) - CLIPPED, end.dtype
-    )
-    zero, nowhere = jnp.zeros((), int), end <= begin  # with t = 0 the only time, no step is taken
-    unanswered = jax.tree.map(
-        lambda part: (
-            jnp.full((times.size, *part.shape), jnp.inf)
-            .at[0]
-            .set(jnp.where(nowhere, part, jnp.inf))
-        ),
-        asked(begin, y, args),
+    stepper = _Stepper(
+        term, args, times, begin, times[-1], observe, has_diverged, solver, controller, order, meter
     )
 
     def goes_on(now: _Loop):
-        return (now.t < end) & (now.steps < max_steps) & ~now.failed
+        return (now.t < stepper.end) & (now.steps < max_steps) & ~now.failed
 
-    def step(now: _Loop) -> _Loop:
-        y, error, dense, state, _ = solver.step(
-            term, now.t, now.following, now.y, args, now.solver, False
+    final = jax.lax.while_loop(goes_on, stepper.step, stepper.start(y))
+    meter.close(final.meter)
+    return Solved(final.observed, final.y, final.t, final.failed, final.steps, final.rejected)
+
+
+class _Loop(NamedTuple):
+    """What changes from step to step."""
+
+    t: Float[Array, ""]
+    stop: Float[Array, ""]  # where the next step shall end
+    y: Any
+    solver: Any
+    controller: Any
+    meter: Any
+    recorded: Int[Array, ""]  # the number of times that have been observed
+    observed: Any
+    failed: Bool[Array, ""]
+    steps: Int[Array, ""]
+    rejected: Int[Array, ""]
+
+
+@dataclass(frozen=True)
+class _Stepper:
+    """One solve: what every step needs beside the state that it moves."""
+
+    term: diffrax.ODETerm
+    args: Any
+    times: Any
+    begin: Any
+    end: Any
+    observe: Callable
+    has_diverged: Callable
+    solver: Any
+    controller: diffrax.PIDController
+    order: Any
+    meter: diffrax.AbstractProgressMeter
+
+    def start(self, y: Any) -> _Loop:
+        """The loop before its first step."""
+        first, controller = self.controller.init(
+            self.term, self.begin, self.end, y, FIRST_STEP, self.args, self.solver.func, self.order
         )
-        # a step from which averages do not exist is too long
-        error = jax.tree.map(lambda part: jnp.where(jnp.isnan(part), jnp.inf, part), error)
-        kept, t, following, _, controlled, found = controller.adapt_step_size(
-            now.t, now.following, now.y, y, args, error, order, now.controller
-        )
-        t = jnp.minimum(t, end)
-        last = jnp.where(kept, end, t + 0.5 * (end - t))
-        y, state = jax.tree.map(
-            lambda new, old: jnp.where(kept, new, old), (y, state), (now.y, now.solver)
-        )
-        between = solver.interpolation_cls(t0=now.t, t1=now.following, **dense)
-
-        def due(answer):
-            return kept & (answer[0] < times.size) & (times[answer[0]] <= now.following)
-
-        def answered(answer):
-            index, at = answer
-            new = asked(times[index], between.evaluate(times[index]), args)
-            return index + 1, jax.tree.map(lambda all_, part: all_.at[index].set(part), at, new)
-
-        index, at = jax.lax.while_loop(due, answered, (now.answered, now.at))
+        first = jnp.minimum(first, self.end)
+        zero = jnp.zeros((), int)
         return _Loop(
-            t, jnp.where(following > almost, last, following), y, state, controlled,
-            meter.step(now.meter, t / end), index, at,
-            has_diverged(y) | (found == diffrax.RESULTS.dt_min_reached), now.steps + 1, now.rejected + jnp.where(kept, 0, 1),
-        )  # fmt: skip
+            t=self.begin,
+            stop=first,
+            y=y,
+            solver=self.solver.init(self.term, self.begin, first, y, self.args),
+            controller=jax.tree.map(jnp.asarray, controller),
+            meter=self.meter.init(),
+            recorded=zero,
+            observed=self._nothing_observed(y),
+            failed=self.has_diverged(y),
+            steps=zero,
+            rejected=zero,
+        )
 
-    start = _Loop(
-        begin, first, y, solver.init(term, begin, first, y, args), jax.tree.map(jnp.asarray, controlled), meter.init(),
-        zero, unanswered, has_diverged(y), zero, zero,
-    )  # fmt: skip
-    end_ = jax.lax.while_loop(goes_on, step, start)
-    meter.close(end_.meter)
-    return Solved(end_.at, end_.y, end_.t, end_.failed, end_.steps, end_.rejected)
+    def _nothing_observed(self, y: Any) -> Any:
+        """Infinite observations; with t = 0 the only time no step is taken, and they are those at
+        the start.
+        """
+        only_start = self.end <= self.begin
+
+        def column(part):
+            infinite = jnp.full((self.times.size, *part.shape), jnp.inf)
+            return infinite.at[0].set(jnp.where(only_start, part, jnp.inf))
+
+        return jax.tree.map(column, self.observe(self.begin, y, self.args))
+
+    def step(self, now: _Loop) -> _Loop:
+        """Try one step, and record the observations that fall into it if it is accepted."""
+        y, error, dense, memory, _ = self.solver.step(
+            self.term, now.t, now.stop, now.y, self.args, now.solver, False
+        )
+        error = jax.tree.map(_infinite_where_nan, error)
+        accepted, t, following, _, controller, result = self.controller.adapt_step_size(
+            now.t, now.stop, now.y, y, self.args, error, self.order, now.controller
+        )
+        t = jnp.minimum(t, self.end)
+        y, memory = jax.tree.map(
+            lambda new, old: jnp.where(accepted, new, old), (y, memory), (now.y, now.solver)
+        )
+        recorded, observed = self._record(now, accepted, dense)
+        return _Loop(
+            t=t,
+            stop=self._clipped(accepted, t, following),
+            y=y,
+            solver=memory,
+            controller=controller,
+            meter=self.meter.step(now.meter, t / self.end),
+            recorded=recorded,
+            observed=observed,
+            failed=self.has_diverged(y) | (result == diffrax.RESULTS.dt_min_reached),
+            steps=now.steps + 1,
+            rejected=now.rejected + jnp.where(accepted, 0, 1),
+        )
+
+    def _clipped(self, accepted, t, following):
+        """Where the next step ends: never only just before the last time.
+
+        After a rejected step it goes half the way there, since the whole way was too long.
+        """
+        almost = jax.lax.bitcast_convert_type(
+            jax.lax.bitcast_convert_type(self.end, jnp.int64) - CLIPPED, self.end.dtype
+        )
+        last = jnp.where(accepted, self.end, t + 0.5 * (self.end - t))
+        return jnp.where(following > almost, last, following)
+
+    def _record(self, now: _Loop, accepted, dense) -> tuple:
+        """The observations at all times up to the end of an accepted step, by its interpolation."""
+        between = self.solver.interpolation_cls(t0=now.t, t1=now.stop, **dense)
+
+        def is_due(records):
+            index = records[0]
+            in_step = (index < self.times.size) & (self.times[index] <= now.stop)
+            return accepted & in_step
+
+        def record_next(records):
+            index, observed = records
+            new = self.observe(self.times[index], between.evaluate(self.times[index]), self.args)
+            observed = jax.tree.map(lambda column, part: column.at[index].set(part), observed, new)
+            return index + 1, observed
+
+        return jax.lax.while_loop(is_due, record_next, (now.recorded, now.observed))
+
+
+def _infinite_where_nan(part):
+    """A step into states whose averages do not exist is too long: its error is infinite."""
+    return jnp.where(jnp.isnan(part), jnp.inf, part)

@@ -14,30 +14,39 @@ from teacherstudent.states.physical_region import DIVERGED
 
 
 def pack(state: State, problem: Problem) -> tuple[Any, ...]:
-    """q as its upper triangle, so that it stays symmetric; r; v and b only if they are trained; the
-    rule's memory, if any.
+    """The parts of a state that move: the upper triangle of q, so that it stays symmetric; r; v and
+    b if they are trained; the rule's memory, if any.
     """
-    student = problem.student
     upper = state.q[unordered_pairs(state.v.shape[0])]
-    trained = (
-        *((state.v,) if student.train_readout else ()),
-        *((state.b,) if student.train_bias else ()),
-    )
-    return upper, state.r, *trained, *((state.memory,) if jax.tree.leaves(state.memory) else ())
+    packed = [upper, state.r]
+    if problem.student.train_readout:
+        packed.append(state.v)
+    if problem.student.train_bias:
+        packed.append(state.b)
+    if jax.tree.leaves(state.memory):
+        packed.append(state.memory)
+    return tuple(packed)
 
 
 def unpack(packed: tuple[Any, ...], problem: Problem, begin: State) -> State:
-    """The state; what does not move is as at the beginning."""
-    upper, r, *rest = packed
-    memory = rest.pop() if jax.tree.leaves(begin.memory) else begin.memory
-    b = rest.pop() if problem.student.train_bias else begin.b
-    v = rest.pop() if problem.student.train_readout else begin.v
-    return State(upper[pair_number(begin.v.shape[0])], r, v, b, memory)
+    """The whole state; what does not move is as at the beginning."""
+    upper, r, *others = packed
+    state = begin._replace(q=upper[pair_number(begin.v.shape[0])], r=r)
+    if problem.student.train_readout:
+        state = state._replace(v=others.pop(0))
+    if problem.student.train_bias:
+        state = state._replace(b=others.pop(0))
+    if jax.tree.leaves(begin.memory):
+        state = state._replace(memory=others.pop(0))
+    return state
 
 
 class ErrorNorm(eqx.Module):
-    """The root mean square of a step's errors over their tolerances, in which a mode counts by its
-    share of Q and of R.
+    """The size of a step's errors over their tolerances: a root mean square over all numbers that
+    move, in which a mode counts by its share of Q and of R.
+
+        norm^2 = (sum_tau s_tau q_tau^2 + sum_tau p_tau r_tau^2 + rest^2) / count
+        s_tau = p_tau rho_tau / sum_tau p_tau rho_tau
 
     Of hundreds of modes a few may carry most of Q; a plain mean over all numbers would let their
     errors grow.
@@ -68,14 +77,17 @@ def has_diverged(
     """Whether some entry of Q, or of a readout or bias that is trained, is beyond the bound of
     divergence of its beginning.
     """
-    trained = slice(2, 2 + problem.student.train_readout + problem.student.train_bias)
-    largest = lambda state: [
-        _size(state[0] @ (fixed.weights * fixed.rho)),
-        *map(_size, state[trained]),
-    ]
-    pairs = zip(largest(packed), largest(begin), strict=True)
-    return jnp.any(jnp.stack([now > DIVERGED * jnp.maximum(1.0, first) for now, first in pairs]))
+    sizes = zip(_sizes(packed, fixed, problem), _sizes(begin, fixed, problem), strict=True)
+    exceeded = [now > DIVERGED * jnp.maximum(1.0, first) for now, first in sizes]
+    return jnp.any(jnp.stack(exceeded))
 
 
-def _size(part: Array) -> Float[Array, ""]:
+def _sizes(packed: tuple[Any, ...], fixed: Fixed, problem: Problem) -> list[Float[Array, ""]]:
+    """The largest entries of Q and of the readout and biases that are trained."""
+    Q = packed[0] @ (fixed.weights * fixed.rho)
+    trained = problem.student.train_readout + problem.student.train_bias
+    return [_largest(Q), *map(_largest, packed[2 : 2 + trained])]
+
+
+def _largest(part: Array) -> Float[Array, ""]:
     return jnp.max(jnp.abs(part))

@@ -12,10 +12,13 @@ from jax.interpreters.partial_eval import DynamicJaxprTracer
 
 def exact(tree):
     """The pytree with every leaf a float64 JAX array; to be called where float64 is enabled."""
-    numbers = lambda leaf: (
-        leaf if isinstance(leaf, jax.Array) else np.asarray(leaf, np.float64)
-    )  # compiles nothing
-    return jax.tree.map(lambda leaf: jnp.asarray(numbers(leaf), jnp.float64), tree)
+
+    def number(leaf):
+        if not isinstance(leaf, jax.Array):
+            leaf = np.asarray(leaf, np.float64)  # NumPy converts without compiling anything
+        return jnp.asarray(leaf, jnp.float64)
+
+    return jax.tree.map(number, tree)
 
 
 def in_float64(function: Callable, *arguments):
@@ -35,14 +38,16 @@ def in_float64(function: Callable, *arguments):
             "the theory is solved in float64, but this jax.jit traces in float32; "
             "put the jitted call inside `with jax.enable_x64(True):`."
         )
-    with jax.enable_x64(True):  # a concrete number must not be rounded to float32 on its way in
-        arguments = jax.tree.map(
-            lambda leaf: (
-                leaf if isinstance(leaf, jax.core.Tracer) else jnp.asarray(leaf, jnp.float64)
-            ),
-            arguments,
-        )
-    return _with_own_gradient(function)(*arguments)
+    # A concrete number must not be rounded to float32 on its way into the transformations.
+    with jax.enable_x64(True):
+        arguments = jax.tree.map(_concrete_in_float64, arguments)
+    return _with_gradient_in_float64(function)(*arguments)
+
+
+def _concrete_in_float64(leaf):
+    if isinstance(leaf, jax.core.Tracer):
+        return leaf
+    return jnp.asarray(leaf, jnp.float64)
 
 
 def _is_compiled(leaf) -> bool:
@@ -52,7 +57,9 @@ def _is_compiled(leaf) -> bool:
     return isinstance(leaf, DynamicJaxprTracer)
 
 
-def _with_own_gradient(function: Callable) -> Callable:
+def _with_gradient_in_float64(function: Callable) -> Callable:
+    """The function, with a gradient that is handed back in the precision of the arguments."""
+
     @jax.custom_vjp
     def wrapped(*arguments):
         with jax.enable_x64(True):

@@ -14,14 +14,13 @@ from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.observables.generalisation import averages_of, output_weights
 from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import covariance
-from teacherstudent.tasks import MixtureTask
 
-NOTABLE = 1e-5
+NOTABLE = 1e-5  # an estimated error above this is worth a warning
 
 
 def averages_used(problem: Problem) -> str:
     """One line that names the averages: closed forms, or which quadrature."""
-    if isinstance(problem.task, MixtureTask):
+    if problem.task.HAS_CLASSES:
         return _field_averages(problem).description
     averages = averages_of(problem)
     if isinstance(averages, QuadratureAverages):
@@ -34,36 +33,34 @@ def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
     of a batch of them.
 
     These are the state with the longest student vectors, since the error grows with the variance of
-    the fields, the one in which two fields are closest to each other, since kinks then meet, and
+    the fields; the one in which two fields are closest to each other, since kinks then meet; and
     the last one.  None if the averages are closed forms.  Warns if it is above 1e-5.
 
     Shapes: T (teachers, teachers) or (*batch, 1, teachers, teachers), the others (*batch, time,
     ...).
     """
-    estimate = (
-        _estimate_of_classes(problem)
-        if isinstance(problem.task, MixtureTask)
-        else _estimate(problem)
-    )
+    estimate = _estimate(problem)
     if estimate is None:
         return None
     T = np.broadcast_to(T, (*Q.shape[:-2], *np.shape(T)[-2:]))
     states = [part.reshape(-1, *part.shape[Q.ndim - 2 :]) for part in (T, Q, R, v, b)]
-    states = [part[np.isfinite(states[1]).all(axis=(1, 2))] for part in states]
-    if not len(states[0]):
+    finite = np.isfinite(states[1]).all(axis=(1, 2))
+    states = [part[finite] for part in states]
+    if not finite.any():
         return None
-    errors = [
-        float(estimate(*(jnp.asarray(part[index]) for part in states)))
-        for index in _at_risk(*states[:3])
-    ]
-    if max(errors) > NOTABLE:
+    errors = []
+    for index in _at_risk(*states[:3]):
+        one_state = [jnp.asarray(part[index]) for part in states]
+        errors.append(float(estimate(*one_state)))
+    largest = max(errors)
+    if largest > NOTABLE:
         warnings.warn(
-            f"the averages of this theory are by quadrature and may be off by {max(errors):.1g}; "
+            f"the averages of this theory are by quadrature and may be off by {largest:.1g}; "
             "where an activation changes on a very short interval, naming its ends helps: "
             "Activation(..., kinks=(0.5, 0.5001)).",
             stacklevel=4,
         )
-    return max(errors)
+    return largest
 
 
 def _at_risk(
@@ -76,21 +73,31 @@ def _at_risk(
     C = covariance(Q, R, T)
     deviation = np.sqrt(np.maximum(np.diagonal(C, axis1=1, axis2=2), np.finfo(float).tiny))
     correlation = np.abs(C / (deviation[:, :, None] * deviation[:, None, :])) - np.eye(C.shape[1])
-    apart = np.where(correlation < 1 - 1e-12, correlation, 0.0)  # fields that coincide are one
+    # Fields that coincide are one field, whose kinks do not meet another's.
+    apart = np.where(correlation < 1 - 1e-12, correlation, 0.0)
     return sorted({int(longest), int(apart.max(axis=(1, 2)).argmax()), len(Q) - 1})
 
 
 def _estimate(problem: Problem):
+    """The error of the averages at one state (T, Q, R, v, b), as a compiled function; None for
+    closed forms.
+    """
+    if problem.task.HAS_CLASSES:
+        return _estimate_of_classes(problem)
     averages = averages_of(problem)
     if not isinstance(averages, QuadratureAverages):
         return None
-    return jax.jit(
-        lambda T, Q, R, v, b: averages.error(covariance(Q, R, T), output_weights(problem, v))
-    )
+
+    def error(T, Q, R, v, b) -> Float[Array, ""]:
+        return averages.error(covariance(Q, R, T), output_weights(problem, v))
+
+    return jax.jit(error)
 
 
 def _estimate_of_classes(problem: Problem):
-    """The error of the mean over components is at most the mean of their errors."""
+    """The same with two classes: the error of the mean over components is at most the mean of their
+    errors.
+    """
     averages = _field_averages(problem)
     if not isinstance(averages, FieldSpace):
         return None

@@ -18,10 +18,10 @@ from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
 from teacherstudent.states.order_parameters import PSD_TOLERANCE
 from teacherstudent.states.physical_region import DIVERGED, bound_of_divergence, smallest_eigenvalue
-from teacherstudent.tasks import StructuredTask
 
 STATES = ("Q", "R", "v", "b", "eps_g")
-ESTIMATED = 0.1  # covariances from samples are not exactly those of any inputs and latents together
+# Covariances estimated from samples are not exactly those of any inputs and latents together.
+ESTIMATED = 0.1
 
 
 class Reach(NamedTuple):
@@ -48,8 +48,12 @@ def tolerance(problem: Problem, rtol: float, atol: float, error: float | None) -
     """How negative an eigenvalue solver, averages and estimated covariances can make, relative to
     the largest entry.
     """
-    estimated = ESTIMATED if isinstance(problem.task, StructuredTask) else 0.0
-    return max(PSD_TOLERANCE, 100 * (rtol + atol), 10 * (error or 0.0), estimated)
+    allowed = [PSD_TOLERANCE, 100 * (rtol + atol)]
+    if error is not None:
+        allowed.append(10 * error)
+    if problem.task.HAS_MODES:
+        allowed.append(ESTIMATED)
+    return max(allowed)
 
 
 def reach(
@@ -58,7 +62,8 @@ def reach(
     """How far each curve goes, if eigenvalues down to -`allowed`, and down to that of the start,
     are rounding.
     """
-    sizes = {name: _largest(getattr(answer, name), answer.eps_g.ndim) for name in STATES}
+    lead = answer.eps_g.ndim
+    sizes = {name: _largest(getattr(answer, name), lead) for name in STATES}
     finite = np.logical_and.reduce([np.isfinite(size) for size in sizes.values()])
     exceeded = np.zeros_like(finite)
     for name in STATES[:4]:
@@ -69,18 +74,26 @@ def reach(
     unphysical = finite & ~exceeded & (eigenvalue < np.minimum(first, 0.0)[..., None] - allowed)
     answered = np.logical_and.accumulate(finite & ~exceeded & ~unphysical, axis=-1)
     ends = np.minimum((~answered).argmax(axis=-1), len(times) - 1)
-    pick = lambda part: np.take_along_axis(part, ends[..., None], axis=-1)[..., 0]
+
+    def at_the_end(part) -> np.ndarray:
+        return np.asarray(np.take_along_axis(part, ends[..., None], axis=-1)[..., 0])
+
     cut = ~answered.all(axis=-1)
-    found, stopped = pick(np.broadcast_to(times, answered.shape)), np.asarray(answer.reached)
-    ended = np.where(stopped < times[-1], np.minimum(found, stopped), found)
-    time = np.where(cut, ended, times[-1])
-    beyond = pick(exceeded) | np.asarray(answer.exceeded)
-    parts = (time, cut & beyond, cut & pick(unphysical), pick(eigenvalue))
-    return Reach(answered, *map(np.asarray, parts))
+    unanswered = at_the_end(np.broadcast_to(times, answered.shape))
+    stopped = np.asarray(answer.reached)
+    ended = np.where(stopped < times[-1], np.minimum(unanswered, stopped), unanswered)
+    beyond = at_the_end(exceeded) | np.asarray(answer.exceeded)
+    return Reach(
+        answered,
+        time=np.asarray(np.where(cut, ended, times[-1])),
+        exceeded=np.asarray(cut & beyond),
+        unphysical=np.asarray(cut & at_the_end(unphysical)),
+        eigenvalue=at_the_end(eigenvalue),
+    )
 
 
 def _largest(part: AnyArray, lead: int) -> np.ndarray:
-    """The largest size of what follows the first `lead` axes; nan if there is one."""
+    """The largest absolute value over all axes after the first `lead`; nan if there is one."""
     return np.abs(np.asarray(part).reshape(*part.shape[:lead], -1)).max(axis=-1)
 
 

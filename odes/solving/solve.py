@@ -2,6 +2,7 @@
 diffrax's.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import diffrax
@@ -34,7 +35,8 @@ from teacherstudent.observables.generalisation import error_of
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
 
-CURVES_AT_ONCE = 32  # of a sweep; they step together, as often as the slowest of them needs
+# The curves of a sweep that step together, as often as the slowest of them needs.
+CURVES_AT_ONCE = 32
 IMPLICIT = ("kvaerno5",)
 
 
@@ -51,14 +53,34 @@ def solve(
 ) -> Trajectory:
     """Order parameters of one problem at increasing times t = updates / N, as float64 JAX arrays.
 
+        d(Q, R, v)/dt = vector_field(Q, R, v)
+
     The function behind `integrate`, for `jax.grad` and `jax.vmap`: it can be differentiated with
     respect to learning rates, noise, weight decay, the teacher's readout and the start.  Use it
     inside `jax.jit` only with float64 switched on (`with jax.enable_x64(True):`).  Gradients are
     reverse-mode and of first order; the gradient with respect to the symmetric Q sits in its upper
     triangle.  `OrderParameters` on structured inputs cannot be differentiated; make them
-    `SpectralOverlaps` first, with `spectral_start`.  A solve that fails leaves entries that are not
-    finite after the time `reached`; nothing is raised, since nothing can be inside a
+    `SpectralOverlaps` first, with `spectral_start`.
+
+    - `times`: increasing, not negative; the start is at t = 0.
+    - `rtol`, `atol`, `solver`, `max_steps`: as for `integrate`.
+
+    Returns a named tuple with Q (time, students, students), R (time, students, teachers), v and b
+    (time, students), eps_g (time), and how the solver fared.  A solve that fails leaves entries
+    that are not finite after the time `reached`; nothing is raised, since nothing can be inside a
     transformation.
+
+    Raises ValueError for input that does not fit, for sweeps and batches, and for problems without
+    a theory.
+
+    Saad & Solla, Phys. Rev. E 52, 4225 (1995), eqs. 5 to 8.
+
+    >>> import teacherstudent as ts
+    >>> task, student = ts.TeacherStudent(1, "linear"), ts.Student(1, "linear")
+    >>> start = ts.OrderParameters([[0.0]], [[0.0]], [[1.0]])
+    >>> problem = ts.Problem(task, student, ts.SGD(1.0))
+    >>> print(ts.solve(problem, start, [0.0, 1.0, 2.0]).eps_g.round(4))  # exp(-t) / 2
+    [0.5    0.1839 0.0677]
     """
     problem.check_start(start)
     checks.one_of("solver", solver, ("auto", *SOLVERS))
@@ -67,11 +89,13 @@ def solve(
             "solve takes one problem and one start; use jax.vmap over solve, or integrate, for "
             "several."
         )
-    asked = times if checks.is_traced(times) else checks.times(times)
+    if not checks.is_traced(times):
+        times = checks.times(times)
     max_steps = checks.integer("max_steps", max_steps)
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if not checks.is_traced(value):
-            checks.positive(name, value)
+    if not checks.is_traced(rtol):
+        checks.positive("rtol", rtol)
+    if not checks.is_traced(atol):
+        checks.positive("atol", atol)
     require_theory(problem)
     if problem.batch_ratio is not None:
         raise ValueError(
@@ -86,7 +110,7 @@ def solve(
         extras=(),
         gradients=True,
     )
-    return in_float64(run, problem.for_programs(), by_mode(problem, start), asked, rtol, atol)
+    return in_float64(run, problem.for_programs(), by_mode(problem, start), times, rtol, atol)
 
 
 def solve_all(
@@ -113,15 +137,17 @@ def solve_all(
 
 def _over_parameter(run, name: str):
     """`run` for every entry of one swept parameter."""
-    place = (
-        (lambda problem: problem.task.noise)
-        if name == "noise"
-        else (lambda problem: getattr(problem.rule, name))
-    )
+
+    def parameter(problem):
+        if name == "noise":
+            return problem.task.noise
+        return getattr(problem.rule, name)
 
     def swept(problem, *rest):
-        at = lambda value: run(eqx.tree_at(place, problem, value), *rest)
-        return jax.lax.map(at, place(problem), batch_size=CURVES_AT_ONCE)
+        def with_value(value):
+            return run(eqx.tree_at(parameter, problem, value), *rest)
+
+        return jax.lax.map(with_value, parameter(problem), batch_size=CURVES_AT_ONCE)
 
     return swept
 
@@ -130,74 +156,113 @@ def _over_parameter(run, name: str):
 def _solve_one(
     problem, start, times, rtol, atol, *, solver, max_steps, progress, extras, gradients
 ) -> Trajectory:
+    """The trajectory of one problem from one start."""
     if solver == "map":
         return _iterated(problem, start, times)
     fixed = Fixed(start.rho, start.weights, start.t, start.T, start.noise)
     begin = State(start.q, start.r, start.v, start.b)
-    begin = begin._replace(
-        memory=theory_of(problem.rule).first_memory(problem.rule, problem, fixed, begin)
-    )
+    memory = theory_of(problem.rule).first_memory(problem.rule, problem, fixed, begin)
+    begin = begin._replace(memory=memory)
     first = pack(begin, problem)
 
-    def asked(t, packed, args):
+    def observe(t, packed, args):
         state = unpack(packed, problem, begin)
-        last_to_front = lambda part: jnp.moveaxis(part, -1, 0)
-        by_mode = map(last_to_front, state[:2]) if "densities" in extras else ()
-        return *overlaps(fixed, state), state.v, state.b, *by_mode
+        observed = [*overlaps(fixed, state), state.v, state.b]
+        if "densities" in extras:
+            observed += [jnp.moveaxis(state.q, -1, 0), jnp.moveaxis(state.r, -1, 0)]
+        return tuple(observed)
 
-    steps = adaptive_steps
-    if gradients or solver in IMPLICIT:
-        steps = partial(
-            by_diffrax, diffrax.RecursiveCheckpointAdjoint() if gradients else diffrax.ForwardMode()
-        )
-    solved = steps(
+    solved = _loop(solver, gradients)(
         _field,
         first,
         (problem, begin, fixed),
         times,
-        asked,
+        observe,
         lambda packed: has_diverged(packed, first, fixed, problem),
         getattr(diffrax, SOLVERS[solver])(),
-        diffrax.PIDController(
-            rtol=rtol,
-            atol=atol,
-            dtmin=1e-12,
-            force_dtmin=False,
-            norm=ErrorNorm(fixed.rho, fixed.weights),
-        ),
+        _controller(rtol, atol, fixed),
         max_steps,
-        diffrax.TqdmProgressMeter() if progress else diffrax.NoProgressMeter(),
+        _meter(progress),
     )
-    Q, R, v, b, *by_mode = solved.at
-    states, last = (Q, R, v, b), unpack(solved.last, problem, begin)
+    trajectory = _trajectory(problem, start, solved)
+    trajectory = trajectory._replace(exceeded=has_diverged(solved.last, first, fixed, problem))
+    if "rule error" in extras:
+        last = unpack(solved.last, problem, begin)
+        trajectory = trajectory._replace(rule_error=_rule_error(problem, fixed, begin, last))
+    if "accuracy" in extras:
+        states = trajectory[:4]
+        accuracy = jax.lax.map(lambda state: accuracy_at(problem, *state), states)
+        trajectory = trajectory._replace(accuracy=accuracy)
+    return trajectory
+
+
+def _trajectory(problem: Problem, start: ByMode, solved: Solved) -> Trajectory:
+    """What was observed, with its errors and without extras."""
+    Q, R, v, b, *densities = solved.observed
+    q, r = densities or (None, None)
     return Trajectory(
-        *states,
-        eps_g=jax.lax.map(
-            lambda at: error_of(problem, at[0], at[1], start.T, at[2], at[3]), states
-        ),
+        Q,
+        R,
+        v,
+        b,
+        eps_g=_errors(problem, start.T, (Q, R, v, b)),
         reached=solved.reached,
-        rule_error=_rule_error(problem, fixed, begin, last) if "rule error" in extras else None,
         diverged=solved.failed,
-        exceeded=has_diverged(solved.last, first, fixed, problem),
+        exceeded=solved.failed,
         steps=solved.steps,
         rejected=solved.rejected,
-        **dict(zip(("q", "r"), by_mode, strict=False)),
-        accuracy=jax.lax.map(lambda at: accuracy_at(problem, *at), states)
-        if "accuracy" in extras
-        else None,
+        q=q,
+        r=r,
     )
 
 
-@jax.jit  # traced once, not in each place that diffrax calls it from
+def _errors(problem: Problem, T, states: tuple) -> Float[Array, " time"]:
+    """eps_g, or the expected loss, at the order parameters (Q, R, v, b) of all times."""
+
+    def error_at(state):
+        Q, R, v, b = state
+        return error_of(problem, Q, R, T, v, b)
+
+    return jax.lax.map(error_at, states)
+
+
+def _loop(solver: str, gradients: bool) -> Callable:
+    """The loop over steps: diffrax's where gradients or an implicit solver need it."""
+    if gradients:
+        return partial(by_diffrax, diffrax.RecursiveCheckpointAdjoint())
+    if solver in IMPLICIT:
+        return partial(by_diffrax, diffrax.ForwardMode())
+    return adaptive_steps
+
+
+def _controller(rtol, atol, fixed: Fixed) -> diffrax.PIDController:
+    return diffrax.PIDController(
+        rtol=rtol,
+        atol=atol,
+        dtmin=1e-12,
+        force_dtmin=False,
+        norm=ErrorNorm(fixed.rho, fixed.weights),
+    )
+
+
+def _meter(progress: bool) -> diffrax.AbstractProgressMeter:
+    if progress:
+        return diffrax.TqdmProgressMeter()
+    return diffrax.NoProgressMeter()
+
+
+# Compiled by itself, it is traced once, not in each place that diffrax calls it from.
+@jax.jit
 def _field(t, packed, args) -> tuple:
     problem, begin, fixed = args
     return pack(vector_field(problem, fixed, unpack(packed, problem, begin)), problem)
 
 
 def by_diffrax(
-    adjoint, field, y, args, times, asked, has_diverged, solver, controller, max_steps, meter
+    adjoint, field, y, args, times, observe, has_diverged, solver, controller, max_steps, meter
 ) -> Solved:
     """The same as `adaptive_steps`, but it can be differentiated, and takes implicit solvers."""
+    saved = [diffrax.SubSaveAt(ts=times, fn=observe), diffrax.SubSaveAt(t1=True)]
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(field),
         solver,
@@ -206,9 +271,7 @@ def by_diffrax(
         dt0=FIRST_STEP,
         y0=y,
         args=args,
-        saveat=diffrax.SaveAt(
-            subs=[diffrax.SubSaveAt(ts=times, fn=asked), diffrax.SubSaveAt(t1=True)]
-        ),
+        saveat=diffrax.SaveAt(subs=saved),
         stepsize_controller=controller,
         event=diffrax.Event(lambda t, packed, args, **kwargs: has_diverged(packed)),
         max_steps=max_steps,
@@ -216,11 +279,17 @@ def by_diffrax(
         adjoint=adjoint,
         progress_meter=meter,
     )
-    at, last = solution.ys
-    failures = diffrax.RESULTS.event_occurred, diffrax.RESULTS.dt_min_reached
-    failed = (solution.result == failures[0]) | (solution.result == failures[1])
-    steps = (solution.stats[name] for name in ("num_steps", "num_rejected_steps"))
-    return Solved(at, jax.tree.map(lambda part: part[0], last), solution.ts[1][0], failed, *steps)
+    observed, last = solution.ys
+    diverged = solution.result == diffrax.RESULTS.event_occurred
+    too_small_steps = solution.result == diffrax.RESULTS.dt_min_reached
+    return Solved(
+        observed,
+        last=jax.tree.map(lambda part: part[0], last),
+        reached=solution.ts[1][0],
+        failed=diverged | too_small_steps,
+        steps=solution.stats["num_steps"],
+        rejected=solution.stats["num_rejected_steps"],
+    )
 
 
 def _rule_error(problem: Problem, fixed: Fixed, begin: State, end: State) -> Float[Array, ""]:
@@ -230,13 +299,11 @@ def _rule_error(problem: Problem, fixed: Fixed, begin: State, end: State) -> Flo
 
     def error(state: State) -> Float[Array, ""]:
         used = vector_field(problem, fixed, state)[:3]
-        differences = [
-            jnp.max(jnp.abs(mine - other))
-            for replica in range(1, REPLICAS + 1)
-            for mine, other in zip(
-                used, vector_field(problem, fixed, state, replica)[:3], strict=True
-            )
-        ]
+        differences = []
+        for replica in range(1, REPLICAS + 1):
+            others = vector_field(problem, fixed, state, replica)[:3]
+            for ours, other in zip(used, others, strict=True):
+                differences.append(jnp.max(jnp.abs(ours - other)))
         largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in used]))
         return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * largest
 
@@ -246,14 +313,24 @@ def _rule_error(problem: Problem, fixed: Fixed, begin: State, end: State) -> Flo
 
 def _iterated(problem: Problem, start: ByMode, times: Float[Array, " times"]) -> Trajectory:
     """The states of a map after whole numbers of updates."""
-    q, r, T, v = map(jnp.asarray, (start.q, start.r, start.T, start.v))
-    Q, R, v = agd_map.iterate(
-        problem, T, agd_map.Point(q[..., 0], r[..., 0], v), times.astype(jnp.int64)
-    )
-    b, count = jnp.zeros_like(v), times[-1].astype(jnp.int64)
-    eps_g = jax.lax.map(lambda at: error_of(problem, at[0], at[1], T, at[2], at[3]), (Q, R, v, b))
+    T, first_readout = jnp.asarray(start.T), jnp.asarray(start.v)
+    q, r = jnp.asarray(start.q), jnp.asarray(start.r)
+    updates = times.astype(jnp.int64)
+    first = agd_map.Point(q[..., 0], r[..., 0], first_readout)
+    Q, R, v = agd_map.iterate(problem, T, first, updates)
+    b = jnp.zeros_like(v)
+    eps_g = _errors(problem, T, (Q, R, v, b))
     finite = jnp.isfinite(eps_g)
+    failed = ~finite.all()
     return Trajectory(
-        Q, R, v, b, eps_g, reached=jnp.max(jnp.where(finite, times, 0.0)), diverged=~finite.all(),
-        exceeded=~finite.all(), steps=count, rejected=jnp.zeros_like(count),
-    )  # fmt: skip
+        Q,
+        R,
+        v,
+        b,
+        eps_g,
+        reached=jnp.max(jnp.where(finite, times, 0.0)),
+        diverged=failed,
+        exceeded=failed,
+        steps=updates[-1],
+        rejected=jnp.zeros_like(updates[-1]),
+    )

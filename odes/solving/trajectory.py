@@ -13,21 +13,26 @@ from teacherstudent.problem import Problem
 from teacherstudent.rules import SignSGD
 from teacherstudent.starts import Start, spectral_start
 from teacherstudent.states.order_parameters import OrderParameters
-from teacherstudent.tasks import StructuredTask
 
-SOLVERS = {"tsit5": "Tsit5", "dopri8": "Dopri8", "kvaerno5": "Kvaerno5"}  # our names, diffrax's
-LEAST_RTOL, LEAST_ATOL = (
-    1e-5,
-    1e-6,
-)  # with averages over frozen points: below, a solver only follows their jumps
+# Our names, and diffrax's.
+SOLVERS = {"tsit5": "Tsit5", "dopri8": "Dopri8", "kvaerno5": "Kvaerno5"}
+# With averages over frozen points a solver with smaller tolerances only follows their jumps.
+LEAST_RTOL = 1e-5
+LEAST_ATOL = 1e-6
 
 
 class Trajectory(NamedTuple):
     """Order parameters at the requested times, and how the solver fared.
 
-    Of a task with two classes R is m, and eps_g the expected loss.  `diverged` says that the solver
-    stopped before its time, and `exceeded` that it did so because the state was beyond the bound of
-    divergence.
+    - `Q`, `R`, `v`, `b`, `eps_g`: the order parameters and the error.  Of a task with two classes R
+      is m, and eps_g the expected loss.
+    - `reached`: the time up to which the solver came.
+    - `diverged`: whether the solver stopped before the last time.
+    - `exceeded`: whether it did so because the state was beyond the bound of divergence.
+    - `steps`, `rejected`: how many steps the solver tried, and how many of them it rejected.
+    - `q`, `r`: the densities over the modes, where they were asked for.
+    - `accuracy`: the fraction of right classes, where the task has classes.
+    - `rule_error`: an estimate of the velocity's error, where a rule has averages by quadrature.
     """
 
     Q: Float[Array, "*batch time students students"]
@@ -47,7 +52,7 @@ class Trajectory(NamedTuple):
 
 
 class ByMode(NamedTuple):
-    """A start with the modes last; all but the spectrum may have a leading axis, a batch of starts."""
+    """A start with the modes last; all but the spectrum may have a leading axis for a batch."""
 
     rho: checks.Parameter
     weights: checks.Parameter
@@ -60,46 +65,63 @@ class ByMode(NamedTuple):
     b: checks.Parameter
 
 
-ONE_START = ByMode(None, None, None, *[0] * 6)  # the axes of a batch
+# Along which axis each part of a batch of starts has its members.
+ONE_START = ByMode(None, None, None, *[0] * 6)
 
 
 def by_mode(problem: Problem, start: Start) -> ByMode:
     """The start's spectrum and densities; isotropic inputs have one mode, q = Q, r = R, t = T."""
-    if isinstance(start, OrderParameters) and not isinstance(problem.task, StructuredTask):
-        one = np.ones(1)
-        return ByMode(
-            one,
-            one,
-            one,
-            start.Q[..., None],
-            start.R[..., None],
-            start.T[..., None],
-            start.T,
-            start.v,
-            start.b,
-        )
+    if isinstance(start, OrderParameters) and not problem.task.HAS_MODES:
+        return _one_mode(start)
     start = spectral_start(problem, start)
     noise = start.rho
     if isinstance(problem.rule, SignSGD):
         start, noise = sign_modes(problem, start)
-    q, r, t = (jnp.moveaxis(part, -3, -1) if checks.is_traced(part) else np.moveaxis(np.asarray(part), -3, -1)
-               for part in (start.q, start.r, start.t))  # fmt: skip
     return ByMode(
-        start.rho, start.weights, noise, q, r, t, start.T, start.v, np.zeros(np.shape(start.v))
+        rho=start.rho,
+        weights=start.weights,
+        noise=noise,
+        q=_modes_last(start.q),
+        r=_modes_last(start.r),
+        t=_modes_last(start.t),
+        T=start.T,
+        v=start.v,
+        b=np.zeros(np.shape(start.v)),
     )
+
+
+def _one_mode(start: OrderParameters) -> ByMode:
+    one = np.ones(1)
+    return ByMode(
+        rho=one,
+        weights=one,
+        noise=one,
+        q=start.Q[..., None],
+        r=start.R[..., None],
+        t=start.T[..., None],
+        T=start.T,
+        v=start.v,
+        b=start.b,
+    )
+
+
+def _modes_last(densities):
+    if checks.is_traced(densities):
+        return jnp.moveaxis(densities, -3, -1)
+    return np.moveaxis(np.asarray(densities), -3, -1)
 
 
 def tolerances(nodes: Nodes | None, rtol: float, atol: float) -> tuple[float, float]:
-    """The tolerances asked for, or the smallest that rough averages allow."""
-    return (
-        (max(rtol, LEAST_RTOL), max(atol, LEAST_ATOL))
-        if nodes is not None and nodes.rough
-        else (rtol, atol)
-    )
+    """The given tolerances, or the smallest that rough averages allow."""
+    if nodes is None or not nodes.rough:
+        return rtol, atol
+    return max(rtol, LEAST_RTOL), max(atol, LEAST_ATOL)
 
 
 def chosen(solver: str, rtol: float) -> str:
-    """The solver asked for; for "auto" the one that needs least work at this tolerance."""
+    """The given solver; for "auto" the one that needs least work at this tolerance."""
     if solver != "auto":
         return solver
-    return "tsit5" if rtol >= 1e-6 else "dopri8"
+    if rtol >= 1e-6:
+        return "tsit5"
+    return "dopri8"

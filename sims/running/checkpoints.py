@@ -57,7 +57,8 @@ def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
         )
     try:
         content = _content(path)
-        digest, found = str(content.pop(DIGEST)), str(content["fingerprint"])
+        digest = str(content.pop(DIGEST))
+        mark_of_file = str(content["fingerprint"])
     except Exception as error:
         raise ValueError(
             f"{where} is not a checkpoint of a simulation of this version, or a damaged one; name "
@@ -67,7 +68,7 @@ def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
         raise ValueError(
             f"{where} is damaged: it is not what was written; delete it to begin anew."
         )
-    if found != mark:
+    if mark_of_file != mark:
         raise ValueError(
             f"{where} belongs to a simulation with another problem, start, times, N, seeds, "
             "method, dtype or test samples, or one whose seeds ran in other groups; name another "
@@ -77,24 +78,29 @@ def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
     states = [name for name in content if name.startswith("state_")]
     if len(states) != len(leaves):
         raise ValueError(f"{where} was written by another version; delete it to begin anew.")
-    names = [name.removeprefix("row_") for name in content if name.startswith("row_")]
-    count = len(content[f"row_{names[0]}"]) if names else 0
-    rows = [{name: content[f"row_{name}"][index] for name in names} for index in range(count)]
-    kept = jax.tree.unflatten(
-        structure, [content[f"state_{number}"] for number in range(len(leaves))]
-    )
-    return Saved(kept, int(content["done"]), rows)
+    leaves = [content[f"state_{number}"] for number in range(len(states))]
+    return Saved(jax.tree.unflatten(structure, leaves), int(content["done"]), _rows(content))
+
+
+def _rows(content: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """The records, one dictionary for each recorded time."""
+    columns = {}
+    for name, values in content.items():
+        if name.startswith("row_"):
+            columns[name.removeprefix("row_")] = values
+    if not columns:
+        return []
+    count = len(next(iter(columns.values())))
+    return [{name: values[index] for name, values in columns.items()} for index in range(count)]
 
 
 def _content(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a file, none of them packed: they are no larger than the file."""
     size = path.stat().st_size
     with zipfile.ZipFile(path) as file:
-        if any(
-            one.compress_type != zipfile.ZIP_STORED or one.file_size > size
-            for one in file.infolist()
-        ):
-            raise ValueError("a checkpoint is not compressed")
+        for member in file.infolist():
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size > size:
+                raise ValueError("a checkpoint is not compressed")
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
@@ -112,12 +118,18 @@ class Keeper:
     """Writes the checkpoint about every minute, and at the end.  With no path it does nothing."""
 
     def __init__(self, path: str | os.PathLike | None, mark: str):
-        self.path, self.mark, self.last = Path(path) if path else None, mark, time.monotonic()
+        self.path = None
+        if path:
+            self.path = Path(path)
+        self.mark = mark
+        self.last = time.monotonic()
 
     def keep_if_due(
         self, run: Callable[[], Any], done: int, rows: list[dict[str, np.ndarray]]
     ) -> None:
-        """Write the state, which `run` tells, unless the last one is younger than `EVERY_SECONDS`."""
+        """Write the state, which `run` returns, unless the last one is younger than
+        `EVERY_SECONDS`.
+        """
         if self.path is not None and time.monotonic() - self.last >= EVERY_SECONDS:
             self.keep(run, done, rows)
 
@@ -125,16 +137,15 @@ class Keeper:
         """Write the state."""
         if self.path is None:
             return
-        content = {
-            f"row_{name}": np.stack([row[name] for row in rows])
-            for name in (rows[0] if rows else {})
-        }
-        content |= {
-            f"state_{number}": np.asarray(part)
-            for number, part in enumerate(jax.tree.leaves(run()))
-        }
-        content |= {"fingerprint": np.asarray(self.mark), "done": np.asarray(done)}
-        content |= {DIGEST: np.asarray(_digest(content))}
+        content: dict[str, np.ndarray] = {}
+        if rows:
+            for name in rows[0]:
+                content[f"row_{name}"] = np.stack([row[name] for row in rows])
+        for number, part in enumerate(jax.tree.leaves(run())):
+            content[f"state_{number}"] = np.asarray(part)
+        content["fingerprint"] = np.asarray(self.mark)
+        content["done"] = np.asarray(done)
+        content[DIGEST] = np.asarray(_digest(content))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:

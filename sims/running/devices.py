@@ -19,11 +19,10 @@ from teacherstudent.checking import checks
 
 SEEDS = "seeds"
 KERNELS_ON = ("gpu", "cuda")  # the platforms that Pallas writes kernels for in Triton
-FIRST, LAST, SHARED = (
-    PartitionSpec(SEEDS),
-    PartitionSpec(None, SEEDS),
-    PartitionSpec(),
-)  # where arrays have their seeds
+# Arrays have their seeds along the first axis, along the last, or none.
+FIRST = PartitionSpec(SEEDS)
+LAST = PartitionSpec(None, SEEDS)
+SHARED = PartitionSpec()
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,9 @@ class Place:
 
     def put(self, tree: Any, spec: PartitionSpec) -> Any:
         """The arrays on the devices."""
-        return jax.device_put(
-            tree, self.devices[0] if len(self.devices) == 1 else NamedSharding(self.mesh, spec)
-        )
+        if len(self.devices) == 1:
+            return jax.device_put(tree, self.devices[0])
+        return jax.device_put(tree, NamedSharding(self.mesh, spec))
 
     def like(self, tree: Any, other: Any) -> Any:
         """The arrays where those of another tree are."""
@@ -67,12 +66,12 @@ class Place:
         )
 
     def kernel(self, name: str) -> ModuleType | None:
-        """The module of a kernel, on GPUs of NVIDIA's, where this jax can write it; None elsewhere."""
+        """The module of a kernel, on NVIDIA GPUs where this jax can write it; None elsewhere."""
         if self.platform not in KERNELS_ON:
             return None
         try:
             return import_module(name)
-        except ImportError:  # a jax whose Pallas has no Triton any more
+        except ImportError:  # this jax has a Pallas without Triton
             return None
 
     def free_bytes(self) -> int | None:
@@ -82,8 +81,10 @@ class Place:
                 return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
             except (ValueError, OSError, AttributeError):
                 return None
-        told = self.devices[0].memory_stats() or {}
-        return told["bytes_limit"] - told["bytes_in_use"] if "bytes_limit" in told else None
+        memory = self.devices[0].memory_stats() or {}
+        if "bytes_limit" not in memory:
+            return None
+        return memory["bytes_limit"] - memory["bytes_in_use"]
 
 
 def place(name: str | None) -> Place:

@@ -10,7 +10,7 @@ from sims.running.devices import Place
 from sims.running.loop import Training
 from teacherstudent.errors import DivergenceError
 
-FREE_PART = 0.6  # of the free memory, for the seeds that run at once
+FREE_PART = 0.6  # the share of the free memory for the seeds that run at once
 
 
 class Bytes(NamedTuple):
@@ -30,12 +30,16 @@ def groups_that_fit(
     free = devices.free_bytes()
     if free is None:
         return [seeds]
-    sharing = sharing if devices.platform == "cpu" else 1
-    free //= sharing
+    memories = len(devices.devices)
+    if devices.platform == "cpu":
+        memories = 1  # all CPU devices and all processes of a host share its memory
+        free //= sharing
     left = FREE_PART * free - needed.shared
-    fit = int(left * (1 if devices.platform == "cpu" else len(devices.devices)) / needed.of_seed)
+    fit = int(left * memories / needed.of_seed)
     if fit < 1:
-        one_part = f" (for this process, one of {sharing})" if sharing > 1 else ""
+        one_part = ""
+        if devices.platform == "cpu" and sharing > 1:
+            one_part = f" (for this process, one of {sharing})"
         raise ValueError(
             f"N = {N}: one seed needs about {sum(needed) / 2**30:.2g} GiB, but {devices} has "
             f"{free / 2**30:.2g} GiB free{one_part}, of which a simulation takes "
@@ -54,24 +58,29 @@ def run_groups(
 
     Raises DivergenceError, whose `partial` has the records before if there is one group.
     """
-    several, paths = len(groups) > 1, paths_of(groups, checkpoint)
+    several = len(groups) > 1
     _check_same_groups(several, checkpoint)
-    found: list[list[dict[str, np.ndarray]]] = []
-    for number, group in enumerate(groups):
-        training = None  # its memory is for the next
-        training = begin(group)
+    records: list[list[dict[str, np.ndarray]]] = []
+    label = ""
+    for number, path in enumerate(paths_of(groups, checkpoint)):
+        training = None  # the memory of the last group is for the next one
+        training = begin(groups[number])
+        if several:
+            label = f"seeds {number + 1}/{len(groups)}"
         try:
-            training.finish(
-                paths[number], progress, f"seeds {number + 1}/{len(groups)}" if several else ""
-            )
+            training.finish(path, progress, label)
         except DivergenceError as error:
-            error.partial = training.rows if not several and training.rows else None
+            error.partial = None
+            if training.rows and not several:
+                error.partial = training.rows
             raise
-        found.append(training.rows)
-    return [
-        {name: np.concatenate([row[name] for row in at]) for name in at[0]}
-        for at in zip(*found, strict=True)
-    ]
+        records.append(training.rows)
+    return [_of_all_groups(rows) for rows in zip(*records, strict=True)]
+
+
+def _of_all_groups(rows: tuple[dict[str, np.ndarray], ...]) -> dict[str, np.ndarray]:
+    """The record of all seeds at one time, from those of the groups."""
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
 def paths_of(groups: list[list[int]], checkpoint: str | None) -> list[str | None]:
@@ -85,10 +94,14 @@ def _check_same_groups(several: bool, checkpoint: str | None) -> None:
     """Raise ValueError if a checkpoint is there of seeds in other groups: it would be neither used
     nor deleted.
     """
-    other = None if checkpoint is None else Path(checkpoint if several else f"{checkpoint}.0")
-    if other is not None and other.exists():
+    if checkpoint is None:
+        return
+    if several:
+        other, memory = Path(checkpoint), "more"
+    else:
+        other, memory = Path(f"{checkpoint}.0"), "less"
+    if other.exists():
         raise ValueError(
             f"checkpoint: {str(other)!r} is of a run whose seeds were in other groups, because "
-            f"there was {'more' if several else 'less'} free memory; provide as much again, or "
-            "delete it to begin anew."
+            f"there was {memory} free memory; provide as much again, or delete it to begin anew."
         )

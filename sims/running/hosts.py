@@ -34,24 +34,24 @@ def processes_here() -> int:
     return int((multihost_utils.process_allgather(name) == name).sum())
 
 
-def own(path: str | os.PathLike) -> str:
+def path_of_process(path: str | os.PathLike) -> str:
     """The path of a file that this process alone writes."""
-    return (
-        os.fspath(path) if jax.process_count() == 1 else f"{os.fspath(path)}.{jax.process_index()}"
-    )
+    if jax.process_count() == 1:
+        return os.fspath(path)
+    return f"{os.fspath(path)}.{jax.process_index()}"
 
 
 def gathered(rows: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
     """The records of all processes, in the order of the seeds."""
     if jax.process_count() == 1:
         return rows
-    names = list(rows[0])
-    together = {
-        name: multihost_utils.process_allgather(np.stack([row[name] for row in rows]))
-        for name in names
-    }
+    together = {}
+    for name in rows[0]:
+        along_time = np.stack([row[name] for row in rows])
+        together[name] = multihost_utils.process_allgather(along_time)
     return [
-        {name: _in_order(part[:, at]) for name, part in together.items()} for at in range(len(rows))
+        {name: _in_order(part[:, index]) for name, part in together.items()}
+        for index in range(len(rows))
     ]
 
 

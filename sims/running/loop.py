@@ -20,10 +20,9 @@ from teacherstudent.errors import DivergenceError
 from teacherstudent.problem import Problem
 
 NEVER = 2**32 - 1  # the step at which a network that has not diverged has diverged
-TRAINING, TESTING = (
-    0,
-    1,
-)  # the streams of a seed's key; its starting weights come from NumPy with the same seed
+# The streams of a seed's key; its starting weights come from NumPy with the same seed.
+TRAINING = 0
+TESTING = 1
 CALL_SECONDS = 0.25  # between two looks at the progress bar, at Ctrl-C and at the checkpoint
 
 
@@ -51,23 +50,33 @@ class Pace:
 
 
 class Training(abc.ABC):
-    """One simulation: its arrays on the devices, and the records so far (`rows`, one dictionary for
-    each recorded time).
+    """One simulation: its arrays on the devices, and its records so far.
 
-    `run` is a pytree of arrays, all that changes from step to step; `run.diverged` says of each
-    seed when it stopped being finite.
+    - `run`: a pytree of arrays, all that changes from step to step; `run.diverged` says of each
+      seed at which step it stopped being finite.
+    - `T`: the teachers' overlaps, one matrix for each seed.
+    - `blocks`: for how many steps each program ("loop", "kernel") draws random numbers at once.
+    - `axis`: the axis of the arrays of `run` along which they have their seeds.
+    - `mark`: says of a checkpoint whether it belongs to this simulation.
+    - `done`, `rows`: the number of steps taken, and one dictionary for each recorded time.
+
+    To add a method: a subclass that sets these in `__init__` and defines `advanced` and `record`.
     """
 
     run: Any
-    T: Any  # the teachers' overlaps, one matrix for each seed
-    blocks: dict[str, int]  # of each program: for how many steps random numbers are drawn at once
-    axis: ClassVar[int]  # of the arrays of `run`, along which they have their seeds
-    mark: str  # of a checkpoint that belongs to this simulation
+    T: Any
+    blocks: dict[str, int]
+    axis: ClassVar[int]
+    mark: str
     fused = False  # whether the steps are one kernel
-    warned = False  # of weights beyond the bound of divergence
+    warned = False  # whether weights beyond the bound of divergence were warned of
 
     def __init__(self, problem: Problem, N: int, seeds: list[int], steps: list[int], place: Place):
-        self.problem, self.N, self.seeds, self.steps, self.place = problem, N, seeds, steps, place
+        self.problem = problem
+        self.N = N
+        self.seeds = seeds
+        self.steps = steps
+        self.place = place
         self.done = 0
         self.rows: list[dict[str, np.ndarray]] = []
 
@@ -79,11 +88,12 @@ class Training(abc.ABC):
         """Take the steps of the kernel from now on, if one step of a copy shows that it runs; else
         say so in a warning.
         """
-        begin, self.fused = self.run, True
+        begin = self.run
+        self.fused = True
         self.run = jax.tree.map(jnp.copy, begin)
         try:
             jax.block_until_ready(self.advanced(jnp.uint32(0), jnp.uint32(1)))
-        except Exception as error:  # of whichever layer of JAX
+        except Exception as error:  # each layer of JAX has errors of its own
             self.fused = False
             why = str(error).strip().split("\n")[0] or type(error).__name__
             warnings.warn(
@@ -96,7 +106,9 @@ class Training(abc.ABC):
     @property
     def program(self) -> str:
         """What a report says of the steps."""
-        return "kernel" if self.fused else "loop"
+        if self.fused:
+            return "kernel"
+        return "loop"
 
     @property
     def block(self) -> int:
@@ -113,70 +125,86 @@ class Training(abc.ABC):
         """Train to the last step, going on from the checkpoint if there is one, which then holds
         the end of the run.
         """
-        saved = checkpoints.read(checkpoint, self.mark, self.run) if checkpoint else None
-        if saved is not None:
-            self.run, self.done, self.rows = self._filled(saved.run), saved.done, saved.rows
+        if checkpoint:
+            self._resume(checkpoint)
         keeper = checkpoints.Keeper(checkpoint, self.mark)
-        hidden = (
-            None if progress is None else not progress
-        )  # None: tqdm hides it unless on a terminal
-        total = self.steps[-1]
-        with tqdm(
-            total=total, initial=self.done, unit="step", unit_scale=True, disable=hidden, desc=label
-        ) as bar:
-            pace = Pace()
+        pace = Pace()
+        with progress_bar(self.steps[-1], progress, label, initial=self.done) as bar:
             for target in self.steps[len(self.rows) :]:
                 while self.done < target:
                     count = pace.count(self.done, target, self.block)
                     began = time.perf_counter()
-                    self.advance(count)
+                    self.take_steps(count)
                     pace.measure(count, time.perf_counter() - began)
                     bar.update(count)
-                    keeper.keep_if_due(self._of_seeds, self.done, self.rows)
+                    keeper.keep_if_due(self._without_fill, self.done, self.rows)
                 row = self.record()
                 self.check(row)
                 self.rows.append(row)
-        keeper.keep(self._of_seeds, self.done, self.rows)
+        keeper.keep(self._without_fill, self.done, self.rows)
+
+    def _resume(self, checkpoint: str | os.PathLike) -> None:
+        """Go on from a checkpoint, if there is one."""
+        saved = checkpoints.read(checkpoint, self.mark, self.run)
+        if saved is not None:
+            self.run = self._filled(saved.run)
+            self.done = saved.done
+            self.rows = saved.rows
 
     def check(self, row: dict[str, np.ndarray]) -> None:
         """Raise DivergenceError, or warn once, where the overlaps recorded now are none that
         training leads to.
         """
-        begin = (self.rows[0] if self.rows else row) if self.steps[0] == 0 else {}
+        begin: dict[str, np.ndarray] = {}
+        if self.steps[0] == 0:
+            begin = (self.rows or [row])[0]
         now = self.done / self.problem.updates_per_time(self.N)
-        doubt = check_record(
-            self.problem, self.seeds, np.asarray(self.T)[: len(self.seeds)], row, begin, now
-        )
+        T = np.asarray(self.T)[: len(self.seeds)]
+        doubt = check_record(self.problem, self.seeds, T, row, begin, now)
         if doubt is not None and not self.warned:
             self.warned = True
             warnings.warn(doubt, stacklevel=2)
 
-    def _of_seeds(self) -> Any:
+    def _without_fill(self) -> Any:
         """The state without the seeds that only fill up the devices: it goes on on any number of
         them.
         """
-        own = np.arange(len(self.seeds))
-        return jax.tree.map(lambda part: np.take(np.asarray(part), own, axis=self.axis), self.run)
-
-    def _filled(self, saved: Any) -> Any:
-        own = np.minimum(np.arange(len(self.place.filled(self.seeds))), len(self.seeds) - 1)
-        return self.place.like(
-            jax.tree.map(lambda part: np.take(part, own, axis=self.axis), saved), self.run
+        members = np.arange(len(self.seeds))
+        return jax.tree.map(
+            lambda part: np.take(np.asarray(part), members, axis=self.axis), self.run
         )
 
-    def advance(self, count: int) -> None:
+    def _filled(self, saved: Any) -> Any:
+        """A saved state with the last seed repeated until all devices have as many."""
+        count = len(self.place.filled(self.seeds))
+        members = np.minimum(np.arange(count), len(self.seeds) - 1)
+        filled = jax.tree.map(lambda part: np.take(part, members, axis=self.axis), saved)
+        return self.place.like(filled, self.run)
+
+    def take_steps(self, count: int) -> None:
         """`count` more steps.  Raises DivergenceError if a network stops being finite."""
         self.run = self.advanced(jnp.asarray(self.done, jnp.uint32), jnp.asarray(count, jnp.uint32))
         self.done += count
         diverged = np.asarray(self.run.diverged).ravel()  # waits for the device
         if diverged.min() != NEVER:
-            seed, step = self.seeds[int(diverged.argmin())], int(diverged.min())
+            seed = self.seeds[int(diverged.argmin())]
+            step = int(diverged.min())
             reached = step / self.problem.updates_per_time(self.N)
             raise DivergenceError(
                 f"the network of seed {seed} diverges at t = {reached:.6g} (step {step}); "
                 "lower the learning rate, or stop before.",
                 reached,
             )
+
+
+def progress_bar(total: int, progress: bool | None, label: str, initial: int = 0) -> tqdm:
+    """A bar over so many steps; `progress` None shows it where the error stream is a terminal."""
+    hidden = None  # tqdm looks for a terminal itself
+    if progress is not None:
+        hidden = not progress
+    return tqdm(
+        total=total, initial=initial, unit="step", unit_scale=True, disable=hidden, desc=label
+    )
 
 
 def stream_keys(seeds: list[int], which: int):

@@ -23,7 +23,9 @@ def chosen(method: str, problem: Problem, start: Start, N: int, whole_inputs: st
         why = f"{whole_inputs} is for whole inputs, which the chain of the overlaps does not have"
     if why is not None and method == "reduced":
         raise ValueError(f'method = "reduced": {why}; or use method = "weights".')
-    return "weights" if why is not None else "reduced"
+    if why is not None:
+        return "weights"
+    return "reduced"
 
 
 def obstacle(problem: Problem, start: Start, N: int) -> str | None:
@@ -42,10 +44,10 @@ def obstacle(problem: Problem, start: Start, N: int) -> str | None:
     sees_axes = problem.rule.why_not_rotation_invariant()
     if sees_axes is not None:
         return f"{sees_axes}, so that their overlaps are no Markov chain"
-    P, q = frame(problem), rank(problem.student.width, problem.samples(N))
-    if P + q > N:
+    needed = frame(problem) + rank(problem.student.width, problem.samples(N))
+    if needed > N:
         return (
-            f"N = {N} is less than {P + q}, the dimension of weights, fixed directions and one "
+            f"N = {N} is less than {needed}, the dimension of weights, fixed directions and one "
             "gradient together"
         )
     return None

@@ -144,7 +144,7 @@ def _hermite(f: Activation, terms: int, nodes: int) -> Float[np.ndarray, " terms
     """E[f(s) He_n(s)] / sqrt(n!) for n = 0..terms-1, with He_n the probabilists' Hermite
     polynomials.
     """
-    s, weights = _normal_rule(f.cuts, nodes)
+    s, weights = normal_rule(f.cuts, nodes)
     values = _values(f, s) * weights
     basis = [np.ones_like(s), s]
     for n in range(1, terms - 1):
@@ -153,7 +153,7 @@ def _hermite(f: Activation, terms: int, nodes: int) -> Float[np.ndarray, " terms
 
 
 def _integrals(f: Activation, nodes: int, radius: float) -> Coefficients:
-    s, weights = _normal_rule(f.cuts, nodes, radius)
+    s, weights = normal_rule(f.cuts, nodes, radius)
     values = _values(f, s)
     return Coefficients(
         float(weights @ values), float(weights @ (s * values)), float(weights @ values**2)
@@ -165,7 +165,7 @@ def _values(f: Activation, s: Float[np.ndarray, " nodes"]) -> Float[np.ndarray, 
         return np.asarray(f(jnp.asarray(s)))
 
 
-def _normal_rule(
+def normal_rule(
     kinks: tuple[float, ...], nodes: int, radius: float = RADIUS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre nodes between the kinks in [-radius, radius], weighted with the normal

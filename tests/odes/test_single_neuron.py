@@ -12,16 +12,10 @@ from scipy import stats
 from scipy.integrate import quad
 
 import teacherstudent as ts
-from odes.analysis.single_neuron import (
-    class_coefficients,
-    damping,
-    drift,
-    escape_scale,
-    hermite_coefficients,
-    information_exponent,
-    series_drift,
-    single_neuron_velocity,
-)
+from odes.analysis.class_series import class_coefficients
+from odes.analysis.escape import escape_scale, information_exponent
+from odes.analysis.hermite import hermite_coefficients
+from odes.analysis.single_neuron import damping, drift, series_drift, single_neuron_velocity
 from odes.inputs.one_update import Fixed, State
 from odes.vector_field import vector_field
 

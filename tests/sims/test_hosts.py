@@ -27,7 +27,7 @@ print("together", sims.running.hosts.processes_here())
 def fails(self, *rest):
     raise OSError("disk full")
 if sys.argv[1] == "1":
-    sims.groups.Training.finish = fails
+    sims.running.groups.Training.finish = fails
 try:
     ts.simulate(problem, start, [0, 1], N=60, seeds=4, method="reduced")
 except (OSError, RuntimeError) as error:
