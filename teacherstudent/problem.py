@@ -8,6 +8,7 @@ import numpy as np
 from teacherstudent.activations.activation import Activation, ActivationLike, as_activation
 from teacherstudent.checking import arguments, checks, contracts
 from teacherstudent.checking.own_classes import changed_law
+from teacherstudent.display import Described
 from teacherstudent.losses import LOSSES
 from teacherstudent.rules import AGD, RULES, Rule
 from teacherstudent.states.order_parameters import OrderParameters
@@ -22,7 +23,7 @@ from teacherstudent.tasks import (
 )
 
 
-class Student(eqx.Module):
+class Student(Described):
     """A two-layer student network phi(x) = sum_k v_k g(w_k . x / sqrt N + b_k).
 
     - `width`: number K of hidden units.
@@ -71,7 +72,7 @@ def _ratio(value) -> float | None:
     return float(number)
 
 
-class Problem(eqx.Module):
+class Problem(Described):
     """What is learnt, by whom, and how: all that theory and simulation share.
 
     - `task`: the law of inputs and labels, such as `TeacherStudent`, `HiddenManifold` or

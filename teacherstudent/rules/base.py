@@ -13,13 +13,13 @@ import abc
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.checking import arguments, checks
+from teacherstudent.display import Described
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 
@@ -43,7 +43,7 @@ class Network(NamedTuple):
         return {"w": self.w} | ({"v": self.v} if readout else {}) | ({"b": self.b} if bias else {})
 
 
-class Rule(eqx.Module):
+class Rule(Described):
     """One update of a two-layer network from the gradient of its loss."""
 
     TRAINS_BIASES: ClassVar[bool] = True

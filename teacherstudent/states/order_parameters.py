@@ -2,15 +2,15 @@
 infinity keeps of a student.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.checks import AnyArray
+from teacherstudent.display import Described, differs_from_default
 
 # Rounding in given numbers makes a singular matrix indefinite by about this much, relative to its
 # largest entry.
@@ -44,7 +44,7 @@ def as_weights(name: str, given) -> Weights | None:
     return Weights(w, w_star)
 
 
-class OrderParameters(eqx.Module):
+class OrderParameters(Described):
     """The overlaps of a student with itself and with its teacher, or with the fixed directions u_a
     of a task with two classes.
 
@@ -118,6 +118,21 @@ class OrderParameters(eqx.Module):
         check_psd(self.C)
         if self.weights is not None:
             _check_weights(self.weights, self.C)
+
+    def shown(self) -> dict[str, Any]:
+        """The arguments that make these order parameters, without T = 1, v = 1 and b = 0."""
+        arguments: dict[str, Any] = {"Q": self.Q, "R": self.R}
+        defaults = {
+            "T": np.eye(self.teachers),
+            "v": np.ones(self.students),
+            "b": np.zeros(self.students),
+        }
+        for name, default in defaults.items():
+            if differs_from_default(getattr(self, name), default):
+                arguments[name] = getattr(self, name)
+        if self.weights is not None:
+            arguments["weights"] = self.weights
+        return arguments
 
     @property
     def students(self) -> int:

@@ -11,13 +11,15 @@ Equal eigenvalues share one mode: averages of q, r, t with the weight p_tau (the
 eigenvalues) instead of 1/N.
 """
 
-import equinox as eqx
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.checks import AnyArray
+from teacherstudent.display import Described, differs_from_default
 from teacherstudent.states.order_parameters import (
     PSD_TOLERANCE,
     OrderParameters,
@@ -31,7 +33,7 @@ from teacherstudent.states.order_parameters import (
 from teacherstudent.states.spectrum import Spectrum
 
 
-class SpectralOverlaps(eqx.Module):
+class SpectralOverlaps(Described):
     """Order parameters with their densities over the spectrum of the inputs, and the spectrum
     itself.
 
@@ -108,6 +110,19 @@ class SpectralOverlaps(eqx.Module):
         check_psd(covariance(self.q, self.r, self.t), "[[q, r], [r^T, t]] of a mode")
         check_psd(self.C, "[[Q, R], [R^T, T]]")
         _check_explained(self)
+
+    def shown(self) -> dict[str, Any]:
+        """The arguments that make these overlaps, without T = 1 and v = 1."""
+        arguments: dict[str, Any] = {}
+        for name in ("rho", "weights", "q", "r", "t"):
+            arguments[name] = getattr(self, name)
+        if differs_from_default(self.T, np.eye(self.teachers)):
+            arguments["T"] = self.T
+        if differs_from_default(self.v, np.ones(self.students)):
+            arguments["v"] = self.v
+        if self.network is not None:
+            arguments["network"] = self.network
+        return arguments
 
     @property
     def students(self) -> int:

@@ -31,10 +31,11 @@ from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import Activation, ActivationLike, as_function
 from teacherstudent.checking import arguments, checks
+from teacherstudent.display import Described
 from teacherstudent.states.spectrum import Modes, Spectrum
 
 
-class Task(eqx.Module):
+class Task(Described):
     """A law of inputs and labels.
 
     What results say of a task it says itself, by these attributes of its class:
