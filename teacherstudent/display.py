@@ -80,8 +80,9 @@ def shown_value(value: Any) -> str:
         return repr(float(value)).removesuffix(".0")
     if hasattr(value, "shape"):
         return _shown_array(np.asarray(value))
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        parts = [f"{name}={shown_value(part)}" for name, part in value._asdict().items()]
+    fields = getattr(value, "_fields", None)
+    if isinstance(value, tuple) and fields is not None:
+        parts = [f"{name}={shown_value(part)}" for name, part in zip(fields, value, strict=True)]
         return _called(type(value).__name__, parts)
     if hasattr(value, "given"):  # a latent law keeps what its user gave
         return repr(value.given)

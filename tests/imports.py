@@ -65,9 +65,8 @@ def _imports_in(node: ast.AST, module: str, late: bool):
                 yield Import(module, submodule, "", late, node.lineno)
             else:
                 yield Import(module, node.module, alias.name, late, node.lineno)
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        if MODULE_PATH.fullmatch(node.value):
-            yield from _by_string(node, module)
+    if isinstance(node, ast.Constant) and MODULE_PATH.fullmatch(str(node.value)):
+        yield from _by_string(node, module)
     inside_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
     for child in ast.iter_child_nodes(node):
         yield from _imports_in(child, module, late or inside_function)
@@ -159,9 +158,10 @@ def underscore_names(paths) -> list[tuple[str, str]]:
                     if f"{node.module}.{alias.name}" in modules():
                         of_ours.add(alias.asname or alias.name)
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and is_private(node.attr):
-                if isinstance(node.value, ast.Name) and node.value.id in of_ours:
-                    found.append((file, f"{node.value.id}.{node.attr}"))
+            if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+                continue
+            if is_private(node.attr) and node.value.id in of_ours:
+                found.append((file, f"{node.value.id}.{node.attr}"))
     return found
 
 

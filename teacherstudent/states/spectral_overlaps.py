@@ -1,11 +1,19 @@
-"""Overlaps mode by mode: the order parameters of inputs whose covariance has more than one
-eigenvalue.
+"""Overlaps mode by mode: order parameters where the input covariance has several eigenvalues.
 
-With Omega = sum_tau rho_tau u_tau u_tau^T (|u_tau| = 1), w_k^tau = u_tau . w_k and f_m^tau = u_tau
-. Phi w*_m / sqrt delta,
+The covariance of the inputs is Omega = sum_tau rho_tau u_tau u_tau^T with |u_tau| = 1.  Along an
+eigenvector the student and the teacher have the components
 
-    q_tau = w^tau w^tau^T,   r_tau = w^tau f^tau^T,   t_tau = f^tau f^tau^T
-    Q = (1/N) sum_tau rho_tau q_tau,   R = (1/N) sum_tau r_tau.
+    w_k^tau = u_tau . w_k
+    f_m^tau = u_tau . Phi w*_m / sqrt delta
+
+and their overlaps are
+
+    q_tau = w^tau w^tau^T
+    r_tau = w^tau f^tau^T
+    t_tau = f^tau f^tau^T
+
+    Q = (1/N) sum_tau rho_tau q_tau
+    R = (1/N) sum_tau r_tau
 
 Equal eigenvalues share one mode: averages of q, r, t with the weight p_tau (the fraction of equal
 eigenvalues) instead of 1/N.
@@ -25,19 +33,21 @@ from teacherstudent.states.order_parameters import (
     OrderParameters,
     Weights,
     as_weights,
+    check_finite,
     check_psd,
     check_shape,
     check_symmetric,
     covariance,
+    given_or_default,
 )
 from teacherstudent.states.spectrum import Spectrum
 
 
 class SpectralOverlaps(Described):
-    """Order parameters with their densities over the spectrum of the inputs, and the spectrum
-    itself.
+    """Order parameters with their densities over the spectrum of the inputs, and that spectrum.
 
-        Q = sum_tau p_tau rho_tau q_tau,   R = sum_tau p_tau r_tau
+        Q = sum_tau p_tau rho_tau q_tau
+        R = sum_tau p_tau r_tau
 
     - `rho`: eigenvalues of the input covariance, shape (modes,); `weights`: their weights p, with
       sum 1.
@@ -54,6 +64,14 @@ class SpectralOverlaps(Described):
     Raises ValueError if shapes do not fit, the weights do not sum to 1, an eigenvalue is negative,
     or no weights have such overlaps: [[q, r], [r^T, t]] of a mode, or T - sum p t / rho, is not
     positive semi-definite.
+
+    >>> import teacherstudent as ts
+    >>> start = ts.SpectralOverlaps(
+    ...     rho=[0.5, 1.5], weights=[0.5, 0.5],
+    ...     q=[[[1.0]], [[2.0]]], r=[[[0.1]], [[0.3]]], t=[[[0.2]], [[0.6]]],
+    ... )
+    >>> print(start.Q, start.R)
+    [[1.75]] [[0.2]]
     """
 
     rho: Float[AnyArray, " modes"]
@@ -73,37 +91,33 @@ class SpectralOverlaps(Described):
             raise ValueError(
                 f"start.rho has shape {self.rho.shape}; give the eigenvalues, shape (modes,)."
             )
-        if (
-            self.q.ndim not in (3, 4)
-            or self.q.shape[-1] != self.q.shape[-2]
-            or self.r.ndim != self.q.ndim
-        ):
+        square = self.q.ndim in (3, 4) and self.q.shape[-1] == self.q.shape[-2]
+        if not square or self.r.ndim != self.q.ndim:
             raise ValueError(
                 f"start.q has shape {self.q.shape} and start.r {self.r.shape}; give (modes, K, K) "
                 "and (modes, K, M)."
             )
-        batch, K, M = self.batch, self.students, self.teachers
-        self.T = (
-            np.broadcast_to(np.eye(M), (*batch, M, M)) if T is None else checks.array("start.T", T)
-        )
-        self.v = np.ones((*batch, K)) if v is None else checks.array("start.v", v)
+        self.T = given_or_default("start.T", T, np.eye(self.teachers), self.batch)
+        self.v = given_or_default("start.v", v, np.ones(self.students), self.batch)
         self.network = as_weights("start.network", network)
 
     def __check_init__(self):
         batch, modes, K, M = self.batch, len(self.rho), self.students, self.teachers
-        for name, shape in (
-            ("weights", (modes,)), ("q", (*batch, modes, K, K)), ("r", (*batch, modes, K, M)),
-            ("t", (*batch, modes, M, M)), ("T", (*batch, M, M)), ("v", (*batch, K)),
-        ):  # fmt: skip
-            check_shape(f"start.{name}", getattr(self, name), shape)
-        arrays = {name: getattr(self, name) for name in ("rho", "weights", "q", "r", "t", "T", "v")}
+        shapes = {
+            "rho": (modes,),
+            "weights": (modes,),
+            "q": (*batch, modes, K, K),
+            "r": (*batch, modes, K, M),
+            "t": (*batch, modes, M, M),
+            "T": (*batch, M, M),
+            "v": (*batch, K),
+        }
+        arrays = {name: getattr(self, name) for name in shapes}
+        for name, shape in shapes.items():
+            check_shape(f"start.{name}", arrays[name], shape)
         if any(map(checks.is_traced, arrays.values())):
             return
-        for name, values in arrays.items():
-            if not np.isfinite(values).all():
-                raise ValueError(
-                    f"start.{name} has entries that are not finite; give numbers everywhere."
-                )
+        check_finite(arrays)
         for name in ("q", "t", "T"):
             check_symmetric(f"start.{name}", arrays[name])
         _check_spectrum(self.rho, self.weights)
@@ -181,18 +195,27 @@ class SpectralOverlaps(Described):
         T=None,
         v=None,
     ) -> "SpectralOverlaps":
-        """From the form of Goldt et al. 2020: D latent modes of F^T F / N, and the student's own
-        overlaps W = w w^T / N.
+        """From the form of Goldt et al. 2020: D latent modes of F^T F / N, and W = w w^T / N.
 
-            sigma_tau = Gamma^tau Gamma^tau^T,   Gamma_k^tau = sum_i w_ki F_i . e_tau / sqrt N,
-            r_tau = Gamma^tau omega^tau^T, t_tau = omega^tau omega^tau^T,   omega_m^tau = w*_m .
-            e_tau,   Q = zeta W + b^2 mean(sigma),   R = b mean(r)
+            Gamma_k^tau = sum_i w_ki F_i . e_tau / sqrt N
+            omega_m^tau = w*_m . e_tau
+
+            sigma_tau = Gamma^tau Gamma^tau^T
+            r_tau = Gamma^tau omega^tau^T
+            t_tau = omega^tau omega^tau^T
+
+            Q = zeta W + b^2 mean(sigma)
+            R = b mean(r)
 
         with e_tau the unit eigenvectors of F^T F / N, `rho` its eigenvalues, `weights` their
         weights (sum 1, mean of rho 1); `latent_ratio` is delta = D / N, and b, zeta those of the
-        nonlinearity.  For Omega = zeta I + b^2 F F^T / D a mode has the eigenvalue zeta + b^2 rho /
-        delta and q = sigma / rho; what W holds beyond the modes belongs to the N - D directions
-        with eigenvalue zeta.  Modes with rho = 0 do not reach the student.
+        nonlinearity.  For Omega = zeta I + b^2 F F^T / D a mode has q = sigma / rho and the
+        eigenvalue
+
+            zeta + b^2 rho / delta
+
+        What W holds beyond the modes belongs to the N - D directions with eigenvalue zeta.  Modes
+        with rho = 0 do not reach the student.
 
         Raises ValueError as `SpectralOverlaps` does.
         """
