@@ -222,9 +222,8 @@ class SpectralOverlaps(Described):
         delta = checks.positive("latent_ratio", latent_ratio)
         b, zeta = checks.single("b", b, minimum=-np.inf), checks.single("zeta", zeta)
         rho, weights = checks.finite_array("rho", rho), checks.finite_array("weights", weights)
-        sigma, r, t = (
-            checks.finite_array(name, part) for name, part in (("sigma", sigma), ("r", r), ("t", t))
-        )
+        sigma = checks.finite_array("sigma", sigma)
+        r, t = checks.finite_array("r", r), checks.finite_array("t", t)
         W = checks.finite_array("W", W)
         if rho.ndim != 1 or not rho.size or sigma.ndim != 3 or r.ndim != 3:
             raise ValueError(
@@ -232,11 +231,11 @@ class SpectralOverlaps(Described):
                 "(modes, K, K) and (modes, K, M)."
             )
         modes, K, M = r.shape
-        for name, part, shape in (
-            ("weights", weights, (modes,)), ("rho", rho, (modes,)), ("sigma", sigma, (modes, K, K)),
-            ("t", t, (modes, M, M)), ("W", W, (K, K)),
-        ):  # fmt: skip
-            check_shape(name, part, shape)
+        check_shape("weights", weights, (modes,))
+        check_shape("rho", rho, (modes,))
+        check_shape("sigma", sigma, (modes, K, K))
+        check_shape("t", t, (modes, M, M))
+        check_shape("W", W, (K, K))
         if (weights < 0).any() or not (rho > 0).any():
             raise ValueError(
                 "rho and weights are not those of a spectrum; weights are not negative, and a "
@@ -265,9 +264,11 @@ class SpectralOverlaps(Described):
 
 
 def spectral_overlaps(spectrum: Spectrum, start: OrderParameters) -> SpectralOverlaps:
-    """The overlaps per mode of weights that know no direction of the inputs but the teacher's own.
+    """The overlaps per mode of weights that know no direction of the inputs but the teacher's.
 
-        t_tau = signal_tau T,   r_tau = alpha t_tau,   q_tau = S + alpha t_tau alpha^T
+        t_tau = signal_tau T
+        r_tau = alpha t_tau
+        q_tau = S + alpha t_tau alpha^T
 
     with alpha and S such that sum p r = R and sum p rho q = Q: each w_k has a random part with
     overlaps S, independent of the inputs, and the components alpha along the directions Phi w*_m /
@@ -298,27 +299,33 @@ def spectral_overlaps(spectrum: Spectrum, start: OrderParameters) -> SpectralOve
             f"random part has the eigenvalue {smallest:.4g}, it must not be negative; give a "
             "smaller R, such as a small seed that breaks the symmetry."
         )
-    by_mode = lambda matrix: np.expand_dims(matrix, -3) * signal[:, None, None]
     return SpectralOverlaps(
         rho=rho,
         weights=p,
-        q=np.expand_dims(S, -3) + by_mode(seed),
-        r=by_mode(alpha @ T),
-        t=by_mode(T),
+        q=np.expand_dims(S, -3) + _in_each_mode(seed, signal),
+        r=_in_each_mode(alpha @ T, signal),
+        t=_in_each_mode(T, signal),
         T=start.T,
         v=start.v,
     )
 
 
+def _in_each_mode(matrix: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """The matrix times one factor for each mode."""
+    return np.expand_dims(matrix, -3) * factors[:, None, None]
+
+
 def _mean(weights, densities):
     """sum_tau weights_tau densities_tau."""
-    xp = np if isinstance(densities, np.ndarray) and isinstance(weights, np.ndarray) else jnp
-    return xp.einsum("t,...tab->...ab", weights, densities)
+    numpy_alone = isinstance(densities, np.ndarray) and isinstance(weights, np.ndarray)
+    einsum = np.einsum if numpy_alone else jnp.einsum
+    return einsum("t,...tab->...ab", weights, densities)
 
 
 def _seen(rho: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """The latent modes that reach the N inputs: not those with rho = 0, and of D > N modes the N
-    with the largest rho.
+    """The latent modes that reach the N inputs.
+
+    They are not those with rho = 0, and of D > N modes only the N with the largest rho.
 
     A Gauss rule has the mass at zero that D > N modes have in a node that is zero up to its own
     error.
@@ -336,6 +343,7 @@ def _with_zeros(densities: np.ndarray) -> np.ndarray:
 
 
 def _check_spectrum(rho, weights) -> None:
+    """Raise ValueError unless nothing is negative and the weights sum to 1."""
     for name, values in (("rho", rho), ("weights", weights)):
         if np.min(values) < -PSD_TOLERANCE * np.max(values):
             raise ValueError(
@@ -350,9 +358,9 @@ def _check_spectrum(rho, weights) -> None:
 
 
 def _check_explained(start: SpectralOverlaps) -> None:
-    """sum p t / rho is the part of the teacher's covariance that the inputs determine linearly: at
-    most T.
+    """Raise ValueError if the inputs determine more of the teacher than there is.
 
+    sum p t / rho is the part of the teacher's covariance that they determine linearly: at most T.
     Eigenvalues are uncertain by the tolerance for covariances, which is added to them here.
     """
     rho = np.asarray(start.rho) + 2 * PSD_TOLERANCE * np.max(start.rho)
