@@ -29,8 +29,8 @@ def smallest_eigenvalue(
 ) -> np.ndarray:
     """The smallest eigenvalue of [[Q, R], [R^T, T]] relative to its largest entry.
 
-    With two classes R is m and T the unit matrix.  Where an entry is not finite, or Q is not symmetric beyond rounding, the answer is minus
-    infinity.
+    With two classes R is m and T the unit matrix.  Where an entry is not finite, or Q is not
+    symmetric beyond rounding, the answer is minus infinity.
     """
     batch = np.broadcast_shapes(Q.shape[:-2], R.shape[:-2], T.shape[:-2])
     parts = (np.broadcast_to(part, (*batch, *part.shape[-2:])) for part in (Q, R, T))

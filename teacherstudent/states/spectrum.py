@@ -36,7 +36,8 @@ class Modes(NamedTuple):
 class Spectrum(NamedTuple):
     """Omega's eigenvalues, their weights (sum 1), and what each says of the teacher.
 
-    `signal` is the mean of |Phi^T u_tau|^2 / delta over the eigenvectors of an eigenvalue.  For a teacher drawn independently of the inputs, E[f_m f_n] = signal_tau T_mn.
+    `signal` is the mean of |Phi^T u_tau|^2 / delta over the eigenvectors of an eigenvalue.  For a
+    teacher drawn independently of the inputs, E[f_m f_n] = signal_tau T_mn.
     """
 
     rho: Float[np.ndarray, " modes"]
@@ -54,8 +55,9 @@ def spectrum_of(modes: Modes) -> Spectrum:
 def merge_equal(rho, weights, *densities, tolerance: float = 1e-10) -> tuple[np.ndarray, ...]:
     """Modes with equal eigenvalues as one mode.
 
-    Their weights are added, and densities (first axis: modes) averaged with them.  This is exact, since the equations are linear in the densities at given rho.  Eigenvalues count as equal
-    within the rounding of an eigenvalue solver: `tolerance` times the largest.
+    Their weights are added, and densities (first axis: modes) averaged with them.  This is exact,
+    since the equations are linear in the densities at given rho.  Eigenvalues count as equal within
+    the rounding of an eigenvalue solver: `tolerance` times the largest.
     """
     rho, weights = np.asarray(rho), np.asarray(weights)
     order = np.argsort(rho, kind="stable")
