@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import teacherstudent as ts
 from sims import simulate  # noqa: F401 (it registers the inputs of the tasks)
 from sims.inputs.source import set_up
-from sims.reduced import draws as reduced_draws
-from sims.reduced import training as reduced_training
+from sims.reduced import draws as reduced_draws, training as reduced_training
 from sims.reduced.training import ReducedTraining
 from sims.running.devices import place
 from sims.weights.training import WeightsTraining

@@ -8,8 +8,13 @@ import jax
 import numpy as np
 import xarray as xr
 
-from sims.inputs import bank as sample_bank
-from sims.inputs import gaussian_equivalent, hidden_manifold, mixture, teacher_student  # noqa: F401 (they register their inputs)
+from sims.inputs import (  # noqa: F401 (they register their inputs)
+    bank as sample_bank,
+    gaussian_equivalent,
+    hidden_manifold,
+    mixture,
+    teacher_student,
+)
 from sims.inputs.source import SetUp, set_up
 from sims.reduced import training as reduced_training
 from sims.reduced.training import ReducedTraining

@@ -8,102 +8,157 @@
 >>> report = ts.compare(theory, networks)
 """
 
-import importlib
-from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-# name: module.  All names load on first use: `import teacherstudent` is quick, and theory and
-# simulation can be used one without the other.
-_NAMES = {
-    "AGD": "teacherstudent.rules",
-    "Activation": "teacherstudent.activations.activation",
-    "BoxMixture": "teacherstudent.tasks",
-    "DivergenceError": "teacherstudent.errors",
-    "Fromage": "teacherstudent.rules",
-    "GaussianEquivalent": "teacherstudent.tasks",
-    "GaussianMixture": "teacherstudent.tasks",
-    "HeavyBall": "teacherstudent.rules",
-    "HiddenManifold": "teacherstudent.tasks",
-    "Madam": "teacherstudent.rules",
-    "MajorityVote": "teacherstudent.rules",
-    "MixedCumulant": "teacherstudent.tasks",
-    "Nero": "teacherstudent.rules",
-    "OrderParameters": "teacherstudent.states.order_parameters",
-    "Problem": "teacherstudent.problem",
-    "SGD": "teacherstudent.rules",
-    "SignSGD": "teacherstudent.rules",
-    "Signum": "teacherstudent.rules",
-    "SolverError": "teacherstudent.errors",
-    "SpectralOverlaps": "teacherstudent.states.spectral_overlaps",
-    "SphericalSGD": "teacherstudent.rules",
-    "SpikedCumulant": "teacherstudent.tasks",
-    "Student": "teacherstudent.problem",
-    "TeacherStudent": "teacherstudent.tasks",
-    "accuracy": "teacherstudent.observables.class_accuracy",
-    "clone": "teacherstudent.tasks.clones",
-    "compare": "teacherstudent.results.comparison",
-    "escape": "sims.escape",
-    "escape_scale": "odes.analysis.escape",
-    "expected_loss": "teacherstudent.observables.generalisation",
-    "fast_ica": "sims.ica",
-    "generalisation_error": "teacherstudent.observables.generalisation",
-    "ica_problem": "teacherstudent.contrasts",
-    "information_exponent": "odes.analysis.escape",
-    "integrate": "odes.integrate",
-    "likelihood_ratio_norm": "teacherstudent.observables.likelihood_ratio",
-    "linear_times": "teacherstudent.times",
-    "load": "teacherstudent.results.files",
-    "log_times": "teacherstudent.times",
-    "marchenko_pastur": "teacherstudent.states.spectrum",
-    "oracle_error": "teacherstudent.observables.oracle",
-    "oracle_loss": "teacherstudent.observables.oracle",
-    "orthogonal_start": "teacherstudent.starts",
-    "plot": "teacherstudent.results.plots",
-    "power_law": "teacherstudent.states.spectrum",
-    "problem_of": "teacherstudent.results.selection",
-    "random_start": "teacherstudent.starts",
-    "save": "teacherstudent.results.files",
-    "simulate": "sims.simulate",
-    "solve": "odes.solving.solve",
-    "spectral_start": "teacherstudent.starts",
-    "start_from_weights": "teacherstudent.starts",
-    "start_of": "teacherstudent.results.selection",
-    "with_clones": "odes.analysis.clones",
-}
+# Where each public name is defined.  Names load on first use: `import teacherstudent` is quick, and
+# theory and simulation can be used one without the other.  Type checkers read the imports at the
+# end of this file instead; a test holds the two lists together.
+PUBLIC = {
+    "odes.analysis.clones": ("with_clones",),
+    "odes.analysis.escape": ("escape_scale", "information_exponent"),
+    "odes.inputs.one_update": ("InputTheory",),
+    "odes.integrate": ("integrate",),
+    "odes.rules.theory": ("RuleTheory",),
+    "odes.solving.solve": ("solve",),
+    "sims.escape": ("escape",),
+    "sims.ica": ("fast_ica",),
+    "sims.simulate": ("simulate",),
+    "teacherstudent.activations.activation": ("Activation",),
+    "teacherstudent.contrasts": ("ica_problem",),
+    "teacherstudent.errors": ("DivergenceError", "SolverError"),
+    "teacherstudent.observables.class_accuracy": ("accuracy",),
+    "teacherstudent.observables.generalisation": ("expected_loss", "generalisation_error"),
+    "teacherstudent.observables.likelihood_ratio": ("likelihood_ratio_norm",),
+    "teacherstudent.observables.oracle": ("oracle_error", "oracle_loss"),
+    "teacherstudent.problem": ("Problem", "Student"),
+    "teacherstudent.results.comparison": ("compare",),
+    "teacherstudent.results.files": ("load", "save"),
+    "teacherstudent.results.plots": ("plot",),
+    "teacherstudent.results.selection": ("problem_of", "start_of"),
+    "teacherstudent.rules.base": ("DescentRule", "Rule"),
+    "teacherstudent.rules": (
+        "AGD", "Fromage", "HeavyBall", "Madam", "MajorityVote", "Nero", "SGD", "SignSGD", "Signum",
+        "SphericalSGD",
+    ),
+    "teacherstudent.starts": (
+        "orthogonal_start", "random_start", "spectral_start", "start_from_weights",
+    ),
+    "teacherstudent.states.order_parameters": ("OrderParameters",),
+    "teacherstudent.states.spectral_overlaps": ("SpectralOverlaps",),
+    "teacherstudent.states.spectrum": ("marchenko_pastur", "power_law"),
+    "teacherstudent.tasks": (
+        "BoxMixture", "GaussianEquivalent", "GaussianMixture", "HiddenManifold", "MixedCumulant",
+        "SpikedCumulant", "TeacherStudent",
+    ),
+    "teacherstudent.tasks.base": ("Labels", "Task", "TeacherTask"),
+    "teacherstudent.tasks.clones": ("clone",),
+    "teacherstudent.tasks.mixture": ("MixtureTask",),
+    "teacherstudent.times": ("linear_times", "log_times"),
+}  # fmt: skip
+MODULE_OF = {name: module for module, names in PUBLIC.items() for name in names}
 
-__all__ = ["__version__", *_NAMES]
+__all__ = ["__version__", *sorted(MODULE_OF)]
 
+if not TYPE_CHECKING:  # type checkers would take any name to be here
 
-def __getattr__(name: str):
-    if name not in _NAMES:
-        near = get_close_matches(name, _NAMES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise AttributeError(f"module 'teacherstudent' has no attribute {name!r}{hint}")
-    value = getattr(_module(_NAMES[name]), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str):
+        from teacherstudent.checking.names import defined_in, unknown_name
+
+        if name not in MODULE_OF:
+            raise AttributeError(unknown_name(name, __all__))
+        value = getattr(defined_in(MODULE_OF[name]), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return __all__
 
 
-def __dir__():
-    return sorted({*globals(), *_NAMES})
-
-
-def _module(name: str):
-    """Import a module; if a stranger's `odes` or `sims` stands in the way, say whose."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        top = name.split(".")[0]
-        stranger = (
-            importlib.import_module(top)
-            if top in ("odes", "sims") and error.name in (name, top)
-            else None
-        )
-        if stranger is None:
-            raise
-        raise ImportError(
-            f"teacherstudent needs its own package {top!r}, but Python finds "
-            f"{stranger.__file__ or stranger.__path__} first; rename that file or folder, or run "
-            "from another one."
-        ) from error
+if TYPE_CHECKING:
+    from odes.analysis.clones import with_clones as with_clones
+    from odes.analysis.escape import (
+        escape_scale as escape_scale,
+        information_exponent as information_exponent,
+    )
+    from odes.inputs.one_update import InputTheory as InputTheory
+    from odes.integrate import integrate as integrate
+    from odes.rules.theory import RuleTheory as RuleTheory
+    from odes.solving.solve import solve as solve
+    from sims.escape import escape as escape
+    from sims.ica import fast_ica as fast_ica
+    from sims.simulate import simulate as simulate
+    from teacherstudent.activations.activation import Activation as Activation
+    from teacherstudent.contrasts import ica_problem as ica_problem
+    from teacherstudent.errors import (
+        DivergenceError as DivergenceError,
+        SolverError as SolverError,
+    )
+    from teacherstudent.observables.class_accuracy import accuracy as accuracy
+    from teacherstudent.observables.generalisation import (
+        expected_loss as expected_loss,
+        generalisation_error as generalisation_error,
+    )
+    from teacherstudent.observables.likelihood_ratio import (
+        likelihood_ratio_norm as likelihood_ratio_norm,
+    )
+    from teacherstudent.observables.oracle import (
+        oracle_error as oracle_error,
+        oracle_loss as oracle_loss,
+    )
+    from teacherstudent.problem import (
+        Problem as Problem,
+        Student as Student,
+    )
+    from teacherstudent.results.comparison import compare as compare
+    from teacherstudent.results.files import (
+        load as load,
+        save as save,
+    )
+    from teacherstudent.results.plots import plot as plot
+    from teacherstudent.results.selection import (
+        problem_of as problem_of,
+        start_of as start_of,
+    )
+    from teacherstudent.rules import (
+        AGD as AGD,
+        SGD as SGD,
+        Fromage as Fromage,
+        HeavyBall as HeavyBall,
+        Madam as Madam,
+        MajorityVote as MajorityVote,
+        Nero as Nero,
+        SignSGD as SignSGD,
+        Signum as Signum,
+        SphericalSGD as SphericalSGD,
+    )
+    from teacherstudent.rules.base import DescentRule as DescentRule, Rule as Rule
+    from teacherstudent.starts import (
+        orthogonal_start as orthogonal_start,
+        random_start as random_start,
+        spectral_start as spectral_start,
+        start_from_weights as start_from_weights,
+    )
+    from teacherstudent.states.order_parameters import OrderParameters as OrderParameters
+    from teacherstudent.states.spectral_overlaps import SpectralOverlaps as SpectralOverlaps
+    from teacherstudent.states.spectrum import (
+        marchenko_pastur as marchenko_pastur,
+        power_law as power_law,
+    )
+    from teacherstudent.tasks import (
+        BoxMixture as BoxMixture,
+        GaussianEquivalent as GaussianEquivalent,
+        GaussianMixture as GaussianMixture,
+        HiddenManifold as HiddenManifold,
+        MixedCumulant as MixedCumulant,
+        SpikedCumulant as SpikedCumulant,
+        TeacherStudent as TeacherStudent,
+    )
+    from teacherstudent.tasks.base import Labels as Labels, Task as Task, TeacherTask as TeacherTask
+    from teacherstudent.tasks.clones import clone as clone
+    from teacherstudent.tasks.mixture import MixtureTask as MixtureTask
+    from teacherstudent.times import (
+        linear_times as linear_times,
+        log_times as log_times,
+    )

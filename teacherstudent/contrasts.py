@@ -1,7 +1,9 @@
-"""Independent component analysis as a problem: one neuron, inputs of the spiked class alone, and a
-contrast function G.
+"""Independent component analysis as a problem.
 
-    w <- w + (eta / sqrt N) sign G'(lambda) x,   then   |w|^2 = N,      lambda = w . x / sqrt N
+One neuron sees inputs of the spiked class alone.  With a contrast function G and
+lambda = w . x / sqrt N,
+
+    w <- w + (eta / sqrt N) sign G'(lambda) x,   then w is rescaled to |w|^2 = N,
 
 is spherical SGD on the correlation loss -y phi with y = 1 and phi = sign G(lambda): theory,
 simulation and escape apply to it.
@@ -40,8 +42,11 @@ SMALL = 1e-9
 def ica_problem(
     task: SpikedCumulant, contrast: str = "kurtosis", *, learning_rate, sign: int | None = None
 ) -> Problem:
-    """Online SGD for independent component analysis of a spiked cumulant: a problem for
-    `integrate`, `simulate` and `escape`.
+    """Online SGD for independent component analysis of a spiked cumulant.
+
+        w <- w + (eta / sqrt N) sign G'(lambda) x,   then w is rescaled to |w|^2 = N
+
+    with lambda = w . x / sqrt N.  The problem is for `integrate`, `simulate` and `escape`.
 
     - `task`: a `SpikedCumulant`; its Gaussian class is left out (class_prior = 1).
     - `contrast`: "kurtosis", "logcosh" or "gauss".
@@ -53,25 +58,34 @@ def ica_problem(
     The student's activation is sign G.  Smoothing the loss over a neighbourhood of w, which would
     need fewer samples, is not implemented.
 
+    Time counts updates, t = updates / N.
+
     Raises ValueError for another task, an unknown contrast, or a latent that no order of the
     contrast sees.
+
+    >>> import teacherstudent as ts
+    >>> problem = ts.ica_problem(ts.SpikedCumulant(5.0), "kurtosis", learning_rate=0.01)
+    >>> problem.loss, type(problem.rule).__name__
+    ('correlation', 'SphericalSGD')
+
+    A. Hyvarinen, IEEE Trans. Neural Netw. 10, 626 (1999); Ricci, Bardone & Goldt
+    (arXiv:2503.23896).
     """
     check_spike(task)
     checks.one_of("contrast", contrast, CONTRASTS)
-    chosen = growing_sign(task, contrast) if sign is None else sign
-    if (
-        not isinstance(chosen, int | np.integer)
-        or isinstance(chosen, bool)
-        or chosen not in (1, -1)
-    ):
+    if sign is None:
+        sign = growing_sign(task, contrast)
+    _check_sign(sign)
+    spiked_class = SpikedCumulant(task.beta, task.latent, class_prior=1.0)
+    student = Student(1, _signed(contrast, sign))
+    return Problem(spiked_class, student, SphericalSGD(learning_rate), loss="correlation")
+
+
+def _check_sign(sign) -> None:
+    """Raise ValueError unless the sign is 1 or -1."""
+    is_integer = isinstance(sign, int | np.integer) and not isinstance(sign, bool)
+    if not is_integer or sign not in (1, -1):
         raise ValueError(f"sign = {checks.shortened(sign)} is not allowed; give 1, -1 or None.")
-    alone = SpikedCumulant(task.beta, task.latent, class_prior=1.0)
-    return Problem(
-        alone,
-        Student(1, _signed(contrast, chosen)),
-        SphericalSGD(learning_rate),
-        loss="correlation",
-    )
 
 
 def check_spike(task) -> None:
@@ -85,10 +99,10 @@ def check_spike(task) -> None:
 
 
 def growing_sign(task: SpikedCumulant, contrast: str) -> int:
-    """The sign of G_k h_k at the first order k >= 3 where neither vanishes: that of the drift of a
-    small overlap.
+    """The sign of the drift of a small overlap with the spike.
 
-    For odd k the overlap grows from one side only, with either sign.
+    It is that of G_k h_k, Hermite coefficients of contrast and latent, at the first order k >= 3
+    where neither vanishes.  For odd k the overlap grows from one side only, with either sign.
     """
     product = hermite_expansion(CONTRASTS[contrast], ORDERS) * task.latent.hermite(ORDERS)
     seen = [k for k in range(3, ORDERS) if abs(product[k]) > SMALL * math.factorial(k)]
@@ -100,7 +114,8 @@ def growing_sign(task: SpikedCumulant, contrast: str) -> int:
     return int(np.sign(product[seen[0]]))
 
 
-def _signed(contrast: str, sign: int) -> Activation | str:
+def _signed(contrast: str, sign: int) -> Activation:
+    """The activation sign G."""
     if sign == 1:
         return CONTRASTS[contrast]
     if contrast == "kurtosis":

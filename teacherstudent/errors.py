@@ -4,7 +4,12 @@
 class SolverError(RuntimeError):
     """A differential-equation solver stopped before the last time asked for.
 
-    `time` is the time reached, t = updates / N.
+    - `time`: the time reached, in the units of `times` (t = updates / N).
+
+    >>> import teacherstudent as ts
+    >>> error = ts.SolverError("stopped at t = 2.5", time=2.5)
+    >>> error.time
+    2.5
     """
 
     def __init__(self, message: str, time: float):
@@ -15,7 +20,14 @@ class SolverError(RuntimeError):
 class DivergenceError(SolverError):
     """Order parameters or weights grew without bound.
 
-    `time` is when; `partial` is the dataset up to the last time before it, if there is one.
+    - `time`: when they did, in the units of `times` (t = updates / N).
+    - `partial`: the dataset up to the last time before it; None if there is none.
+
+    Whoever catches `SolverError` catches this too:
+
+    >>> import teacherstudent as ts
+    >>> issubclass(ts.DivergenceError, ts.SolverError)
+    True
     """
 
     def __init__(self, message: str, time: float, partial=None):

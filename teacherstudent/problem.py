@@ -7,6 +7,7 @@ import numpy as np
 
 from teacherstudent.activations.activation import Activation, ActivationLike, as_activation
 from teacherstudent.checking import arguments, checks, contracts
+from teacherstudent.display import Described
 from teacherstudent.losses import LOSSES
 from teacherstudent.rules import AGD, RULES, Rule
 from teacherstudent.states.order_parameters import OrderParameters
@@ -15,7 +16,7 @@ from teacherstudent.tasks import MixtureTask, Task, TeacherTask
 from teacherstudent.tasks.base import with_fields
 
 
-class Student(eqx.Module):
+class Student(Described):
     """A two-layer student network phi(x) = sum_k v_k g(w_k . x / sqrt N + b_k).
 
     - `width`: number K of hidden units.
@@ -64,7 +65,7 @@ def _ratio(value) -> float | None:
     return float(number)
 
 
-class Problem(eqx.Module):
+class Problem(Described):
     """What is learnt, by whom, and how: all that theory and simulation share.
 
     - `task`: the law of inputs and labels, such as `TeacherStudent`, `HiddenManifold` or

@@ -2,7 +2,7 @@
 
 from sims.reduced.draws import rank
 from sims.reduced.rules import rows_of_memory, trained_layers
-from teacherstudent.checking.own_classes import changed_inputs
+from teacherstudent.checking.own_classes import changed_inputs, unknown_error
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
 from teacherstudent.states.order_parameters import OrderParameters
@@ -39,6 +39,9 @@ def obstacle(problem: Problem, start: Start, N: int) -> str | None:
     changed = changed_inputs(problem.task)
     if changed is not None:
         return f"{changed}, which the chain of the overlaps does not know"
+    unknown = unknown_error(problem.task, problem.student.activation)
+    if unknown is not None:
+        return f"{unknown}, and the chain of the overlaps has no samples to measure it on"
     if not isinstance(start, OrderParameters):
         return "the start has overlaps by mode; give OrderParameters"
     sees_axes = problem.rule.why_not_rotation_invariant()

@@ -1,8 +1,8 @@
-"""Checks of the arguments of a call before anything else happens: their names, and the types that
-annotations name.
+"""Checks of the arguments of a call before anything else happens.
 
-`checked` decorates what users call.  Numbers, and names out of a list, are checked by the function
-itself, with `checks`.
+`checked` decorates what users call: it looks at the names of arguments, and at the types that
+annotations name.  Numbers, and names out of a list, are checked by the function itself, with
+`checks`.
 """
 
 import functools
@@ -29,33 +29,31 @@ CHECKED = (eqx.Module, xr.Dataset, xr.DataTree, bool, str, os.PathLike)
 
 
 def checked(function: Callable[P, Answer], prefix: str = "") -> Callable[P, Answer]:
-    """The function, which first looks at the names of its arguments and at the types of those that
-    have a class of ours.
+    """The function, which first looks at the names and types of its arguments.
 
-    `prefix` stands in front of the names where users write them so: "student." in an experiment's
-    file.
+    Types are looked at where an annotation has a class of ours.  `prefix` stands in front of the
+    names where users write them so: "student." in an experiment's file.
 
     The call raises TypeError for an argument that is unknown (with the nearest known one), missing
     or given twice, and ValueError for one of another type.
     """
     signature = inspect.signature(function)
-    wanted = {name: _types_of(one) for name, one in signature.parameters.items()}
-    wanted = {name: kinds for name, kinds in wanted.items() if kinds}
+    types_by_name = {}
+    for name, parameter in signature.parameters.items():
+        allowed = _types_of(parameter)
+        if allowed:
+            types_by_name[name] = allowed
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> Answer:
         try:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            title = function.__qualname__.removesuffix(".__init__")
-            if args and function.__name__ == "__init__":
-                title = type(args[0]).__name__.removeprefix(
-                    "_Initable"
-                )  # of a class that inherits it
+            title = _title(function, args)
             raise TypeError(_wrong_names(title, signature, kwargs, error)) from None
-        for name, kinds in wanted.items():
+        for name, allowed in types_by_name.items():
             if name in given:
-                _check_type(prefix + name, given[name], kinds)
+                _check_type(prefix + name, given[name], allowed)
         return function(*args, **kwargs)
 
     return call
@@ -70,11 +68,24 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name."""
     names = list(known)
     near = get_close_matches(name, names, n=1)
-    if not near:  # "lr" and "learning_rate": the initials, or the beginning of a word
-        near = [
-            one for one in names if name and "".join(word[:1] for word in one.split("_")) == name
-        ]
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}."
+    if not near:  # "lr" is close to "learning_rate" by its initials only
+        near = [candidate for candidate in names if name and _initials(candidate) == name]
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known are {', '.join(names)}."
+
+
+def _initials(name: str) -> str:
+    """The first letter of each word of a name."""
+    return "".join(word[:1] for word in name.split("_"))
+
+
+def _title(function: Callable, args: tuple) -> str:
+    """What a user has called: a function, or the class that is being made."""
+    if args and function.__name__ == "__init__":
+        # While __init__ runs, Equinox gives the object a class of another name.
+        return type(args[0]).__name__.removeprefix("_Initable")
+    return function.__qualname__.removesuffix(".__init__")
 
 
 def _wrong_names(
@@ -92,31 +103,35 @@ def _wrong_names(
 
 
 def _types_of(parameter: inspect.Parameter) -> tuple[type, ...]:
-    """The types that the annotation of a parameter allows, or none if they are not all checked
-    here.
-    """
-    kinds = typing.get_args(parameter.annotation) or (parameter.annotation,)
-    if (
-        isinstance(parameter.annotation, types.GenericAlias)
-        or parameter.kind is inspect.Parameter.VAR_KEYWORD
-    ):
+    """The types that the annotation of a parameter allows; none if it is not checked here."""
+    annotation = parameter.annotation
+    is_container = isinstance(annotation, types.GenericAlias)  # such as list[int]
+    if is_container or annotation is str or parameter.kind is inspect.Parameter.VAR_KEYWORD:
         return ()
-    plain = tuple(getattr(kind, "__origin__", kind) for kind in kinds)
-    classes = all(
-        isinstance(kind, type) and issubclass(kind, (*CHECKED, types.NoneType)) for kind in plain
-    )
-    return plain if classes and parameter.annotation is not str else ()
+    alternatives = typing.get_args(annotation) or (annotation,)
+    plain = tuple(getattr(kind, "__origin__", kind) for kind in alternatives)
+    if all(_is_checked(kind) for kind in plain):
+        return plain
+    return ()
 
 
-def _check_type(name: str, value, kinds: tuple[type, ...]) -> None:
-    if isinstance(value, kinds):
+def _is_checked(kind) -> bool:
+    """Whether values are compared with a type of an annotation."""
+    return isinstance(kind, type) and issubclass(kind, (*CHECKED, types.NoneType))
+
+
+def _check_type(name: str, value, allowed: tuple[type, ...]) -> None:
+    """Raise ValueError unless the value is of one of the types."""
+    if isinstance(value, allowed):
         return
-    plain = isinstance(value, str | bytes | bool | int | float | complex | np.generic | None)
-    shown = checks.shortened(value) if plain else checks.kind_of(value)
-    names = " or ".join(dict.fromkeys(_name_of(kind) for kind in kinds))
-    raise ValueError(f"{name} is {shown}; give {names}.")
+    found = checks.kind_of(value)
+    if isinstance(value, str | bytes | bool | int | float | complex | np.generic | None):
+        found = checks.shortened(value)
+    words = dict.fromkeys(_name_of(kind) for kind in allowed)
+    raise ValueError(f"{name} is {found}; give {' or '.join(words)}.")
 
 
 def _name_of(kind: type) -> str:
+    """A type in words."""
     words = {bool: "True or False", os.PathLike: "a path", str: "a string", types.NoneType: "None"}
-    return words.get(kind) or f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+    return words.get(kind) or checks.with_article(kind.__name__)

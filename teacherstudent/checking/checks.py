@@ -1,7 +1,7 @@
-"""Checks of numbers that users give; each failure is one sentence with the argument, the value and
-the way out.
+"""Checks of numbers that users give.
 
-Values inside a JAX transformation have no number to look at and pass.
+Each failure is one sentence with the argument, the value and the way out.  Values inside a JAX
+transformation have no number to look at and pass.
 """
 
 import itertools
@@ -21,6 +21,7 @@ else:
     AnyArray = jax.Array | np.ndarray  # what users give may be either
 LARGEST = 2**53  # beyond which not every integer is a float
 MOST_ENTRIES = 10**8  # of a range that becomes an array
+TEXT = (str, bytes, bytearray, memoryview)
 Parameter = float | Float[AnyArray, "..."]  # one number, or one for each value of a sweep
 
 
@@ -30,8 +31,7 @@ def is_traced(value) -> bool:
 
 
 def real_numbers(value) -> np.ndarray | None:
-    """The value as an array, if it holds nothing but real numbers, whatever their type; None
-    otherwise.
+    """The value as an array, if it holds nothing but real numbers; None otherwise.
 
     Text, truth values, complex numbers, dates, masked entries and rows of different lengths are no
     numbers.
@@ -44,9 +44,9 @@ def real_numbers(value) -> np.ndarray | None:
         given = np.asarray(value)
     except Exception:  # whatever the code of a stranger's class raises: it is no array
         return None
-    if given.dtype.kind not in "iuf" or (
-        isinstance(value, list | tuple) and _holds_truth_value(value)
-    ):
+    if given.dtype.kind not in "iuf":
+        return None
+    if isinstance(value, list | tuple) and _holds_truth_value(value):
         return None
     return given
 
@@ -57,34 +57,33 @@ def is_numeric(value) -> bool:
 
 
 def _holds_truth_value(values) -> bool:
-    """Whether there is a True or False in a nested sequence, which NumPy would take for 1 or 0
-    beside numbers.
-    """
-    return any(
-        isinstance(one, bool | np.bool_)
-        or (isinstance(one, list | tuple) and _holds_truth_value(one))
-        for one in values
-    )
+    """Whether a nested sequence holds True or False, which NumPy takes for 1 or 0."""
+    for value in values:
+        if isinstance(value, bool | np.bool_):
+            return True
+        if isinstance(value, list | tuple) and _holds_truth_value(value):
+            return True
+    return False
 
 
 def parameter(value):
-    """A number stays a float, a sequence becomes a float64 array (one entry per value of a sweep),
-    None stays None.
+    """The value of a parameter: a float, or a float64 array with an entry per value of a sweep.
 
-    What is no number stays as it is: `number` refuses it, with the name of the argument.
+    None stays None.  What is no number stays as it is: `number` refuses it, with the name of the
+    argument.
     """
     if value is None or is_traced(value) or isinstance(value, jax.Array):
         return value
     given = real_numbers(value)
     if given is None:
         return value
-    return float(given) if given.ndim == 0 else given.astype(np.float64)
+    if given.ndim == 0:
+        return float(given)
+    return given.astype(np.float64)
 
 
 def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> None:
-    """Require a real finite number, or a one-dimensional sequence of them (a sweep), not below
-    `minimum`.
-    """
+    """Require a real finite number, or a sequence of them (a sweep), not below `minimum`."""
     if is_traced(value):
         return
     array = real_numbers(value)
@@ -96,9 +95,12 @@ def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> N
             "sweep over."
         )
     values = array.astype(np.float64)
-    wrong = ~np.isfinite(values) | (values <= minimum if strict else values < minimum)
+    if strict:
+        bound, too_small = "larger than", values <= minimum
+    else:
+        bound, too_small = "at least", values < minimum
+    wrong = ~np.isfinite(values) | too_small
     if wrong.any():
-        bound = "larger than" if strict else "at least"
         raise ValueError(
             f"{name} = {array[wrong].flat[0]} is not allowed; give a finite number {bound} "
             f"{minimum:g}."
@@ -141,7 +143,9 @@ def single(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> f
 
 def listed(value) -> list:
     """The entries of a sequence; one number is a sequence of one."""
-    return list(value) if isinstance(value, list | tuple | np.ndarray) else [value]
+    if isinstance(value, list | tuple | np.ndarray):
+        return list(value)
+    return [value]
 
 
 def array(name: str, value):
@@ -174,14 +178,22 @@ def shortened(value) -> str:
 
 def kind_of(value) -> str:
     """What a value is, by its class: "a Student", "an Activation"."""
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+    return with_article(type(value).__name__)
+
+
+def with_article(name: str) -> str:
+    """A name with "a" or "an" in front."""
+    if name[0] in "AEIOUaeiou":
+        return f"an {name}"
+    return f"a {name}"
 
 
 def shortened_text(text: str, most: int = 60) -> str:
     """A text on one line of at most so many characters."""
     text = " ".join(text.split())
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    if len(text) <= most:
+        return text
+    return f"{text[: most - 3]}..."
 
 
 def first_line(error: BaseException) -> str:
@@ -190,14 +202,8 @@ def first_line(error: BaseException) -> str:
 
 
 def integer(name: str, value, minimum: int = 1, maximum: int = LARGEST) -> int:
-    """The value as an int; it must be an integer of at least `minimum`, and one that a computer
-    counts with.
-    """
-    if (
-        isinstance(value, bool | np.timedelta64)
-        or not isinstance(value, int | np.integer)
-        or value < minimum
-    ):
+    """The value as an int; it must be an integer from `minimum` to `maximum`."""
+    if not _is_integer(value) or value < minimum:
         raise ValueError(
             f"{name} = {shortened(value)} is not allowed; give an integer of at least {minimum}."
         )
@@ -206,6 +212,11 @@ def integer(name: str, value, minimum: int = 1, maximum: int = LARGEST) -> int:
             f"{name} = {shortened(value)} is too large; give an integer of at most {maximum}."
         )
     return int(value)
+
+
+def _is_integer(value) -> bool:
+    """Whether the value is an integer; a truth value or a duration is none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
 
 def text(name: str, value) -> str:
@@ -228,12 +239,8 @@ def path(name: str, value) -> Path:
         found = Path(value).expanduser()
         with suppress(FileNotFoundError, NotADirectoryError):
             os.lstat(found)
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        TypeError,
-    ) as error:  # too long, a null byte, no home, no text
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        # The text is too long, holds a null byte, is of a user without a home, or is no text.
         raise ValueError(
             f"{name} = {shortened(value)} cannot be the path of a file ({first_line(error)})."
         ) from None
@@ -245,11 +252,9 @@ def memory(cause: str, entries: int | float) -> None:
 
     `cause` is what asks for them, such as "N = 10000000000".
     """
-    total = (
-        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if hasattr(os, "sysconf")
-        else 2**36
-    )
+    total = 2**36  # where the system does not say
+    if hasattr(os, "sysconf"):
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if 8 * entries > total / 2:
         raise ValueError(
             f"{shortened_text(cause)} needs {8 * entries / 2**30:.3g} GiB of memory, more than "
@@ -258,13 +263,12 @@ def memory(cause: str, entries: int | float) -> None:
 
 
 def entries(name: str, value, most: int = 10**6) -> list:
-    """The entries of anything that can be looped over, at most so many; one number is a sequence of
-    one.
+    """The entries of anything that can be looped over, at most so many.
+
+    One number is a sequence of one.
     """
-    no_list = isinstance(value, str | bytes | bytearray | memoryview) or not isinstance(
-        value, Iterable
-    )
-    if no_list or (isinstance(value, np.ndarray | jax.Array) and value.ndim == 0):
+    is_scalar = isinstance(value, np.ndarray | jax.Array) and value.ndim == 0
+    if is_scalar or not _is_list(value):
         return [value]
     try:
         found = list(itertools.islice(value, most + 1))
@@ -277,11 +281,17 @@ def entries(name: str, value, most: int = 10**6) -> list:
     return found
 
 
+def _is_list(value) -> bool:
+    """Whether a value can be looped over, and is not text."""
+    return isinstance(value, Iterable) and not isinstance(value, TEXT)
+
+
 def seeds(given) -> list[int]:
-    """The seeds meant by a number of them, or the seeds themselves: different integers from 0 to
-    2^32 - 1.
+    """The seeds meant by a number of them, or the seeds themselves.
+
+    They are different integers from 0 to 2^32 - 1.
     """
-    if not isinstance(given, Iterable) or isinstance(given, str | bytes | bytearray | memoryview):
+    if not _is_list(given):
         return list(range(integer("seeds", given, maximum=10**6)))
     numbers = entries("seeds", given)
     good = all(_is_seed(one) for one in numbers)
@@ -294,11 +304,7 @@ def seeds(given) -> list[int]:
 
 
 def _is_seed(one) -> bool:
-    return (
-        isinstance(one, int | np.integer)
-        and not isinstance(one, bool | np.timedelta64)
-        and 0 <= int(one) < 2**32
-    )
+    return _is_integer(one) and 0 <= int(one) < 2**32
 
 
 def one_of(name: str, value, known) -> None:
@@ -310,8 +316,9 @@ def one_of(name: str, value, known) -> None:
 
 
 def times(values) -> np.ndarray:
-    """The requested times as a float64 array; they must be finite, not negative and strictly
-    increasing.
+    """The requested times as a float64 array.
+
+    They must be finite, not negative and strictly increasing.
     """
     given = array("times", values)
     if given.ndim != 1 or given.size == 0:
@@ -336,33 +343,39 @@ def times(values) -> np.ndarray:
 
 
 def devices(name: str | None) -> list[jax.Device]:
-    """All of this process's JAX devices of a kind, "gpu", or the one named "gpu:1", or those of
-    JAX's default kind for None.
+    """The JAX devices of this process that a name means.
 
-    Raises ValueError that lists the devices there are.
+    "gpu" is all of a kind, "gpu:1" one of them, None those of JAX's default kind.  Raises
+    ValueError that lists the devices there are.
     """
     if name is None:
         return jax.local_devices()
-    if name is not None and not isinstance(name, str):
+    if not isinstance(name, str):
         raise ValueError(
             f'device = {shortened(name)} is not a name; give one such as "cpu" or "gpu:1".'
         )
-    kind, _, number = str(name).partition(":")
+    kind, _, number = name.partition(":")
     try:
         found = jax.local_devices(backend=kind)
         if not kind or number.startswith("-"):
             raise ValueError
-        return found if not number else [found[int(number)]]
+        if not number:
+            return found
+        return [found[int(number)]]
     except (RuntimeError, ValueError, IndexError):
-        kinds = sorted({one.platform for one in jax.local_devices()} | {"cpu"})
-        here = ", ".join(
-            f"{kind}:{index}"
-            for kind in kinds
-            for index in range(len(jax.local_devices(backend=kind)))
-        )
         raise ValueError(
-            f"device = {shortened(name)} is not on this machine; here are: {here}."
+            f"device = {shortened(name)} is not on this machine; here are: "
+            f"{', '.join(_names_of_devices())}."
         ) from None
+
+
+def _names_of_devices() -> list[str]:
+    """The devices of this process by name: "cpu:0", "gpu:0", ..."""
+    names = []
+    for kind in sorted({device.platform for device in jax.local_devices()} | {"cpu"}):
+        count = len(jax.local_devices(backend=kind))
+        names += [f"{kind}:{index}" for index in range(count)]
+    return names
 
 
 def device(name: str | None) -> jax.Device:

@@ -28,6 +28,7 @@ HARMLESS = (
     "for_programs",
     "optax",
     "rotation_invariant",
+    "shown",
     "warn_theory",
     "why_not_rotation_invariant",
 )

@@ -23,9 +23,8 @@ LARGEST = 2**28
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 FOLDER = os.O_RDONLY | NO_LINK | getattr(os, "O_DIRECTORY", 0)
-FILE = (
-    os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0)
-)  # not to wait for the other end of a pipe
+# Without waiting for the other end, should it be a pipe.
+FILE = os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0)
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK
 
 
@@ -34,7 +33,7 @@ class UnsafeFolderError(Exception):
 
 
 class PrivateFolder:
-    """The folder root/names[0]/names[1]/..., of which `root` is the cache folder of the platform."""
+    """The folder root/names[0]/names[1]/... below `root`, the cache folder of the platform."""
 
     def __init__(self, root: Path, names: tuple[str, ...]):
         """Make the folder, if it is not there.
@@ -93,32 +92,34 @@ class PrivateFolder:
 
 
 def _owners_are_known() -> bool:
-    """Whether the system has owners, modes, and files that are opened from within a folder: all but
-    Windows.
+    """Whether the system has owners, modes, and files opened from within a folder.
+
+    All have but Windows.
     """
     within_folder = {os.open, os.mkdir, os.stat, os.rename, os.unlink} <= os.supports_dir_fd
     return hasattr(os, "geteuid") and hasattr(os, "O_NOFOLLOW") and within_folder
 
 
 def _make(path: str | Path, within: int | None = None) -> None:
-    """A new folder for this user alone, if none is there.  Its parents must be there: a home that
-    is not is not made.
+    """A new folder for this user alone, if none is there.
+
+    Its parents must be there: a home that does not exist is not made.
     """
     with suppress(FileExistsError):
         os.mkdir(path, 0o700, dir_fd=within)
 
 
 def _open_folder(path: str | Path, within: int | None = None) -> int:
-    if stat.S_ISLNK(
-        os.stat(path, dir_fd=within, follow_symlinks=False).st_mode
-    ):  # for its sentence; opening refuses it too
+    # Opening refuses a link too, but this sentence says what is wrong.
+    if stat.S_ISLNK(os.stat(path, dir_fd=within, follow_symlinks=False).st_mode):
         raise UnsafeFolderError(f"the cache folder {path} is a link")
     return os.open(path, FOLDER, dir_fd=within)
 
 
 def _check_folder(folder: int, path: Path, ours: bool) -> None:
-    """Raise UnsafeFolderError if others can put files in an open folder; only one of `ours` must be
-    this user's.
+    """Raise UnsafeFolderError if others can put files in an open folder.
+
+    A folder of `ours` must belong to this user; one above it may be the system's.
     """
     found = os.fstat(folder)
     user = os.geteuid()
@@ -161,10 +162,11 @@ def _secret(folder: int) -> bytes | None:
     if secret is None or len(secret) != SECRET_BYTES:
         with suppress(OSError):
             _replace(folder, SECRET, secrets.token_bytes(SECRET_BYTES))
-        secret = _own_content(
-            folder, SECRET, others_read=False
-        )  # of whichever process was the last
-    return secret if secret is not None and len(secret) == SECRET_BYTES else None
+        # Another process may have written one meanwhile: the last one holds for all.
+        secret = _own_content(folder, SECRET, others_read=False)
+    if secret is None or len(secret) != SECRET_BYTES:
+        return None
+    return secret
 
 
 def _code(secret: bytes, name: str, content: bytes) -> bytes:

@@ -7,13 +7,13 @@ import abc
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.checking import arguments, checks, contracts
+from teacherstudent.display import Described
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 
@@ -37,7 +37,7 @@ class Network(NamedTuple):
         return {"w": self.w} | ({"v": self.v} if readout else {}) | ({"b": self.b} if bias else {})
 
 
-class Rule(eqx.Module):
+class Rule(Described):
     """One update of a two-layer network from the gradient of its loss: the base of every rule.
 
     To write a rule of your own:

@@ -1,3 +1,4 @@
-"""Order parameters: what the limit N -> infinity keeps of a student, in all or by eigenvalue of the
-input covariance.
+"""What the limit N -> infinity keeps of a student.
+
+Order parameters as a whole, or for each eigenvalue of the input covariance.
 """

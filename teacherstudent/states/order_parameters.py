@@ -1,19 +1,20 @@
-"""Order parameters: overlaps Q, R, T (or Q, m), readout v and biases b: all that the limit N ->
-infinity keeps of a student.
+"""Order parameters: all that the limit N -> infinity keeps of a student.
+
+They are the overlaps Q, R, T (or Q, m), the readout v and the biases b.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.checks import AnyArray
+from teacherstudent.display import Described, differs_from_default
 
-# Rounding in given numbers makes a singular matrix indefinite by about this much, relative to its
-# largest entry.
+# Rounding in given numbers makes a singular matrix indefinite by about this much, relative to
+# its largest entry.
 PSD_TOLERANCE = 1e-6
 
 
@@ -33,10 +34,8 @@ def as_weights(name: str, given) -> Weights | None:
             f"{name} = {checks.shortened(given)}: give Weights(w, w_star), or use "
             "ts.start_from_weights."
         )
-    w, w_star = (
-        checks.array(f"{name}.{part}", one)
-        for part, one in zip(Weights._fields, given, strict=True)
-    )
+    w = checks.array(f"{name}.w", given[0])
+    w_star = checks.array(f"{name}.w_star", given[1])
     if w.ndim != 2 or w_star.ndim != 2:
         raise ValueError(
             f"{name} have the shapes {w.shape} and {w_star.shape}; give (K, N) and (M, D)."
@@ -44,21 +43,44 @@ def as_weights(name: str, given) -> Weights | None:
     return Weights(w, w_star)
 
 
-class OrderParameters(eqx.Module):
-    """The overlaps of a student with itself and with its teacher, or with the fixed directions u_a
-    of a task with two classes.
+class OrderParameters(Described):
+    """The overlaps of a student with itself and with its teacher, and its readout and biases.
 
-        Q_kl = w_k . w_l / N,   R_km = w_k . w*_m / N,   T_mn = w*_m . w*_n / N,   v_k the student's
-        readout, b_k its biases m_ka = w_k . u_a / N   takes the place of R where the task has
-        directions, u_a . u_b = N delta_ab, so that T = 1
+        Q_kl = w_k . w_l / N
+        R_km = w_k . w*_m / N
+        T_mn = w*_m . w*_n / N
 
-    Shapes: Q (K, K), R (K, M) or m (K, r), T (M, M), v (K,), b (K,); T is the unit matrix, v is all
-    ones and b is zero unless given.  A leading axis common to all is a batch of starts.  `weights`
-    holds first-layer weights that have these overlaps, if the simulation is to begin from them and
-    no others.
+    A task with two classes has fixed directions u_a in place of a teacher.  With
+    u_a . u_b = N delta_ab, so that T = 1, the place of R is taken by
+
+        m_ka = w_k . u_a / N
+
+    - `Q`: shape (K, K).
+    - `R`: shape (K, M); or `m`: shape (K, r).
+    - `T`: shape (M, M), the unit matrix unless given.
+    - `v`: the student's readout, shape (K,), ones unless given.
+    - `b`: its biases, shape (K,), zero unless given.
+    - `weights`: first-layer weights with these overlaps, if the simulation is to begin from them
+      and no others.
+
+    A leading axis common to all is a batch of starts.
 
     Raises ValueError if shapes do not fit, Q or T is not symmetric, or [[Q, R], [R^T, T]] (with m:
     Q - m m^T) is not positive semi-definite.
+
+    >>> import teacherstudent as ts
+    >>> start = ts.OrderParameters(Q=[[1.0, 0.2], [0.2, 1.0]], R=[[0.1], [0.3]])
+    >>> start
+    OrderParameters(
+        Q=[[1. , 0.2],
+           [0.2, 1. ]],
+        R=[[0.1],
+           [0.3]],
+    )
+    >>> start.students, start.teachers
+    (2, 1)
+
+    D. Saad & S. A. Solla, Phys. Rev. E 52, 4225 (1995).
     """
 
     Q: Float[AnyArray, "*batch students students"]
@@ -73,51 +95,48 @@ class OrderParameters(eqx.Module):
         self, Q, R=None, T=None, v=None, weights: Weights | None = None, *, m=None, b=None
     ):
         if (R is None) == (m is None):
+            count = "neither" if R is None else "both"
             raise ValueError(
-                f"start has {'neither' if R is None else 'both'} R and m; give R, the overlaps "
-                "with a teacher, or m, those with the fixed directions of a task."
+                f"start has {count} R and m; give R, the overlaps with a teacher, or m, those with "
+                "the fixed directions of a task."
             )
-        name, R = ("R", R) if m is None else ("m", m)
-        self.Q, self.R = checks.array("start.Q", Q), checks.array(f"start.{name}", R)
-        if self.Q.ndim not in (2, 3) or self.Q.shape[-1] != self.Q.shape[-2] or self.Q.size == 0:
-            raise ValueError(
-                f"start.Q has shape {self.Q.shape}; give a square matrix (K, K), or a batch (B, "
-                "K, K)."
-            )
-        if (
-            self.R.ndim != self.Q.ndim
-            or self.R.shape[:-1] != self.Q.shape[:-1]
-            or self.R.shape[-1] == 0
-        ):
-            expected = (*self.Q.shape[:-1], "M" if name == "R" else "r")
-            raise ValueError(
-                f"start.{name} has shape {self.R.shape} beside Q of shape {self.Q.shape}; give "
-                f"{_shown(expected)}."
-            )
-        batch, K, M = self.Q.shape[:-2], self.Q.shape[-1], self.R.shape[-1]
-        self.T = (
-            np.broadcast_to(np.eye(M), (*batch, M, M)) if T is None else checks.array("start.T", T)
-        )
-        self.v = np.ones((*batch, K)) if v is None else checks.array("start.v", v)
-        self.b = np.zeros((*batch, K)) if b is None else checks.array("start.b", b)
+        name = "R" if m is None else "m"
+        self.Q = checks.array("start.Q", Q)
+        self.R = checks.array(f"start.{name}", R if m is None else m)
+        _check_shapes(self.Q, self.R, name)
+        self.T = given_or_default("start.T", T, np.eye(self.teachers), self.batch)
+        self.v = given_or_default("start.v", v, np.ones(self.students), self.batch)
+        self.b = given_or_default("start.b", b, np.zeros(self.students), self.batch)
         self.weights = as_weights("start.weights", weights)
 
     def __check_init__(self):
-        check_shape("start.T", self.T, (*self.Q.shape[:-2], self.teachers, self.teachers))
-        for name in ("v", "b"):
-            check_shape(f"start.{name}", getattr(self, name), (*self.Q.shape[:-2], self.students))
-        if any(map(checks.is_traced, (self.Q, self.R, self.T, self.v, self.b))):
+        arrays = {name: getattr(self, name) for name in ("Q", "R", "T", "v", "b")}
+        check_shape("start.T", self.T, (*self.batch, self.teachers, self.teachers))
+        check_shape("start.v", self.v, (*self.batch, self.students))
+        check_shape("start.b", self.b, (*self.batch, self.students))
+        if any(map(checks.is_traced, arrays.values())):
             return
-        for name in ("Q", "R", "T", "v", "b"):
-            if not np.isfinite(getattr(self, name)).all():
-                raise ValueError(
-                    f"start.{name} has entries that are not finite; give numbers everywhere."
-                )
+        check_finite(arrays)
         check_symmetric("start.Q", self.Q)
         check_symmetric("start.T", self.T)
         check_psd(self.C)
         if self.weights is not None:
             _check_weights(self.weights, self.C)
+
+    def shown(self) -> dict[str, Any]:
+        """The arguments that make these order parameters, without T = 1, v = 1 and b = 0."""
+        arguments: dict[str, Any] = {"Q": self.Q, "R": self.R}
+        defaults = {
+            "T": np.eye(self.teachers),
+            "v": np.ones(self.students),
+            "b": np.zeros(self.students),
+        }
+        for name, default in defaults.items():
+            if differs_from_default(getattr(self, name), default):
+                arguments[name] = getattr(self, name)
+        if self.weights is not None:
+            arguments["weights"] = self.weights
+        return arguments
 
     @property
     def students(self) -> int:
@@ -163,8 +182,41 @@ def covariance(Q, R, T) -> Float[AnyArray, "*batch fields fields"]:
     return xp.concatenate([upper, lower], axis=-2)
 
 
-def _shown(shape) -> str:
-    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+def given_or_default(name: str, given, default: np.ndarray, batch: tuple[int, ...]):
+    """An array as it is given, or the default for each start of a batch."""
+    if given is not None:
+        return checks.array(name, given)
+    return np.broadcast_to(default, (*batch, *default.shape))
+
+
+def _check_shapes(Q, R, name: str) -> None:
+    """Raise ValueError unless Q is (K, K) and R, or m, has a row for each unit."""
+    if Q.ndim not in (2, 3) or Q.shape[-1] != Q.shape[-2] or Q.size == 0:
+        raise ValueError(
+            f"start.Q has shape {Q.shape}; give a square matrix (K, K), or a batch (B, K, K)."
+        )
+    if R.ndim != Q.ndim or R.shape[:-1] != Q.shape[:-1] or R.shape[-1] == 0:
+        columns = {"R": "M", "m": "r"}[name]
+        raise ValueError(
+            f"start.{name} has shape {R.shape} beside Q of shape {Q.shape}; give "
+            f"{_shape_in_words((*Q.shape[:-1], columns))}."
+        )
+
+
+def check_finite(arrays: dict[str, np.ndarray]) -> None:
+    """Raise ValueError if one of the arrays of a start has an entry that is not finite."""
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"start.{name} has entries that are not finite; give numbers everywhere."
+            )
+
+
+def _shape_in_words(shape) -> str:
+    """A shape as Python writes a tuple, names included."""
+    if len(shape) == 1:
+        return f"({shape[0]},)"
+    return f"({', '.join(map(str, shape))})"
 
 
 def check_shape(name: str, array, expected: tuple[int, ...]) -> None:
@@ -172,7 +224,7 @@ def check_shape(name: str, array, expected: tuple[int, ...]) -> None:
     if array.shape != expected:
         raise ValueError(
             f"{name} has shape {array.shape}; beside the other overlaps it must be "
-            f"{_shown(expected)}."
+            f"{_shape_in_words(expected)}."
         )
 
 
@@ -186,11 +238,10 @@ def check_symmetric(name: str, matrix) -> None:
 
 
 def _check_weights(weights: Weights, C) -> None:
-    rows = (
-        np.concatenate(weights)
-        if weights.w.shape[1] == weights.w_star.shape[1]
-        else np.zeros((0, 1))
-    )
+    """Raise ValueError unless the weights have these overlaps."""
+    rows = np.zeros((0, 1))  # vectors of different lengths have no overlaps
+    if weights.w.shape[1] == weights.w_star.shape[1]:
+        rows = np.concatenate(weights)
     overlaps = rows @ rows.T / rows.shape[1]
     if overlaps.shape != C.shape or np.abs(overlaps - C).max() > 1e-5 * max(1.0, np.abs(C).max()):
         raise ValueError(

@@ -17,10 +17,9 @@ DIVERGED = 1e6
 
 
 def bound_of_divergence(*start) -> float:
-    """Beyond what overlaps, readouts or biases are called divergent, if these are what they began
-    from.
-    """
-    return DIVERGED * max(1.0, *(float(np.max(np.abs(part), initial=0.0)) for part in start))
+    """The size beyond which overlaps, readouts or biases that began here are called divergent."""
+    largest = [float(np.max(np.abs(part), initial=0.0)) for part in start]
+    return DIVERGED * max(1.0, *largest)
 
 
 def smallest_eigenvalue(
@@ -28,11 +27,10 @@ def smallest_eigenvalue(
     R: Float[AnyArray, "*#batch students teachers"],
     T: Float[AnyArray, "*#batch teachers teachers"],
 ) -> np.ndarray:
-    """The smallest eigenvalue of [[Q, R], [R^T, T]] relative to its largest entry; with two classes
-    R is m and T the unit matrix.
+    """The smallest eigenvalue of [[Q, R], [R^T, T]] relative to its largest entry.
 
-    Where an entry is not finite, or Q is not symmetric beyond rounding, the answer is minus
-    infinity.
+    With two classes R is m and T the unit matrix.  Where an entry is not finite, or Q is not
+    symmetric beyond rounding, the answer is minus infinity.
     """
     batch = np.broadcast_shapes(Q.shape[:-2], R.shape[:-2], T.shape[:-2])
     parts = (np.broadcast_to(part, (*batch, *part.shape[-2:])) for part in (Q, R, T))

@@ -1,41 +1,53 @@
-"""Overlaps mode by mode: the order parameters of inputs whose covariance has more than one
-eigenvalue.
+"""Overlaps mode by mode: order parameters where the input covariance has several eigenvalues.
 
-With Omega = sum_tau rho_tau u_tau u_tau^T (|u_tau| = 1), w_k^tau = u_tau . w_k and f_m^tau = u_tau
-. Phi w*_m / sqrt delta,
+The covariance of the inputs is Omega = sum_tau rho_tau u_tau u_tau^T with |u_tau| = 1.  Along an
+eigenvector the student and the teacher have the components
 
-    q_tau = w^tau w^tau^T,   r_tau = w^tau f^tau^T,   t_tau = f^tau f^tau^T
-    Q = (1/N) sum_tau rho_tau q_tau,   R = (1/N) sum_tau r_tau.
+    w_k^tau = u_tau . w_k
+    f_m^tau = u_tau . Phi w*_m / sqrt delta
+
+and their overlaps are
+
+    q_tau = w^tau w^tau^T
+    r_tau = w^tau f^tau^T
+    t_tau = f^tau f^tau^T
+
+    Q = (1/N) sum_tau rho_tau q_tau
+    R = (1/N) sum_tau r_tau
 
 Equal eigenvalues share one mode: averages of q, r, t with the weight p_tau (the fraction of equal
 eigenvalues) instead of 1/N.
 """
 
-import equinox as eqx
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.checks import AnyArray
+from teacherstudent.display import Described, differs_from_default
 from teacherstudent.states.order_parameters import (
     PSD_TOLERANCE,
     OrderParameters,
     Weights,
     as_weights,
+    check_finite,
     check_psd,
     check_shape,
     check_symmetric,
     covariance,
+    given_or_default,
 )
 from teacherstudent.states.spectrum import Spectrum
 
 
-class SpectralOverlaps(eqx.Module):
-    """Order parameters with their densities over the spectrum of the inputs, and the spectrum
-    itself.
+class SpectralOverlaps(Described):
+    """Order parameters with their densities over the spectrum of the inputs, and that spectrum.
 
-        Q = sum_tau p_tau rho_tau q_tau,   R = sum_tau p_tau r_tau
+        Q = sum_tau p_tau rho_tau q_tau
+        R = sum_tau p_tau r_tau
 
     - `rho`: eigenvalues of the input covariance, shape (modes,); `weights`: their weights p, with
       sum 1.
@@ -52,6 +64,14 @@ class SpectralOverlaps(eqx.Module):
     Raises ValueError if shapes do not fit, the weights do not sum to 1, an eigenvalue is negative,
     or no weights have such overlaps: [[q, r], [r^T, t]] of a mode, or T - sum p t / rho, is not
     positive semi-definite.
+
+    >>> import teacherstudent as ts
+    >>> start = ts.SpectralOverlaps(
+    ...     rho=[0.5, 1.5], weights=[0.5, 0.5],
+    ...     q=[[[1.0]], [[2.0]]], r=[[[0.1]], [[0.3]]], t=[[[0.2]], [[0.6]]],
+    ... )
+    >>> print(start.Q, start.R)
+    [[1.75]] [[0.2]]
     """
 
     rho: Float[AnyArray, " modes"]
@@ -71,43 +91,52 @@ class SpectralOverlaps(eqx.Module):
             raise ValueError(
                 f"start.rho has shape {self.rho.shape}; give the eigenvalues, shape (modes,)."
             )
-        if (
-            self.q.ndim not in (3, 4)
-            or self.q.shape[-1] != self.q.shape[-2]
-            or self.r.ndim != self.q.ndim
-        ):
+        square = self.q.ndim in (3, 4) and self.q.shape[-1] == self.q.shape[-2]
+        if not square or self.r.ndim != self.q.ndim:
             raise ValueError(
                 f"start.q has shape {self.q.shape} and start.r {self.r.shape}; give (modes, K, K) "
                 "and (modes, K, M)."
             )
-        batch, K, M = self.batch, self.students, self.teachers
-        self.T = (
-            np.broadcast_to(np.eye(M), (*batch, M, M)) if T is None else checks.array("start.T", T)
-        )
-        self.v = np.ones((*batch, K)) if v is None else checks.array("start.v", v)
+        self.T = given_or_default("start.T", T, np.eye(self.teachers), self.batch)
+        self.v = given_or_default("start.v", v, np.ones(self.students), self.batch)
         self.network = as_weights("start.network", network)
 
     def __check_init__(self):
         batch, modes, K, M = self.batch, len(self.rho), self.students, self.teachers
-        for name, shape in (
-            ("weights", (modes,)), ("q", (*batch, modes, K, K)), ("r", (*batch, modes, K, M)),
-            ("t", (*batch, modes, M, M)), ("T", (*batch, M, M)), ("v", (*batch, K)),
-        ):  # fmt: skip
-            check_shape(f"start.{name}", getattr(self, name), shape)
-        arrays = {name: getattr(self, name) for name in ("rho", "weights", "q", "r", "t", "T", "v")}
+        shapes = {
+            "rho": (modes,),
+            "weights": (modes,),
+            "q": (*batch, modes, K, K),
+            "r": (*batch, modes, K, M),
+            "t": (*batch, modes, M, M),
+            "T": (*batch, M, M),
+            "v": (*batch, K),
+        }
+        arrays = {name: getattr(self, name) for name in shapes}
+        for name, shape in shapes.items():
+            check_shape(f"start.{name}", arrays[name], shape)
         if any(map(checks.is_traced, arrays.values())):
             return
-        for name, values in arrays.items():
-            if not np.isfinite(values).all():
-                raise ValueError(
-                    f"start.{name} has entries that are not finite; give numbers everywhere."
-                )
+        check_finite(arrays)
         for name in ("q", "t", "T"):
             check_symmetric(f"start.{name}", arrays[name])
         _check_spectrum(self.rho, self.weights)
         check_psd(covariance(self.q, self.r, self.t), "[[q, r], [r^T, t]] of a mode")
         check_psd(self.C, "[[Q, R], [R^T, T]]")
         _check_explained(self)
+
+    def shown(self) -> dict[str, Any]:
+        """The arguments that make these overlaps, without T = 1 and v = 1."""
+        arguments: dict[str, Any] = {}
+        for name in ("rho", "weights", "q", "r", "t"):
+            arguments[name] = getattr(self, name)
+        if differs_from_default(self.T, np.eye(self.teachers)):
+            arguments["T"] = self.T
+        if differs_from_default(self.v, np.ones(self.students)):
+            arguments["v"] = self.v
+        if self.network is not None:
+            arguments["network"] = self.network
+        return arguments
 
     @property
     def students(self) -> int:
@@ -166,27 +195,35 @@ class SpectralOverlaps(eqx.Module):
         T=None,
         v=None,
     ) -> "SpectralOverlaps":
-        """From the form of Goldt et al. 2020: D latent modes of F^T F / N, and the student's own
-        overlaps W = w w^T / N.
+        """From the form of Goldt et al. 2020: D latent modes of F^T F / N, and W = w w^T / N.
 
-            sigma_tau = Gamma^tau Gamma^tau^T,   Gamma_k^tau = sum_i w_ki F_i . e_tau / sqrt N,
-            r_tau = Gamma^tau omega^tau^T, t_tau = omega^tau omega^tau^T,   omega_m^tau = w*_m .
-            e_tau,   Q = zeta W + b^2 mean(sigma),   R = b mean(r)
+            Gamma_k^tau = sum_i w_ki F_i . e_tau / sqrt N
+            omega_m^tau = w*_m . e_tau
+
+            sigma_tau = Gamma^tau Gamma^tau^T
+            r_tau = Gamma^tau omega^tau^T
+            t_tau = omega^tau omega^tau^T
+
+            Q = zeta W + b^2 mean(sigma)
+            R = b mean(r)
 
         with e_tau the unit eigenvectors of F^T F / N, `rho` its eigenvalues, `weights` their
         weights (sum 1, mean of rho 1); `latent_ratio` is delta = D / N, and b, zeta those of the
-        nonlinearity.  For Omega = zeta I + b^2 F F^T / D a mode has the eigenvalue zeta + b^2 rho /
-        delta and q = sigma / rho; what W holds beyond the modes belongs to the N - D directions
-        with eigenvalue zeta.  Modes with rho = 0 do not reach the student.
+        nonlinearity.  For Omega = zeta I + b^2 F F^T / D a mode has q = sigma / rho and the
+        eigenvalue
+
+            zeta + b^2 rho / delta
+
+        What W holds beyond the modes belongs to the N - D directions with eigenvalue zeta.  Modes
+        with rho = 0 do not reach the student.
 
         Raises ValueError as `SpectralOverlaps` does.
         """
         delta = checks.positive("latent_ratio", latent_ratio)
         b, zeta = checks.single("b", b, minimum=-np.inf), checks.single("zeta", zeta)
         rho, weights = checks.finite_array("rho", rho), checks.finite_array("weights", weights)
-        sigma, r, t = (
-            checks.finite_array(name, part) for name, part in (("sigma", sigma), ("r", r), ("t", t))
-        )
+        sigma = checks.finite_array("sigma", sigma)
+        r, t = checks.finite_array("r", r), checks.finite_array("t", t)
         W = checks.finite_array("W", W)
         if rho.ndim != 1 or not rho.size or sigma.ndim != 3 or r.ndim != 3:
             raise ValueError(
@@ -194,11 +231,11 @@ class SpectralOverlaps(eqx.Module):
                 "(modes, K, K) and (modes, K, M)."
             )
         modes, K, M = r.shape
-        for name, part, shape in (
-            ("weights", weights, (modes,)), ("rho", rho, (modes,)), ("sigma", sigma, (modes, K, K)),
-            ("t", t, (modes, M, M)), ("W", W, (K, K)),
-        ):  # fmt: skip
-            check_shape(name, part, shape)
+        check_shape("weights", weights, (modes,))
+        check_shape("rho", rho, (modes,))
+        check_shape("sigma", sigma, (modes, K, K))
+        check_shape("t", t, (modes, M, M))
+        check_shape("W", W, (K, K))
         if (weights < 0).any() or not (rho > 0).any():
             raise ValueError(
                 "rho and weights are not those of a spectrum; weights are not negative, and a "
@@ -227,9 +264,11 @@ class SpectralOverlaps(eqx.Module):
 
 
 def spectral_overlaps(spectrum: Spectrum, start: OrderParameters) -> SpectralOverlaps:
-    """The overlaps per mode of weights that know no direction of the inputs but the teacher's own.
+    """The overlaps per mode of weights that know no direction of the inputs but the teacher's.
 
-        t_tau = signal_tau T,   r_tau = alpha t_tau,   q_tau = S + alpha t_tau alpha^T
+        t_tau = signal_tau T
+        r_tau = alpha t_tau
+        q_tau = S + alpha t_tau alpha^T
 
     with alpha and S such that sum p r = R and sum p rho q = Q: each w_k has a random part with
     overlaps S, independent of the inputs, and the components alpha along the directions Phi w*_m /
@@ -260,27 +299,33 @@ def spectral_overlaps(spectrum: Spectrum, start: OrderParameters) -> SpectralOve
             f"random part has the eigenvalue {smallest:.4g}, it must not be negative; give a "
             "smaller R, such as a small seed that breaks the symmetry."
         )
-    by_mode = lambda matrix: np.expand_dims(matrix, -3) * signal[:, None, None]
     return SpectralOverlaps(
         rho=rho,
         weights=p,
-        q=np.expand_dims(S, -3) + by_mode(seed),
-        r=by_mode(alpha @ T),
-        t=by_mode(T),
+        q=np.expand_dims(S, -3) + _in_each_mode(seed, signal),
+        r=_in_each_mode(alpha @ T, signal),
+        t=_in_each_mode(T, signal),
         T=start.T,
         v=start.v,
     )
 
 
+def _in_each_mode(matrix: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """The matrix times one factor for each mode."""
+    return np.expand_dims(matrix, -3) * factors[:, None, None]
+
+
 def _mean(weights, densities):
     """sum_tau weights_tau densities_tau."""
-    xp = np if isinstance(densities, np.ndarray) and isinstance(weights, np.ndarray) else jnp
-    return xp.einsum("t,...tab->...ab", weights, densities)
+    numpy_alone = isinstance(densities, np.ndarray) and isinstance(weights, np.ndarray)
+    einsum = np.einsum if numpy_alone else jnp.einsum
+    return einsum("t,...tab->...ab", weights, densities)
 
 
 def _seen(rho: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """The latent modes that reach the N inputs: not those with rho = 0, and of D > N modes the N
-    with the largest rho.
+    """The latent modes that reach the N inputs.
+
+    They are not those with rho = 0, and of D > N modes only the N with the largest rho.
 
     A Gauss rule has the mass at zero that D > N modes have in a node that is zero up to its own
     error.
@@ -298,6 +343,7 @@ def _with_zeros(densities: np.ndarray) -> np.ndarray:
 
 
 def _check_spectrum(rho, weights) -> None:
+    """Raise ValueError unless nothing is negative and the weights sum to 1."""
     for name, values in (("rho", rho), ("weights", weights)):
         if np.min(values) < -PSD_TOLERANCE * np.max(values):
             raise ValueError(
@@ -312,9 +358,9 @@ def _check_spectrum(rho, weights) -> None:
 
 
 def _check_explained(start: SpectralOverlaps) -> None:
-    """sum p t / rho is the part of the teacher's covariance that the inputs determine linearly: at
-    most T.
+    """Raise ValueError if the inputs determine more of the teacher than there is.
 
+    sum p t / rho is the part of the teacher's covariance that they determine linearly: at most T.
     Eigenvalues are uncertain by the tolerance for covariances, which is added to them here.
     """
     rho = np.asarray(start.rho) + 2 * PSD_TOLERANCE * np.max(start.rho)

@@ -26,6 +26,7 @@ from jaxtyping import Array, Float
 from teacherstudent.activations.activation import Activation, ActivationLike, as_function
 from teacherstudent.averages import averages_for
 from teacherstudent.checking import arguments, checks
+from teacherstudent.display import Described
 from teacherstudent.states.order_parameters import covariance
 from teacherstudent.states.spectrum import Modes, Spectrum
 
@@ -39,7 +40,7 @@ class Labels(NamedTuple):
     noisy: Float[Array, " samples"]
 
 
-class Task(eqx.Module):
+class Task(Described):
     """A law of inputs and labels: the base of every task.
 
     To write a task of your own:

@@ -14,10 +14,13 @@ import pytest
 from scipy import stats
 
 import teacherstudent as ts
-from sims.reduced import chain as reduced
-from sims.reduced import columns, lengths
-from sims.reduced import draws as reduced_draws
-from sims.reduced import training as reduced_training
+from sims.reduced import (
+    chain as reduced,
+    columns,
+    draws as reduced_draws,
+    lengths,
+    training as reduced_training,
+)
 from sims.reduced.elementary import ElementaryErf
 from sims.running.devices import Place, place
 from sims.running.groups import FREE_PART, Bytes, groups_that_fit

@@ -13,8 +13,7 @@ import teacherstudent as ts
 from sims.inputs.source import set_up
 from sims.running import devices
 from sims.running.devices import place
-from sims.weights import steps as weights
-from sims.weights import training as weights_training
+from sims.weights import steps as weights, training as weights_training
 from sims.weights.training import WeightsTraining
 from teacherstudent.results.datasets import description
 from tests.sims.cuda import text_for_cuda

@@ -8,8 +8,7 @@ import pytest
 import xarray as xr
 
 import teacherstudent as ts
-from teacherstudent.results import datasets as results
-from teacherstudent.results import files as result_files
+from teacherstudent.results import datasets as results, files as result_files
 from tests.problems import committee, random_overlaps
 
 TIMES = [0.0, 0.5, 2.0]
