@@ -25,6 +25,7 @@ _NAMES = {
     "GaussianMixture": "teacherstudent.tasks",
     "HeavyBall": "teacherstudent.rules",
     "HiddenManifold": "teacherstudent.tasks",
+    "Loss": "teacherstudent.losses",
     "Madam": "teacherstudent.rules",
     "MajorityVote": "teacherstudent.rules",
     "MixedCumulant": "teacherstudent.tasks",

@@ -38,7 +38,6 @@ or from other points.
 import math
 from functools import cache
 from itertools import product
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +45,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import Activation
+from teacherstudent.averages.field_averages import FieldAverages
 from teacherstudent.averages.nested_rule import ROUNDING, _cholesky
 from teacherstudent.averages.quasi_random import CAUTION, REPLICAS, normals, uniform_points
 from teacherstudent.losses import Loss
@@ -54,16 +54,6 @@ RADIUS = 7.25
 SMOOTH_NODES = {1: 201, 2: 97, 3: 39}
 PIECE_NODES = {1: 64, 2: 32}
 LOG2_POINTS = 13  # of Sobol points, before the mirror images
-
-
-class FieldAverages(NamedTuple):
-    """Averages of one update in one component."""
-
-    a: Float[Array, "*components students"]
-    J: Float[Array, "*components students students"]
-    D: Float[Array, "*components students students"]
-    b: Float[Array, "*components students"]
-    loss: Float[Array, "*components"]
 
 
 class FieldSpace:

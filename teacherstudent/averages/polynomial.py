@@ -28,7 +28,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from teacherstudent.activations.activation import Polynomial
+from teacherstudent.activations.base import Activation, polynomial_of
+from teacherstudent.activations.polynomial import Polynomial
 from teacherstudent.averages.base import Averages
 
 
@@ -66,6 +67,17 @@ class PolynomialAverages(Averages):
         return quartic_sums(
             C, _means(self._slopes, C)[: self.students], weighted, self._degree, self._slope_degree
         )
+
+
+def averages_of_polynomials(
+    student: Activation, teacher: Activation, students: int, teachers: int
+) -> PolynomialAverages | None:
+    """The averages of two polynomials; None if one of the activations is something else."""
+    first = polynomial_of(student)
+    second = polynomial_of(teacher)
+    if first is None or second is None:
+        return None
+    return PolynomialAverages(first, second, students, teachers)
 
 
 def pair_sums(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from teacherstudent.activations.activation import Polynomial
+from teacherstudent.activations.polynomial import Polynomial
 from teacherstudent.averages.polynomial import degree_of, pair_sums, quartic_sums
 from teacherstudent.averages.shifted import Covariance, Mean, PerPair, PerUnit, ShiftedAverages
 
