@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -86,8 +86,8 @@ class Loss:
         """The averages of one update from averages of the activation, given in closed form by `g`.
 
         The fields are lambda ~ N(mean, C), the output is phi = sum_j v_j g(lambda_j), and y is the
-        label; `FieldAverages` says what is wanted.  These formulas hold for the class that has them:
-        a subclass that changes the loss has none until it brings its own.
+        label; `FieldAverages` says what is wanted.  These formulas hold for the class that has
+        them: a subclass that changes the loss has none until it brings its own.
         """
         raise NotImplementedError
 
@@ -241,7 +241,7 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def as_loss(given: str | Loss, argument: str = "loss") -> Loss:
+def as_loss(given: Any, argument: str = "loss") -> Loss:
     """The `Loss` meant by a name, or the given one, which is tried once.
 
     Raises ValueError for an unknown name, what is no loss, and a loss of one's own whose methods
@@ -273,7 +273,7 @@ def _unknown(given, argument: str) -> str:
     return f"{argument} = {checks.shortened(given)} is not known; {known}.{hint}"
 
 
-def name_or_loss(given: str | Loss, argument: str = "loss") -> str | Loss:
+def name_or_loss(given: Any, argument: str = "loss") -> str | Loss:
     """What a problem keeps: the name of one of our losses, or a user's own loss as it is.
 
     Raises ValueError as `as_loss`.
@@ -294,7 +294,8 @@ def _check(loss: Loss, argument: str) -> None:
         )
     if name in LOSSES and LOSSES[name] != loss:
         raise ValueError(
-            f"{argument}: class {kind} has the name {name!r}, which is one of ours; give it another."
+            f"{argument}: class {kind} has the name {name!r}, which is one of ours; give it "
+            "another."
         )
     try:
         hash(loss)
@@ -323,9 +324,9 @@ def _check_methods(loss: Loss, argument: str) -> None:
     if len(wrong):
         n = wrong[0]
         raise ValueError(
-            f"{argument}: {kind}.slope({TRIAL_OUTPUTS[n]}, {TRIAL_LABELS[n]}) = {found[n]:.5g}, but "
-            f"the derivative of {kind}.value with respect to the output is {expected[n]:.5g} there; "
-            "correct one of them, or leave slope out."
+            f"{argument}: {kind}.slope({TRIAL_OUTPUTS[n]}, {TRIAL_LABELS[n]}) = {found[n]:.5g}, "
+            f"but the derivative of {kind}.value with respect to the output is {expected[n]:.5g} "
+            "there; correct one of them, or leave slope out."
         )
 
 

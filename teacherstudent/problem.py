@@ -98,7 +98,7 @@ class Problem(eqx.Module):
         task: Task,
         student: Student,
         rule: Rule,
-        loss: str | Loss = "square",
+        loss="square",
         batch_size: int = 1,
         batch_ratio=None,
     ):

@@ -2,9 +2,9 @@
 
 A name ("erf"), polynomial coefficients ((0, 1) is g(x) = x) or any elementwise JAX function becomes
 an `Activation`.  Conventions: "erf" is erf(x / sqrt 2), so that g'(x) = sqrt(2/pi) exp(-x^2/2);
-"quadratic" is exactly x^2.  "sign" (-1, 0, 1) and "step" (0 or 1) are for teachers, whose labels may
-jump; a student that jumps has no gradient.  "logcosh" and "gauss", log cosh x and -exp(-x^2 / 2),
-are contrast functions of independent component analysis (with negatives).
+"quadratic" is exactly x^2.  "sign" (-1, 0, 1) and "step" (0 or 1) are for teachers, whose labels
+may jump; a student that jumps has no gradient.  "logcosh" and "gauss", log cosh x and
+-exp(-x^2 / 2), are contrast functions of independent component analysis (with negatives).
 """
 
 import dataclasses

@@ -2,6 +2,8 @@
 quadrature for all others.
 """
 
+from typing import Any
+
 from teacherstudent.activations.activation import Activation, polynomial_of
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.polynomial import averages_of_polynomials
@@ -36,9 +38,8 @@ def averages_for(
     return closed
 
 
-def _closed_forms(
-    student: Activation, teacher: Activation, students: int, teachers: int
-) -> Averages | None:
+def _closed_forms(student: Activation, teacher: Activation, students: int, teachers: int) -> Any:
+    """What the student's activation answers."""
     if type(student) is not Activation:
         return None  # A subclass may be another function than the one that has the closed forms.
     if student.averages is not None:

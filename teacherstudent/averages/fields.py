@@ -7,7 +7,7 @@ A sample of a component with fields lambda ~ N(mean, C) and label y moves unit k
     phi = sum_j v_j g(lambda_j).
 
 `FieldAverages` says which averages that takes.  The activation knows averages of g and its
-derivatives (`shifted.py`); the loss knows how those of an update follow from them (`Loss.averages`).
+derivatives (`shifted.py`); the loss knows how those of an update follow (`Loss.averages`).
 """
 
 from jaxtyping import Array, Float

@@ -3,8 +3,9 @@ function.
 
 With s = sqrt(C_aa C_bb - C_ab^2) and the angle t = atan2(s, C_ab) between two fields,
 
-    I2(a, b) = (s + (pi - t) C_ab) / (2 pi),    J2(k, b) = (pi - t) / (2 pi),    G2(k, c) = s / (2
-    pi C_kk).
+    I2(a, b) = (s + (pi - t) C_ab) / (2 pi)
+    J2(k, b) = (pi - t) / (2 pi)
+    G2(k, c) = s / (2 pi C_kk).
 
 The same s enters inside and outside of atan2, so that rounding cancels and a vanishing
 generalisation error is resolved.
@@ -13,18 +14,24 @@ I4 is E[x_a x_b prod_{s in S} theta(x_s)] with S the *distinct* fields among k, 
 = theta.  Two steps of Gaussian integration by parts turn it into probabilities P_n that n Gaussian
 fields are all positive:
 
-    I4 = C_ab P_n(S) + sum_{j in S, j != b} C_aj (2 pi C_jj)^(-1/2)
-                       sum_{i in S, i != j} C_bi|j (2 pi C_ii|j)^(-1/2) P_{n-2}(S without i, j | x_i
-                       = x_j = 0),
+    I4 = C_ab P_n(S)
+         + sum_{j in S, j != b} C_aj (2 pi C_jj)^(-1/2)
+           sum_{i in S, i != j} C_bi|j (2 pi C_ii|j)^(-1/2) P_{n-2}(S - {i, j} | x_i = x_j = 0),
 
 where C_..|j is the covariance given x_j.  Below, fields have unit variance and the standard
-deviations of a and b are multiplied in at the end.  With t_ij the angles, P_1 = 1/2, P_2 = 1/2 -
-t_12 / (2 pi) and P_3 = 1/2 - (t_12 + t_13 + t_23) / (4 pi).  P_4 has no elementary form.  Split the
-fields in pairs {0, 1} and {2, 3} and scale the correlations across by tau; Plackett's identity for
-the derivative with respect to tau gives
+deviations of a and b are multiplied in at the end.  With t_ij the angles,
 
-    P_4 = P_2(0, 1) P_2(2, 3) + int_0^1 dtau sum_{i in {0,1}, j in {2,3}}
-              rho_ij / (2 pi sqrt(1 - tau^2 rho_ij^2)) P_2(k, l | x_i = x_j = 0; tau)    (k, l: the other two fields).
+    P_1 = 1/2
+    P_2 = 1/2 - t_12 / (2 pi)
+    P_3 = 1/2 - (t_12 + t_13 + t_23) / (4 pi).
+
+P_4 has no elementary form.  Split the fields in pairs {0, 1} and {2, 3} and scale the correlations
+across by tau; Plackett's identity for the derivative with respect to tau gives, with k, l the two
+fields that are not i, j,
+
+    P_4 = P_2(0, 1) P_2(2, 3)
+          + int_0^1 dtau sum_{i in {0,1}, j in {2,3}} rho_ij / (2 pi sqrt(1 - tau^2 rho_ij^2))
+                                                      P_2(k, l | x_i = x_j = 0; tau).
 
 Of the three splits we take the one with the smallest correlations across; tau = sin(angle) removes
 the root where a correlation reaches 1; Gauss-Legendre nodes do the rest.  R. L. Plackett,
@@ -48,10 +55,9 @@ from jaxtyping import Array, Float
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
 
-COINCIDENT = (
-    1e-15  # a conditional variance, relative to the unconditional one, that is zero up to rounding
-)
-NODES = 64
+# A conditional variance below this, relative to the unconditional one, is zero up to rounding.
+COINCIDENT = 1e-15
+NODES = 64  # of the integral over tau
 
 
 class ReluAverages(Averages):

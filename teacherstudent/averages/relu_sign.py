@@ -3,16 +3,18 @@
 Between student fields k, l the averages are those of `relu.py`.  With m, n teacher fields and theta
 the step function,
 
-    I2(k, m) = C_km / sqrt(2 pi C_mm),   I2(m, n) = (2/pi) asin( C_mn / sqrt(C_mm C_nn) )
-    J2(k, m) = E[theta(h_k) 2 delta(h_m)] = 1 / sqrt(2 pi C_mm),   G2(k, m) = E[delta(h_k)
-    sign(h_m)] = 0.
+    I2(k, m) = C_km / sqrt(2 pi C_mm)
+    I2(m, n) = (2/pi) asin( C_mn / sqrt(C_mm C_nn) )
+    J2(k, m) = E[theta(h_k) 2 delta(h_m)] = 1 / sqrt(2 pi C_mm)
+    G2(k, m) = E[delta(h_k) sign(h_m)] = 0.
 
 In I4(k, l; u), sign = 2 theta - 1 leaves probabilities P(S) that all fields of a set S are
 positive, and their first moments by one integration by parts (unit variances):
 
-    E[theta_k theta_l sign_m sign_n]   = 4 P(k, l, m, n) - 2 P(k, l, m) - 2 P(k, l, n) + P(k, l)
-    (m = n: P(k, l)) E[theta_k theta_l h_a theta_a sign_m] = 2 F_a(k, l, a, m) - F_a(k, l, a) F_a(S)
-    = E[h_a prod_S theta] = sum_{j in S} R_aj (2 pi)^(-1/2) P(S without j | h_j = 0)
+    E[theta_k theta_l sign_m sign_n]   = 4 P(k, l, m, n) - 2 P(k, l, m) - 2 P(k, l, n) + P(k, l),
+                                         and P(k, l) for m = n
+    E[theta_k theta_l h_a theta_a sign_m] = 2 F_a(k, l, a, m) - F_a(k, l, a)
+    F_a(S) = E[h_a prod_S theta] = sum_{j in S} R_aj (2 pi)^(-1/2) P(S without j | h_j = 0)
 
 over the *distinct* fields of each set, for theta^2 = theta.  Accuracy as of `relu.py`: generic
 covariances 1e-13.
@@ -117,7 +119,7 @@ def _columns(rows: list) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _blocks(R: Float[Array, "fields fields"], fields: np.ndarray) -> Float[Array, "sets n n"]:
-    """The correlations within each set of fields; 1 on the diagonal, also of a field that vanishes."""
+    """The correlations within each set of fields; 1 on the diagonal, also of one that vanishes."""
     blocks = R[fields[:, :, None], fields[:, None, :]]
     return jnp.where(np.eye(fields.shape[1], dtype=bool)[None], 1.0, blocks)
 

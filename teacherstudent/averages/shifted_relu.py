@@ -4,14 +4,21 @@ with any means.
 With s_k = sqrt(C_kk), h_k = a_k / s_k (a the mean), R the correlations and Phi2 of
 `bivariate_normal.py`,
 
-    E[g_k] = a_k Phi(h_k) + s_k phi(h_k),      E[g'_k] = Phi(h_k),      E[g''_k] = phi(h_k) / s_k =:
-    delta_k J2(k, l) = Phi2(h_k, h_l; R_kl),           G2(k, j) = delta_k E[g_j | lambda_k = 0].
+    E[g_k]   = a_k Phi(h_k) + s_k phi(h_k)
+    E[g'_k]  = Phi(h_k)
+    E[g''_k] = phi(h_k) / s_k =: delta_k
+    J2(k, l) = Phi2(h_k, h_l; R_kl)
+    G2(k, j) = delta_k E[g_j | lambda_k = 0].
 
-Products are moments of a bivariate normal law cut to a quadrant, M_pq = E[theta_k theta_l
-lambda_k^p lambda_l^q].  Stein's lemma reduces them to lower ones and to the boundary, with P(l | k)
+Products are moments of a bivariate normal law cut to a quadrant,
+
+    M_pq = E[theta_k theta_l lambda_k^p lambda_l^q].
+
+Stein's lemma reduces them to lower ones and to the boundary, with P(l | k)
 the probability that lambda_l > 0 given lambda_k = 0:
 
-    M_00 = Phi2,     M_10 = a_k M_00 + C_kk delta_k P(l | k) + C_kl delta_l P(k | l)
+    M_00 = Phi2
+    M_10 = a_k M_00 + C_kk delta_k P(l | k) + C_kl delta_l P(k | l)
     M_11 = a_l M_10 + C_kl M_00 + C_ll delta_l E[g_k | lambda_l = 0]
     M_20 = a_k M_10 + C_kk M_00 + C_kl delta_l E[g_k | lambda_l = 0]
 
@@ -40,9 +47,8 @@ from teacherstudent.averages.shifted import Covariance, Mean, PerPair, PerUnit, 
 CUTS = (-2.0, 2.0)
 RADIUS = 8.5
 FAR = 1e3  # h of a field without variance, whose sign is certain
-FIXED = (
-    1e-14  # a conditional variance, relative to the unconditional one, that is zero up to rounding
-)
+# A conditional variance below this, relative to the unconditional one, is zero up to rounding.
+FIXED = 1e-14
 
 
 class ShiftedRelu(ShiftedAverages):
