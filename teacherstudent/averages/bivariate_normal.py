@@ -32,10 +32,10 @@ def L(
     h: Float[Array, "*shape"], k: Float[Array, "*shape"], R: Float[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
     """Phi2(h, k; R) - Phi(h) Phi(k), the covariance of the indicators x < h and y < k, |R| < 1."""
-    t, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes, lengths = np.polynomial.legendre.leggauss(NODES)
     first_axis = (-1, *[1] * R.ndim)
-    t = jnp.asarray(t).reshape(first_axis)
-    weights = jnp.asarray(weights).reshape(first_axis)
+    t = jnp.asarray(nodes).reshape(first_axis)
+    weights = jnp.asarray(lengths).reshape(first_axis)
     angle = _arcsine(R)
     theta = angle[None] * (1 + t) / 2
     h = h[None]

@@ -202,8 +202,8 @@ class QuadratureAverages(Averages):
         Each distinct integral is computed once, those that differ only in their fields in one
         batch.
         """
-        names = []
-        indices = []
+        names: list[str] = []
+        indices: list[np.ndarray] = []
         for name, fields in parts.items():
             names += [name] * len(fields)
             indices += fields
