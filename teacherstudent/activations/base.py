@@ -121,13 +121,15 @@ class Activation:
 # A dataclass writes its own constructor; this one also checks the names of its arguments.
 Activation.__init__ = arguments.checked(Activation.__init__)  # type: ignore[method-assign]
 
+SMOOTH = Singularities()
+
 ACTIVATIONS: dict[str, Activation] = {}
 # What is known of an activation spares a short run the search.  It is looked up by the activation
 # itself, because the name may be given to another one.
 _KNOWN_SINGULARITIES: dict[Activation, Singularities] = {}
 
 
-def register(activation: Activation, singularities: Singularities = Singularities()) -> None:  # noqa: B008 (frozen)
+def register(activation: Activation, singularities: Singularities = SMOOTH) -> None:
     """Give an activation's name to everyone, with where it is singular."""
     ACTIVATIONS[activation.name] = activation
     _KNOWN_SINGULARITIES[activation] = singularities
@@ -149,5 +151,5 @@ def _singularities_of(activation: Activation) -> Singularities:
     if known is not None:
         return known
     if polynomial_of(activation) is not None:
-        return Singularities()
+        return SMOOTH
     return find_singularities(activation.function, activation.name, activation.kinks)
