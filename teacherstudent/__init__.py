@@ -28,6 +28,7 @@ PUBLIC = {
     "teacherstudent.activations.activation": ("Activation",),
     "teacherstudent.contrasts": ("ica_problem",),
     "teacherstudent.errors": ("DivergenceError", "SolverError"),
+    "teacherstudent.losses": ("Loss",),
     "teacherstudent.observables.class_accuracy": ("accuracy",),
     "teacherstudent.observables.generalisation": ("expected_loss", "generalisation_error"),
     "teacherstudent.observables.likelihood_ratio": ("likelihood_ratio_norm",),
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
         DivergenceError as DivergenceError,
         SolverError as SolverError,
     )
+    from teacherstudent.losses import Loss as Loss
     from teacherstudent.observables.class_accuracy import accuracy as accuracy
     from teacherstudent.observables.generalisation import (
         expected_loss as expected_loss,

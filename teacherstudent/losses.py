@@ -1,64 +1,360 @@
-"""Losses l(phi, y) between the student's output and the label, by name."""
+"""Losses l(phi, y) between the student's output phi and the label y."""
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from teacherstudent.averages.field_averages import FieldAverages
+from teacherstudent.averages.shifted import Covariance, Mean, PerUnit, ShiftedAverages
+from teacherstudent.checking import checks, contracts
 
-@dataclass(frozen=True)
+# Where a loss of a user's own is tried: outputs in generic position, labels of both classes.
+TRIAL_OUTPUTS = (-1.3, 0.4, 0.7, -0.6, 2.1)
+TRIAL_LABELS = (1.0, -1.0, 1.0, -1.0, -1.0)
+# By which rounding in float32 may make two ways to one number differ.
+TRIAL_TOLERANCE = 1e-3
+
+
 class Loss:
-    """A loss and its slope d l / d phi, which is all that SGD needs of it."""
+    """A loss l(phi, y) of the student's output phi and the label y, sample by sample.
 
-    name: str
-    value: Callable
-    slope: Callable
+    SGD descends E[l(phi, y)]: w_k moves by -(eta / sqrt N) v_k g'(lambda_k) l'(phi, y) x, with
+    l' = d l / d phi.  Losses are for tasks whose labels are the classes y = +-1.
+
+    To write one:
+
+    1. Derive a class from `ts.Loss` and give it a `name` that none of ours has.
+    2. Write `value(output, label)` with jax.numpy.  Both arguments have one shape, any; so has
+       the answer, and each of its entries depends on its own output and label only.
+    3. Parameters are attributes set in `__init__` (or fields of a frozen dataclass).  They must be
+       hashable and stay what they are: two losses are one if class and attributes are.
+    4. If differentiation is not good enough (of a root at zero, say), write `slope(output, label)`.
+    5. If the averages of an update follow from averages of g, write `averages`; without it they
+       are taken by quadrature over the K fields.  Jumps of l' cost that quadrature digits, and the
+       result says how many.
+
+    Give an object of it, `ts.Problem(..., loss=Huber(0.5))`.  A result file names the class and its
+    parameters, but a problem with a loss of one's own cannot be read back from it.
+
+    >>> import jax.numpy as jnp
+    >>> import teacherstudent as ts
+    >>> class Quartic(ts.Loss):
+    ...     name = "quartic"
+    ...     def value(self, output, label):
+    ...         return (output - label) ** 4 / 4
+    >>> task = ts.SpikedCumulant(beta=2.0)
+    >>> problem = ts.Problem(task, ts.Student(1), ts.SGD(0.1), loss=Quartic())
+    >>> float(problem.loss.slope(jnp.array(3.0), jnp.array(1.0)))
+    8.0
+
+    `Problem` raises ValueError if a method cannot be traced by JAX, has an answer of another shape,
+    or if `slope` is not the derivative of `value`.
+    """
+
+    name: ClassVar[str]
+
+    def value(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """l(phi, y)."""
+        raise NotImplementedError
+
+    def slope(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """l' = d l / d phi, by forward differentiation."""
+
+        def of_output(phi):
+            return self.value(phi, label)
+
+        return jax.jvp(of_output, (output,), (jnp.ones_like(output),))[1]
+
+    def averages(
+        self,
+        g: ShiftedAverages,
+        mean: Mean,
+        C: Covariance,
+        v: PerUnit,
+        y: Float[Array, ""],
+    ) -> FieldAverages:
+        """The averages of one update from averages of the activation, given in closed form by `g`.
+
+        The fields are lambda ~ N(mean, C), the output is phi = sum_j v_j g(lambda_j), and y is the
+        label; `FieldAverages` says what is wanted.  These formulas hold for the class that has
+        them: a subclass that changes the loss has none until it brings its own.
+        """
+        raise NotImplementedError
+
+    @property
+    def has_closed_forms(self) -> bool:
+        """Whether `averages` is written, and for this loss."""
+        owner = _definer(type(self), "averages")
+        return owner is not Loss and not contracts.changes(type(self), owner, ("name",))
+
+    @property
+    def in_files(self) -> str:
+        """What result files call it: our name, or class and parameters of a user's own."""
+        if LOSSES.get(self.name) == self:
+            return self.name
+        kind = type(self)
+        parameters = ", ".join(f"{key}={value!r}" for key, value in sorted(vars(self).items()))
+        return f"function:{kind.__module__}.{kind.__qualname__}({parameters})"
+
+    def __eq__(self, other) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *sorted(vars(self).items())))
+
+    def __str__(self) -> str:
+        return self.name
 
 
-def _half_square(
-    output: Float[Array, "*shape"], label: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
-    return 0.5 * (output - label) ** 2
+def _definer(kind: type, method: str) -> type:
+    """The class whose definition of a method a class has."""
+    return next(one for one in kind.__mro__ if method in vars(one))
 
 
-def _difference(
-    output: Float[Array, "*shape"], label: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
-    return output - label
+class SquareLoss(Loss):
+    """Half of the squared error,
+
+        l(phi, y) = (phi - y)^2 / 2.
+
+    The factor 1/2 is part of it: without it every learning rate here is to be doubled.
+    """
+
+    name = "square"
+
+    def value(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        return 0.5 * (output - label) ** 2
+
+    def slope(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """phi - y."""
+        return output - label
+
+    def averages(
+        self,
+        g: ShiftedAverages,
+        mean: Mean,
+        C: Covariance,
+        v: PerUnit,
+        y: Float[Array, ""],
+    ) -> FieldAverages:
+        """From the averages of `averages/shifted.py`,
+
+        a_k  = v_k ( sum_j v_j S2(k, j) - y E g'_k )
+        J_kl = v_k v_l J2(k, l) + (k = l) v_k ( sum_j v_j G2(k, j) - y E g''_k )
+        D_kl = v_k v_l I4(k, l; v, y)
+        b_k  = sum_j v_j I2(k, j) - y E g_k
+        E l  = ( v^T I2 v - 2 y sum_j v_j E g_j + y^2 ) / 2.
+        """
+        I2 = g.I2(mean, C)
+        values = g.values(mean, C)
+        vv = v[:, None] * v[None, :]
+        curvature = g.G2(mean, C) @ v - y * g.curvatures(mean, C)
+        return FieldAverages(
+            a=v * (g.S2(mean, C) @ v - y * g.slopes(mean, C)),
+            J=vv * g.J2(mean, C) + jnp.diag(v * curvature),
+            D=vv * g.I4(mean, C, v, y),
+            b=I2 @ v - y * values,
+            loss=(v @ I2 @ v - 2 * y * (v @ values) + y**2) / 2,
+        )
 
 
-def _logistic(
-    output: Float[Array, "*shape"], label: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
-    return jax.nn.softplus(-label * output)
+class LogisticLoss(Loss):
+    """Minus the logarithm of the probability 1 / (1 + exp(-y phi)) of the label,
+
+    l(phi, y) = log(1 + exp(-y phi)).
+    """
+
+    name = "logistic"
+
+    def value(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        return jax.nn.softplus(-label * output)
+
+    def slope(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """-y / (1 + exp(y phi))."""
+        return -label * jax.nn.sigmoid(-label * output)
 
 
-def _logistic_slope(
-    output: Float[Array, "*shape"], label: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
-    return -label * jax.nn.sigmoid(-label * output)
+class CorrelationLoss(Loss):
+    """Minus the correlation of output and label,
+
+    l(phi, y) = -y phi.
+    """
+
+    name = "correlation"
+
+    def value(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        return -label * output
+
+    def slope(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """-y."""
+        return -label * jnp.ones_like(output)
+
+    def averages(
+        self,
+        g: ShiftedAverages,
+        mean: Mean,
+        C: Covariance,
+        v: PerUnit,
+        y: Float[Array, ""],
+    ) -> FieldAverages:
+        """From the averages of `averages/shifted.py`,
+
+        a_k  = -y v_k E g'_k
+        J_kl = -y (k = l) v_k E g''_k
+        D_kl = y^2 v_k v_l J2(k, l)
+        b_k  = -y E g_k
+        E l  = -y sum_j v_j E g_j.
+        """
+        values = g.values(mean, C)
+        return FieldAverages(
+            a=-y * v * g.slopes(mean, C),
+            J=-y * jnp.diag(v * g.curvatures(mean, C)),
+            D=v[:, None] * v[None, :] * y**2 * g.J2(mean, C),
+            b=-y * values,
+            loss=-y * (v @ values),
+        )
 
 
-def _negative_product(
-    output: Float[Array, "*shape"], label: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
-    return -label * output
-
-
-def _negative_label(
-    output: Float[Array, "*shape"], label: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
-    return -label * jnp.ones_like(output)
-
-
-# The factor 1/2 is part of the square loss: without it every learning rate here is to be doubled.
-LOSSES = {
-    loss.name: loss
-    for loss in (
-        Loss("square", _half_square, _difference),  # (phi - y)^2 / 2
-        Loss("logistic", _logistic, _logistic_slope),  # log(1 + exp(-y phi))
-        Loss("correlation", _negative_product, _negative_label),  # -y phi
-    )
+LOSSES: dict[str, Loss] = {
+    loss.name: loss for loss in (SquareLoss(), LogisticLoss(), CorrelationLoss())
 }
+
+
+def as_loss(given: Any, argument: str = "loss") -> Loss:
+    """The `Loss` meant by a name, or the given one, which is tried once.
+
+    Raises ValueError for an unknown name, what is no loss, and a loss of one's own whose methods
+    cannot be traced, answer with another shape, or contradict each other.
+    """
+    if isinstance(given, Loss):
+        _check(given, argument)
+        return given
+    if isinstance(given, str) and given in LOSSES:
+        return LOSSES[given]
+    raise ValueError(_unknown(given, argument))
+
+
+def _unknown(given, argument: str) -> str:
+    """Why what is given names no loss."""
+    known = f"known are {', '.join(LOSSES)}, or an object of a class derived from ts.Loss"
+    if isinstance(given, type) and issubclass(given, Loss):
+        return f"{argument} is the class {given.__name__}; give an object, {given.__name__}()."
+    if not isinstance(given, str):
+        return f"{argument} = {checks.shortened(given)} is no loss; {known}."
+    if given.startswith("function:"):
+        kind = given.removeprefix("function:")
+        return (
+            f"{argument} was {kind}, a class of one's own, of which files keep only the name; make "
+            "the problem with that loss."
+        )
+    near = get_close_matches(given, LOSSES, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{argument} = {checks.shortened(given)} is not known; {known}.{hint}"
+
+
+def name_or_loss(given: Any, argument: str = "loss") -> str | Loss:
+    """What a problem keeps: the name of one of our losses, or a user's own loss as it is.
+
+    Raises ValueError as `as_loss`.
+    """
+    loss = as_loss(given, argument)
+    if LOSSES.get(loss.name) == loss:
+        return loss.name
+    return loss
+
+
+def _check(loss: Loss, argument: str) -> None:
+    """Raise ValueError if a loss breaks its contract."""
+    kind = type(loss).__name__
+    name = getattr(loss, "name", None)
+    if not isinstance(name, str):
+        raise ValueError(
+            f'{argument}: class {kind} has no name; give it one, name = "{kind.lower()}".'
+        )
+    if name in LOSSES and LOSSES[name] != loss:
+        raise ValueError(
+            f"{argument}: class {kind} has the name {name!r}, which is one of ours; give it "
+            "another."
+        )
+    try:
+        hash(loss)
+    except TypeError as error:
+        raise ValueError(
+            f"{argument}: the attributes of class {kind} must be hashable ({error}); give numbers "
+            "or tuples."
+        ) from error
+    _check_methods(loss, argument)
+
+
+@functools.lru_cache(maxsize=256)
+def _check_methods(loss: Loss, argument: str) -> None:
+    """Raise ValueError unless value and slope work sample by sample and belong together."""
+    if loss in LOSSES.values():
+        return
+    kind = type(loss).__name__
+    if _definer(type(loss), "value") is Loss:
+        raise ValueError(
+            f"{argument}: class {kind} has no method value(output, label); write it with jax.numpy."
+        )
+    _tried(loss.value, f"{argument}: {kind}.value")
+    found = _tried(loss.slope, f"{argument}: {kind}.slope")
+    expected = _tried(functools.partial(Loss.slope, loss), f"{argument}: {kind}.value")
+    wrong = np.flatnonzero(~np.isclose(found, expected, TRIAL_TOLERANCE, TRIAL_TOLERANCE))
+    if len(wrong):
+        n = wrong[0]
+        raise ValueError(
+            f"{argument}: {kind}.slope({TRIAL_OUTPUTS[n]}, {TRIAL_LABELS[n]}) = {found[n]:.5g}, "
+            f"but the derivative of {kind}.value with respect to the output is {expected[n]:.5g} "
+            "there; correct one of them, or leave slope out."
+        )
+
+
+def _tried(method: Callable, where: str) -> Float[np.ndarray, " samples"]:
+    """The answer of a method at a few samples, which must not depend on each other."""
+    with jax.ensure_compile_time_eval():
+        output = jnp.asarray(TRIAL_OUTPUTS, jnp.float32)
+        label = jnp.asarray(TRIAL_LABELS, jnp.float32)
+        try:
+            together = jax.jit(method)(output, label)
+        except Exception as error:
+            raise ValueError(
+                f"{where} cannot be traced by JAX ({type(error).__name__}: "
+                f"{checks.first_line(error)}); write it with jax.numpy."
+            ) from error
+        shape = getattr(together, "shape", None)
+        if shape != output.shape:
+            found = f"shape {shape}"
+            if shape is None:
+                found = f"type {type(together).__name__}"
+            raise ValueError(
+                f"{where} answers with {found} for outputs and labels of shape {output.shape}; "
+                "give an array of that shape, one number for each sample."
+            )
+        apart = [method(output[n : n + 1], label[n : n + 1])[0] for n in range(len(output))]
+        answers = np.asarray(together, np.float64)
+        if not np.allclose(answers, np.asarray(apart), TRIAL_TOLERANCE, TRIAL_TOLERANCE):
+            raise ValueError(
+                f"{where} mixes samples: each entry must depend on its own output and label only."
+            )
+        return answers

@@ -8,7 +8,7 @@ import numpy as np
 from teacherstudent.activations.activation import Activation, ActivationLike, as_activation
 from teacherstudent.checking import arguments, checks, contracts
 from teacherstudent.display import Described
-from teacherstudent.losses import LOSSES
+from teacherstudent.losses import Loss, name_or_loss
 from teacherstudent.rules import AGD, RULES, Rule
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
@@ -73,7 +73,7 @@ class Problem(Described):
     - `student`: the network, `Student`.
     - `rule`: the update, such as `SGD`.
     - `loss`: "square" is (phi - y)^2 / 2; for tasks with two classes also "logistic", log(1 +
-      exp(-y phi)), and "correlation", -y phi.
+      exp(-y phi)), and "correlation", -y phi, or a `ts.Loss` of one's own.
     - `batch_size`: fresh samples per update; time counts updates, t = updates / N, whatever the
       batch size.  Of a rule with several workers it is the samples of each.
     - `batch_ratio`: alpha, in place of `batch_size`: B = alpha N fresh samples per update; inf is
@@ -89,7 +89,7 @@ class Problem(Described):
     task: Task
     student: Student
     rule: Rule
-    loss: str = eqx.field(static=True)
+    loss: str | Loss = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
     batch_ratio: float | None = eqx.field(static=True)
 
@@ -99,13 +99,12 @@ class Problem(Described):
         task: Task,
         student: Student,
         rule: Rule,
-        loss: str = "square",
+        loss="square",
         batch_size: int = 1,
         batch_ratio=None,
     ):
         self.task, self.student, self.rule = task, student, rule
-        checks.one_of("loss", loss, LOSSES)
-        self.loss = loss
+        self.loss = name_or_loss(loss)
         self.batch_size = checks.integer("batch_size", batch_size)
         self.batch_ratio = _ratio(batch_ratio)
 

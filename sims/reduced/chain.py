@@ -52,7 +52,7 @@ from sims.reduced.rules import Layers, Memory, updated
 from sims.running.blocks import Span, over_blocks
 from sims.running.loop import NEVER
 from teacherstudent.checking.own_classes import changed_labels
-from teacherstudent.losses import LOSSES
+from teacherstudent.losses import Loss, as_loss
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Rule
 from teacherstudent.tasks import Task
@@ -68,7 +68,7 @@ class Setting(eqx.Module):
     readout: bool = eqx.field(static=True)
     bias: bool = eqx.field(static=True)
     rule: Rule
-    loss: str = eqx.field(static=True)
+    loss: str | Loss = eqx.field(static=True)
     task: Task | None  # where its labels are of its own, or classes
     teacher: Any = eqx.field(static=True)  # g*, or None
     v_star: list[Float[Array, ""]]
@@ -176,7 +176,7 @@ def _of_sample(setting: Setting, students: list[Column], v: Column, b: Column, o
     hidden = each(activation, lam)
     units = range(setting.width)
     phi = dot([row(hidden, k) for k in units], [row(v, k) for k in units])
-    slope = LOSSES[setting.loss].slope(phi, _label(setting, one))
+    slope = as_loss(setting.loss).slope(phi, _label(setting, one))
     (delta,) = settled(
         [each(lambda v, derivative: v * derivative * slope, v, each(activation.derivative, lam))]
     )

@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent.losses import LOSSES
+from teacherstudent.losses import as_loss
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
 
@@ -39,7 +39,7 @@ def gradient(
     lam = fields(student.w, x) + student.b[None, :]
     hidden = activation(lam)
     phi = hidden @ student.v
-    slope = LOSSES[problem.loss].slope(phi, y) / B
+    slope = as_loss(problem.loss).slope(phi, y) / B
     delta = student.v[None, :] * activation.derivative(lam) * slope[:, None]
     return Network(
         w=jnp.einsum("bk,bn->kn", delta, x) / math.sqrt(N),

@@ -20,7 +20,7 @@ from sims.running.loop import NEVER
 from sims.weights.network import fields, gradient, output
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.checking.own_classes import unknown_error
-from teacherstudent.losses import LOSSES
+from teacherstudent.losses import as_loss
 from teacherstudent.observables.generalisation import averages_of, error_of
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
@@ -235,7 +235,7 @@ def _sums(problem: Problem, student: Network, w_star, inputs: Inputs):
         for pair in ((student.w, inputs.x), (w_star, inputs.latent))
     )
     phi, clean = output(problem, student, inputs.x), label(problem.task, inputs, w_star).clean
-    error = LOSSES[problem.loss].value(phi, clean).astype(jnp.float64)
+    error = as_loss(problem.loss).value(phi, clean).astype(jnp.float64)
     sign = jnp.sign(phi * clean).astype(jnp.float64)
     return lam.T @ lam, lam.T @ nu, error.sum(), (error**2).sum(), sign.sum(), (sign**2).sum()
 

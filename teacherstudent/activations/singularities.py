@@ -25,11 +25,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-FINE, FAR = (
-    40.0,
-    1000.0,
-)  # evenly spaced up to here, which fields of variance 20 do not leave; logarithmically beyond
-EVEN_POINTS, FAR_POINTS = 10007, 500
+# The grid is even up to FINE, which fields of variance 20 do not leave, and logarithmic from there
+# to FAR.
+FINE = 40.0
+FAR = 1000.0
+EVEN_POINTS = 10007
+FAR_POINTS = 500
 BATCH = 2**14  # points for each call of the compiled function
 PARTS = 8  # into which an interval is divided
 NEGLIGIBLE = (1e-7, 1e-7, 1e-4)  # relative to the values around: of f, f' and f''
@@ -66,8 +67,8 @@ def find_singularities(
     grid = _grid()
     values = derivatives(grid)
     _check_finite(grid, values, name)
-    found = [_divided(derivatives, grid, values, order, name) for order in range(3)]
-    points = _merged(np.concatenate([*found, np.asarray(known, np.float64)]))
+    jumping = [_divided(derivatives, grid, values, order, name) for order in range(3)]
+    points = _merged(np.concatenate([*jumping, np.asarray(known, np.float64)]))
     if len(points) > MOST:  # First give up what no field of ordinary size reaches.
         points = [x for x in points if abs(x) < FINE]
     if len(points) > MOST:
@@ -87,7 +88,8 @@ class _Derivatives:
         self.compiled = jax.jit(_all_orders(function))
 
     def __call__(self, points: Float[np.ndarray, " points"]) -> Float[np.ndarray, "orders points"]:
-        padded = np.pad(points, (0, max(BATCH - len(points), -len(points) % BATCH)))
+        missing = max(BATCH - len(points), -len(points) % BATCH)
+        padded = np.pad(points, (0, missing))
         try:
             with jax.enable_x64(True), jax.ensure_compile_time_eval():
                 parts = [
@@ -105,13 +107,18 @@ class _Derivatives:
 def _all_orders(function: Callable) -> Callable:
     """The function of points (points,) that gives f and its first three derivatives, stacked."""
 
-    def slope(f: Callable) -> Callable:
-        return lambda x: jax.jvp(f, (x,), (jnp.ones_like(x),))[1]
+    def slope_of(f: Callable) -> Callable:
+        def slope(x):
+            return jax.jvp(f, (x,), (jnp.ones_like(x),))[1]
+
+        return slope
+
+    first = slope_of(function)
+    second = slope_of(first)
+    third = slope_of(second)
 
     def all_orders(x):
-        first = slope(function)
-        second = slope(first)
-        orders = (function(x), first(x), second(x), slope(second)(x))
+        orders = [f(x) for f in (function, first, second, third)]
         return jnp.stack([jnp.asarray(order, jnp.float64) for order in orders])
 
     return all_orders
@@ -125,6 +132,7 @@ def _grid() -> Float[np.ndarray, " points"]:
 
 
 def _check_finite(grid: np.ndarray, values: np.ndarray, name: str) -> None:
+    """Raise ValueError if f is not finite where fields are."""
     near = np.abs(grid) < NEAR
     wrong = near & ~np.isfinite(values[0])
     if wrong.any():
@@ -139,22 +147,30 @@ def _divided(
     derivatives: _Derivatives, grid: np.ndarray, values: np.ndarray, order: int, name: str
 ) -> Float[np.ndarray, " points"]:
     """Where the derivative of this order jumps."""
-    left, right = grid[:-1], grid[1:]
+    left = grid[:-1]
+    right = grid[1:]
     suspect = _suspect(left, right, values[:, :-1], values[:, 1:], order)
-    left, right = left[suspect], right[suspect]
+    left = left[suspect]
+    right = right[suspect]
     while (right - left > 1e-13 * (1 + np.abs(left))).any():
         if len(left) > MOST_INTERVALS:  # First give up what no field of ordinary size reaches.
             near = np.abs(left) < FINE
-            left, right = left[near], right[near]
+            left = left[near]
+            right = right[near]
             _check_count(left, name)
-        ends = left[:, None] + (right - left)[:, None] * np.linspace(0, 1, PARTS + 1)[None, :]
+        fractions = np.linspace(0, 1, PARTS + 1)
+        ends = left[:, None] + (right - left)[:, None] * fractions[None, :]
         orders = derivatives(ends.ravel()).reshape(4, *ends.shape)
-        suspect = _suspect(ends[:, :-1], ends[:, 1:], orders[..., :-1], orders[..., 1:], order)
-        left, right = ends[:, :-1][suspect], ends[:, 1:][suspect]
+        left = ends[:, :-1]
+        right = ends[:, 1:]
+        suspect = _suspect(left, right, orders[..., :-1], orders[..., 1:], order)
+        left = left[suspect]
+        right = right[suspect]
     return (left + right) / 2
 
 
 def _check_count(left: np.ndarray, name: str) -> None:
+    """Raise ValueError if too many intervals need dividing."""
     if len(left) > MOST_INTERVALS:
         raise ValueError(
             f"the activation {name} is too rough: it, its slope or its curvature jumps at more "
@@ -183,7 +199,8 @@ def _merged(points: np.ndarray) -> list[float]:
     different: list[float] = []
     for x in np.sort(points).tolist():
         rounded = round(x, 9) + 0.0  # not -0
-        x = rounded if abs(rounded - x) < 1e-11 * (1 + abs(x)) else x
+        if abs(rounded - x) < 1e-11 * (1 + abs(x)):
+            x = rounded
         if not different or x - different[-1] > 1e-9 * (1 + abs(x)):
             different.append(x)
     return different
@@ -194,8 +211,10 @@ def _measured(derivatives: _Derivatives, points: list[float], name: str) -> Sing
     if not points:
         return Singularities()
     x = np.asarray(points)
-    close, closer = (_jumps(derivatives, x, 10.0**-digits * (1 + np.abs(x))) for digits in (6, 8))
-    gap, scale = np.abs(close - closer), 1 + np.abs(closer)
+    close = _jumps(derivatives, x, 1e-6 * (1 + np.abs(x)))
+    closer = _jumps(derivatives, x, 1e-8 * (1 + np.abs(x)))
+    gap = np.abs(close - closer)
+    scale = 1 + np.abs(closer)
     wrong = ~np.isfinite(closer).all(axis=0) | (gap > 1e-4 * scale).any(axis=0)
     if wrong.any():
         raise ValueError(
@@ -209,7 +228,11 @@ def _measured(derivatives: _Derivatives, points: list[float], name: str) -> Sing
 def _jumps(
     derivatives: _Derivatives, x: np.ndarray, distance: np.ndarray
 ) -> Float[np.ndarray, "orders points"]:
-    """f(x+) - f(x-) and f'(x+) - f'(x-), extrapolated to the point from a distance on both sides."""
-    above, below = derivatives(x + distance), derivatives(x - distance)
-    jumps = [above[n] - below[n] - distance * (above[n + 1] + below[n + 1]) for n in range(2)]
+    """f(x+) - f(x-) and f'(x+) - f'(x-), extrapolated to x from a distance on both sides."""
+    above = derivatives(x + distance)
+    below = derivatives(x - distance)
+    jumps = []
+    for order in range(2):
+        slopes = above[order + 1] + below[order + 1]
+        jumps.append(above[order] - below[order] - distance * slopes)
     return np.stack(jumps)

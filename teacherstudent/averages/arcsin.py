@@ -1,8 +1,15 @@
 """asin in float64 from one square root and a polynomial, which a CPU computes for several numbers
 at once.
 
-For |r| <= 1/2 the series asin(r) = r + r^3 P(r^2) in r^2 <= 1/4; beyond, asin(r) = pi/2 - 2
-asin(sqrt((1 - r) / 2)) leads back to it.  Several times as fast as `jnp.arcsin` on a CPU, and as
+For |r| <= 1/2 the series is
+
+    asin(r) = r + r^3 P(r^2),    r^2 <= 1/4,
+
+and beyond,
+
+    asin(r) = pi/2 - 2 asin(sqrt((1 - r) / 2))
+
+leads back to it.  Several times as fast as `jnp.arcsin` on a CPU, and as
 exact (4e-16).
 """
 
@@ -44,7 +51,7 @@ def arcsin(r: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 @arcsin.defjvp
-def _(primals, tangents):
+def slope_of_arcsin(primals, tangents):
     """d asin(r) = dr / sqrt((1 - r)(1 + r))."""
     (r,), (dr,) = primals, tangents
     return arcsin(r), dr / jnp.sqrt((1 - r) * (1 + r))

@@ -1,8 +1,11 @@
 """The Gaussian averages that the theory of a two-layer network needs: their names and their
 contract.
 
-Fields h = (lambda_1..lambda_K, nu_1..nu_M) are jointly Gaussian with zero mean and covariance C =
-[[Q, R], [R^T, T]].  The first K carry the student's activation g, the last M the teacher's g*;
+Fields h = (lambda_1..lambda_K, nu_1..nu_M) are jointly Gaussian with zero mean and covariance
+
+    C = [[Q, R], [R^T, T]].
+
+The first K carry the student's activation g, the last M the teacher's g*;
 write g_a for the one of field a, P = K + M.
 
     I2(a, b)       = E[g_a(h_a) g_b(h_b)]
@@ -17,8 +20,8 @@ Stein's lemma
 
 which has no determinant in a denominator and holds where fields coincide.
 
-To add a pair of activations with closed forms, write one file with a subclass of `Averages` and
-name it in `averages_for` (`__init__.py`).
+To add a pair of activations with closed forms, write one file with a subclass of `Averages`; the
+student's activation answers with an object of it (`Activation.averages`).
 """
 
 import abc
@@ -53,6 +56,7 @@ class Averages(abc.ABC):
     def I4(
         self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
     ) -> Float[Array, "students students"]:
-        """The contraction sum_ab u_a u_b I4(k, l, a, b) = E[g'(h_k) g'(h_l) (sum_a u_a
-        g_a(h_a))^2].
+        """The contraction of I4 with weights u of the fields,
+
+        sum_ab u_a u_b I4(k, l, a, b) = E[g'(h_k) g'(h_l) (sum_a u_a g_a(h_a))^2].
         """

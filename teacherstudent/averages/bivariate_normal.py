@@ -31,20 +31,26 @@ def density(h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 def L(
     h: Float[Array, "*shape"], k: Float[Array, "*shape"], R: Float[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
-    """Phi2(h, k; R) - Phi(h) Phi(k), the covariance of the indicators x < h and y < k, for |R| < 1."""
-    t, w = (
-        jnp.asarray(part).reshape(-1, *[1] * R.ndim)
-        for part in np.polynomial.legendre.leggauss(NODES)
-    )
-    h, k, R = h[None], k[None], R[None]
+    """Phi2(h, k; R) - Phi(h) Phi(k), the covariance of the indicators x < h and y < k, |R| < 1."""
+    nodes, lengths = np.polynomial.legendre.leggauss(NODES)
+    first_axis = (-1, *[1] * R.ndim)
+    t = jnp.asarray(nodes).reshape(first_axis)
+    weights = jnp.asarray(lengths).reshape(first_axis)
+    angle = _arcsine(R)
+    theta = angle[None] * (1 + t) / 2
+    h = h[None]
+    k = k[None]
+    form = h**2 - 2 * h * k * jnp.sin(theta) + k**2
+    values = jnp.exp(-form / (2 * jnp.cos(theta) ** 2))
+    return jnp.sum(weights * values, axis=0) * angle / (4 * math.pi)
+
+
+def _arcsine(R: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """asin(R), of which rounding near |R| = 1 makes no nan."""
     cosine2 = (1 - R) * (1 + R)
-    angle = jnp.arctan2(
-        R, jnp.where(cosine2 > 0, jnp.sqrt(jnp.where(cosine2 > 0, cosine2, 1.0)), 0.0)
-    )  # asin(R)
-    theta = angle * (1 + t) / 2
-    sine, cosine2 = jnp.sin(theta), jnp.cos(theta) ** 2
-    values = jnp.exp(-(h**2 - 2 * h * k * sine + k**2) / (2 * cosine2))
-    return jnp.sum(w * values, axis=0) * angle[0] / (4 * math.pi)
+    positive = cosine2 > 0
+    cosine = jnp.where(positive, jnp.sqrt(jnp.where(positive, cosine2, 1.0)), 0.0)
+    return jnp.arctan2(R, cosine)
 
 
 def Phi2(

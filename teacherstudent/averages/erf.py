@@ -39,8 +39,11 @@ from teacherstudent.averages.base import Averages
 from teacherstudent.averages.pairs import multiplicity, pair_number, unordered_pairs
 from teacherstudent.programs.compilation import computed_once
 
-MANY = 2**12  # of the same: worth reading from memory
-ENTRIES_AT_ONCE = 2**16  # of the four indices of I4: what stays in a core's cache
+# From so many entries of I4 on, XLA is told to keep intermediate results rather than compute them
+# again wherever they are used.
+MANY = 2**12
+# Of the four indices of I4: what stays in the cache of a core.
+ENTRIES_AT_ONCE = 2**16
 
 
 class ErfAverages(Averages):
@@ -61,9 +64,9 @@ class ErfAverages(Averages):
         return (2 / math.pi) * _inverse_root(self._determinants(C))
 
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        students = slice(self.students)
-        widened = self._widened(C)[students, None]
-        return -(2 / math.pi) * C[students] / widened * _inverse_root(self._determinants(C))
+        of_students = C[: self.students]
+        widened = self._widened(C)[: self.students, None]
+        return -(2 / math.pi) * of_students / widened * _inverse_root(self._determinants(C))
 
     def I4(
         self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
@@ -72,19 +75,24 @@ class ErfAverages(Averages):
         a, b = unordered_pairs(self.students + self.teachers)
         p, q = _tilts(C, k, l)
         scale = _inverse_root(self._widened(C)[:, None] - p**2 - q**2)
-        n, p, q = scale, p * scale, q * scale
         weight = multiplicity(a, b) * u[a] * u[b]
         same_sign = ((a == b) & (self._d[a] == 0))[:, None]
+        many = len(a) * len(k) > MANY
 
-        once = computed_once if len(a) * len(k) > MANY else lambda numbers: numbers
+        def contract(columns):
+            """The sum over a and b for some of the pairs k, l."""
+            if many:
+                columns = computed_once(columns)
+            scale, p, q = columns
+            sine = C[a, b][:, None] * scale[a] * scale[b] - p[a] * p[b] - q[a] * q[b]
+            if many:
+                sine = computed_once(sine)
+            return weight @ self._angles(sine, same_sign)
 
-        def contract(at):  # of some pairs k, l
-            n, p, q = once(at)
-            sine = C[a, b][:, None] * n[a] * n[b] - p[a] * p[b] - q[a] * q[b]
-            return weight @ self._angles(once(sine), same_sign)
-
-        contracted = _in_parts(contract, (n, p, q), max(1, ENTRIES_AT_ONCE // len(a)))
-        values = 4 / (math.pi**2 * jnp.sqrt(self._determinants(C)[k, l])) * contracted
+        pairs_at_once = max(1, ENTRIES_AT_ONCE // len(a))
+        contracted = _in_parts(contract, (scale, p * scale, q * scale), pairs_at_once)
+        determinant = self._determinants(C)[k, l]
+        values = 4 / (math.pi**2 * jnp.sqrt(determinant)) * contracted
         return values[pair_number(self.students)]
 
     def _angles(
@@ -117,10 +125,12 @@ def _tilts(
     C: Float[Array, "fields fields"], k: np.ndarray, l: np.ndarray
 ) -> tuple[Float[Array, "fields pairs"], Float[Array, "fields pairs"]]:
     """p_a and q_a of all fields a (rows) for all pairs k, l (columns)."""
-    widened_k, widened_l = 1 + C[k, k][None, :], 1 + C[l, l][None, :]
-    slope = C[k, l][None, :] / widened_k
-    p = C[:, k] / jnp.sqrt(widened_k)
-    q = (C[:, l] - slope * C[:, k]) / jnp.sqrt(widened_l - slope * C[k, l][None, :])
+    widened_k = 1 + C[k, k]
+    widened_l = 1 + C[l, l]
+    slope = C[k, l] / widened_k
+    variance = widened_l - slope * C[k, l]
+    p = C[:, k] / jnp.sqrt(widened_k)[None, :]
+    q = (C[:, l] - slope[None, :] * C[:, k]) / jnp.sqrt(variance)[None, :]
     return p, q
 
 
@@ -129,9 +139,10 @@ def _in_parts(f: Callable, columns: tuple[Array, ...], size: int) -> Array:
     count = columns[0].shape[1]
     if count <= size:
         return f(columns)
-    parts = -(-count // size)
-    padded = [
-        jnp.pad(column, ((0, 0), (0, parts * size - count)), mode="edge") for column in columns
-    ]
-    split = tuple(jnp.moveaxis(column.reshape(len(column), parts, size), 1, 0) for column in padded)
-    return jax.lax.map(f, split).reshape(-1)[:count]
+    parts = math.ceil(count / size)
+
+    def split(matrix):
+        filled = jnp.pad(matrix, ((0, 0), (0, parts * size - count)), mode="edge")
+        return jnp.moveaxis(filled.reshape(len(matrix), parts, size), 1, 0)
+
+    return jax.lax.map(f, jax.tree.map(split, columns)).reshape(-1)[:count]

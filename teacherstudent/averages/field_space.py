@@ -1,11 +1,18 @@
 """Averages of one update by quadrature over the student's fields: any activation, any loss.
 
-The slope l'(phi, y) of a loss depends on all K fields at once, so the rule has K dimensions: nodes
-xi with weights W, and lambda = mean + L xi with the lower triangular L L^T = C.  With delta_k = v_k
-g'(lambda_k) l'(phi, y) one pass gives
+The slope l'(phi, y) of a loss depends on all K fields at once, so the quadrature has K dimensions:
+nodes xi with weights W, and lambda = mean + L xi with the lower triangular L L^T = C.  With
 
-    a = E[delta],   J = E[delta xi^T] L^-1,   D = E[delta delta^T],   b = E[g(lambda) l'(phi, y)],
-    E[l(phi, y)].
+    delta_k = v_k g'(lambda_k) l'(phi, y)
+
+one pass gives
+
+    a = E[delta]
+    J = E[delta xi^T] L^-1
+    D = E[delta delta^T]
+    b = E[g(lambda) l'(phi, y)]
+
+and E[l(phi, y)].
 
 J is right in the sense that J C = Cov(delta, lambda), also where C is singular: an axis that does
 not move is left out.
@@ -26,19 +33,19 @@ Measured errors with the logistic loss, largest of a few states with v ~ N(0, 1)
     1    any   3e-12                   4e-12    5e-12
     2    erf   4e-12                   4e-12    4e-12
     2    tanh  4e-12                   6e-11    2e-7
-    2    relu  5e-12                   8e-12    2e-11     (5e-12 also at correlations of 0.9999 and
-    beyond) 3    erf   3e-7                    2e-4 3    tanh  2e-5                    9e-4
+    2    relu  5e-12                   8e-12    2e-11
+    3    erf   3e-7                    2e-4
+    3    tanh  2e-5                    9e-4
 
-and 1e-4 for erf and tanh, 1e-3 for ReLU, from the scattered points.  Larger v sharpen l' and cost
-digits: with three times the v, 1e-6 for erf, 2e-5 for tanh, 1e-7 for ReLU at variances of 10 and K
-= 2.  `error` estimates the error at a given state from rules with fewer nodes on a shorter range,
-or from other points.
+(for ReLU 5e-12 also at correlations of 0.9999 and beyond), and 1e-4 for erf and tanh, 1e-3 for
+ReLU, from the scattered points.  Larger v sharpen l' and cost digits: with three times the v, 1e-6
+for erf, 2e-5 for tanh, 1e-7 for ReLU at variances of 10 and K = 2.  `error` estimates the error at
+a given state from rules with fewer nodes on a shorter range, or from other points.
 """
 
 import math
 from functools import cache
 from itertools import product
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +53,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import Activation
-from teacherstudent.averages.nested_rule import ROUNDING, _cholesky
+from teacherstudent.averages.field_averages import FieldAverages
+from teacherstudent.averages.nested_rule import ROUNDING, cholesky
 from teacherstudent.averages.quasi_random import CAUTION, REPLICAS, normals, uniform_points
 from teacherstudent.losses import Loss
 
@@ -54,16 +62,6 @@ RADIUS = 7.25
 SMOOTH_NODES = {1: 201, 2: 97, 3: 39}
 PIECE_NODES = {1: 64, 2: 32}
 LOG2_POINTS = 13  # of Sobol points, before the mirror images
-
-
-class FieldAverages(NamedTuple):
-    """Averages of one update in one component."""
-
-    a: Float[Array, "*components students"]
-    J: Float[Array, "*components students students"]
-    D: Float[Array, "*components students students"]
-    b: Float[Array, "*components students"]
-    loss: Float[Array, "*components"]
 
 
 class FieldSpace:
@@ -74,12 +72,10 @@ class FieldSpace:
     """
 
     def __init__(self, activation: Activation, loss: Loss, students: int, replica: int = 0):
-        self.activation, self.loss, self.students, self.replica = (
-            activation,
-            loss,
-            students,
-            replica,
-        )
+        self.activation = activation
+        self.loss = loss
+        self.students = students
+        self.replica = replica
 
     @property
     def description(self) -> str:
@@ -97,7 +93,7 @@ class FieldSpace:
         y: Float[Array, ""],
     ) -> FieldAverages:
         """a, J, D, b and the expected loss."""
-        L = _cholesky(C)
+        L = cholesky(C)
         xi, weights = self._rule(mean, L)
         lam = mean[None, :] + xi @ L.T
         hidden = self.activation(lam)
@@ -131,27 +127,36 @@ class FieldSpace:
             return averages._replace(J=averages.J @ C)
 
         used = averages_of(0)
-        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in used]))
-        differences = [
-            jnp.max(jnp.abs(mine - other))
-            for replica in range(1, REPLICAS + 1)
-            for mine, other in zip(used, averages_of(replica), strict=True)
-        ]
-        return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * largest
+        differences = []
+        for replica in range(1, REPLICAS + 1):
+            others = averages_of(replica)
+            differences.append(_largest([x - y for x, y in zip(used, others, strict=True)]))
+        return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * _largest(used)
 
     @property
     def _scattered(self) -> bool:
         """Whether a tensor rule would have too many nodes."""
-        return self.students not in (PIECE_NODES if self.activation.cuts else SMOOTH_NODES)
+        return self.students not in self._nodes_by_students
+
+    @property
+    def _nodes_by_students(self) -> dict[int, int]:
+        """How many nodes an axis has, by K, for the K that have a tensor rule."""
+        if self.activation.cuts:
+            return PIECE_NODES
+        return SMOOTH_NODES
 
     @property
     def _radius(self) -> float:
-        return RADIUS if self.replica == 0 else RADIUS - 0.25
+        if self.replica == 0:
+            return RADIUS
+        return RADIUS - 0.25
 
     @property
     def _nodes(self) -> int:
-        count = (PIECE_NODES if self.activation.cuts else SMOOTH_NODES)[self.students]
-        return count if self.replica == 0 else count * (15 - self.replica) // 16
+        count = self._nodes_by_students[self.students]
+        if self.replica == 0:
+            return count
+        return count * (15 - self.replica) // 16
 
     @property
     def _points(self) -> int:
@@ -163,25 +168,20 @@ class FieldSpace:
         """Nodes xi and weights."""
         if self._scattered:
             points = jnp.asarray(normal_points(self.students, self._points, self.replica))
-            return jnp.concatenate([points, -points]), jnp.full(2 * len(points), 0.5 / len(points))
+            weights = jnp.full(2 * len(points), 0.5 / len(points))
+            return jnp.concatenate([points, -points]), weights
+        if self.activation.cuts and self.students == 1:
+            return self._cut_line(mean, L[:, 0])
         if self.activation.cuts:
-            return self._cut(mean, L)
+            return self._cut_plane(mean, L)
         z, step = np.linspace(-self._radius, self._radius, self._nodes, retstep=True)
-        xi = np.stack(
-            [axis.ravel() for axis in np.meshgrid(*[z] * self.students, indexing="ij")], axis=1
-        )
+        axes = np.meshgrid(*[z] * self.students, indexing="ij")
+        xi = np.stack([axis.ravel() for axis in axes], axis=1)
         square = np.sum(xi**2, axis=1)
-        inside = (
-            square <= self._radius**2
-        )  # the corners of the cube weigh no more than what lies outside it
+        # The corners of the cube weigh no more than what lies outside of it.
+        inside = square <= self._radius**2
         weights = np.exp(-square / 2) * (step / math.sqrt(2 * math.pi)) ** self.students
         return jnp.asarray(xi[inside]), jnp.asarray(weights[inside])
-
-    def _cut(
-        self, mean: Float[Array, " students"], L: Float[Array, "students students"]
-    ) -> tuple[Float[Array, "nodes students"], Float[Array, " nodes"]]:
-        """The rule for g with kinks."""
-        return self._cut_line(mean, L[:, 0]) if self.students == 1 else self._cut_plane(mean, L)
 
     def _cut_line(
         self, mean: Float[Array, " fields"], scale: Float[Array, " fields"]
@@ -199,12 +199,16 @@ class FieldSpace:
         """
         along = _transverse(L)
         across = jnp.array([[0.0, -1.0], [1.0, 0.0]]) @ along
-        corners = [
-            _corner(jnp.array(kinks, mean.dtype) - mean, L) @ across
-            for kinks in product(self.activation.cuts, repeat=2)
-        ]
+        corners = []
+        for kinks in product(self.activation.cuts, repeat=2):
+            target = jnp.array(kinks, mean.dtype) - mean
+            corners.append(_corner(target, L) @ across)
         s, weights_s = self._pieces(jnp.stack(corners))
-        t, weights_t = jax.vmap(lambda one: self._cut_line(mean + (L @ across) * one, L @ along))(s)
+
+        def on_line(distance):
+            return self._cut_line(mean + (L @ across) * distance, L @ along)
+
+        t, weights_t = jax.vmap(on_line)(s)
         xi = s[:, None, None] * across[None, None, :] + t * along[None, None, :]
         return xi.reshape(-1, 2), (weights_s[:, None] * weights_t).ravel()
 
@@ -212,12 +216,20 @@ class FieldSpace:
         self, cuts: Float[Array, " cuts"]
     ) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
         """Gauss-Legendre nodes on each piece of [-R, R], with the normal density."""
-        t, w = (jnp.asarray(part)[None, :] for part in np.polynomial.legendre.leggauss(self._nodes))
+        t, weights = np.polynomial.legendre.leggauss(self._nodes)
         edge = jnp.full((1,), self._radius, cuts.dtype)
-        ends = jnp.concatenate([-edge, jnp.sort(jnp.clip(cuts, -self._radius, self._radius)), edge])
-        left, right = ends[:-1, None], ends[1:, None]
-        z = ((left + right) / 2 + (right - left) / 2 * t).ravel()
-        return z, ((right - left) / 2 * w).ravel() * jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+        inside = jnp.sort(jnp.clip(cuts, -self._radius, self._radius))
+        ends = jnp.concatenate([-edge, inside, edge])
+        middle = (ends[:-1, None] + ends[1:, None]) / 2
+        half = (ends[1:, None] - ends[:-1, None]) / 2
+        z = (middle + half * jnp.asarray(t)[None, :]).ravel()
+        lengths = (half * jnp.asarray(weights)[None, :]).ravel()
+        return z, lengths * jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+
+def _largest(parts) -> Float[Array, ""]:
+    """The largest absolute value of several arrays."""
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in parts]))
 
 
 def _ratio(top: Float[Array, "*shape"], bottom: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -237,10 +249,10 @@ def _transverse(L: Float[Array, "2 2"]) -> Float[Array, "2"]:
     square = jnp.sum(L**2, axis=1, keepdims=True)
     first, second = L / jnp.sqrt(jnp.where(square > 0, square, 1.0))
     along = first + jnp.where(first @ second < 0, -1.0, 1.0) * second
-    moves = along @ along > 0
-    return jnp.where(moves, along, jnp.array([1.0, 0.0])) / jnp.sqrt(
-        jnp.where(moves, along @ along, 1.0)
-    )
+    length2 = along @ along
+    moves = length2 > 0
+    direction = jnp.where(moves, along, jnp.array([1.0, 0.0]))
+    return direction / jnp.sqrt(jnp.where(moves, length2, 1.0))
 
 
 def _over_triangle(

@@ -3,9 +3,13 @@ class labels.
 
 With k, l student fields and m, n teacher fields,
 
-    I2(k, l) = C_kl,   I2(k, m) = sqrt(2/pi) C_km / sqrt(C_mm),   I2(m, n) = (2/pi) asin( C_mn /
-    sqrt(C_mm C_nn) ) J2(k, l) = 1,      J2(k, m) = E[2 delta(h_m)] = sqrt(2/pi) / sqrt(C_mm),   G2
-    = 0 I4(k, l; u) = E[(sum_a u_a g_a)^2] = u^T I2 u     for all k, l, since g' = 1.
+    I2(k, l) = C_kl
+    I2(k, m) = sqrt(2/pi) C_km / sqrt(C_mm)
+    I2(m, n) = (2/pi) asin( C_mn / sqrt(C_mm C_nn) )
+    J2(k, l) = 1
+    J2(k, m) = E[2 delta(h_m)] = sqrt(2/pi) / sqrt(C_mm)
+    G2       = 0
+    I4(k, l; u) = E[(sum_a u_a g_a)^2] = u^T I2 u,    for all k, l, since g' = 1.
 """
 
 import math

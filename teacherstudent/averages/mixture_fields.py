@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent.averages.field_space import FieldAverages
+from teacherstudent.averages.field_averages import FieldAverages
 from teacherstudent.averages.fields import field_averages_for
 from teacherstudent.checking.checks import AnyArray
 

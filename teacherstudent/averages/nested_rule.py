@@ -2,8 +2,8 @@
 
 In Cholesky coordinates h = L z with z ~ N(0, 1_d) the average is nested, the last axis innermost:
 
-    F_i(z_1..z_{i-1}) = sum_n w_n f_i(h_i) F_{i+1}(z_1..z_{i-1}, z_n),    h_i = sum_{j<i} L_ij z_j +
-    L_ii z_n.
+    F_i(z_1..z_{i-1}) = sum_n w_n f_i(h_i) F_{i+1}(z_1..z_{i-1}, z_n)
+    h_i = sum_{j<i} L_ij z_j + L_ii z_n.
 
 A smooth field gets equidistant nodes on [-R, R] weighted with the normal density.  For analytic
 integrands this trapezoidal rule converges exponentially, and the poles of tanh off the real axis,
@@ -22,13 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-FIXED = (
-    1e-15  # a conditional variance, relative to the unconditional one, that is zero up to rounding
-)
-
-
+# A conditional variance below this, relative to the unconditional one, is zero up to rounding.
+FIXED = 1e-15
 ROUNDING = 1e-13  # of sums over nodes, relative to their result
-FEW_PIECES, LEAST_NODES = 4, 12
+FEW_PIECES = 4  # that each get all nodes of a piece
+LEAST_NODES = 12  # of a piece, however many there are
 BESIDE = 1e-13  # a distance from a point that stays on its side of it
 
 
@@ -71,7 +69,7 @@ class NestedRule:
 
     def average(self, S: Float[Array, "d d"], factors: tuple[Factor, ...]) -> Float[Array, ""]:
         """E[f_1(h_1) ... f_d(h_d)] for h ~ N(0, S); S may be singular."""
-        return self._nested(_cholesky(S), factors, [jnp.zeros(())] * len(factors))
+        return self._nested(cholesky(S), factors, [jnp.zeros(())] * len(factors))
 
     def average_of_one(
         self, mean: Float[Array, ""], variance: Float[Array, ""], factor: Factor
@@ -79,7 +77,8 @@ class NestedRule:
         """E[f(h)] for one field h ~ N(mean, variance); a variance of zero gives the mean of both
         sides of a jump.
         """
-        deviation = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1.0)), 0.0)
+        varies = variance > 0
+        deviation = jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1.0)), 0.0)
         return self._nested(deviation[None, None], (factor,), [mean])
 
     def _nested(
@@ -95,17 +94,15 @@ class NestedRule:
         shift = shifts[0][..., None]
         z, weights = self._nodes(shift, L[:, i], factors, i)
         h = shift + L[i, i] * z
-        if factors[
-            i
-            # A field that does not move along this axis may sit on a jump: half of the nodes on each
-            # side.
-        ].cuts:
+        if factors[i].cuts:
+            # A field that does not move along this axis may sit on a jump: half of the nodes go to
+            # each side of it.
             h = h + jnp.where(L[i, i] > 0, 0.0, BESIDE) * jnp.sign(z) * (1 + jnp.abs(h))
         values = weights * factors[i].function(h)
         if len(shifts) > 1:
-            inner = [
-                later[..., None] + L[j, i] * z for j, later in enumerate(shifts[1:], start=i + 1)
-            ]
+            inner = []
+            for j, later in enumerate(shifts[1:], start=i + 1):
+                inner.append(later[..., None] + L[j, i] * z)
             values = values * self._nested(L, factors, inner)
         return jnp.sum(values, axis=-1)
 
@@ -140,23 +137,25 @@ class NestedRule:
         """Gauss-Legendre nodes on each piece of [-R, R] between the cuts, fewer on each where there
         are many.
         """
-        sorted_cuts = jnp.sort(
-            jnp.clip(jnp.concatenate(cuts, axis=-1), -self.radius, self.radius), axis=-1
-        )
+        inside = jnp.clip(jnp.concatenate(cuts, axis=-1), -self.radius, self.radius)
+        edge = jnp.full_like(shift, self.radius)
+        ends = jnp.concatenate([-edge, jnp.sort(inside, axis=-1), edge], axis=-1)
+        middle = (ends[..., :-1, None] + ends[..., 1:, None]) / 2
+        half = (ends[..., 1:, None] - ends[..., :-1, None]) / 2
         count = len(cuts) + 1
         nodes = _nodes_of_piece(nodes, count)
-        edge = jnp.full_like(shift, self.radius)
-        ends = jnp.concatenate([-edge, sorted_cuts, edge], axis=-1)
-        t, weights = (_last_axis(x, shift.ndim + 1) for x in np.polynomial.legendre.leggauss(nodes))
-        middle, half = (ends[..., :-1] + ends[..., 1:]) / 2, (ends[..., 1:] - ends[..., :-1]) / 2
+        t, weights = np.polynomial.legendre.leggauss(nodes)
         flat = (*shift.shape[:-1], count * nodes)
-        z = (middle[..., None] + half[..., None] * t).reshape(flat)
-        return z, (half[..., None] * weights).reshape(flat)
+        z = middle + half * _last_axis(t, shift.ndim + 1)
+        lengths = half * _last_axis(weights, shift.ndim + 1)
+        return z.reshape(flat), lengths.reshape(flat)
 
 
 def _nodes_of_piece(nodes: int, pieces: int) -> int:
     """The nodes of each piece: fewer where there are many pieces."""
-    return nodes if pieces <= FEW_PIECES else max(LEAST_NODES, FEW_PIECES * nodes // pieces)
+    if pieces <= FEW_PIECES:
+        return nodes
+    return max(LEAST_NODES, FEW_PIECES * nodes // pieces)
 
 
 def _cuts(
@@ -177,16 +176,12 @@ def _cuts_of_later(
 
     All lines through the origin meet the first axis at z = 0.
     """
-    away = [
-        (j, point)
-        for j, later in enumerate(factors[1:], start=1)
-        for point in later.cuts
-        if point != 0
-    ]
-    through_origin = any(0 in later.cuts for later in factors[1:]) and 0 not in factors[0].cuts
-    cuts = [jnp.zeros_like(shift)] if through_origin else []
-    for j, point in away:
-        cuts += _cuts(shift, scales[j], (point,))
+    cuts = []
+    if any(0 in later.cuts for later in factors[1:]) and 0 not in factors[0].cuts:
+        cuts.append(jnp.zeros_like(shift))
+    for j, later in enumerate(factors[1:], start=1):
+        away = tuple(point for point in later.cuts if point != 0)
+        cuts += _cuts(shift, scales[j], away)
     return cuts
 
 
@@ -194,7 +189,7 @@ def _last_axis(x: np.ndarray, ndim: int) -> Float[Array, "*outer nodes"]:
     return jnp.asarray(x).reshape((1,) * (ndim - 1) + (-1,))
 
 
-def _cholesky(S: Float[Array, "d d"]) -> Float[Array, "d d"]:
+def cholesky(S: Float[Array, "d d"]) -> Float[Array, "d d"]:
     """The lower triangular L with S = L L^T; a field fixed by the earlier ones gets a column of
     zeros.
     """

@@ -12,9 +12,11 @@ the four fields of I4 the sums over a and b factorise once the numbers x = n_ka,
 w = n_lb are fixed:
 
     sum_ab u_a u_b I4(k, l, a, b) = sum_{x y z w} V(x + z, y + w) W(x, y, z, w)
-    V(s, t)       = sum_n C_kl^n / n!  m'_k(n + s) m'_l(n + t)              (n = n_kl, and m'
-    belongs to g') W(x, y, z, w) = sum_{n a b} A_n(x, y, a) C_ab^n / n! A_n(z, w, b)       (n =
-    n_ab) A_n(x, y, a)  = u_a m_a(n + x + y) C_ka^x / x! C_la^y / y!.
+    V(s, t)       = sum_n C_kl^n / n!  m'_k(n + s) m'_l(n + t)
+    W(x, y, z, w) = sum_{n a b} A_n(x, y, a) C_ab^n / n! A_n(z, w, b)
+    A_n(x, y, a)  = u_a m_a(n + x + y) C_ka^x / x! C_la^y / y!
+
+with n = n_kl in V, where m' belongs to g', and n = n_ab in W.
 
 For degree d of g and D the larger degree of g and g*, I4 takes of the order of K^2 P D d^2 (P +
 d^2) operations; the compiled code does not grow with the degrees.
@@ -28,7 +30,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from teacherstudent.activations.activation import Polynomial
+from teacherstudent.activations.base import Activation, polynomial_of
+from teacherstudent.activations.polynomial import Polynomial
 from teacherstudent.averages.base import Averages
 
 
@@ -42,30 +45,40 @@ class PolynomialAverages(Averages):
         curvatures = [slope.derivative() for slope in slopes]
         self._degree = max(degree_of(student), degree_of(teacher))
         self._slope_degree = degree_of(student.derivative())
-        self._values, self._slopes, self._curvatures = (
-            _mean_coefficients(family, self._degree) for family in (polynomials, slopes, curvatures)
-        )
+        self._values = _mean_coefficients(polynomials, self._degree)
+        self._slopes = _mean_coefficients(slopes, self._degree)
+        self._curvatures = _mean_coefficients(curvatures, self._degree)
 
     def I2(self, C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
-        return pair_sums(C, _means(self._values, C), _means(self._values, C), self._degree)
+        values = _means(self._values, C)
+        return pair_sums(C, values, values, self._degree)
 
     def J2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        return pair_sums(C, _means(self._slopes, C), _means(self._slopes, C), self._degree)[
-            : self.students
-        ]
+        slopes = _means(self._slopes, C)
+        return pair_sums(C, slopes, slopes, self._degree)[: self.students]
 
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        return pair_sums(C, _means(self._curvatures, C), _means(self._values, C), self._degree)[
-            : self.students
-        ]
+        curvatures = _means(self._curvatures, C)
+        values = _means(self._values, C)
+        return pair_sums(C, curvatures, values, self._degree)[: self.students]
 
     def I4(
         self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
     ) -> Float[Array, "students students"]:
         weighted = u[:, None] * _means(self._values, C)
-        return quartic_sums(
-            C, _means(self._slopes, C)[: self.students], weighted, self._degree, self._slope_degree
-        )
+        slopes = _means(self._slopes, C)[: self.students]
+        return quartic_sums(C, slopes, weighted, self._degree, self._slope_degree)
+
+
+def averages_of_polynomials(
+    student: Activation, teacher: Activation, students: int, teachers: int
+) -> PolynomialAverages | None:
+    """The averages of two polynomials; None if one of the activations is something else."""
+    first = polynomial_of(student)
+    second = polynomial_of(teacher)
+    if first is None or second is None:
+        return None
+    return PolynomialAverages(first, second, students, teachers)
 
 
 def pair_sums(
@@ -77,10 +90,10 @@ def pair_sums(
     """sum_n C_ab^n / n! m_a(n) m_b(n) for all pairs of fields, given m of the first and of the
     second factor.
     """
-    orders = slice(degree + 1)
-    return jnp.einsum(
-        "nab,an,bn->ab", _divided_powers(C, degree), first[:, orders], second[:, orders]
-    )
+    powers = _divided_powers(C, degree)
+    first = first[:, : degree + 1]
+    second = second[:, : degree + 1]
+    return jnp.einsum("nab,an,bn->ab", powers, first, second)
 
 
 def quartic_sums(
@@ -93,10 +106,13 @@ def quartic_sums(
     """sum_ab u_a u_b I4(k, l, a, b) for all pairs of students, given m' of the slopes and u m of
     the values.
     """
-    powers, students = _divided_powers(C, degree), jnp.arange(len(slopes))
-    over_l = jax.vmap(
-        lambda k, l: _quartic(powers, slopes, weighted, k, l, slope_degree), (None, 0)
-    )
+    powers = _divided_powers(C, degree)
+    students = jnp.arange(len(slopes))
+
+    def of_pair(k, l):
+        return _quartic(powers, slopes, weighted, k, l, slope_degree)
+
+    over_l = jax.vmap(of_pair, (None, 0))
     return jax.vmap(over_l, (0, None))(students, students)
 
 
@@ -121,6 +137,7 @@ def _quartic(
 
 
 def degree_of(polynomial: Polynomial) -> int:
+    """The degree d."""
     return len(polynomial.coefficients) - 1
 
 
@@ -139,9 +156,9 @@ def _means(
 ) -> Float[Array, "fields derivatives"]:
     """m_a(s) = sum_k coefficients[a, s, k] C_aa^k."""
     variance = jnp.diag(C)
-    powers = jnp.cumprod(
-        jnp.stack([jnp.ones_like(variance)] + [variance] * (coefficients.shape[2] - 1)), axis=0
-    )
+    highest = coefficients.shape[2] - 1
+    factors = [jnp.ones_like(variance)] + [variance] * highest
+    powers = jnp.cumprod(jnp.stack(factors), axis=0)
     return jnp.einsum("ask,ka->as", coefficients, powers)
 
 
@@ -157,7 +174,8 @@ def _mean_coefficients(polynomials: Sequence[Polynomial], degree: int) -> np.nda
         for power, coefficient in enumerate(polynomial.coefficients):
             for s in range(power % 2, power + 1, 2):
                 k = (power - s) // 2
-                table[a, s, k] += coefficient * math.perm(power, s) * _double_factorial(2 * k - 1)
+                moment = _double_factorial(2 * k - 1)
+                table[a, s, k] += coefficient * math.perm(power, s) * moment
     return table
 
 

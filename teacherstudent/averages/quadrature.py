@@ -10,9 +10,10 @@ Differentiation sees no jumps, so that derivatives in the sense of distributions
 functions here.  With H_j the height of the jump of g_b at x_j, kappa_j that of the student's g' at
 x_j, and p_a the density of h_a,
 
-    J2(k, b) = E[g'(h_k) g_b'(h_b)] + sum_j H_j p_b(x_j) E[g'(h_k) | h_b = x_j]           (b a
-    teacher: students do not jump) G2(k, c) = E[g''(h_k) g_c(h_c)] + sum_j kappa_j p_k(x_j)
-    E[g_c(h_c) | h_k = x_j]
+    J2(k, b) = E[g'(h_k) g_b'(h_b)] + sum_j H_j p_b(x_j) E[g'(h_k) | h_b = x_j]
+    G2(k, c) = E[g''(h_k) g_c(h_c)] + sum_j kappa_j p_k(x_j) E[g_c(h_c) | h_k = x_j],
+
+where only teachers b have jumps.
 
 `error` estimates the error at a given covariance by two routes.  One are rules with fewer nodes.
 They are blind to what no rule sees, a jump that was not found; the other is Stein's lemma, which
@@ -37,12 +38,11 @@ from teacherstudent.averages.nested_rule import FIXED, ROUNDING, Factor, NestedR
 from teacherstudent.averages.quasi_random import CAUTION
 
 MOST_NODES = 2e8  # of one integral: some gigabytes
-Kind = tuple[
-    bool, bool, tuple[str, ...]
-]  # of a field in an integral: is it smooth, is it the teacher's, its parts
-Integral = tuple[
-    tuple[Kind, ...], tuple[int, ...]
-]  # the kinds of the distinct fields, and the fields
+# Of a field in an integral: whether it is smooth, whether it is the teacher's, and which parts of
+# its activation stand under the integral.
+Kind = tuple[bool, bool, tuple[str, ...]]
+# The kinds of the distinct fields, and the fields.
+Integral = tuple[tuple[Kind, ...], tuple[int, ...]]
 
 
 class QuadratureAverages(Averages):
@@ -87,10 +87,11 @@ class QuadratureAverages(Averages):
         self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
     ) -> Float[Array, "students students"]:
         self._check_cost()
-        k, l, a, b = np.ix_(
-            range(self.students), range(self.students), range(len(C)), range(len(C))
-        )
-        return jnp.einsum("klab,a,b->kl", self._averages(C, slope=(k, l), value=(a, b)), u, u)
+        students = range(self.students)
+        fields = range(len(C))
+        k, l, a, b = np.ix_(students, students, fields, fields)
+        each = self._averages(C, slope=(k, l), value=(a, b))
+        return jnp.einsum("klab,a,b->kl", each, u, u)
 
     def _check_cost(self) -> None:
         """Raise ValueError if the largest integral, over two student fields and any two, has more
@@ -124,9 +125,8 @@ class QuadratureAverages(Averages):
             coarse = QuadratureAverages(
                 self.student, self.teacher, self.students, self.teachers, rule
             )
-            differences += [
-                jnp.max(jnp.abs(x - y)) for x, y in zip(used, coarse._all(C, u), strict=True)
-            ]
+            for fine_part, coarse_part in zip(used, coarse._all(C, u), strict=True):
+                differences.append(jnp.max(jnp.abs(fine_part - coarse_part)))
         largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in used]))
         return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * largest
 
@@ -141,14 +141,17 @@ class QuadratureAverages(Averages):
         J2: Float[Array, "students fields"],
         G2: Float[Array, "students fields"],
     ) -> Float[Array, ""]:
-        """The largest error of G2, or of J2, that would explain what is missing in Stein's lemma."""
+        """The largest error of G2, or of J2, that would explain what Stein's lemma lacks."""
         k, c = np.ix_(range(self.students), range(len(C)))
         along_student = self._averages(C, field=(k,), slope=(k,), value=(c,))
         along_other = self._averages(C, slope=(k,), field=(c,), value=(c,))
-        variance, covariance = jnp.diag(C), C[: self.students]
-        of_student, of_other = variance[: self.students, None], variance[None, :]
-        missing_G2 = _ratio(jnp.abs(along_student - of_student * G2 - covariance * J2), of_student)
-        missing_J2 = _ratio(jnp.abs(along_other - covariance * G2 - of_other * J2), of_other)
+        C_kc = C[: self.students]
+        C_kk = jnp.diag(C)[: self.students, None]
+        C_cc = jnp.diag(C)[None, :]
+        from_student = jnp.abs(along_student - C_kk * G2 - C_kc * J2)
+        from_other = jnp.abs(along_other - C_kc * G2 - C_cc * J2)
+        missing_G2 = _ratio(from_student, C_kk)
+        missing_J2 = _ratio(from_other, C_cc)
         return jnp.max(jnp.maximum(missing_G2, missing_J2))
 
     def _deltas(
@@ -187,7 +190,9 @@ class QuadratureAverages(Averages):
         return total
 
     def _activation(self, field: int) -> Activation:
-        return self.teacher if field >= self.students else self.student
+        if field < self.students:
+            return self.student
+        return self.teacher
 
     def _averages(
         self, C: Float[Array, "fields fields"], **parts: tuple[np.ndarray, ...]
@@ -197,20 +202,19 @@ class QuadratureAverages(Averages):
         Each distinct integral is computed once, those that differ only in their fields in one
         batch.
         """
-        names = [name for name, indices in parts.items() for _ in indices]
-        tuples = np.stack(
-            np.broadcast_arrays(*(index for indices in parts.values() for index in indices)),
-            axis=-1,
-        )
-        integrals = [
-            self._integral(names, fields.tolist()) for fields in tuples.reshape(-1, len(names))
-        ]
+        names: list[str] = []
+        indices: list[np.ndarray] = []
+        for name, fields in parts.items():
+            names += [name] * len(fields)
+            indices += fields
+        tuples = np.stack(np.broadcast_arrays(*indices), axis=-1)
+        rows = tuples.reshape(-1, len(names)).tolist()
+        integrals = [self._integral(names, row) for row in rows]
         distinct = sorted(set(integrals))
         batches = [self._batch(C, *kind) for kind in groupby(distinct, key=itemgetter(0))]
         position = {integral: n for n, integral in enumerate(distinct)}
-        return jnp.concatenate(batches)[np.array([position[i] for i in integrals])].reshape(
-            tuples.shape[:-1]
-        )
+        wanted = np.array([position[integral] for integral in integrals])
+        return jnp.concatenate(batches)[wanted].reshape(tuples.shape[:-1])
 
     def _integral(self, names: list[str], fields: list[int]) -> Integral:
         """The kinds of the distinct fields, those with kinks first, and the fields in the same
@@ -240,18 +244,29 @@ class QuadratureAverages(Averages):
             for _, teachers, parts in kinds
         )
         blocks = C[fields[:, :, None], fields[:, None, :]]
-        return jax.lax.map(jax.checkpoint(lambda S: self.rule.average(S, factors)), blocks)
+
+        def average(S):
+            return self.rule.average(S, factors)
+
+        return jax.lax.map(jax.checkpoint(average), blocks)
 
 
 def _factor(activation: Activation, parts: tuple[str, ...]) -> Factor:
-    return Factor(
-        lambda h: math.prod(PARTS[part](activation, h) for part in parts), activation.cuts
-    )
+    """The product of some parts of an activation."""
+
+    def product(h):
+        return math.prod(PARTS[part](activation, h) for part in parts)
+
+    return Factor(product, activation.cuts)
 
 
 def _ratio(x: Float[Array, "*shape"], y: Float[Array, "*#shape"]) -> Float[Array, "*shape"]:
     """x / y, and zero where y is."""
     return jnp.where(y > 0, x / jnp.where(y > 0, y, 1.0), 0.0)
+
+
+def _field(activation: Activation, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return h
 
 
 def _curvature(activation: Activation, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -260,7 +275,7 @@ def _curvature(activation: Activation, h: Float[Array, "*shape"]) -> Float[Array
 
 
 PARTS = {
-    "field": lambda activation, h: h,
+    "field": _field,
     "value": Activation.__call__,
     "slope": Activation.derivative,
     "curvature": _curvature,

@@ -3,8 +3,9 @@ function.
 
 With s = sqrt(C_aa C_bb - C_ab^2) and the angle t = atan2(s, C_ab) between two fields,
 
-    I2(a, b) = (s + (pi - t) C_ab) / (2 pi),    J2(k, b) = (pi - t) / (2 pi),    G2(k, c) = s / (2
-    pi C_kk).
+    I2(a, b) = (s + (pi - t) C_ab) / (2 pi)
+    J2(k, b) = (pi - t) / (2 pi)
+    G2(k, c) = s / (2 pi C_kk).
 
 The same s enters inside and outside of atan2, so that rounding cancels and a vanishing
 generalisation error is resolved.
@@ -13,18 +14,24 @@ I4 is E[x_a x_b prod_{s in S} theta(x_s)] with S the *distinct* fields among k, 
 = theta.  Two steps of Gaussian integration by parts turn it into probabilities P_n that n Gaussian
 fields are all positive:
 
-    I4 = C_ab P_n(S) + sum_{j in S, j != b} C_aj (2 pi C_jj)^(-1/2)
-                       sum_{i in S, i != j} C_bi|j (2 pi C_ii|j)^(-1/2) P_{n-2}(S without i, j | x_i
-                       = x_j = 0),
+    I4 = C_ab P_n(S)
+         + sum_{j in S, j != b} C_aj (2 pi C_jj)^(-1/2)
+           sum_{i in S, i != j} C_bi|j (2 pi C_ii|j)^(-1/2) P_{n-2}(S - {i, j} | x_i = x_j = 0),
 
 where C_..|j is the covariance given x_j.  Below, fields have unit variance and the standard
-deviations of a and b are multiplied in at the end.  With t_ij the angles, P_1 = 1/2, P_2 = 1/2 -
-t_12 / (2 pi) and P_3 = 1/2 - (t_12 + t_13 + t_23) / (4 pi).  P_4 has no elementary form.  Split the
-fields in pairs {0, 1} and {2, 3} and scale the correlations across by tau; Plackett's identity for
-the derivative with respect to tau gives
+deviations of a and b are multiplied in at the end.  With t_ij the angles,
 
-    P_4 = P_2(0, 1) P_2(2, 3) + int_0^1 dtau sum_{i in {0,1}, j in {2,3}}
-              rho_ij / (2 pi sqrt(1 - tau^2 rho_ij^2)) P_2(k, l | x_i = x_j = 0; tau)    (k, l: the other two fields).
+    P_1 = 1/2
+    P_2 = 1/2 - t_12 / (2 pi)
+    P_3 = 1/2 - (t_12 + t_13 + t_23) / (4 pi).
+
+P_4 has no elementary form.  Split the fields in pairs {0, 1} and {2, 3} and scale the correlations
+across by tau; Plackett's identity for the derivative with respect to tau gives, with k, l the two
+fields that are not i, j,
+
+    P_4 = P_2(0, 1) P_2(2, 3)
+          + int_0^1 dtau sum_{i in {0,1}, j in {2,3}} rho_ij / (2 pi sqrt(1 - tau^2 rho_ij^2))
+                                                      P_2(k, l | x_i = x_j = 0; tau).
 
 Of the three splits we take the one with the smallest correlations across; tau = sin(angle) removes
 the root where a correlation reaches 1; Gauss-Legendre nodes do the rest.  R. L. Plackett,
@@ -48,10 +55,9 @@ from jaxtyping import Array, Float
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
 
-COINCIDENT = (
-    1e-15  # a conditional variance, relative to the unconditional one, that is zero up to rounding
-)
-NODES = 64
+# A conditional variance below this, relative to the unconditional one, is zero up to rounding.
+COINCIDENT = 1e-15
+NODES = 64  # of the integral over tau
 
 
 class ReluAverages(Averages):
@@ -83,9 +89,8 @@ class ReluAverages(Averages):
             blocks = correlation[fields[:, :, None], fields[:, None, :]]
             moments = jax.vmap(partial(_half_space_moment, b=b))(blocks)
             multiplicity = 1 + b  # the pair a, b with a < b stands for two ordered pairs
-            values = values.at[pairs].add(
-                multiplicity * weighted[fields[:, 0]] * weighted[fields[:, b]] * moments
-            )
+            factor = multiplicity * weighted[fields[:, 0]] * weighted[fields[:, b]]
+            values = values.at[pairs].add(factor * moments)
         return values[pair_number(self.students)]
 
 
@@ -104,10 +109,14 @@ def _groups_of_equal_pattern(
         for a, b in zip(*unordered_pairs(fields), strict=True):
             distinct = tuple(dict.fromkeys((a, b, k, l)))
             groups.setdefault((len(distinct), int(a != b)), []).append((pair, distinct))
-    return {
-        key: (np.array([pair for pair, _ in rows]), np.array([distinct for _, distinct in rows]))
-        for key, rows in groups.items()
-    }
+    return {key: columns(rows) for key, rows in groups.items()}
+
+
+def columns(rows: list[tuple]) -> tuple[np.ndarray, np.ndarray]:
+    """The two columns of a table, each as an array."""
+    first = np.array([row[0] for row in rows])
+    second = np.array([row[1] for row in rows])
+    return first, second
 
 
 def _half_space_moment(R: Float[Array, "n n"], b: int) -> Float[Array, ""]:
@@ -115,12 +124,16 @@ def _half_space_moment(R: Float[Array, "n n"], b: int) -> Float[Array, ""]:
     is field 0.
     """
     total = R[0, b] * orthant(R)
-    orders = [(j, i, *_without(len(R), j, i)) for j, i in permutations(range(len(R)), 2) if j != b]
-    if orders:
-        j, i, *others = np.array(orders).T
-        slope = _ratio(R[b, i] - R[b, j] * R[j, i], _root(_variance_given(R[j, i]))) / (2 * math.pi)
-        total += jnp.sum(R[0, j] * slope * _conditional_orthant(R, i, j, *others))
-    return total
+    orders = []
+    for j, i in permutations(range(len(R)), 2):
+        if j != b:
+            orders.append((j, i, *_without(len(R), j, i)))
+    if not orders:
+        return total
+    j, i, *others = np.array(orders).T
+    covariance = R[b, i] - R[b, j] * R[j, i]
+    slope = _ratio(covariance, _root(_variance_given(R[j, i]))) / (2 * math.pi)
+    return total + jnp.sum(R[0, j] * slope * _conditional_orthant(R, i, j, *others))
 
 
 def _without(size: int, *fields: int) -> tuple[int, ...]:
@@ -133,20 +146,21 @@ def orthant(R: Float[Array, "n n"]) -> Float[Array, ""]:
         return jnp.array(0.5)
     if len(R) == 4:
         return _four_orthant(R)
-    first, second = np.triu_indices(len(R), 1)
-    return 0.5 - jnp.sum(_angle(_areas(R), R)[first, second]) / (2 * math.pi * (len(R) - 1))
+    angles = _angle(_areas(R), R)[np.triu_indices(len(R), 1)]
+    return 0.5 - jnp.sum(angles) / (2 * math.pi * (len(R) - 1))
 
 
 def _four_orthant(R: Float[Array, "4 4"]) -> Float[Array, ""]:
     """P_4 for the correlation matrix R."""
     splits = np.array([[0, 1, 2, 3], [0, 2, 1, 3], [0, 3, 1, 2]])
     candidates = R[splits[:, :, None], splits[:, None, :]]
-    R = candidates[jnp.argmin(jnp.max(jnp.abs(candidates[:, :2, 2:]), axis=(1, 2)))]
+    largest_across = jnp.max(jnp.abs(candidates[:, :2, 2:]), axis=(1, 2))
+    R = candidates[jnp.argmin(largest_across)]
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    angles, weights = jnp.asarray((nodes + 1) * math.pi / 4), weights * math.pi / 4
-    return orthant(R[:2, :2]) * orthant(R[2:, 2:]) + weights @ jax.vmap(
-        partial(_four_orthant_slope, R)
-    )(angles)
+    angles = jnp.asarray((nodes + 1) * math.pi / 4)
+    slopes = jax.vmap(partial(_four_orthant_slope, R))(angles)
+    apart = orthant(R[:2, :2]) * orthant(R[2:, 2:])
+    return apart + weights * math.pi / 4 @ slopes
 
 
 def _four_orthant_slope(R: Float[Array, "4 4"], angle: Float[Array, ""]) -> Float[Array, ""]:
@@ -156,7 +170,8 @@ def _four_orthant_slope(R: Float[Array, "4 4"], angle: Float[Array, ""]) -> Floa
     across = np.kron([[0, 1], [1, 0]], np.ones((2, 2)))
     scaled = R * (1 - across + across * jnp.sin(angle))
     i, j, k, l = np.array([(0, 2, 1, 3), (0, 3, 1, 2), (1, 2, 0, 3), (1, 3, 0, 2)]).T
-    density = R[i, j] * jnp.cos(angle) / (2 * math.pi * _root(_variance_given(scaled[i, j])))
+    deviation = _root(_variance_given(scaled[i, j]))
+    density = R[i, j] * jnp.cos(angle) / (2 * math.pi * deviation)
     return jnp.sum(density * _conditional_orthant(scaled, i, j, k, l))
 
 
@@ -174,15 +189,16 @@ def _conditional_orthant(
         return 0.5 ** len(others)
     k, l = others
     variance_j = _variance_given(R[i, j])
-    jk, jl, kl = (
-        R[j, k] - R[i, j] * R[i, k],
-        R[j, l] - R[i, j] * R[i, l],
-        R[k, l] - R[i, k] * R[i, l],
-    )  # given x_i = 0
+    # Covariances given x_i = 0.
+    jk = R[j, k] - R[i, j] * R[i, k]
+    jl = R[j, l] - R[i, j] * R[i, l]
+    kl = R[k, l] - R[i, k] * R[i, l]
     variance_k = _nonzero(_variance_given(R[i, k]) - jk * _ratio(jk, variance_j))
     variance_l = _nonzero(_variance_given(R[i, l]) - jl * _ratio(jl, variance_j))
-    fixed = (variance_k == 0) | (variance_l == 0)
-    all_coincide = (variance_k == 0) & (variance_l == 0) & (_variance_given(R[k, l]) == 0)
+    k_fixed = variance_k == 0
+    l_fixed = variance_l == 0
+    fixed = k_fixed | l_fixed
+    all_coincide = k_fixed & l_fixed & (_variance_given(R[k, l]) == 0)
     limit = jnp.where(all_coincide, jnp.sign(R[k, l]) / 2, 0.0)
     covariance = jnp.where(fixed, limit, kl - jk * _ratio(jl, variance_j))
     area = _root(jnp.where(fixed, 1.0, variance_k * variance_l) - covariance**2)
@@ -202,16 +218,16 @@ def _nonzero(variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 def _areas(C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
     """s_ab = sqrt(C_aa C_bb - C_ab^2), exactly zero for a = b."""
     variance = jnp.diag(C)
-    return _root(
-        jnp.where(np.eye(len(C), dtype=bool), 0.0, variance[:, None] * variance[None, :] - C**2)
-    )
+    squares = variance[:, None] * variance[None, :] - C**2
+    return _root(jnp.where(np.eye(len(C), dtype=bool), 0.0, squares))
 
 
 def _angle(s: Float[Array, "*shape"], covariance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """atan2(s, covariance) in [0, pi]; a right angle where both are zero, that is where a field
     vanishes.
     """
-    return jnp.arctan2(jnp.where((s == 0) & (covariance == 0), 1.0, s), covariance)
+    vanishes = (s == 0) & (covariance == 0)
+    return jnp.arctan2(jnp.where(vanishes, 1.0, s), covariance)
 
 
 def _root(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

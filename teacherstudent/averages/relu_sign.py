@@ -3,16 +3,18 @@
 Between student fields k, l the averages are those of `relu.py`.  With m, n teacher fields and theta
 the step function,
 
-    I2(k, m) = C_km / sqrt(2 pi C_mm),   I2(m, n) = (2/pi) asin( C_mn / sqrt(C_mm C_nn) )
-    J2(k, m) = E[theta(h_k) 2 delta(h_m)] = 1 / sqrt(2 pi C_mm),   G2(k, m) = E[delta(h_k)
-    sign(h_m)] = 0.
+    I2(k, m) = C_km / sqrt(2 pi C_mm)
+    I2(m, n) = (2/pi) asin( C_mn / sqrt(C_mm C_nn) )
+    J2(k, m) = E[theta(h_k) 2 delta(h_m)] = 1 / sqrt(2 pi C_mm)
+    G2(k, m) = E[delta(h_k) sign(h_m)] = 0.
 
 In I4(k, l; u), sign = 2 theta - 1 leaves probabilities P(S) that all fields of a set S are
 positive, and their first moments by one integration by parts (unit variances):
 
-    E[theta_k theta_l sign_m sign_n]   = 4 P(k, l, m, n) - 2 P(k, l, m) - 2 P(k, l, n) + P(k, l)
-    (m = n: P(k, l)) E[theta_k theta_l h_a theta_a sign_m] = 2 F_a(k, l, a, m) - F_a(k, l, a) F_a(S)
-    = E[h_a prod_S theta] = sum_{j in S} R_aj (2 pi)^(-1/2) P(S without j | h_j = 0)
+    E[theta_k theta_l sign_m sign_n]   = 4 P(k, l, m, n) - 2 P(k, l, m) - 2 P(k, l, n) + P(k, l),
+                                         and P(k, l) for m = n
+    E[theta_k theta_l h_a theta_a sign_m] = 2 F_a(k, l, a, m) - F_a(k, l, a)
+    F_a(S) = E[h_a prod_S theta] = sum_{j in S} R_aj (2 pi)^(-1/2) P(S without j | h_j = 0)
 
 over the *distinct* fields of each set, for theta^2 = theta.  Accuracy as of `relu.py`: generic
 covariances 1e-13.
@@ -28,7 +30,7 @@ from jaxtyping import Array, Float
 
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.pairs import pair_number, unordered_pairs
-from teacherstudent.averages.relu import COINCIDENT, ReluAverages, orthant
+from teacherstudent.averages.relu import COINCIDENT, ReluAverages, columns, orthant
 from teacherstudent.averages.signs import correlations_of_signs, inverse_deviations
 
 ROOT = 1 / math.sqrt(2 * math.pi)
@@ -46,15 +48,16 @@ class ReluSignAverages(Averages):
     def I2(self, C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
         K = self.students
         mixed = ROOT * C[:K, K:] * inverse_deviations(C[K:, K:])[None, :]
-        of_students, of_teachers = self._of_students.I2(C[:K, :K]), correlations_of_signs(C[K:, K:])
+        of_students = self._of_students.I2(C[:K, :K])
+        of_teachers = correlations_of_signs(C[K:, K:])
         return jnp.block([[of_students, mixed], [mixed.T, of_teachers]])
 
     def J2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
         K = self.students
-        of_teachers = jnp.broadcast_to(
-            ROOT * inverse_deviations(C[K:, K:])[None, :], (K, self.teachers)
-        )
-        return jnp.concatenate([self._of_students.J2(C[:K, :K]), of_teachers], axis=1)
+        row = ROOT * inverse_deviations(C[K:, K:])
+        of_teachers = jnp.broadcast_to(row[None, :], (K, self.teachers))
+        of_students = self._of_students.J2(C[:K, :K])
+        return jnp.concatenate([of_students, of_teachers], axis=1)
 
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
         K = self.students
@@ -67,15 +70,13 @@ class ReluSignAverages(Averages):
         scale = inverse_deviations(C)
         R = C * scale[:, None] * scale[None, :]
         # The sign of a field that vanishes is zero, and so is a hidden unit.
-        weights = jnp.where(scale > 0, u, 0.0) * jnp.concatenate(
-            [_root(jnp.diag(C)[:K]), jnp.ones(self.teachers)]
-        )
+        deviations = jnp.concatenate([_root(jnp.diag(C)[:K]), jnp.ones(self.teachers)])
+        weights = jnp.where(scale > 0, u, 0.0) * deviations
         values = jnp.zeros(len(unordered_pairs(K)[0]))
         for pairs, fields in self._mixed:
             moments = jax.vmap(_moment_with_sign)(_blocks(R, fields))
-            values = values.at[pairs].add(
-                2 * weights[fields[:, 0]] * weights[fields[:, -1]] * moments
-            )
+            factor = 2 * weights[fields[:, 0]] * weights[fields[:, -1]]
+            values = values.at[pairs].add(factor * moments)
         for pairs, fields, teachers in self._labels:
             signs = jax.vmap(partial(_positive_with_signs, teachers=teachers))(_blocks(R, fields))
             factor = teachers * weights[fields[:, -1]] * weights[fields[:, -teachers]]
@@ -93,7 +94,7 @@ def _sets_with_a_student(students: int, teachers: int) -> list[tuple[np.ndarray,
             for m in range(students, students + teachers):
                 fields = (*dict.fromkeys((a, k, l)), m)
                 rows.setdefault(len(fields), []).append((pair, fields))
-    return [_columns(group) for group in rows.values()]
+    return [columns(group) for group in rows.values()]
 
 
 def _sets_with_labels(students: int, teachers: int) -> list[tuple[np.ndarray, np.ndarray, int]]:
@@ -103,21 +104,15 @@ def _sets_with_labels(students: int, teachers: int) -> list[tuple[np.ndarray, np
     rows: dict[tuple[int, int], list] = {}
     for pair, (k, l) in enumerate(zip(*unordered_pairs(students), strict=True)):
         for m, n in zip(*unordered_pairs(teachers), strict=True):
-            of_students, of_teachers = (
-                dict.fromkeys((k, l)),
-                dict.fromkeys((m + students, n + students)),
-            )
+            of_students = dict.fromkeys((k, l))
+            of_teachers = dict.fromkeys((m + students, n + students))
             fields = (*of_students, *of_teachers)
             rows.setdefault((len(fields), len(of_teachers)), []).append((pair, fields))
-    return [(*_columns(group), count) for (_, count), group in rows.items()]
-
-
-def _columns(rows: list) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([pair for pair, _ in rows]), np.array([fields for _, fields in rows])
+    return [(*columns(group), count) for (_, count), group in rows.items()]
 
 
 def _blocks(R: Float[Array, "fields fields"], fields: np.ndarray) -> Float[Array, "sets n n"]:
-    """The correlations within each set of fields; 1 on the diagonal, also of a field that vanishes."""
+    """The correlations within each set of fields; 1 on the diagonal, also of one that vanishes."""
     blocks = R[fields[:, :, None], fields[:, None, :]]
     return jnp.where(np.eye(fields.shape[1], dtype=bool)[None], 1.0, blocks)
 
@@ -144,15 +139,14 @@ def _orthant_given_zero(R: Float[Array, "n n"], j: int, others: np.ndarray) -> F
     """
     if not len(others):
         return jnp.ones(())
-    given = R[others][:, others] - R[others, j][:, None] * R[j, others][None, :]
+    block = R[others][:, others]
+    given = block - R[others, j][:, None] * R[j, others][None, :]
     fixed = jnp.diag(given) < COINCIDENT
     any_fixed = fixed[:, None] | fixed[None, :]
     both_fixed = fixed[:, None] & fixed[None, :]
-    limit = jnp.where(both_fixed, jnp.sign(R[others][:, others]) / 2, 0.0)
+    limit = jnp.where(both_fixed, jnp.sign(block) / 2, 0.0)
     limit = jnp.where(np.eye(len(others), dtype=bool), 1.0, limit)
-    return orthant(
-        jnp.where(any_fixed & (fixed[:, None] | ~np.eye(len(others), dtype=bool)), limit, given)
-    )
+    return orthant(jnp.where(any_fixed, limit, given))
 
 
 def _positive_with_signs(R: Float[Array, "n n"], teachers: int) -> Float[Array, ""]:

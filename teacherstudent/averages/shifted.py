@@ -2,16 +2,19 @@
 
 Fields lambda ~ N(mean, C) of K student units with one activation g; C may be singular, or zero.
 
-    values(k)   = E[g(lambda_k)]              I2(i, j) = E[g(lambda_i) g(lambda_j)]
-    slopes(k)   = E[g'(lambda_k)]             S2(k, j) = E[g'(lambda_k) g(lambda_j)]
-    curvatures(k) = E[g''(lambda_k)]          J2(k, l) = E[g'(lambda_k) g'(lambda_l)]
-                                              G2(k, j) = E[g''(lambda_k) g(lambda_j)]
+    values(k)     = E[g(lambda_k)]
+    slopes(k)     = E[g'(lambda_k)]
+    curvatures(k) = E[g''(lambda_k)]
+    I2(i, j) = E[g(lambda_i) g(lambda_j)]
+    S2(k, j) = E[g'(lambda_k) g(lambda_j)]
+    J2(k, l) = E[g'(lambda_k) g'(lambda_l)]
+    G2(k, j) = E[g''(lambda_k) g(lambda_j)]
     I4(k, l; v, y) = E[g'(lambda_k) g'(lambda_l) (sum_j v_j g(lambda_j) - y)^2]
 
 With mean = 0 and y = 0 these are the averages of `base.py` for a student without a teacher.
 
-To add an activation with closed forms, write one file with a subclass of `ShiftedAverages` and name
-it in `shifted_for.py`.
+To add an activation with closed forms, write one file with a subclass of `ShiftedAverages`; the
+activation answers with an object of it (`Activation.shifted_averages`).
 """
 
 import abc
@@ -25,7 +28,7 @@ PerPair = Float[Array, "students students"]
 
 
 class ShiftedAverages(abc.ABC):
-    """Averages over the fields of K student units, all as functions of their mean and covariance."""
+    """Averages over the fields of K student units, as functions of their mean and covariance."""
 
     def __init__(self, students: int):
         self.students = students

@@ -2,17 +2,25 @@
 
 With h_k = a_k / sqrt(1 + C_kk), a the mean, and R_ij = C_ij / sqrt((1 + C_ii)(1 + C_jj)),
 
-    E[g_k] = 2 Phi(h_k) - 1,     E[g'_k] = Z_k = 2 phi(h_k) / sqrt(1 + C_kk)
-    E[g_i g_j] = E[g_i] E[g_j] + 4 L(h_i, h_j; R_ij)
-    (`bivariate_normal.py`)
+    E[g_k]     = 2 Phi(h_k) - 1
+    E[g'_k]    = Z_k = 2 phi(h_k) / sqrt(1 + C_kk)
+    E[g_i g_j] = E[g_i] E[g_j] + 4 L(h_i, h_j; R_ij),
+
+with phi the normal density and Phi, L of `bivariate_normal.py`.
 
 g'(x) = sqrt(2/pi) exp(-x^2 / 2) is itself Gaussian: a factor g'_k tilts the measure to
 
-    a^k = a - C_.k a_k / (1 + C_kk),     C^k = C - C_.k C_k. / (1 + C_kk),     weight Z_k,
+    a^k = a - C_.k a_k / (1 + C_kk)
+    C^k = C - C_.k C_k. / (1 + C_kk)
+
+with the weight Z_k,
 
 so E[g'_k g_j] = Z_k E^k[g_j], and g'_k g'_l tilts twice, weight Z_k Z^k_l: what remains of I4 are
-averages of g_i g_j and g_j.  g''(x) = -x g'(x), and Stein's lemma gives E[g''_k g_j] = -E[g'_k
-lambda_k g_j] = -Z_k ( a^k_k E^k[g_j] + C^k_kj Z^k_j ).  With a = 0 all is as in `erf.py`.
+averages of g_i g_j and g_j.  g''(x) = -x g'(x), and Stein's lemma gives
+
+    E[g''_k g_j] = -E[g'_k lambda_k g_j] = -Z_k ( a^k_k E^k[g_j] + C^k_kj Z^k_j ).
+
+With a = 0 all is as in `erf.py`.
 """
 
 import jax
@@ -51,22 +59,24 @@ class ShiftedErf(ShiftedAverages):
     def G2(self, mean: Mean, C: Covariance) -> PerPair:
         weight, tilted, covariance = _tilted_once(mean, C)
         variance = _diagonals(covariance)
-        own = jnp.einsum("kk->k", tilted)[:, None] * _value(tilted, variance)
-        return -weight[:, None] * (
-            own + jnp.einsum("kkj->kj", covariance) * _slope(tilted, variance)
-        )
+        tilted_k = jnp.einsum("kk->k", tilted)[:, None]
+        covariance_kj = jnp.einsum("kkj->kj", covariance)
+        by_mean = tilted_k * _value(tilted, variance)
+        by_covariance = covariance_kj * _slope(tilted, variance)
+        return -weight[:, None] * (by_mean + by_covariance)
 
     def I4(self, mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
         k, l = unordered_pairs(self.students)
-        first, second = jax.vmap(_tilt, (None, None, 0)), jax.vmap(_tilt, (0, 0, 0))
-        weight, tilted, covariance = first(mean, C, jnp.asarray(k))
-        other, tilted, covariance = second(tilted, covariance, jnp.asarray(l))
+        by_k = jax.vmap(_tilt, (None, None, 0))
+        by_l = jax.vmap(_tilt, (0, 0, 0))
+        weight_k, tilted, covariance = by_k(mean, C, jnp.asarray(k))
+        weight_l, tilted, covariance = by_l(tilted, covariance, jnp.asarray(l))
         i, j = unordered_pairs(self.students)
-        products = jax.vmap(_value_products)(tilted, covariance) @ (
-            multiplicity(i, j) * v[i] * v[j]
-        )
-        linear = _value(tilted, _diagonals(covariance)) @ v
-        return (weight * other * (products - 2 * y * linear + y**2))[pair_number(self.students)]
+        vv = multiplicity(i, j) * v[i] * v[j]
+        squares = jax.vmap(_value_products)(tilted, covariance) @ vv
+        outputs = _value(tilted, _diagonals(covariance)) @ v
+        values = weight_k * weight_l * (squares - 2 * y * outputs + y**2)
+        return values[pair_number(self.students)]
 
 
 def _value(
@@ -87,19 +97,21 @@ def _slope(
 def _value_products(mean: Mean, C: Covariance) -> Float[Array, " pairs"]:
     """E[g_i g_j] for the unordered pairs i <= j."""
     i, j = unordered_pairs(len(mean))
-    scale, value = jnp.sqrt(1 + jnp.diag(C)), _value(mean, jnp.diag(C))
-    h, R = mean / scale, C / (scale[:, None] * scale[None, :])
+    scale = jnp.sqrt(1 + jnp.diag(C))
+    value = _value(mean, jnp.diag(C))
+    h = mean / scale
+    R = C / (scale[:, None] * scale[None, :])
     return value[i] * value[j] + 4 * L(h[i], h[j], R[i, j])
 
 
 def _tilt(mean: Mean, C: Covariance, k) -> tuple[Float[Array, ""], Mean, Covariance]:
     """Weight, mean and covariance of the measure times g'_k."""
-    column, widened = C[:, k], 1 + C[k, k]
-    return (
-        _slope(mean[k], C[k, k]),
-        mean - column * (mean[k] / widened),
-        C - column[:, None] * column[None, :] / widened,
-    )
+    column = C[:, k]
+    widened = 1 + C[k, k]
+    weight = _slope(mean[k], C[k, k])
+    tilted = mean - column * (mean[k] / widened)
+    covariance = C - column[:, None] * column[None, :] / widened
+    return weight, tilted, covariance
 
 
 def _tilted_once(mean: Mean, C: Covariance):

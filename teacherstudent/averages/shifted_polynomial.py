@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from teacherstudent.activations.activation import Polynomial
+from teacherstudent.activations.polynomial import Polynomial
 from teacherstudent.averages.polynomial import degree_of, pair_sums, quartic_sums
 from teacherstudent.averages.shifted import Covariance, Mean, PerPair, PerUnit, ShiftedAverages
 
@@ -49,27 +49,29 @@ class ShiftedPolynomial(ShiftedAverages):
 
     def I4(self, mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
         values = self._means(mean, C, 0)
+        slopes = self._means(mean, C, 1)
         label = jnp.zeros((1, values.shape[1]), values.dtype).at[0, 0].set(-y)
         weighted = jnp.concatenate([v[:, None] * values, label])
         with_label = jnp.pad(C, ((0, 1), (0, 1)))
         slope_degree = max(self._degree - 1, 0)
-        return quartic_sums(
-            with_label, self._means(mean, C, 1), weighted, self._degree, slope_degree
-        )
+        return quartic_sums(with_label, slopes, weighted, self._degree, slope_degree)
 
     def _pairs(self, mean: Mean, C: Covariance, first: int, second: int) -> PerPair:
         """E[g^(first)(lambda_k) g^(second)(lambda_l)]."""
-        return pair_sums(C, self._means(mean, C, first), self._means(mean, C, second), self._degree)
+        one = self._means(mean, C, first)
+        other = self._means(mean, C, second)
+        return pair_sums(C, one, other, self._degree)
 
     def _means(self, mean: Mean, C: Covariance, order: int) -> Float[Array, "students derivatives"]:
         """m_k(s) of g^(order), for s = 0..3 degree."""
-        powers = jnp.cumprod(
-            jnp.stack([jnp.ones_like(mean)] + [mean] * self._degree, axis=1), axis=1
-        )
+        factors = [jnp.ones_like(mean)] + [mean] * self._degree
+        powers = jnp.cumprod(jnp.stack(factors, axis=1), axis=1)
         derivatives = powers @ jnp.asarray(self._table).T
-        terms, half = np.arange(self._degree // 2 + 1), jnp.diag(C) / 2
+        half = jnp.diag(C) / 2
+        terms = np.arange(self._degree // 2 + 1)
         heat = jnp.stack([half**n / math.factorial(n) for n in terms], axis=1)
-        s, n = np.ix_(np.arange(3 * self._degree + 1), terms)
+        orders = np.arange(3 * self._degree + 1)
+        s, n = np.ix_(orders, terms)
         return jnp.einsum("ksn,kn->ks", derivatives[:, order + s + 2 * n], heat)
 
 

@@ -4,14 +4,21 @@ with any means.
 With s_k = sqrt(C_kk), h_k = a_k / s_k (a the mean), R the correlations and Phi2 of
 `bivariate_normal.py`,
 
-    E[g_k] = a_k Phi(h_k) + s_k phi(h_k),      E[g'_k] = Phi(h_k),      E[g''_k] = phi(h_k) / s_k =:
-    delta_k J2(k, l) = Phi2(h_k, h_l; R_kl),           G2(k, j) = delta_k E[g_j | lambda_k = 0].
+    E[g_k]   = a_k Phi(h_k) + s_k phi(h_k)
+    E[g'_k]  = Phi(h_k)
+    E[g''_k] = phi(h_k) / s_k =: delta_k
+    J2(k, l) = Phi2(h_k, h_l; R_kl)
+    G2(k, j) = delta_k E[g_j | lambda_k = 0].
 
-Products are moments of a bivariate normal law cut to a quadrant, M_pq = E[theta_k theta_l
-lambda_k^p lambda_l^q].  Stein's lemma reduces them to lower ones and to the boundary, with P(l | k)
+Products are moments of a bivariate normal law cut to a quadrant,
+
+    M_pq = E[theta_k theta_l lambda_k^p lambda_l^q].
+
+Stein's lemma reduces them to lower ones and to the boundary, with P(l | k)
 the probability that lambda_l > 0 given lambda_k = 0:
 
-    M_00 = Phi2,     M_10 = a_k M_00 + C_kk delta_k P(l | k) + C_kl delta_l P(k | l)
+    M_00 = Phi2
+    M_10 = a_k M_00 + C_kk delta_k P(l | k) + C_kl delta_l P(k | l)
     M_11 = a_l M_10 + C_kl M_00 + C_ll delta_l E[g_k | lambda_l = 0]
     M_20 = a_k M_10 + C_kk M_00 + C_kl delta_l E[g_k | lambda_l = 0]
 
@@ -26,6 +33,7 @@ generic position; 3e-7 where another field is known from lambda_k and lambda_l u
 its variance, and 4e-6 at worst where it is known exactly.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -40,9 +48,8 @@ from teacherstudent.averages.shifted import Covariance, Mean, PerPair, PerUnit, 
 CUTS = (-2.0, 2.0)
 RADIUS = 8.5
 FAR = 1e3  # h of a field without variance, whose sign is certain
-FIXED = (
-    1e-14  # a conditional variance, relative to the unconditional one, that is zero up to rounding
-)
+# A conditional variance below this, relative to the unconditional one, is zero up to rounding.
+FIXED = 1e-14
 
 
 class ShiftedRelu(ShiftedAverages):
@@ -70,12 +77,13 @@ class ShiftedRelu(ShiftedAverages):
         variance = jnp.diag(C)
         k, j = np.ix_(range(self.students), range(self.students))
         given = _given_zero(mean[k], mean[j], variance[k], variance[j], C)
-        return _off_diagonal(
-            _at_zero(mean, variance)[:, None] * _positive_part(*given), jnp.zeros_like(mean)
-        )
+        pairs = _at_zero(mean, variance)[:, None] * _positive_part(*given)
+        return _off_diagonal(pairs, jnp.zeros_like(mean))
 
     def I4(self, mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
-        return _two_units(mean, C, v, y) if self.students <= 2 else _many_units(mean, C, v, y)
+        if self.students <= 2:
+            return _two_units(mean, C, v, y)
+        return _many_units(mean, C, v, y)
 
 
 class Moments(NamedTuple):
@@ -91,18 +99,22 @@ class Moments(NamedTuple):
 def _moments(mean: Mean, C: Covariance) -> Moments:
     students = range(len(mean))
     k, l = np.ix_(students, students)
-    variance, height = jnp.diag(C), _height(mean, jnp.diag(C))
+    variance = jnp.diag(C)
+    height = _height(mean, variance)
     delta = _at_zero(mean, variance)[:, None]
     scale = _root(variance)
-    # the two indices of a diagonal entry must not reach the formulas as separate, coinciding fields
-    R = jnp.where(np.eye(len(mean), dtype=bool), 0.0, _ratio(C, scale[:, None] * scale[None, :]))
+    # The two indices of a diagonal entry must not reach the formulas as separate fields that
+    # coincide.
+    same = np.eye(len(mean), dtype=bool)
+    R = jnp.where(same, 0.0, _ratio(C, scale[:, None] * scale[None, :]))
     h_k, h_l = jnp.broadcast_arrays(height[:, None], height[None, :])
     M_00 = Phi2(h_k, h_l, jnp.clip(R, -1.0, 1.0))
-    given = _given_zero(
-        mean[k], mean[l], variance[k], variance[l], C
-    )  # of lambda_l given lambda_k = 0
-    above, part = Phi(_height(*given)), _positive_part(*given)
-    a_k, C_kk = mean[:, None], variance[:, None]
+    # Of lambda_l given lambda_k = 0.
+    given = _given_zero(mean[k], mean[l], variance[k], variance[l], C)
+    above = Phi(_height(*given))
+    part = _positive_part(*given)
+    a_k = mean[:, None]
+    C_kk = variance[:, None]
     M_10 = a_k * M_00 + C_kk * delta * above + C * delta.T * above.T
     M_11 = a_k.T * M_10 + C * M_00 + C_kk.T * delta.T * part.T
     M_20 = a_k * M_10 + C_kk * M_00 + C * delta.T * part.T
@@ -111,11 +123,10 @@ def _moments(mean: Mean, C: Covariance) -> Moments:
 
 def _products(mean: Mean, C: Covariance) -> PerPair:
     """E[g_i g_j] for all pairs."""
-    return (
-        _off_diagonal(_moments(mean, C).M_11, _square(mean, jnp.diag(C)))
-        if len(mean) > 1
-        else _square(mean, jnp.diag(C))[:, None]
-    )
+    squares = _square(mean, jnp.diag(C))
+    if len(mean) == 1:
+        return squares[:, None]
+    return _off_diagonal(_moments(mean, C).M_11, squares)
 
 
 def _two_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
@@ -123,43 +134,45 @@ def _two_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> Pe
     theta_l both are linear.
     """
     variance = jnp.diag(C)
-    value, step, square = (
-        _positive_part(mean, variance),
-        Phi(_height(mean, variance)),
-        _square(mean, variance),
-    )
-    own = v**2 * square - 2 * y * v * value + y**2 * step
+    value = _positive_part(mean, variance)
+    step = Phi(_height(mean, variance))
+    square = _square(mean, variance)
+    alone = v**2 * square - 2 * y * v * value + y**2 * step
     if len(mean) == 1:
-        return own[:, None]
+        return alone[:, None]
     M = _moments(mean, C)
-    v_k, v_l = v[:, None], v[None, :]
-    both = (
-        v_k**2 * M.M_20
-        + v_l**2 * M.M_20.T
-        + 2 * v_k * v_l * M.M_11
-        - 2 * y * (v_k * M.M_10 + v_l * M.M_01)
-        + y**2 * M.M_00
-    )
-    other = (
-        v_l**2 * M.M_20.T + 2 * v_k * v_l * M.M_11 - 2 * y * v_l * M.M_01
-    )  # theta_k times what unit l adds
-    return _off_diagonal(both, own + jnp.sum(jnp.where(np.eye(2, dtype=bool), 0.0, other), axis=1))
+    v_k = v[:, None]
+    v_l = v[None, :]
+    from_k = v_k**2 * M.M_20 - 2 * y * v_k * M.M_10
+    from_l = v_l**2 * M.M_20.T - 2 * y * v_l * M.M_01
+    product = 2 * v_k * v_l * M.M_11
+    both = from_k + from_l + product + y**2 * M.M_00
+    # On theta_k alone, what the other unit l adds.
+    added = jnp.where(np.eye(2, dtype=bool), 0.0, from_l + product)
+    return _off_diagonal(both, alone + jnp.sum(added, axis=1))
 
 
 def _many_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
     """I4 by integration over one or two positive fields."""
     K = len(mean)
-    nodes = 16 if K == 3 else 12
+    nodes = 12
+    if K == 3:
+        nodes = 16
     k, l = unordered_pairs(K)
-    number = list(zip(k.tolist(), l.tolist(), strict=True))
-    own, pairs = np.flatnonzero(k == l), np.flatnonzero(k != l)
-    orders = lambda chosen: np.array(
-        [_with_the_others(k, l, K) for k, l in (number[n] for n in chosen)]
-    )
-    reorder = lambda order: (mean[order], C[order[:, :, None], order[:, None, :]], v[order])
-    diagonal = jax.vmap(lambda a, S, u: _over_one(a, S, u, y, nodes))(*reorder(orders(own)))
-    beside = jax.vmap(lambda a, S, u: _over_two(a, S, u, y, nodes))(*reorder(orders(pairs)))
-    values = jnp.zeros(len(k), C.dtype).at[own].set(diagonal).at[pairs].set(beside)
+    orders = [_with_the_others(*pair, K) for pair in zip(k.tolist(), l.tolist(), strict=True)]
+
+    def integrated(over_some, chosen):
+        """The integrals of the chosen pairs, with the fields of each in its own order."""
+        order = np.array([orders[n] for n in chosen])
+        blocks = C[order[:, :, None], order[:, None, :]]
+        of_pair = partial(over_some, y=y, nodes=nodes)
+        return jax.vmap(of_pair)(mean[order], blocks, v[order])
+
+    equal = np.flatnonzero(k == l)
+    different = np.flatnonzero(k != l)
+    values = jnp.zeros(len(k), C.dtype)
+    values = values.at[equal].set(integrated(_over_one, equal))
+    values = values.at[different].set(integrated(_over_two, different))
     return values[pair_number(K)]
 
 
@@ -176,9 +189,8 @@ def _over_one(
     z, weights = _above(_height(mean[0], C[0, 0]), _crossing(mean[1:], slope), nodes)
     fixed = mean[0] + _root(C[0, 0]) * z
     others = mean[1:][None, :] + z[:, None] * slope[None, :]
-    return weights @ _square_given(
-        v[0] * fixed - y, others, C[1:, 1:] - jnp.outer(slope, slope), v[1:]
-    )
+    rest = C[1:, 1:] - jnp.outer(slope, slope)
+    return weights @ _square_given(v[0] * fixed - y, others, rest, v[1:])
 
 
 def _over_two(
@@ -190,10 +202,10 @@ def _over_two(
     variance = jnp.where(rest[1, 1] > FIXED * C[1, 1], rest[1, 1], 0.0)
     scale1 = _root(variance)
     slope1 = _ratio(rest[2:, 1], scale1)
-    # where the line lambda_1 = 0 meets the lines on which the mean of another field vanishes
-    corners = _crossing(
-        mean[2:] * scale1 - slope1 * mean[1], slope0[2:] * scale1 - slope1 * slope0[1]
-    )
+    # Where the line lambda_1 = 0 meets the lines on which the mean of another field vanishes.
+    mean_on_line = mean[2:] * scale1 - slope1 * mean[1]
+    slope_on_line = slope0[2:] * scale1 - slope1 * slope0[1]
+    corners = _crossing(mean_on_line, slope_on_line)
     z0, weights0 = _above(_height(mean[0], C[0, 0]), corners, nodes)
     lam0 = mean[0] + slope0[0] * z0
     mean1 = mean[1] + slope0[1] * z0
@@ -223,7 +235,11 @@ def _square_given(
 ) -> Float[Array, " points"]:
     """E[(linear + sum_i v_i g_i)^2] over the other fields, at many means with one covariance."""
     value = _positive_part(mean, jnp.broadcast_to(jnp.diag(C), mean.shape)) @ v
-    square = jax.vmap(lambda one: v @ _products(one, C) @ v)(mean)
+
+    def square_of_sum(mean):
+        return v @ _products(mean, C) @ v
+
+    square = jax.vmap(square_of_sum)(mean)
     return linear**2 + 2 * linear * value + square
 
 
@@ -231,13 +247,17 @@ def _above(
     height: Float[Array, ""], cuts: Float[Array, " cuts"], nodes: int
 ) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
     """Nodes z > -height and weights for a standard normal z, in panels."""
-    t, w = (jnp.asarray(part)[None, :] for part in np.polynomial.legendre.leggauss(nodes))
+    t, weights = np.polynomial.legendre.leggauss(nodes)
     begin = jnp.clip(-height, -RADIUS, RADIUS)
-    inside = jnp.clip(jnp.concatenate([jnp.asarray(CUTS, cuts.dtype), cuts]), begin, RADIUS)
-    ends = jnp.concatenate([begin[None], jnp.sort(inside), jnp.full((1,), RADIUS, cuts.dtype)])
-    left, right = ends[:-1, None], ends[1:, None]
-    z = ((left + right) / 2 + (right - left) / 2 * t).ravel()
-    return z, ((right - left) / 2 * w).ravel() * density(z)
+    end = jnp.full((1,), RADIUS, cuts.dtype)
+    all_cuts = jnp.concatenate([jnp.asarray(CUTS, cuts.dtype), cuts])
+    inside = jnp.sort(jnp.clip(all_cuts, begin, RADIUS))
+    ends = jnp.concatenate([begin[None], inside, end])
+    middle = (ends[:-1, None] + ends[1:, None]) / 2
+    half = (ends[1:, None] - ends[:-1, None]) / 2
+    z = (middle + half * jnp.asarray(t)[None, :]).ravel()
+    lengths = (half * jnp.asarray(weights)[None, :]).ravel()
+    return z, lengths * density(z)
 
 
 def _crossing(
@@ -253,9 +273,8 @@ def _height(
 ) -> Float[Array, "*shape"]:
     """mean over standard deviation; +-1000 where the field does not vary."""
     varies = variance > 0
-    return jnp.where(
-        varies, mean / jnp.sqrt(jnp.where(varies, variance, 1.0)), FAR * jnp.sign(mean)
-    )
+    deviation = jnp.sqrt(jnp.where(varies, variance, 1.0))
+    return jnp.where(varies, mean / deviation, FAR * jnp.sign(mean))
 
 
 def _positive_part(

@@ -16,10 +16,14 @@ def inverse_deviations(C: Float[Array, "fields fields"]) -> Float[Array, " field
 
 
 def correlations_of_signs(C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
-    """E[sign(h_a) sign(h_b)] = (2/pi) asin( C_ab / sqrt(C_aa C_bb) ), and 1 for a = b unless the
-    field vanishes.
+    """The correlations of the signs of fields,
+
+        E[sign(h_a) sign(h_b)] = (2/pi) asin( C_ab / sqrt(C_aa C_bb) ),
+
+    and 1 for a = b unless the field vanishes.
     """
     scale = inverse_deviations(C)
     same = np.eye(len(C), dtype=bool)
     sine = jnp.where(same, 0.0, jnp.clip(C * scale[:, None] * scale[None, :], -1.0, 1.0))
-    return jnp.where(same, (jnp.diag(C) > 0).astype(C.dtype)[:, None], (2 / math.pi) * arcsin(sine))
+    square = (jnp.diag(C) > 0).astype(C.dtype)[:, None]
+    return jnp.where(same, square, (2 / math.pi) * arcsin(sine))

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.averages.mixture_fields import component_fields
-from teacherstudent.averages.nested_rule import _cholesky
+from teacherstudent.averages.nested_rule import cholesky
 from teacherstudent.averages.quasi_random import normals, uniform_points
 from teacherstudent.checking import arguments
 from teacherstudent.observables.generalisation import check_error_known
@@ -65,7 +65,7 @@ def accuracy_at(
     points = jnp.asarray(_points(v.shape[0]))
     chosen = jnp.searchsorted(jnp.cumsum(jnp.asarray(law.p)), points[:, 0], side="right")
     chosen = jnp.minimum(chosen, len(law.p) - 1)
-    roots = jax.vmap(_cholesky)(fields.C)
+    roots = jax.vmap(cholesky)(fields.C)
     lam = fields.mean[chosen] + jnp.einsum("nkj,nj->nk", roots[chosen], points[:, 1:])
     phi = problem.student.activation(lam) @ v
     return 0.5 + 0.5 * jnp.mean(jnp.asarray(law.y)[chosen] * jnp.sign(phi))

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.checking import checks
+from teacherstudent.losses import as_loss
 from teacherstudent.problem import Problem, Student
 from teacherstudent.rules import RULES
 from teacherstudent.starts import Start
@@ -28,7 +29,7 @@ def describe_problem(problem: Problem) -> dict:
         "task": {"type": type_name(type(problem.task))} | _fields(problem.task),
         "student": _fields(problem.student),
         "rule": {"type": type_name(type(problem.rule))} | _fields(problem.rule),
-        "loss": problem.loss,
+        "loss": as_loss(problem.loss).in_files,
         "batch_size": problem.batch_size,
     } | ({} if problem.batch_ratio is None else {"batch_ratio": problem.batch_ratio})
 

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from teacherstudent.activations.activation import as_activation
-from teacherstudent.averages import averages_for
+from teacherstudent.averages import averages_for, shifted_averages_for
 from teacherstudent.averages.bivariate_normal import Phi2
 from teacherstudent.averages.field_space import FieldSpace
 from teacherstudent.averages.fields import field_averages_for
-from teacherstudent.averages.shifted_for import shifted_averages_for
 from teacherstudent.losses import LOSSES
 
 REFERENCE = json.loads((Path(__file__).parent / "shifted_integrals.json").read_text())

@@ -1,0 +1,74 @@
+"""Which averages two activations have: closed forms where the student's activation brings them,
+quadrature for all others.
+"""
+
+from typing import Any
+
+from teacherstudent.activations.activation import Activation, polynomial_of
+from teacherstudent.averages.base import Averages
+from teacherstudent.averages.polynomial import averages_of_polynomials
+from teacherstudent.averages.quadrature import QuadratureAverages
+from teacherstudent.averages.shifted import ShiftedAverages
+from teacherstudent.averages.shifted_polynomial import ShiftedPolynomial
+
+
+def averages_for(
+    student: Activation, teacher: Activation, students: int, teachers: int
+) -> Averages:
+    """The averages for K = `students` units with activation g and M = `teachers` units with
+    activation g*.
+
+    These are closed forms where both are polynomials, both erf, or both ReLU, for erf, ReLU and
+    linear students of a sign, and where an activation of a user's own brings them; quadrature for
+    any other pair.
+
+    Raises ValueError if an activation answers with something else than averages.
+    """
+    closed = _closed_forms(student, teacher, students, teachers)
+    if closed is None:
+        return QuadratureAverages(student, teacher, students, teachers)
+    if not isinstance(closed, Averages):
+        raise ValueError(_wrong_kind(student, "averages", closed, "Averages"))
+    if (closed.students, closed.teachers) != (students, teachers):
+        raise ValueError(
+            f"{student.name}: averages answers with closed forms for {closed.students} student and "
+            f"{closed.teachers} teacher units, but {students} and {teachers} are wanted; give "
+            "these numbers on to its class."
+        )
+    return closed
+
+
+def _closed_forms(student: Activation, teacher: Activation, students: int, teachers: int) -> Any:
+    """What the student's activation answers."""
+    if type(student) is not Activation:
+        return None  # A subclass may be another function than the one that has the closed forms.
+    if student.averages is not None:
+        return student.averages(student, teacher, students, teachers)
+    return averages_of_polynomials(student, teacher, students, teachers)
+
+
+def shifted_averages_for(activation: Activation, students: int) -> ShiftedAverages | None:
+    """The closed forms for K = `students` units with this activation and fields with any means;
+    None where there are none.
+
+    Raises ValueError if the activation answers with something else than averages.
+    """
+    if type(activation) is not Activation:
+        return None
+    if activation.shifted_averages is None:
+        polynomial = polynomial_of(activation)
+        if polynomial is None:
+            return None
+        return ShiftedPolynomial(polynomial, students)
+    closed = activation.shifted_averages(activation, students)
+    if closed is not None and not isinstance(closed, ShiftedAverages):
+        raise ValueError(_wrong_kind(activation, "shifted_averages", closed, "ShiftedAverages"))
+    return closed
+
+
+def _wrong_kind(activation: Activation, part: str, found, wanted: str) -> str:
+    return (
+        f"{activation.name}: {part} answers with an object of class {type(found).__name__}; give "
+        f"one of a class derived from teacherstudent.averages.{wanted}, or None where there are no "
+        "closed forms."
+    )
