@@ -128,9 +128,9 @@ def require_averages(problem: Problem) -> None:
     if changed is not None and not (brings_averages and brings_error(task)):
         name = type(task).__name__
         raise ValueError(
-            f"{changed}, and no theory is known of that; write class TheoryOf{name}(ts.InputTheory, "
-            f"task={name}) with the averages of its updates, and a method {name}.error, or "
-            "simulate."
+            f"{changed}, and no theory is known of that; write class "
+            f"TheoryOf{name}(ts.InputTheory, task={name}) with the averages of its updates, and a "
+            f"method {name}.error, or simulate."
         )
     changed = changed_activation(activation)
     if changed is not None:

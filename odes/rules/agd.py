@@ -53,8 +53,8 @@ class TheoryOfAGD(RuleTheory, rule=AGD):
             return
         if rule.first_scale is not None:
             raise ValueError(
-                "rule.first_scale with batches of order one has no limit N -> infinity; leave it out "
-                "(s_1 = sqrt(K / N)), give batch_ratio, or simulate."
+                "rule.first_scale with batches of order one has no limit N -> infinity; leave it "
+                "out (s_1 = sqrt(K / N)), give batch_ratio, or simulate."
             )
         if problem.student.train_readout and rule.readout_gain is None:
             raise ValueError(
@@ -70,8 +70,8 @@ class TheoryOfAGD(RuleTheory, rule=AGD):
         if problem.batch_size == 1:
             return nodes_of(problem, NODES, signs=False)
         return Nodes(
-            f"{2 ** enough_points(problem.batch_size)} frozen Sobol points for {problem.batch_size} "
-            "samples each"
+            f"{2 ** enough_points(problem.batch_size)} frozen Sobol points for "
+            f"{problem.batch_size} samples each"
         )
 
     def velocity(

@@ -38,7 +38,9 @@ class Buffer(NamedTuple):
 
 
 class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
-    """SGD with larger rates (beta), or with the overlaps of the momentum as more order parameters (gamma)."""
+    """SGD with larger rates (beta), or with the overlaps of the momentum as more order parameters
+    (gamma).
+    """
 
     def check(self, rule: HeavyBall, problem: Problem) -> None:
         if rule.gamma is not None and not isinstance(problem.task, TeacherTask):

@@ -32,8 +32,8 @@ class TheoryOfMajorityVote(RuleTheory, rule=MajorityVote):
     def check(self, rule: MajorityVote, problem: Problem) -> None:
         if rule.beta:
             raise ValueError(
-                f"there is no theory of MajorityVote with beta = {rule.beta:g} here; set rule.beta = "
-                "0, use Signum for one worker, or simulate."
+                f"there is no theory of MajorityVote with beta = {rule.beta:g} here; set "
+                "rule.beta = 0, use Signum for one worker, or simulate."
             )
         check_signs(rule, problem)
 

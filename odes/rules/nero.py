@@ -39,7 +39,8 @@ class TheoryOfNero(RuleTheory, rule=Nero):
             )
         if not rule.constraints:
             raise ValueError(
-                "the theory of Nero is that with constraints; set rule.constraints = true, or simulate."
+                "the theory of Nero is that with constraints; set rule.constraints = true, or "
+                "simulate."
             )
         check_frozen_readout(
             rule, problem, "the average E[e^2 |g|^2] that scales its steps is not worked out"

@@ -50,8 +50,8 @@ class TheoryOfSignum(RuleTheory, rule=Signum):
         check_frozen_readout(rule, problem, "its sign depends on all ages at once")
         if problem.batch_size > 1:
             raise ValueError(
-                f"the theory of Signum is for batch_size = 1, not {problem.batch_size}; use SignSGD "
-                "or MajorityVote, or simulate."
+                f"the theory of Signum is for batch_size = 1, not {problem.batch_size}; use "
+                "SignSGD or MajorityVote, or simulate."
             )
         if ages(rule.beta) > MOST_AGES:
             raise ValueError(

@@ -1,8 +1,8 @@
 """What follows from an update rule in the limit N -> infinity: the contract of its theory.
 
 `RuleTheory` is the base of every one of them, ours and yours; its docstring is the recipe for the
-next one.  A theory belongs to one class of rules: a subclass that changes anything of that class has
-none until it brings its own, since another `update` follows other equations.
+next one.  A theory belongs to one class of rules: a subclass that changes anything of that class
+has none until it brings its own, since another `update` follows other equations.
 """
 
 import abc
