@@ -51,7 +51,7 @@ def integrate(
     solver: str = "auto",
     max_steps: int = 100_000,
     spectral: bool = False,
-    observables: Sequence[Observable] = (),
+    observables=(),
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Integrate the order-parameter equations of `problem` from `start`: the theory's counterpart
@@ -192,7 +192,7 @@ def _check_counts(times: np.ndarray) -> None:
 def _solved(arguments: tuple, static: tuple) -> Trajectory:
     """The trajectory of `solve_all`, as NumPy arrays."""
 
-    def compiler_options() -> dict:
+    def compiler_options() -> dict | None:
         return options("cpu", quick=True)
 
     platform = default_platform()

@@ -78,7 +78,7 @@ def simulate(
     test_samples: int = 0,
     bank=None,
     device: str | None = None,
-    observables: Sequence[Observable] = (),
+    observables=(),
     checkpoint: str | os.PathLike | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:

@@ -85,37 +85,15 @@ class Observable(eqx.Module):
     units: str = eqx.field(static=True)
 
     @arguments.of("observable.")
-    def __init__(
-        self,
-        name: str,
-        dims: Iterable[str],
-        symbol: str,
-        of: Callable[[OrderParameters], Any] | None = None,
-        *,
-        of_weights: Callable[[NetworkWeights], Any] | None = None,
-        long_name: str | None = None,
-        units: str = "1",
-    ):
+    def __init__(self, name, dims, symbol, of=None, *, of_weights=None, long_name=None, units="1"):
         self.name = _checked_name(name)
         self.dims = _checked_dims(self.title, dims)
         self.symbol = _checked_text(self.title, "symbol", symbol)
         self.long_name = _checked_text(self.title, "long_name", long_name or name)
         self.units = _checked_text(self.title, "units", units)
+        _check_functions(self.title, of, of_weights)
         self.of = of
         self.of_weights = of_weights
-
-    def __check_init__(self):
-        given = [one for one in (self.of, self.of_weights) if one is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"{self.title} has {len(given)} functions; give either of=, a function of "
-                "OrderParameters, or of_weights=, a function of a network's weights."
-            )
-        if not callable(given[0]):
-            raise ValueError(
-                f"{self.title} has {checks.shortened(given[0])} for its function; give a function "
-                "of one argument."
-            )
 
     @property
     def title(self) -> str:
@@ -127,13 +105,17 @@ class Observable(eqx.Module):
         """Whether it is a function of a network's weights, which the theory does not have."""
         return self.of_weights is not None
 
+    @property
+    def function(self) -> Callable[[Any], Any]:
+        """The one of the two functions that was given."""
+        if self.of is not None:
+            return self.of
+        assert self.of_weights is not None
+        return self.of_weights
+
     def value(self, state: OrderParameters | NetworkWeights) -> Float[Array, "..."]:
         """The observable at one state, in float64."""
-        if self.of_weights is not None:
-            found = self.of_weights(state)
-        else:
-            found = self.of(state)
-        return jnp.asarray(found).astype(jnp.float64)
+        return jnp.asarray(self.function(state)).astype(jnp.float64)
 
 
 def _checked_name(name) -> str:
@@ -169,6 +151,20 @@ def _checked_text(title: str, argument: str, text) -> str:
     if not isinstance(text, str):
         raise ValueError(f"{title} has {argument} = {checks.shortened(text)}; give a string.")
     return text
+
+
+def _check_functions(title: str, of, of_weights) -> None:
+    given = [one for one in (of, of_weights) if one is not None]
+    if len(given) != 1:
+        raise ValueError(
+            f"{title} has {len(given)} functions; give either of=, a function of OrderParameters, "
+            "or of_weights=, a function of a network's weights."
+        )
+    if not callable(given[0]):
+        raise ValueError(
+            f"{title} has {checks.shortened(given[0])} for its function; give a function of one "
+            "argument."
+        )
 
 
 def listed(observables) -> tuple[Observable, ...]:
@@ -274,15 +270,17 @@ def _kind_of_answer(answer) -> str:
     """What a function answered, in words."""
     if hasattr(answer, "dtype"):
         return f"numbers of the type {answer.dtype}"
+    if answer is None:
+        return "nothing"
     return checks.kind_of(answer)
 
 
 def _answer_at_overlaps(one: Observable, Q, R, T, v, b):
-    return one.of(OrderParameters(Q, R, T, v, b=b))
+    return one.function(OrderParameters(Q, R, T, v, b=b))
 
 
 def _answer_at_weights(one: Observable, w, v, b, w_star):
-    return one.of_weights(NetworkWeights(w, v, b, w_star))
+    return one.function(NetworkWeights(w, v, b, w_star))
 
 
 def at_overlaps(
