@@ -96,6 +96,7 @@ def integrate(
     Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019, Phys. Rev. X 10, 041044
     (2020) and MSML 2021; Refinetti et al., ICML 2021.
 
+    >>> import numpy as np
     >>> import teacherstudent as ts
     >>> problem = ts.Problem(ts.TeacherStudent(width=2), ts.Student(width=3), ts.SGD(0.3))
     >>> start = ts.OrderParameters(Q=0.5 * np.eye(3), R=np.zeros((3, 2)))

@@ -131,6 +131,7 @@ def simulate(
     max(1, its start)), and in `partial` the records before it.  Weights beyond that bound whose
     error is not, as where activations saturate, are told in a warning.
 
+    >>> import numpy as np
     >>> import teacherstudent as ts
     >>> problem = ts.Problem(ts.TeacherStudent(width=2), ts.Student(width=3), ts.SGD(0.3))
     >>> start = ts.OrderParameters(Q=0.5 * np.eye(3), R=np.zeros((3, 2)))

@@ -226,7 +226,8 @@ def check_answers(
             if size != wanted:
                 raise ValueError(
                     f"{one.title} answers an array of shape {shape} for dims = {one.dims}, but "
-                    f"{dim!r} has the size {wanted}; change the function, or name another dimension."
+                    f"{dim!r} has the size {wanted}; change the function, or name another "
+                    "dimension."
                 )
 
 
@@ -261,9 +262,7 @@ def _shape_of_answer(
 
 
 def _is_real(dtype) -> bool:
-    return (
-        jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer) or dtype == bool
-    )
+    return any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_))
 
 
 def _kind_of_answer(answer) -> str:

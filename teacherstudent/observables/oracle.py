@@ -1,11 +1,11 @@
 """What nobody can beat: the smallest error and square loss where the law of the inputs and all
 directions u_a are known.
 
-With the joint densities q_+(s) and q_-(s) of class and spike fields, which integrate to the
-classes' probabilities,
+With s_a = u_a . x / sqrt N the fields along the directions, and q_+(s), q_-(s) the joint densities
+of class and fields, which integrate to the classes' probabilities,
 
-    error = int min(q_+, q_-) ds,      loss = min_phi E (phi(x) - y)^2 / 2 = int 2 q_+ q_- / (q_+ +
-    q_-) ds
+    error = int min(q_+, q_-) ds
+    loss = min_phi E (phi(x) - y)^2 / 2 = int 2 q_+ q_- / (q_+ + q_-) ds
 
 the latter at phi = E[y | s].  Components whose variances orthogonal to the directions differ are
 told apart by |x|^2 / N for N -> infinity, so that each value of the variance has its own integral
@@ -33,7 +33,6 @@ from teacherstudent.tasks import (
     Components,
     GaussianMixture,
     MixedCumulant,
-    MixtureTask,
     SpikedCumulant,
     Task,
 )
@@ -43,18 +42,22 @@ from teacherstudent.tasks.mixed_cumulant import MEDIAN
 Points = Float[np.ndarray, "points directions"]
 Densities = Float[np.ndarray, "points 2"]  # q_+ and q_-
 
-REACH = 9.0  # standard deviations of a Gaussian that are integrated over
-NODES = 6  # Gauss-Legendre nodes along each side of a cell
-TOLERANCE = {
-    1: 1e-14,
-    2: 1e-11,
-    3: 1e-8,
-}  # by how much the parts of a cell may differ from the whole, by dimension
-DEEPEST = {1: 50, 2: 16, 3: 6}  # halvings of a cell
-MISSING = 1e-6  # probability that the cells may miss
-BOX_NODES = 48  # along each side of a box, for the integral of a density
-LOG2_POINTS = 17  # of the quasi-random points for three and more directions
-CHUNK = 2**18  # points whose densities are computed at a time
+# How far a Gaussian is integrated, in standard deviations.
+REACH = 9.0
+# Gauss-Legendre nodes along each side of a cell.
+NODES = 6
+# By how much the parts of a cell may differ from the whole, and how often it is halved, by the
+# dimension of s.
+TOLERANCE = {1: 1e-14, 2: 1e-11, 3: 1e-8}
+DEEPEST = {1: 50, 2: 16, 3: 6}
+# Probability that the cells may miss.
+MISSING = 1e-6
+# Nodes along each side of a box, for the integral of a density.
+BOX_NODES = 48
+# Of the quasi-random points for three and more directions.
+LOG2_POINTS = 17
+# Points whose densities are computed at a time: more would fill the memory.
+CHUNK = 2**18
 
 
 class Law(NamedTuple):
@@ -69,25 +72,41 @@ class Law(NamedTuple):
 
 @arguments.checked
 def oracle_error(task: Task) -> float:
-    """The Bayes error: the smallest probability of the wrong class, over all functions of x;
-    directions known, N -> infinity.
+    """The Bayes error: the smallest probability of the wrong class over all functions of x, where
+    the directions are known and N -> infinity.
 
-    int min(q_+(s), q_-(s)) ds.  Accuracy: 1e-9 for one direction, 1e-7 for two, 1e-5 for a
-    `BoxMixture` with densities in three.  For a `GaussianMixture` with three or more directions a
-    mean over 2^17 frozen quasi-random points, good to a few 1e-5.
+        error = int min(q_+(s), q_-(s)) ds
+
+    q_+- are the joint densities of class and fields s_a = u_a . x / sqrt N.  Accuracy: 1e-9 for one
+    direction, 1e-7 for two, 1e-5 for a `BoxMixture` with densities in three.  For a
+    `GaussianMixture` with three or more directions it is a mean over 2^17 frozen quasi-random
+    points, good to a few 1e-5.
 
     Raises ValueError if the task has no classes, if a component has no density (a singular
     covariance), or if the densities are too narrow to be integrated.
+
+    >>> import teacherstudent as ts
+    >>> task = ts.GaussianMixture(weights=[0.5, 0.5], labels=[1, -1], means=[[1.0], [-1.0]])
+    >>> round(ts.oracle_error(task), 6)  # the normal law's P(z > 1)
+    0.158655
     """
     return _overlap(task, np.minimum)
 
 
 @arguments.checked
 def oracle_loss(task: Task) -> float:
-    """The smallest E (phi(x) - y)^2 / 2 over all functions phi, (1 - E[E[y | s]^2]) / 2: what the
-    square loss tends to at best.
+    """The smallest square loss over all functions of x: what it tends to at best.
 
-    Accuracy and what is raised are those of `oracle_error`.
+        loss = min_phi E (phi(x) - y)^2 / 2
+             = (1 - E[E[y | s]^2]) / 2
+             = int 2 q_+ q_- / (q_+ + q_-) ds
+
+    q_+-, accuracy and what is raised are those of `oracle_error`.
+
+    >>> import teacherstudent as ts
+    >>> task = ts.GaussianMixture(weights=[0.5, 0.5], labels=[1, -1], means=[[0.0], [0.0]])
+    >>> round(ts.oracle_loss(task), 6)  # classes that nothing tells apart
+    0.5
     """
     return _overlap(task, _twice_harmonic)
 
@@ -100,7 +119,7 @@ def _twice_harmonic(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _overlap(task, combine: Callable) -> float:
     """The integral of combine(q_+, q_-) over s, summed over the orthogonal variances."""
-    if not isinstance(task, MixtureTask):
+    if not task.HAS_CLASSES:
         raise ValueError(
             f"task is a {type(task).__name__}, which has no classes; give a task such as "
             "SpikedCumulant."
@@ -191,29 +210,28 @@ def _spiked_density(latent: Latent, rho: float, s: np.ndarray) -> np.ndarray:
     """The density of rho g + sqrt(1 - rho^2) z."""
     width = math.sqrt(1 - rho**2)
     if latent.continuous and rho > 1e-6:
-        return (_with_uniform if latent.given == "uniform" else _with_laplace)(
-            rho, width, np.abs(s)
-        )
-    return np.sum(
-        [w * _normal(s, rho * g, width) for g, w in zip(latent.nodes, latent.weights, strict=True)],
-        axis=0,
-    )
+        if latent.given == "uniform":
+            return _with_uniform(rho, width, np.abs(s))
+        return _with_laplace(rho, width, np.abs(s))
+    values = zip(latent.nodes, latent.weights, strict=True)
+    return np.sum([weight * _normal(s, rho * g, width) for g, weight in values], axis=0)
 
 
 def _with_uniform(rho: float, width: float, s: np.ndarray) -> np.ndarray:
-    """rho g uniform on [-e, e], e = sqrt 3 rho: (Phi((e - s) / width) - Phi((-e - s) / width)) / (2
-    e), s >= 0.
+    """The density for s >= 0 where rho g is uniform on [-e, e], e = sqrt 3 rho.
+
+    (Phi((e - s) / width) - Phi((-e - s) / width)) / (2 e)
     """
     end = math.sqrt(3) * rho
     return (special.ndtr((end - s) / width) - special.ndtr((-end - s) / width)) / (2 * end)
 
 
 def _with_laplace(rho: float, width: float, s: np.ndarray) -> np.ndarray:
-    """rho g with density (d / 2) exp(-d |.|), d = sqrt 2 / rho: one Gaussian integral for each half
-    line, s >= 0.
+    """The density for s >= 0 where rho g has the density (d / 2) exp(-d |.|), d = sqrt 2 / rho: one
+    Gaussian integral for each half line.
 
-    (d / 4) exp(-s^2 / (2 width^2)) (erfcx(a_-) + erfcx(a_+)),   a_-+ = (d width -+ s / width) /
-    sqrt 2
+        (d / 4) exp(-s^2 / (2 width^2)) (erfcx(a_-) + erfcx(a_+))
+        a_-+ = (d width -+ s / width) / sqrt 2
     """
     decay = math.sqrt(2) / rho
     near, far = ((decay * width + sign * s / width) / math.sqrt(2) for sign in (-1, 1))
@@ -229,8 +247,10 @@ def _with_laplace(rho: float, width: float, s: np.ndarray) -> np.ndarray:
 
 
 def _positive_given_field(task: MixedCumulant, s_u: np.ndarray) -> np.ndarray:
-    """P(nu = 1 | s_u) where nu is a function of lambda; lambda given s_u is N(sqrt(beta_u) s_u, 1)
-    / (1 + beta_u).
+    """P(nu = 1 | s_u) where nu is a function of lambda.
+
+    Given s_u, lambda is normal with the mean sqrt(beta_u) s_u / (1 + beta_u) and the variance
+    1 / (1 + beta_u).
     """
     spread = math.sqrt(1 + task.beta_u)
     mean = math.sqrt(task.beta_u) * s_u / spread  # over the standard deviation of lambda given s_u
@@ -244,8 +264,10 @@ def _spiked_parts(latent: Latent, rho: float) -> list[tuple[float, float]]:
     width = math.sqrt(1 - rho**2)
     if latent.given == "laplace":
         return [(0.0, 1.0), (0.0, width), (-10 * rho, rho), (10 * rho, rho)]
-    at = (-math.sqrt(3), math.sqrt(3)) if latent.given == "uniform" else latent.nodes
-    return [(0.0, 1.0), *((rho * g, width) for g in at)]
+    centres = latent.nodes
+    if latent.given == "uniform":
+        centres = (-math.sqrt(3), math.sqrt(3))
+    return [(0.0, 1.0), *((rho * g, width) for g in centres)]
 
 
 def _parted(parts: list[tuple[float, float]], finer: float = 1.0) -> np.ndarray:

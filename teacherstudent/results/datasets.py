@@ -107,7 +107,7 @@ COORDINATES = {
 
 
 def rename_for_task(task: Task, values: Mapping) -> dict:
-    """The variables as a dataset of this task has them: under the task's names for them, and without
+    """The variables as a dataset of this task has them: under the task's names for them, without
     those that have no meaning for it.
     """
     return {
