@@ -208,15 +208,15 @@ def _log_integral(log_integrand) -> float:
         )
         together = np.logaddexp(*halves)
         total = special.logsumexp(np.concatenate([done, together]))
-        rough = (
-            np.abs(np.exp(together - total) - np.exp(np.minimum(whole - total, 700.0))) > TOLERANCE
-        )
+        change = np.exp(together - total) - np.exp(np.minimum(whole - total, 700.0))
+        rough = np.abs(change) > TOLERANCE
         done = np.concatenate([done, together[~rough]])
         if not rough.any():
             return float(total)
+        middle = middle[rough]
         left, right = (
-            np.concatenate([left[rough], middle[rough]]),
-            np.concatenate([middle[rough], right[rough]]),
+            np.concatenate([left[rough], middle]),
+            np.concatenate([middle, right[rough]]),
         )
         whole = halves[:, rough].ravel()
     return float(total)

@@ -146,7 +146,7 @@ def laws(task) -> list[Law]:
 def laws_of_spike(task: SpikedCumulant) -> list[Law]:
     def densities(s: Points) -> Densities:
         return _joint(
-            task.class_prior, _spiked_density(task.latent, task.rho, s[:, 0]), _normal(s[:, 0])
+            task.class_prior, spiked_density(task.latent, task.rho, s[:, 0]), _normal(s[:, 0])
         )
 
     return [Law(densities, 1.0, [_parted(_spiked_parts(task.latent, task.rho))])]
@@ -156,20 +156,23 @@ def laws_of_spike(task: SpikedCumulant) -> list[Law]:
 def laws_of_two_spikes(task: MixedCumulant) -> list[Law]:
     spread = math.sqrt(1 + task.beta_u)
 
+    def along_v_given_u(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        if task.coupling == "independent":
+            return spiked_density(task.latent, task.rho_v, v)
+        width = math.sqrt(1 - task.rho_v**2)
+        above = _positive_given_field(task, u)
+        positive = above * _normal(v, task.rho_v, width)
+        negative = (1 - above) * _normal(v, -task.rho_v, width)
+        return positive + negative
+
     def densities(s: Points) -> Densities:
         u, v = s.T
-        if task.coupling == "independent":
-            positive = _normal(u, 0.0, spread) * _spiked_density(task.latent, task.rho_v, v)
-        else:
-            width = math.sqrt(1 - task.rho_v**2)
-            above = _positive_given_field(task, u)
-            positive = _normal(u, 0.0, spread) * (
-                above * _normal(v, task.rho_v, width) + (1 - above) * _normal(v, -task.rho_v, width)
-            )
-        return _joint(task.class_prior, positive, _normal(u) * _normal(v))
+        spiked = _normal(u, 0.0, spread) * along_v_given_u(u, v)
+        return _joint(task.class_prior, spiked, _normal(u) * _normal(v))
 
-    along_u = _parted([(0.0, 1.0), (0.0, spread)])
-    return [Law(densities, 1.0, [along_u, _parted(_spiked_parts(task.latent, task.rho_v))])]
+    breaks_of_u = _parted([(0.0, 1.0), (0.0, spread)])
+    breaks_of_v = _parted(_spiked_parts(task.latent, task.rho_v))
+    return [Law(densities, 1.0, [breaks_of_u, breaks_of_v])]
 
 
 @laws.register
@@ -179,23 +182,27 @@ def laws_of_mixture(task: GaussianMixture) -> list[Law]:
 
 @laws.register
 def laws_of_boxes(task: BoxMixture) -> list[Law]:
-    scales = [_integral_on_box(task, cluster) for cluster in range(len(task.weights))]
+    clusters = range(len(task.weights))
+    scales = [_integral_on_box(task, cluster) for cluster in clusters]
 
     def densities(s: Points) -> Densities:
         joint = np.zeros((len(s), 2))
-        for cluster, (weight, label, box) in enumerate(
-            zip(task.weights, task.labels, task.boxes, strict=True)
-        ):
-            inside = ((s >= box[:, 0]) & (s <= box[:, 1])).all(axis=1)
-            values = task.density(cluster, np.where(inside[:, None], s, box.mean(axis=1)))
-            joint[:, 0 if label > 0 else 1] += np.where(
-                inside, weight * values / scales[cluster], 0.0
-            )
+        for cluster in clusters:
+            low, high = task.boxes[cluster].T
+            inside = ((s >= low) & (s <= high)).all(axis=1)
+            centre = task.boxes[cluster].mean(axis=1)
+            values = task.density(cluster, np.where(inside[:, None], s, centre))
+            values = task.weights[cluster] * values / scales[cluster]
+            joint[:, _column(task.labels[cluster])] += np.where(inside, values, 0.0)
         return joint
 
-    return [
-        Law(densities, 1.0, [np.unique(task.boxes[:, side]) for side in range(task.directions)])
-    ]
+    breaks = [np.unique(task.boxes[:, side]) for side in range(task.directions)]
+    return [Law(densities, 1.0, breaks)]
+
+
+def _column(label: float) -> int:
+    """Where the densities of a class are: those of y = +1 come first."""
+    return int(label < 0)
 
 
 def _joint(prior: float, positive: np.ndarray, negative: np.ndarray) -> Densities:
@@ -206,7 +213,7 @@ def _normal(s: np.ndarray, mean: float = 0.0, deviation: float = 1.0) -> np.ndar
     return np.exp(-(((s - mean) / deviation) ** 2) / 2) / (deviation * math.sqrt(2 * math.pi))
 
 
-def _spiked_density(latent: Latent, rho: float, s: np.ndarray) -> np.ndarray:
+def spiked_density(latent: Latent, rho: float, s: np.ndarray) -> np.ndarray:
     """The density of rho g + sqrt(1 - rho^2) z."""
     width = math.sqrt(1 - rho**2)
     if latent.continuous and rho > 1e-6:
@@ -234,16 +241,14 @@ def _with_laplace(rho: float, width: float, s: np.ndarray) -> np.ndarray:
         a_-+ = (d width -+ s / width) / sqrt 2
     """
     decay = math.sqrt(2) / rho
-    near, far = ((decay * width + sign * s / width) / math.sqrt(2) for sign in (-1, 1))
+    near = (decay * width - s / width) / math.sqrt(2)
+    far = (decay * width + s / width) / math.sqrt(2)
     gauss = np.exp(-((s / width) ** 2) / 2)
-    # gauss erfcx(near), without overflow where near < 0
-    first = np.where(
-        near > 0,
-        gauss * special.erfcx(np.maximum(near, 0.0)),
-        np.exp(np.minimum(decay * (decay * width**2 / 2 - s), 0.0))
-        * special.erfc(np.minimum(near, 0.0)),
-    )
-    return decay / 4 * (first + gauss * special.erfcx(far))
+    # gauss erfcx(near) = tail erfc(near), and where near < 0 only the latter does not overflow.
+    tail = np.exp(np.minimum(decay * (decay * width**2 / 2 - s), 0.0))
+    right = gauss * special.erfcx(np.maximum(near, 0.0))
+    left = tail * special.erfc(np.minimum(near, 0.0))
+    return decay / 4 * (np.where(near > 0, right, left) + gauss * special.erfcx(far))
 
 
 def _positive_given_field(task: MixedCumulant, s_u: np.ndarray) -> np.ndarray:
@@ -274,12 +279,8 @@ def _parted(parts: list[tuple[float, float]], finer: float = 1.0) -> np.ndarray:
     """Points every two widths, or `finer` times as many, within reach of each centre; those close
     to another left out.
     """
-    count = 1 + math.ceil(REACH * finer)
-    points = np.sort(
-        np.concatenate(
-            [centre + width * np.linspace(-REACH, REACH, count) for centre, width in parts]
-        )
-    )
+    grid = np.linspace(-REACH, REACH, 1 + math.ceil(REACH * finer))
+    points = np.sort(np.concatenate([centre + width * grid for centre, width in parts]))
     apart = min(width for _, width in parts if width > 0) / (2 * finer)
     kept = [points[0]]
     for point in points[1:-1]:
@@ -294,9 +295,8 @@ def _by_variance(law: Components) -> list[Components]:
     order = np.argsort(law.sigma2)
     ordered = Components(*(part[order] for part in law))
     steps = np.flatnonzero(np.diff(ordered.sigma2) > 1e-9 * ordered.sigma2[1:]) + 1
-    return [
-        Components(*one) for one in zip(*(np.split(part, steps) for part in ordered), strict=True)
-    ]
+    parts = [np.split(part, steps) for part in ordered]
+    return [Components(*of_one_variance) for of_one_variance in zip(*parts, strict=True)]
 
 
 def _gaussian(law: Components) -> Law:
@@ -314,38 +314,33 @@ def _gaussian(law: Components) -> Law:
         for p, y, A, root in zip(law.p, law.y, law.A, roots, strict=True):
             z = np.linalg.solve(root, (s - A).T)
             scale = p / (np.prod(np.diag(root)) * (2 * math.pi) ** (len(A) / 2))
-            joint[:, 0 if y > 0 else 1] += scale * np.exp(-(z**2).sum(axis=0) / 2)
+            joint[:, _column(y)] += scale * np.exp(-(z**2).sum(axis=0) / 2)
         return joint
 
     breaks = []
     for a in range(law.A.shape[1]):
         widths = np.sqrt(law.S[:, a, a])
-        oblique = min(
-            float((widths / np.sqrt(smallest)).max()), 10.0
-        )  # a density narrow along a diagonal
-        breaks.append(
-            _parted(list(zip(law.A[:, a].tolist(), widths.tolist(), strict=True)), oblique)
-        )
+        # A density that is narrow along a diagonal needs finer cells than its widths say.
+        oblique = min(float((widths / np.sqrt(smallest)).max()), 10.0)
+        parts = list(zip(law.A[:, a].tolist(), widths.tolist(), strict=True))
+        breaks.append(_parted(parts, oblique))
     return Law(densities, float(law.p.sum()), breaks)
 
 
 def _integral_on_box(task: BoxMixture, cluster: int) -> float:
     """The integral of a cluster's density over its box."""
     low, high = task.boxes[cluster].T
-    points, weights = _rule(BOX_NODES, task.directions)
-    return float(
-        np.prod(high - low) * (weights @ task.density(cluster, low + (high - low) * points))
-    )
+    points, weights = _gauss_legendre(BOX_NODES, task.directions)
+    values = task.density(cluster, low + (high - low) * points)
+    return float(np.prod(high - low) * (weights @ values))
 
 
-def _rule(nodes: int, directions: int) -> tuple[np.ndarray, np.ndarray]:
+def _gauss_legendre(nodes: int, directions: int) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre nodes (nodes^r, r) and weights on the unit cube."""
     x, w = np.polynomial.legendre.leggauss(nodes)
-    points = np.stack(np.meshgrid(*[(x + 1) / 2] * directions, indexing="ij"), axis=-1).reshape(
-        -1, directions
-    )
-    weights = np.prod(np.meshgrid(*[w / 2] * directions, indexing="ij"), axis=0).ravel()
-    return points, weights
+    points = np.meshgrid(*[(x + 1) / 2] * directions, indexing="ij")
+    weights = np.meshgrid(*[w / 2] * directions, indexing="ij")
+    return np.stack(points, axis=-1).reshape(-1, directions), np.prod(weights, axis=0).ravel()
 
 
 def _by_cells(law: Law, combine: Callable) -> float:
@@ -356,19 +351,19 @@ def _by_cells(law: Law, combine: Callable) -> float:
     low = np.array(list(product(*(points[:-1] for points in law.breaks))))
     high = np.array(list(product(*(points[1:] for points in law.breaks))))
     corners = np.array(list(product((0.0, 0.5), repeat=r)))[:, None, :]
-    whole, total = _on_cells(law, combine, low, high), np.zeros(2)
+    whole = _on_cells(law, combine, low, high)
+    total = np.zeros(2)
     for _ in range(DEEPEST[r]):
         part_low = low + corners * (high - low)
         part_high = part_low + (high - low) / 2
-        parts = _on_cells(law, combine, part_low.reshape(-1, r), part_high.reshape(-1, r)).reshape(
-            len(corners), -1, 2
-        )
+        parts = _on_cells(law, combine, part_low.reshape(-1, r), part_high.reshape(-1, r))
+        parts = parts.reshape(len(corners), -1, 2)
         together = parts.sum(axis=0)
         rough = (np.abs(together - whole) > TOLERANCE[r]).any(axis=1)
         total += together[~rough].sum(axis=0)
-        low, high, whole = (
-            part[:, rough].reshape(-1, part.shape[2]) for part in (part_low, part_high, parts)
-        )
+        low = part_low[:, rough].reshape(-1, r)
+        high = part_high[:, rough].reshape(-1, r)
+        whole = parts[:, rough].reshape(-1, 2)
         if not rough.any():
             break
     overlap, probability = total + whole.sum(axis=0)
@@ -384,14 +379,15 @@ def _on_cells(
     law: Law, combine: Callable, low: np.ndarray, high: np.ndarray
 ) -> Float[np.ndarray, "cells 2"]:
     """The integrals of combine(q_+, q_-) and of q_+ + q_- over each cell."""
-    unit, weights = _rule(NODES, low.shape[1])
+    unit, weights = _gauss_legendre(NODES, low.shape[1])
     integrals = []
     for part in np.array_split(np.arange(len(low)), 1 + len(low) * len(unit) // CHUNK):
         size = high[part] - low[part]
         s = low[part][:, None, :] + size[:, None, :] * unit
         q = law.densities(s.reshape(-1, low.shape[1])).reshape(len(part), len(unit), 2)
         values = np.stack([combine(q[..., 0], q[..., 1]), q.sum(axis=-1)], axis=-1)
-        integrals.append(np.einsum("n,cnf->cf", weights, values) * np.prod(size, axis=1)[:, None])
+        volume = np.prod(size, axis=1)[:, None]
+        integrals.append(np.einsum("n,cnf->cf", weights, values) * volume)
     return np.concatenate(integrals)
 
 
@@ -403,7 +399,8 @@ def _by_points(law: Components, combine: Callable) -> float:
     chance = np.cumsum(law.p) / law.p.sum()
     chosen = np.minimum(np.searchsorted(chance, uniform[:, 0], side="right"), len(chance) - 1)
     z = normals(uniform[:, 1:])
-    of = _gaussian(law)
     s = law.A[chosen] + np.einsum("nab,nb->na", np.linalg.cholesky(law.S)[chosen], z)
-    q = of.densities(s)
-    return of.probability * float(np.mean(combine(q[:, 0], q[:, 1]) / q.sum(axis=1)))
+    gaussian = _gaussian(law)
+    q = gaussian.densities(s)
+    ratio = combine(q[:, 0], q[:, 1]) / q.sum(axis=1)
+    return gaussian.probability * float(np.mean(ratio))
