@@ -67,8 +67,9 @@ def compare(
     """Compare a theory with one simulation, or with simulations of several sizes N.
 
     For each X of eps_g, Q, R and (if trained) v, or with two classes loss, Q, m, v and b, and for
-    each observable that both have, the answer has `X_deviation` = theory minus mean over seeds, `X_standard_error` = scatter of the
-    seeds / sqrt(seeds), and `X_z` = deviation over standard error, along the theory's times that
+    each observable that both have, the answer has `X_deviation` = theory minus mean over seeds,
+    `X_standard_error` = scatter of the seeds / sqrt(seeds), and `X_z` = deviation over standard
+    error, along the theory's times that
     were simulated: a simulated time, which is a whole number of updates over N, belongs to the
     theory's time if the two differ by at most half an update.  With several N these carry the
     dimension `N`, and `X_rms` (root mean square over seeds, times and entries of a single network's
