@@ -8,7 +8,7 @@ not kept.
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 import jax
@@ -16,23 +16,28 @@ import numpy as np
 import xarray as xr
 
 from odes import vector_field  # noqa: F401 (it registers what rules and tasks need)
-from odes.rules.theory import require_theory, theory_of
+from odes.rules.theory import Nodes, require_theory, theory_of
 from odes.solving.precision import exact
 from odes.solving.quadrature_error import averages_used, quadrature_error
 from odes.solving.reach import Reach, failure, reach, tolerance
 from odes.solving.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
-from teacherstudent.activations.activation import ACTIVATIONS, polynomial_of
+from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.checking import arguments, checks, contracts
 from teacherstudent.checking.own_classes import changed_law
 from teacherstudent.errors import DivergenceError
+from teacherstudent.observables.observable import (
+    Observable,
+    at_overlaps,
+    listed,
+    require_overlaps,
+)
 from teacherstudent.problem import Problem
 from teacherstudent.programs import kept_programs
 from teacherstudent.programs.compilation import default_platform, options
-from teacherstudent.results.datasets import dataset, in_the_words_of
+from teacherstudent.results.datasets import check_observables, dataset
 from teacherstudent.results.floor import error_floor
 from teacherstudent.starts import Start, spectral_start
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
-from teacherstudent.tasks import MixtureTask, StructuredTask, TeacherTask
 
 
 @arguments.checked
@@ -46,12 +51,14 @@ def integrate(
     solver: str = "auto",
     max_steps: int = 100_000,
     spectral: bool = False,
+    observables=(),
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Integrate the order-parameter equations of `problem` from `start`: the theory's counterpart
     of `simulate`.
 
-        d(Q, R, v)/dt = vector_field(Q, R, v),   t = updates / N,   N -> infinity          (two classes: Q, m, v, b)
+        d(Q, R, v)/dt = vector_field(Q, R, v),   t = updates / N,   N -> infinity
+        with two classes: Q, m, v, b
 
     - `times`: increasing times at which to answer, t >= 0; the start is at t = 0 (`log_times` is
       dense near zero).
@@ -62,6 +69,8 @@ def integrate(
       runs.
     - `spectral`: also answer with the densities q(rho, t) and r(rho, t) over the eigenvalues rho of
       the input covariance.
+    - `observables`: a list of `ts.Observable`, functions of the order parameters to be recorded at
+      each time under their names.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
 
     Parameters given as sequences (`Problem.sweeps`) and a batch of starts add their dimensions to
@@ -70,14 +79,14 @@ def integrate(
 
     The task's inputs enter through the spectrum that the start carries (`SpectralOverlaps`); of a
     start from `OrderParameters` that is the task's own, in the limit N, D -> infinity
-    (`spectral_start`), and one eigenvalue for the teacher-student task. Cost of a step: of the
+    (`spectral_start`), and one eigenvalue for the teacher-student task.  Cost of a step: of the
     order of modes x K (K + M)^2, beside averages that do not depend on the number of modes; memory:
     modes x K (K + M) numbers.
 
-    Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `time`, or, for a task with two
-    classes, with Q, m, v, b, the expected `loss` and the `accuracy`; the solver's statistics are in
-    its attributes, with the averages that were used and, where they are by quadrature, an estimate
-    of their error.
+    Returns an `xarray.Dataset` with Q (time, K, K), R (time, K, M), T (M, M), v (time, K) and eps_g
+    (time,), or, for a task with two classes, with Q, m, v, b, the expected `loss` and the
+    `accuracy`; the solver's statistics are in its attributes, with the averages that were used and,
+    where they are by quadrature, an estimate of their error.
 
     Raises ValueError for input that does not fit; `DivergenceError` or `SolverError`, with the time
     reached, if a single solve fails; the former where an overlap, readout or bias exceeds 1e6
@@ -86,60 +95,89 @@ def integrate(
 
     Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019, Phys. Rev. X 10, 041044
     (2020) and MSML 2021; Refinetti et al., ICML 2021.
+
+    >>> import numpy as np
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(width=2), ts.Student(width=3), ts.SGD(0.3))
+    >>> start = ts.OrderParameters(Q=0.5 * np.eye(3), R=np.zeros((3, 2)))
+    >>> theory = ts.integrate(problem, start, [0.0, 1.0])
+    >>> dict(theory.R.sizes)
+    {'time': 2, 'student': 3, 'teacher': 2}
+    >>> bool(theory.eps_g[1] < theory.eps_g[0])
+    True
     """
-    times, rtol, atol = (
-        checks.times(times),
-        checks.positive("rtol", rtol),
-        checks.positive("atol", atol),
-    )
+    times = checks.times(times)
+    rtol = checks.positive("rtol", rtol)
+    atol = checks.positive("atol", atol)
     checks.one_of("solver", solver, ("auto", *SOLVERS))
     max_steps = checks.integer("max_steps", max_steps)
     checks.one_of("spectral", spectral, (True, False))
     problem.check_start(start)
+    observables = listed(observables)
+    require_overlaps(observables)
+    check_observables(observables, problem)
     require_theory(problem)
     problem.task.warn_theory()
-    if isinstance(problem.task, StructuredTask):
+    if problem.task.HAS_MODES:
         start = spectral_start(problem, start)
     if problem.batch_ratio is not None:
         _check_counts(times)
         solver = "map"
     nodes = theory_of(problem.rule).nodes(problem.rule, problem)
     rtol, atol = tolerances(nodes, rtol, atol)
-    sweeps, method = tuple(problem.sweeps), chosen(solver, rtol)
-    extras = ("densities",) * spectral + ("accuracy",) * _has_accuracy(problem)
-    extras += ("rule error",) * (nodes is not None)
+    method = chosen(solver, rtol)
     shows_progress = sys.stderr.isatty() if progress is None else progress
+    extras = _extras(problem, nodes, spectral)
+    static = (tuple(problem.sweeps), method, max_steps, shows_progress, extras)
     began = time.perf_counter()
     with jax.enable_x64(True):
         arguments = exact((problem.for_programs(), by_mode(problem, start), times, rtol, atol))
-        answer = _solved(arguments, (sweeps, method, max_steps, shows_progress, extras))
+        answer = _solved(arguments, static)
         error = _quadrature_error(problem, start, answer)
     seconds = time.perf_counter() - began
     reached = reach(answer, start, times, tolerance(problem, rtol, atol, error))
-    report = {
-        "solver": method,
-        "rtol": rtol,
-        "atol": atol,
-        "max_steps": max_steps,
-        "seconds": round(seconds, 4),
-    }
-    report |= {"steps": answer.steps.tolist(), "rejected_steps": answer.rejected.tolist()}
-    report |= {"averages": averages_used(problem) if nodes is None else nodes.description} | (
-        {} if error is None else {"quadrature_error": error}
-    )
-    if isinstance(problem.task, TeacherTask):
-        report["eps_g_floor"] = error_floor(
-            problem, answer.Q, start.T, answer.v, answer.eps_g, rtol, atol
-        )
-    label = partial(_labelled, problem, start, report=report)
+    report = {"solver": method, "rtol": rtol, "atol": atol, "max_steps": max_steps}
+    report["seconds"] = round(seconds, 4)
+    report |= _quality_of_solve(problem, start, answer, nodes, error, (rtol, atol))
+    label = partial(_labelled, problem, start, report=report, observables=observables)
     if reached.failed.any():
         _tell_failure(reached, answer, times, max_steps, label)
     return label(times, answer, reached.answered)
 
 
-def _has_accuracy(problem: Problem) -> bool:
-    """Whether the labels are the classes, which the accuracy supposes."""
-    return isinstance(problem.task, MixtureTask) and changed_law(problem.task) is None
+def _extras(problem: Problem, nodes: Nodes | None, spectral: bool) -> tuple[str, ...]:
+    """What the solve is to answer beside the order parameters and the error."""
+    extras = []
+    if spectral:
+        extras.append("densities")
+    if problem.task.HAS_CLASSES and changed_law(problem.task) is None:  # labels are the classes
+        extras.append("accuracy")
+    if nodes is not None:
+        extras.append("rule error")
+    return tuple(extras)
+
+
+def _quality_of_solve(
+    problem: Problem,
+    start: Start,
+    answer: Trajectory,
+    nodes: Nodes | None,
+    error: float | None,
+    allowed: tuple[float, float],
+) -> dict:
+    """What the report says of the solver's steps and of how exact its numbers are."""
+    facts: dict = {"steps": answer.steps.tolist(), "rejected_steps": answer.rejected.tolist()}
+    if nodes is None:
+        facts["averages"] = averages_used(problem)
+    else:
+        facts["averages"] = nodes.description
+    if error is not None:
+        facts["quadrature_error"] = error
+    if hasattr(problem.task, "v_star"):  # eps_g is a small difference of student and teacher
+        facts["eps_g_floor"] = error_floor(
+            problem, answer.Q, start.T, answer.v, answer.eps_g, *allowed
+        )
+    return facts
 
 
 def _check_counts(times: np.ndarray) -> None:
@@ -154,28 +192,35 @@ def _check_counts(times: np.ndarray) -> None:
 
 def _solved(arguments: tuple, static: tuple) -> Trajectory:
     """The trajectory of `solve_all`, as NumPy arrays."""
+
+    def compiler_options() -> dict | None:
+        return options("cpu", quick=True)
+
     platform = default_platform()
     if platform == "cpu" and kept_programs.wanted() and _is_ours(arguments[0]):
-        answer = Trajectory(
-            **kept_programs.run(_solve_all, arguments, static, lambda: options("cpu", quick=True))
-        )
+        answer = kept_programs.run(_solve_all, arguments, static, compiler_options)
     else:
-        answer = Trajectory(**_compiled(platform)(*arguments, *static))
-    return jax.tree.map(np.asarray, answer)
+        answer = _compiled(platform)(*arguments, *static)
+    return jax.tree.map(np.asarray, Trajectory(**answer))
 
 
 def _is_ours(problem: Problem) -> bool:
     """Whether a problem's text tells its program: a class of one's own may change between two runs
     and keep its name.
     """
-    named = lambda one: ACTIVATIONS.get(one.name) == one or polynomial_of(one) is not None
-    activations = (
-        problem.student.activation,
-        getattr(problem.task, "activation", problem.student.activation),
-    )
-    return all(map(named, activations)) and all(
-        contracts.is_ours(type(one)) for one in (problem.task, problem.rule)
-    )
+    activations = [problem.student.activation]
+    if hasattr(problem.task, "activation"):
+        activations.append(problem.task.activation)
+    if not all(_is_named(one) for one in activations):
+        return False
+    return contracts.is_ours(type(problem.task)) and contracts.is_ours(type(problem.rule))
+
+
+def _is_named(activation: Activation) -> bool:
+    """Whether the name of an activation says which function it is."""
+    if ACTIVATIONS.get(activation.name) == activation:
+        return True
+    return polynomial_of(activation) is not None
 
 
 def _solve_all() -> Callable:
@@ -196,8 +241,12 @@ def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> flo
     """The largest along all curves of a batch."""
     if answer.rule_error is not None:
         finite = answer.rule_error[np.isfinite(answer.rule_error)]
-        return float(np.max(finite)) if finite.size else None
-    T = start.T[:, None] if start.batch else start.T
+        if not finite.size:
+            return None
+        return float(np.max(finite))
+    T = start.T
+    if start.batch:
+        T = T[:, None]
     return quadrature_error(exact(problem.for_programs()), T, *answer[:4])
 
 
@@ -207,32 +256,33 @@ def _tell_failure(
     """Warn of the curves of a batch that ended too early, or raise the error of a single one, with
     what came before.
     """
-    failed = reached.failed
-    if failed.ndim:
-        unphysical = (
-            f", {reached.unphysical.sum()} of them with overlaps of no weights"
-            if reached.unphysical.any()
-            else ""
-        )
-        warnings.warn(
-            f"{failed.sum()} of {failed.size} curves did not reach t = {times[-1]:g}{unphysical}, "
-            "and are nan beyond the time they reached (the earliest: t = "
-            f"{reached.time[failed].min():.6g}).",
-            stacklevel=3,
-        )
+    if reached.failed.ndim:
+        _warn_of_curves(reached, times[-1])
         return
     error = failure(reached, answer, max_steps, times[-1])
     count = int(reached.answered.sum())
     if isinstance(error, DivergenceError) and count:
-        before = answer._replace(
-            **{
-                name: part[:count]
-                for name, part in answer._asdict().items()
-                if name in ALONG_TIME and part is not None
-            }
-        )
-        error.partial = label(times[:count], before, reached.answered[:count])
+        before = {
+            name: values[:count]
+            for name, values in answer._asdict().items()
+            if name in ALONG_TIME and values is not None
+        }
+        error.partial = label(times[:count], answer._replace(**before), reached.answered[:count])
     raise error
+
+
+def _warn_of_curves(reached: Reach, last: float) -> None:
+    """Say how many curves of a batch ended before the last time, and when the first of them did."""
+    failed = reached.failed
+    unphysical = ""
+    if reached.unphysical.any():
+        unphysical = f", {reached.unphysical.sum()} of them with overlaps of no weights"
+    warnings.warn(
+        f"{failed.sum()} of {failed.size} curves did not reach t = {last:g}{unphysical}, "
+        "and are nan beyond the time they reached (the earliest: t = "
+        f"{reached.time[failed].min():.6g}).",
+        stacklevel=4,
+    )
 
 
 ALONG_TIME = ("Q", "R", "v", "b", "eps_g", "q", "r", "accuracy")
@@ -245,27 +295,39 @@ def _labelled(
     answer: Trajectory,
     answered: np.ndarray,
     report: dict,
+    observables: Sequence[Observable],
 ) -> xr.Dataset:
-    batch = {**problem.sweeps} | ({"start": np.arange(start.batch[0])} if start.batch else {})
+    """The answer as a dataset; nan at the times that are not `answered`."""
 
     def numbers(values: np.ndarray) -> np.ndarray:
         usable = answered.reshape(*answered.shape, *[1] * (values.ndim - answered.ndim))
         return np.where(usable & np.isfinite(values), values, np.nan)
 
-    names = [name for name in ALONG_TIME if getattr(answer, name) is not None]
-    spectral = answer.q is not None
-    rho = (
-        {"rho": np.asarray(start.rho if isinstance(start, SpectralOverlaps) else [1.0])}
-        if spectral
-        else {}
-    )
-    values = {name: numbers(getattr(answer, name)) for name in names} | {"T": start.T}
+    quantities = {name: getattr(answer, name) for name in ALONG_TIME}
+    T = np.asarray(start.T)[..., None, :, :]  # the same at all times
+    quantities |= at_overlaps(observables, answer.Q, answer.R, T, answer.v, answer.b)
+    values = {name: numbers(found) for name, found in quantities.items() if found is not None}
+    values["T"] = start.T
+    leading: dict = dict(problem.sweeps)
+    if start.batch:
+        leading["start"] = np.arange(start.batch[0])
+    coordinates = {**leading, "time": times}
+    if answer.q is not None:
+        coordinates["rho"] = _eigenvalues(start)
     return dataset(
         "theory",
         problem,
         start,
-        coordinates={**batch, "time": times, **rho},
-        variables=in_the_words_of(problem.task, values),
-        leading=tuple(batch),
+        coordinates=coordinates,
+        variables=values,
+        leading=tuple(leading),
         report=report,
+        observables=observables,
     )
+
+
+def _eigenvalues(start: Start) -> np.ndarray:
+    """Those of the input covariance: isotropic inputs have one, rho = 1."""
+    if isinstance(start, SpectralOverlaps):
+        return np.asarray(start.rho)
+    return np.ones(1)

@@ -1,8 +1,10 @@
 """The verb: train finite networks on a problem and record their order parameters."""
 
+import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -19,8 +21,8 @@ from sims.inputs.source import SetUp, set_up
 from sims.reduced import training as reduced_training
 from sims.reduced.training import ReducedTraining
 from sims.running import checkpoints, hosts
-from sims.running.devices import place
-from sims.running.groups import groups_that_fit, paths_of, run_groups
+from sims.running.devices import Place, place
+from sims.running.groups import Bytes, groups_that_fit, paths_of, run_groups
 from sims.running.loop import NEVER, Training
 from sims.running.methods import METHODS, chosen
 from sims.weights import training as weights_training
@@ -28,17 +30,39 @@ from sims.weights.training import TEST_BLOCK, WeightsTraining
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.own_classes import unknown_error
 from teacherstudent.errors import DivergenceError
+from teacherstudent.observables.observable import Observable, listed
 from teacherstudent.problem import Problem
-from teacherstudent.results.datasets import dataset, in_the_words_of
+from teacherstudent.results.datasets import check_observables, dataset
 from teacherstudent.results.files import check_writable
 from teacherstudent.results.floor import error_floor
 from teacherstudent.starts import Start, check_rank, spectral_start
 from teacherstudent.states.order_parameters import OrderParameters
-from teacherstudent.tasks import MixtureTask, StructuredTask, TeacherTask
 
-HELD_OUT = (
-    4000  # samples that overlaps are measured on, where the covariances of the inputs are not known
-)
+# Where the covariances of the inputs are not known, overlaps are measured on so many samples.
+HELD_OUT = 4000
+
+
+class Run(NamedTuple):
+    """What a call of `simulate` asks for, checked."""
+
+    problem: Problem
+    start: Start
+    N: int
+    seeds: list[int]  # of this process
+    steps: list[int]  # at which to record
+    dtype: str
+    test_samples: int
+    bank: sample_bank.Bank | None
+    observables: tuple[Observable, ...]
+    devices: Place
+    sharing: int  # processes that share the memory of this host
+
+
+class Plan(NamedTuple):
+    """Seeds in groups that fit the memory, and how the training of one group begins."""
+
+    groups: list[list[int]]
+    begin: Callable[[list[int]], Training]
 
 
 @arguments.checked
@@ -54,6 +78,7 @@ def simulate(
     test_samples: int = 0,
     bank=None,
     device: str | None = None,
+    observables=(),
     checkpoint: str | os.PathLike | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -87,6 +112,8 @@ def simulate(
     - `device`: "cpu" or "gpu", all of this kind with the seeds shared out over them, or one of
       them, "gpu:1"; JAX's default kind unless given.  Seeds that do not fit the memory together run
       in groups, one after the other.
+    - `observables`: a list of `ts.Observable` to be recorded at each time for every seed: of the
+      order parameters with both methods, of the weights with whole weights only.
     - `checkpoint`: a file that keeps the state of a long run, about once a minute; if it exists,
       the run goes on from it.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
@@ -103,94 +130,168 @@ def simulate(
     at which a network stopped being finite, or at which its error was recorded beyond 1e6 (of
     max(1, its start)), and in `partial` the records before it.  Weights beyond that bound whose
     error is not, as where activations saturate, are told in a warning.
+
+    >>> import numpy as np
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(width=2), ts.Student(width=3), ts.SGD(0.3))
+    >>> start = ts.OrderParameters(Q=0.5 * np.eye(3), R=np.zeros((3, 2)))
+    >>> networks = ts.simulate(problem, start, [0.0, 1.0], N=100, seeds=4)
+    >>> dict(networks.R.sizes)
+    {'seed': 4, 'time': 2, 'student': 3, 'teacher': 2}
+    >>> bool((networks.eps_g[:, 1] < networks.eps_g[:, 0]).all())
+    True
     """
     times = checks.times(times)
     checks.one_of("method", method, METHODS)
     checks.one_of("dtype", dtype, ("float32", "float64"))
     test_samples = checks.integer("test_samples", test_samples, minimum=0, maximum=10**8)
+    observables = listed(observables)
     _check_single(problem, start)
     problem.check_start(start)
     N = _dimension(N, problem, start)
-    numbers = checks.seeds(seeds)
-    mine = hosts.share(numbers)
+    check_observables(observables, problem, N)
+    all_seeds = checks.seeds(seeds)
+    own_seeds = hosts.share(all_seeds)
     devices = place(device)
-    if checkpoint is not None:
-        checkpoint = checks.path("checkpoint", checkpoint)
-        check_writable(checkpoint, force=True)
-        checkpoint = hosts.path_of_process(checkpoint)
+    checkpoint = _own_checkpoint(checkpoint)
     steps = _recorded_steps(times, problem.updates_per_time(N))
-    problem.samples(N)  # says so if there are none
+    problem.samples(N)  # raises ValueError if there are none
     problem.rule.check_dimension(N)
-    whole_inputs = "bank" if bank is not None else "test_samples" if test_samples else ""
-    method = chosen(method, problem, start, N, whole_inputs)
-    if isinstance(start, OrderParameters) and isinstance(problem.task, StructuredTask):
-        spectral_start(problem, start)  # says so if such a start has no meaning on these inputs
+    method = chosen(method, problem, start, N, _needs_weights(bank, test_samples, observables))
+    if isinstance(start, OrderParameters) and problem.task.HAS_MODES:
+        spectral_start(problem, start)  # raises ValueError if the start means nothing here
     samples = _bank(problem, bank, N, test_samples)
-    sharing = hosts.processes_here()
+    run = Run(
+        problem,
+        start,
+        N,
+        own_seeds,
+        steps,
+        dtype,
+        test_samples,
+        samples,
+        observables,
+        devices,
+        hosts.processes_here(),
+    )
     began = time.perf_counter()
     report = {"method": method, "N": N, "dtype": dtype, "device": str(devices)}
+    if bank is not None:
+        report["bank"] = sample_bank.mark(bank)
+    rows = _rows(run, report, checkpoint, progress)
+    report["seconds"] = round(time.perf_counter() - began, 3)
+    return _labelled(run, all_seeds, rows, report)
 
-    def told(training: Training) -> Training:
-        report["program"] = training.program
-        return training
 
-    with jax.enable_x64(True), jax.default_device(devices.devices[0]):
-        if method == "reduced":
-            report |= {"overlaps": "exact"}
-            groups = groups_that_fit(
-                mine,
-                reduced_training.bytes_needed(problem, N, dtype, devices.platform),
-                devices,
-                N,
-                sharing,
-            )
+def _rows(run: Run, report: dict, checkpoint: str | None, progress: bool | None) -> list[dict]:
+    """The records of the seeds of all processes, one for each time; `report` gets what they are
+    known from.
+    """
+    plan_of_method = {"reduced": _plan_of_overlaps, "weights": _plan_of_weights}
+    with jax.enable_x64(True), jax.default_device(run.devices.devices[0]):
+        plan = plan_of_method[report["method"]](run, report)
 
-            def begin(group: list[int]) -> Training:
-                assert isinstance(start, OrderParameters)
-                return told(ReducedTraining(problem, [start], N, group, steps, dtype, devices))
-        else:
-            groups = groups_that_fit(
-                mine, weights_training.bytes_needed(problem, start, N, dtype), devices, N, sharing
-            )
-            first = set_up(problem.task, start, N, groups[0])
-            _check_network(problem, start, first)
-            error_unknown = unknown_error(problem.task, problem.student.activation)
-            test_samples = _test_samples(test_samples, first, samples, error_unknown is not None)
-            of_step = problem.rule.gradients * problem.samples(N)
-            banks = None if samples is None else sample_bank.divided(samples, test_samples, of_step)
-            known = "held-out samples" if first.covariances is None else "exact covariances"
-            report |= {"test_samples": test_samples, "overlaps": known}
-            report |= (
-                {} if error_unknown is None else {"error": f"held-out samples: {error_unknown}"}
-            )
-            report |= {} if bank is None else {"bank": sample_bank.mark(bank)}
-
-            def begin(group: list[int]) -> Training:
-                networks = first if group is groups[0] else set_up(problem.task, start, N, group)
-                return told(
-                    WeightsTraining(
-                        problem, networks, group, steps, dtype, test_samples, banks, devices
-                    )
-                )
+        def begin(group: list[int]) -> Training:
+            training = plan.begin(group)
+            report["program"] = training.program
+            return training
 
         try:
             with hosts.all_or_none():
-                rows = run_groups(groups, begin, checkpoint, progress)
+                rows = run_groups(plan.groups, begin, checkpoint, progress)
         except DivergenceError as error:
             if error.partial is not None:
-                error.partial = _labelled(problem, start, mine, steps, error.partial, report)
+                error.partial = _labelled(run, run.seeds, error.partial, report)
             raise
         rows = hosts.gathered(rows)
-        for path in paths_of(groups, checkpoint):
+        for path in paths_of(plan.groups, checkpoint):
             checkpoints.drop(path)
-    report["seconds"] = round(time.perf_counter() - began, 3)
-    return _labelled(problem, start, numbers, steps, rows, report)
+    return rows
+
+
+def _plan_of_overlaps(run: Run, report: dict) -> Plan:
+    """The chain of the overlaps."""
+    report["overlaps"] = "exact"
+    needed = reduced_training.bytes_needed(run.problem, run.N, run.dtype, run.devices.platform)
+
+    def begin(group: list[int]) -> Training:
+        assert isinstance(run.start, OrderParameters)
+        starts = [run.start]
+        return ReducedTraining(
+            run.problem, starts, run.N, group, run.steps, run.dtype, run.devices, run.observables
+        )
+
+    return Plan(_groups(run, needed), begin)
+
+
+def _plan_of_weights(run: Run, report: dict) -> Plan:
+    """Networks with all their weights."""
+    problem, start, N = run.problem, run.start, run.N
+    groups = _groups(run, weights_training.bytes_needed(problem, start, N, run.dtype))
+    first = set_up(problem.task, start, N, groups[0])
+    _check_network(problem, start, first)
+    error_unknown = unknown_error(problem.task, problem.student.activation)
+    test_samples = _test_samples(run.test_samples, first, run.bank, error_unknown is not None)
+    banks = None
+    if run.bank is not None:
+        per_step = problem.rule.gradients * problem.samples(N)
+        banks = sample_bank.divided(run.bank, test_samples, per_step)
+    report["test_samples"] = test_samples
+    report["overlaps"] = "exact covariances"
+    if first.covariances is None:
+        report["overlaps"] = "held-out samples"
+    if error_unknown is not None:
+        report["error"] = f"held-out samples: {error_unknown}"
+
+    def begin(group: list[int]) -> Training:
+        networks = first
+        if group is not groups[0]:
+            networks = set_up(problem.task, start, N, group)
+        return WeightsTraining(
+            problem,
+            networks,
+            group,
+            run.steps,
+            run.dtype,
+            test_samples,
+            banks,
+            run.devices,
+            run.observables,
+        )
+
+    return Plan(groups, begin)
+
+
+def _groups(run: Run, needed: Bytes) -> list[list[int]]:
+    return groups_that_fit(run.seeds, needed, run.devices, run.N, run.sharing)
+
+
+def _own_checkpoint(checkpoint: str | os.PathLike | None) -> str | None:
+    """The file that this process writes, checked to be one that can be written."""
+    if checkpoint is None:
+        return None
+    path = checks.path("checkpoint", checkpoint)
+    check_writable(path, force=True)
+    return hosts.path_of_process(path)
+
+
+def _needs_weights(bank, test_samples: int, observables: Sequence[Observable]) -> str:
+    """What of the arguments is there for networks with all their weights alone; "" for nothing."""
+    if bank is not None:
+        return "bank"
+    if test_samples:
+        return "test_samples"
+    for one in observables:
+        if one.needs_weights:
+            return one.title
+    return ""
 
 
 def _bank(problem: Problem, bank, N: int, test_samples: int) -> sample_bank.Bank | None:
+    """The argument `bank`, checked."""
     if bank is None:
         return None
-    if isinstance(problem.task, MixtureTask):
+    if problem.task.HAS_CLASSES:
         raise ValueError(
             f"bank holds inputs with latents for a teacher, but {type(problem.task).__name__} has "
             "none; leave it out."
@@ -226,48 +327,58 @@ def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:
 
 
 def _test_samples(
-    asked: int, networks: SetUp, bank: sample_bank.Bank | None, error_unknown: bool
+    wanted: int, networks: SetUp, bank: sample_bank.Bank | None, error_unknown: bool
 ) -> int:
-    """As many as asked for, and enough to measure overlaps, or the error, where that is how they
-    are known.
+    """As many as wanted, and enough to measure overlaps, or the error, where that is how they are
+    known.
     """
-    measures = error_unknown or networks.covariances is None
+    measured = error_unknown or networks.covariances is None
+    enough = 0
+    if measured:
+        enough = HELD_OUT
     if bank is not None:
         if not networks.shared:
             raise ValueError(
                 "bank holds one set of inputs, but this start gives every seed its own; start "
                 "from weights."
             )
-        return asked or (min(HELD_OUT, len(bank.x) // 5) if measures else 0)
-    enough = HELD_OUT if measures else 0
-    return -(-max(asked, enough) // TEST_BLOCK) * TEST_BLOCK
+        return wanted or min(enough, len(bank.x) // 5)
+    blocks = math.ceil(max(wanted, enough) / TEST_BLOCK)
+    return blocks * TEST_BLOCK
 
 
 def _check_single(problem: Problem, start: Start) -> None:
-    if problem.sweeps or start.batch:
-        what = (
-            f"a sequence for {', '.join(problem.sweeps)}" if problem.sweeps else "a batch of starts"
-        )
-        raise ValueError(
-            f"simulate runs one problem from one start, but was given {what}; call it once for "
-            "each value."
-        )
+    """Raise ValueError for several problems or several starts."""
+    if problem.sweeps:
+        several = f"a sequence for {', '.join(problem.sweeps)}"
+    elif start.batch:
+        several = "a batch of starts"
+    else:
+        return
+    raise ValueError(
+        f"simulate runs one problem from one start, but was given {several}; call it once for "
+        "each value."
+    )
 
 
 def _dimension(N: int | None, problem: Problem, start: Start) -> int:
-    own = problem.task.input_dimension if start.network is None else int(start.network.w.shape[-1])
-    size = own if N is None else N
+    """The input dimension, as given or as the weights of the start or the arrays of the task fix
+    it.
+    """
+    fixed, holder = problem.task.input_dimension, "the task has inputs"
+    if start.network is not None:
+        fixed, holder = int(start.network.w.shape[-1]), "the start has weights"
+    size = fixed if N is None else N
     if size is None:
         raise ValueError("N is missing; give the input dimension of the networks.")
-    if own not in (None, size):
-        holder = "the task has inputs" if start.network is None else "the start has weights"
+    if fixed not in (None, size):
         raise ValueError(
-            f"N = {N}, but {holder} with N = {own}; leave N out, or use another start or task."
+            f"N = {N}, but {holder} with N = {fixed}; leave N out, or use another start or task."
         )
     size = checks.integer("N", size)
     if start.network is None:
         check_rank(start, size)
-    problem.task.latent_dimension(size)
+    problem.task.latent_dimension(size)  # raises ValueError if there are no such inputs
     return int(size)
 
 
@@ -281,26 +392,21 @@ def _recorded_steps(times: np.ndarray, per_time: int) -> list[int]:
     return np.unique(np.rint(times * per_time).astype(np.int64)).tolist()
 
 
-def _labelled(
-    problem: Problem,
-    start: Start,
-    seeds: list[int],
-    steps: list[int],
-    rows: list[dict],
-    report: dict,
-) -> xr.Dataset:
-    recorded = np.asarray(steps[: len(rows)]) / problem.updates_per_time(report["N"])
+def _labelled(run: Run, seeds: list[int], rows: list[dict], report: dict) -> xr.Dataset:
+    """The records as a dataset; fewer of them than steps if the run ended before."""
+    recorded = np.asarray(run.steps[: len(rows)]) / run.problem.updates_per_time(run.N)
     values = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
-    values["T"] = np.asarray(start.T)
-    if isinstance(problem.task, TeacherTask):
-        floor = error_floor(problem, values["Q"], values["T"], values["v"], values["eps_g"])
+    values["T"] = np.asarray(run.start.T)
+    if hasattr(run.problem.task, "v_star"):  # eps_g is a small difference of student and teacher
+        floor = error_floor(run.problem, values["Q"], values["T"], values["v"], values["eps_g"])
         report = report | {"eps_g_floor": floor}
     return dataset(
         "simulation",
-        problem,
-        start,
+        run.problem,
+        run.start,
         coordinates={"seed": np.asarray(seeds), "time": recorded},
-        variables=in_the_words_of(problem.task, values),
+        variables=values,
         leading=("seed",),
         report=report,
+        observables=run.observables,
     )

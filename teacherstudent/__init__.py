@@ -29,9 +29,11 @@ PUBLIC = {
     "teacherstudent.contrasts": ("ica_problem",),
     "teacherstudent.errors": ("DivergenceError", "SolverError"),
     "teacherstudent.losses": ("Loss",),
+    "teacherstudent.observables.alignment": ("alignment",),
     "teacherstudent.observables.class_accuracy": ("accuracy",),
     "teacherstudent.observables.generalisation": ("expected_loss", "generalisation_error"),
     "teacherstudent.observables.likelihood_ratio": ("likelihood_ratio_norm",),
+    "teacherstudent.observables.observable": ("Observable",),
     "teacherstudent.observables.oracle": ("oracle_error", "oracle_loss"),
     "teacherstudent.problem": ("Problem", "Student"),
     "teacherstudent.results.comparison": ("compare",),
@@ -97,6 +99,7 @@ if TYPE_CHECKING:
         SolverError as SolverError,
     )
     from teacherstudent.losses import Loss as Loss
+    from teacherstudent.observables.alignment import alignment as alignment
     from teacherstudent.observables.class_accuracy import accuracy as accuracy
     from teacherstudent.observables.generalisation import (
         expected_loss as expected_loss,
@@ -105,6 +108,7 @@ if TYPE_CHECKING:
     from teacherstudent.observables.likelihood_ratio import (
         likelihood_ratio_norm as likelihood_ratio_norm,
     )
+    from teacherstudent.observables.observable import Observable as Observable
     from teacherstudent.observables.oracle import (
         oracle_error as oracle_error,
         oracle_loss as oracle_loss,

@@ -1,5 +1,6 @@
 """Training in the frame of the overlaps: what `sims.running.loop` needs of the reduced chain."""
 
+from collections.abc import Sequence
 from functools import cache, partial
 
 import jax
@@ -19,6 +20,7 @@ from sims.running.groups import Bytes
 from sims.running.loop import NEVER, TRAINING, Training, stream_keys
 from sims.running.methods import frame, frame_rows
 from sims.weights.steps import with_error
+from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem
 from teacherstudent.programs.compilation import options
 from teacherstudent.starts import root
@@ -46,9 +48,10 @@ class ReducedTraining(Training):
         steps: list[int],
         dtype: str,
         place: Place,
+        observables: Sequence[Observable] = (),
     ):
         """`starts` has one start for all seeds, or one for each."""
-        super().__init__(problem, N, seeds, steps, place)
+        super().__init__(problem, N, seeds, steps, place, observables)
         filled = place.filled(seeds)
         if len(starts) > 1:
             starts = [*starts, *[starts[-1]] * (len(filled) - len(seeds))]
@@ -80,7 +83,8 @@ class ReducedTraining(Training):
         block = max(1, min(256, BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES) // bytes_per_step))
         self.blocks = {"loop": block, "kernel": block}
         arrays = [getattr(one, name) for one in starts for name in ("Q", "R", "T", "v", "b")]
-        self.mark = checkpoints.fingerprint(problem, arrays, ["reduced", N, steps, seeds, dtype])
+        settings = ["reduced", N, steps, seeds, dtype, *self.marks_of_observables]
+        self.mark = checkpoints.fingerprint(problem, arrays, settings)
         kernel = place.kernel("sims.reduced.kernel")
         if kernel is not None and kernel.fits(self.setting, self.law):
             self.use_kernel()

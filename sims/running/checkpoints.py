@@ -71,8 +71,8 @@ def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
     if mark_of_file != mark:
         raise ValueError(
             f"{where} belongs to a simulation with another problem, start, times, N, seeds, "
-            "method, dtype or test samples, or one whose seeds ran in other groups; name another "
-            "file, or delete it to begin anew."
+            "method, dtype, test samples or observables, or one whose seeds ran in other groups; "
+            "name another file, or delete it to begin anew."
         )
     leaves, structure = jax.tree.flatten(run)
     states = [name for name in content if name.startswith("state_")]

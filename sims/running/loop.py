@@ -6,6 +6,7 @@ import abc
 import os
 import time
 import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -17,6 +18,12 @@ from sims.running import checkpoints
 from sims.running.devices import Place
 from sims.running.divergence import check_record
 from teacherstudent.errors import DivergenceError
+from teacherstudent.observables.observable import (
+    NetworkWeights,
+    Observable,
+    at_overlaps,
+    at_weights,
+)
 from teacherstudent.problem import Problem
 
 NEVER = 2**32 - 1  # the step at which a network that has not diverged has diverged
@@ -71,12 +78,21 @@ class Training(abc.ABC):
     fused = False  # whether the steps are one kernel
     warned = False  # whether weights beyond the bound of divergence were warned of
 
-    def __init__(self, problem: Problem, N: int, seeds: list[int], steps: list[int], place: Place):
+    def __init__(
+        self,
+        problem: Problem,
+        N: int,
+        seeds: list[int],
+        steps: list[int],
+        place: Place,
+        observables: Sequence[Observable] = (),
+    ):
         self.problem = problem
         self.N = N
         self.seeds = seeds
         self.steps = steps
         self.place = place
+        self.observables = tuple(observables)
         self.done = 0
         self.rows: list[dict[str, np.ndarray]] = []
 
@@ -119,6 +135,24 @@ class Training(abc.ABC):
     def record(self) -> dict[str, np.ndarray]:
         """The order parameters of every seed now."""
 
+    def networks(self) -> NetworkWeights:
+        """The weights of every seed now, where they are kept."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no weights.")
+
+    def observed(self, row: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The observables of every seed now; `row` has its order parameters."""
+        T = np.asarray(self.T)[: len(self.seeds)]
+        values = at_overlaps(self.observables, row["Q"], row["R"], T, row["v"], row["b"])
+        if any(one.needs_weights for one in self.observables):
+            of_weights = at_weights(self.observables, *self.networks())
+            values |= {name: found[: len(self.seeds)] for name, found in of_weights.items()}
+        return values
+
+    @property
+    def marks_of_observables(self) -> list[list]:
+        """What a checkpoint's fingerprint holds of the observables: not what they compute."""
+        return [[one.name, list(one.dims)] for one in self.observables]
+
     def finish(
         self, checkpoint: str | os.PathLike | None, progress: bool | None, label: str = ""
     ) -> None:
@@ -140,7 +174,7 @@ class Training(abc.ABC):
                     keeper.keep_if_due(self._without_fill, self.done, self.rows)
                 row = self.record()
                 self.check(row)
-                self.rows.append(row)
+                self.rows.append(row | self.observed(row))
         keeper.keep(self._without_fill, self.done, self.rows)
 
     def _resume(self, checkpoint: str | os.PathLike) -> None:

@@ -20,7 +20,10 @@ def chosen(method: str, problem: Problem, start: Start, N: int, whole_inputs: st
         return method
     why = obstacle(problem, start, N)
     if why is None and whole_inputs:
-        why = f"{whole_inputs} is for whole inputs, which the chain of the overlaps does not have"
+        why = (
+            f"{whole_inputs} is for whole inputs and weights, which the chain of the overlaps "
+            "does not have"
+        )
     if why is not None and method == "reduced":
         raise ValueError(f'method = "reduced": {why}; or use method = "weights".')
     if why is not None:

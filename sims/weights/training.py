@@ -1,6 +1,7 @@
 """Training whole weight vectors: what `sims.running.loop` needs of them."""
 
 import math
+from collections.abc import Sequence
 from functools import cache, partial
 
 import jax
@@ -25,6 +26,7 @@ from sims.weights.steps import (
     with_error,
 )
 from teacherstudent.checking.own_classes import unknown_error
+from teacherstudent.observables.observable import NetworkWeights, Observable
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
 from teacherstudent.starts import Start
@@ -53,10 +55,11 @@ class WeightsTraining(Training):
         test_samples: int,
         banks: Banks | None = None,
         place: Place | None = None,
+        observables: Sequence[Observable] = (),
     ):
         place = Place((jax.local_devices()[0],)) if place is None else place
         begin, source = set_up.begin, set_up.source if banks is None else banks.training
-        super().__init__(problem, begin.w.shape[-1], seeds, steps, place)
+        super().__init__(problem, begin.w.shape[-1], seeds, steps, place, observables)
         self.shared = set_up.shared or banks is not None
         filled = place.filled(seeds)
         fill = lambda tree: jax.tree.map(
@@ -105,7 +108,9 @@ class WeightsTraining(Training):
         self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
         arrays = [*begin, *jax.tree.leaves((source, set_up.covariances, banks))]
         self.mark = checkpoints.fingerprint(
-            problem, arrays, ["weights", steps, seeds, dtype, test_samples]
+            problem,
+            arrays,
+            ["weights", steps, seeds, dtype, test_samples, *self.marks_of_observables],
         )
         kernel, plain = (
             place.kernel("sims.weights.kernel"),
@@ -142,6 +147,10 @@ class WeightsTraining(Training):
                 if name.startswith("test_")
             }
         return {name: np.asarray(value)[: len(self.seeds)] for name, value in values.items()}
+
+    def networks(self) -> NetworkWeights:
+        student = self.run.student
+        return NetworkWeights(student.w, student.v, student.b, self.w_star)
 
     def _held_out(self) -> HeldOut | None:
         """What the held-out samples say of the networks; None if there are none."""

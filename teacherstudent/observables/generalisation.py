@@ -1,5 +1,7 @@
 """The generalisation error, or the expected loss, as a function of the order parameters."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -15,59 +17,85 @@ from teacherstudent.states.order_parameters import OrderParameters
 def generalisation_error(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
     """The generalisation error at given order parameters, without label noise.
 
-        eps_g = E[(phi - phi*)^2] / 2 = 1/2 sum_ab u_a u_b I2(a, b),   u = (v_1..v_K, -v*_1..-v*_M)
+        eps_g = E[(phi - phi*)^2] / 2 = 1/2 sum_ab u_a u_b I2(a, b)
+        u = (v_1..v_K, -v*_1..-v*_M),   I2(a, b) = E[g_a(h_a) g_b(h_b)]
 
-    Computed in float64.  Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019.
+    h are the fields (lambda_1..lambda_K, nu_1..nu_M), of covariance [[Q, R], [R^T, T]].  `at` is
+    one state or a batch of them, such as those along a trajectory; the answer has the shape of the
+    batch.  Computed in float64.
 
     Raises ValueError if the order parameters do not fit the problem, or its task has no teacher
     (see `expected_loss`).
+
+    Saad & Solla, Phys. Rev. E 52, 4225 (1995); Goldt et al., NeurIPS 2019.
+
+    >>> import numpy as np
+    >>> import teacherstudent as ts
+    >>> linear = ts.TeacherStudent(width=2, activation="linear")
+    >>> problem = ts.Problem(linear, ts.Student(width=3, activation="linear"), ts.SGD(0.3))
+    >>> state = ts.OrderParameters(Q=np.eye(3), R=np.zeros((3, 2)))
+    >>> float(ts.generalisation_error(problem, state))  # (sum_kl Q_kl + sum_mn T_mn) / 2
+    2.5
     """
     if problem.task.HAS_CLASSES:
         raise ValueError(
             f"the task {type(problem.task).__name__} has no teacher; use expected_loss, or "
             "accuracy."
         )
-    return _at(problem, at)
+    return _error_at(problem, at)
 
 
 @arguments.checked
 def expected_loss(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
-    """The expected loss E[l(phi, y)] at given order parameters Q, m, v, b, for tasks with two
-    classes.
+    """The expected loss at given order parameters Q, m, v, b, for tasks with two classes.
+
+        E l(phi, y),   phi = sum_k v_k g(lambda_k + b_k),   y = +-1
 
     It includes what no student can avoid.  `at` may be a batch, such as the states along a
     trajectory, and `problem` another one than they were trained on, such as one with a `clone` of
     its task.  Computed in float64.
 
     Raises ValueError if the order parameters do not fit the problem, or its task has no classes.
+
+    >>> import teacherstudent as ts
+    >>> task = ts.SpikedCumulant(beta=2.0)
+    >>> problem = ts.Problem(task, ts.Student(width=1, activation="linear"), ts.SGD(0.1))
+    >>> untrained = ts.OrderParameters(Q=[[0.0]], m=[[0.0]])
+    >>> float(ts.expected_loss(problem, untrained))  # phi = 0, so that (phi - y)^2 / 2 = 1/2
+    0.5
     """
-    _ = problem.classes  # says so if there are none
-    return _at(problem, at)
+    require_classes(problem)
+    return _error_at(problem, at)
+
+
+def require_classes(problem: Problem) -> None:
+    """Raise ValueError if the task of a problem has no classes."""
+    if not problem.task.HAS_CLASSES:
+        raise ValueError(
+            f"the task {type(problem.task).__name__} has no classes y = +-1; give a task such as "
+            "SpikedCumulant or GaussianMixture."
+        )
 
 
 def check_error_known(problem: Problem) -> None:
-    """Raise ValueError, with the reason, if the error of a problem at given overlaps is not known."""
+    """Raise ValueError, with the reason, if the error at given overlaps is not known."""
     why = unknown_error(problem.task, problem.student.activation)
     if why is not None:
         raise ValueError(f"{why}; simulate measures it on held-out samples.")
 
 
-def _at(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
+def _error_at(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
     check_error_known(problem)
     problem.check_start(at)
     with jax.enable_x64(True):
-        return _batched_error(
-            problem.for_programs(),
-            *(jnp.asarray(part, jnp.float64) for part in (at.Q, at.R, at.T, at.v, at.b)),
-        )
+        state = [jnp.asarray(part, jnp.float64) for part in (at.Q, at.R, at.T, at.v, at.b)]
+        return _batched_error(problem.for_programs(), *state)
 
 
 @jax.jit
 def _batched_error(problem: Problem, Q, R, T, v, b) -> Float[Array, "*batch"]:
-    one = jnp.vectorize(
-        lambda *state: error_of(problem, *state), signature="(k,k),(k,m),(m,m),(k),(k)->()"
-    )
-    return one(Q, R, T, v, b)
+    one_state = partial(error_of, problem)
+    return jnp.vectorize(one_state, signature="(k,k),(k,m),(m,m),(k),(k)->()")(Q, R, T, v, b)
 
 
 def error_of(

@@ -5,8 +5,8 @@ all from N(0, I).  With L_n the ratio of the two densities of the n samples, ave
 of u, and the square averaged over N(0, I),
 
     ||L_n||^2 = E_{u,u'} f(tau)^n,   tau = u . u' / N   for independent u and u'
-    f(tau) = E_{g,g'} (1 - T^2)^(-1/2) exp( -(T^2 (g^2 + g'^2) - 2 T g g') / (2 (1 - T^2)) ) = sum_k
-    T^k (E He_k(g))^2 / k!
+    f(tau) = E_{g,g'} (1 - T^2)^(-1/2) exp( -(T^2 (g^2 + g'^2) - 2 T g g') / (2 (1 - T^2)) )
+           = sum_k T^k (E He_k(g))^2 / k!
 
 with T = rho^2 tau, rho^2 = beta / (1 + beta).  Where the norm stays bounded as N grows, no test
 whatever tells the two cases apart without errors.  Szekely, Bardone, Gerace & Goldt, NeurIPS 2024
@@ -26,25 +26,28 @@ from teacherstudent.problem import Problem
 from teacherstudent.tasks import SpikedCumulant
 
 PRIORS = ("sphere", "rademacher")
-UNIFORM_NODES = (
-    6.0  # of the uniform latent, divided by the smallest width sqrt(1 - T^2) of the integrand
-)
-PANELS, POINTS, DEEPEST = (
-    64,
-    16,
-    40,
-)  # of the integral over tau: panels, Gauss-Legendre nodes on each, halvings
-TOLERANCE = (
-    1e-12  # by how much two halves of a panel may differ from the whole, as a share of the integral
-)
-MOST_COINS = 10**6  # dimensions of a Rademacher spike
-PAIRS = 10**7  # latent pairs times tau that are held at a time
+# Nodes of the uniform latent, divided by the smallest width sqrt(1 - T^2) of the integrand.
+UNIFORM_NODES = 6.0
+# Of the integral over tau: panels, Gauss-Legendre nodes on each, and how often one is halved.
+PANELS = 64
+POINTS = 16
+DEEPEST = 40
+# By how much two halves of a panel may differ from the whole, as a share of the integral.
+TOLERANCE = 1e-12
+# Dimensions of a Rademacher spike.
+MOST_COINS = 10**6
+# Latent pairs times tau that are held at a time.
+PAIRS = 10**7
 
 
 @arguments.checked
 def likelihood_ratio_norm(problem, n, N: int = 1000, prior: str = "sphere"):
-    """||L_n||^2 for n samples in N dimensions, whose spiked class is that of a `SpikedCumulant`: at
-    least 1, inf beyond 1e308.
+    """The squared norm of the likelihood ratio of n samples in N dimensions, whose spiked class is
+    that of a `SpikedCumulant`.
+
+        ||L_n||^2 = E_{u,u'} f(u . u' / N)^n,   f(tau) = E_{x ~ N(0, I)} L(x | u) L(x | u')
+
+    It is at least 1, and inf beyond 1e308.
 
     - `problem`: the task, or a problem with this task; class_prior plays no part.
     - `n`: number of samples, an integer (the answer is a number) or integers (an array of their
@@ -52,13 +55,21 @@ def likelihood_ratio_norm(problem, n, N: int = 1000, prior: str = "sphere"):
     - `N`: dimension of the inputs, at least 2.
     - `prior`: the law of the spike, "sphere" (uniform, |u|^2 = N) or "rademacher" (u_i = +-1).
 
-    f is exact for a discrete latent.  The integral over tau, (1 - tau^2)^((N - 3) / 2) d tau on the
-    sphere, is done with logarithms and panels that are halved where they must be, to a relative
-    error of 1e-10 (n times 1e-15 beyond n = 1e5).
+    f is exact for a discrete latent.  The integral over tau, with the weight
+    (1 - tau^2)^((N - 3) / 2) on the sphere, is done with logarithms and panels that are halved
+    where they must be, to a relative error of 1e-10 (n times 1e-15 beyond n = 1e5).
 
     Raises ValueError for another task, for the Laplace latent (f is infinite for every tau but 0:
     its likelihood ratio has no second moment), for an unknown prior, and where n or N is not an
     integer, or too small.
+
+    Szekely, Bardone, Gerace & Goldt, NeurIPS 2024 (arXiv:2312.14922).
+
+    >>> import teacherstudent as ts
+    >>> task = ts.SpikedCumulant(beta=2.0)
+    >>> norms = ts.likelihood_ratio_norm(task, [0, 100, 10_000], N=100)
+    >>> bool(norms[0] == 1.0), bool(norms[1] < norms[2])
+    (True, True)
     """
     task = _checked(problem)
     N = checks.integer("N", N, minimum=2)
@@ -69,9 +80,11 @@ def likelihood_ratio_norm(problem, n, N: int = 1000, prior: str = "sphere"):
             f"{MOST_COINS}."
         )
     samples = [checks.integer("n", one, minimum=0) for one in _flat(n)]
-    log_norm = _sphere if prior == "sphere" else _rademacher
+    log_norm = {"sphere": _sphere, "rademacher": _rademacher}[prior]
     norms = [_exp(log_norm(task, one, N)) for one in samples]
-    return norms[0] if np.ndim(n) == 0 else np.array(norms).reshape(np.shape(n))
+    if np.ndim(n) == 0:
+        return norms[0]
+    return np.array(norms).reshape(np.shape(n))
 
 
 def _flat(n) -> list:
@@ -81,8 +94,9 @@ def _flat(n) -> list:
 
 
 def likelihood_ratio_kernel(problem, tau):
-    """f(tau), E[L(x | u) L(x | u')] over x ~ N(0, I) for one sample and two spikes with u . u' = N
-    tau; tau from -1 to 1.
+    """f(tau) for one sample and two spikes with u . u' = N tau, tau from -1 to 1.
+
+        f(tau) = E_{x ~ N(0, I)} L(x | u) L(x | u')
 
     `problem` and what is raised are those of `likelihood_ratio_norm`; ValueError, too, where |tau|
     > 1.
@@ -95,7 +109,9 @@ def likelihood_ratio_kernel(problem, tau):
 
 
 def _checked(problem) -> SpikedCumulant:
-    task = problem.task if isinstance(problem, Problem) else problem
+    task = problem
+    if isinstance(problem, Problem):
+        task = problem.task
     if not isinstance(task, SpikedCumulant):
         raise ValueError(
             "the likelihood ratio is known for the task SpikedCumulant, not for "
@@ -111,7 +127,9 @@ def _checked(problem) -> SpikedCumulant:
 
 
 def _exp(exponent: float) -> float:
-    return math.exp(exponent) if exponent < math.log(sys.float_info.max) else math.inf
+    if exponent < math.log(sys.float_info.max):
+        return math.exp(exponent)
+    return math.inf
 
 
 def _log_kernel(
@@ -137,7 +155,7 @@ def _latent_rule(
     task: SpikedCumulant,
 ) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
     """Nodes and weights of the latent with positive weights; of the uniform one enough for T close
-    to 1.
+    to 1, where the integrand is narrow.
     """
     g, weights = np.asarray(task.latent.nodes), np.asarray(task.latent.weights)
     needed = math.ceil(UNIFORM_NODES / math.sqrt(1 - task.rho**4))
@@ -190,15 +208,15 @@ def _log_integral(log_integrand) -> float:
         )
         together = np.logaddexp(*halves)
         total = special.logsumexp(np.concatenate([done, together]))
-        rough = (
-            np.abs(np.exp(together - total) - np.exp(np.minimum(whole - total, 700.0))) > TOLERANCE
-        )
+        change = np.exp(together - total) - np.exp(np.minimum(whole - total, 700.0))
+        rough = np.abs(change) > TOLERANCE
         done = np.concatenate([done, together[~rough]])
         if not rough.any():
             return float(total)
+        middle = middle[rough]
         left, right = (
-            np.concatenate([left[rough], middle[rough]]),
-            np.concatenate([middle[rough], right[rough]]),
+            np.concatenate([left[rough], middle]),
+            np.concatenate([middle, right[rough]]),
         )
         whole = halves[:, rough].ravel()
     return float(total)

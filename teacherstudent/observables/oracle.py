@@ -1,11 +1,11 @@
 """What nobody can beat: the smallest error and square loss where the law of the inputs and all
 directions u_a are known.
 
-With the joint densities q_+(s) and q_-(s) of class and spike fields, which integrate to the
-classes' probabilities,
+With s_a = u_a . x / sqrt N the fields along the directions, and q_+(s), q_-(s) the joint densities
+of class and fields, which integrate to the classes' probabilities,
 
-    error = int min(q_+, q_-) ds,      loss = min_phi E (phi(x) - y)^2 / 2 = int 2 q_+ q_- / (q_+ +
-    q_-) ds
+    error = int min(q_+, q_-) ds
+    loss = min_phi E (phi(x) - y)^2 / 2 = int 2 q_+ q_- / (q_+ + q_-) ds
 
 the latter at phi = E[y | s].  Components whose variances orthogonal to the directions differ are
 told apart by |x|^2 / N for N -> infinity, so that each value of the variance has its own integral
@@ -33,7 +33,6 @@ from teacherstudent.tasks import (
     Components,
     GaussianMixture,
     MixedCumulant,
-    MixtureTask,
     SpikedCumulant,
     Task,
 )
@@ -43,18 +42,22 @@ from teacherstudent.tasks.mixed_cumulant import MEDIAN
 Points = Float[np.ndarray, "points directions"]
 Densities = Float[np.ndarray, "points 2"]  # q_+ and q_-
 
-REACH = 9.0  # standard deviations of a Gaussian that are integrated over
-NODES = 6  # Gauss-Legendre nodes along each side of a cell
-TOLERANCE = {
-    1: 1e-14,
-    2: 1e-11,
-    3: 1e-8,
-}  # by how much the parts of a cell may differ from the whole, by dimension
-DEEPEST = {1: 50, 2: 16, 3: 6}  # halvings of a cell
-MISSING = 1e-6  # probability that the cells may miss
-BOX_NODES = 48  # along each side of a box, for the integral of a density
-LOG2_POINTS = 17  # of the quasi-random points for three and more directions
-CHUNK = 2**18  # points whose densities are computed at a time
+# How far a Gaussian is integrated, in standard deviations.
+REACH = 9.0
+# Gauss-Legendre nodes along each side of a cell.
+NODES = 6
+# By how much the parts of a cell may differ from the whole, and how often it is halved, by the
+# dimension of s.
+TOLERANCE = {1: 1e-14, 2: 1e-11, 3: 1e-8}
+DEEPEST = {1: 50, 2: 16, 3: 6}
+# Probability that the cells may miss.
+MISSING = 1e-6
+# Nodes along each side of a box, for the integral of a density.
+BOX_NODES = 48
+# Of the quasi-random points for three and more directions.
+LOG2_POINTS = 17
+# Points whose densities are computed at a time: more would fill the memory.
+CHUNK = 2**18
 
 
 class Law(NamedTuple):
@@ -69,25 +72,41 @@ class Law(NamedTuple):
 
 @arguments.checked
 def oracle_error(task: Task) -> float:
-    """The Bayes error: the smallest probability of the wrong class, over all functions of x;
-    directions known, N -> infinity.
+    """The Bayes error: the smallest probability of the wrong class over all functions of x, where
+    the directions are known and N -> infinity.
 
-    int min(q_+(s), q_-(s)) ds.  Accuracy: 1e-9 for one direction, 1e-7 for two, 1e-5 for a
-    `BoxMixture` with densities in three.  For a `GaussianMixture` with three or more directions a
-    mean over 2^17 frozen quasi-random points, good to a few 1e-5.
+        error = int min(q_+(s), q_-(s)) ds
+
+    q_+- are the joint densities of class and fields s_a = u_a . x / sqrt N.  Accuracy: 1e-9 for one
+    direction, 1e-7 for two, 1e-5 for a `BoxMixture` with densities in three.  For a
+    `GaussianMixture` with three or more directions it is a mean over 2^17 frozen quasi-random
+    points, good to a few 1e-5.
 
     Raises ValueError if the task has no classes, if a component has no density (a singular
     covariance), or if the densities are too narrow to be integrated.
+
+    >>> import teacherstudent as ts
+    >>> task = ts.GaussianMixture(weights=[0.5, 0.5], labels=[1, -1], means=[[1.0], [-1.0]])
+    >>> round(ts.oracle_error(task), 6)  # the normal law's P(z > 1)
+    0.158655
     """
     return _overlap(task, np.minimum)
 
 
 @arguments.checked
 def oracle_loss(task: Task) -> float:
-    """The smallest E (phi(x) - y)^2 / 2 over all functions phi, (1 - E[E[y | s]^2]) / 2: what the
-    square loss tends to at best.
+    """The smallest square loss over all functions of x: what it tends to at best.
 
-    Accuracy and what is raised are those of `oracle_error`.
+        loss = min_phi E (phi(x) - y)^2 / 2
+             = (1 - E[E[y | s]^2]) / 2
+             = int 2 q_+ q_- / (q_+ + q_-) ds
+
+    q_+-, accuracy and what is raised are those of `oracle_error`.
+
+    >>> import teacherstudent as ts
+    >>> task = ts.GaussianMixture(weights=[0.5, 0.5], labels=[1, -1], means=[[0.0], [0.0]])
+    >>> round(ts.oracle_loss(task), 6)  # classes that nothing tells apart
+    0.5
     """
     return _overlap(task, _twice_harmonic)
 
@@ -100,7 +119,7 @@ def _twice_harmonic(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _overlap(task, combine: Callable) -> float:
     """The integral of combine(q_+, q_-) over s, summed over the orthogonal variances."""
-    if not isinstance(task, MixtureTask):
+    if not task.HAS_CLASSES:
         raise ValueError(
             f"task is a {type(task).__name__}, which has no classes; give a task such as "
             "SpikedCumulant."
@@ -127,7 +146,7 @@ def laws(task) -> list[Law]:
 def laws_of_spike(task: SpikedCumulant) -> list[Law]:
     def densities(s: Points) -> Densities:
         return _joint(
-            task.class_prior, _spiked_density(task.latent, task.rho, s[:, 0]), _normal(s[:, 0])
+            task.class_prior, spiked_density(task.latent, task.rho, s[:, 0]), _normal(s[:, 0])
         )
 
     return [Law(densities, 1.0, [_parted(_spiked_parts(task.latent, task.rho))])]
@@ -137,20 +156,23 @@ def laws_of_spike(task: SpikedCumulant) -> list[Law]:
 def laws_of_two_spikes(task: MixedCumulant) -> list[Law]:
     spread = math.sqrt(1 + task.beta_u)
 
+    def along_v_given_u(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        if task.coupling == "independent":
+            return spiked_density(task.latent, task.rho_v, v)
+        width = math.sqrt(1 - task.rho_v**2)
+        above = _positive_given_field(task, u)
+        positive = above * _normal(v, task.rho_v, width)
+        negative = (1 - above) * _normal(v, -task.rho_v, width)
+        return positive + negative
+
     def densities(s: Points) -> Densities:
         u, v = s.T
-        if task.coupling == "independent":
-            positive = _normal(u, 0.0, spread) * _spiked_density(task.latent, task.rho_v, v)
-        else:
-            width = math.sqrt(1 - task.rho_v**2)
-            above = _positive_given_field(task, u)
-            positive = _normal(u, 0.0, spread) * (
-                above * _normal(v, task.rho_v, width) + (1 - above) * _normal(v, -task.rho_v, width)
-            )
-        return _joint(task.class_prior, positive, _normal(u) * _normal(v))
+        spiked = _normal(u, 0.0, spread) * along_v_given_u(u, v)
+        return _joint(task.class_prior, spiked, _normal(u) * _normal(v))
 
-    along_u = _parted([(0.0, 1.0), (0.0, spread)])
-    return [Law(densities, 1.0, [along_u, _parted(_spiked_parts(task.latent, task.rho_v))])]
+    breaks_of_u = _parted([(0.0, 1.0), (0.0, spread)])
+    breaks_of_v = _parted(_spiked_parts(task.latent, task.rho_v))
+    return [Law(densities, 1.0, [breaks_of_u, breaks_of_v])]
 
 
 @laws.register
@@ -160,23 +182,27 @@ def laws_of_mixture(task: GaussianMixture) -> list[Law]:
 
 @laws.register
 def laws_of_boxes(task: BoxMixture) -> list[Law]:
-    scales = [_integral_on_box(task, cluster) for cluster in range(len(task.weights))]
+    clusters = range(len(task.weights))
+    scales = [_integral_on_box(task, cluster) for cluster in clusters]
 
     def densities(s: Points) -> Densities:
         joint = np.zeros((len(s), 2))
-        for cluster, (weight, label, box) in enumerate(
-            zip(task.weights, task.labels, task.boxes, strict=True)
-        ):
-            inside = ((s >= box[:, 0]) & (s <= box[:, 1])).all(axis=1)
-            values = task.density(cluster, np.where(inside[:, None], s, box.mean(axis=1)))
-            joint[:, 0 if label > 0 else 1] += np.where(
-                inside, weight * values / scales[cluster], 0.0
-            )
+        for cluster in clusters:
+            low, high = task.boxes[cluster].T
+            inside = ((s >= low) & (s <= high)).all(axis=1)
+            centre = task.boxes[cluster].mean(axis=1)
+            values = task.density(cluster, np.where(inside[:, None], s, centre))
+            values = task.weights[cluster] * values / scales[cluster]
+            joint[:, _column(task.labels[cluster])] += np.where(inside, values, 0.0)
         return joint
 
-    return [
-        Law(densities, 1.0, [np.unique(task.boxes[:, side]) for side in range(task.directions)])
-    ]
+    breaks = [np.unique(task.boxes[:, side]) for side in range(task.directions)]
+    return [Law(densities, 1.0, breaks)]
+
+
+def _column(label: float) -> int:
+    """Where the densities of a class are: those of y = +1 come first."""
+    return int(label < 0)
 
 
 def _joint(prior: float, positive: np.ndarray, negative: np.ndarray) -> Densities:
@@ -187,50 +213,49 @@ def _normal(s: np.ndarray, mean: float = 0.0, deviation: float = 1.0) -> np.ndar
     return np.exp(-(((s - mean) / deviation) ** 2) / 2) / (deviation * math.sqrt(2 * math.pi))
 
 
-def _spiked_density(latent: Latent, rho: float, s: np.ndarray) -> np.ndarray:
+def spiked_density(latent: Latent, rho: float, s: np.ndarray) -> np.ndarray:
     """The density of rho g + sqrt(1 - rho^2) z."""
     width = math.sqrt(1 - rho**2)
     if latent.continuous and rho > 1e-6:
-        return (_with_uniform if latent.given == "uniform" else _with_laplace)(
-            rho, width, np.abs(s)
-        )
-    return np.sum(
-        [w * _normal(s, rho * g, width) for g, w in zip(latent.nodes, latent.weights, strict=True)],
-        axis=0,
-    )
+        if latent.given == "uniform":
+            return _with_uniform(rho, width, np.abs(s))
+        return _with_laplace(rho, width, np.abs(s))
+    values = zip(latent.nodes, latent.weights, strict=True)
+    return np.sum([weight * _normal(s, rho * g, width) for g, weight in values], axis=0)
 
 
 def _with_uniform(rho: float, width: float, s: np.ndarray) -> np.ndarray:
-    """rho g uniform on [-e, e], e = sqrt 3 rho: (Phi((e - s) / width) - Phi((-e - s) / width)) / (2
-    e), s >= 0.
+    """The density for s >= 0 where rho g is uniform on [-e, e], e = sqrt 3 rho.
+
+    (Phi((e - s) / width) - Phi((-e - s) / width)) / (2 e)
     """
     end = math.sqrt(3) * rho
     return (special.ndtr((end - s) / width) - special.ndtr((-end - s) / width)) / (2 * end)
 
 
 def _with_laplace(rho: float, width: float, s: np.ndarray) -> np.ndarray:
-    """rho g with density (d / 2) exp(-d |.|), d = sqrt 2 / rho: one Gaussian integral for each half
-    line, s >= 0.
+    """The density for s >= 0 where rho g has the density (d / 2) exp(-d |.|), d = sqrt 2 / rho: one
+    Gaussian integral for each half line.
 
-    (d / 4) exp(-s^2 / (2 width^2)) (erfcx(a_-) + erfcx(a_+)),   a_-+ = (d width -+ s / width) /
-    sqrt 2
+        (d / 4) exp(-s^2 / (2 width^2)) (erfcx(a_-) + erfcx(a_+))
+        a_-+ = (d width -+ s / width) / sqrt 2
     """
     decay = math.sqrt(2) / rho
-    near, far = ((decay * width + sign * s / width) / math.sqrt(2) for sign in (-1, 1))
+    near = (decay * width - s / width) / math.sqrt(2)
+    far = (decay * width + s / width) / math.sqrt(2)
     gauss = np.exp(-((s / width) ** 2) / 2)
-    # gauss erfcx(near), without overflow where near < 0
-    first = np.where(
-        near > 0,
-        gauss * special.erfcx(np.maximum(near, 0.0)),
-        np.exp(np.minimum(decay * (decay * width**2 / 2 - s), 0.0))
-        * special.erfc(np.minimum(near, 0.0)),
-    )
-    return decay / 4 * (first + gauss * special.erfcx(far))
+    # gauss erfcx(near) = tail erfc(near), and where near < 0 only the latter does not overflow.
+    tail = np.exp(np.minimum(decay * (decay * width**2 / 2 - s), 0.0))
+    right = gauss * special.erfcx(np.maximum(near, 0.0))
+    left = tail * special.erfc(np.minimum(near, 0.0))
+    return decay / 4 * (np.where(near > 0, right, left) + gauss * special.erfcx(far))
 
 
 def _positive_given_field(task: MixedCumulant, s_u: np.ndarray) -> np.ndarray:
-    """P(nu = 1 | s_u) where nu is a function of lambda; lambda given s_u is N(sqrt(beta_u) s_u, 1)
-    / (1 + beta_u).
+    """P(nu = 1 | s_u) where nu is a function of lambda.
+
+    Given s_u, lambda is normal with the mean sqrt(beta_u) s_u / (1 + beta_u) and the variance
+    1 / (1 + beta_u).
     """
     spread = math.sqrt(1 + task.beta_u)
     mean = math.sqrt(task.beta_u) * s_u / spread  # over the standard deviation of lambda given s_u
@@ -244,20 +269,18 @@ def _spiked_parts(latent: Latent, rho: float) -> list[tuple[float, float]]:
     width = math.sqrt(1 - rho**2)
     if latent.given == "laplace":
         return [(0.0, 1.0), (0.0, width), (-10 * rho, rho), (10 * rho, rho)]
-    at = (-math.sqrt(3), math.sqrt(3)) if latent.given == "uniform" else latent.nodes
-    return [(0.0, 1.0), *((rho * g, width) for g in at)]
+    centres = latent.nodes
+    if latent.given == "uniform":
+        centres = (-math.sqrt(3), math.sqrt(3))
+    return [(0.0, 1.0), *((rho * g, width) for g in centres)]
 
 
 def _parted(parts: list[tuple[float, float]], finer: float = 1.0) -> np.ndarray:
     """Points every two widths, or `finer` times as many, within reach of each centre; those close
     to another left out.
     """
-    count = 1 + math.ceil(REACH * finer)
-    points = np.sort(
-        np.concatenate(
-            [centre + width * np.linspace(-REACH, REACH, count) for centre, width in parts]
-        )
-    )
+    grid = np.linspace(-REACH, REACH, 1 + math.ceil(REACH * finer))
+    points = np.sort(np.concatenate([centre + width * grid for centre, width in parts]))
     apart = min(width for _, width in parts if width > 0) / (2 * finer)
     kept = [points[0]]
     for point in points[1:-1]:
@@ -272,9 +295,8 @@ def _by_variance(law: Components) -> list[Components]:
     order = np.argsort(law.sigma2)
     ordered = Components(*(part[order] for part in law))
     steps = np.flatnonzero(np.diff(ordered.sigma2) > 1e-9 * ordered.sigma2[1:]) + 1
-    return [
-        Components(*one) for one in zip(*(np.split(part, steps) for part in ordered), strict=True)
-    ]
+    parts = [np.split(part, steps) for part in ordered]
+    return [Components(*of_one_variance) for of_one_variance in zip(*parts, strict=True)]
 
 
 def _gaussian(law: Components) -> Law:
@@ -292,38 +314,33 @@ def _gaussian(law: Components) -> Law:
         for p, y, A, root in zip(law.p, law.y, law.A, roots, strict=True):
             z = np.linalg.solve(root, (s - A).T)
             scale = p / (np.prod(np.diag(root)) * (2 * math.pi) ** (len(A) / 2))
-            joint[:, 0 if y > 0 else 1] += scale * np.exp(-(z**2).sum(axis=0) / 2)
+            joint[:, _column(y)] += scale * np.exp(-(z**2).sum(axis=0) / 2)
         return joint
 
     breaks = []
     for a in range(law.A.shape[1]):
         widths = np.sqrt(law.S[:, a, a])
-        oblique = min(
-            float((widths / np.sqrt(smallest)).max()), 10.0
-        )  # a density narrow along a diagonal
-        breaks.append(
-            _parted(list(zip(law.A[:, a].tolist(), widths.tolist(), strict=True)), oblique)
-        )
+        # A density that is narrow along a diagonal needs finer cells than its widths say.
+        oblique = min(float((widths / np.sqrt(smallest)).max()), 10.0)
+        parts = list(zip(law.A[:, a].tolist(), widths.tolist(), strict=True))
+        breaks.append(_parted(parts, oblique))
     return Law(densities, float(law.p.sum()), breaks)
 
 
 def _integral_on_box(task: BoxMixture, cluster: int) -> float:
     """The integral of a cluster's density over its box."""
     low, high = task.boxes[cluster].T
-    points, weights = _rule(BOX_NODES, task.directions)
-    return float(
-        np.prod(high - low) * (weights @ task.density(cluster, low + (high - low) * points))
-    )
+    points, weights = _gauss_legendre(BOX_NODES, task.directions)
+    values = task.density(cluster, low + (high - low) * points)
+    return float(np.prod(high - low) * (weights @ values))
 
 
-def _rule(nodes: int, directions: int) -> tuple[np.ndarray, np.ndarray]:
+def _gauss_legendre(nodes: int, directions: int) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre nodes (nodes^r, r) and weights on the unit cube."""
     x, w = np.polynomial.legendre.leggauss(nodes)
-    points = np.stack(np.meshgrid(*[(x + 1) / 2] * directions, indexing="ij"), axis=-1).reshape(
-        -1, directions
-    )
-    weights = np.prod(np.meshgrid(*[w / 2] * directions, indexing="ij"), axis=0).ravel()
-    return points, weights
+    points = np.meshgrid(*[(x + 1) / 2] * directions, indexing="ij")
+    weights = np.meshgrid(*[w / 2] * directions, indexing="ij")
+    return np.stack(points, axis=-1).reshape(-1, directions), np.prod(weights, axis=0).ravel()
 
 
 def _by_cells(law: Law, combine: Callable) -> float:
@@ -334,19 +351,19 @@ def _by_cells(law: Law, combine: Callable) -> float:
     low = np.array(list(product(*(points[:-1] for points in law.breaks))))
     high = np.array(list(product(*(points[1:] for points in law.breaks))))
     corners = np.array(list(product((0.0, 0.5), repeat=r)))[:, None, :]
-    whole, total = _on_cells(law, combine, low, high), np.zeros(2)
+    whole = _on_cells(law, combine, low, high)
+    total = np.zeros(2)
     for _ in range(DEEPEST[r]):
         part_low = low + corners * (high - low)
         part_high = part_low + (high - low) / 2
-        parts = _on_cells(law, combine, part_low.reshape(-1, r), part_high.reshape(-1, r)).reshape(
-            len(corners), -1, 2
-        )
+        parts = _on_cells(law, combine, part_low.reshape(-1, r), part_high.reshape(-1, r))
+        parts = parts.reshape(len(corners), -1, 2)
         together = parts.sum(axis=0)
         rough = (np.abs(together - whole) > TOLERANCE[r]).any(axis=1)
         total += together[~rough].sum(axis=0)
-        low, high, whole = (
-            part[:, rough].reshape(-1, part.shape[2]) for part in (part_low, part_high, parts)
-        )
+        low = part_low[:, rough].reshape(-1, r)
+        high = part_high[:, rough].reshape(-1, r)
+        whole = parts[:, rough].reshape(-1, 2)
         if not rough.any():
             break
     overlap, probability = total + whole.sum(axis=0)
@@ -362,14 +379,15 @@ def _on_cells(
     law: Law, combine: Callable, low: np.ndarray, high: np.ndarray
 ) -> Float[np.ndarray, "cells 2"]:
     """The integrals of combine(q_+, q_-) and of q_+ + q_- over each cell."""
-    unit, weights = _rule(NODES, low.shape[1])
+    unit, weights = _gauss_legendre(NODES, low.shape[1])
     integrals = []
     for part in np.array_split(np.arange(len(low)), 1 + len(low) * len(unit) // CHUNK):
         size = high[part] - low[part]
         s = low[part][:, None, :] + size[:, None, :] * unit
         q = law.densities(s.reshape(-1, low.shape[1])).reshape(len(part), len(unit), 2)
         values = np.stack([combine(q[..., 0], q[..., 1]), q.sum(axis=-1)], axis=-1)
-        integrals.append(np.einsum("n,cnf->cf", weights, values) * np.prod(size, axis=1)[:, None])
+        volume = np.prod(size, axis=1)[:, None]
+        integrals.append(np.einsum("n,cnf->cf", weights, values) * volume)
     return np.concatenate(integrals)
 
 
@@ -381,7 +399,8 @@ def _by_points(law: Components, combine: Callable) -> float:
     chance = np.cumsum(law.p) / law.p.sum()
     chosen = np.minimum(np.searchsorted(chance, uniform[:, 0], side="right"), len(chance) - 1)
     z = normals(uniform[:, 1:])
-    of = _gaussian(law)
     s = law.A[chosen] + np.einsum("nab,nb->na", np.linalg.cholesky(law.S)[chosen], z)
-    q = of.densities(s)
-    return of.probability * float(np.mean(combine(q[:, 0], q[:, 1]) / q.sum(axis=1)))
+    gaussian = _gaussian(law)
+    q = gaussian.densities(s)
+    ratio = combine(q[:, 0], q[:, 1]) / q.sum(axis=1)
+    return gaussian.probability * float(np.mean(ratio))

@@ -14,7 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from teacherstudent.results.datasets import DESCRIPTION, VARIABLES, description
+from teacherstudent.results.datasets import (
+    DESCRIPTION,
+    VARIABLES,
+    description,
+    observables_in_common,
+)
 from teacherstudent.states.physical_region import smallest_eigenvalue
 from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask
 
@@ -173,6 +178,15 @@ def _check_pair(theory: xr.Dataset, simulation: xr.Dataset) -> None:
             raise ValueError(
                 f"the theory has {theory.sizes[unit]} {plural} but the simulation "
                 f"{simulation.sizes.get(unit)}; compare answers to the same problem."
+            )
+
+    for name in observables_in_common(theory, simulation):
+        expected = {"seed": simulation.sizes["seed"], **theory[name].sizes}
+        expected["time"] = simulation.sizes["time"]
+        if dict(simulation[name].sizes) != expected:
+            raise ValueError(
+                f"the theory has {name} over {theory[name].dims} and the simulation over "
+                f"{simulation[name].dims}; give both verbs the same observable."
             )
 
 

@@ -26,7 +26,12 @@ from jaxtyping import Float
 
 from teacherstudent.checking import arguments
 from teacherstudent.results.comparable import HUGE, Fault, check_form, check_theory, first_fault
-from teacherstudent.results.datasets import DESCRIPTION, SCHEMA, description
+from teacherstudent.results.datasets import (
+    DESCRIPTION,
+    SCHEMA,
+    description,
+    observables_in_common,
+)
 from teacherstudent.results.deviations import (
     BASE,
     CURVATURE,
@@ -61,9 +66,10 @@ def compare(
 ) -> xr.Dataset:
     """Compare a theory with one simulation, or with simulations of several sizes N.
 
-    For each X of eps_g, Q, R and (if trained) v, or with two classes loss, Q, m, v and b, the
-    answer has `X_deviation` = theory minus mean over seeds, `X_standard_error` = scatter of the
-    seeds / sqrt(seeds), and `X_z` = deviation over standard error, along the theory's times that
+    For each X of eps_g, Q, R and (if trained) v, or with two classes loss, Q, m, v and b, and for
+    each observable that both have, the answer has `X_deviation` = theory minus mean over seeds,
+    `X_standard_error` = scatter of the seeds / sqrt(seeds), and `X_z` = deviation over standard
+    error, along the theory's times that
     were simulated: a simulated time, which is a whole number of updates over N, belongs to the
     theory's time if the two differ by at most half an update.  With several N these carry the
     dimension `N`, and `X_rms` (root mean square over seeds, times and entries of a single network's
@@ -109,7 +115,9 @@ def _compared(
     fault: Fault | None,
     change: xr.Dataset | None,
 ) -> xr.Dataset:
-    names = [name for name in COMPARED if name in theory and _is_compared(name, theory, sims)]
+    named = [name for name in COMPARED if name in theory]
+    named += observables_in_common(theory, *sims, *([] if change is None else [change]))
+    names = [name for name in named if _is_compared(name, theory, sims)]
     kept, pairs = matched(theory.time.values, sims)
     times = theory.time.values
     usable = {name: np.clip(np.nan_to_num(theory[name].values), -HUGE, HUGE) for name in names}
@@ -154,8 +162,9 @@ def _compared(
 
 
 def _is_compared(name: str, theory: xr.Dataset, sims: Sequence[xr.Dataset]) -> bool:
-    """Readouts and biases only if they are trained, in the theory or in the simulation."""
-    return name not in ("v", "b") or _moves(theory[name]) or any(_moves(one[name]) for one in sims)
+    """Readouts, biases and observables only if they move, in the theory or in the simulation."""
+    always = name in COMPARED and name not in ("v", "b")
+    return always or _moves(theory[name]) or any(_moves(one[name]) for one in sims)
 
 
 def _one_size(
@@ -525,6 +534,7 @@ def change_of_rate(theory: xr.Dataset, faster: xr.Dataset) -> xr.Dataset:
             "the same times; give integrate(problem with larger rates, start, times)."
         )
     names = [name for name in COMPARED if name in theory]
+    names += observables_in_common(theory, faster)
     change = {
         name: (faster[name].transpose(*theory[name].dims) - theory[name]) / np.log(factors[0])
         for name in names

@@ -10,17 +10,19 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 import teacherstudent
 from teacherstudent.checking import checks
+from teacherstudent.observables.observable import Observable, check_answers
 from teacherstudent.problem import Problem
 from teacherstudent.results.description import describe_problem, describe_start
 from teacherstudent.starts import Start
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
-from teacherstudent.tasks import MixtureTask, Task
+from teacherstudent.tasks import Task
 
 SCHEMA = 2
 DESCRIPTION = "teacherstudent"  # the attribute with the JSON string, and the mark of our files
@@ -104,30 +106,45 @@ COORDINATES = {
 }
 
 
-WORDS_OF_CLASSES = {
-    "R": "m",
-    "eps_g": "loss",
-    "test_error": "test_loss",
-    "test_error_se": "test_loss_se",
-    "w_star": "directions",
-}
-
-
-def in_the_words_of(task: Task, values: Mapping) -> dict:
-    """The variables as a dataset names them: with two classes R is m and the error is the expected
-    loss; T = 1 is left out.
-
-    With a teacher there are no biases and no accuracy.
+def rename_for_task(task: Task, values: Mapping) -> dict:
+    """The variables as a dataset of this task has them: under the task's names for them, without
+    those that have no meaning for it.
     """
-    if isinstance(task, MixtureTask):
-        return {
-            WORDS_OF_CLASSES.get(name, name): value for name, value in values.items() if name != "T"
-        }
     return {
-        name: value
-        for name, value in values.items()
-        if name not in ("b", "test_accuracy", "test_accuracy_se")
+        task.name_of(name): value for name, value in values.items() if name not in task.NOT_RECORDED
     }
+
+
+def dimension_sizes(problem: Problem, N: int | None = None) -> dict[str, int]:
+    """The sizes of the dimensions that an observable may have; those of weights if N is given."""
+    students, fixed = VARIABLES[problem.task.name_of("R")][0][1:]
+    sizes = {students: problem.student.width, fixed: problem.task.directions}
+    sizes |= {f"{name}_": size for name, size in sizes.items()}
+    if N is not None:
+        sizes |= {"input": N, "latent": problem.task.latent_dimension(N)}
+    return sizes
+
+
+def check_observables(
+    observables: Sequence[Observable], problem: Problem, N: int | None = None
+) -> None:
+    """Raise ValueError for an observable whose name or dimensions a dataset needs for something
+    else, or whose function does not answer what its dimensions say.
+    """
+    sizes = dimension_sizes(problem, N)
+    dimensions = {dim for dims, *_ in VARIABLES.values() for dim in dims}
+    taken = {*VARIABLES, *COORDINATES, *dimensions, *problem.sweeps, *problem.task.ARRAYS}
+    names = {one.name for one in observables}
+    for one in observables:
+        if one.name in taken:
+            raise ValueError(f"{one.title}: results have a {one.name} of their own; rename it.")
+        for dim in one.dims:
+            if dim not in sizes and dim in taken | names:
+                raise ValueError(
+                    f"{one.title} has the dimension {dim!r}, which is something else in the "
+                    f"results of this problem; give one of {', '.join(sizes)}, or a new name."
+                )
+    check_answers(observables, problem.student.width, problem.task.directions, sizes)
 
 
 def dataset(
@@ -139,56 +156,87 @@ def dataset(
     variables: Mapping[str, np.ndarray],
     leading: Sequence[str] = (),
     report: Mapping,
+    observables: Sequence[Observable] = (),
 ) -> xr.Dataset:
     """A labelled dataset of order parameters.
 
     `leading` names the dimensions in front of those in `VARIABLES`; a variable without a time (T)
-    has of them only `start`.  `report` says how the numbers were made and must be JSON.  Beside
-    `variables` the dataset keeps what is needed to repeat the run: the task's arrays, and the
-    spectrum of the start or its weights.
+    has of them only `start`.  `report` says how the numbers were made and must be JSON.  Of
+    `observables` the values are among the variables.  Beside these the dataset keeps what is needed
+    to repeat the run: the task's arrays, and the spectrum of the start or its weights.
     """
+    arrays = rename_for_task(problem.task, variables)
+    arrays |= _arrays_of(problem)
+    arrays |= rename_for_task(problem.task, _arrays_of_start(kind, start))
+    coordinates = dict(coordinates)
+    for name in COORDINATES:
+        if name in arrays:
+            coordinates[name] = arrays.pop(name)
+    own = {one.name: one for one in observables}
     data = {}
-    arrays = (
-        dict(variables)
-        | _arrays_of(problem)
-        | in_the_words_of(problem.task, _arrays_of_start(kind, start))
-    )
-    coordinates = dict(coordinates) | {
-        name: arrays.pop(name) for name in list(arrays) if name in COORDINATES
-    }
     for name, values in arrays.items():
-        dims, long_name, symbol = VARIABLES[name]
-        front = (
-            tuple(leading)[: np.ndim(values) - len(dims)]
-            if "time" in dims
-            else ("start",) * (np.ndim(values) - len(dims))
-        )
-        data[name] = (
-            front + dims,
-            np.asarray(values),
-            {"long_name": long_name, "symbol": symbol, "units": "1"},
-        )
+        if name in own:
+            data[name] = _variable_of_observable(own[name], values, leading)
+        else:
+            data[name] = _variable(name, values, leading)
     coords = {name: _coordinate(name, values, problem) for name, values in coordinates.items()}
+    report = dict(report)
     if len(coordinates["time"]):  # so that a part of the data can be told from the whole
-        report = {**report, "first_time": float(coordinates["time"][0])}
+        report["first_time"] = float(coordinates["time"][0])
     return xr.Dataset(data, coords=coords, attrs=described(kind, problem, report, start))
+
+
+def _variable(name: str, values, leading: Sequence[str]) -> tuple:
+    """A quantity of `VARIABLES`, with as many of the leading dimensions as its array has."""
+    dims, long_name, symbol = VARIABLES[name]
+    in_front = np.ndim(values) - len(dims)
+    front = ("start",) * in_front
+    if "time" in dims:
+        front = tuple(leading)[:in_front]
+    attributes = {"long_name": long_name, "symbol": symbol, "units": "1"}
+    return front + dims, np.asarray(values), attributes
+
+
+def _variable_of_observable(observable: Observable, values, leading: Sequence[str]) -> tuple:
+    """An observable, along all leading dimensions and time."""
+    attributes = {
+        "long_name": observable.long_name,
+        "symbol": observable.symbol,
+        "units": observable.units,
+    }
+    return (*leading, "time", *observable.dims), np.asarray(values), attributes
+
+
+def observables_in_common(*results: xr.Dataset) -> list[str]:
+    """The names of the observables along time that all of several datasets have."""
+    first = results[0]
+    names = [str(name) for name in first.data_vars if "time" in first[name].dims]
+    return [
+        name for name in names if name not in VARIABLES and all(name in other for other in results)
+    ]
 
 
 def described(
     kind: str, problem: Problem, report: Mapping, start: Start | None = None
 ) -> dict[str, str]:
     """The attribute in which a dataset says what it is and how it was made."""
-    told = {"schema": SCHEMA, "kind": kind, "problem": describe_problem(problem)}
-    told |= {} if start is None else {"start": describe_start(start, problem)}
-    told |= {"report": dict(report), "versions": versions()}
-    told |= {"created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
-    return {DESCRIPTION: json.dumps(told)}
+    facts: dict[str, Any] = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "problem": describe_problem(problem),
+    }
+    if start is not None:
+        facts["start"] = describe_start(start, problem)
+    facts["report"] = dict(report)
+    facts["versions"] = versions()
+    facts["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {DESCRIPTION: json.dumps(facts)}
 
 
 def _arrays_of(problem: Problem) -> dict:
     """Fields of the task that are arrays, as far as it has them."""
-    held = {name: getattr(problem.task, name) for name in problem.task.ARRAYS}
-    return {name: np.asarray(value) for name, value in held.items() if value is not None}
+    arrays = {name: getattr(problem.task, name) for name in problem.task.ARRAYS}
+    return {name: np.asarray(value) for name, value in arrays.items() if value is not None}
 
 
 def _arrays_of_start(kind: str, start: Start) -> dict:
@@ -218,23 +266,23 @@ def _coordinate(name: str, values, problem: Problem):
 def description(data: xr.Dataset) -> dict:
     """What a dataset says of itself: problem, start, report, versions, creation time."""
     try:
-        described = json.loads(data.attrs[DESCRIPTION])
+        facts = json.loads(data.attrs[DESCRIPTION])
     except (KeyError, TypeError, json.JSONDecodeError):
-        described = None
-    if not isinstance(described, dict):
+        facts = None
+    if not isinstance(facts, dict):
         raise ValueError(
             f"a dataset has no attribute {DESCRIPTION!r} that describes it; give what this "
             "package made."
         )
-    return described
+    return facts
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that made the numbers."""
     packages = ("jax", "jaxlib", "diffrax", "equinox", "optax", "numpy", "xarray", "h5py")
-    return {"teacherstudent": teacherstudent.__version__, "python": platform.python_version()} | {
-        name: version(name) for name in packages
-    }
+    found = {"teacherstudent": teacherstudent.__version__, "python": platform.python_version()}
+    found |= {name: version(name) for name in packages}
+    return found
 
 
 def listed_simulations(simulation) -> list[xr.Dataset]:
@@ -259,45 +307,54 @@ def as_tree(
     *, theory=None, simulation=None, comparison=None, escape=None, variants=None
 ) -> xr.DataTree:
     """The groups of a result file as a `DataTree`."""
-    for name, data in (("theory", theory), ("comparison", comparison), ("escape", escape)):
+    groups = {"theory": theory, "comparison": comparison, "escape": escape}
+    for name, data in groups.items():
         if data is not None and not isinstance(data, xr.Dataset):
             raise ValueError(f"{name} is {checks.kind_of(data)}; give a Dataset.")
-    groups = {"theory": theory, "comparison": comparison, "escape": escape}
-    if isinstance(simulation, xr.Dataset) or simulation is None:
-        groups["simulation"] = simulation
-    else:
-        simulation = listed_simulations(simulation)
-        sizes = [description(one)["report"]["N"] for one in simulation]
-        if len(set(sizes)) < len(sizes):
-            raise ValueError(
-                f"two of the simulations have the same N ({sizes}); save them to files of their "
-                "own."
-            )
-        groups |= {f"simulation/N_{N}": one for N, one in zip(sizes, simulation, strict=True)}
-    if not isinstance(variants, Mapping | None):
-        raise ValueError(
-            f"variants is {checks.kind_of(variants)}; give a dictionary of results by name."
-        )
-    for label, tree in (variants or {}).items():
-        if not isinstance(label, str) or not isinstance(tree, xr.DataTree):
-            raise ValueError(
-                f"variants[{checks.shortened(label)}] is {checks.kind_of(tree)}; give a DataTree "
-                "by its name."
-            )
-        groups |= {
-            f"variants/{label}{node.path}": node.to_dataset()
-            for node in tree.subtree
-            if node.has_data
-        }
+    groups |= _groups_of_simulations(simulation)
+    groups |= _groups_of_variants(variants)
     present = {name: data for name, data in groups.items() if data is not None}
     if not present:
         raise ValueError(
             "there is nothing to save; give theory=, simulation=, comparison=, escape= or "
             "variants=."
         )
-    return xr.DataTree.from_dict(
-        {"/": xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})}), **present}
-    )
+    root = xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})})
+    return xr.DataTree.from_dict({"/": root, **present})
+
+
+def _groups_of_simulations(simulation) -> dict[str, xr.Dataset]:
+    """One simulation is a group; several have groups of their own, by their N."""
+    if simulation is None:
+        return {}
+    if isinstance(simulation, xr.Dataset):
+        return {"simulation": simulation}
+    several = listed_simulations(simulation)
+    sizes = [description(one)["report"]["N"] for one in several]
+    if len(set(sizes)) < len(sizes):
+        raise ValueError(
+            f"two of the simulations have the same N ({sizes}); save them to files of their own."
+        )
+    return {f"simulation/N_{N}": one for N, one in zip(sizes, several, strict=True)}
+
+
+def _groups_of_variants(variants) -> dict[str, xr.Dataset]:
+    """The groups of results of several problems, each below its name."""
+    if not isinstance(variants, Mapping | None):
+        raise ValueError(
+            f"variants is {checks.kind_of(variants)}; give a dictionary of results by name."
+        )
+    groups = {}
+    for label, tree in (variants or {}).items():
+        if not isinstance(label, str) or not isinstance(tree, xr.DataTree):
+            raise ValueError(
+                f"variants[{checks.shortened(label)}] is {checks.kind_of(tree)}; give a DataTree "
+                "by its name."
+            )
+        for node in tree.subtree:
+            if node.has_data:
+                groups[f"variants/{label}{node.path}"] = node.to_dataset()
+    return groups
 
 
 def simulations(tree: xr.DataTree) -> list[xr.Dataset]:
@@ -305,14 +362,14 @@ def simulations(tree: xr.DataTree) -> list[xr.Dataset]:
     if "simulation" not in tree.children:
         return []
     group = tree["simulation"]
-    found = (
-        [group.to_dataset()]
-        if group.data_vars
-        else [child.to_dataset() for child in group.children.values()]
-    )
-    return sorted(found, key=lambda one: description(one)["report"]["N"])
+    if group.data_vars:
+        return [group.to_dataset()]
+    several = [child.to_dataset() for child in group.children.values()]
+    return sorted(several, key=lambda one: description(one)["report"]["N"])
 
 
 def variants_of(tree: xr.DataTree) -> dict[str, xr.DataTree]:
     """The results of several problems in one file, by name; none in a file of one problem."""
-    return dict(tree["variants"].children) if "variants" in tree.children else {}
+    if "variants" not in tree.children:
+        return {}
+    return dict(tree["variants"].children)

@@ -17,10 +17,11 @@ jax.distributed.initialize(f"localhost:{sys.argv[2]}", 2, int(sys.argv[1]))
 import teacherstudent as ts
 problem = ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(3), ts.SGD(0.5))
 start = ts.random_start(problem, N=50, seed=0)
-given = dict(N=60, seeds=[4, 7, 8, 9], checkpoint=sys.argv[3])
+trace = ts.Observable("trace", (), "t", of=lambda o: o.Q.trace())
+given = dict(N=60, seeds=[4, 7, 8, 9], checkpoint=sys.argv[3], observables=[trace])
 for method in ("weights", "reduced"):
     networks = ts.simulate(problem, start, [0, 1], method=method, **given)
-    print(json.dumps([networks.seed.values.tolist(), networks.Q.values.tolist()]))
+    print(json.dumps([networks.seed.values.tolist(), networks.Q.values.tolist(), networks.trace.values.tolist()]))
 import sims.running.groups
 import sims.running.hosts
 print("together", sims.running.hosts.processes_here())
@@ -60,8 +61,9 @@ def test_two_processes_share_the_seeds(tmp_path):
         assert len(lines) == 3 and "together 2" in out, err
         for method, line in zip(("weights", "reduced"), lines, strict=False):
             alone = ts.simulate(problem, begin, [0, 1], N=60, seeds=[4, 7, 8, 9], method=method)
-            seeds, Q = json.loads(line)
+            seeds, Q, trace = json.loads(line)
             assert seeds == [4, 7, 8, 9]
             np.testing.assert_array_equal(Q, alone.Q)
+            np.testing.assert_allclose(trace, np.einsum("...kk", alone.Q), rtol=1e-14)
         assert lines[2].startswith("seeds: 3 seeds cannot be shared out evenly over 2 processes")
     assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 import teacherstudent as ts
-from teacherstudent.observables.oracle import _spiked_density, laws, oracle_error, oracle_loss
+from teacherstudent.observables.oracle import spiked_density, laws, oracle_error, oracle_loss
 from teacherstudent.tasks.latents import as_latent
 
 
@@ -73,7 +73,7 @@ def test_an_oblique_covariance():
 def test_densities_of_a_spike(latent, beta):
     law, rho = as_latent(latent), math.sqrt(beta / (1 + beta))
     s = np.linspace(-30, 30, 400_001)
-    density = _spiked_density(law, rho, s) * (s[1] - s[0])
+    density = spiked_density(law, rho, s) * (s[1] - s[0])
     assert (density >= 0).all()
     moments = [density @ s**k for k in (0, 1, 2, 4)]
     expected = [1, 0, 1, 3 + rho**4 * (law.moment(4) - 3)]

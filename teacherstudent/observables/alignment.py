@@ -1,0 +1,45 @@
+"""The angles between student and teacher units, as an observable."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from teacherstudent.checking import arguments
+from teacherstudent.observables.observable import Observable
+from teacherstudent.states.order_parameters import OrderParameters
+from teacherstudent.tasks import Task
+
+
+def cosines(state: OrderParameters) -> Float[Array, "students teachers"]:
+    """R_km / sqrt(Q_kk T_mm); nan for a unit of length zero."""
+    lengths = jnp.sqrt(jnp.diag(state.Q)[:, None] * jnp.diag(state.T)[None, :])
+    return state.R / lengths
+
+
+@arguments.checked
+def alignment(task: Task) -> Observable:
+    """The cosines of the angles between student units and the fixed vectors of a task, to be
+    recorded by `integrate` and `simulate`.
+
+        cos_km = R_km / sqrt(Q_kk T_mm)
+
+    On isotropic inputs these are the angles between the weights w_k and w*_m; on others those
+    between the fields that they make.  With two classes the vectors are the fixed directions,
+    cos_ka = m_ka / sqrt(Q_kk).  nan where a unit has length zero.
+
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(width=2), ts.Student(width=3), ts.SGD(0.3))
+    >>> start = ts.random_start(problem, N=1000, seed=0)
+    >>> theory = ts.integrate(problem, start, [0.0], observables=[ts.alignment(problem.task)])
+    >>> theory.alignment.dims
+    ('time', 'student', 'teacher')
+    """
+    fixed = "teacher"
+    if task.HAS_CLASSES:
+        fixed = "direction"
+    return Observable(
+        "alignment",
+        ("student", fixed),
+        r"$\cos_{km}$",
+        of=cosines,
+        long_name=f"cosine of the angle between student units and {task.FIXED_VECTORS}",
+    )
