@@ -16,12 +16,8 @@ import xarray as xr
 
 from teacherstudent.results.datasets import DESCRIPTION, VARIABLES, description
 from teacherstudent.states.physical_region import smallest_eigenvalue
-from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask
+from teacherstudent.tasks import TASKS, Task
 
-NEEDED = {
-    False: ("Q", "R", "T", "v", "eps_g"),
-    True: ("Q", "m", "v", "b", "loss"),
-}  # by whether there are two classes
 STATES = ("Q", "R", "m", "v", "b", "eps_g", "loss")
 MEASURED = ("test_error", "test_loss", "test_accuracy")  # by each network, on held-out samples
 HUGE = 1e30  # nothing that a theory or a simulation answers is larger
@@ -71,8 +67,9 @@ def _check_dataset(name: str, data, kind: str) -> None:
             f"{swapped}{name} is a {other}; give compare(theory, simulation), as {_verb(kind)} "
             "returned it."
         )
-    two_classes = issubclass(_task(data), MixtureTask)
-    missing = [variable for variable in NEEDED[two_classes] if variable not in data]
+    task = task_type(data)
+    needed = (*task.START, task.name_of("eps_g"))
+    missing = [variable for variable in needed if variable not in data]
     if missing:
         raise ValueError(
             f"{name} has no {', '.join(missing)}; pass it as {_verb(kind)} returned it."
@@ -111,7 +108,8 @@ def _kind(name: str, data: xr.Dataset) -> str:
     return record["kind"]
 
 
-def _task(data: xr.Dataset) -> type:
+def task_type(data: xr.Dataset) -> type[Task]:
+    """The class of the task that a dataset is of."""
     return TASKS[description(data)["problem"]["task"]["type"]]
 
 
@@ -286,7 +284,7 @@ def _allowed(name: str, data: xr.Dataset) -> float:
     measured or solved.
     """
     report, allowed = description(data)["report"], ROUNDING
-    if issubclass(_task(data), StructuredTask):
+    if task_type(data).HAS_MODES:
         allowed = ESTIMATED
     if report.get("overlaps") == "held-out samples":
         allowed = HELD_OUT
@@ -308,7 +306,7 @@ def _alike(simulation: xr.Dataset) -> Iterator[str]:
             continue
         runs = later[variable].transpose("seed", ...).values.reshape(later.sizes["seed"], -1)
         distinct, first, which = np.unique(runs, axis=0, return_index=True, return_inverse=True)
-        if len(distinct) == len(runs) or (len(distinct) == 1 and not _moves(simulation[variable])):
+        if len(distinct) == len(runs) or (len(distinct) == 1 and not moves(simulation[variable])):
             continue
         seed = int(np.flatnonzero(first[which.ravel()] != np.arange(len(runs)))[0])
         pair = (_number(simulation.seed.values[i]) for i in (first[which.ravel()[seed]], seed))
@@ -317,7 +315,8 @@ def _alike(simulation: xr.Dataset) -> Iterator[str]:
         ).format(variable, *pair)
 
 
-def _moves(values: xr.DataArray) -> bool:
+def moves(values: xr.DataArray) -> bool:
+    """Whether a variable changes along time."""
     return bool((values != values.isel(time=0)).any())
 
 

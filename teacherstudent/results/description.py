@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -18,8 +18,10 @@ from teacherstudent.problem import Problem, Student
 from teacherstudent.rules import RULES
 from teacherstudent.starts import Start
 from teacherstudent.states.order_parameters import OrderParameters
-from teacherstudent.tasks import TASKS, MixtureTask
+from teacherstudent.tasks import TASKS
 from teacherstudent.tasks.latents import Latent
+
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def describe_problem(problem: Problem) -> dict:
@@ -37,8 +39,7 @@ def describe_start(start: Start, problem: Problem) -> dict:
     """A start's order parameters as nested lists; of `SpectralOverlaps`, those of all modes
     together.
     """
-    names = ("Q", "m", "v", "b") if isinstance(problem.task, MixtureTask) else ("Q", "R", "T", "v")
-    return {name: np.asarray(getattr(start, name)).tolist() for name in names}
+    return {name: np.asarray(getattr(start, name)).tolist() for name in problem.task.START}
 
 
 def _fields(part) -> dict:
@@ -201,15 +202,19 @@ def _schema(kind: Callable) -> type[BaseModel]:
 
 def validated(schema: type[BaseModel], table: Mapping, where: str = "") -> dict:
     """The table with its defaults filled in; ValueError with one sentence per problem found."""
+    return parsed(schema, table, where).model_dump()
+
+
+def parsed(schema: type[Schema], table: Mapping, where: str = "") -> Schema:
+    """The table as the schema reads it; ValueError with one sentence for each key that is wrong."""
     try:
-        return schema.model_validate(dict(table)).model_dump()
+        return schema.model_validate(dict(table))
     except ValidationError as failure:
-        first = {
-            error["loc"][0]: error for error in reversed(failure.errors())
-        }  # one sentence for each key
-        raise ValueError(
-            " ".join(_sentence(first[key], schema, where) for key in reversed(first))
-        ) from None
+        errors: dict[int | str, Mapping] = {}
+        for error in failure.errors():
+            errors.setdefault(error["loc"][0], error)
+        sentences = [_sentence(error, schema, where) for error in errors.values()]
+        raise ValueError(" ".join(sentences)) from None
 
 
 def _sentence(error: Mapping, schema: type[BaseModel], where: str) -> str:

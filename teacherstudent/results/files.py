@@ -42,6 +42,7 @@ ENTRIES: dict[str, dict[str, type]] = {  # what a description of each kind must 
 @arguments.checked
 def save(
     path: str | os.PathLike,
+    tree: xr.DataTree | None = None,
     *,
     theory: xr.Dataset | None = None,
     simulation: xr.Dataset | Sequence[xr.Dataset] | None = None,
@@ -52,7 +53,8 @@ def save(
 ) -> xr.DataTree:
     """Write results to one HDF5 file, atomically, and return them as a `DataTree`.
 
-    Several simulations become the groups `simulation/N_250`, `simulation/N_1000`, ... by their
+    Give the results one by one, or as the `tree` that `Experiment.run` or `load` returned.  Several
+    simulations become the groups `simulation/N_250`, `simulation/N_1000`, ... by their
     dimension.  `variants` are results of several problems, `as_tree(theory=, ...)` by name, which
     become `variants/NAME/theory` and so on.  The file is written beside its place under a temporary
     name and then renamed, so that it is whole or not there at all.
@@ -61,13 +63,20 @@ def save(
     to save or the file could not be read back, OSError if the disk refuses.
     """
     path = checks.path("path", path)
-    tree = as_tree(
-        theory=theory,
-        simulation=simulation,
-        comparison=comparison,
-        escape=escape,
-        variants=variants,
-    )
+    parts = {
+        "theory": theory,
+        "simulation": simulation,
+        "comparison": comparison,
+        "escape": escape,
+        "variants": variants,
+    }
+    given = [name for name, part in parts.items() if part is not None]
+    if tree is None:
+        tree = as_tree(**parts)
+    elif given:
+        raise ValueError(
+            f"tree is a whole result, and {given[0]} is given too; give one or the other."
+        )
     check_writable(path, force=force)
     # The file is made in memory: where a disk is full, HDF5's own library would crash.
     write_atomically(path, encoded(tree, str(path)))

@@ -1,5 +1,9 @@
-"""Figures of results: theory as lines, simulations as points with a band, readable without colour."""
+"""Figures of results: theory as lines, simulations as points with a band.
 
+They are readable without colour.
+"""
+
+import io
 import os
 from collections.abc import Iterator
 
@@ -11,6 +15,7 @@ from matplotlib.figure import Figure
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.results.datasets import DESCRIPTION, description, simulations, variants_of
+from teacherstudent.results.files import write_atomically
 
 # dark to light, so that the order survives a grey printer
 SHADES = ("#000000", "#1b4f8f", "#b0413e", "#3d8a5f", "#a57a1e", "#8a6fa8", "#7f8c8d", "#c98fa0")
@@ -70,8 +75,15 @@ def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = Non
 
 
 def _saved(figure: Figure, path: str | os.PathLike | None) -> Figure:
-    if path is not None:
-        figure.savefig(checks.path("path", path), dpi=160)
+    """The figure, also written to a file that is whole or not there."""
+    if path is None:
+        return figure
+    place = checks.path("path", path)
+    if not place.suffix:
+        place = place.with_suffix(".png")
+    content = io.BytesIO()
+    figure.savefig(content, format=place.suffix[1:], dpi=160)
+    write_atomically(place, content.getvalue())
     return figure
 
 

@@ -18,7 +18,7 @@ from teacherstudent.results.description import problem_from, start_from
 from teacherstudent.starts import Start, start_from_weights
 from teacherstudent.states.order_parameters import OrderParameters, Weights
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
-from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask, Task
+from teacherstudent.tasks import TASKS, Task
 
 SWEPT = [name for name in COORDINATES if name not in ("time", "seed", "start", "rho")]
 
@@ -134,11 +134,9 @@ def _run_start(data: xr.Dataset, told: Mapping) -> Start:
     if "w_start" not in data:
         return start
     task = _task_of(told["problem"])
-    w, fixed = (
-        data.w_start.values,
-        data["directions" if issubclass(task, MixtureTask) else "w_star"].values,
-    )
-    if not issubclass(task, StructuredTask):
+    w = data["w_start"].values
+    fixed = data[task.name_of("w_star")].values
+    if not task.HAS_MODES:
         return OrderParameters(start.Q, start.R, start.T, start.v, Weights(w, fixed), b=start.b)
     return start_from_weights(problem_of(data), w, start.v, fixed)
 
@@ -158,21 +156,18 @@ def _state(data: xr.Dataset, told: Mapping) -> Start:
     """The order parameters at the one time of the data."""
     time, task = float(data["time"]), _task_of(told["problem"])
     _check_one_state(data, told, time)
-    second = "m" if issubclass(task, MixtureTask) else "R"
-    if not all(np.isfinite(data[name].values).all() for name in ("Q", second, "v")):
+    fixed = task.name_of("R")
+    if not all(np.isfinite(data[name].values).all() for name in ("Q", fixed, "v")):
         raise ValueError(
             f"the run did not reach t = {time:g}: its order parameters are not finite there."
         )
     T = _of_batch(data, told["start"]).get("T")
-    if issubclass(task, StructuredTask) or "q_start" in data:
+    if task.HAS_MODES or "q_start" in data:
         return _state_by_mode(data, T, time)
-    b = data["b"].values if "b" in data else None
-    Q, v, overlaps = _symmetric(data["Q"]), data["v"].values, data[second].values
-    return (
-        OrderParameters(Q, m=overlaps, v=v, b=b)
-        if second == "m"
-        else OrderParameters(Q, overlaps, T, v)
-    )
+    overlaps: dict[str, Any] = {fixed: data[fixed].values}
+    if "b" in data:
+        overlaps["b"] = data["b"].values
+    return OrderParameters(_symmetric(data["Q"]), T=T, v=data["v"].values, **overlaps)
 
 
 def _check_one_state(data: xr.Dataset, told: Mapping, time: float) -> None:

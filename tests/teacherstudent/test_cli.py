@@ -94,7 +94,7 @@ def test_show_compare_and_plot_a_file(workspace):
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"]])
 def test_help_and_list_do_not_load_jax(arguments, tmp_path):
     code = (
-        "import sys; from teacherstudent import cli; cli.app(standalone_mode=False); print('jax' "
+        "import sys; from teacherstudent.command import cli; cli.app(standalone_mode=False); print('jax' "
         "in sys.modules)"
     )
     done = subprocess.run(
@@ -238,7 +238,7 @@ BAD_INPUT = [
 
 ONE_AFTER_ANOTHER = """
 import contextlib, io, json, sys
-from teacherstudent.cli import main
+from teacherstudent.command.cli import main
 
 found = []
 for arguments in json.loads(sys.argv[1]):
