@@ -158,14 +158,18 @@ def _is_compared(name: str, theory: xr.Dataset, networks: Sequence[xr.Dataset]) 
 
 
 def value_at_start(name: str, theory: xr.Dataset) -> np.ndarray:
-    """A variable at t = 0: of the curve if it begins there, or else what the description says."""
+    """A variable at t = 0: of the curve if it begins there, or else what the description says.
+
+    Descriptions have no errors.  Of one that is not known (nan) no change since the start is
+    tested.
+    """
     first = theory[name].isel(time=0).values
     if theory.time.values[0] == 0:
         return first
     stated = description(theory)["start"].get(name)
-    if np.shape(stated) == first.shape:
-        return np.asarray(stated, np.float64)
-    return np.zeros_like(first)
+    if stated is None or np.shape(stated) != first.shape:
+        return np.full_like(first, np.nan, dtype=np.float64)
+    return np.asarray(stated, np.float64)
 
 
 def _slopes(
