@@ -77,6 +77,15 @@ def compare(
     none of a theory's or of independent networks', with its seed and time.  A theory that is right
     is called wrong with a probability of about 1 percent.
 
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(1, "linear"), ts.Student(1, "linear"), ts.SGD(0.3))
+    >>> start = ts.OrderParameters(Q=[[0.5]], R=[[0.1]])
+    >>> theory = ts.integrate(problem, start, times=[0.0, 1.0, 5.0])
+    >>> networks = ts.simulate(problem, start, times=[0.0, 1.0, 5.0], N=200, seeds=20)
+    >>> report = ts.compare(theory, networks)
+    >>> report.attrs["verdict"].split(" at ")[0]
+    'AGREE'
+
     Raises TypeError or ValueError if theory and simulation are not what integrate and simulate
     return, have no time or not the same units in common, or the theory is a sweep.
     """

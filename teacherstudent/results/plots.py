@@ -50,6 +50,13 @@ def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = Non
     (`variants`) are one panel of errors, a line for each theory and marks for its networks.  With
     `path` the figure is also written there, in the format of the ending.
 
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(1, "linear"), ts.Student(1, "linear"), ts.SGD(0.3))
+    >>> start = ts.OrderParameters(Q=[[0.5]], R=[[0.1]])
+    >>> theory = ts.integrate(problem, start, times=[0.0, 1.0, 5.0])
+    >>> [axes.get_title() for axes in ts.plot(theory).axes][:2]
+    ['generalisation error', 'overlap of student units']
+
     Raises ValueError if there is nothing to draw.
     """
     if isinstance(results, xr.DataTree) and variants_of(results):

@@ -28,6 +28,13 @@ def problem_of(data: xr.Dataset) -> Problem:
     """The problem of a theory or simulation, from its own description and arrays; of a selected
     curve, with its number.
 
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(1, "linear"), ts.Student(1, "linear"), ts.SGD(0.3))
+    >>> start = ts.OrderParameters(Q=[[0.5]], R=[[0.1]])
+    >>> theory = ts.integrate(problem, start, times=[0.0, 1.0, 5.0])
+    >>> ts.problem_of(theory).rule.learning_rate
+    0.3
+
     Raises ValueError if a function or a class of the user's made it (an activation, a generator, a
     rule), which a file cannot hold, or if it was selected from a sweep without its number
     (`drop=True`).
@@ -57,6 +64,13 @@ def start_of(data: xr.Dataset) -> Start:
       spectral=True)`.
 
     Of a batch of starts it is the selected one.
+
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(1, "linear"), ts.Student(1, "linear"), ts.SGD(0.3))
+    >>> start = ts.OrderParameters(Q=[[0.5]], R=[[0.1]])
+    >>> theory = ts.integrate(problem, start, times=[0.0, 1.0, 5.0])
+    >>> ts.start_of(theory.isel(time=-1)).R.round(3)
+    array([[0.799]])
 
     Raises ValueError if the data hold no state: several values, starts or seeds at one time, times
     without the first, no overlaps by mode, numbers that are not finite.
