@@ -76,7 +76,9 @@ class Experiment:
         try:
             return cls.from_tables(name, tables, changes)
         except ValueError as error:
-            if name == given:  # a published set-up: what is wrong is one of the changes
+            if (
+                given in published.names()
+            ):  # a published set-up: what is wrong is one of the changes
                 raise
             raise ValueError(f"{given}: {error}") from None
 

@@ -333,6 +333,11 @@ def _first_pair(values: xr.DataArray) -> Pair | None:
     return Pair(int(twins[second]), second, len(distinct) > 1)
 
 
+def size_of(simulation: xr.Dataset) -> int:
+    """The input dimension N of the networks."""
+    return description(simulation)["report"]["N"]
+
+
 def moves(values: xr.DataArray) -> bool:
     """Whether a variable changes along time."""
     return bool((values != values.isel(time=0)).any())

@@ -32,11 +32,12 @@ from teacherstudent.results.comparable import (
     check_theory,
     first_fault,
     moves,
+    size_of,
 )
 from teacherstudent.results.datasets import DESCRIPTION, SCHEMA, description
 from teacherstudent.results.deviations import slopes
 from teacherstudent.results.differences import differing_entries
-from teacherstudent.results.size_report import Slopes, report_of_size, size_of
+from teacherstudent.results.size_report import Slopes, report_of_size
 from teacherstudent.results.verdict import Report, verdict_of
 
 COMPARED = ("eps_g", "loss", "Q", "R", "m", "v", "b")

@@ -40,11 +40,6 @@ def error_name(source: xr.Dataset) -> str:
     return "loss" if "loss" in source else "eps_g"
 
 
-def size_of(simulation: xr.Dataset) -> int:
-    """N."""
-    return description(simulation)["report"]["N"]
-
-
 def time_label(*sources: xr.Dataset) -> str:
     """What the time of some data counts, as the name of an axis."""
     units = sorted({source.time.attrs["units"] for source in sources})

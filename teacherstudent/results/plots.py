@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from teacherstudent.checking import arguments, checks
-from teacherstudent.results.comparable import moves
+from teacherstudent.results.comparable import moves, size_of
 from teacherstudent.results.datasets import variants_of
 from teacherstudent.results.drawing import (
     error_name,
@@ -21,7 +21,6 @@ from teacherstudent.results.drawing import (
     mark,
     set_time_axis,
     shade,
-    size_of,
     spread,
     style,
     theory_and_networks,

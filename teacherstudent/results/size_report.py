@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from teacherstudent.results.comparable import size_of
 from teacherstudent.results.datasets import description
 from teacherstudent.results.deviations import (
     Variable,
@@ -76,11 +77,6 @@ def report_of_size(
         below_floor=time_below_floor(variables, times),
         only_start=not (times > 0).any(),
     )
-
-
-def size_of(simulation: xr.Dataset) -> int:
-    """N."""
-    return description(simulation)["report"]["N"]
 
 
 def variable_of(

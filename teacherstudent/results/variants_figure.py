@@ -4,12 +4,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from teacherstudent.results.comparable import size_of
 from teacherstudent.results.drawing import (
     error_name,
     figure_style,
     mark,
     shade,
-    size_of,
     style,
     theory_and_networks,
     time_label,
