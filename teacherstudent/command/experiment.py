@@ -36,8 +36,8 @@ class Experiment:
     ... )
     >>> experiment.plan.problem.rule.learning_rate
     0.3
-    >>> experiment
-    Experiment linear-noisy: Linear student and teacher with label noise (Curves)
+    >>> experiment  # doctest: +ELLIPSIS
+    Experiment linear-noisy: Linear network with label noise: ... (Curves)
     >>> tree = experiment.run(progress=False)  # doctest: +SKIP
     >>> list(tree.children)  # doctest: +SKIP
     ['theory', 'comparison', 'simulation']
