@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import equinox as eqx
 import numpy as np
@@ -28,6 +28,7 @@ from teacherstudent.results.comparison import RATES
 from teacherstudent.results.datasets import VARIABLES, as_tree, description
 from teacherstudent.results.description import Sentences, parsed, problem_from, start_from
 from teacherstudent.starts import Start, check_rank, random_start, spectral_start
+from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks import Task
 
 LARGER = 1.02  # learning rates of the second theory, over those of the first
@@ -141,7 +142,8 @@ class Clones(Curves):
         theory = super().integrated(progress)
         options = self.theory.options()
         options.pop("spectral", None)  # which clones do not have
-        return ts.with_clones(self.problem, theory, self.start, **options)
+        start = cast(OrderParameters, self.start)  # with_clones refuses any other
+        return ts.with_clones(self.problem, theory, start, **options)
 
 
 def with_oracle(task: Task, theory: xr.Dataset) -> xr.Dataset:
