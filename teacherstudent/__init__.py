@@ -26,6 +26,7 @@ PUBLIC = {
     "sims.ica": ("fast_ica",),
     "sims.simulate": ("simulate",),
     "teacherstudent.activations.activation": ("Activation",),
+    "teacherstudent.command.experiment": ("Experiment",),
     "teacherstudent.contrasts": ("ica_problem",),
     "teacherstudent.errors": ("DivergenceError", "SolverError"),
     "teacherstudent.losses": ("Loss",),
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from sims.ica import fast_ica as fast_ica
     from sims.simulate import simulate as simulate
     from teacherstudent.activations.activation import Activation as Activation
+    from teacherstudent.command.experiment import Experiment as Experiment
     from teacherstudent.contrasts import ica_problem as ica_problem
     from teacherstudent.errors import (
         DivergenceError as DivergenceError,

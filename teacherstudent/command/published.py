@@ -27,7 +27,8 @@ def read(name_or_file: str) -> tuple[str, dict]:
     if name_or_file in names():
         content, name = (_folder() / f"{name_or_file}.toml").read_bytes(), name_or_file
     elif is_file(name_or_file):
-        content, name = _content(Path(name_or_file)), Path(name_or_file).stem
+        path = Path(name_or_file).expanduser()
+        content, name = _content(path), path.stem
     else:
         near = get_close_matches(name_or_file, names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else "`teacherstudent list` shows the names."
@@ -44,10 +45,13 @@ def read(name_or_file: str) -> tuple[str, dict]:
 
 
 def is_file(name: str) -> bool:
-    """Whether there is a file of this name; none has a name that is too long or has a null byte."""
+    """Whether there is a file of this name, "~" being the user's home.
+
+    None has a name that is too long or has a null byte.
+    """
     try:
-        return Path(name).is_file()
-    except (OSError, ValueError):
+        return Path(name).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
         return False
 
 

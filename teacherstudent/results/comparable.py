@@ -21,21 +21,17 @@ from teacherstudent.results.datasets import (
     observables_in_common,
 )
 from teacherstudent.states.physical_region import smallest_eigenvalue
-from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask
+from teacherstudent.tasks import TASKS, Task
 
-NEEDED = {
-    False: ("Q", "R", "T", "v", "eps_g"),
-    True: ("Q", "m", "v", "b", "loss"),
-}  # by whether there are two classes
 STATES = ("Q", "R", "m", "v", "b", "eps_g", "loss")
 MEASURED = ("test_error", "test_loss", "test_accuracy")  # by each network, on held-out samples
 HUGE = 1e30  # nothing that a theory or a simulation answers is larger
 APART = 1e3  # times larger than the others, a seed is none of them
 ROUNDING = 1e-6  # of overlaps that are known exactly
-ESTIMATED, HELD_OUT = (
-    0.1,
-    0.3,
-)  # of covariances from samples, and of overlaps measured on held-out samples
+ESTIMATED = 0.1  # of covariances from samples
+HELD_OUT = 0.3  # of overlaps measured on held-out samples
+PROBABILITIES = ("accuracy", "test_accuracy", "oracle_error")
+UNITS = {"student": "student units", "teacher": "teacher units", "direction": "directions"}
 
 
 def check_form(theory: xr.Dataset, simulations: Sequence[xr.Dataset]) -> None:
@@ -67,17 +63,16 @@ def _check_dataset(name: str, data, kind: str) -> None:
         )
     other = _kind(name, data)
     if other != kind:
-        swapped = (
-            "theory and simulation are swapped; "
-            if {other, kind} == {"theory", "simulation"}
-            else ""
-        )
+        swapped = ""
+        if {other, kind} == {"theory", "simulation"}:
+            swapped = "theory and simulation are swapped; "
         raise ValueError(
             f"{swapped}{name} is a {other}; give compare(theory, simulation), as {_verb(kind)} "
             "returned it."
         )
-    two_classes = issubclass(_task(data), MixtureTask)
-    missing = [variable for variable in NEEDED[two_classes] if variable not in data]
+    task = task_type(data)
+    needed = (*task.START, task.name_of("eps_g"))
+    missing = [variable for variable in needed if variable not in data]
     if missing:
         raise ValueError(
             f"{name} has no {', '.join(missing)}; pass it as {_verb(kind)} returned it."
@@ -116,7 +111,8 @@ def _kind(name: str, data: xr.Dataset) -> str:
     return record["kind"]
 
 
-def _task(data: xr.Dataset) -> type:
+def task_type(data: xr.Dataset) -> type[Task]:
+    """The class of the task that a dataset is of."""
     return TASKS[description(data)["problem"]["task"]["type"]]
 
 
@@ -169,11 +165,7 @@ def _check_pair(theory: xr.Dataset, simulation: xr.Dataset) -> None:
             "one of theory and simulation has a teacher and the other two classes; compare "
             "answers to one problem."
         )
-    for unit, plural in (
-        ("student", "student units"),
-        ("teacher", "teacher units"),
-        ("direction", "directions"),
-    ):
+    for unit, plural in UNITS.items():
         if unit in theory.sizes and theory.sizes[unit] != simulation.sizes.get(unit):
             raise ValueError(
                 f"the theory has {theory.sizes[unit]} {plural} but the simulation "
@@ -243,33 +235,38 @@ def _faults_of(name: str, data: xr.Dataset) -> Iterator[str]:
 def _out_of_range(
     name: str, variable: str, values: xr.DataArray, data: xr.Dataset
 ) -> Iterator[str]:
-    low, high = -HUGE, HUGE
-    if variable in ("accuracy", "test_accuracy", "oracle_error"):
-        low, high = -1e-6, 1 + 1e-6
-    elif variable.endswith("_se"):
-        low = 0.0
-    elif variable in ("eps_g", "test_error"):
-        low = -_floor(data)
-    elif (
-        variable in ("loss", "test_loss")
-        and description(data)["problem"].get("loss") != "correlation"
-    ):
-        low = -1e-6
+    low, high = _range_of(variable, data)
     wrong = (values < low) | (values > high)
     if wrong.any():
         yield f"the {name} has {variable} = {_first(values, wrong)}, which nothing can have"
 
 
+def _range_of(variable: str, data: xr.Dataset) -> tuple[float, float]:
+    """Between which numbers a variable can be, up to rounding."""
+    if variable in PROBABILITIES:
+        return -ROUNDING, 1 + ROUNDING
+    if variable.endswith("_se"):
+        return 0.0, HUGE
+    if variable in ("eps_g", "test_error"):
+        return -_floor(data), HUGE
+    has_sign = description(data)["problem"].get("loss") == "correlation"
+    if variable in ("loss", "test_loss") and not has_sign:
+        return -ROUNDING, HUGE
+    return -HUGE, HUGE
+
+
 def _floor(data: xr.Dataset) -> float:
-    """How negative rounding can make a generalisation error: by its floor, or in older files by a
-    guess.
+    """How negative rounding can make a generalisation error.
+
+    A report has its floor.  Older files have none, and it is guessed.
     """
     report = description(data)["report"]
-    return float(
-        report.get(
-            "eps_g_floor", 1e-4 * max(1.0, float(np.abs(data.Q).max())) if data.Q.size else 1e-4
-        )
-    )
+    if "eps_g_floor" in report:
+        return float(report["eps_g_floor"])
+    largest = 1.0
+    if data.Q.size:
+        largest = max(largest, float(np.abs(data.Q).max()))
+    return 1e-4 * largest
 
 
 def _outside_region(name: str, data: xr.Dataset) -> Iterator[str]:
@@ -300,7 +297,7 @@ def _allowed(name: str, data: xr.Dataset) -> float:
     measured or solved.
     """
     report, allowed = description(data)["report"], ROUNDING
-    if issubclass(_task(data), StructuredTask):
+    if task_type(data).HAS_MODES:
         allowed = ESTIMATED
     if report.get("overlaps") == "held-out samples":
         allowed = HELD_OUT
@@ -320,18 +317,43 @@ def _alike(simulation: xr.Dataset) -> Iterator[str]:
     for variable in ("Q", "R", "m", "eps_g", "loss"):
         if variable not in later:
             continue
-        runs = later[variable].transpose("seed", ...).values.reshape(later.sizes["seed"], -1)
-        distinct, first, which = np.unique(runs, axis=0, return_index=True, return_inverse=True)
-        if len(distinct) == len(runs) or (len(distinct) == 1 and not _moves(simulation[variable])):
-            continue
-        seed = int(np.flatnonzero(first[which.ravel()] != np.arange(len(runs)))[0])
-        pair = (_number(simulation.seed.values[i]) for i in (first[which.ravel()[seed]], seed))
-        yield (
-            "the simulation has the same {} in seeds {} and {}, which are no independent networks"
-        ).format(variable, *pair)
+        pair = _first_pair(later[variable])
+        if pair is not None and (pair.others or moves(simulation[variable])):
+            seeds = simulation.seed.values
+            yield (
+                f"the simulation has the same {variable} in seeds {_number(seeds[pair.first])} and "
+                f"{_number(seeds[pair.second])}, which are no independent networks"
+            )
 
 
-def _moves(values: xr.DataArray) -> bool:
+class Pair(NamedTuple):
+    """Two seeds with the same numbers, and whether there are seeds with others."""
+
+    first: int
+    second: int
+    others: bool
+
+
+def _first_pair(values: xr.DataArray) -> Pair | None:
+    """The first seed with the numbers of one before it; None if all differ."""
+    runs = values.transpose("seed", ...).values
+    runs = runs.reshape(len(runs), -1)
+    distinct, first, which = np.unique(runs, axis=0, return_index=True, return_inverse=True)
+    twins = first[which.ravel()]
+    repeated = np.flatnonzero(twins != np.arange(len(runs)))
+    if not len(repeated):
+        return None
+    second = int(repeated[0])
+    return Pair(int(twins[second]), second, len(distinct) > 1)
+
+
+def size_of(simulation: xr.Dataset) -> int:
+    """The input dimension N of the networks."""
+    return description(simulation)["report"]["N"]
+
+
+def moves(values: xr.DataArray) -> bool:
+    """Whether a variable changes along time."""
     return bool((values != values.isel(time=0)).any())
 
 
@@ -342,10 +364,10 @@ def _faults_together(theory: xr.Dataset, simulation: xr.Dataset) -> Iterator[str
     if "T" in theory and "T" in simulation:
         ours, theirs = theory["T"].values, simulation["T"].values
         if not np.allclose(ours, theirs, rtol=1e-6, atol=1e-9):
-            at = np.unravel_index(np.abs(ours - theirs).argmax(), ours.shape)
+            place = np.unravel_index(np.abs(ours - theirs).argmax(), ours.shape)
             yield (
-                f"theory and simulation have teachers of different T ({ours[at]:.6g} and "
-                f"{theirs[at]:.6g})"
+                f"theory and simulation have teachers of different T ({ours[place]:.6g} and "
+                f"{theirs[place]:.6g})"
             )
     for variable in (*STATES, *MEASURED):
         if variable not in simulation:
@@ -355,17 +377,19 @@ def _faults_together(theory: xr.Dataset, simulation: xr.Dataset) -> Iterator[str
         usual = float(sizes.median())
         if variable in theory:
             usual = min(usual, float(abs(theory[variable]).max()))
-        natural = (
-            1e-2 * max(1.0, float(np.abs(theory.Q).max()))
-            if variable in ("v", "b", "R", "m")
-            else 1e-6
-        )
-        wrong = runs > APART * max(usual, natural)
+        wrong = runs > APART * max(usual, _least(variable, theory))
         if wrong.any() and simulation.sizes["seed"] > 1:
             yield (
                 f"the simulation has |{variable}| = {_first(runs, wrong)}, far beyond what other "
                 f"seeds and the theory have ({usual:.3g})"
             )
+
+
+def _least(variable: str, theory: xr.Dataset) -> float:
+    """What is small for a variable by its nature: readouts and overlaps may be zero for long."""
+    if variable in ("v", "b", "R", "m"):
+        return 1e-2 * max(1.0, float(np.abs(theory.Q).max()))
+    return 1e-6
 
 
 def _first(values: xr.DataArray, wrong: xr.DataArray) -> str:

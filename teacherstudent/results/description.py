@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -19,79 +19,99 @@ from teacherstudent.problem import Problem, Student
 from teacherstudent.rules import RULES
 from teacherstudent.starts import Start
 from teacherstudent.states.order_parameters import OrderParameters
-from teacherstudent.tasks import TASKS, MixtureTask
+from teacherstudent.tasks import TASKS
 from teacherstudent.tasks.latents import Latent
+
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def describe_problem(problem: Problem) -> dict:
     """A problem as a dictionary of numbers, lists and names."""
-    return {
-        "task": {"type": type_name(type(problem.task))} | _fields(problem.task),
+    described = {
+        "task": {"type": type_name(type(problem.task)), **_fields(problem.task)},
         "student": _fields(problem.student),
-        "rule": {"type": type_name(type(problem.rule))} | _fields(problem.rule),
+        "rule": {"type": type_name(type(problem.rule)), **_fields(problem.rule)},
         "loss": as_loss(problem.loss).in_files,
         "batch_size": problem.batch_size,
-    } | ({} if problem.batch_ratio is None else {"batch_ratio": problem.batch_ratio})
+    }
+    if problem.batch_ratio is not None:
+        described["batch_ratio"] = problem.batch_ratio
+    return described
 
 
 def describe_start(start: Start, problem: Problem) -> dict:
-    """A start's order parameters as nested lists; of `SpectralOverlaps`, those of all modes
-    together.
+    """A start's order parameters as nested lists.
+
+    Of `SpectralOverlaps` they are those of all modes together.
     """
-    names = ("Q", "m", "v", "b") if isinstance(problem.task, MixtureTask) else ("Q", "R", "T", "v")
-    return {name: np.asarray(getattr(start, name)).tolist() for name in names}
+    return {name: np.asarray(getattr(start, name)).tolist() for name in problem.task.START}
 
 
-def _fields(part) -> dict:
-    names = [
-        field.name
-        for field in dataclasses.fields(part)
-        if field.name not in getattr(part, "ARRAYS", ())
-    ]
-    values = {name: _plain(getattr(part, name)) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
+def _fields(part: Any) -> dict:
+    """The fields of a task, student or rule, without those that files keep as arrays."""
+    arrays = getattr(part, "ARRAYS", ())
+    fields = {}
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if field.name not in arrays and value is not None:
+            fields[field.name] = _plain(value)
+    return fields
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
+    """A value as JSON and TOML can hold it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
     if isinstance(value, Latent):
         return _listed(value.given)
+    if isinstance(value, Activation):
+        return _activation(value)
     if isinstance(value, tuple) and any(map(callable, value)):
         return [_plain(one) for one in value]
-    if callable(value) and not isinstance(value, Activation):
-        return f"function:{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"
-    if not isinstance(value, Activation):
-        return (
-            value
-            if value is None or isinstance(value, bool | int | float | str)
-            else np.asarray(value).tolist()
-        )
-    return _activation(value)
+    if callable(value):
+        return _function(value)
+    return np.asarray(value).tolist()
+
+
+def _function(function: Callable) -> str:
+    """The name of a function, which a file cannot hold."""
+    module = getattr(function, "__module__", "")
+    name = getattr(function, "__qualname__", repr(function))
+    return f"function:{module}.{name}"
 
 
 def _activation(activation: Activation) -> str | list:
-    """The name of one of ours, or its coefficients; another under the same name is called a
-    function, and not read back.
+    """The name of one of ours, or its coefficients.
+
+    Another one under the name of ours is called a function, and not read back.
     """
     if ACTIVATIONS.get(activation.name) == activation:
         return activation.name
     polynomial = polynomial_of(activation)
     if polynomial is not None:
         return list(polynomial.coefficients)
+    if type(activation) is not Activation:
+        return f"function:{type_name(type(activation))}"
     # One of ours with other kinks has our function: it reads back as ours, with the same numbers.
-    own = type(activation) is not Activation
-    return f"function:{type_name(type(activation))}" if own else activation.name
+    return activation.name
 
 
 def type_name(kind: type) -> str:
-    """The name of a class in files: one of ours, or one that was added to ours, has its own; any
-    other its full name.
+    """The name of a class in files.
+
+    One of ours, or one that was added to ours, has its own; any other its full name.
     """
-    known = {**TASKS, **RULES}.get(kind.__name__) is kind
-    return kind.__name__ if known else f"{kind.__module__}.{kind.__qualname__}"
+    known = {**TASKS, **RULES}
+    if known.get(kind.__name__) is kind:
+        return kind.__name__
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _listed(value):
-    return [_listed(one) for one in value] if isinstance(value, tuple) else value
+def _listed(value: Any) -> Any:
+    """Nested tuples as nested lists."""
+    if isinstance(value, tuple):
+        return [_listed(one) for one in value]
+    return value
 
 
 def problem_from(tables: Mapping) -> Problem:
@@ -103,11 +123,11 @@ def problem_from(tables: Mapping) -> Problem:
     outer = validated(_ProblemTables, tables)
     sentences = Sentences()
     with sentences.collected():
-        task = _made(TASKS, outer["task"], "task")
+        task = _instance(TASKS, outer["task"], "task")
     with sentences.collected():
         student = Student(**validated(_schema(Student), outer["student"], "student."))
     with sentences.collected():
-        rule = _made(RULES, outer["rule"], "rule")
+        rule = _instance(RULES, outer["rule"], "rule")
     sentences.raise_together()
     rest = {
         name: outer[name]
@@ -167,7 +187,8 @@ class _StartTable(BaseModel):
     b: list | None = None
 
 
-def _made(kinds: Mapping[str, type], table: Mapping, where: str):
+def _instance(kinds: Mapping[str, type], table: Mapping, where: str):
+    """The task or rule that a table describes by its type and the arguments of that class."""
     table = dict(table)
     name = table.pop("type", None)
     if name is None:
@@ -192,36 +213,39 @@ def _schema(kind: Callable) -> type[BaseModel]:
     """What a class takes: the names and defaults of its arguments.  The class itself checks the
     values.
     """
-    arguments = list(inspect.signature(kind).parameters.values())
-    fields: Any = {
-        one.name: (Any, ... if one.default is inspect.Parameter.empty else one.default)
-        for one in arguments
-    }
+    fields: Any = {}
+    for argument in inspect.signature(kind).parameters.values():
+        default = argument.default
+        if default is inspect.Parameter.empty:
+            default = ...  # which pydantic takes for "must be given"
+        fields[argument.name] = (Any, default)
     return create_model(kind.__name__, __config__=ConfigDict(extra="forbid"), **fields)
 
 
 def validated(schema: type[BaseModel], table: Mapping, where: str = "") -> dict:
     """The table with its defaults filled in; ValueError with one sentence per problem found."""
+    return parsed(schema, table, where).model_dump()
+
+
+def parsed(schema: type[Schema], table: Mapping, where: str = "") -> Schema:
+    """The table as the schema reads it; ValueError with one sentence for each key that is wrong."""
     try:
-        return schema.model_validate(dict(table)).model_dump()
+        return schema.model_validate(dict(table))
     except ValidationError as failure:
-        first = {
-            error["loc"][0]: error for error in reversed(failure.errors())
-        }  # one sentence for each key
-        raise ValueError(
-            " ".join(_sentence(first[key], schema, where) for key in reversed(first))
-        ) from None
+        errors: dict[int | str, Mapping] = {}
+        for error in failure.errors():
+            errors.setdefault(error["loc"][0], error)
+        sentences = [_sentence(error, schema, where) for error in errors.values()]
+        raise ValueError(" ".join(sentences)) from None
 
 
 def _sentence(error: Mapping, schema: type[BaseModel], where: str) -> str:
     key = checks.shortened_text(str(error["loc"][0]))
     if error["type"] == "extra_forbidden":
+        hint = f"known are {', '.join(schema.model_fields)}."
         near = get_close_matches(key, schema.model_fields, n=1)
-        hint = (
-            f"did you mean {where}{near[0]}?"
-            if near
-            else f"known are {', '.join(schema.model_fields)}."
-        )
+        if near:
+            hint = f"did you mean {where}{near[0]}?"
         return f"unknown key {where}{key}: {hint}"
     if error["type"] == "missing":
         return f"{where}{key} is missing."

@@ -29,33 +29,40 @@ from jaxtyping import Float
 from scipy import interpolate, special
 
 LEVEL = 0.01  # probability of calling a true theory wrong, over all tests of a comparison together
-WINDOWS, PARTS = (
-    5,
-    3,
-)  # parts of the times that are looked at one by one, by root mean squares and by directions
-BASE, CURVATURE = 0.5, 3.0  # of the allowed bias
+WINDOWS = 5  # parts of the times that are looked at one by one, by root mean squares
+PARTS = 3  # the same, by directions
+BASE = 0.5  # of the allowed bias
+CURVATURE = 3.0  # of the allowed bias
+STATES = ("Q", "R", "m", "v", "b")
 POWER = 0.95  # the probability with which a deviation that "would have been seen" is seen
 # Curves are not linear in the learning rate: without it, at worst 4 of 10 such errors were found.
 MARGIN = 1.5
+TINY = np.finfo(float).tiny
 SMOOTHING = 5  # times over which a variance is averaged before it becomes a weight
 
 
 class Variable(NamedTuple):
-    """A variable at the times compared: the limit, all networks, and what is known of their errors;
-    entries in one axis.
+    """A variable at the times compared, its entries in one axis.
+
+    - `limit`: of the theory.
+    - `runs`: of all networks.
+    - `slope`: d limit / d log t, or the derivative with respect to the logarithm of the rate.
+    - `begin`: the limit at t = 0.
+    - `scale`: how large the variable is by its nature.
+    - `rounding`: of the runs' floating-point numbers, relative to their size.
+    - `numerical`: error of the theory's numbers, absolute.
+    - `counted`: the times at which the variable says something.
     """
 
     name: str
     limit: Float[np.ndarray, "times entries"]
     runs: Float[np.ndarray, "seeds times entries"]
-    slope: Float[
-        np.ndarray, "times entries"
-    ]  # d limit / d log t, or with respect to the logarithm of the learning rate
+    slope: Float[np.ndarray, "times entries"]
     begin: Float[np.ndarray, "1 entries"]
     scale: float
-    rounding: float  # of the runs' floating-point numbers, absolute
-    numerical: Float[np.ndarray, " times"]  # error of the theory's numbers, absolute
-    counted: np.ndarray  # times at which it says something
+    rounding: float
+    numerical: Float[np.ndarray, " times"]
+    counted: np.ndarray
 
     @property
     def deviation(self) -> Float[np.ndarray, "times entries"]:
@@ -67,54 +74,85 @@ class Variable(NamedTuple):
         """Standard error of the mean, not below rounding; nan for one seed."""
         if len(self.runs) < 2:
             return np.full(self.limit.shape, np.nan)
-        size = np.abs(self.runs).max(axis=(0, 2))[:, None]
-        return np.sqrt(self.runs.var(axis=0, ddof=1) / len(self.runs) + (self.rounding * size) ** 2)
+        chance = self.runs.var(axis=0, ddof=1) / len(self.runs)
+        return np.sqrt(chance + self.rounding_error**2)
+
+    @property
+    def rounding_error(self) -> Float[np.ndarray, "times 1"]:
+        """Of the runs at each time, absolute."""
+        return self.rounding * np.abs(self.runs).max(axis=(0, 2))[:, None]
+
+
+class Direction(NamedTuple):
+    """What deviations are projected on: for each variable a change along times and entries."""
+
+    kind: str  # "time", "motion" or "level"
+    name: str  # the variable of a "level"
+    times: tuple[float, float]  # the first and the last
+    changes: dict[str, np.ndarray]
 
 
 class Test(NamedTuple):
-    """One number of a comparison: by how much the networks differ from the theory, relative to the
-    direction looked at.
+    """By how much the networks differ from the theory along one direction, relative to it.
+
+    - `direction`, `name`, `times`: those of the `Direction`.
+    - `estimate`, `standard_error`: the projection.
+    - `critical`: the z that chance does not exceed.
+    - `allowed`: what finite size and numerical errors may make.
+    - `seen`: the smallest that would have been found with probability POWER.
     """
 
-    direction: str  # "time", "motion" or "level"
-    name: str  # the variable of a "level"
+    direction: str
+    name: str
     times: tuple[float, float]
     estimate: float
     standard_error: float
     critical: float
-    allowed: float  # by finite size and numerical errors
-    seen: float  # the smallest that would have been found with probability POWER
+    allowed: float
+    seen: float
+
+    @property
+    def beyond_chance(self) -> float:
+        """How much of the estimate chance does not explain."""
+        return max(0.0, abs(self.estimate) - self.critical * self.standard_error)
 
     @property
     def excess(self) -> float:
-        """How far the estimate is beyond chance, relative to what finite size allows; more than 1
-        contradicts the theory.
-        """
-        beyond = abs(self.estimate) - self.critical * self.standard_error
-        return max(0.0, beyond) / max(self.allowed, np.finfo(float).tiny)
+        """The same, relative to what finite size allows; more than 1 contradicts the theory."""
+        return self.beyond_chance / max(self.allowed, TINY)
+
+    def is_repetition_of(self, other: "Test") -> bool:
+        """Whether two tests, at different N, look at the same thing."""
+        same_direction = self.direction == other.direction and self.name == other.name
+        return same_direction and self.times[1] == other.times[1]
 
 
 def slopes(
     times: Float[np.ndarray, " times"], values: Float[np.ndarray, "times *rest"]
 ) -> Float[np.ndarray, "times *rest"]:
-    """t dX/dt along a curve, from a monotone cubic interpolation in log(1 + t / t_1), t_1 the first
-    time after 0.
+    """t dX/dt along a curve.
+
+    It comes from a monotone cubic interpolation in x = log(1 + t / t_1), t_1 the first time after
+    0, for which t dx/dt = t / (t + t_1).
     """
     later = times[times > 0]
     if len(times) < 2 or not later.size:
         return np.zeros_like(values)
-    x = np.log1p(times / later[0])
-    rate = interpolate.PchipInterpolator(x, values, axis=0).derivative()(x)
-    chain = times / (times + later[0])
-    return rate * chain.reshape(-1, *[1] * (values.ndim - 1))
+    first = later[0]
+    x = np.log1p(times / first)
+    in_x = interpolate.PchipInterpolator(x, values, axis=0).derivative()(x)
+    x_in_time = times / (times + first)
+    one_each = (1,) * (values.ndim - 1)
+    return in_x * x_in_time.reshape(-1, *one_each)
 
 
 def relative_variance(variables: Sequence[Variable]) -> Float[np.ndarray, " times"]:
-    """V(t): the largest variance of an order parameter over the square of its scale, at any time up
-    to t.
-    """
-    states = [one for one in variables if one.name in ("Q", "R", "m", "v", "b")]
-    largest = [(one.runs.var(axis=0, ddof=1) / one.scale**2).max(axis=1) for one in states]
+    """V(t): the largest variance of an order parameter over the square of its scale, up to t."""
+    largest = []
+    for one in variables:
+        if one.name in STATES:
+            variance = one.runs.var(axis=0, ddof=1) / one.scale**2
+            largest.append(variance.max(axis=1))
     return np.maximum.accumulate(np.max(largest, axis=0))
 
 
@@ -129,80 +167,101 @@ def allowed_bias(
 def tests_of_directions(
     variables: Sequence[Variable], times: Float[np.ndarray, " times"], N: int
 ) -> list[Test]:
-    """Student's t of the projections; of the time scale with half of their level, of all others
-    with the rest.
+    """Student's t of the projections.
+
+    The test of the scale of time has half of their level, all others together have the rest.
     """
     later = times > 0
     variables = [one._replace(counted=one.counted & later) for one in variables]
-    seeds = len(variables[0].runs)
     variance = relative_variance(variables)
     allowed = {one.name: allowed_bias(one, N, variance) for one in variables}
     weights = {one.name: _weights(one, allowed[one.name]) for one in variables}
     directions = list(_directions(variables, times))
-    others = max(1, sum(kind != "time" for kind, *_ in directions))
-    found = []
-    for kind, name, span, direction in directions:
-        level = LEVEL / 4 / (1 if kind == "time" else others)
-        critical = float(special.stdtrit(seeds - 1, 1 - level / 2))
-        test = _projected(variables, direction, weights, allowed)
+    others = sum(one.kind != "time" for one in directions)
+    tests = []
+    for direction in directions:
+        level = LEVEL / 4
+        if direction.kind != "time":
+            level = LEVEL / 4 / others
+        test = _test(variables, direction, weights, allowed, level)
         if test is not None:
-            estimate, error, bias = test
-            seen = (
-                MARGIN * (critical + float(special.stdtrit(seeds - 1, POWER))) * error
-                + MARGIN * bias
-            )
-            found.append(Test(kind, name, span, estimate, error, critical, bias, seen))
-    return found
+            tests.append(test)
+    return tests
 
 
-def _directions(
-    variables: Sequence[Variable], times: np.ndarray
-) -> Iterator[tuple[str, str, tuple, dict]]:
+def _directions(variables: Sequence[Variable], times: np.ndarray) -> Iterator[Direction]:
     everywhere = (float(times[0]), float(times[-1]))
-    yield "time", "", everywhere, {one.name: one.slope for one in variables}
-    yield "motion", "", everywhere, {one.name: one.limit - one.begin for one in variables}
-    indices = np.flatnonzero(times > 0)
-    for part in np.array_split(indices, min(PARTS, len(indices))) if len(indices) else []:
+    along_time = {one.name: one.slope for one in variables}
+    since_start = {one.name: one.limit - one.begin for one in variables}
+    yield Direction("time", "", everywhere, along_time)
+    yield Direction("motion", "", everywhere, since_start)
+    later = np.flatnonzero(times > 0)
+    if not len(later):
+        return
+    for part in np.array_split(later, min(PARTS, len(later))):
         inside = np.isin(np.arange(len(times)), part)[:, None]
         span = (float(times[part[0]]), float(times[part[-1]]))
         for one in variables:
-            yield "level", one.name, span, {one.name: np.where(inside, one.limit, 0.0)}
+            level = np.where(inside, one.limit, 0.0)
+            yield Direction("level", one.name, span, {one.name: level})
 
 
 def _weights(one: Variable, allowed: np.ndarray) -> Float[np.ndarray, "times 1"]:
     """The inverse square of what is uncertain at each time, by chance and by finite size."""
-    variance = (one.error**2).mean(axis=1)
-    kernel = np.ones(min(SMOOTHING, len(variance)))
-    smooth = np.convolve(variance, kernel, "same") / np.convolve(
-        np.ones_like(variance), kernel, "same"
-    )
-    uncertain = smooth + allowed[:, 0] ** 2
-    return np.where(
-        one.counted & (uncertain > 0), 1 / np.where(uncertain > 0, uncertain, 1.0), 0.0
-    )[:, None]
+    chance = _smooth((one.error**2).mean(axis=1))
+    uncertain = chance + allowed[:, 0] ** 2
+    known = one.counted & (uncertain > 0)
+    weights = np.zeros(len(uncertain))
+    weights[known] = 1 / uncertain[known]
+    return weights[:, None]
 
 
-def _projected(
-    variables, direction: dict, weights: dict, allowed: dict
-) -> tuple[float, float, float] | None:
-    """By how much of a direction the networks are ahead of the theory, its standard error, and what
-    is allowed.
-    """
-    of_seed, norm, bias, rounding = np.zeros(len(variables[0].runs)), 0.0, 0.0, 0.0
+def _smooth(values: Float[np.ndarray, " times"]) -> Float[np.ndarray, " times"]:
+    """Averages over neighbouring times."""
+    kernel = np.ones(min(SMOOTHING, len(values)))
+    neighbours = np.convolve(np.ones_like(values), kernel, "same")
+    return np.convolve(values, kernel, "same") / neighbours
+
+
+def _test(
+    variables: Sequence[Variable],
+    direction: Direction,
+    weights: dict[str, np.ndarray],
+    allowed: dict[str, np.ndarray],
+    level: float,
+) -> Test | None:
+    """By how much of a direction the networks are ahead of the theory; None if it has no length."""
+    seeds = len(variables[0].runs)
+    projections = np.zeros(seeds)
+    norm = 0.0
+    bias = 0.0
+    rounding = 0.0
     for one in variables:
-        if one.name not in direction:
+        if one.name not in direction.changes:
             continue
-        along = weights[one.name] * direction[one.name]
-        of_seed = of_seed + np.einsum("sti,ti->s", one.runs - one.limit, along)
-        norm += float((along * direction[one.name]).sum())
+        change = direction.changes[one.name]
+        along = weights[one.name] * change
+        projections = projections + np.einsum("sti,ti->s", one.runs - one.limit, along)
+        norm += float((along * change).sum())
         bias += float((np.abs(along) * allowed[one.name]).sum())
-        rounding += float(
-            ((along * one.rounding * np.abs(one.runs).max(axis=(0, 2))[:, None]) ** 2).sum()
-        )
+        rounding += float(((along * one.rounding_error) ** 2).sum())
     if not norm > 0:
         return None
-    error = np.sqrt(np.var(of_seed, ddof=1) / len(of_seed) + rounding)
-    return float(np.mean(of_seed)) / norm, float(error) / norm, bias / norm
+    chance = np.var(projections, ddof=1) / seeds
+    error = float(np.sqrt(chance + rounding)) / norm
+    bias = bias / norm
+    critical = float(special.stdtrit(seeds - 1, 1 - level / 2))
+    power = float(special.stdtrit(seeds - 1, POWER))
+    return Test(
+        direction=direction.kind,
+        name=direction.name,
+        times=direction.times,
+        estimate=float(np.mean(projections)) / norm,
+        standard_error=error,
+        critical=critical,
+        allowed=bias,
+        seen=MARGIN * (critical + power) * error + MARGIN * bias,
+    )
 
 
 class Window(NamedTuple):
@@ -212,17 +271,33 @@ class Window(NamedTuple):
     error: float
     allowed: float
 
+    @property
+    def z(self) -> float:
+        """Deviation over standard error."""
+        if not self.error:
+            return 0.0
+        return self.deviation / self.error
+
+    def beyond(self, critical: float) -> float:
+        """How much of the deviation chance does not explain, if it reaches z = `critical`."""
+        return max(0.0, self.deviation - critical * self.error)
+
+
+def root_mean_square(values: np.ndarray) -> float:
+    """Over all entries."""
+    return float(np.sqrt(np.mean(values**2)))
+
 
 def windows(deviation, error, allowed) -> list[Window]:
     """Root mean squares in at most `WINDOWS` parts of the times."""
     count = len(deviation)
     if count == 0:
         return []
-    rms = lambda part: float(np.sqrt(np.mean(part**2)))
-    return [
-        Window(*(rms(part[index]) for part in (deviation, error, allowed)))
-        for index in np.array_split(np.arange(count), min(WINDOWS, count))
-    ]
+    found = []
+    for index in np.array_split(np.arange(count), min(WINDOWS, count)):
+        sizes = [root_mean_square(part[index]) for part in (deviation, error, allowed)]
+        found.append(Window(*sizes))
+    return found
 
 
 def critical_of_windows(seeds: int, quantities: int, times: int) -> float:

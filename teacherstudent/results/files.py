@@ -22,12 +22,11 @@ import xarray as xr
 from teacherstudent.checking import arguments, checks
 from teacherstudent.results import hdf5_reading
 from teacherstudent.results.datasets import COORDINATES, DESCRIPTION, SCHEMA, VARIABLES, as_tree
-from teacherstudent.results.hdf5_reading import DIGEST, Group, UnreadableFile
+from teacherstudent.results.digests import DIGEST, Group
+from teacherstudent.results.hdf5_opening import UnreadableFile
 
-FORMAT = (
-    "v110",
-    "v110",
-)  # of HDF5: the first with checksums on its own structure, and read since 2016
+# Of HDF5: the first format with checksums on its own structure, which is read since 2016.
+FORMAT = ("v110", "v110")
 UNCHECKED = 1  # the last schema without checksums
 DEEPEST_DESCRIPTION = 20  # levels of a description
 KINDS = ("theory", "simulation", "comparison", "escape")
@@ -42,6 +41,7 @@ ENTRIES: dict[str, dict[str, type]] = {  # what a description of each kind must 
 @arguments.checked
 def save(
     path: str | os.PathLike,
+    tree: xr.DataTree | None = None,
     *,
     theory: xr.Dataset | None = None,
     simulation: xr.Dataset | Sequence[xr.Dataset] | None = None,
@@ -52,22 +52,40 @@ def save(
 ) -> xr.DataTree:
     """Write results to one HDF5 file, atomically, and return them as a `DataTree`.
 
-    Several simulations become the groups `simulation/N_250`, `simulation/N_1000`, ... by their
+    Give the results one by one, or as the `tree` that `Experiment.run` or `load` returned.  Several
+    simulations become the groups `simulation/N_250`, `simulation/N_1000`, ... by their
     dimension.  `variants` are results of several problems, `as_tree(theory=, ...)` by name, which
     become `variants/NAME/theory` and so on.  The file is written beside its place under a temporary
     name and then renamed, so that it is whole or not there at all.
+
+    >>> import tempfile
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(1, "linear"), ts.Student(1, "linear"), ts.SGD(0.3))
+    >>> start = ts.OrderParameters(Q=[[0.5]], R=[[0.1]])
+    >>> theory = ts.integrate(problem, start, times=[0.0, 1.0, 5.0])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tree = ts.save(f"{folder}/line.h5", theory=theory)
+    >>> list(tree.children)
+    ['theory']
 
     Raises FileExistsError if the file exists and `force` is false, ValueError if there is nothing
     to save or the file could not be read back, OSError if the disk refuses.
     """
     path = checks.path("path", path)
-    tree = as_tree(
-        theory=theory,
-        simulation=simulation,
-        comparison=comparison,
-        escape=escape,
-        variants=variants,
-    )
+    parts = {
+        "theory": theory,
+        "simulation": simulation,
+        "comparison": comparison,
+        "escape": escape,
+        "variants": variants,
+    }
+    given = [name for name, part in parts.items() if part is not None]
+    if tree is None:
+        tree = as_tree(**parts)
+    elif given:
+        raise ValueError(
+            f"tree is a whole result, and {given[0]} is given too; give one or the other."
+        )
     check_writable(path, force=force)
     # The file is made in memory: where a disk is full, HDF5's own library would crash.
     write_atomically(path, encoded(tree, str(path)))
@@ -152,8 +170,20 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
 @arguments.checked
 def load(path: str | os.PathLike) -> xr.DataTree:
-    """Read a result file into memory.  Nothing from the file is executed, and no other file is
-    read.
+    """Read a result file into memory.
+
+    Nothing from the file is executed, and no other file is read.
+
+    >>> import tempfile
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(1, "linear"), ts.Student(1, "linear"), ts.SGD(0.3))
+    >>> start = ts.OrderParameters(Q=[[0.5]], R=[[0.1]])
+    >>> theory = ts.integrate(problem, start, times=[0.0, 1.0, 5.0])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = ts.save(f"{folder}/line.h5", theory=theory)
+    ...     tree = ts.load(f"{folder}/line.h5")
+    >>> bool((tree["theory"].Q == theory.Q).all())
+    True
 
     Raises FileNotFoundError if it is not there, ValueError if it is not HDF5, not one of our files,
     damaged, or unpacks to far more than its size, BlockingIOError if another process has it open
@@ -261,12 +291,15 @@ def _check_group(name: str) -> hdf5_reading.CheckGroup:
 
 def _kind(parts: tuple[str, ...]) -> str | None:
     """What a group holds, by its name; None if no result has such a group."""
-    if parts[0] == "variants":
-        return (
-            "variants" if len(parts) < 3 else _kind(parts[2:]) if parts[2] != "variants" else None
-        )
-    several = len(parts) == 2 and parts[0] == "simulation" and parts[1].startswith("N_")
-    return parts[0] if parts[0] in KINDS and (len(parts) == 1 or several) else None
+    first, *rest = parts
+    if first == "variants":
+        if len(rest) < 2:
+            return "variants"
+        return None if rest[1] == "variants" else _kind(tuple(rest[1:]))
+    one_of_several = first == "simulation" and len(rest) == 1 and rest[0].startswith("N_")
+    if first in KINDS and (not rest or one_of_several):
+        return first
+    return None
 
 
 def _check_mark(name: str, attributes: dict[str, Any]) -> None:

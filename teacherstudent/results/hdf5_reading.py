@@ -6,23 +6,19 @@ in the file itself is read, what is unpacked is bounded by the size of the file,
 a digest of all that was read of it.
 """
 
-import errno
-import hashlib
-import json
 import math
-import os
-import stat
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t, h5z
 
-DIGEST = "sha256"  # the attribute of a group that holds its digest
+from teacherstudent.results.digests import DIGEST, Group, Variable, digest_of
+from teacherstudent.results.hdf5_opening import UnreadableFile, opened, size_of_file
+
 BOOKKEEPING = frozenset(  # of netCDF-4, which is not content: dimensions are kept by what they mean
     (
         "CLASS",
@@ -35,42 +31,14 @@ BOOKKEEPING = frozenset(  # of netCDF-4, which is not content: dimensions are ke
     )
 )
 LZF = 32000
-FILTERS = (
-    h5z.FILTER_DEFLATE,
-    h5z.FILTER_SHUFFLE,
-    h5z.FILTER_FLETCHER32,
-    LZF,
-)  # others are loaded from folders
+# Others are loaded from folders, and could be anybody's.
+FILTERS = (h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, LZF)
 DEEPEST = 8  # levels of groups
 MOST_MEMBERS = 2000  # of one group
 MOST_ATTRIBUTES = 1000  # of one object
 LEAST_LIMIT = 2**26  # bytes that any file may unpack to
 # A larger file may unpack to this many times its size; noisy numbers pack to no less than a half.
 LARGEST_RATIO = 20
-
-
-class UnreadableFile(ValueError):
-    """Says why a file is not read, with its name and the group."""
-
-
-class Variable(NamedTuple):
-    """An array with the names of its dimensions."""
-
-    dims: tuple[str, ...]
-    values: np.ndarray
-    attributes: dict[str, Any]
-
-
-class Group(NamedTuple):
-    """What a group holds, the digest of that, and the digest that the file has of it, if it has
-    one.
-    """
-
-    attributes: dict[str, Any]
-    variables: dict[str, Variable]
-    groups: dict[str, "Group"]
-    digest: str
-    digest_in_file: Any
 
 
 CheckGroup = Callable[[tuple[str, ...], dict[str, Any]], None]
@@ -86,8 +54,8 @@ def read(path: Path, check_group: CheckGroup) -> Group:
     it is not HDF5, is damaged or holds what is not read, BlockingIOError if another process has it
     open for writing.
     """
-    size = _size_of_file(path)
-    with _opened(path) as file:
+    size = size_of_file(path)
+    with opened(path) as file:
         return read_opened(file, str(path), size, check_group)
 
 
@@ -106,83 +74,19 @@ def read_opened(file: h5py.File, name: str, size: int, check_group: CheckGroup) 
 
 def place(name: str, parts: tuple[str, ...]) -> str:
     """File and group, as an error names them."""
-    return f"{name}, group {'/'.join(parts)!r}," if parts else name
-
-
-def _size_of_file(path: Path) -> int:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist.") from None
-    except OSError as error:
-        raise OSError(error.errno, f"{path} cannot be read: {error.strerror}.") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(f"{path} is a folder; name a file in it.")
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(
-            f"{path} is not an ordinary file (a device, a pipe or a socket); name another one."
-        )
-    if status.st_size == 0:
-        raise UnreadableFile(f"{path} is empty; it has no results in it.")
-    return status.st_size
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    file = _open(path)
-    try:
-        yield file
-    finally:
-        with suppress(Exception):  # what is damaged may not close well either, and has been told
-            file.close()
-
-
-def _open(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r", locking="best-effort")  # without, where the disk knows no locks
-    except Exception as error:
-        failure = error
-    if "unable to lock file" in str(failure):
-        raise BlockingIOError(errno.EAGAIN, _locked(path))
-    if "file is already open for" in str(failure):
-        return _open_beside_writer(path)
-    if isinstance(failure, PermissionError):
-        raise PermissionError(errno.EACCES, f"{path} cannot be read: no permission.")
-    if "truncated file: eof" in str(failure):
-        raise UnreadableFile(
-            f"{path} is cut off: it is shorter than it says of itself; copy it anew."
-        )
-    if _is_hdf5(path):
-        raise UnreadableFile(f"{path} cannot be read: it is a damaged HDF5 file.")
-    raise UnreadableFile(f"{path} cannot be read: it is not an HDF5 file, or a damaged one.")
-
-
-def _open_beside_writer(path: Path) -> h5py.File:
-    """A file whose writer allows readers beside it (single writer, multiple readers)."""
-    with suppress(Exception):
-        return h5py.File(path, "r", swmr=True)
-    raise BlockingIOError(errno.EAGAIN, _locked(path))
-
-
-def _locked(path: Path) -> str:
-    return (
-        f"{path} is locked by another process, or by this one: it is open for writing (or its "
-        "writer was killed); close it there and try again."
-    )
-
-
-def _is_hdf5(path: Path) -> bool:
-    try:
-        return bool(h5py.is_hdf5(path))
-    except Exception:
-        return False
+    if not parts:
+        return name
+    return f"{name}, group {'/'.join(parts)!r},"
 
 
 class _Reader:
     """Walks through one file, with bounds on what it holds."""
 
     def __init__(self, file: h5py.File, name: str, size: int, check_group: CheckGroup):
-        self.file, self.name, self.size, self.check_group = file, name, size, check_group
+        self.file = file
+        self.name = name
+        self.size = size
+        self.check_group = check_group
         self.limit = max(LEAST_LIMIT, LARGEST_RATIO * size)
         self.used = 0
         self.seen: set[int] = set()
@@ -213,11 +117,11 @@ class _Reader:
         if parts and not datasets and not groups:
             raise self.refuse("is empty.")
         scales = self.scales(datasets)
-        arrays = {name: one for name, one in datasets.items() if not _only_a_size(one)}
+        arrays = {name: one for name, one in datasets.items() if not is_only_a_size(one)}
         variables = {name: self.variable(name, one, scales) for name, one in arrays.items()}
         children = {name: self.group(one, (*parts, name)) for name, one in groups.items()}
         self.place = place(self.name, parts)
-        digest = _digest(attributes, variables, children)
+        digest = digest_of(attributes, variables, children)
         return Group(attributes, variables, children, digest, digest_in_file)
 
     def meet(self, thing, what: str) -> int:
@@ -399,13 +303,11 @@ class _Reader:
                 self.use(len(values[index]))
             return values
         except OSError:
-            checked = (
-                ""
-                if h5z.FILTER_FLETCHER32 not in _filters(dataset)
-                else "do not match their checksum: "
-            )
+            reason = "cannot be read"
+            if h5z.FILTER_FLETCHER32 in _filters(dataset):
+                reason = "do not match their checksum"
             raise self.refuse(
-                f"has numbers of {name!r} that {checked or 'cannot be read: '}the file is damaged."
+                f"has numbers of {name!r} that {reason}: the file is damaged."
             ) from None
 
     def attributes(self, thing) -> dict[str, Any]:
@@ -424,9 +326,10 @@ class _Reader:
         if attribute.get_space().get_simple_extent_type() not in (h5py.h5s.SIMPLE, h5py.h5s.SCALAR):
             raise self.refuse(f"has an attribute {name!r} without any shape.")
         count = math.prod(attribute.shape)
-        self.use(
-            count * (self.size if _has_variable_length(kind) and count > 1 else kind.get_size())
-        )
+        length = kind.get_size()
+        if _has_variable_length(kind) and count > 1:
+            length = self.size  # each may be as long as the file
+        self.use(count * length)
         if kind.get_class() != h5t.STRING:
             values = np.empty(attribute.shape, attribute.dtype)
             attribute.read(values)
@@ -453,7 +356,7 @@ def _strings(attribute: h5a.AttrID) -> list[str]:
     ]
 
 
-def _only_a_size(dataset: h5d.DatasetID) -> bool:
+def is_only_a_size(dataset: h5d.DatasetID) -> bool:
     """Whether it stands for a dimension without a coordinate, whose numbers do not exist."""
     if not h5a.exists(dataset, b"NAME"):
         return False
@@ -461,39 +364,3 @@ def _only_a_size(dataset: h5d.DatasetID) -> bool:
     if attribute.get_type().get_class() != h5t.STRING or attribute.shape != ():
         return False
     return _strings(attribute)[0].startswith("This is a netCDF dimension but not a netCDF variable")
-
-
-def _digest(
-    attributes: dict[str, Any], variables: dict[str, Variable], groups: dict[str, Group]
-) -> str:
-    """A hash of all that is in a group and of the names of the groups in it."""
-    outline = {
-        "attributes": _listed(attributes),
-        "variables": [
-            [name, one.dims, one.values.dtype.str, one.values.shape, _listed(one.attributes)]
-            for name, one in sorted(variables.items())
-        ],
-        "groups": sorted(groups),
-    }
-    digest = hashlib.sha256(json.dumps(outline).encode())
-    for _, one in sorted(variables.items()):
-        digest.update(_bytes(one.values))
-    return digest.hexdigest()
-
-
-def _listed(attributes: dict[str, Any]) -> list:
-    return [[name, _plain(value)] for name, value in sorted(attributes.items())]
-
-
-def _plain(value: Any) -> Any:
-    """An attribute as JSON can hold it, without rounding."""
-    if isinstance(value, str | list):
-        return value
-    return [value.dtype.str, value.shape, bytes(_bytes(value)).hex()]
-
-
-def _bytes(values) -> bytes | memoryview:
-    """What is hashed of an array."""
-    if values.dtype.hasobject:
-        return json.dumps(values.ravel().tolist()).encode()
-    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data

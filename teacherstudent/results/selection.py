@@ -18,7 +18,7 @@ from teacherstudent.results.description import problem_from, start_from
 from teacherstudent.starts import Start, start_from_weights
 from teacherstudent.states.order_parameters import OrderParameters, Weights
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
-from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask, Task
+from teacherstudent.tasks import TASKS, Task
 
 SWEPT = [name for name in COORDINATES if name not in ("time", "seed", "start", "rho")]
 
@@ -28,14 +28,21 @@ def problem_of(data: xr.Dataset) -> Problem:
     """The problem of a theory or simulation, from its own description and arrays; of a selected
     curve, with its number.
 
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(1, "linear"), ts.Student(1, "linear"), ts.SGD(0.3))
+    >>> start = ts.OrderParameters(Q=[[0.5]], R=[[0.1]])
+    >>> theory = ts.integrate(problem, start, times=[0.0, 1.0, 5.0])
+    >>> ts.problem_of(theory).rule.learning_rate
+    0.3
+
     Raises ValueError if a function or a class of the user's made it (an activation, a generator, a
     rule), which a file cannot hold, or if it was selected from a sweep without its number
     (`drop=True`).
     """
-    told = _described(data, "problem")
-    described = told["problem"]
+    record = _described(data, "problem")
+    described = record["problem"]
     kind = _task_of(described)
-    if told["kind"] == "theory":  # which needs of a generator only its covariances
+    if record["kind"] == "theory":  # which needs of a generator only its covariances
         described["task"].pop("generator", None)
     for part in ("task", "rule"):
         described[part] = {
@@ -58,19 +65,26 @@ def start_of(data: xr.Dataset) -> Start:
 
     Of a batch of starts it is the selected one.
 
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(1, "linear"), ts.Student(1, "linear"), ts.SGD(0.3))
+    >>> start = ts.OrderParameters(Q=[[0.5]], R=[[0.1]])
+    >>> theory = ts.integrate(problem, start, times=[0.0, 1.0, 5.0])
+    >>> ts.start_of(theory.isel(time=-1)).R.round(3)
+    array([[0.799]])
+
     Raises ValueError if the data hold no state: several values, starts or seeds at one time, times
     without the first, no overlaps by mode, numbers that are not finite.
     """
-    told = _described(data, "start")
+    record = _described(data, "start")
     if "time" not in data.coords:
         raise ValueError(
             "the data have no time, so that it is not known of when they are; select one with "
             "isel(time=0)."
         )
     if data["time"].ndim == 0 and float(data["time"]) != 0.0:
-        return _state(data, told)
-    _check_begins(data, told)
-    return _run_start(data, told)
+        return _state(data, record)
+    _check_begins(data, record)
+    return _run_start(data, record)
 
 
 def _described(data: xr.Dataset, part: str) -> dict:
@@ -84,13 +98,13 @@ def _described(data: xr.Dataset, part: str) -> dict:
             "the data do not say how they were made; give a theory or a simulation, as ts made "
             "or read it."
         )
-    told = description(data)
-    if part not in told:
+    record = description(data)
+    if part not in record:
         raise ValueError(
-            f"the data are a {told.get('kind', 'result')}, which has no {part}; give a theory or "
+            f"the data are a {record.get('kind', 'result')}, which has no {part}; give a theory or "
             "a simulation."
         )
-    return told
+    return record
 
 
 def _task_of(described: Mapping) -> type[Task]:
@@ -114,18 +128,18 @@ def _selected(data: xr.Dataset, name: str, value: Any) -> Any:
     return data[name].values.tolist()
 
 
-def _check_begins(data: xr.Dataset, told: Mapping) -> None:
+def _check_begins(data: xr.Dataset, record: Mapping) -> None:
     """Raise ValueError if the times are a part of the run's that begins later."""
     first = float(np.ravel(data["time"].values)[0]) if data["time"].size else np.nan
-    if first not in (0.0, told["report"].get("first_time", 0.0)):
+    if first not in (0.0, record["report"].get("first_time", 0.0)):
         raise ValueError(
             f"the data begin at t = {first:g}, and have no start in them; give those of the whole "
             "run, or select one time, isel(time=0), for the state at it."
         )
 
 
-def _run_start(data: xr.Dataset, told: Mapping) -> Start:
-    start = start_from(_of_batch(data, told["start"]))
+def _run_start(data: xr.Dataset, record: Mapping) -> Start:
+    start = start_from(_of_batch(data, record["start"]))
     if "q_start" in data:
         rho, weights, q, r, t = (
             data[name].values for name in ("rho", "weights", "q_start", "r_start", "t")
@@ -133,12 +147,10 @@ def _run_start(data: xr.Dataset, told: Mapping) -> Start:
         return SpectralOverlaps(rho, weights, q, r, t, start.T, start.v)
     if "w_start" not in data:
         return start
-    task = _task_of(told["problem"])
-    w, fixed = (
-        data.w_start.values,
-        data["directions" if issubclass(task, MixtureTask) else "w_star"].values,
-    )
-    if not issubclass(task, StructuredTask):
+    task = _task_of(record["problem"])
+    w = data["w_start"].values
+    fixed = data[task.name_of("w_star")].values
+    if not task.HAS_MODES:
         return OrderParameters(start.Q, start.R, start.T, start.v, Weights(w, fixed), b=start.b)
     return start_from_weights(problem_of(data), w, start.v, fixed)
 
@@ -154,28 +166,25 @@ def _of_batch(data: xr.Dataset, start: Mapping) -> dict:
     return {name: np.asarray(value)[data["start"].values].tolist() for name, value in start.items()}
 
 
-def _state(data: xr.Dataset, told: Mapping) -> Start:
+def _state(data: xr.Dataset, record: Mapping) -> Start:
     """The order parameters at the one time of the data."""
-    time, task = float(data["time"]), _task_of(told["problem"])
-    _check_one_state(data, told, time)
-    second = "m" if issubclass(task, MixtureTask) else "R"
-    if not all(np.isfinite(data[name].values).all() for name in ("Q", second, "v")):
+    time, task = float(data["time"]), _task_of(record["problem"])
+    _check_one_state(data, record, time)
+    fixed = task.name_of("R")
+    if not all(np.isfinite(data[name].values).all() for name in ("Q", fixed, "v")):
         raise ValueError(
             f"the run did not reach t = {time:g}: its order parameters are not finite there."
         )
-    T = _of_batch(data, told["start"]).get("T")
-    if issubclass(task, StructuredTask) or "q_start" in data:
+    T = _of_batch(data, record["start"]).get("T")
+    if task.HAS_MODES or "q_start" in data:
         return _state_by_mode(data, T, time)
-    b = data["b"].values if "b" in data else None
-    Q, v, overlaps = _symmetric(data["Q"]), data["v"].values, data[second].values
-    return (
-        OrderParameters(Q, m=overlaps, v=v, b=b)
-        if second == "m"
-        else OrderParameters(Q, overlaps, T, v)
-    )
+    overlaps: dict[str, Any] = {fixed: data[fixed].values}
+    if "b" in data:
+        overlaps["b"] = data["b"].values
+    return OrderParameters(_symmetric(data["Q"]), T=T, v=data["v"].values, **overlaps)
 
 
-def _check_one_state(data: xr.Dataset, told: Mapping, time: float) -> None:
+def _check_one_state(data: xr.Dataset, record: Mapping, time: float) -> None:
     """Raise ValueError unless the data hold one value of each overlap."""
     extra = [str(name) for name in data["Q"].dims if name not in ("student", "student_")]
     if extra:
@@ -188,7 +197,7 @@ def _check_one_state(data: xr.Dataset, told: Mapping, time: float) -> None:
         raise ValueError(
             "the data have only some of the student's units; select no student from them."
         )
-    if told["kind"] == "simulation" and "seed" not in data.coords:
+    if record["kind"] == "simulation" and "seed" not in data.coords:
         raise ValueError(
             "the data do not say of which seed they are, and a mean over seeds is no state of a "
             "network; select one with isel(seed=0)."

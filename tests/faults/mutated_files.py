@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import TypeCheckError
 
-from teacherstudent.command import experiment, published
+from teacherstudent.command import published
+from teacherstudent.command.escapes import Escape
+from teacherstudent.command.experiment import Experiment
+from teacherstudent.command.variants import Variants
 from tests.faults.trial import Trial, is_ours
 
 LONGEST_SENTENCE = 1500  # characters: all that is wrong with a file is told at once
@@ -116,7 +119,7 @@ def _reads(content: bytes, path: Path) -> bool | None:
     """
     path.write_bytes(content)
     try:
-        read = experiment.read(str(path))
+        experiment = Experiment.read(str(path))
     except (
         TypeCheckError
     ):  # of the type checks that only the tests switch on, which stand before our own
@@ -130,19 +133,17 @@ def _reads(content: bytes, path: Path) -> bool | None:
                 f"not one sentence that names the file: {sentence[:300]}"
             ) from error
         raise
-    return _is_sound(read)
+    return isinstance(experiment.title, str) and _is_sound(experiment.plan)
 
 
-def _is_sound(read) -> bool:
+def _is_sound(plan) -> bool:
     """Whether an experiment holds what an experiment is made of."""
-    if isinstance(read, experiment.VariantsExperiment):
-        return bool(read.variants) and all(map(_is_sound, read.variants.values()))
-    if not isinstance(read.title, str):
-        return False
-    if isinstance(read, experiment.EscapeExperiment):
+    if isinstance(plan, Variants):
+        return bool(plan.variants) and all(map(_is_sound, plan.variants.values()))
+    if isinstance(plan, Escape):
         return True
-    rates = [value for value in vars(read.problem.rule).values() if isinstance(value, float)]
-    return bool(np.isfinite(read.times).all()) and not any(map(math.isnan, rates))
+    rates = [value for value in vars(plan.problem.rule).values() if isinstance(value, float)]
+    return bool(np.isfinite(plan.times).all()) and not any(map(math.isnan, rates))
 
 
 def _mutated(tables: dict, rng: random.Random) -> tuple[str, bytes]:

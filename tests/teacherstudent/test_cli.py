@@ -27,8 +27,8 @@ simulation = { N = 80, seeds = 4 }
 """
 
 
-def run(*arguments, cwd: Path) -> subprocess.CompletedProcess:
-    environment = os.environ | {"COLUMNS": "100"}
+def run(*arguments, cwd: Path, **environment) -> subprocess.CompletedProcess:
+    environment = os.environ | {"COLUMNS": "100"} | environment
     return subprocess.run(
         [sys.executable, "-m", "teacherstudent", *map(str, arguments)],
         capture_output=True, text=True, cwd=cwd, env=environment, timeout=300,
@@ -94,8 +94,8 @@ def test_show_compare_and_plot_a_file(workspace):
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"]])
 def test_help_and_list_do_not_load_jax(arguments, tmp_path):
     code = (
-        "import sys; from teacherstudent import cli; cli.app(standalone_mode=False); print('jax' "
-        "in sys.modules)"
+        "import sys; from teacherstudent.command import cli; cli.app(standalone_mode=False); "
+        "print('jax' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path
@@ -208,7 +208,48 @@ def test_theory_only_and_quiet(workspace):
     assert sweep.returncode == 2 and "add --theory-only" in sweep.stderr
 
 
+def test_the_command_line_saves_what_an_experiment_answers(workspace):
+    changes = {"rule.learning_rate": 0.2, "simulation.seeds": 6, "simulation.N": [60, 120]}
+    tree = ts.Experiment.read(workspace / "quick.toml", changes).run(progress=False)
+    saved = ts.load(workspace / "results" / "quick.h5")
+    assert [node.path for node in tree.subtree] == [node.path for node in saved.subtree]
+    for node in tree.subtree:
+        other = saved[node.path]
+        assert set(node.data_vars) == set(other.data_vars) and node.sizes == other.sizes
+        for name, values in node.data_vars.items():
+            # The simulations are in float32, and z at t = 0 is rounding over rounding.
+            if not name.endswith("_z"):
+                np.testing.assert_allclose(other[name], values, rtol=1e-4, atol=1e-5)
+        if "teacherstudent" in node.attrs:
+            ours = json.loads(node.attrs["teacherstudent"])
+            theirs = json.loads(other.attrs["teacherstudent"])
+            for part in ("problem", "start", "N", "seeds"):
+                assert ours.get(part) == theirs.get(part)
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_hide_the_result(workspace):
+    settings = workspace / "matplotlibrc"
+    settings.write_text("text.usetex: True\n")
+    given = ("run", "quick.toml", "--theory-only", "--out", "tex.h5")
+    done = run(*given, cwd=workspace, MATPLOTLIBRC=str(settings), PATH="")
+    settings.unlink()
+    assert done.returncode == 1
+    assert "eps_g theory" in done.stdout and "wrote tex.h5\n" in done.stdout
+    assert done.stderr.startswith("teacherstudent: tex.png could not be drawn (")
+    assert done.stderr.endswith("the result is in tex.h5.\n") and done.stderr.count("\n") == 1
+    assert (workspace / "tex.h5").exists() and not (workspace / "tex.png").exists()
+
+
 BAD_INPUT = [
+    (
+        ["run", "quick.toml", "--theory-only", "--seeds", "4", "--out", "x.h5"],
+        "--seeds is given, but --theory-only simulates nothing",
+    ),
+    (
+        ["run", "quick.toml", "--set", "rule.type=AGD", "--out", "x.h5"],
+        "remove one by an empty value (--set rule.KEY=",
+    ),
+    (["run", "results/quick.h5", "--out", "x.h5"], "try `teacherstudent show results/quick.h5`"),
     (["run", "no-such-thing"], "neither a published set-up nor a file"),
     (["run", "quick.toml", "--set", "rule.rate=1", "--out", "x.h5"], "unknown key rule.rate"),
     (
@@ -238,7 +279,7 @@ BAD_INPUT = [
 
 ONE_AFTER_ANOTHER = """
 import contextlib, io, json, sys
-from teacherstudent.cli import main
+from teacherstudent.command.cli import main
 
 found = []
 for arguments in json.loads(sys.argv[1]):

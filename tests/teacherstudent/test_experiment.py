@@ -1,7 +1,13 @@
+import inspect
+
 import numpy as np
 import pytest
 
-from teacherstudent.command import experiment, published
+import teacherstudent as ts
+from teacherstudent.command import curves, published, tables
+from teacherstudent.command.escapes import Escape
+from teacherstudent.command.experiment import Experiment, checked_changes
+from teacherstudent.command.variants import Variants
 
 TABLES = {
     "title": "test",
@@ -15,12 +21,13 @@ TABLES = {
 
 @pytest.mark.parametrize("name", published.names())
 def test_every_published_set_up_is_valid(name):
-    job = experiment.experiment(*published.read(name))
-    assert job.title and job.reference
-    if isinstance(job, experiment.EscapeExperiment):
-        assert len(job.escape.N) > 1 and job.problem.loss == "correlation"
+    experiment = Experiment.read(name)
+    assert experiment.name == name and experiment.title and experiment.reference
+    plan = experiment.plan
+    if isinstance(plan, Escape):
+        assert len(plan.escape.N) > 1 and plan.problem.loss == "correlation"
         return
-    for one in job.variants.values() if isinstance(job, experiment.VariantsExperiment) else [job]:
+    for one in plan.variants.values() if isinstance(plan, Variants) else [plan]:
         assert one.times[0] == 0 and len(one.times) > 10
         assert all(250 <= N <= 1000 for N in one.simulation.sizes)
 
@@ -33,7 +40,7 @@ def test_the_published_set_ups_are_there():
         published.names()
     )
     for layers, trained in (("scm", False), ("both", True)):
-        problem = experiment.experiment(*published.read(f"goldt-2019-{layers}-k5")).problem
+        problem = Experiment.read(f"goldt-2019-{layers}-k5").plan.problem
         assert (problem.student.width, problem.task.width, problem.student.train_readout) == (
             5,
             2,
@@ -43,9 +50,10 @@ def test_the_published_set_ups_are_there():
 
 
 def test_assignments_change_entries_and_keep_the_rest():
-    changed = experiment.changed(
-        TABLES, ["rule.learning_rate=0.7", "student.activation=relu", "theory.rtol = 1e-5"]
+    changes = tables.assigned(
+        ["rule.learning_rate=0.7", "student.activation=relu", "theory.rtol = 1e-5"]
     )
+    changed = tables.changed(TABLES, changes)
     assert changed["rule"] == {"type": "SGD", "learning_rate": 0.7}
     assert changed["student"]["activation"] == "relu"
     assert changed["theory"] == {"rtol": 1e-5}
@@ -83,20 +91,15 @@ def test_assignments_change_entries_and_keep_the_rest():
 )
 def test_mistakes_are_named_before_anything_runs(assignments, message):
     with pytest.raises(ValueError, match=message):
-        experiment.experiment("test", experiment.changed(TABLES, assignments))
+        Experiment.from_tables("test", TABLES, tables.assigned(assignments))
 
 
 def test_explicit_start_and_times():
-    job = experiment.experiment(
-        "test",
-        TABLES
-        | {
-            "start": {"Q": np.eye(3).tolist(), "R": [[0.1, 0.0]] * 3},
-            "times": {"values": [0.0, 1.0]},
-        },
-    )
-    np.testing.assert_array_equal(job.start.R, [[0.1, 0.0]] * 3)
-    np.testing.assert_array_equal(job.times, [0.0, 1.0])
+    start = {"Q": np.eye(3).tolist(), "R": [[0.1, 0.0]] * 3}
+    given = TABLES | {"start": start, "times": {"values": [0.0, 1.0]}}
+    plan = Experiment.from_tables("test", given).plan
+    np.testing.assert_array_equal(plan.start.R, [[0.1, 0.0]] * 3)
+    np.testing.assert_array_equal(plan.times, [0.0, 1.0])
 
 
 def test_names_and_files(tmp_path):
@@ -127,9 +130,9 @@ VARIANTS = {
 
 
 def test_variants_replace_what_stands_beside_them():
-    made = experiment.experiment("name", VARIANTS)
-    assert list(made.variants) == ["sgd", "map"]
-    first, second = made.variants.values()
+    variants = Experiment.from_tables("name", VARIANTS).plan.variants
+    assert list(variants) == ["sgd", "map"]
+    first, second = variants.values()
     assert type(first.problem.rule).__name__ == "SGD" and first.problem.batch_ratio is None
     assert second.problem.batch_ratio == 2.0 and second.times.tolist() == [0, 3]
     assert first.start.Q == second.start.Q and second.simulation.sizes == [30]
@@ -153,7 +156,7 @@ def test_variants_replace_what_stands_beside_them():
 )
 def test_bad_variants_are_named(change, message):
     with pytest.raises(ValueError, match=message):
-        experiment.experiment("name", VARIANTS | change)
+        Experiment.from_tables("name", VARIANTS | change)
 
 
 def test_everything_that_is_wrong_is_told_at_once_with_the_name_of_the_file(tmp_path):
@@ -163,7 +166,7 @@ def test_everything_that_is_wrong_is_told_at_once_with_the_name_of_the_file(tmp_
         ValueError,
         match="empty.toml: title is missing. task is missing. student is missing. rule is .* times",
     ):
-        experiment.read(str(file))
+        Experiment.read(str(file))
     wrong = TABLES | {
         "rule": {"type": ["x"]},
         "student": {"width": 0},
@@ -174,13 +177,13 @@ def test_everything_that_is_wrong_is_told_at_once_with_the_name_of_the_file(tmp_
         ValueError,
         match=r"width = 0 .* rule.type = \['x'\] is not known.* times.stop = -1.0.*simulation.Q",
     ):
-        experiment.experiment("test", wrong)
+        Experiment.from_tables("test", wrong)
 
 
 def test_cheap_checks_come_before_a_manifold_is_drawn(monkeypatch):
     task = {"type": "HiddenManifold", "width": 2, "latent_ratio": 0.5}
     monkeypatch.setattr(
-        experiment,
+        curves,
         "random_start",
         lambda *_, **__: pytest.fail("drawn before all else was checked"),
     )
@@ -197,7 +200,7 @@ def test_cheap_checks_come_before_a_manifold_is_drawn(monkeypatch):
         ({"theory": {"rtol": "small"}, "simulation": {"N": 100}}, "theory.rtol = 'small'"),
     ):
         with pytest.raises(ValueError, match=message):
-            experiment.experiment("test", TABLES | {"task": task} | change)
+            Experiment.from_tables("test", TABLES | {"task": task} | change)
 
 
 @pytest.mark.parametrize(
@@ -215,10 +218,100 @@ def test_files_that_are_no_experiments(tmp_path, content, message):
     file = tmp_path / "x.toml"
     file.write_bytes(content)
     with pytest.raises(ValueError, match=message) as refusal:
-        experiment.read(str(file))
+        Experiment.read(str(file))
     assert str(file) in str(refusal.value)
 
 
 def test_a_name_too_long_for_a_file_is_no_file():
     with pytest.raises(FileNotFoundError, match="is neither a published set-up nor a file"):
-        experiment.read("x" * 5000)
+        Experiment.read("x" * 5000)
+
+
+VERBS = {
+    tables.TheoryTable: ts.integrate,
+    tables.SimulationTable: ts.simulate,
+    tables.EscapeTable: ts.escape,
+    tables.RandomTable: ts.random_start,
+}
+
+
+@pytest.mark.parametrize("table", VERBS, ids=lambda table: table.__name__)
+def test_tables_have_the_arguments_of_their_verbs_and_no_defaults_of_their_own(table):
+    arguments = inspect.signature(VERBS[table]).parameters
+    assert set(table.model_fields) <= set(arguments)
+    given = {name: 3 for name, field in table.model_fields.items() if field.is_required()}
+    options = table(**given).options()
+    assert options == given
+
+
+def test_an_entry_is_removed_by_none_or_by_an_empty_value():
+    agd = {"rule.type": "AGD", "rule.first_scale": 1.0}
+    with pytest.raises(ValueError, match=r"unknown key rule.learning_rate.*--set rule.KEY=, or "):
+        Experiment.from_tables("test", TABLES, agd)
+    for removal in ({"rule.learning_rate": None}, tables.assigned(["rule.learning_rate="])):
+        experiment = Experiment.from_tables("test", TABLES, agd | removal)
+        assert type(experiment.plan.problem.rule) is ts.AGD
+    with pytest.raises(ValueError, match="rule.learning_rat cannot be removed.* learning_rate"):
+        Experiment.from_tables("test", TABLES, {"rule.learning_rat": None})
+
+
+@pytest.mark.parametrize("changes", [["rule.learning_rate=0.3"], {3: 0.3}])
+def test_changes_are_a_dictionary(changes):
+    with pytest.raises(ValueError, match='give one such as {"rule.learning_rate": 0.3}'):
+        checked_changes(changes)
+
+
+SMALL = {
+    "rule.learning_rate": 0.3,
+    "times.stop": 2.0,
+    "times.points": np.int64(4),
+    "start.random.N": 40,
+    "simulation.N": [30, 60],
+    "simulation.seeds": 3,
+}
+
+
+def test_an_experiment_runs_to_theory_simulations_and_comparison():
+    experiment = ts.Experiment.read("linear-noisy", changes=SMALL)
+    assert repr(experiment).startswith("Experiment linear-noisy: ")
+    tree = experiment.run(progress=False)
+    assert set(tree.children) == {"theory", "simulation", "comparison"}
+    assert set(tree["simulation"].children) == {"N_30", "N_60"}
+    assert tree["simulation/N_60"].sizes["seed"] == 3
+    assert tree["simulation/N_60"].sizes["time"] == 4
+    plan = experiment.plan
+    theory = ts.integrate(plan.problem, plan.start, plan.times)
+    np.testing.assert_array_equal(tree["theory"].Q, theory.Q)
+    assert tree["comparison"].attrs["verdict"]
+
+
+def test_with_classes_the_theory_has_the_error_of_the_best_classifier(tmp_path):
+    file = tmp_path / "classes.toml"
+    file.write_text(
+        """
+        title = "two spikes"
+        task = { type = "SpikedCumulant", beta = 5.0 }
+        student = { width = 1, activation = "linear" }
+        rule = { type = "SGD", learning_rate = 0.2 }
+        start = { Q = [[0.5]], m = [[0.1]] }
+        times = { stop = 1.0, points = 3 }
+        """
+    )
+    tree = ts.Experiment.read(file).run(progress=False, theory_only=True)
+    assert set(tree.children) == {"theory"}
+    assert 0 < tree["theory"].oracle_error < 0.5
+
+
+def test_an_escape_has_no_theory():
+    with pytest.raises(ValueError, match="an escape has no theory"):
+        ts.Experiment.read("escape-k2").run(theory_only=True)
+
+
+def test_a_tree_is_saved_as_it_is(tmp_path):
+    tree = Experiment.from_tables("test", TABLES, {"times.points": 3, "times.stop": 1.0}).run(
+        progress=False, theory_only=True
+    )
+    ts.save(tmp_path / "x.h5", tree)
+    np.testing.assert_array_equal(ts.load(tmp_path / "x.h5")["theory"].Q, tree["theory"].Q)
+    with pytest.raises(ValueError, match="tree is a whole result, and theory is given too"):
+        ts.save(tmp_path / "y.h5", tree, theory=tree["theory"].to_dataset())

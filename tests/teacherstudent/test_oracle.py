@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 import teacherstudent as ts
-from teacherstudent.observables.oracle import spiked_density, laws, oracle_error, oracle_loss
+from teacherstudent.observables.oracle import laws, oracle_error, oracle_loss, spiked_density
 from teacherstudent.tasks.latents import as_latent
 
 

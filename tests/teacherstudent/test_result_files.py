@@ -14,6 +14,7 @@ import xarray as xr
 
 import teacherstudent as ts
 from teacherstudent.results import hdf5_reading
+from teacherstudent.results.hdf5_opening import UnreadableFile
 from tests.faults import hostile_files
 
 SCHEMA_1 = hostile_files.SCHEMA_1
@@ -46,7 +47,7 @@ def test_all_numbers_have_a_checksum_of_hdf5_and_all_groups_a_digest(saved):
         file.visititems(
             lambda _, one: arrays.append(one) if isinstance(one, h5py.Dataset) else None
         )
-        numbers = [one for one in arrays if one.shape and not hdf5_reading._only_a_size(one.id)]
+        numbers = [one for one in arrays if one.shape and not hdf5_reading.is_only_a_size(one.id)]
         assert len(numbers) > 20 and all(one.fletcher32 for one in numbers)
         assert all(
             len(file[name].attrs["sha256"]) == 64
@@ -117,7 +118,7 @@ def test_random_flips_change_nothing_or_are_refused(saved, older):
         _flip(saved, bit // 8, bit % 8)
         try:
             loaded = ts.load(saved)
-        except hdf5_reading.UnreadableFile as error:
+        except UnreadableFile as error:
             refused += 1
             assert "run.h5" in str(error)
         else:

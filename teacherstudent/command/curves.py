@@ -1,0 +1,223 @@
+"""Experiments that follow curves in time: a theory, networks from the same start, and whether they
+agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import equinox as eqx
+import numpy as np
+import xarray as xr
+
+import teacherstudent as ts
+from teacherstudent.checking import checks
+from teacherstudent.command.tables import (
+    RandomTable,
+    SimulationTable,
+    TheoryTable,
+    outer_tables,
+    read_simulation,
+    read_times,
+)
+from teacherstudent.problem import Problem
+from teacherstudent.results.comparison import RATES
+from teacherstudent.results.datasets import VARIABLES, as_tree, description
+from teacherstudent.results.description import Sentences, parsed, problem_from, start_from
+from teacherstudent.starts import Start, check_rank, random_start, spectral_start
+from teacherstudent.states.order_parameters import OrderParameters
+from teacherstudent.tasks import Task
+
+LARGER = 1.02  # learning rates of the second theory, over those of the first
+LONG_SOLVE = 30.0  # seconds of a theory that is not solved a second time
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The theory of one problem beside networks of one or several sizes."""
+
+    NEEDED: ClassVar = ("task", "student", "rule", "start", "times")
+    NETWORKS: ClassVar = "simulation"  # the table that says which networks are trained
+
+    problem: Problem
+    start: Start
+    times: np.ndarray
+    theory: TheoryTable
+    simulation: SimulationTable
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Any]) -> Curves:
+        """What the tables of a file say, all of them checked before anything is drawn.
+
+        Raises ValueError with everything that is wrong.
+        """
+        outer = outer_tables(tables, cls.NEEDED)
+        sentences = Sentences()
+        with sentences.collected():
+            problem = problem_from(outer.problem)
+        with sentences.collected():
+            times = read_times(outer.times or {})
+        with sentences.collected():
+            theory = parsed(TheoryTable, outer.theory, "theory.")
+        with sentences.collected():
+            simulation = read_simulation(outer.simulation)
+        with sentences.collected():
+            random = read_random(outer.start or {})
+        sentences.raise_together()
+        start = make_start(problem, outer.start or {}, random, simulation.sizes)
+        return cls(problem, start, times, theory, simulation)
+
+    def run(self, progress: bool | None, device: str | None, theory_only: bool) -> xr.DataTree:
+        """Theory and, unless only that is wanted, networks and their comparison."""
+        if theory_only:
+            return as_tree(theory=self.integrated(progress))
+        if self.problem.sweeps or self.start.batch:
+            raise ValueError(
+                "this experiment sweeps a parameter, which only the theory can; add --theory-only "
+                "(theory_only=True)."
+            )
+        theory = self.integrated(progress)
+        networks = self.simulated(progress, device)
+        comparison = ts.compare(theory, networks, faster=self.with_larger_rates(theory))
+        return as_tree(theory=theory, simulation=networks, comparison=comparison)
+
+    def integrated(self, progress: bool | None) -> xr.Dataset:
+        """The theory, with the error of the best classifier where it is known."""
+        # A progress bar calls back from the compiled program, which then could not be kept.
+        with waiting("integrating", progress):
+            theory = self.solution(self.problem)
+        return with_oracle(self.problem.task, theory)
+
+    def solution(self, problem: Problem) -> xr.Dataset:
+        """What `integrate` answers for a problem, with the options of this experiment."""
+        options = self.theory.options()
+        return ts.integrate(problem, self.start, self.times, progress=False, **options)
+
+    def simulated(self, progress: bool | None, device: str | None) -> xr.Dataset | list[xr.Dataset]:
+        """The networks of one size, or a list of several."""
+        networks = []
+        for N in self.simulation.sizes:
+            one = ts.simulate(
+                self.problem,
+                self.start,
+                self.times,
+                N=N,
+                progress=progress,
+                device=device,
+                **self.simulation.options(),
+            )
+            networks.append(one)
+        if len(networks) == 1:
+            return networks[0]
+        return networks
+
+    def with_larger_rates(self, theory: xr.Dataset) -> xr.Dataset | None:
+        """The theory at slightly larger learning rates, from the same program.
+
+        From it a comparison knows which error of the learning rate it could have seen.  None where
+        the rule has no rate, where the first theory took long, or where this one diverges.
+        """
+        names = [name for name in RATES if getattr(self.problem.rule, name, None)]
+        if not names or description(theory)["report"]["seconds"] > LONG_SOLVE:
+            return None
+
+        def rates(problem: Problem) -> list:
+            return [getattr(problem.rule, name) for name in names]
+
+        larger = [LARGER * rate for rate in rates(self.problem)]
+        try:
+            return self.solution(eqx.tree_at(rates, self.problem, larger))
+        except RuntimeError:  # it diverges, or takes too many steps
+            return None
+
+
+class Clones(Curves):
+    """The same, with the networks that learn from the first moments of the inputs only."""
+
+    def integrated(self, progress: bool | None) -> xr.Dataset:
+        """The theory, with the expected loss of students trained on clones of the inputs."""
+        theory = super().integrated(progress)
+        options = self.theory.options()
+        options.pop("spectral", None)  # which clones do not have
+        start = cast(OrderParameters, self.start)  # with_clones refuses any other
+        return ts.with_clones(self.problem, theory, start, **options)
+
+
+def with_oracle(task: Task, theory: xr.Dataset) -> xr.Dataset:
+    """The theory with the error of the best classifier, where the task has classes and it is
+    known.
+    """
+    if not task.HAS_CLASSES:
+        return theory
+    try:
+        error = ts.oracle_error(task)
+    except ValueError:  # a law without a density
+        return theory
+    _, long_name, symbol = VARIABLES["oracle_error"]
+    attributes = {"long_name": long_name, "symbol": symbol, "units": "1"}
+    return theory.assign(oracle_error=((), error, attributes))
+
+
+def waiting(message: str, progress: bool | None) -> AbstractContextManager:
+    """Something that moves on a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if progress is False or not console.is_terminal:
+        return nullcontext()
+    return console.status(message)
+
+
+def read_random(table: Mapping) -> RandomTable | None:
+    """The options of `random_start`, if the start is random."""
+    if "random" not in table:
+        return None
+    if not isinstance(table["random"], Mapping):
+        given = checks.shortened(table["random"])
+        raise ValueError(
+            f"start.random = {given} is not a table; give start.random.N and, say, seed."
+        )
+    if len(table) > 1:
+        others = checks.shortened_text(", ".join(set(table) - {"random"}))
+        raise ValueError(f"start has both random and {others}; give one or the other.")
+    return parsed(RandomTable, table["random"], "start.random.")
+
+
+def make_start(
+    problem: Problem, table: Mapping, random: RandomTable | None, sizes: list[int]
+) -> Start:
+    """The start of networks of some sizes, which are checked before anything is drawn."""
+    for N in sizes:
+        problem.task.latent_dimension(N)
+    start: Start
+    if random is None:
+        start = start_from(table)
+    else:
+        check_same_size(problem.task, random.N, sizes)
+        start = random_start(problem, **random.options())
+    problem.check_start(start)
+    if start.network is None:
+        for N in sizes:
+            check_rank(start, N)
+    if not problem.task.HAS_CLASSES:
+        spectral_start(problem, start)  # raises if the start has no meaning on these inputs
+    return start
+
+
+def check_same_size(task: Task, drawn: int, sizes: list[int]) -> None:
+    """Raise ValueError where weights are drawn at one N and trained at another.
+
+    Weights on inputs of several modes belong to one N.  Overlaps on isotropic inputs can be
+    simulated at any.
+    """
+    if not task.HAS_MODES:
+        return
+    for N in sizes:
+        if drawn != N:
+            raise ValueError(
+                f"simulation.N = {N}, but start.random draws weights with N = {drawn}, on whose "
+                "spectrum the theory depends; set both start.random.N and simulation.N."
+            )

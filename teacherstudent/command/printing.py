@@ -1,0 +1,190 @@
+"""What the command line prints of a result: tables of errors, comparisons and escapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+ROWS = 9  # of a table along time
+DESCRIBED = ("problem", "report", "versions", "created")
+
+
+def verdicts(tree: xr.DataTree) -> list[str]:
+    """The verdicts of a result, one for each comparison in it."""
+    return [node.attrs["verdict"] for node in tree.subtree if "verdict" in node.attrs]
+
+
+def print_groups(tree: xr.DataTree) -> None:
+    """What each group of a file holds, and how it was made."""
+    from teacherstudent.results.datasets import description
+
+    for name, data in named_datasets(tree):
+        sizes = ", ".join(f"{dim} {size}" for dim, size in data.sizes.items())
+        typer.echo(f"{name}: {', '.join(map(str, data.data_vars))} over {sizes}")
+        described = description(data)
+        for key in DESCRIBED:
+            if key in described:
+                typer.echo(f"  {key}: {described[key]}")
+
+
+def named_datasets(tree: xr.DataTree) -> list[tuple[str, xr.Dataset]]:
+    """The datasets of a file with the names of their groups, those of variants one by one."""
+    from teacherstudent.results.datasets import variants_of
+
+    named = []
+    for name, node in tree.children.items():
+        if name != "variants":
+            named += [(name, data) for data in datasets_in(node)]
+    for label, variant in variants_of(tree).items():
+        for name, node in variant.children.items():
+            named += [(f"{label}, {name}", data) for data in datasets_in(node)]
+    return named
+
+
+def datasets_in(node: xr.DataTree) -> list[xr.Dataset]:
+    """The dataset of a group, or those of its members."""
+    if node.data_vars:
+        return [node.to_dataset()]
+    return [child.to_dataset() for child in node.children.values()]
+
+
+def error_name(data: xr.Dataset) -> str:
+    """The variable that says how well a problem is learnt."""
+    return "loss" if "loss" in data else "eps_g"
+
+
+def print_result(tree: xr.DataTree, title: str) -> None:
+    """The tables of a result, by what it holds."""
+    from teacherstudent.results.datasets import variants_of
+
+    variants = variants_of(tree)
+    if variants:
+        print_variants(variants, title)
+        return
+    print_curves(tree, title)
+    if "comparison" in tree.children:
+        print_comparison(tree["comparison"].to_dataset())
+    if "escape" in tree.children:
+        print_escape(tree["escape"].to_dataset(), title)
+
+
+def print_curves(tree: xr.DataTree, title: str) -> None:
+    """The error of theory and networks along time, where there is one curve of it."""
+    from teacherstudent.results.datasets import description, simulations
+
+    curves = {}
+    if "theory" in tree.children:
+        curves["theory"] = tree["theory"].to_dataset()
+    for one in simulations(tree):
+        curves[f"N={description(one)['report']['N']}"] = one
+    if not curves:
+        return
+    source = next(iter(curves.values()))
+    error = error_name(source)
+    if not set(source[error].dims) <= {"time", "seed"}:
+        return  # a sweep
+    table = Table("t", title=title)
+    for label in curves:
+        table.add_column(f"{error} {label}", justify="right")
+    last = source.sizes["time"] - 1
+    for index in sorted({round(row * last / (ROWS - 1)) for row in range(ROWS)}):
+        time = float(source.time[index])
+        cells = [error_cell(one[error].sel(time=time, method="nearest")) for one in curves.values()]
+        table.add_row(f"{time:.4g}", *cells)
+    Console().print(table)
+
+
+def error_cell(values: xr.DataArray) -> str:
+    """A theory's number, or the mean of seeds with its standard error."""
+    if "seed" not in values.dims:
+        return f"{float(values):.5g}"
+    standard_error = np.nan
+    if values.size > 1:
+        standard_error = float(values.std(ddof=1)) / values.size**0.5
+    return f"{float(values.mean()):.5g} +- {standard_error:.2g}"
+
+
+def print_variants(variants: dict[str, xr.DataTree], title: str) -> None:
+    """The last error of each variant."""
+    from teacherstudent.results.datasets import simulations
+
+    table = Table("", "t", "error, theory", "error, networks", "verdict", title=title)
+    for label, tree in variants.items():
+        theory = tree["theory"].to_dataset()
+        error = error_name(theory)
+        cells = [label, f"{float(theory.time[-1]):g}", f"{float(theory[error][-1]):.4g}"]
+        networks = simulations(tree)
+        if networks:
+            last = networks[-1][error].isel(time=-1)
+            verdict = tree["comparison"].attrs["verdict"]
+            cells += [f"{float(last.mean()):.4g}", verdict.split(" at ")[0]]
+        table.add_row(*cells)
+    Console().print(table)
+
+
+def print_escape(found: xr.Dataset, title: str) -> None:
+    """Median steps by size, and the power laws that were fitted to them."""
+    directions = range(1, found.sizes["direction"] + 1)
+    columns = [f"median step, direction {number}" for number in directions]
+    table = Table("N", "learning rate", *columns, title=title)
+    for N in found.N.values:
+        at_N = found.sel(N=N)
+        steps = [step_cell(float(step)) for step in at_N.median_step]
+        table.add_row(str(N), f"{float(at_N.learning_rate):.3g}", *steps)
+    Console().print(table)
+    if "exponent" not in found:
+        return
+    for number in directions:
+        exponent = float(found.exponent[number - 1])
+        error = float(found.exponent_error[number - 1])
+        if not np.isnan(exponent):
+            typer.echo(f"direction {number}: median step ~ N^({exponent:.2f} +- {error:.2f})")
+
+
+def step_cell(step: float) -> str:
+    """A median; nan where half of the seeds have not escaped."""
+    if np.isnan(step):
+        return "not yet"
+    return f"{step:.4g}"
+
+
+def print_comparison(report: xr.Dataset) -> None:
+    """The largest deviation of each variable, and the verdict."""
+    from teacherstudent.results.datasets import description
+
+    numbers = description(report)
+    table = Table(
+        "N",
+        "seeds",
+        "",
+        "deviation",
+        "s.e.",
+        "at t",
+        "z",
+        "z by chance",
+        title="theory - simulation, largest",
+    )
+    for N, seeds, largest in zip(numbers["N"], numbers["seeds"], numbers["largest"], strict=True):
+        for name, one in largest.items():
+            table.add_row(str(N), str(seeds), name, *deviation_cells(one))
+    Console().print(table)
+    typer.echo(report.attrs["verdict"])
+
+
+def deviation_cells(largest: dict[str, float]) -> list[str]:
+    """A deviation, its standard error, its time, and z; one seed has no z."""
+    cells = [
+        f"{largest['deviation']:.3g}",
+        f"{largest['standard_error']:.2g}",
+        f"{largest['time']:.4g}",
+    ]
+    if "z" not in largest:
+        return [*cells, "-", "-"]
+    return [*cells, f"{largest['z']:.1f}", f"{largest['critical_z']:.1f}"]

@@ -1,0 +1,63 @@
+"""In which entries of problem and start two results disagree."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from teacherstudent.results.datasets import description
+from teacherstudent.tasks import TASKS
+
+ARRAYS = sorted({name for task in TASKS.values() for name in task.ARRAYS})
+
+
+def differing_entries(theory: xr.Dataset, simulation: xr.Dataset) -> list[str]:
+    """Names of the entries of problem and start in which two results disagree.
+
+    Of a curve that was selected from a sweep, or from a batch of starts, the selected value counts.
+    """
+    expected = flat_description(theory)
+    found = flat_description(simulation)
+    names = expected.keys() | found.keys()
+    different = [
+        name for name in names if not equal_to_rounding(expected.get(name), found.get(name))
+    ]
+    for name in ARRAYS:
+        both = name in theory and name in simulation
+        if both and not equal_to_rounding(theory[name].values, simulation[name].values):
+            different.append(f"problem.task.{name}")
+    return sorted(different)
+
+
+def flat_description(data: xr.Dataset) -> dict[str, Any]:
+    """Problem and start of a dataset by the places of their entries, "problem.rule.beta"."""
+    described = description(data)
+    entries = flat({"problem": described["problem"], "start": described["start"]})
+    selected = {name: float(data[name]) for name in data.coords if data[name].ndim == 0}
+    for place, value in entries.items():
+        name = place.rsplit(".", 1)[-1]
+        if name in selected:
+            entries[place] = selected[name]
+        elif place.startswith("start.") and "start" in selected:
+            entries[place] = value[int(selected["start"])]
+    return entries
+
+
+def flat(tables: Mapping, prefix: str = "") -> dict[str, Any]:
+    """The entries of nested tables by their places."""
+    entries = {}
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            entries.update(flat(value, f"{prefix}{key}."))
+        else:
+            entries[f"{prefix}{key}"] = value
+    return entries
+
+
+def equal_to_rounding(one: Any, other: Any) -> bool:
+    """Equality, of numbers up to rounding."""
+    try:
+        return np.allclose(one, other, rtol=1e-9, atol=1e-12)
+    except (TypeError, ValueError):
+        return one == other

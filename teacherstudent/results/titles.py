@@ -1,0 +1,89 @@
+"""The problem of a result in one line, for titles."""
+
+import numpy as np
+import xarray as xr
+
+from teacherstudent.results.datasets import description
+
+LETTERS_PER_INCH = 14
+LATENTS = ("beta", "beta_u", "beta_v")
+
+
+def title_of(source: xr.Dataset) -> str:
+    """The problem in one line."""
+    problem = description(source)["problem"]
+    task = with_selected(source, problem["task"])
+    student = with_selected(source, problem["student"])
+    rule = with_selected(source, problem["rule"])
+    parts = [
+        f"{task['type']}{_inputs(task)}: {student['activation']} student K = {student['width']}"
+    ]
+    if "width" in task:
+        parts.append(f"{task['activation']} teacher M = {task['width']}")
+    else:
+        parts.append(f"{problem['loss']} loss")
+    for name, value in rule.items():
+        if isinstance(value, float) and value:
+            parts.append(f"{name.replace('_', ' ')} {value:g}")
+    if isinstance(task.get("noise"), float) and task["noise"]:
+        parts.append(f"noise {task['noise']:g}")
+    parts += _batches(problem)
+    parts.append(_trained(student))
+    return ", ".join(parts)
+
+
+def _batches(problem: dict) -> list[str]:
+    ratio = problem.get("batch_ratio", np.nan)
+    if ratio == np.inf:
+        return ["expected gradient"]
+    if np.isfinite(ratio):
+        return [f"batches of {ratio:g} N"]
+    if problem["batch_size"] > 1:
+        return [f"batches of {problem['batch_size']}"]
+    return []
+
+
+def _trained(student: dict) -> str:
+    layers = "both layers" if student["train_readout"] else "first layer only"
+    if student.get("train_bias"):
+        layers += " and biases"
+    return layers
+
+
+def with_selected(source: xr.Dataset, part: dict) -> dict:
+    """The parameters of a part, those of a sweep at the value that was selected."""
+    answer = dict(part)
+    for name in part:
+        if name in source.coords and source[name].ndim == 0:
+            answer[name] = float(source[name])
+    return answer
+
+
+def wrapped(title: str, inches: float) -> str:
+    """The title in lines that fit a figure of this width, broken after commas."""
+    first, *rest = title.split(", ")
+    lines = [first]
+    for part in rest:
+        longer = f"{lines[-1]}, {part}"
+        if len(longer) > LETTERS_PER_INCH * inches:
+            lines[-1] += ","
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
+
+
+def _inputs(task: dict) -> str:
+    """What distinguishes the inputs of a task."""
+    if "latent" in task:
+        described = [rf"$\{name}$ = {task[name]:g}" for name in LATENTS if name in task]
+        if "coupling" in task:
+            described.append(f"{task['coupling']} latents")
+        else:
+            described.append(f"{task['latent']} latent")
+        return f" ({', '.join(described)})"
+    if "nonlinearity" not in task:
+        return ""
+    layers = f", {len(task['layers']) + 1} layers" if task["layers"] else ""
+    raw = "" if task["centre"] else ", not centred"
+    return f" ({task['nonlinearity']}, $\\delta$ = {task['latent_ratio']:g}{layers}{raw})"
