@@ -133,7 +133,8 @@ def _values_of(function: Callable, name: str, argument: str) -> np.ndarray:
     """
     x = jnp.array([-1.3, -0.4, 0.6, 1.7])
     try:
-        together = jax.jit(function)(x)
+        # Not the function itself: JAX's cache of compiled functions can crash on a NumPy ufunc.
+        together = jax.jit(lambda x: function(x))(x)
         apart = jax.vmap(function)(x)
     except Exception as error:
         raise ValueError(

@@ -261,8 +261,13 @@ def _any_of(*types: type) -> Callable[[Any], bool]:
 
 
 # kind: whether an argument of this kind may take the value.  What it may not take is to be refused.
+def _is_random_key(value) -> bool:
+    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+
+
 MAY_TAKE: dict[str, Callable[[Any], bool]] = {
     "count": _is_count,
+    "key": lambda value: _is_count(value) or _is_random_key(value),
     "counts": lambda value: (
         all(map(_is_count, _leaves(value))) or isinstance(value, np.ndarray | set | Iterator)
     ),

@@ -2,7 +2,9 @@
 each argument.
 """
 
+import contextlib
 import functools
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +92,14 @@ def prepare() -> None:
     class_theory()
 
 
+@functools.cache
+def warm(name: str) -> None:
+    """Make a good call once, so that no trial has to wait for the programs that it compiles."""
+    call = CALLS[name]
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Exception):
+        call.function()(**call.arguments(Path(folder)))
+
+
 def _generator(c):
     return jnp.tanh(jnp.concatenate([c, c]))
 
@@ -142,7 +152,7 @@ CALLS: dict[str, Call] = dict(
         _call(
             "GaussianEquivalent.from_generator",
             lambda: {"generator": _generator, "latent_dim": 1, "samples": 200},
-            f"{TEACHER}, generator: callable, latent_dim: count, samples: count, key: count",
+            f"{TEACHER}, generator: callable, latent_dim: count, samples: count, key: key",
         ),
         _call("GaussianEquivalent.anisotropic", lambda: {"eigenvalues": [1.0, 2.0]}, (
             f"{TEACHER}, eigenvalues: reals"

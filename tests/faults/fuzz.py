@@ -55,6 +55,7 @@ def _random_call(rng: random.Random, folder: Path) -> Trial:
     total = [(name, argument) for name, call in CALLS.items() for argument in call.kinds]
     name, argument = rng.choice(total)
     call = CALLS[name]
+    calls.warm(name)
     chosen = {argument} | ({rng.choice(list(call.kinds))} if rng.random() < 0.2 else set())
     values = {one: rng.choice(list(absurd.VALUES)) for one in sorted(chosen)}
     shown = ", ".join(f"{one}={value}" for one, value in values.items())
