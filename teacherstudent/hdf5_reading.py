@@ -21,6 +21,8 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t, h5z
 
+from teacherstudent.global_heaps import damaged_heap
+
 DIGEST = "sha256"  # the attribute of a group that holds its digest
 BOOKKEEPING = frozenset(  # of netCDF-4, which is not content: dimensions are kept by what they mean
     ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties")
@@ -69,6 +71,8 @@ def read(path: Path, check_group: CheckGroup) -> Group:
     """
     size = _size_of_file(path)
     with _opened(path) as file:
+        if file.id.get_create_plist().get_sizes() != (8, 8) or damaged_heap(path) is not None:
+            raise UnreadableFile(f"{path} cannot be read: the file is damaged, where its texts lie.")
         return read_opened(file, str(path), size, check_group)
 
 
