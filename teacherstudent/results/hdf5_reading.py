@@ -17,6 +17,7 @@ import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t, h5z
 
 from teacherstudent.results.digests import DIGEST, Group, Variable, digest_of
+from teacherstudent.results.global_heaps import damaged_heap
 from teacherstudent.results.hdf5_opening import UnreadableFile, opened, size_of_file
 
 BOOKKEEPING = frozenset(  # of netCDF-4, which is not content: dimensions are kept by what they mean
@@ -56,6 +57,11 @@ def read(path: Path, check_group: CheckGroup) -> Group:
     """
     size = size_of_file(path)
     with opened(path) as file:
+        lengths = file.id.get_create_plist().get_sizes()
+        if lengths != (8, 8) or damaged_heap(path) is not None:
+            raise UnreadableFile(
+                f"{path} cannot be read: the file is damaged, where its texts lie."
+            )
         return read_opened(file, str(path), size, check_group)
 
 

@@ -67,6 +67,8 @@ def hostile_files() -> Iterator[tuple[str, Make]]:
     """All of them: a name, and a function that makes the file."""
     yield from NO_FILES.items()
     yield from FOREIGN.items()
+    for name, size in HEAPS.items():
+        yield name, _with_heap(size)
     for name, edit in edits():
         yield name, _edited(edit)
 
@@ -91,6 +93,29 @@ def edits() -> Iterator[tuple[str, Edit]]:
     yield "a theory called simulation", _swap
     yield "report without N", _entry("simulation", "report", {"seeds": 2})
     yield "report with N as text", _entry("simulation", "report", {"N": "20"})
+
+
+# Sizes of the first object in a heap of texts, free space: HDF5 walks from object to object by
+# them.
+HEAPS = {
+    "a heap that goes nowhere": 0,
+    "a heap that goes back": 2**64 - 16,
+    ("a heap without end"): 2**40,
+}
+
+
+def _with_heap(size: int) -> Make:
+    """A file in whose heaps the first object is free space of this size."""
+
+    def make(path: Path) -> None:
+        content = bytearray(SCHEMA_1.read_bytes())
+        position = content.find(b"GCOL")
+        while position >= 0:
+            content[position + 16 : position + 32] = bytes(8) + size.to_bytes(8, "little")
+            position = content.find(b"GCOL", position + 1)
+        path.write_bytes(content)
+
+    return make
 
 
 def _edited(edit: Edit) -> Make:

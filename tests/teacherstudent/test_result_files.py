@@ -203,6 +203,8 @@ def test_what_could_not_be_read_again_is_not_written(older, tmp_path):
         ),
         ("thousands of groups", "has more than 2000 members"),
         ("a strange group", "group 'notes', is none that a result has"),
+        ("a heap that goes nowhere", "is damaged, where its texts lie"),
+        ("a heap that goes back", "is damaged, where its texts lie"),
         ("pipe", "is not an ordinary file"),
         ("folder", "is a folder; name a file in it"),
         ("empty", "is empty"),
