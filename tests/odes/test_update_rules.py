@@ -123,16 +123,16 @@ def test_heavy_ball_with_a_memory_of_order_N():
 
 
 @pytest.mark.parametrize(
-    ("config", "anchors"), [(ONE["config"], ONE), (TWO["config"], TWO)], ids=["K1", "K2"]
+    ("anchors", "name", "alpha"),
+    [
+        (ONE, "agd_map_population", INF),
+        (ONE, "agd_map_alpha2", 2.0),
+        (TWO, "agd_map_population", INF),
+        (TWO, "agd_map_alpha4", 4.0),
+    ],
 )
-@pytest.mark.parametrize(
-    ("name", "alpha"),
-    [("agd_map_population", INF), ("agd_map_alpha2", 2.0), ("agd_map_alpha4", 4.0)],
-)
-def test_one_update_of_the_map(config, anchors, name, alpha):
-    if name not in anchors:
-        return
-    wanted = anchors[name]
+def test_one_update_of_the_map(anchors, name, alpha):
+    config, wanted = anchors["config"], anchors[name]
     Q, R, T = (jnp.atleast_2d(jnp.asarray(config[x], float)) for x in "QRT")
     task = ts.TeacherStudent(R.shape[1], readout=config["v_star"], noise=config["sigma"])
     rule = ts.AGD(first_scale=wanted["s1"])
