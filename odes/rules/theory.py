@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 
-from odes.inputs.one_update import Fixed, State, require_averages
+from odes.inputs.one_update import Fixed, Gradient, State, gradient, require_averages
 from teacherstudent.checking import contracts
 from teacherstudent.problem import Problem
 from teacherstudent.rules import RULES, Madam, Rule
@@ -39,9 +39,10 @@ class RuleTheory(abc.ABC):
        That registers it, for exactly this class of rules.
     2. Write `velocity(rule, problem, fixed, state, replica)`: d/dt of the state, time
        t = updates / N.  `fixed` holds the spectrum and the teacher's overlaps (`Fixed`), `state`
-       what moves (`State`).  `gradient(problem, fixed, state)` (in `odes.inputs.one_update`) gives
-       the averages of one update of any task: for a rule that is linear in the gradient they are
-       all that is needed (`odes/rules/sgd.py`).
+       what moves (`State`).  `self.gradient(problem, fixed, state)` gives the averages of one update
+       of any task: for a rule that is linear in the gradient they are all that is needed
+       (`odes/rules/sgd.py`).  Answer with `state._replace(q=..., r=..., v=..., b=...)`; layers that
+       are not trained are held by the caller.
     3. If the theory does not hold everywhere, raise ValueError with the reason in `check`.
     4. If the rule remembers something, give its order parameters at t = 0 in `first_memory`.
     5. If the rule needs averages of its own by quadrature, say in `nodes` which; `velocity` is then
@@ -72,6 +73,10 @@ class RuleTheory(abc.ABC):
         self, rule: Any, problem: Problem, fixed: Fixed, state: State, replica: int
     ) -> State:
         """d(q, r, v, b, memory)/dt under the rule."""
+
+    def gradient(self, problem: Problem, fixed: Fixed, state: State) -> Gradient:
+        """The averages of one update of a problem: fields q, r, square, v and b."""
+        return gradient(problem, fixed, state)
 
     def first_memory(self, rule: Any, problem: Problem, fixed: Fixed, state: State) -> Any:
         """What the rule keeps beside the order parameters at t = 0."""
