@@ -30,7 +30,7 @@ class Stretched(ts.MixtureTask):
 
 
 START = ts.OrderParameters(Q=[[0.6, 0.1], [0.1, 0.4]], m=[[0.3], [0.1]], b=[0.3, -0.2])
-TIMES = [0.0, 1.0, 4.0]
+TIMES = [0.0, 1.0, 3.0]
 
 
 def problem(gain: float) -> ts.Problem:
@@ -42,7 +42,7 @@ def test_theory_agrees_with_networks(tmp_path):
     own = problem(4.0)
     theory = ts.integrate(own, START, TIMES)
     for method in ("weights", "reduced"):
-        networks = ts.simulate(own, START, TIMES, N=400, seeds=16, method=method)
+        networks = ts.simulate(own, START, TIMES, N=200, seeds=16, method=method)
         report = ts.compare(theory, networks)
         for name in ("Q_z", "m_z", "v_z", "b_z", "loss_z"):
             assert float(abs(report[name]).max()) < 4, name
