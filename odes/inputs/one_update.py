@@ -115,10 +115,15 @@ class InputTheory(abc.ABC):
 
 def gradient(problem: Problem, fixed: Fixed, state: State) -> Gradient:
     """The averages of one update of a problem."""
-    owner = contracts.nearest(type(problem.task), InputTheory.registered)
+    return averages_of(type(problem.task)).gradient(problem.task, problem, fixed, state)
+
+
+def averages_of(kind: type[Task]) -> InputTheory:
+    """The averages known of a class of tasks; ValueError if there are none."""
+    owner = contracts.nearest(kind, InputTheory.registered)
     if owner is None:
-        raise ValueError(f"there is no theory for the task {type(problem.task).__name__}.")
-    return InputTheory.registered[owner].gradient(problem.task, problem, fixed, state)
+        raise ValueError(f"there is no theory for the task {kind.__name__}.")
+    return InputTheory.registered[owner]
 
 
 def require_averages(problem: Problem) -> None:

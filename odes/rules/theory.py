@@ -9,9 +9,17 @@ import abc
 from typing import Any, ClassVar, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-from odes.inputs.one_update import Fixed, Gradient, State, gradient, require_averages
-from teacherstudent.checking import contracts
+from odes.inputs.one_update import (
+    Fixed,
+    Gradient,
+    State,
+    averages_of,
+    gradient,
+    require_averages,
+)
+from teacherstudent.checking import contract_checks, contracts
 from teacherstudent.problem import Problem
 from teacherstudent.rules import RULES, Madam, Rule
 
@@ -114,6 +122,33 @@ def require_theory(problem: Problem) -> None:
     theory = theory_of(problem.rule)
     require_averages(problem)
     theory.check(problem.rule, problem)
+
+
+def check_answers(problem: Problem, fixed: Fixed, state: State) -> None:
+    """Raise ValueError if a theory of one's own answers with something else than its contract says.
+
+    Shapes alone are looked at.
+    """
+    theory = theory_of(problem.rule)
+    averages = averages_of(type(problem.task))
+    K, modes = state.v.shape[0], state.q.shape[-1]
+    if not contracts.is_ours(type(averages)):
+        wanted = Gradient(state.q, state.r, jnp.zeros((K, K, modes)), state.v, state.b)
+        where = f"{type(averages).__name__}.gradient(task, problem, fixed, state)"
+
+        def of_task(state):
+            return averages.gradient(problem.task, problem, fixed, state)
+
+        found = contract_checks.shapes_of(where, of_task, state)
+        contract_checks.check_answer(where, found, wanted, "such as mean._replace(square=...)")
+    if not contracts.is_ours(type(theory)):
+        where = f"{type(theory).__name__}.velocity(rule, problem, fixed, state, replica)"
+
+        def of_rule(state):
+            return theory.velocity(problem.rule, problem, fixed, state, 0)
+
+        found = contract_checks.shapes_of(where, of_rule, state)
+        contract_checks.check_answer(where, found, state, "such as state._replace(q=..., r=...)")
 
 
 def _no_theory(kind: type[Rule]) -> ValueError:

@@ -41,8 +41,8 @@ def problem(gain: float) -> ts.Problem:
 def test_theory_agrees_with_networks(tmp_path):
     own = problem(4.0)
     theory = ts.integrate(own, START, TIMES)
-    for method in ("weights", "reduced"):
-        networks = ts.simulate(own, START, TIMES, N=200, seeds=16, method=method)
+    for method, seeds in (("weights", 16), ("reduced", 32)):
+        networks = ts.simulate(own, START, TIMES, N=400, seeds=seeds, method=method)
         report = ts.compare(theory, networks)
         for name in ("Q_z", "m_z", "v_z", "b_z", "loss_z"):
             assert float(abs(report[name]).max()) < 4, name
