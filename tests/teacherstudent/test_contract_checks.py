@@ -66,7 +66,7 @@ RULES = {
     LayersAlone: r"N\) answers a dict of 1; it is to answer the pair \(layers, memory\)",
     NoLayers: r"N\) answers the layers ; give w",
     OneArray: r"N\) answers an array of shape \(2, 30\) for layers; give a dict of w",
-    Transposed: r"N\) answers w of shape \(30, 2\); it is to be of shape \(2, 30\), as it was given",
+    Transposed: r"N\) answers w of shape \(30, 2\); it is to be of shape \(2, 30\), as it",
     Rounded: r"N\) answers w of the type float16; it is to be float32",
     Forgetful: r"N\) answers a memory of the structure PyTreeDef\(\(\)\); .*Forgetful.memory\(la",
     OtherMemory: r"N\) answers a memory of shape \(30,\); it is to be of shape \(2, 30\)",
