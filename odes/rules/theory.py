@@ -47,10 +47,10 @@ class RuleTheory(abc.ABC):
        That registers it, for exactly this class of rules.
     2. Write `velocity(rule, problem, fixed, state, replica)`: d/dt of the state, time
        t = updates / N.  `fixed` holds the spectrum and the teacher's overlaps (`Fixed`), `state`
-       what moves (`State`).  `self.gradient(problem, fixed, state)` gives the averages of one update
-       of any task: for a rule that is linear in the gradient they are all that is needed
-       (`odes/rules/sgd.py`).  Answer with `state._replace(q=..., r=..., v=..., b=...)`; layers that
-       are not trained are held by the caller.
+       what moves (`State`).  `self.gradient(problem, fixed, state)` gives the averages of one
+       update of any task: for a rule that is linear in the gradient they are all that is needed
+       (`odes/rules/sgd.py`).  Answer with `state._replace(q=..., r=..., v=..., b=...)`; layers
+       that are not trained are held by the caller.
     3. If the theory does not hold everywhere, raise ValueError with the reason in `check`.
     4. If the rule remembers something, give its order parameters at t = 0 in `first_memory`.
     5. If the rule needs averages of its own by quadrature, say in `nodes` which; `velocity` is then
