@@ -171,8 +171,9 @@ def _check_error(problem: Problem) -> None:
     """The error has to be one number."""
     task = problem.task
     where = f"{type(task).__name__}.error(student, loss, Q, R, T, v, b)"
-    if np.ndim(getattr(task, "noise", 0.0)):  # a sweep
-        task = with_fields(task, {"noise": task.noise[0]})
+    noise = getattr(task, "noise", 0.0)
+    if np.ndim(noise):  # a sweep
+        task = with_fields(task, {"noise": noise[0]})
     K, M = problem.student.width, task.directions
     overlaps = [_shape(size, "float64") for size in ((K, K), (K, M), (M, M), (K,), (K,))]
 
@@ -232,11 +233,9 @@ def _shape(shape: tuple[int, ...], dtype: str) -> jax.ShapeDtypeStruct:
 
 def _check_same(what: str, found: Any, wanted: Any, source: str = "as it was given") -> None:
     """Raise ValueError unless two pytrees have one structure, and arrays of one shape and type."""
-    if jax.tree.structure(found) != jax.tree.structure(wanted):
-        raise ValueError(
-            f"{what} of the structure {jax.tree.structure(found)}; it is to be "
-            f"{jax.tree.structure(wanted)}, {source}."
-        )
+    structure, expected = str(jax.tree.structure(found)), str(jax.tree.structure(wanted))
+    if structure != expected:
+        raise ValueError(f"{what} of the structure {structure}; it is to be {expected}, {source}.")
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         if one.shape != other.shape:
             raise ValueError(

@@ -55,7 +55,8 @@ def _kind_of_task(kind: type[Task]) -> dict:
     name = type_name(kind)
     if name in TASKS:
         return {"type": name}
-    return {"type": name, "family": nearest(kind, FAMILIES.values()).__name__}
+    family = nearest(kind, FAMILIES.values()) or Task
+    return {"type": name, "family": family.__name__}
 
 
 def task_family(task: Mapping) -> type[Task]:
