@@ -173,7 +173,7 @@ def _check_error(problem: Problem) -> None:
     where = f"{type(task).__name__}.error(student, loss, Q, R, T, v, b)"
     noise = getattr(task, "noise", 0.0)
     if np.ndim(noise):  # a sweep
-        task = with_fields(task, {"noise": noise[0]})
+        task = with_fields(task, {"noise": np.ravel(noise)[0]})
     K, M = problem.student.width, task.directions
     overlaps = [_shape(size, "float64") for size in ((K, K), (K, M), (M, M), (K,), (K,))]
 
