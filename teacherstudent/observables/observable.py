@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.checking import arguments, checks
+from teacherstudent.display import Described
 from teacherstudent.states.order_parameters import OrderParameters
 
 STATES_AT_ONCE = 256  # an observable with an integral in it holds thousands of points per state
@@ -40,7 +41,7 @@ class NetworkWeights(NamedTuple):
     w_star: Float[Array, "teachers latents"]
 
 
-class Observable(eqx.Module):
+class Observable(Described):
     """A quantity of one's own that `integrate` and `simulate` record at each time.
 
         A(t) = of(overlaps at t)     or     A(t) = of_weights(weights of one network at t)
