@@ -23,6 +23,7 @@ from odes.solving.reach import Reach, failure, reach, tolerance
 from odes.solving.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.checking import arguments, checks, contracts
+from teacherstudent.checking.contract_checks import check_task
 from teacherstudent.checking.own_classes import changed_law
 from teacherstudent.errors import DivergenceError
 from teacherstudent.observables.observable import (
@@ -117,6 +118,7 @@ def integrate(
     require_overlaps(observables)
     check_observables(observables, problem)
     require_theory(problem)
+    check_task(problem)
     problem.task.warn_theory()
     if problem.task.HAS_MODES:
         start = spectral_start(problem, start)

@@ -28,6 +28,7 @@ from sims.running.methods import METHODS, chosen
 from sims.weights import training as weights_training
 from sims.weights.training import TEST_BLOCK, WeightsTraining
 from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.contract_checks import check_simulated
 from teacherstudent.checking.own_classes import unknown_error
 from teacherstudent.errors import DivergenceError
 from teacherstudent.observables.observable import Observable, listed
@@ -157,6 +158,7 @@ def simulate(
     steps = _recorded_steps(times, problem.updates_per_time(N))
     problem.samples(N)  # raises ValueError if there are none
     problem.rule.check_dimension(N)
+    check_simulated(problem, N, dtype)
     method = chosen(method, problem, start, N, _needs_weights(bank, test_samples, observables))
     if isinstance(start, OrderParameters) and problem.task.HAS_MODES:
         spectral_start(problem, start)  # raises ValueError if the start means nothing here

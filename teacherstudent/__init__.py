@@ -19,6 +19,7 @@ PUBLIC = {
     "odes.analysis.clones": ("with_clones",),
     "odes.analysis.escape": ("escape_scale", "information_exponent"),
     "odes.inputs.one_update": ("InputTheory",),
+    "odes.inputs.spectral": ("AveragesWithTeacher",),
     "odes.integrate": ("integrate",),
     "odes.rules.theory": ("RuleTheory",),
     "odes.solving.solve": ("solve",),
@@ -26,6 +27,9 @@ PUBLIC = {
     "sims.ica": ("fast_ica",),
     "sims.simulate": ("simulate",),
     "teacherstudent.activations.activation": ("Activation",),
+    "teacherstudent.averages": ("Averages", "ShiftedAverages", "averages_for"),
+    "teacherstudent.averages.field_averages": ("FieldAverages",),
+    "teacherstudent.averages.mixture_fields": ("Components",),
     "teacherstudent.command.experiment": ("Experiment",),
     "teacherstudent.contrasts": ("ica_problem",),
     "teacherstudent.errors": ("DivergenceError", "SolverError"),
@@ -87,6 +91,7 @@ if TYPE_CHECKING:
         information_exponent as information_exponent,
     )
     from odes.inputs.one_update import InputTheory as InputTheory
+    from odes.inputs.spectral import AveragesWithTeacher as AveragesWithTeacher
     from odes.integrate import integrate as integrate
     from odes.rules.theory import RuleTheory as RuleTheory
     from odes.solving.solve import solve as solve
@@ -94,6 +99,13 @@ if TYPE_CHECKING:
     from sims.ica import fast_ica as fast_ica
     from sims.simulate import simulate as simulate
     from teacherstudent.activations.activation import Activation as Activation
+    from teacherstudent.averages import (
+        Averages as Averages,
+        ShiftedAverages as ShiftedAverages,
+        averages_for as averages_for,
+    )
+    from teacherstudent.averages.field_averages import FieldAverages as FieldAverages
+    from teacherstudent.averages.mixture_fields import Components as Components
     from teacherstudent.command.experiment import Experiment as Experiment
     from teacherstudent.contrasts import ica_problem as ica_problem
     from teacherstudent.errors import (

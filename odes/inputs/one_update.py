@@ -84,7 +84,10 @@ class InputTheory(abc.ABC):
     1. Subclass `InputTheory` and name the task: `class MyAverages(ts.InputTheory, task=MyTask)`.
        That registers it for this class of tasks, and for subclasses that change neither labels nor
        inputs.
-    2. Write `gradient(task, problem, fixed, state)`, the averages of one update (`Gradient`).
+    2. Write `gradient(task, problem, fixed, state)`, the averages of one update (`Gradient`).  On
+       inputs with a teacher, derive the class from `ts.AveragesWithTeacher` and change with
+       `_replace` what your labels change of its answer.  On isotropic inputs Q is
+       `state.q[..., 0]` and R is `state.r[..., 0]`.
     3. Give the task a method `error` (`Task.error`), so that its error at given overlaps is known.
 
     A task whose components are a mixture of Gaussians (`MixtureTask`) needs none of this.
@@ -112,10 +115,15 @@ class InputTheory(abc.ABC):
 
 def gradient(problem: Problem, fixed: Fixed, state: State) -> Gradient:
     """The averages of one update of a problem."""
-    owner = contracts.nearest(type(problem.task), InputTheory.registered)
+    return averages_of(type(problem.task)).gradient(problem.task, problem, fixed, state)
+
+
+def averages_of(kind: type[Task]) -> InputTheory:
+    """The averages known of a class of tasks; ValueError if there are none."""
+    owner = contracts.nearest(kind, InputTheory.registered)
     if owner is None:
-        raise ValueError(f"there is no theory for the task {type(problem.task).__name__}.")
-    return InputTheory.registered[owner].gradient(problem.task, problem, fixed, state)
+        raise ValueError(f"there is no theory for the task {kind.__name__}.")
+    return InputTheory.registered[owner]
 
 
 def require_averages(problem: Problem) -> None:

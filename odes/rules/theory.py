@@ -9,9 +9,17 @@ import abc
 from typing import Any, ClassVar, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-from odes.inputs.one_update import Fixed, State, require_averages
-from teacherstudent.checking import contracts
+from odes.inputs.one_update import (
+    Fixed,
+    Gradient,
+    State,
+    averages_of,
+    gradient,
+    require_averages,
+)
+from teacherstudent.checking import contract_checks, contracts
 from teacherstudent.problem import Problem
 from teacherstudent.rules import RULES, Madam, Rule
 
@@ -39,9 +47,10 @@ class RuleTheory(abc.ABC):
        That registers it, for exactly this class of rules.
     2. Write `velocity(rule, problem, fixed, state, replica)`: d/dt of the state, time
        t = updates / N.  `fixed` holds the spectrum and the teacher's overlaps (`Fixed`), `state`
-       what moves (`State`).  `gradient(problem, fixed, state)` (in `odes.inputs.one_update`) gives
-       the averages of one update of any task: for a rule that is linear in the gradient they are
-       all that is needed (`odes/rules/sgd.py`).
+       what moves (`State`).  `self.gradient(problem, fixed, state)` gives the averages of one
+       update of any task: for a rule that is linear in the gradient they are all that is needed
+       (`odes/rules/sgd.py`).  Answer with `state._replace(q=..., r=..., v=..., b=...)`; layers
+       that are not trained are held by the caller.
     3. If the theory does not hold everywhere, raise ValueError with the reason in `check`.
     4. If the rule remembers something, give its order parameters at t = 0 in `first_memory`.
     5. If the rule needs averages of its own by quadrature, say in `nodes` which; `velocity` is then
@@ -72,6 +81,10 @@ class RuleTheory(abc.ABC):
         self, rule: Any, problem: Problem, fixed: Fixed, state: State, replica: int
     ) -> State:
         """d(q, r, v, b, memory)/dt under the rule."""
+
+    def gradient(self, problem: Problem, fixed: Fixed, state: State) -> Gradient:
+        """The averages of one update of a problem: fields q, r, square, v and b."""
+        return gradient(problem, fixed, state)
 
     def first_memory(self, rule: Any, problem: Problem, fixed: Fixed, state: State) -> Any:
         """What the rule keeps beside the order parameters at t = 0."""
@@ -109,6 +122,33 @@ def require_theory(problem: Problem) -> None:
     theory = theory_of(problem.rule)
     require_averages(problem)
     theory.check(problem.rule, problem)
+
+
+def check_answers(problem: Problem, fixed: Fixed, state: State) -> None:
+    """Raise ValueError if a theory of one's own answers with something else than its contract says.
+
+    Shapes alone are looked at.
+    """
+    theory = theory_of(problem.rule)
+    averages = averages_of(type(problem.task))
+    K, modes = state.v.shape[0], state.q.shape[-1]
+    if not contracts.is_ours(type(averages)):
+        wanted = Gradient(state.q, state.r, jnp.zeros((K, K, modes)), state.v, state.b)
+        where = f"{type(averages).__name__}.gradient(task, problem, fixed, state)"
+
+        def of_task(state):
+            return averages.gradient(problem.task, problem, fixed, state)
+
+        found = contract_checks.shapes_of(where, of_task, state)
+        contract_checks.check_answer(where, found, wanted, "such as mean._replace(square=...)")
+    if not contracts.is_ours(type(theory)):
+        where = f"{type(theory).__name__}.velocity(rule, problem, fixed, state, replica)"
+
+        def of_rule(state):
+            return theory.velocity(problem.rule, problem, fixed, state, 0)
+
+        found = contract_checks.shapes_of(where, of_rule, state)
+        contract_checks.check_answer(where, found, state, "such as state._replace(q=..., r=...)")
 
 
 def _no_theory(kind: type[Rule]) -> ValueError:

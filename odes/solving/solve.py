@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules import agd_map
-from odes.rules.theory import require_theory, theory_of
+from odes.rules.theory import check_answers, require_theory, theory_of
 from odes.solving.adaptive_steps import FIRST_STEP, Solved, adaptive_steps
 from odes.solving.packing import ErrorNorm, has_diverged, pack, unpack
 from odes.solving.precision import in_float64
@@ -163,6 +163,7 @@ def _solve_one(
     begin = State(start.q, start.r, start.v, start.b)
     memory = theory_of(problem.rule).first_memory(problem.rule, problem, fixed, begin)
     begin = begin._replace(memory=memory)
+    check_answers(problem, fixed, begin)
     first = pack(begin, problem)
 
     def observe(t, packed, args):

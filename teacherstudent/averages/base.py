@@ -30,8 +30,17 @@ from jaxtyping import Array, Float
 
 
 class Averages(abc.ABC):
-    """Averages over the fields of a student with K units and its teacher, all as functions of the
-    covariance C.
+    """Closed forms of the averages over the fields h ~ N(0, C) of K student and M teacher units.
+
+    C = [[Q, R], [R^T, T]] has the students first.  With g_a the activation of field a, and u one
+    weight for each field, a subclass writes
+
+        I2(C)[a, b]    = E[g_a(h_a) g_b(h_b)]
+        J2(C)[k, b]    = E[g'(h_k) g_b'(h_b)]
+        G2(C)[k, c]    = E[g''(h_k) g_c(h_c)]
+        I4(C, u)[k, l] = E[g'(h_k) g'(h_l) (sum_a u_a g_a(h_a))^2]
+
+    with k, l = 1..K and a, b, c = 1..K + M; `self.students` is K and `self.teachers` M.
     """
 
     def __init__(self, students: int, teachers: int):

@@ -10,8 +10,10 @@ from teacherstudent.averages.polynomial import averages_of_polynomials
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.averages.shifted import ShiftedAverages
 from teacherstudent.averages.shifted_polynomial import ShiftedPolynomial
+from teacherstudent.checking import arguments
 
 
+@arguments.checked
 def averages_for(
     student: Activation, teacher: Activation, students: int, teachers: int
 ) -> Averages:

@@ -17,9 +17,11 @@ from teacherstudent.checking.checks import AnyArray
 
 
 class Components(NamedTuple):
-    """The law of label and spike fields as a mixture of Gaussians.
+    """The law of the label y and of the fields s_a = u_a . x / sqrt N as a mixture of Gaussians.
 
-    The first axis counts components; r is the number of directions.
+    In component c, of probability p_c, the label is y_c = +-1, the fields along the r fixed
+    directions are s ~ N(A_c, S_c), and the inputs orthogonal to these have the variance sigma2_c.
+    The p sum to 1.
     """
 
     p: Float[AnyArray, " components"]

@@ -20,8 +20,9 @@ from teacherstudent.results.datasets import (
     description,
     observables_in_common,
 )
+from teacherstudent.results.description import task_family
 from teacherstudent.states.physical_region import smallest_eigenvalue
-from teacherstudent.tasks import TASKS, Task
+from teacherstudent.tasks import Task
 
 STATES = ("Q", "R", "m", "v", "b", "eps_g", "loss")
 MEASURED = ("test_error", "test_loss", "test_accuracy")  # by each network, on held-out samples
@@ -91,7 +92,8 @@ def _kind(name: str, data: xr.Dataset) -> str:
     """What the dataset says that it is, if its description has all that a comparison reads."""
     try:
         record = json.loads(data.attrs[DESCRIPTION])
-        known = record["problem"]["task"]["type"] in TASKS and isinstance(record["start"], dict)
+        task_family(record["problem"]["task"])  # ValueError for a task that nobody knows
+        known = isinstance(record["start"], dict)
         report = record["report"]
         if record["kind"] == "simulation":
             known &= (
@@ -112,8 +114,8 @@ def _kind(name: str, data: xr.Dataset) -> str:
 
 
 def task_type(data: xr.Dataset) -> type[Task]:
-    """The class of the task that a dataset is of."""
-    return TASKS[description(data)["problem"]["task"]["type"]]
+    """The class of ours that the task of a dataset is of, or is derived from."""
+    return task_family(description(data)["problem"]["task"])
 
 
 def _check_dimensions(name: str, data: xr.Dataset, leading: tuple[str, ...]) -> None:

@@ -257,7 +257,9 @@ def _arrays_of_start(kind: str, start: Start) -> dict:
 
 
 def _coordinate(name: str, values, problem: Problem):
-    long_name, symbol, units = COORDINATES[name]
+    """A coordinate with its attributes; a parameter of a rule of one's own is known by its name."""
+    parameter = (name.replace("_", " "), name, "1")
+    long_name, symbol, units = COORDINATES.get(name, parameter)
     if name == "time" and problem.batch_ratio is not None:
         long_name, units = "updates", "updates"
     return (name, np.asarray(values), {"long_name": long_name, "symbol": symbol, "units": units})

@@ -14,13 +14,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.checking import checks
+from teacherstudent.checking.contracts import nearest
 from teacherstudent.losses import as_loss
 from teacherstudent.problem import Problem, Student
 from teacherstudent.rules import RULES
 from teacherstudent.starts import Start
 from teacherstudent.states.order_parameters import OrderParameters
-from teacherstudent.tasks import TASKS
+from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask, Task, TeacherTask
 from teacherstudent.tasks.latents import Latent
+
+# What a class of one's own may be derived from.
+FAMILIES: dict[str, type[Task]] = {
+    **TASKS,
+    **{kind.__name__: kind for kind in (MixtureTask, StructuredTask, TeacherTask, Task)},
+}
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -28,7 +35,7 @@ Schema = TypeVar("Schema", bound=BaseModel)
 def describe_problem(problem: Problem) -> dict:
     """A problem as a dictionary of numbers, lists and names."""
     described = {
-        "task": {"type": type_name(type(problem.task)), **_fields(problem.task)},
+        "task": {**_kind_of_task(type(problem.task)), **_fields(problem.task)},
         "student": _fields(problem.student),
         "rule": {"type": type_name(type(problem.rule)), **_fields(problem.rule)},
         "loss": as_loss(problem.loss).in_files,
@@ -37,6 +44,34 @@ def describe_problem(problem: Problem) -> dict:
     if problem.batch_ratio is not None:
         described["batch_ratio"] = problem.batch_ratio
     return described
+
+
+def _kind_of_task(kind: type[Task]) -> dict:
+    """The name of a task's class.
+
+    Of a class of one's own a file also says which class of ours it is derived from: that is what a
+    reader needs to know which quantities the file has.
+    """
+    name = type_name(kind)
+    if name in TASKS:
+        return {"type": name}
+    family = nearest(kind, FAMILIES.values()) or Task
+    return {"type": name, "family": family.__name__}
+
+
+def task_family(task: Mapping) -> type[Task]:
+    """The class of ours that a described task is of, or is derived from.
+
+    Raises ValueError if the description names none.
+    """
+    name = task["type"]
+    if name in TASKS:
+        return TASKS[name]
+    if "family" not in task or task["family"] not in FAMILIES:
+        raise ValueError(
+            f"task.type = {checks.shortened(name)} is not known; known are {', '.join(TASKS)}."
+        )
+    return FAMILIES[task["family"]]
 
 
 def describe_start(start: Start, problem: Problem) -> dict:

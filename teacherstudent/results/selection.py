@@ -14,11 +14,10 @@ import xarray as xr
 from teacherstudent.checking import arguments
 from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import COORDINATES, DESCRIPTION, description
-from teacherstudent.results.description import problem_from, start_from
+from teacherstudent.results.description import problem_from, start_from, task_family
 from teacherstudent.starts import Start, start_from_weights
 from teacherstudent.states.order_parameters import OrderParameters, Weights
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
-from teacherstudent.tasks import TASKS, Task
 
 SWEPT = [name for name in COORDINATES if name not in ("time", "seed", "start", "rho")]
 
@@ -41,7 +40,7 @@ def problem_of(data: xr.Dataset) -> Problem:
     """
     record = _described(data, "problem")
     described = record["problem"]
-    kind = _task_of(described)
+    kind = task_family(described["task"])
     if record["kind"] == "theory":  # which needs of a generator only its covariances
         described["task"].pop("generator", None)
     for part in ("task", "rule"):
@@ -107,16 +106,6 @@ def _described(data: xr.Dataset, part: str) -> dict:
     return record
 
 
-def _task_of(described: Mapping) -> type[Task]:
-    name = described["task"]["type"]
-    if name not in TASKS:
-        raise ValueError(
-            f"task.type = {name!r} is not known; known are {', '.join(TASKS)}.  A class of one's "
-            "own is kept by its name alone."
-        )
-    return TASKS[name]
-
-
 def _selected(data: xr.Dataset, name: str, value: Any) -> Any:
     """A parameter of a sweep at the values that were selected from it; any other as it is."""
     if name not in SWEPT or not isinstance(value, list):
@@ -147,7 +136,7 @@ def _run_start(data: xr.Dataset, record: Mapping) -> Start:
         return SpectralOverlaps(rho, weights, q, r, t, start.T, start.v)
     if "w_start" not in data:
         return start
-    task = _task_of(record["problem"])
+    task = task_family(record["problem"]["task"])
     w = data["w_start"].values
     fixed = data[task.name_of("w_star")].values
     if not task.HAS_MODES:
@@ -168,7 +157,7 @@ def _of_batch(data: xr.Dataset, start: Mapping) -> dict:
 
 def _state(data: xr.Dataset, record: Mapping) -> Start:
     """The order parameters at the one time of the data."""
-    time, task = float(data["time"]), _task_of(record["problem"])
+    time, task = float(data["time"]), task_family(record["problem"]["task"])
     _check_one_state(data, record, time)
     fixed = task.name_of("R")
     if not all(np.isfinite(data[name].values).all() for name in ("Q", fixed, "v")):

@@ -43,7 +43,8 @@ class Rule(Described):
     To write a rule of your own:
 
     1. Subclass `Rule`, or `DescentRule`, which brings a learning rate for each layer and `descend`.
-       The rule's numbers are its fields.
+       The rule's numbers are its fields, set in `__init__` as floats, or as arrays to be swept;
+       what is no number is `equinox.field(static=True)`.
     2. Write `update(layers, gradient, memory, N)`.  `layers` is a dictionary of the layers that are
        trained, "w" (students, inputs) and, if they are trained, "v" and "b" (students,).
        `gradient` has the same form, and holds the derivatives of the batch-averaged loss

@@ -48,13 +48,15 @@ class Task(Described):
     1. Subclass the task whose inputs are yours, such as `TeacherStudent`, and write
        `label(fields, noise)`: the labels, from the teacher's fields nu (samples, teachers) and one
        standard normal number for each sample.  The answer is `ts.Labels(clean, noisy)`, or one
-       array of labels without noise.  Further numbers of the task are further fields of the class.
+       array of labels without noise.  Further numbers of the task are further fields of the class,
+       set in `__init__`; what is no number is `equinox.field(static=True)`.
     2. Or, for inputs of two classes, subclass `MixtureTask` and write `directions` and
-       `components`: theory, both simulators and the accuracy follow from them.
+       `components` (`ts.Components`): theory, both simulators and the accuracy follow from them.
     3. A task with labels of its own is simulated, with whole weights or, on isotropic inputs, by
        the chain of the overlaps; its error is measured on held-out samples.  If you know the error
        at given overlaps, write it as `error`; if you know the averages of one update too, write
-       them as a `ts.InputTheory` for exactly this class, and `integrate` answers.
+       them as a `ts.InputTheory` for exactly this class, and `integrate` answers.  Where the error
+       is that of the base class, say so: `error = ts.TeacherStudent.error`.
 
     What results say of a task it says itself, by these attributes of its class:
 

@@ -1,0 +1,258 @@
+"""Whether a class of one's own keeps its contract, before any long work.
+
+What a method answers is looked at by its shapes alone (`jax.eval_shape`): no number is computed,
+and classes of ours are not looked at.  A broken contract is one ValueError that names the class and
+its method, what was found and what is wanted.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from teacherstudent.averages.mixture_fields import Components
+from teacherstudent.checking import checks
+from teacherstudent.checking.contracts import is_ours
+from teacherstudent.checking.own_classes import brings_error
+from teacherstudent.problem import Problem
+from teacherstudent.rules import Rule
+from teacherstudent.tasks.base import Labels, Task, with_fields
+
+SAMPLES = 7  # a number that no other axis has by chance
+SUM_TOLERANCE = 1e-6
+
+
+def check_simulated(problem: Problem, N: int, dtype: str) -> None:
+    """Raise ValueError if the task or the rule breaks what `simulate` relies on."""
+    with jax.enable_x64(True):
+        check_task(problem)
+        if not is_ours(type(problem.task)):
+            _check_label(problem.task, dtype)
+        if not is_ours(type(problem.rule)):
+            _check_rule(problem, N, dtype)
+
+
+def check_task(problem: Problem) -> None:
+    """Raise ValueError if the task, or a field of the rule, breaks what both verbs rely on."""
+    task = problem.task
+    _check_fields(problem.rule)
+    if is_ours(type(task)):
+        return
+    if task.HAS_CLASSES:
+        _check_components(task)
+    _check_fields(task.for_programs())
+    if brings_error(task):
+        _check_error(problem)
+
+
+def _check_fields(part: Task | Rule) -> None:
+    """Fields have to be numbers, unless they are declared not to be."""
+    if is_ours(type(part)):
+        return
+    for path, value in jax.tree_util.tree_leaves_with_path(part):
+        if not checks.is_numeric(value):
+            raise ValueError(
+                f"{type(part).__name__}{jax.tree_util.keystr(path)} = {checks.shortened(value)} is "
+                "no number; declare what is no number as equinox.field(static=True)."
+            )
+
+
+def check_answer(where: str, found: Any, wanted: tuple, way: str) -> None:
+    """Raise ValueError unless an answer is a named tuple of the class and shapes of another one.
+
+    `where` names the method, and `way` says how such an answer is made.
+    """
+    name = type(wanted).__name__
+    if not isinstance(found, type(wanted)):
+        raise ValueError(f"{where} answers {_kind(found)}; it is to answer a {name}, {way}.")
+    for field in type(wanted)._fields:  # type: ignore[attr-defined]
+        one, other = getattr(found, field), getattr(wanted, field)
+        _check_same(f"{where} answers {name}.{field}", one, other)
+
+
+def shapes_of(where: str, function: Callable, *arguments) -> Any:
+    """The answer of a method as shapes; ValueError, with the reason, if it fails."""
+    try:
+        return jax.eval_shape(function, *arguments)
+    except Exception as error:  # of whatever the user's method calls
+        reason = f"{type(error).__name__}: {checks.first_line(error)}".rstrip(".")
+        raise ValueError(
+            f"{where} fails when it is traced by JAX ({reason}); write it with jax.numpy, for the "
+            "arguments that the docstring of its base class names."
+        ) from error
+
+
+def _check_rule(problem: Problem, N: int, dtype: str) -> None:
+    """begin, memory and update of a rule, on layers of this dimension."""
+    kind = type(problem.rule).__name__
+    rule = jax.tree.map(partial(jnp.asarray, dtype=dtype), problem.rule)
+    layers = _layers(problem, N, dtype)
+    gradient = layers
+    if rule.gradients > 1:  # of several workers, with a leading axis
+        gradient = {
+            name: _shape((rule.gradients, *layer.shape), dtype) for name, layer in layers.items()
+        }
+    begun = shapes_of(f"{kind}.begin(layers)", type(rule).begin, rule, layers)
+    _check_layers(f"{kind}.begin(layers)", begun, layers)
+    memory = shapes_of(f"{kind}.memory(layers)", type(rule).memory, rule, layers)
+    where = f"{kind}.update(layers, gradient, memory, N)"
+    _check_is_pair(where, rule, layers, gradient, memory, N)
+    after, remembered = shapes_of(where, _update(N), rule, layers, gradient, memory)
+    _check_layers(where, after, layers)
+    _check_same(f"{where} answers a memory", remembered, memory, f"as {kind}.memory(layers)")
+
+
+def _update(N: int) -> Callable:
+    def update(rule, layers, gradient, memory):
+        return rule.update(layers, gradient, memory, N)
+
+    return update
+
+
+def _check_is_pair(where: str, rule, layers, gradient, memory, N: int) -> None:
+    """An update has to answer with two things.
+
+    Its answer may be of any class, also one that JAX cannot hand on, and is looked at inside.
+    """
+
+    def look(rule, layers, gradient, memory):
+        answer = rule.update(layers, gradient, memory, N)
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            seen.append(answer)
+        return ()
+
+    seen: list[Any] = []
+    shapes_of(where, look, rule, layers, gradient, memory)
+    if seen:
+        raise ValueError(
+            f"{where} answers {_kind(seen[0])}; it is to answer the pair (layers, memory), with "
+            "memory = () if there is none."
+        )
+
+
+def _check_layers(where: str, found: Any, wanted: Mapping) -> None:
+    """Layers have to be those that were given, of the same shapes."""
+    names = ", ".join(wanted)
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{where} answers {_kind(found)} for layers; give a dict of {names}.")
+    if set(found) != set(wanted):
+        raise ValueError(f"{where} answers the layers {', '.join(found)}; give {names}.")
+    for name, layer in wanted.items():
+        _check_same(f"{where} answers {name}", found[name], layer)
+
+
+def _check_label(task: Task, dtype: str) -> None:
+    """Labels have to be one number for each sample."""
+    where = f"{type(task).__name__}.label(fields, noise)"
+    wanted = "ts.Labels(clean, noisy), or one label for each sample"
+    own = jax.tree.map(partial(jnp.asarray, dtype=dtype), task.for_programs())
+    answer = shapes_of(
+        where,
+        type(task).label,
+        own,
+        _shape((SAMPLES, task.directions), dtype),
+        _shape((SAMPLES,), dtype),
+    )
+    parts = answer if isinstance(answer, Labels) else (answer,)
+    for part in parts:
+        if not hasattr(part, "shape"):
+            raise ValueError(f"{where} answers {_kind(part)}; it is to answer {wanted}.")
+        if part.shape != (SAMPLES,):
+            raise ValueError(
+                f"{where} answers an array of shape {part.shape}; it is to answer {wanted}, shape "
+                f"({SAMPLES},)."
+            )
+
+
+def _check_error(problem: Problem) -> None:
+    """The error has to be one number."""
+    task = problem.task
+    where = f"{type(task).__name__}.error(student, loss, Q, R, T, v, b)"
+    noise = getattr(task, "noise", 0.0)
+    if np.ndim(noise):  # a sweep
+        task = with_fields(task, {"noise": np.ravel(noise)[0]})
+    K, M = problem.student.width, task.directions
+    overlaps = [_shape(size, "float64") for size in ((K, K), (K, M), (M, M), (K,), (K,))]
+
+    def error(*overlaps):
+        return task.error(problem.student, problem.loss, *overlaps)
+
+    with jax.enable_x64(True):
+        answer = shapes_of(where, error, *overlaps)
+    if getattr(answer, "shape", None) != ():
+        raise ValueError(f"{where} answers {_kind(answer)}; it is to answer one number.")
+
+
+def _check_components(task: Any) -> None:
+    """Components have to be a law: shapes that fit, probabilities, labels +-1."""
+    where = f"{type(task).__name__}.components()"
+    law = task.components()
+    if not isinstance(law, Components):
+        raise ValueError(f"{where} answers {_kind(law)}; give ts.Components(p, y, A, S, sigma2).")
+    count, r = np.size(law.p), task.directions
+    wanted = Components((count,), (count,), (count, r), (count, r, r), (count,))
+    for name, values, shape in zip(Components._fields, law, wanted, strict=True):
+        if np.shape(values) != shape:
+            raise ValueError(
+                f"{where} answers {name} of shape {np.shape(values)}; with {count} components and "
+                f"{r} directions it has shape {shape}."
+            )
+        if not np.isfinite(values).all():
+            raise ValueError(f"{where} answers {name} with an entry that is not finite.")
+    total = float(np.sum(law.p))
+    if np.min(law.p) < 0 or abs(total - 1) > SUM_TOLERANCE:
+        raise ValueError(
+            f"{where} answers probabilities p that sum to {total:.6g}, the smallest of them "
+            f"{np.min(law.p):.6g}; they are to be positive and sum to 1."
+        )
+    if not np.isin(law.y, (-1.0, 1.0)).all():
+        raise ValueError(f"{where} answers labels y = {np.asarray(law.y)}; they are +1 or -1.")
+    if np.min(law.sigma2) < 0:
+        raise ValueError(
+            f"{where} answers a variance sigma2 = {np.min(law.sigma2):.6g}; it is not negative."
+        )
+
+
+def _layers(problem: Problem, N: int, dtype: str) -> dict[str, jax.ShapeDtypeStruct]:
+    """The trained layers as shapes."""
+    K = problem.student.width
+    layers = {"w": _shape((K, N), dtype)}
+    if problem.student.train_readout:
+        layers["v"] = _shape((K,), dtype)
+    if problem.student.train_bias:
+        layers["b"] = _shape((K,), dtype)
+    return layers
+
+
+def _shape(shape: tuple[int, ...], dtype: str) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def _check_same(what: str, found: Any, wanted: Any, source: str = "as it was given") -> None:
+    """Raise ValueError unless two pytrees have one structure, and arrays of one shape and type."""
+    structure, expected = str(jax.tree.structure(found)), str(jax.tree.structure(wanted))
+    if structure != expected:
+        raise ValueError(f"{what} of the structure {structure}; it is to be {expected}, {source}.")
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        if one.shape != other.shape:
+            raise ValueError(
+                f"{what} of shape {one.shape}; it is to be of shape {other.shape}, {source}."
+            )
+        if one.dtype != other.dtype:
+            raise ValueError(
+                f"{what} of the type {one.dtype}; it is to be {other.dtype}, {source}."
+            )
+
+
+def _kind(answer: Any) -> str:
+    """What a method answered, in words."""
+    if answer is None:
+        return "nothing"
+    if hasattr(answer, "shape"):
+        return f"an array of shape {answer.shape}"
+    if isinstance(answer, tuple | list | Mapping):
+        return f"a {type(answer).__name__} of {len(answer)}"
+    return checks.kind_of(answer)
