@@ -1,12 +1,18 @@
 """AGD with batches of B = alpha N fresh samples, or the expected gradient (alpha = inf): a
 deterministic map, update by update.
 
-With b = E[delta_k (lambda, rho)] = J C, D_kl = E[delta_k delta_l] (label noise included), g_k = E[e
-g(lambda_k)],
+With b = E[delta_k (lambda, rho)] = J C, D_kl = E[delta_k delta_l] (label noise included),
+g_k = E[e g(lambda_k)], and over L = 1 or 2 trained layers,
 
-    M = J C J^T + D / alpha,   n_1 = sqrt(tr M),   n_2 = |g|,   G = (s_1 n_1 + s_2 n_2) / L,   s_2 =
-    1 / sqrt K, h = gain eta s_1 / (L n_1),   eta = log((1 + sqrt(1 + 4 G)) / 2), Q' = Q - h
-    (b_lambda + b_lambda^T) + h^2 M,   R' = R - h b_rho,   v' = v - gain (eta / L) s_2 g / n_2
+    M   = J C J^T + D / alpha
+    n_1 = sqrt(tr M),   n_2 = |g|
+    G   = (s_1 n_1 + s_2 n_2) / L,   s_2 = 1 / sqrt K
+    eta = log((1 + sqrt(1 + 4 G)) / 2)
+    h   = gain eta s_1 / (L n_1)
+
+    Q'  = Q - h (b_lambda + b_lambda^T) + h^2 M
+    R'  = R - h b_rho
+    v'  = v - gain (eta / L) s_2 g / n_2
 
 Time counts updates.  The map of the expected gradient is exact at every N (which enters only
 through s_1); that of alpha N samples holds as N grows, with fluctuations of 1 / sqrt N that a
@@ -36,31 +42,31 @@ class Point(NamedTuple):
 
 
 def one_update(
-    rule: AGD, problem: Problem, T: Float[Array, "teachers teachers"], at: Point
+    rule: AGD, problem: Problem, T: Float[Array, "teachers teachers"], point: Point
 ) -> Point:
     """The order parameters after one update."""
-    K, trained, alpha, s1 = (
-        at.v.shape[0],
-        problem.student.train_readout,
-        problem.batch_ratio,
-        rule.first_scale,
-    )
+    alpha = problem.batch_ratio
+    s1 = rule.first_scale
     assert alpha is not None and s1 is not None, "the check of AGD lets no other problem pass"
-    C = covariance(at.Q, at.R, T)
-    J, D, g = moments(problem, C, at.v)
+    Q, R, v = point
+    K = v.shape[0]
+    C = covariance(Q, R, T)
+    J, D, g = moments(problem, C, v)
     b = J @ C
     M = b @ J.T + D / alpha
-    n1, n2, s2, L = (
-        jnp.sqrt(jnp.maximum(jnp.trace(M), 0.0)),
-        jnp.sqrt(jnp.sum(g**2)),
-        K**-0.5,
-        2 if trained else 1,
-    )
-    G = (s1 * n1 + (s2 * n2 if trained else 0.0)) / L
-    step = rule.gain * automatic_rate(G) / L
+    n1 = jnp.sqrt(jnp.maximum(jnp.trace(M), 0.0))
+    n2 = jnp.sqrt(jnp.sum(g**2))
+    s2 = K**-0.5
+    L = 1
+    total = s1 * n1
+    if problem.student.train_readout:
+        L = 2
+        total = total + s2 * n2
+    step = rule.gain * automatic_rate(total / L) / L
     h = step * s1 * inverse(n1)
-    v = at.v - step * s2 * g * inverse(n2) if trained else at.v
-    return Point(Q=at.Q - h * (b[:, :K] + b[:, :K].T) + h**2 * M, R=at.R - h * b[:, K:], v=v)
+    if problem.student.train_readout:
+        v = v - step * s2 * g * inverse(n2)
+    return Point(Q=Q - h * (b[:, :K] + b[:, :K].T) + h**2 * M, R=R - h * b[:, K:], v=v)
 
 
 def iterate(
@@ -70,13 +76,14 @@ def iterate(
     updates: Int[Array, " times"],
 ) -> Point:
     """The order parameters after increasing numbers of updates, along a leading axis."""
-
     rule = problem.rule
     assert isinstance(rule, AGD)
 
-    def until(at: tuple, target):
-        done, point = at
-        move = lambda _, point: one_update(rule, problem, T, point)
+    def move(_, point: Point) -> Point:
+        return one_update(rule, problem, T, point)
+
+    def until(reached: tuple, target):
+        done, point = reached
         point = jax.lax.fori_loop(done, target, move, point)
         return (target, point), point
 

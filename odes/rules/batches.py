@@ -1,8 +1,8 @@
 """Mini-batches at frozen quasi-random points, for averages that do not reduce to those of one
 sample.
 
-A point holds the normal coordinates of all fields of a batch and of its label noise, (B, K + M) and
-(B,) numbers.
+A point holds the normal coordinates of all fields of a batch, (B, K + M) numbers, and of its label
+noise, (B,) numbers.
 """
 
 import math
@@ -13,14 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from odes.rules.sampled import at, root
+from odes.rules.sampled import root, with_errors
 from teacherstudent.averages.quasi_random import normals, uniform_points
 from teacherstudent.problem import Problem
 
 
 class Batches(NamedTuple):
-    """Fields, errors with label noise, delta_k = a_k e and hidden units, for each batch and sample
-    of it.
+    """What the updates need of each sample of each batch.
+
+    - `h`: the fields.
+    - `e`: the errors, with label noise.
+    - `delta`: delta_k = a_k e.
+    - `hidden`: the hidden units g(lambda_k).
     """
 
     h: Float[Array, "batches samples fields"]
@@ -37,25 +41,31 @@ def batches(
     log2_points: int,
     replica: int = 0,
 ) -> Batches:
-    """2^log2_points batches of `samples` samples, at the covariance C; other points for each
-    replica.
+    """2^log2_points batches of `samples` samples at the covariance C.
+
+    Each replica has other points.
     """
-    xi, zeta = (jnp.asarray(part) for part in _normal(samples, len(C), 2**log2_points, replica))
-    h = xi @ root(C)
-    fields = at(problem, h.reshape(-1, len(C)), jnp.ones(()), v)
-    e = (fields.e + problem.teacher.noise * zeta.ravel()).reshape(zeta.shape)
-    grouped = lambda part: part.reshape(*zeta.shape, -1)
-    return Batches(h, e, grouped(fields.a) * e[..., None], grouped(fields.hidden))
+    xi, zeta = _normal(samples, len(C), 2**log2_points, replica)
+    zeta = jnp.asarray(zeta)
+    h = jnp.asarray(xi) @ root(C)
+    each = with_errors(problem, h.reshape(-1, len(C)), jnp.ones(()), v)
+    noisy = each.e + problem.teacher.noise * zeta.ravel()
+    e = noisy.reshape(zeta.shape)
+    a = each.a.reshape(*zeta.shape, -1)
+    hidden = each.hidden.reshape(*zeta.shape, -1)
+    return Batches(h=h, e=e, delta=a * e[..., None], hidden=hidden)
 
 
 @cache
 def _normal(samples: int, fields: int, count: int, replica: int) -> tuple[np.ndarray, np.ndarray]:
-    """Quasi-random standard normal numbers (count, samples, fields) and (count, samples), the noise
-    in the last coordinates.
+    """Quasi-random standard normal numbers (count, samples, fields) and (count, samples).
+
+    The noise is in the last coordinates.
     """
-    uniform = uniform_points(samples * (fields + 1), count, replica)
+    of_fields = samples * fields
+    uniform = uniform_points(of_fields + samples, count, replica)
     z = normals(uniform)
-    return z[:, : samples * fields].reshape(count, samples, fields), z[:, samples * fields :]
+    return z[:, :of_fields].reshape(count, samples, fields), z[:, of_fields:]
 
 
 def enough_points(samples: int, most: int = 17) -> int:

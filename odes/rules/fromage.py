@@ -7,9 +7,10 @@ With D_1 = sqrt(sum_{k,b} (delta_k^b)^2), to which |g_w| tends, and |w| = sqrt(N
                + eta^2 ( tr Q E[ sum_b delta_k^b delta_l^b / D_1^2 ] - Q_kl )
     dv_k/dt  = -eta_v |v| E[ g_v,k / |g_v| ],   g_v = sum_b e^b g(lambda^b)
 
-so that tr Q does not change at second order.  B = 1: averages of sign(e) a_k / |a|, with the label
-noise integrated exactly; B > 1: integrals over scales (`log_integrals.py`); the readout with B > 1:
-frozen points.
+so that tr Q does not change at second order.  Time is updates / N.
+
+B = 1: averages of sign(e) a_k / |a|, with the label noise integrated exactly.  B > 1: integrals
+over scales (`log_integrals.py`); the readout with B > 1: frozen points.
 """
 
 import math
@@ -21,7 +22,7 @@ from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules.batches import batches, enough_points
 from odes.rules.log_integrals import highest, over_scales
 from odes.rules.sampled import Fields, fields_at_nodes, inverse, mean_sign, moves, nodes_of
-from odes.rules.sign_sgd import BATCH, SINGLE
+from odes.rules.sign_sgd import counts_for
 from odes.rules.theory import Nodes, RuleTheory, check_isotropic
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Fromage
@@ -37,67 +38,81 @@ class TheoryOfFromage(RuleTheory, rule=Fromage):
             raise ValueError("the theory of Fromage is without p_bound; leave it out, or simulate.")
 
     def nodes(self, rule: Fromage, problem: Problem) -> Nodes | None:
-        return nodes_of(problem, SINGLE if problem.batch_size == 1 else BATCH)
+        return nodes_of(problem, counts_for(problem))
 
     def velocity(
         self, rule: Fromage, problem: Problem, fixed: Fixed, state: State, replica: int
     ) -> State:
         Q, R = overlaps(fixed, state)
-        C, K, eta = covariance(Q, R, fixed.T), state.v.shape[0], rule.learning_rate
-        of_one = problem.batch_size == 1
-        at = fields_at_nodes(problem, C, state.v, SINGLE if of_one else BATCH, replica)
-        tilt, product = _single(problem, at) if of_one else _batch(problem, at, replica)
+        C = covariance(Q, R, fixed.T)
+        eta = rule.learning_rate
+        fields = fields_at_nodes(problem, C, state.v, counts_for(problem), replica)
+        tilt, product = _averages(problem, fields, replica)
+        K = state.v.shape[0]
         pull = -eta * jnp.sqrt(jnp.trace(Q)) * tilt
         dQ = pull[:, :K] + pull[:, :K].T + eta**2 * (jnp.trace(Q) * product - Q)
         dR = pull[:, K:] - eta**2 / 2 * R
-        v = jnp.zeros_like(state.v)
+        dv = jnp.zeros_like(state.v)
         if problem.student.train_readout:
-            v = (
-                -rule.eta_v
-                * jnp.sqrt(jnp.sum(state.v**2))
-                * _readout(problem, C, state.v, at, replica)
-            )
-        return state._replace(q=dQ[:, :, None], r=dR[:, :, None], v=v, b=jnp.zeros_like(state.b))
+            length = jnp.sqrt(jnp.sum(state.v**2))
+            dv = -rule.eta_v * length * _readout(problem, C, state.v, fields, replica)
+        return state._replace(q=dQ[:, :, None], r=dR[:, :, None], v=dv, b=jnp.zeros_like(state.b))
 
 
-def _single(
-    problem: Problem, at: Fields
+def _averages(
+    problem: Problem, fields: Fields, replica: int
+) -> tuple[Float[Array, "students fields"], Float[Array, "students students"]]:
+    """E[ sum_b delta_k^b f^b / D_1 ] and E[ sum_b delta_k^b delta_l^b / D_1^2 ]."""
+    if problem.batch_size == 1:
+        return _averages_of_sample(problem, fields)
+    return _averages_of_batch(problem, fields, replica)
+
+
+def _averages_of_sample(
+    problem: Problem, fields: Fields
 ) -> tuple[Float[Array, "students fields"], Float[Array, "students students"]]:
     """B = 1: E[sign(e) a_k f / |a|] and E[a_k a_l / |a|^2]."""
-    unit = at.a * inverse(jnp.sqrt(jnp.sum(at.a**2, axis=1)))[:, None]
+    length = jnp.sqrt(jnp.sum(fields.a**2, axis=1))
+    unit = fields.a * inverse(length)[:, None]
     sigma = problem.teacher.noise
-    weighted = unit * (at.weights * mean_sign(at.e, sigma))[:, None]
-    return weighted.T @ at.h, (unit * (at.weights * moves(at.e, sigma))[:, None]).T @ unit
+    signed = unit * (fields.node_weights * mean_sign(fields.e, sigma))[:, None]
+    present = unit * (fields.node_weights * moves(fields.e, sigma))[:, None]
+    return signed.T @ fields.h, present.T @ unit
 
 
-def _batch(
-    problem: Problem, at: Fields, replica: int
+def _averages_of_batch(
+    problem: Problem, fields: Fields, replica: int
 ) -> tuple[Float[Array, "students fields"], Float[Array, "students students"]]:
     """B > 1, with A = |a| in place of one a_k in the integrals over scales."""
-    B, variance = problem.batch_size, problem.teacher.noise**2
-    square = jnp.sum(at.a**2, axis=1)
-    scale = inverse(jnp.sqrt(at.mean(square * (at.e**2 + variance))))
-    a, square = at.a * scale, square * scale**2
+    B = problem.batch_size
+    variance = problem.teacher.noise**2
+    e = fields.e
+    square = jnp.sum(fields.a**2, axis=1)
+    scale = inverse(jnp.sqrt(fields.mean(square * (e**2 + variance))))
+    a = fields.a * scale
+    square = square * scale**2
 
     def integrand(s):
         q = 1 + 2 * s**2 * square * variance
-        decay = at.weights * jnp.exp(-(s**2) * square * at.e**2 / q) / jnp.sqrt(q)
+        decay = fields.node_weights * jnp.exp(-(s**2) * square * e**2 / q) / jnp.sqrt(q)
         rest = jnp.sum(decay) ** (B - 1)
-        first = (a * (decay * at.e / q)[:, None]).T @ at.h
-        second = (a * (decay * (at.e**2 / q + variance) / q)[:, None]).T @ a
+        first = (a * (decay * e / q)[:, None]).T @ fields.h
+        second = (a * (decay * (e**2 / q + variance) / q)[:, None]).T @ a
         return jnp.concatenate([first, math.sqrt(math.pi) * s * second], axis=1) * rest
 
     both = 2 * B / math.sqrt(math.pi) * over_scales(integrand, -14.0, highest(B), replica)
-    fields = at.h.shape[1]
-    return both[:, :fields], both[:, fields:]
+    count = fields.h.shape[1]
+    return both[:, :count], both[:, count:]
 
 
-def _readout(problem: Problem, C, v, at: Fields, replica: int) -> Float[Array, " students"]:
+def _readout(problem: Problem, C, v, fields: Fields, replica: int) -> Float[Array, " students"]:
     """E[g_v / |g_v|]."""
-    if problem.batch_size == 1:
-        unit = at.hidden * inverse(jnp.sqrt(jnp.sum(at.hidden**2, axis=1)))[:, None]
-        return at.mean(unit * mean_sign(at.e, problem.teacher.noise)[:, None])
     B = problem.batch_size
+    if B == 1:
+        length = jnp.sqrt(jnp.sum(fields.hidden**2, axis=1))
+        unit = fields.hidden * inverse(length)[:, None]
+        return fields.mean(unit * mean_sign(fields.e, problem.teacher.noise)[:, None])
     sample = batches(problem, C, v, B, enough_points(B), replica)
     g = jnp.einsum("nb,nbk->nk", sample.e, sample.hidden)
-    return jnp.mean(g * inverse(jnp.sqrt(jnp.sum(g**2, axis=1)))[:, None], axis=0)
+    length = jnp.sqrt(jnp.sum(g**2, axis=1))
+    return jnp.mean(g * inverse(length)[:, None], axis=0)

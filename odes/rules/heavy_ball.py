@@ -1,15 +1,22 @@
 """The flow of SGD with momentum.
 
 With beta fixed as N grows a gradient is spread over 1 / (1 - beta) updates, no time at all: SGD
-with all rates over 1 - beta.  With beta = 1 - gamma / N the buffer m joins the order parameters,
-mode by mode (f the teacher),
+with all rates over 1 - beta.
 
-    p = m m^T,  c = m w^T,  d = m f^T:      dq/dt = -eta (c + c^T),  dr/dt = -eta d,
-    dp/dt = -2 gamma p + m_mean + m_mean^T + square,   dc/dt = -gamma c + q_mean - eta p,   dd/dt =
-    -gamma d + r_mean,
+With beta = 1 - gamma / N the momentum m joins the order parameters, mode by mode (f the teacher),
 
-m_mean_kl = E[delta_k x_tau] m_l^tau, and for readout and biases dm/dt = -gamma m + mean, dv/dt =
--eta_v m_v, db/dt = -eta_b m_b.
+    p = m m^T,   c = m w^T,   d = m f^T
+
+    dq/dt = -eta (c + c^T)
+    dr/dt = -eta d
+    dp/dt = -2 gamma p + m_mean + m_mean^T + square
+    dc/dt = -gamma c + q_mean - eta p
+    dd/dt = -gamma d + r_mean
+
+with m_mean_kl = E[delta_k x_tau] m_l^tau.  The readout and its momentum m_v move by
+
+    dm_v/dt = -gamma m_v + v_mean
+    dv/dt   = -eta_v m_v
 """
 
 from typing import NamedTuple
@@ -25,7 +32,6 @@ from odes.rules.theory import RuleTheory
 from teacherstudent.problem import Problem
 from teacherstudent.rules import HeavyBall
 from teacherstudent.states.order_parameters import covariance
-from teacherstudent.tasks import TeacherTask
 
 
 class Buffer(NamedTuple):
@@ -43,7 +49,7 @@ class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
     """
 
     def check(self, rule: HeavyBall, problem: Problem) -> None:
-        if rule.gamma is not None and not isinstance(problem.task, TeacherTask):
+        if rule.gamma is not None and problem.task.HAS_CLASSES:
             raise ValueError(
                 "the theory of HeavyBall(gamma=) is for tasks with a teacher, not for "
                 f"{type(problem.task).__name__}; give beta, or simulate."
@@ -52,30 +58,62 @@ class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
     def first_memory(self, rule: HeavyBall, problem: Problem, fixed: Fixed, state: State):
         if rule.gamma is None:
             return ()
-        return Buffer(*map(jnp.zeros_like, (state.q, state.q, state.r, state.v)))
+        return Buffer(
+            p=jnp.zeros_like(state.q),
+            c=jnp.zeros_like(state.q),
+            d=jnp.zeros_like(state.r),
+            v=jnp.zeros_like(state.v),
+        )
 
     def velocity(
         self, rule: HeavyBall, problem: Problem, fixed: Fixed, state: State, replica: int
     ) -> State:
-        mean = gradient(problem, fixed, state)
         if rule.beta is not None:
-            memory = 1 / (1 - rule.beta)
-            return descent(
-                state, mean, rule.learning_rate * memory, rule.eta_v * memory, rule.eta_b * memory
-            )
-        m, eta, gamma, K = state.memory, rule.learning_rate, rule.gamma, state.v.shape[0]
-        assert gamma is not None
-        transposed = lambda part: part.swapaxes(0, 1)
-        J = moments(problem, covariance(*overlaps(fixed, state), fixed.T), state.v).J
-        m_mean = along(J[:, :K], J[:, K:], fixed.rho, transposed(m.c), transposed(m.d))
+            return self._velocity_with_beta(rule, problem, fixed, state)
+        return self._velocity_with_gamma(rule, problem, fixed, state)
+
+    def _velocity_with_beta(
+        self, rule: HeavyBall, problem: Problem, fixed: Fixed, state: State
+    ) -> State:
+        """That of SGD with larger rates."""
+        mean = gradient(problem, fixed, state)
+        spread = 1 / (1 - rule.beta)
+        eta = rule.learning_rate * spread
+        return descent(state, mean, eta, rule.eta_v * spread, rule.eta_b * spread)
+
+    def _velocity_with_gamma(
+        self, rule: HeavyBall, problem: Problem, fixed: Fixed, state: State
+    ) -> State:
+        """That of the order parameters and the momentum."""
+        eta = rule.learning_rate
+        gamma = rule.gamma
+        assert gamma is not None, "either beta or gamma is given"
+        mean = gradient(problem, fixed, state)
+        m = state.memory
+        m_mean = _along_momentum(problem, fixed, state)
+        memory = Buffer(
+            p=-2 * gamma * m.p + m_mean + _transposed(m_mean) + mean.square,
+            c=-gamma * m.c + mean.q - eta * m.p,
+            d=-gamma * m.d + mean.r,
+            v=-gamma * m.v + mean.v,
+        )
         return state._replace(
-            q=-eta * (m.c + transposed(m.c)),
+            q=-eta * (m.c + _transposed(m.c)),
             r=-eta * m.d,
             v=-rule.eta_v * m.v,
-            memory=Buffer(
-                p=-2 * gamma * m.p + m_mean + transposed(m_mean) + mean.square,
-                c=-gamma * m.c + mean.q - eta * m.p,
-                d=-gamma * m.d + mean.r,
-                v=-gamma * m.v + mean.v,
-            ),
+            memory=memory,
         )
+
+
+def _along_momentum(problem: Problem, fixed: Fixed, state: State):
+    """m_mean_kl = E[delta_k x_tau] m_l^tau."""
+    K = state.v.shape[0]
+    Q, R = overlaps(fixed, state)
+    J = moments(problem, covariance(Q, R, fixed.T), state.v).J
+    m = state.memory
+    return along(J[:, :K], J[:, K:], fixed.rho, _transposed(m.c), _transposed(m.d))
+
+
+def _transposed(overlap: Float[Array, "rows columns modes"]):
+    """The transpose of each mode's matrix."""
+    return overlap.swapaxes(0, 1)

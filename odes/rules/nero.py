@@ -1,12 +1,19 @@
-"""The flow of Nero with beta = 1 - gamma / N: a learning rate for each unit, from the running mean
-of its squared gradient.
+"""The flow of Nero with beta = 1 - gamma / N: a learning rate for each unit.
 
-    dV_k/dt = gamma (E[|g_k|^2] - V_k),   dn/dt = gamma (1 - n),   c_k = eta / sqrt(V_k / n),
-    dq = -(c_k q_mean + transpose) + c_k c_l square,   dr = -c_k r_mean,   then held on the sphere
-    as in SphericalSGD
+It follows from the running mean V_k of the unit's squared gradient, and how far that has filled,
 
-E[|g_k|^2] = sum_tau p square_kk.  V / n, with the bias n = 1 - exp(-gamma t), is E[|g_k|^2] at t =
-0.  Centring the rows changes nothing in the limit unless the teacher has a mean along (1, .., 1).
+    dV_k/dt = gamma (E[|g_k|^2] - V_k)
+    dn/dt   = gamma (1 - n)
+    c_k     = eta / sqrt(V_k / n)
+
+    dq/dt = -(c_k q_mean_kl + c_l q_mean_lk) + c_k c_l square_kl
+    dr/dt = -c_k r_mean_km
+
+and these are held on the sphere as in SphericalSGD.  Time is updates / N.
+
+E[|g_k|^2] = sum_tau p square_kk.  V / n, with the bias n = 1 - exp(-gamma t), is E[|g_k|^2] at
+t = 0.  Centring the rows changes nothing in the limit unless the teacher has a mean along
+(1, .., 1).
 """
 
 from typing import NamedTuple
@@ -49,22 +56,22 @@ class TheoryOfNero(RuleTheory, rule=Nero):
     def first_memory(
         self, rule: Nero, problem: Problem, fixed: Fixed, state: State
     ) -> RunningSquare:
-        return RunningSquare(jnp.zeros_like(state.v), jnp.zeros((), state.v.dtype))
+        return RunningSquare(V=jnp.zeros_like(state.v), filled=jnp.zeros((), state.v.dtype))
 
     def velocity(
         self, rule: Nero, problem: Problem, fixed: Fixed, state: State, replica: int
     ) -> State:
-        mean, (V, n) = gradient(problem, fixed, state), state.memory
-        now = jnp.einsum("kkt,t->k", mean.square, fixed.weights)
-        V_hat = jnp.where(n > 0, V / jnp.where(n > 0, n, 1.0), now)
-        c = jnp.where(
-            V_hat > 0, rule.learning_rate / jnp.sqrt(jnp.where(V_hat > 0, V_hat, 1.0)), 0.0
-        )
+        mean = gradient(problem, fixed, state)
+        V, n = state.memory
+        square = jnp.einsum("kkt,t->k", mean.square, fixed.weights)
+        unbiased = jnp.where(n > 0, V / jnp.where(n > 0, n, 1.0), square)
+        safe = jnp.where(unbiased > 0, unbiased, 1.0)
+        c = jnp.where(unbiased > 0, rule.learning_rate / jnp.sqrt(safe), 0.0)
         pull = -c[:, None, None] * mean.q
+        noise = c[:, None, None] * c[None, :, None] * mean.square
         free = state._replace(
-            q=pull + pull.swapaxes(0, 1) + c[:, None, None] * c[None, :, None] * mean.square,
+            q=pull + pull.swapaxes(0, 1) + noise,
             r=-c[:, None, None] * mean.r,
         )
-        return on_sphere(free, fixed, state)._replace(
-            memory=RunningSquare(rule.gamma * (now - V), rule.gamma * (1 - n))
-        )
+        memory = RunningSquare(V=rule.gamma * (square - V), filled=rule.gamma * (1 - n))
+        return on_sphere(free, fixed, state)._replace(memory=memory)

@@ -1,7 +1,11 @@
 """The flow of SGD, on the sphere or not: linear in the averages of one update, for every task.
 
-dr/dt = -eta r_mean,   dq/dt = -eta (q_mean + transpose) + eta^2 square,   dv/dt = -eta_v v_mean,
-db/dt = -eta_b b_mean
+    dr/dt = -eta r_mean
+    dq/dt = -eta (q_mean + q_mean^T) + eta^2 square
+    dv/dt = -eta_v v_mean
+    db/dt = -eta_b b_mean
+
+mode by mode, t = updates / N, with the averages of one update (`odes/inputs/one_update.py`).
 """
 
 import jax.numpy as jnp
@@ -31,9 +35,8 @@ class TheoryOfSphericalSGD(RuleTheory, rule=SphericalSGD):
     def velocity(
         self, rule: SphericalSGD, problem: Problem, fixed: Fixed, state: State, replica: int
     ) -> State:
-        return on_sphere(
-            THEORY_OF_SGD.velocity(rule.sgd, problem, fixed, state, replica), fixed, state
-        )
+        free = THEORY_OF_SGD.velocity(rule.sgd, problem, fixed, state, replica)
+        return on_sphere(free, fixed, state)
 
 
 def descent(state: State, mean: Gradient, eta, eta_v, eta_b, decay=0.0) -> State:
@@ -48,8 +51,9 @@ def descent(state: State, mean: Gradient, eta, eta_v, eta_b, decay=0.0) -> State
 
 
 def on_sphere(free: State, fixed: Fixed, state: State) -> State:
-    """The velocity with w_k w_k^T / N held: the projection divides w_k by 1 + (dW_kk/dt) dt / 2 +
-    ..., W = sum_tau p q.
+    """The velocity with w_k w_k^T / N held.
+
+    The projection divides w_k by 1 + (dW_kk/dt) dt / 2 + ..., W = sum_tau p q.
     """
     growth = jnp.einsum("kkt,t->k", free.q, fixed.weights) / 2
     return free._replace(

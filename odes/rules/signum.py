@@ -1,17 +1,17 @@
 """The flow of Signum with beta fixed as N grows.
 
-The buffer of unit k holds samples of age j = 0, 1, .. with weights u_k^j = beta^j delta_k^j, and
+The momentum of unit k holds samples of age j = 0, 1, .. with weights u_k^j = beta^j delta_k^j, and
 with c_2 = sqrt(2/pi)
 
     dR_km/dt = -eta c_2 E[ sum_j u_k^j rho_m^j / |u_k| ]
     dQ_kl/dt = -eta c_2 E[ sum_j (u_k^j lambda_l^j / |u_k| + k <-> l) ] + eta^2 D_kl
-    D_kl = A_kl(0) + sum_{s >= 1} [ A_kl(s) + A_lk(s) ]
-    A_kl(s) = (2/pi) E arcsin( sum_{j >= s} beta^(2j - s) delta_k^j delta_l^j
-              / (|u_k| |u_l, s steps before|) )
+    D_kl     = A_kl(0) + sum_{s >= 1} [ A_kl(s) + A_lk(s) ]
+    A_kl(s)  = (2/pi) E arcsin( sum_{j >= s} beta^(2j - s) delta_k^j delta_l^j
+               / (|u_k| |u_l, s steps before|) )
 
 since successive signs are correlated; without the sum over s the equations are wrong by O(1).  The
-average is over ages up to J with beta^J / (1 - beta) < 1e-3, at frozen quasi-random points in J (K
-+ M + 1) dimensions: seconds at beta = 0.8, growing like K^2 J.
+average is over ages up to J with beta^J / (1 - beta) < 1e-3, at frozen quasi-random points in
+J (K + M + 1) dimensions: seconds at beta = 0.8, growing like K^2 J.  Time is updates / N.
 """
 
 import math
@@ -28,18 +28,18 @@ from teacherstudent.problem import Problem
 from teacherstudent.rules import Signum
 from teacherstudent.states.order_parameters import covariance
 
-TAIL, MOST_AGES, LOG2_POINTS = 1e-3, 512, 13
-LONGER = (
-    0,
-    4,
-    8,
-    16,
-)  # ages of the replicas beyond those of the theory: what units without slope remember is older
+TAIL = 1e-3
+MOST_AGES = 512
+LOG2_POINTS = 13
+# How many more ages the replicas have than the theory: what units without slope remember is older.
+LONGER = (0, 4, 8, 16)
 
 
 def ages(beta: float) -> int:
     """The number J of ages that count."""
-    return 1 if beta == 0 else max(2, math.ceil(math.log(TAIL * (1 - beta)) / math.log(beta)))
+    if beta == 0:
+        return 1
+    return max(2, math.ceil(math.log(TAIL * (1 - beta)) / math.log(beta)))
 
 
 class TheoryOfSignum(RuleTheory, rule=Signum):
@@ -65,30 +65,41 @@ class TheoryOfSignum(RuleTheory, rule=Signum):
     def velocity(
         self, rule: Signum, problem: Problem, fixed: Fixed, state: State, replica: int
     ) -> State:
-        C = covariance(*overlaps(fixed, state), fixed.T)
+        Q, R = overlaps(fixed, state)
+        C = covariance(Q, R, fixed.T)
         count = ages(rule.beta) + LONGER[replica]
         sample = batches(problem, C, state.v, count, LOG2_POINTS, replica)
         power = rule.beta ** jnp.arange(count, dtype=C.dtype)
-        u = power[None, :, None] * sample.delta
-        length = jnp.sqrt(jnp.sum(u**2, axis=1))
-        unit = u / jnp.where(length > 0, length, 1.0)[:, None, :]
-        tilt = jnp.einsum("njk,njf->kf", unit, sample.h) / len(unit)
-        mean = sign_gradient(
-            C_2 * tilt, _correlated(sample, power), jnp.zeros_like(state.v), C, fixed, state
-        )
+        drift = C_2 * _tilt(sample, power)
+        square = _correlated(sample, power)
+        mean = sign_gradient(drift, square, jnp.zeros_like(state.v), C, fixed, state)
         return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b)
+
+
+def _tilt(sample: Batches, power: Float[Array, " ages"]) -> Float[Array, "students fields"]:
+    """E[ sum_j u_k^j f^j / |u_k| ] for each field f."""
+    u = power[None, :, None] * sample.delta
+    length = jnp.sqrt(jnp.sum(u**2, axis=1))
+    unit = u / jnp.where(length > 0, length, 1.0)[:, None, :]
+    return jnp.einsum("njk,njf->kf", unit, sample.h) / len(unit)
 
 
 def _correlated(sample: Batches, power: Float[Array, " ages"]) -> Float[Array, "students students"]:
     """D_kl, with the sums over j >= s from sums backwards."""
-    weights = (power**2)[None, :, None, None]
-    products = weights * sample.delta[:, :, :, None] * sample.delta[:, :, None, :]
-    backwards = jnp.cumsum(products[:, ::-1], axis=1)[:, ::-1] / power[None, :, None, None]
-    squares = (power**2)[None, :, None] * sample.delta**2
+    delta = sample.delta
+    fading = power**2
+    products = fading[None, :, None, None] * delta[:, :, :, None] * delta[:, :, None, :]
+    squares = fading[None, :, None] * delta**2
+    overlap = _sum_of_older(products) / power[None, :, None, None]
     now = jnp.sqrt(jnp.sum(squares, axis=1))
-    before = jnp.sqrt(jnp.cumsum(squares[:, ::-1], axis=1)[:, ::-1]) / power[None, :, None]
+    before = jnp.sqrt(_sum_of_older(squares)) / power[None, :, None]
     lengths = now[:, None, :, None] * before[:, :, None, :]
-    cosine = jnp.clip(backwards / jnp.where(lengths > 0, lengths, 1.0), -1.0, 1.0)
+    cosine = jnp.clip(overlap / jnp.where(lengths > 0, lengths, 1.0), -1.0, 1.0)
     A = 2 / math.pi * jnp.mean(jnp.arcsin(cosine), axis=0)
     later = jnp.sum(A[1:], axis=0)
     return A[0] + later + later.T
+
+
+def _sum_of_older(values: Float[Array, "batches ages ..."]) -> Float[Array, "batches ages ..."]:
+    """For each age s the sum over the ages j >= s."""
+    return jnp.cumsum(values[:, ::-1], axis=1)[:, ::-1]

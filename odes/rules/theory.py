@@ -10,6 +10,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
 
 from odes.inputs.one_update import (
     Fixed,
@@ -22,6 +24,7 @@ from odes.inputs.one_update import (
 from teacherstudent.checking import contract_checks, contracts
 from teacherstudent.problem import Problem
 from teacherstudent.rules import RULES, Madam, Rule
+from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 
 WHY_NONE: dict[type[Rule], str] = {
     Madam: "its steps depend on the weights themselves, so that the overlaps do not close; ",
@@ -31,7 +34,8 @@ WHY_NONE: dict[type[Rule], str] = {
 class Nodes(NamedTuple):
     """How a rule's own averages are computed.
 
-    `rough` says that they are so rough that small tolerances of the solver are in vain.
+    - `description`: the nodes in words, for the results.
+    - `rough`: whether they are so rough that small tolerances of the solver are in vain.
     """
 
     description: str
@@ -54,8 +58,25 @@ class RuleTheory(abc.ABC):
     3. If the theory does not hold everywhere, raise ValueError with the reason in `check`.
     4. If the rule remembers something, give its order parameters at t = 0 in `first_memory`.
     5. If the rule needs averages of its own by quadrature, say in `nodes` which; `velocity` is then
-       also asked with `replica` 1, 2, 3 for its value with other nodes, from which the error is
+       also called with `replica` 1, 2, 3 for its value with other nodes, from which the error is
        estimated.
+    6. If the rule sees more of the input covariance than its eigenvalues, write `prepare_modes`.
+
+    A rule that only shrinks the weights, dw/dt = -w, moves q = w w^T at twice the rate:
+
+    >>> import numpy as np
+    >>> import teacherstudent as ts
+    >>> class Shrinking(ts.Rule):
+    ...     def update(self, layers, gradient, memory, N):
+    ...         return {"w": layers["w"] * (1 - 1 / N)}, memory
+    >>> class TheoryOfShrinking(ts.RuleTheory, rule=Shrinking):
+    ...     def velocity(self, rule, problem, fixed, state, replica):
+    ...         return state._replace(q=-2 * state.q, r=-state.r, v=0 * state.v, b=0 * state.b)
+    >>> task, student = ts.TeacherStudent(width=1), ts.Student(width=1)
+    >>> problem = ts.Problem(task, student, Shrinking())
+    >>> start = ts.OrderParameters(Q=[[1.0]], R=[[0.5]], T=[[1.0]], v=[1.0])
+    >>> field = ts.vector_field(problem, start)
+    >>> np.round(field(field.pack(start)), 3)
     """
 
     registered: ClassVar[dict[type[Rule], "RuleTheory"]] = {}
@@ -71,7 +92,8 @@ class RuleTheory(abc.ABC):
             )
         RuleTheory.registered[rule] = cls()
         if not contracts.is_ours(rule):
-            jax.clear_caches()  # programs may have been compiled with another theory of this class
+            # Programs may have been compiled with another theory of this class.
+            jax.clear_caches()
 
     def check(self, rule: Any, problem: Problem) -> None:
         """Raise ValueError, with the reason, where the equations do not hold for a problem."""
@@ -96,6 +118,16 @@ class RuleTheory(abc.ABC):
         None if it needs those of one update alone, or has closed forms.
         """
         return None
+
+    def prepare_modes(
+        self, problem: Problem, start: SpectralOverlaps
+    ) -> tuple[SpectralOverlaps, Float[np.ndarray, " modes"]]:
+        """The start in the modes in which the rule's drift is diagonal, and the noise of each mode.
+
+        Unless a theory says otherwise these are the eigenvectors of the input covariance; the noise
+        of a mode is then E[x_tau^2] = rho.
+        """
+        return start, start.rho
 
 
 def theory_of(rule: Rule) -> RuleTheory:

@@ -6,11 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from odes.rules.sign_modes import sign_modes
-from odes.rules.theory import Nodes
+from odes.rules.theory import Nodes, theory_of
 from teacherstudent.checking import checks
 from teacherstudent.problem import Problem
-from teacherstudent.rules import SignSGD
 from teacherstudent.starts import Start, spectral_start
 from teacherstudent.states.order_parameters import OrderParameters
 
@@ -74,9 +72,7 @@ def by_mode(problem: Problem, start: Start) -> ByMode:
     if isinstance(start, OrderParameters) and not problem.task.HAS_MODES:
         return _one_mode(start)
     start = spectral_start(problem, start)
-    noise = start.rho
-    if isinstance(problem.rule, SignSGD):
-        start, noise = sign_modes(problem, start)
+    start, noise = theory_of(problem.rule).prepare_modes(problem, start)
     return ByMode(
         rho=start.rho,
         weights=start.weights,

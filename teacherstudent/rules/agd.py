@@ -1,7 +1,5 @@
 """Automatic gradient descent: no learning rate."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -9,17 +7,23 @@ from jaxtyping import Array, Float
 from teacherstudent.checking import arguments, checks
 from teacherstudent.rules.base import Rule, replacing, single_rate
 
+# The axes that make a kernel (kx, ky, in, out) one with (out, in, kx, ky), and back.
+OUTPUTS_FIRST = (3, 2, 0, 1)
+OUTPUTS_LAST = (2, 3, 1, 0)
+
 
 class AGD(Rule):
-    """Automatic gradient descent (J. Bernstein, C. Mingard, K. Huang, N. Azizan & Y. Yue,
-    arXiv:2304.05187, algorithm 1).
+    """Automatic gradient descent: the sizes of the gradients set the steps.
 
-        G = (1/L) sum_l s_l |g_l|,   eta = log((1 + sqrt(1 + 4 G)) / 2),   W_l <- W_l - gain (eta / L) s_l g_l / |g_l|
+        G   = (1/L) sum_l s_l |g_l|
+        eta = log((1 + sqrt(1 + 4 G)) / 2)
+        W_l <- W_l - gain (eta / L) s_l g_l / |g_l|
 
     with Frobenius norms over the L layers that are trained, and s_l = sqrt(d_l / d_(l-1)).  In the
     paper's units W_1 = w / sqrt N, so that s_1 = sqrt(K / N), and for the weights w that we keep
     this is the same rule with s_w = sqrt K; for the readout s_v = 1 / sqrt K. A layer without a
-    gradient stays; with none at all eta = 0.
+    gradient stays; with none at all eta = 0.  Time is t = updates / N, or counts updates with
+    batches of order N.
 
     - `gain`: multiplies the step, not G; 1 in the paper.
     - `readout_gain`: kappa, so that the gain of the readout is kappa / N, as the readout's learning
@@ -28,6 +32,9 @@ class AGD(Rule):
     - `first_scale`: s_1 in place of sqrt(K / N); of order one, with batches of order N
       (`Problem.batch_ratio`), all moves by O(1) per update.
 
+    Raises ValueError unless these are positive.
+
+    J. Bernstein, C. Mingard, K. Huang, N. Azizan & Y. Yue, arXiv:2304.05187, algorithm 1.
     Departures: the loss is e^2 / 2; the paper's code takes e^2, which without a learning rate is
     another algorithm.  The step of a layer with zero gradient is zero (the paper's code gets there
     by nan_to_num).  Biases are not defined.
@@ -37,6 +44,15 @@ class AGD(Rule):
     Each kernel position is normalised by itself, with s_l over sqrt(kx ky).  What enters is the
     gradient of the loss as you average it; the paper's is |out - y|^2 / (2 d_L), averaged over
     samples.
+
+    >>> import numpy as np
+    >>> import teacherstudent as ts
+    >>> rule = ts.AGD()
+    >>> layers = {"w": np.array([[1.0, 1.0]])}
+    >>> gradient = {"w": np.array([[2.0, 0.0]])}
+    >>> moved, memory = rule.update(layers, gradient, rule.memory(layers), N=2)
+    >>> [f"{w:.4f}" for w in moved["w"][0]]  # K = 1, G = 2: eta = log 2
+    ['0.3069', '1.0000']
     """
 
     rotation_invariant = True
@@ -48,49 +64,68 @@ class AGD(Rule):
     @arguments.of("rule.")
     def __init__(self, gain=1.0, readout_gain=None, first_scale=None):
         self.gain = checks.parameter(gain)
-        self.readout_gain, self.first_scale = (
-            checks.parameter(readout_gain),
-            checks.parameter(first_scale),
-        )
+        self.readout_gain = checks.parameter(readout_gain)
+        self.first_scale = checks.parameter(first_scale)
 
     def __check_init__(self):
         checks.number("rule.gain", self.gain, strict=True)
-        for name in ("readout_gain", "first_scale"):
-            checks.optional_number(f"rule.{name}", getattr(self, name), strict=True)
+        checks.optional_number("rule.readout_gain", self.readout_gain, strict=True)
+        checks.optional_number("rule.first_scale", self.first_scale, strict=True)
 
     def update(self, layers, gradient, memory, N):
+        L = len(layers)
         K = layers["w"].shape[0]
-        s_w = K**0.5 if self.first_scale is None else self.first_scale * N**0.5
-        gain_v = self.gain if self.readout_gain is None else self.readout_gain / N
-        scales, gains = {"w": s_w, "v": K**-0.5}, {"w": self.gain, "v": gain_v}
-        norms = {name: jnp.sqrt(jnp.sum(gradient[name] ** 2)) for name in layers}
-        eta = automatic_rate(sum(scales[name] * norms[name] for name in layers) / len(layers))
-        return {
-            name: layer
-            - gains[name] * (eta / len(layers)) * scales[name] * over(gradient[name], norms[name])
-            for name, layer in layers.items()
-        }, memory
+        scales = {"w": self._scale_of_w(K, N), "v": K**-0.5}
+        gains = {"w": self.gain, "v": self._gain_of_v(N)}
+        norms = {}
+        total = 0
+        for name in layers:
+            norms[name] = jnp.sqrt(jnp.sum(gradient[name] ** 2))
+            total = total + scales[name] * norms[name]
+        eta = automatic_rate(total / L)
+        moved = {}
+        for name, layer in layers.items():
+            unit = over(gradient[name], norms[name])
+            moved[name] = layer - gains[name] * (eta / L) * scales[name] * unit
+        return moved, memory
+
+    def _scale_of_w(self, K: int, N):
+        """s_w, for the weights w = sqrt N W_1 that we keep."""
+        if self.first_scale is None:
+            return K**0.5
+        return self.first_scale * N**0.5
+
+    def _gain_of_v(self, N):
+        if self.readout_gain is None:
+            return self.gain
+        return self.readout_gain / N
 
     def optax(self, outputs: str = "first"):
         checks.one_of("outputs", outputs, ("first", "last"))
         gain = single_rate(self.gain, "gain")
 
+        def init(params):
+            _check_tensors(params)
+            return ()
+
         def step(params, gradients, state):
             leaves, structure = jax.tree.flatten(params)
-            g = [_outputs_first(one, outputs) for one in jax.tree.leaves(gradients)]
-            scales = [_shape_scale(one.shape) for one in g]
-            norms = [jnp.sqrt(jnp.sum(one**2, axis=(0, 1), keepdims=True)) for one in g]
-            eta = automatic_rate(
-                _mean([s * jnp.sum(norm) for s, norm in zip(scales, norms, strict=True)])
-            )
-            factor = jnp.asarray(gain, eta.dtype) * eta / len(g)
-            moved = [
-                W - (factor * s).astype(W.dtype) * _as_given(over(one, norm), outputs)
-                for W, one, s, norm in zip(leaves, g, scales, norms, strict=True)
-            ]
-            return jax.tree.unflatten(structure, moved), state
+            slopes = [_outputs_first(g, outputs) for g in jax.tree.leaves(gradients)]
+            scales = [_shape_scale(g.shape) for g in slopes]
+            norms = [_norms_by_position(g) for g in slopes]
+            L = len(slopes)
+            total = 0
+            for scale, norm in zip(scales, norms, strict=True):
+                total = total + scale * jnp.sum(norm)
+            eta = automatic_rate(total / L)
+            factor = jnp.asarray(gain, eta.dtype) * eta / L
+            moved = []
+            for W, g, scale, norm in zip(leaves, slopes, scales, norms, strict=True):
+                unit = _as_given(over(g, norm), outputs)
+                moved.append(W - (factor * scale).astype(W.dtype) * unit)
+            return structure.unflatten(moved), state
 
-        return replacing(_check_tensors, step)
+        return replacing(init, step)
 
 
 def automatic_rate(G: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -103,34 +138,38 @@ def over(g: Float[Array, "..."], norm: Float[Array, "..."]) -> Float[Array, "...
     return jnp.where(norm > 0, g / jnp.where(norm > 0, norm, 1.0), 0.0)
 
 
-def _mean(values: Sequence[Float[Array, ""]]) -> Float[Array, ""]:
-    return sum(values[1:], values[0]) / len(values)
-
-
 def _outputs_first(tensor, outputs: str):
-    """(out, in) or (out, in, kx, ky)."""
-    return (
-        tensor
-        if outputs == "first"
-        else tensor.transpose(*((1, 0) if tensor.ndim == 2 else (3, 2, 0, 1)))
-    )
+    """The tensor as (out, in) or (out, in, kx, ky)."""
+    if outputs == "first":
+        return tensor
+    if tensor.ndim == 2:
+        return tensor.T
+    return tensor.transpose(*OUTPUTS_FIRST)
 
 
 def _as_given(tensor, outputs: str):
-    return (
-        tensor
-        if outputs == "first"
-        else tensor.transpose(*((1, 0) if tensor.ndim == 2 else (2, 3, 1, 0)))
-    )
+    """The tensor in the axes that the user has, from those of `_outputs_first`."""
+    if outputs == "first":
+        return tensor
+    if tensor.ndim == 2:
+        return tensor.T
+    return tensor.transpose(*OUTPUTS_LAST)
+
+
+def _norms_by_position(g):
+    """The Frobenius norm of a matrix, or of each position of a kernel."""
+    return jnp.sqrt(jnp.sum(g**2, axis=(0, 1), keepdims=True))
 
 
 def _shape_scale(shape: tuple[int, ...]) -> float:
     """sqrt(fan out / fan in), over sqrt(kx ky) for a convolution."""
-    positions = shape[2] * shape[3] if len(shape) == 4 else 1
+    positions = 1
+    if len(shape) == 4:
+        positions = shape[2] * shape[3]
     return (shape[0] / (shape[1] * positions)) ** 0.5
 
 
-def _check_tensors(params) -> tuple:
+def _check_tensors(params) -> None:
     for leaf in jax.tree.leaves(params):
         if leaf.ndim not in (2, 4):
             raise ValueError(
@@ -138,4 +177,3 @@ def _check_tensors(params) -> tuple:
                 "convolution kernels (4 axes); leave biases out, or give AGD only the other "
                 "parameters (optax.partition)."
             )
-    return ()

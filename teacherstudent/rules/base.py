@@ -24,8 +24,9 @@ Layers = Mapping[str, Float[Array, "..."]]
 
 
 class Network(NamedTuple):
-    """The parameters of a two-layer network phi(x) = sum_k v_k g(w_k . x / sqrt N + b_k); also
-    their gradients.
+    """The parameters of a two-layer network, or their gradients.
+
+    phi(x) = sum_k v_k g(w_k . x / sqrt N + b_k)
     """
 
     w: Float[Array, "*workers students inputs"]
@@ -34,7 +35,12 @@ class Network(NamedTuple):
 
     def layers(self, readout: bool, bias: bool) -> dict[str, Array]:
         """The layers that are trained."""
-        return {"w": self.w} | ({"v": self.v} if readout else {}) | ({"b": self.b} if bias else {})
+        trained = {"w": self.w}
+        if readout:
+            trained["v"] = self.v
+        if bias:
+            trained["b"] = self.b
+        return trained
 
 
 class Rule(Described):
@@ -118,8 +124,7 @@ class Rule(Described):
         )
 
     def optax(self) -> "optax.GradientTransformation":
-        """The rule for the parameters of any JAX network, without the scalings of the
-        high-dimensional limit.
+        """The rule for the parameters of any JAX network, without the scalings in N.
 
         All tensors move with `learning_rate` (or `gain`); rates and scales of single layers have no
         meaning there.
@@ -129,8 +134,9 @@ class Rule(Described):
     def start_weights(
         self, w: Float[np.ndarray, "students inputs"]
     ) -> Float[np.ndarray, "students inputs"]:
-        """Random weights as the rule can begin from them; as they are, unless it keeps a property
-        of theirs.
+        """Random weights as the rule can begin from them.
+
+        As they are, unless the rule keeps a property of theirs, such as their lengths.
         """
         return w
 
@@ -142,8 +148,12 @@ class Rule(Described):
 
 
 class RatedRule(Rule):
-    """A rule with a learning rate for each layer; that of the readout is that of the first layer
-    unless given.
+    """A rule with a learning rate for each layer.
+
+    - `learning_rate`: eta, of the first layer.
+    - `readout_learning_rate`: eta_v, of the readout; the same as `learning_rate` unless given.
+
+    Raises ValueError if a rate is negative or not finite.
     """
 
     learning_rate: checks.Parameter
@@ -160,12 +170,10 @@ class RatedRule(Rule):
 
     @property
     def eta_v(self):
-        """The readout's learning rate: `readout_learning_rate`, or `learning_rate` where none is
-        given.
-        """
-        return (
-            self.learning_rate if self.readout_learning_rate is None else self.readout_learning_rate
-        )
+        """The readout's learning rate; that of the first layer unless given."""
+        if self.readout_learning_rate is None:
+            return self.learning_rate
+        return self.readout_learning_rate
 
     @property
     def rate(self):
@@ -174,8 +182,10 @@ class RatedRule(Rule):
 
 
 class DescentRule(RatedRule):
-    """A rule that adds a direction times a rate to each layer, biases too; their rate is that of
-    the first layer unless given.
+    """A rule that moves each layer, biases too, along a direction: the base of SGD's relatives.
+
+    - `learning_rate`, `readout_learning_rate`: eta and eta_v, as in `RatedRule`.
+    - `bias_learning_rate`: eta_b, of the biases; the same as `learning_rate` unless given.
     """
 
     bias_learning_rate: checks.Parameter | None = None
@@ -190,20 +200,23 @@ class DescentRule(RatedRule):
 
     @property
     def eta_b(self):
-        """The biases' learning rate: `bias_learning_rate`, or `learning_rate` where none is given."""
-        return self.learning_rate if self.bias_learning_rate is None else self.bias_learning_rate
+        """The biases' learning rate; that of the first layer unless given."""
+        if self.bias_learning_rate is None:
+            return self.learning_rate
+        return self.bias_learning_rate
 
     def descend(self, layers: Layers, direction: Layers, first_rate, N) -> dict[str, Array]:
-        """Each layer less its direction times `first_rate` for w, eta_v / N for v and eta_b / N for
-        b.
+        """Each layer less its direction times its rate.
+
+        The rates are `first_rate` for w, eta_v / N for v and eta_b / N for b.
         """
         step = self.steps(direction, first_rate, N)
         return {name: layer - step[name] for name, layer in layers.items()}
 
     def steps(self, direction: Layers, first_rate, N) -> dict[str, Array]:
-        """The directions times these rates."""
+        """Each direction times its rate, as `descend` subtracts it."""
         rates = {"w": first_rate, "v": self.eta_v / N, "b": self.eta_b / N}
-        return {name: rates[name] * along for name, along in direction.items()}
+        return {name: rates[name] * one for name, one in direction.items()}
 
 
 def single_rate(rate, name: str = "learning_rate"):
@@ -214,8 +227,9 @@ def single_rate(rate, name: str = "learning_rate"):
 
 
 def replacing(init, step) -> "optax.GradientTransformation":
-    """An optax transformation from step(parameters, gradients, state) -> (new parameters, new
-    state).
+    """An optax transformation from a step that returns new parameters.
+
+    `step(parameters, gradients, state)` answers (new parameters, new state).
     """
     import optax
 

@@ -1,7 +1,5 @@
 """Majority vote: workers send signs, the server takes the sign of their sum."""
 
-from functools import partial
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,23 +11,37 @@ from teacherstudent.rules.signum import running_mean
 
 
 class MajorityVote(SignSGD):
-    """Sign-SGD by a vote of W workers, each with a mini-batch of its own; a tie, like a zero
-    gradient, moves nothing.
+    """Sign-SGD by a vote of W workers, each with a mini-batch of its own.
 
-        w_ki <- w_ki - (eta / sqrt N) sign( sum_j s_j sign(m^j_ki) )
-        m^j <- beta m^j + (1 - beta) g^j,   s_j = -1 for adversaries
+        m^j  <- beta m^j + (1 - beta) g^j,   m^j = 0 before the first update
+        w_ki <- w_ki - (eta / sqrt N) sign( sum_j s_j sign(m^j_ki) ),   s_j = -1 for adversaries
 
-    and the same for v with eta_v / N and b with eta_b / N.
+    and the same for v with eta_v / N and b with eta_b / N.  A tie, like a zero gradient, moves
+    nothing.  Time is t = updates / N.
 
+    - `learning_rate`, `readout_learning_rate`, `bias_learning_rate`: eta, eta_v, eta_b, as in
+      `SignSGD`.
     - `workers`: W.  `Problem.batch_size` counts the samples of one worker; an update takes W times
       as many.
     - `adversaries`: how many of the workers send the opposite of their signs.
     - `beta`: the memory of each worker (Signum); 0 unless given.
 
+    Raises ValueError if there are more adversaries than workers.
+
     J. Bernstein, J. Zhao, K. Azizzadenesheli & A. Anandkumar, ICLR 2019 (arXiv:1810.05291).
 
     `optax()`: gradients come with a leading axis, one entry for each worker, as
     `jax.vmap(jax.grad(loss), in_axes=(None, 0))` makes them.
+
+    >>> import numpy as np
+    >>> import teacherstudent as ts
+    >>> rule = ts.MajorityVote(learning_rate=0.5, workers=3)
+    >>> layers = {"w": np.ones((1, 4))}
+    >>> votes = np.array([[1.0, -1.0, 1.0, 0.0], [1.0, -1.0, -1.0, 0.0], [-1.0, -1.0, 0.0, 1.0]])
+    >>> gradient = {"w": votes[:, None, :]}
+    >>> moved, memory = rule.update(layers, gradient, rule.memory(layers), N=4)
+    >>> moved["w"].tolist()
+    [[0.75, 1.25, 1.0, 0.75]]
     """
 
     workers: int = eqx.field(static=True, default=3)
@@ -61,48 +73,59 @@ class MajorityVote(SignSGD):
         return self.workers
 
     def memory(self, layers):
-        return jax.tree.map(partial(_for_each, self.workers), dict(layers)) if self.beta else ()
+        return self._first_memory(dict(layers))
 
     def update(self, layers, gradient, memory, N):
-        gradient = (
-            dict(gradient) if self.workers > 1 else {name: g[None] for name, g in gradient.items()}
-        )
+        gradient = dict(gradient)
+        if self.workers == 1:  # a single gradient comes without a leading axis
+            gradient = {name: slope[None] for name, slope in gradient.items()}
         ballots, memory = self._ballots(gradient, memory)
-        return self.step_by(layers, jax.tree.map(self._outcome, ballots), N), memory
+        signs = jax.tree.map(self._outcome, ballots)
+        return self.step_by(layers, signs, N), memory
+
+    def _first_memory(self, layers):
+        """One running mean for each worker, if they remember at all."""
+        if not self.beta:
+            return ()
+
+        def for_each_worker(layer):
+            return jnp.zeros((self.workers, *layer.shape), layer.dtype)
+
+        return jax.tree.map(for_each_worker, layers)
 
     def _ballots(self, gradient, memory):
-        """What each worker takes the sign of."""
+        """What each worker takes the sign of, and the memory after that."""
         if not self.beta:
             return gradient, memory
-        m = running_mean(self.beta, memory, gradient)
-        return m, m
+        mean = running_mean(self.beta, memory, gradient)
+        return mean, mean
 
     def _outcome(self, ballots):
         """The sign of the sum of signs over the leading axis."""
         signs = [jnp.sign(ballots[j]) for j in range(self.workers)]
-        return jnp.sign(sum(signs[self.adversaries :]) - sum(signs[: self.adversaries]))
+        adverse = signs[: self.adversaries]
+        honest = signs[self.adversaries :]
+        return jnp.sign(sum(honest) - sum(adverse))
 
     def optax(self):
         eta = self.rate
 
+        def moved(W, ballots):
+            return W - jnp.asarray(eta, W.dtype) * self._outcome(ballots)
+
         def step(params, gradients, memory):
-            wrong = [g.shape for g, W in zip(*map(jax.tree.leaves, (gradients, params)), strict=True)
-                     if g.shape != (self.workers, *W.shape)]  # fmt: skip
-            if wrong:
+            self._check_workers(params, gradients)
+            ballots, memory = self._ballots(gradients, memory)
+            return jax.tree.map(moved, params, ballots), memory
+
+        return replacing(self._first_memory, step)
+
+    def _check_workers(self, params, gradients) -> None:
+        """Raise ValueError unless each gradient has an entry for each worker."""
+        slopes = jax.tree.leaves(gradients)
+        for slope, W in zip(slopes, jax.tree.leaves(params), strict=True):
+            if slope.shape != (self.workers, *W.shape):
                 raise ValueError(
-                    f"a gradient has shape {wrong[0]}; give every gradient a leading axis of "
+                    f"a gradient has shape {slope.shape}; give every gradient a leading axis of "
                     f"workers = {self.workers}."
                 )
-            ballots, memory = self._ballots(gradients, memory)
-            return jax.tree.map(
-                lambda W, b: W - jnp.asarray(eta, W.dtype) * self._outcome(b), params, ballots
-            ), memory
-
-        init = lambda params: (
-            jax.tree.map(partial(_for_each, self.workers), params) if self.beta else ()
-        )
-        return replacing(init, step)
-
-
-def _for_each(workers: int, layer):
-    return jnp.zeros((workers, *layer.shape), layer.dtype)

@@ -15,16 +15,27 @@ class SGD(DescentRule):
         b_k <- b_k - (eta_b / N)    < v_k g'(lambda_k) l'(phi) >
 
     with < > the mean over the mini-batch and l' = d l / d phi (phi - y for the square loss), all
-    from the weights before the step; the readout v and the biases b move only if the student trains
-    them.
+    from the weights before the step.  The readout v and the biases b move only if the student
+    trains them.  Time is t = updates / N.
 
     - `learning_rate`: eta.
     - `readout_learning_rate`: eta_v; the same as `learning_rate` unless given.
     - `weight_decay`: kappa, for every trained layer, not for biases.
     - `bias_learning_rate`: eta_b; the same as `learning_rate` unless given.
 
+    Raises ValueError if one of them is negative or not finite.
+
     Goldt et al., NeurIPS 2019.  Saad & Solla (1995) write J = w / sqrt N and a step eta / N: same
     eta.  `optax()`: W <- W - eta g - kappa W.
+
+    >>> import numpy as np
+    >>> import teacherstudent as ts
+    >>> rule = ts.SGD(learning_rate=0.5)
+    >>> layers = {"w": np.ones((1, 4))}
+    >>> gradient = {"w": np.array([[1.0, 0.0, 0.0, -2.0]])}
+    >>> moved, memory = rule.update(layers, gradient, rule.memory(layers), N=4)
+    >>> moved["w"]
+    array([[0.5, 1. , 1. , 2. ]])
     """
 
     rotation_invariant = True
@@ -42,28 +53,29 @@ class SGD(DescentRule):
 
     def update(self, layers, gradient, memory, N):
         step = self.steps(gradient, self.learning_rate, N)
-        # Not (1 - kappa / N) w: in float32 that is another kappa, and two subtractions round kappa
-        # w / N to few bits of w.
-        decayed = {
-            name: 0.0 if name == "b" else self.weight_decay / N * layer
-            for name, layer in layers.items()
-        }
-        return {
-            name: layer - (step[name] + decayed[name]) for name, layer in layers.items()
-        }, memory
+        moved = {}
+        for name, layer in layers.items():
+            # Not (1 - kappa / N) w: in float32 that is another kappa, and two subtractions round
+            # kappa w / N to few bits of w.
+            moved[name] = layer - (step[name] + self._decay(name, layer, N))
+        return moved, memory
+
+    def _decay(self, name: str, layer, N):
+        if name == "b":
+            return 0.0
+        return self.weight_decay / N * layer
 
     def optax(self):
-        eta, kappa = self.rate, single_rate(self.weight_decay, "weight_decay")
-        return replacing(
-            lambda params: (),
-            lambda params, gradients, state: (
-                jax.tree.map(
-                    lambda W, g: (
-                        W - jnp.asarray(eta, W.dtype) * g - jnp.asarray(kappa, W.dtype) * W
-                    ),
-                    params,
-                    gradients,
-                ),
-                state,
-            ),
-        )
+        eta = self.rate
+        kappa = single_rate(self.weight_decay, "weight_decay")
+
+        def init(params):
+            return ()
+
+        def moved(W, g):
+            return W - jnp.asarray(eta, W.dtype) * g - jnp.asarray(kappa, W.dtype) * W
+
+        def step(params, gradients, state):
+            return jax.tree.map(moved, params, gradients), state
+
+        return replacing(init, step)

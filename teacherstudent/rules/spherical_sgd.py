@@ -13,13 +13,26 @@ from teacherstudent.rules.sgd import SGD
 class SphericalSGD(DescentRule):
     """SGD that puts every weight vector back on the sphere |w_k|^2 = N after each step.
 
-        w_k <- w_k - (eta / sqrt N) < v_k g'(lambda_k) l'(phi) x >,   then   w_k <- sqrt N w_k / |w_k|
+        w_k <- w_k - (eta / sqrt N) < v_k g'(lambda_k) l'(phi) x >
+        w_k <- sqrt N w_k / |w_k|
 
     Readout and biases move as in `SGD`.  The whole gradient is applied before the projection;
-    removing only its radial part is another algorithm.  The start must have Q_kk = 1.
+    removing only its radial part is another algorithm.  The start must have Q_kk = 1; ValueError
+    otherwise.  Time is t = updates / N.
+
+    - `learning_rate`, `readout_learning_rate`, `bias_learning_rate`: eta, eta_v, eta_b.
 
     `optax()`: each row of a matrix (the weights into one unit) keeps its length; other tensors move
     as in SGD.
+
+    >>> import numpy as np
+    >>> import teacherstudent as ts
+    >>> rule = ts.SphericalSGD(learning_rate=1.0)
+    >>> layers = {"w": np.array([[2.0, 0.0, 0.0, 0.0]])}
+    >>> gradient = {"w": np.array([[2.0, -3.0, 0.0, 0.0]])}
+    >>> moved, memory = rule.update(layers, gradient, rule.memory(layers), N=4)
+    >>> moved["w"].tolist()
+    [[0.0, 2.0, 0.0, 0.0]]
     """
 
     rotation_invariant = True
@@ -35,23 +48,25 @@ class SphericalSGD(DescentRule):
 
     def update(self, layers, gradient, memory, N):
         moved, memory = self.sgd.update(layers, gradient, memory, N)
-        return moved | {"w": with_row_lengths(moved["w"], N**0.5)}, memory
+        moved["w"] = with_row_lengths(moved["w"], N**0.5)
+        return moved, memory
 
     def optax(self):
         eta = self.rate
 
+        def init(params):
+            return ()
+
         def moved(W, g):
             free = W - jnp.asarray(eta, W.dtype) * g
-            return (
-                with_row_lengths(free, jnp.linalg.norm(W, axis=-1, keepdims=True))
-                if W.ndim == 2
-                else free
-            )
+            if W.ndim != 2:
+                return free
+            return with_row_lengths(free, jnp.linalg.norm(W, axis=-1, keepdims=True))
 
-        return replacing(
-            lambda params: (),
-            lambda params, gradients, state: (jax.tree.map(moved, params, gradients), state),
-        )
+        def step(params, gradients, state):
+            return jax.tree.map(moved, params, gradients), state
+
+        return replacing(init, step)
 
     def start_weights(self, w):
         return unit_rows(w)
@@ -63,7 +78,8 @@ class SphericalSGD(DescentRule):
 def with_row_lengths(w: Float[Array, "rows inputs"], length) -> Float[Array, "rows inputs"]:
     """The rows at another length; a row of zeros stays."""
     norm = jnp.linalg.norm(w, axis=-1, keepdims=True)
-    return w * jnp.where(norm > 0, length / jnp.where(norm > 0, norm, 1.0), 1.0)
+    safe = jnp.where(norm > 0, norm, 1.0)
+    return w * jnp.where(norm > 0, length / safe, 1.0)
 
 
 def unit_rows(w: Float[np.ndarray, "rows inputs"]) -> Float[np.ndarray, "rows inputs"]:

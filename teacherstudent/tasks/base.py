@@ -105,6 +105,13 @@ class Task(Described):
         no such inputs.
         """
 
+    def coordinate_covariances(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Omega and Phi, where the inputs are Gaussian and these are known by coordinates.
+
+        None otherwise: then there is no theory of rules that see the coordinates, such as SignSGD.
+        """
+        return None
+
     def warn_theory(self) -> None:
         """Warn where the theory is known not to describe these inputs."""
 

@@ -254,6 +254,11 @@ class GaussianEquivalent(StructuredTask):
             )
         return self.Phi.shape[1]
 
+    def coordinate_covariances(self) -> tuple[np.ndarray, np.ndarray] | None:
+        if self.Omega is None or self.Phi is None or self.generator is not None:
+            return None
+        return np.asarray(self.Omega), np.asarray(self.Phi)
+
     def modes(self, N: int) -> Modes:
         self.latent_dimension(N)
         return eigenmodes(np.asarray(self.Omega), np.asarray(self.Phi))
