@@ -201,7 +201,7 @@ def experiment(name: str, tables: Mapping) -> Experiment | EscapeExperiment | Va
         with sentences.collected():
             options = _escape_options(outer)
         sentences.raise_together()
-        problem.classes  # says so if there are none  # noqa: B018
+        problem.require_classes()
         return EscapeExperiment(name, outer["title"], outer["reference"], problem, options)
     with sentences.collected():
         times = _times(outer["times"])
