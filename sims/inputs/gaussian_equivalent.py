@@ -1,5 +1,6 @@
-"""How inputs with given covariances are drawn: from their generator, or jointly Gaussian with the
-latent.
+"""How inputs with given covariances are drawn.
+
+They come from their generator, or jointly Gaussian with the latent.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from sims.inputs.source import (
     Source,
     check_has_weights,
     label_noise,
-    normals,
+    normal_rows,
     repeated,
     set_up,
     stacked,
@@ -34,8 +35,9 @@ from teacherstudent.tasks import GaussianEquivalent
 
 
 class JointlyGaussian(Source):
-    """x = A z with z ~ N(0, 1), of which the first D numbers are the latent: A = [Phi, S], S S^T =
-    Omega - Phi Phi^T.
+    """x = A z with z ~ N(0, 1), of which the first D numbers are the latent.
+
+    A = [Phi, S] with S S^T = Omega - Phi Phi^T.
     """
 
     A: Float[AnyArray, "inputs sources"]
@@ -44,7 +46,7 @@ class JointlyGaussian(Source):
     least_rows: ClassVar[int] = LEAST_ROWS
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
-        z = normals(keys, self.A.shape[-1], self.A.dtype)
+        z = normal_rows(keys, self.A.shape[-1], self.A.dtype)
         x = jnp.einsum("bz,nz->bn", z, self.A)
         return Inputs(x=x, latent=z[:, : self.latents], zeta=label_noise(keys, self.A.dtype))
 
@@ -59,7 +61,7 @@ class Generated(Source):
     least_rows: ClassVar[int] = LEAST_ROWS
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
-        latent = normals(keys, self.latents, self.mean.dtype)
+        latent = normal_rows(keys, self.latents, self.mean.dtype)
         x = jax.vmap(self.generator)(latent).astype(self.mean.dtype) - self.mean[None, :]
         return Inputs(x=x, latent=latent, zeta=label_noise(keys, self.mean.dtype))
 
@@ -68,9 +70,7 @@ class Generated(Source):
 def set_up_with_covariances(
     task: GaussianEquivalent, start: Start, N: int, seeds: list[int]
 ) -> SetUp:
-    """The given weights, or for each seed own ones with the start's overlaps under the task's
-    covariances.
-    """
+    """The given weights, or some for each seed with the start's overlaps on these inputs."""
     require_unchanged(task, GaussianEquivalent, LABELLING, DRAWS)
     D = task.latent_dimension(N)
     Omega, Phi = np.asarray(task.Omega), np.asarray(task.Phi)

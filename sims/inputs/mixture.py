@@ -12,7 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from sims.inputs.source import Inputs, Isotropic, SetUp, Source, normals, repeated, set_up, stacked
+from sims.inputs.source import (
+    Inputs,
+    Isotropic,
+    SetUp,
+    Source,
+    normal_rows,
+    repeated,
+    set_up,
+    stacked,
+)
 from sims.inputs.spike_laws import SpikeLaw, spike_law
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.starts import Start, random_weights
@@ -21,8 +30,9 @@ from teacherstudent.tasks import MixtureTask
 
 
 class Spiked(Source):
-    """Inputs with spike fields of a law along the orthonormal rows of U; `zeta` of an input is its
-    class.
+    """Inputs with spike fields of a law along the orthonormal rows of U.
+
+    `zeta` of an input is its class.
     """
 
     U: Float[AnyArray, "*seeds directions inputs"]
@@ -31,15 +41,16 @@ class Spiked(Source):
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
         dtype, U = self.U.dtype, jnp.asarray(self.U)
         y, s, sigma = jax.vmap(lambda key: self.law.draw(jax.random.fold_in(key, 1), dtype))(keys)
-        z = normals(keys, U.shape[-1], dtype)
+        z = normal_rows(keys, U.shape[-1], dtype)
         x = sigma[:, None] * z + (s - sigma[:, None] * (z @ U.T)) @ U
         return Inputs(x=x, latent=x, zeta=y)
 
 
 @set_up.register
 def set_up_classes(task: MixtureTask, start: Start, N: int, seeds: list[int]) -> SetUp:
-    """The given weights and directions, or for each seed own ones along a random frame; only their
-    overlaps matter.
+    """The given weights and directions, or some for each seed along a random frame.
+
+    Only their overlaps matter.
     """
     assert isinstance(start, OrderParameters)
     if start.network is not None:

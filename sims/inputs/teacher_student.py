@@ -11,7 +11,7 @@ from sims.inputs.source import (
     Source,
     check_has_weights,
     label_noise,
-    normals,
+    normal_rows,
     repeated,
     set_up,
     stacked,
@@ -30,15 +30,13 @@ class StandardNormal(Source):
     like: Float[AnyArray, " inputs"]
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
-        x = normals(keys, self.like.shape[-1], self.like.dtype)
+        x = normal_rows(keys, self.like.shape[-1], self.like.dtype)
         return Inputs(x=x, latent=x, zeta=label_noise(keys, self.like.dtype))
 
 
 @set_up.register
 def set_up_isotropic(task: TeacherStudent, start: Start, N: int, seeds: list[int]) -> SetUp:
-    """The given weights, or for each seed own ones along a random frame; only their overlaps
-    matter.
-    """
+    """The given weights, or some for each seed along a random frame: only overlaps matter."""
     require_unchanged(task, TeacherStudent, LABELLING, DRAWS)
     if not isinstance(start, OrderParameters) or start.network is not None:
         check_has_weights(start)
