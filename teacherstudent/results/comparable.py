@@ -219,6 +219,7 @@ def _faults_of_simulation(simulation: xr.Dataset) -> Iterator[str]:
     if counts.max() > 1:
         yield f"the simulation has seed {_number(numbers[counts.argmax()])} more than once"
     yield from _faults_of("simulation", simulation)
+    yield from _impossible_errors(simulation)
     yield from _outside_region("simulation", simulation)
     yield from _alike(simulation)
 
@@ -234,6 +235,25 @@ def _faults_of(name: str, data: xr.Dataset) -> Iterator[str]:
         yield from _out_of_range(name, str(variable), values, data)
 
 
+def _impossible_errors(simulation: xr.Dataset) -> Iterator[str]:
+    """Standard errors larger than the mean of losses that are not negative.
+
+    With mean mu of n samples x_i >= 0, sum x_i^2 <= (n mu)^2, so that the standard error of the
+    mean is at most mu.
+    """
+    if description(simulation)["problem"].get("loss") == "correlation":
+        return
+    for variable in ("test_loss", "test_error"):
+        error = f"{variable}_se"
+        if variable not in simulation or error not in simulation:
+            continue
+        values = simulation[error]
+        wrong = values > simulation[variable] * (1 + ROUNDING) + ROUNDING
+        if wrong.any():
+            where = _first(values, wrong)
+            yield f"the simulation has {error} = {where}, which is more than its {variable}"
+
+
 def _out_of_range(
     name: str, variable: str, values: xr.DataArray, data: xr.Dataset
 ) -> Iterator[str]:
@@ -247,6 +267,8 @@ def _range_of(variable: str, data: xr.Dataset) -> tuple[float, float]:
     """Between which numbers a variable can be, up to rounding."""
     if variable in PROBABILITIES:
         return -ROUNDING, 1 + ROUNDING
+    if variable == "test_accuracy_se":
+        return 0.0, 0.5  # the deviation of a single sample that is right or wrong
     if variable.endswith("_se"):
         return 0.0, HUGE
     if variable in ("eps_g", "test_error"):

@@ -171,6 +171,19 @@ def test_a_number_that_is_none_is_named_with_seed_and_time(theory, variable, val
     assert wrong.startswith(("INVALID", "DISAGREE"))
 
 
+def test_a_standard_error_beyond_its_mean_is_named_with_seed_and_time(theory):
+    simulation = made_up(theory)
+    about = simulation.eps_g.attrs
+    simulation = simulation.assign(
+        test_error=simulation.eps_g.assign_attrs(about),
+        test_error_se=(0.1 * simulation.eps_g).assign_attrs(about),
+    )
+    assert not ts.compare(theory, simulation).attrs["verdict"].startswith("INVALID")
+    wrong = changed(simulation, "test_error_se", (5, 8), 2 * float(simulation.eps_g[5, 8]))
+    verdict = ts.compare(theory, wrong).attrs["verdict"]
+    assert "for seed 5 at t = 4, which is more than its test_error" in verdict
+
+
 def test_seeds_that_are_not_independent_are_named(theory):
     simulation = made_up(theory)
 
