@@ -19,8 +19,8 @@ from benchmarks.plain_euler import euler
 from benchmarks.plain_training import train
 from benchmarks.side_by_side import Ratio, compare, seconds
 from sims import simulate
-from sims.inputs.normals import normal
-from sims.inputs.source import normals
+from sims.inputs.normals import normal_numbers
+from sims.inputs.source import normal_rows
 from sims.reduced.draws import draws
 from sims.reduced.training import ReducedTraining
 from sims.running.devices import Place
@@ -257,7 +257,7 @@ def drawing_alone(N: int, seeds: int, steps: int):
     def draw(keys):
         def one_block(total, number):
             fresh = jax.vmap(
-                lambda key: normal(jax.random.fold_in(key, number), block * N, "float32")
+                lambda key: normal_numbers(jax.random.fold_in(key, number), block * N, "float32")
             )(keys)
             return total + fresh.sum(), None
 
@@ -490,7 +490,7 @@ def product_alone(N: int, D: int, rows: int, samples: int, drawn: bool):
             number, total
         ):  # the latents change, so that the product is not taken out of the loop
             keys = jax.random.split(jax.random.fold_in(key, number), rows)
-            latents = normals(keys, D, jnp.float32) if drawn else c + number.astype(jnp.float32)
+            latents = normal_rows(keys, D, jnp.float32) if drawn else c + number.astype(jnp.float32)
             return total + jnp.einsum("br,nr->bn", latents, F)[:, ::100].sum()
 
         return jax.lax.fori_loop(0, samples // rows, one_block, jnp.float32(0))

@@ -90,9 +90,9 @@ def weights(seeds: int, fused: bool, there) -> float:
 
 
 def normals_per_second(there) -> float:
-    from sims.inputs.normals import normal
+    from sims.inputs.normals import normal_numbers
 
-    draw = jax.jit(lambda key: normal(key, 2**26, "float32"))
+    draw = jax.jit(lambda key: normal_numbers(key, 2**26, "float32"))
     key = jax.random.key(0)
     return 2**26 / best(lambda count: _again(draw, key, count))
 

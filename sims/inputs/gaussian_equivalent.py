@@ -20,7 +20,7 @@ from sims.inputs.source import (
     Source,
     check_has_weights,
     label_noise,
-    normals,
+    normal_rows,
     repeated,
     set_up,
     stacked,
@@ -44,7 +44,7 @@ class JointlyGaussian(Source):
     least_rows: ClassVar[int] = LEAST_ROWS
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
-        z = normals(keys, self.A.shape[-1], self.A.dtype)
+        z = normal_rows(keys, self.A.shape[-1], self.A.dtype)
         x = jnp.einsum("bz,nz->bn", z, self.A)
         return Inputs(x=x, latent=z[:, : self.latents], zeta=label_noise(keys, self.A.dtype))
 
@@ -59,7 +59,7 @@ class Generated(Source):
     least_rows: ClassVar[int] = LEAST_ROWS
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
-        latent = normals(keys, self.latents, self.mean.dtype)
+        latent = normal_rows(keys, self.latents, self.mean.dtype)
         x = jax.vmap(self.generator)(latent).astype(self.mean.dtype) - self.mean[None, :]
         return Inputs(x=x, latent=latent, zeta=label_noise(keys, self.mean.dtype))
 

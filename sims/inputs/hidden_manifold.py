@@ -16,7 +16,7 @@ from sims.inputs.source import (
     Source,
     check_has_weights,
     label_noise,
-    normals,
+    normal_rows,
     repeated,
     set_up,
     stacked,
@@ -44,7 +44,7 @@ class Manifold(Source):
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
         first = self.matrices[0]
-        latent = normals(keys, first.shape[-1], first.dtype)
+        latent = normal_rows(keys, first.shape[-1], first.dtype)
         x = latent
         for matrix in self.matrices:
             x = self.nonlinearity(jnp.einsum("br,nr->bn", x, matrix)) - self.shift

@@ -12,7 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from sims.inputs.source import Inputs, Isotropic, SetUp, Source, normals, repeated, set_up, stacked
+from sims.inputs.source import (
+    Inputs,
+    Isotropic,
+    SetUp,
+    Source,
+    normal_rows,
+    repeated,
+    set_up,
+    stacked,
+)
 from sims.inputs.spike_laws import SpikeLaw, spike_law
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.starts import Start, random_weights
@@ -31,7 +40,7 @@ class Spiked(Source):
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
         dtype, U = self.U.dtype, jnp.asarray(self.U)
         y, s, sigma = jax.vmap(lambda key: self.law.draw(jax.random.fold_in(key, 1), dtype))(keys)
-        z = normals(keys, U.shape[-1], dtype)
+        z = normal_rows(keys, U.shape[-1], dtype)
         x = sigma[:, None] * z + (s - sigma[:, None] * (z @ U.T)) @ U
         return Inputs(x=x, latent=x, zeta=y)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 
-def normal(key: Key[Array, ""], size: int, dtype) -> Float[Array, " size"]:
+def normal_numbers(key: Key[Array, ""], size: int, dtype) -> Float[Array, " size"]:
     """`size` independent standard normal numbers.
 
     In float32, both 32-bit words of each call of the generator are used, where `jax.random.normal`

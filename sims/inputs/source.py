@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from sims.inputs.normals import normal
+from sims.inputs.normals import normal_numbers
 from sims.weights.network import fields
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.checking.contracts import for_each_class
@@ -128,13 +128,13 @@ def labels_of(
     return Labels(clean, noisy)
 
 
-def normals(keys: Key[Array, " samples"], size: int, dtype) -> Float[Array, "samples size"]:
+def normal_rows(keys: Key[Array, " samples"], size: int, dtype) -> Float[Array, "samples size"]:
     """`size` standard normal numbers for each key."""
-    return jax.vmap(lambda key: normal(key, size, dtype))(keys)
+    return jax.vmap(lambda key: normal_numbers(key, size, dtype))(keys)
 
 
 def label_noise(keys: Key[Array, " samples"], dtype) -> Float[Array, " samples"]:
-    """One standard normal number for each key, independent of those of `normals`."""
+    """One standard normal number for each key, independent of those of `normal_rows`."""
     return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 1), (), dtype))(keys)
 
 

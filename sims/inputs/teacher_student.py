@@ -11,7 +11,7 @@ from sims.inputs.source import (
     Source,
     check_has_weights,
     label_noise,
-    normals,
+    normal_rows,
     repeated,
     set_up,
     stacked,
@@ -30,7 +30,7 @@ class StandardNormal(Source):
     like: Float[AnyArray, " inputs"]
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
-        x = normals(keys, self.like.shape[-1], self.like.dtype)
+        x = normal_rows(keys, self.like.shape[-1], self.like.dtype)
         return Inputs(x=x, latent=x, zeta=label_noise(keys, self.like.dtype))
 
 

@@ -250,7 +250,7 @@ def _moved(
     )
 
 
-def advance(
+def run_chain(
     setting: Setting,
     law: Law,
     keys: Key[Array, " seeds"],
@@ -273,7 +273,7 @@ def advance(
     split = jax.tree.map(
         lambda part: jnp.moveaxis(part.reshape(*part.shape[:-1], groups, width), -2, 0), chain
     )
-    run = lambda group: _advance(setting, law, group[0], group[1], first, count, block)
+    run = lambda group: _run_group(setting, law, group[0], group[1], first, count, block)
     last = jax.lax.map(run, (keys.reshape(groups, width), split))
     together = lambda part: jnp.moveaxis(part, 0, -2).reshape(*part.shape[1:-1], groups * width)[
         ..., :seeds
@@ -294,7 +294,7 @@ def filled(
     )
 
 
-def _advance(setting: Setting, law: Law, keys, chain: Chain, first, count, block: int) -> Chain:
+def _run_group(setting: Setting, law: Law, keys, chain: Chain, first, count, block: int) -> Chain:
     """The same for one group of seeds."""
 
     def of_block(span: Span, chain: Chain) -> Chain:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.inputs.normals import normal
+from sims.inputs.normals import normal_numbers
 from sims.inputs.spike_laws import SpikeLaw
 from sims.reduced.lengths import LIMITS, length
 from teacherstudent.checking.checks import AnyArray
@@ -49,7 +49,7 @@ def draws(law: Law, keys: Key[Array, " seeds"], numbers: UInt32[Array, " updates
         key = jax.random.fold_in(key, number)
         if law.spikes is not None:
             key, of_spikes = jax.random.split(key)
-        z = normal(key, own + q * (q + 1) // 2, dtype)
+        z = normal_numbers(key, own + q * (q + 1) // 2, dtype)
         if law.spikes is None:
             return z, None
         of_samples = jax.random.split(of_spikes, law.samples)

@@ -42,7 +42,7 @@ def _with_elementary(setting: Setting) -> Setting:
     return dataclasses.replace(setting, activation=own, teacher=teacher)
 
 
-def advance(
+def run_chain_in_kernel(
     setting: Setting,
     law: Law,
     keys: Key[Array, " seeds"],
@@ -53,7 +53,7 @@ def advance(
     interpret: bool = False,
 ) -> Chain:
     """The chains after `count` more updates, of which the first has the number `first`; as
-    `sims.reduced.chain.advance`.
+    `sims.reduced.chain.run_chain`.
     """
     seeds = len(keys)
     # A program reads and writes a full block, whatever lies beyond the last seed.

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from sims.inputs.source import as_arrays
 from sims.inputs.spike_laws import spike_law
-from sims.reduced.chain import Chain, advance, overlaps, setting
+from sims.reduced.chain import Chain, overlaps, run_chain, setting
 from sims.reduced.draws import Law, rank
 from sims.reduced.lengths import table
 from sims.reduced.rules import rows_of_memory, trained_layers
@@ -175,9 +175,9 @@ def program(place: Place, block: int, fused: bool):
     if fused:
         from sims.reduced import kernel as reduced_kernel
 
-        f = partial(reduced_kernel.advance, block=block)
+        f = partial(reduced_kernel.run_chain_in_kernel, block=block)
     else:
-        f = partial(advance, block=block, width=WIDTH if place.platform == "cpu" else None)
+        f = partial(run_chain, block=block, width=WIDTH if place.platform == "cpu" else None)
     specs = (SHARED, SHARED, FIRST, LAST, SHARED, SHARED)
     return jax.jit(
         place.sharded(f, specs, LAST), donate_argnums=3, compiler_options=options(place.platform)

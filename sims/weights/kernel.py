@@ -47,7 +47,7 @@ def _numbers(problem: Problem, N: int) -> int:
 
 
 @partial(jax.jit, static_argnames=("block", "interpret"), donate_argnames="run")
-def advance(
+def train_weights_in_kernel(
     problem: Problem,
     source: Source,
     w_star: Float[Array, "seeds teachers inputs"],
@@ -59,7 +59,7 @@ def advance(
     interpret: bool = False,
 ) -> Run:
     """The runs after `count` more steps, of which the first has the number `first`; as
-    `sims.weights.steps.advance`.
+    `sims.weights.steps.train_weights`.
 
     w_k <- w_k - eta / sqrt N < v_k g'(lambda_k) (phi - y) x > - (kappa / N) w_k
     v_k <- v_k - eta_v / N < g(lambda_k) (phi - y) > - (kappa / N) v_k          (if the readout is

@@ -49,7 +49,7 @@ def begun(problem: Problem, students: Network) -> tuple[Network, Any]:
 
 
 @partial(jax.jit, static_argnames=("block", "shared"), donate_argnames="run")
-def advance(
+def train_weights(
     problem: Problem,
     source: Source,
     w_star: Float[Array, "seeds teachers latents"],

@@ -18,11 +18,11 @@ from sims.running.loop import NEVER, TESTING, TRAINING, Training, stream_keys
 from sims.weights.steps import (
     HeldOut,
     Run,
-    advance,
     begun,
     held_out,
     on_samples,
     record,
+    train_weights,
     with_error,
 )
 from teacherstudent.checking.own_classes import unknown_error
@@ -181,9 +181,9 @@ def _program(place: Place, block: int, shared: bool, fused: bool):
     if fused:
         from sims.weights import kernel as weights_kernel
 
-        f = partial(weights_kernel.advance, block=block)
+        f = partial(weights_kernel.train_weights_in_kernel, block=block)
     else:
-        f = partial(advance, block=block, shared=shared)
+        f = partial(train_weights, block=block, shared=shared)
     if len(place.devices) == 1:
         return f
     specs = (SHARED, SHARED if shared else FIRST, FIRST, FIRST, FIRST, SHARED, SHARED)

@@ -13,7 +13,7 @@ import teacherstudent as ts
 from sims.inputs.mixture import spiked_source
 from sims.inputs.spike_laws import spike_law
 from sims.running.loop import TRAINING
-from sims.weights.steps import advance
+from sims.weights.steps import train_weights
 from teacherstudent.results.datasets import description
 from teacherstudent.starts import orthonormal_rows, root
 from tests.long import mostly_long
@@ -274,10 +274,10 @@ def test_starts_have_the_prescribed_overlaps_and_biases(usual):
 
 
 def test_rates_and_parameters_of_the_law_do_not_recompile(usual):
-    before = advance._cache_size()
+    before = train_weights._cache_size()
     changed = ts.MixedCumulant(1.0, 3.0, coupling="sign", class_prior=0.3)
     ts.simulate(committee(changed, learning_rate=0.1), WIDTH_2, TIMES, N=100, seeds=5)
-    assert advance._cache_size() == before
+    assert train_weights._cache_size() == before
 
 
 def test_biases_move_only_if_the_student_trains_them(usual):

@@ -5,7 +5,7 @@ import pytest
 
 import teacherstudent as ts
 from odes.inputs.one_update import InputTheory, gradient
-from sims.inputs.source import Source, normals, set_up
+from sims.inputs.source import Source, normal_rows, set_up
 from sims.inputs.teacher_student import StandardNormal
 from teacherstudent.rules.base import DescentRule
 from teacherstudent.tasks.base import Labels
@@ -173,7 +173,7 @@ def test_inputs_of_ones_own_are_drawn():
         ts.integrate(problem(Wider(1)), START, TIMES)
     found = ts.simulate(problem(Wider(1)), START, [0.0], **FEW)
     assert (abs(found.Q / 4.5 - 1) < 0.2).all()
-    assert issubclass(Wide, Source) and normals is not None
+    assert issubclass(Wide, Source) and normal_rows is not None
 
 
 def test_inputs_that_are_changed_but_not_drawn_are_refused():

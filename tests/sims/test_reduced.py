@@ -204,10 +204,10 @@ KERNELS = ("SGD, decay", "heavy ball, beta", "AGD", "spike", "SGD, ReLU, batch a
 def test_the_kernel_makes_the_same_steps(name):
     one = training(LAWS[name])
     arrays, count = (one.setting, one.law, one.keys), (jnp.uint32(0), jnp.uint32(20))
-    other = jax.jit(partial(reduced_kernel.advance, block=8, interpret=True))(
+    other = jax.jit(partial(reduced_kernel.run_chain_in_kernel, block=8, interpret=True))(
         *arrays, one.run, *count
     )
-    plain = jax.jit(partial(reduced.advance, block=8))(*arrays, one.run, *count)
+    plain = jax.jit(partial(reduced.run_chain, block=8))(*arrays, one.run, *count)
     assert reduced_kernel.fits(one.setting, one.law)
     for ours, theirs in zip(jax.tree.leaves(plain), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=3e-5)
@@ -219,7 +219,9 @@ def test_the_kernel_makes_the_same_steps(name):
 def test_the_kernel_is_written_for_cuda(name):
     one = training(LAWS[name])
     arguments = (one.setting, one.law, one.keys, one.run, jnp.uint32(0), jnp.uint32(20))
-    assert "triton" in text_for_cuda(partial(reduced_kernel.advance, block=8), *arguments)
+    assert "triton" in text_for_cuda(
+        partial(reduced_kernel.run_chain_in_kernel, block=8), *arguments
+    )
 
 
 @has_kernel
@@ -301,10 +303,12 @@ except ValueError as error:
 
 IN_THE_KERNEL = """
 from functools import partial
-from sims import devices, weights_kernel, weights_training
+from sims.running import devices
+from sims.weights import kernel as weights_kernel
+from sims.weights import training as weights_training
 from teacherstudent.results import description
 devices.KERNELS_ON = ("cpu",)
-weights_kernel.advance = partial(weights_kernel.advance, interpret=True)
+weights_kernel.train_weights_in_kernel = partial(weights_kernel.train_weights_in_kernel, interpret=True)
 weights_training._program.cache_clear()
 one, two = (run(device=device) for device in ("cpu:1", "cpu"))
 assert [description(found)["report"]["program"] for found in (one, two)] == ["kernel", "kernel"]

@@ -5,7 +5,7 @@ import pytest
 
 import teacherstudent as ts
 from sims.weights import training as weights_training
-from sims.weights.steps import advance
+from sims.weights.steps import train_weights
 from teacherstudent.results.datasets import description
 from tests.problems import committee, random_overlaps
 from tests.sims.interruption import interrupted_after
@@ -103,14 +103,14 @@ def test_held_out_error_agrees_with_the_closed_form():
 def test_learning_rates_do_not_recompile():
     start = random_overlaps(3, 2)
     ts.simulate(committee(learning_rate=0.1), start, TIMES, N=64, seeds=2)
-    before = advance._cache_size()
+    before = train_weights._cache_size()
     ts.simulate(
         committee(learning_rate=0.2, noise=0.0, weight_decay=0.1), start, TIMES, N=64, seeds=[4, 9]
     )
     ts.simulate(
         committee(learning_rate=0.3), random_overlaps(3, 2, seed=8), [0.5, 3.0], N=64, seeds=2
     )
-    assert advance._cache_size() == before
+    assert train_weights._cache_size() == before
 
 
 def test_divergence_is_reported_with_its_time_and_what_came_before():

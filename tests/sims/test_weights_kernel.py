@@ -81,9 +81,9 @@ def test_the_kernel_makes_the_same_steps(name):
     with jax.enable_x64(True):
         one = training(**WEIGHTS[name])
         assert weights_kernel.fits(one.problem, one.N, 5)
-        plain = advanced(weights.advance, one, block=8, shared=True)
-        ours = advanced(weights_kernel.advance, one, block=8, interpret=True)
-        again = advanced(weights_kernel.advance, one, block=3, interpret=True)
+        plain = advanced(weights.train_weights, one, block=8, shared=True)
+        ours = advanced(weights_kernel.train_weights_in_kernel, one, block=8, interpret=True)
+        again = advanced(weights_kernel.train_weights_in_kernel, one, block=3, interpret=True)
     assert float(jnp.abs(ours.student.w - one.run.student.w).max()) > 0.1
     for a, b, c in zip(*map(jax.tree.leaves, (ours, plain, again)), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=5e-6)
@@ -94,7 +94,11 @@ def test_the_kernel_makes_the_same_steps(name):
 def interpreted_kernel(monkeypatch):
     """Whole weights run in the kernel, interpreted on the CPU."""
     monkeypatch.setattr(devices, "KERNELS_ON", ("cpu",))
-    monkeypatch.setattr(weights_kernel, "advance", partial(weights_kernel.advance, interpret=True))
+    monkeypatch.setattr(
+        weights_kernel,
+        "train_weights_in_kernel",
+        partial(weights_kernel.train_weights_in_kernel, interpret=True),
+    )
     weights_training._program.cache_clear()
     yield
     weights_training._program.cache_clear()
@@ -126,8 +130,8 @@ def test_a_whole_simulation_in_the_kernel(interpreted_kernel, monkeypatch, tmp_p
 def test_the_kernel_says_when_a_network_diverges():
     with jax.enable_x64(True):
         one = training(ts.SGD(60.0), activation="quadratic")
-        plain = advanced(weights.advance, one, block=8, shared=True)
-        ours = advanced(weights_kernel.advance, one, block=8, interpret=True)
+        plain = advanced(weights.train_weights, one, block=8, shared=True)
+        ours = advanced(weights_kernel.train_weights_in_kernel, one, block=8, interpret=True)
     assert (np.asarray(plain.diverged) < 20).all()
     np.testing.assert_array_equal(ours.diverged, plain.diverged)
 
@@ -147,7 +151,9 @@ def test_the_kernel_is_written_for_cuda(name):
             jnp.uint32(0),
             jnp.uint32(20),
         )
-        assert "triton" in text_for_cuda(partial(weights_kernel.advance, block=8), *arguments)
+        assert "triton" in text_for_cuda(
+            partial(weights_kernel.train_weights_in_kernel, block=8), *arguments
+        )
 
 
 @has_kernel
