@@ -1,23 +1,24 @@
-"""Finite networks without their weights: the exact Markov chain of the overlaps at finite N, at a
-cost that does not depend on N.
+"""Finite networks without their weights: the exact Markov chain of the overlaps at finite N.
 
-Inputs that are isotropic Gaussian outside the span of a few fixed vectors (teacher units, spikes,
-class means) and of the student's rows look the same in every frame that contains these.  In such a
-frame a row w_k / sqrt N is
+Its cost does not depend on N.  Inputs that are isotropic Gaussian outside the span of a few fixed
+vectors (teacher units, spikes, class means) and of the student's rows look the same in every frame
+that contains these.  In such a frame a row w_k / sqrt N has two kinds of coordinates: those along
+an orthonormal basis of the fixed vectors, and its row of a lower triangular matrix.
 
-    (its coordinates along an orthonormal basis of the fixed vectors,  its row of a lower triangular
-    matrix)
+An input x has the coordinates (s, sigma e) in the frame.  Of the vector orthogonal to it only
+lengths and products count: sigma y, with y the row of a Bartlett factor.  An update is
 
-and an input x has the coordinates (s, sigma e) and, orthogonal to the frame, a vector of which only
-lengths and products count:
+    rows <- rows - (eta / N) < delta x^T >,   x = (s, sigma e | sigma y),   e ~ N(0, 1)
 
-    rows <- rows - (eta / N) < delta x^T >,   x = (s, sigma e | sigma y),   e ~ N(0, 1),   y the row
-    of a Bartlett factor,
+The Bartlett factor is triangular,
 
-which has chi_d on the diagonal, d = N - P, N - P - 1, ..., and N(0, 1) below it; P is the dimension
-of the frame.  The new rows have as many columns more as the batch has samples (at most K: < delta
-y^T > has rank K, and F Y with F F^T = delta delta^T has its law), and a rotation makes them
-triangular again.  No matrix is squared and no case of linear dependence is special.
+    on its diagonal:   chi_d,   d = N - P, N - P - 1, ...
+    below it:          N(0, 1)
+
+with P the dimension of the frame.  The new rows have as many columns more as the batch has samples.
+At most there are K of them: < delta y^T > has rank K, and F Y with F F^T = delta delta^T has its
+law.  A rotation makes the rows triangular again.  No matrix is squared, and no case of linear
+dependence is special.
 
 Saad & Solla, Phys. Rev. E 52, 4225 (1995), average this chain for N -> infinity; the square-root
 form is ours.
@@ -59,17 +60,18 @@ from teacherstudent.tasks import Task
 
 
 class Setting(eqx.Module):
-    """All that a step needs of a problem; every leaf is one number, so that none of them compiles
-    anew.
+    """All that a step needs of a problem.
+
+    Every leaf is one number, so that a new value of one compiles nothing anew.
     """
 
     width: int = eqx.field(static=True)
-    activation: Any = eqx.field(static=True)  # g, which has a `derivative`
+    activation: Any = eqx.field(static=True)  # g
     readout: bool = eqx.field(static=True)
     bias: bool = eqx.field(static=True)
     rule: Rule
     loss: str | Loss = eqx.field(static=True)
-    task: Task | None  # where its labels are of its own, or classes
+    task: Task | None  # if its class labels samples in its own way
     teacher: Any = eqx.field(static=True)  # g*, or None
     v_star: list[Float[Array, ""]]
     noise: Float[Array, ""]
@@ -79,43 +81,58 @@ class Setting(eqx.Module):
 
 def setting(problem: Problem, basis, N: int, dtype) -> Setting:
     """What a step needs of this problem at this N."""
-    two_classes = problem.task.HAS_CLASSES
-    number = lambda value: jnp.asarray(value, dtype)
+
+    def number(value) -> Float[Array, ""]:
+        return jnp.asarray(value, dtype)
+
     task = None
     if changed_labels(problem.task):
         task = jax.tree.map(number, problem.task.for_programs())
+    teacher, v_star, noise = None, [], 0.0
+    if not problem.task.HAS_CLASSES:
+        teacher = problem.teacher.activation
+        v_star = [number(value) for value in problem.teacher.v_star]
+        noise = problem.teacher.noise
     return Setting(
-        problem.student.width,
-        problem.student.activation,
-        problem.student.train_readout,
-        problem.student.train_bias,
-        jax.tree.map(number, problem.rule),
-        problem.loss,
-        task,
-        None if two_classes else problem.teacher.activation,
-        [] if two_classes else [number(value) for value in problem.teacher.v_star],
-        number(0.0 if two_classes else problem.teacher.noise),
-        [[number(entry) for entry in line] for line in basis],
-        number(N),
+        width=problem.student.width,
+        activation=problem.student.activation,
+        readout=problem.student.train_readout,
+        bias=problem.student.train_bias,
+        rule=jax.tree.map(number, problem.rule),
+        loss=problem.loss,
+        task=task,
+        teacher=teacher,
+        v_star=v_star,
+        noise=number(noise),
+        basis=[[number(entry) for entry in line] for line in basis],
+        N=number(N),
     )
 
 
 class Chain(NamedTuple):
-    """The rows in the frame (memory rows of the rule below those of the student), readout, biases,
-    and the rest of the memory.
+    """The rows in the frame, readout, biases, and what the rule remembers.
+
+    Below the rows of the student are those of the rule's memory, if it has any.  `triangle` is
+    lower triangular: its column j begins with row j.  `memory` has the other leaves of the rule's
+    memory, which are no rows.
     """
 
     fixed: list[Column]
-    own: list[Column]  # lower triangular: column j begins with row j
+    triangle: list[Column]
     v: Column
     b: Column
-    memory: list[Array]  # the leaves of the rule's memory that are no rows
+    memory: list[Array]
     diverged: UInt32[Array, "1 seeds"]
 
 
 class Sums(NamedTuple):
-    """Sums over the samples of a batch: of delta x^T in the frame, of the slopes of v and b; F with
-    F F^T the sum of sigma^2 delta delta^T; whether all is finite."""
+    """Sums over the samples of a batch.
+
+    - `inside`: delta x^T in the frame.
+    - `F`: columns with F F^T the sum of sigma^2 delta delta^T.
+    - `v`, `b`: the slopes of readout and biases.
+    - `finite`: whether all outputs are.
+    """
 
     inside: list[Column]
     F: list[Column]
@@ -142,45 +159,63 @@ def step(
     number: UInt32[Array, ""],
 ) -> Chain:
     """One update of every seed, from the samples of its batch and the Bartlett factor."""
-    K, rows = setting.width, len(chain.own)
-    q, columns = rank(K, samples), [*chain.fixed, *(padded(column, rows) for column in chain.own)]
-    students = [column[:K] for column in columns]
-    of_sample = lambda index: _of_sample(setting, students, chain.v, chain.b, sample(index))
-    sums = of_sample(0)
+    rows = len(chain.triangle)
+    triangle = [padded(column, rows) for column in chain.triangle]
+    columns = [*chain.fixed, *triangle]
+    students = [column[: setting.width] for column in columns]
+
+    def sums_of(index) -> Sums:
+        return _sample_sums(setting, students, chain.v, chain.b, sample(index))
+
+    sums = _batch_sums(sums_of, samples, setting.width)
+    outside = _outside(sums.F, factor, rank(setting.width, samples))
+    slope = Layers([*sums.inside, *outside], sums.v, sums.b)
+    if samples > 1:
+        slope = jax.tree.map(lambda part: part / samples, slope)
+    return _updated_chain(setting, chain, columns, slope, sums.finite, number)
+
+
+def _batch_sums(sums_of: Callable[[int | Array], Sums], samples: int, K: int) -> Sums:
+    """The sums over a batch, with at most K columns of F."""
+    sums = sums_of(0)
     if samples <= K:
         for index in range(1, samples):
-            one = of_sample(index)
+            one = sums_of(index)
             sums = _added(sums, one)._replace(F=[*sums.F, *one.F])
-    else:
-        sums = sums._replace(F=[*sums.F, *[each(jnp.zeros_like, sums.F[0])] * (K - 1)])
+        return sums
+    zero = each(jnp.zeros_like, sums.F[0])
+    sums = sums._replace(F=[*sums.F, *[zero] * (K - 1)])
 
-        def add(index, sums: Sums) -> Sums:
-            one = of_sample(index)
-            return _added(sums, one)._replace(
-                F=[padded(c, K) for c in triangular([*sums.F, *one.F])]
-            )
+    def add(index, sums: Sums) -> Sums:
+        one = sums_of(index)
+        F = [padded(column, K) for column in triangular([*sums.F, *one.F])]
+        return _added(sums, one)._replace(F=F)
 
-        sums = jax.lax.fori_loop(1, samples, add, sums)
-    slope = Layers([*sums.inside, *_outside(sums.F, factor, q)], sums.v, sums.b)
-    slope = jax.tree.map(lambda part: part / samples, slope) if samples > 1 else slope
-    return _moved(setting, chain, columns, slope, sums.finite, number)
+    return jax.lax.fori_loop(1, samples, add, sums)
 
 
-def _of_sample(setting: Setting, students: list[Column], v: Column, b: Column, one: Sample) -> Sums:
-    """The terms of one sample: lambda, the slope of the loss, delta_k x in the frame, delta_k
-    sigma.
+def _sample_sums(
+    setting: Setting, students: list[Column], v: Column, b: Column, one: Sample
+) -> Sums:
+    """The terms of one sample: delta_k x in the frame, delta_k sigma, and the slopes of v and b.
+
+    delta_k = v_k g'(lambda_k) l'(phi).
     """
     activation = setting.activation
-    x = [*one.s, *(one.e if one.sigma is None else (one.sigma * e for e in one.e))]
-    (lam,) = settled([each(lambda h, b: h + b, combined(students, x), b)])
+    e = one.e
+    if one.sigma is not None:
+        e = [one.sigma * entry for entry in one.e]
+    x = [*one.s, *e]
+    (lam,) = settled([each(lambda field, bias: field + bias, combined(students, x), b)])
     hidden = each(activation, lam)
     units = range(setting.width)
     phi = dot([row(hidden, k) for k in units], [row(v, k) for k in units])
     slope = as_loss(setting.loss).slope(phi, _label(setting, one))
-    (delta,) = settled(
-        [each(lambda v, derivative: v * derivative * slope, v, each(activation.derivative, lam))]
-    )
-    outside = delta if one.sigma is None else each(lambda d: d * one.sigma, delta)
+    derivative = each(activation.derivative, lam)
+    (delta,) = settled([each(lambda v, derivative: v * derivative * slope, v, derivative)])
+    outside = delta
+    if one.sigma is not None:
+        outside = each(lambda entry: entry * one.sigma, delta)
     inside = [times(delta, x_j) for x_j in x]
     return Sums(inside, [outside], times(hidden, slope), delta, jnp.isfinite(phi))
 
@@ -198,56 +233,77 @@ def _label(setting: Setting, one: Sample) -> Number:
 
 
 def _added(sums: Sums, one: Sums) -> Sums:
-    add = lambda a, b: jax.tree.map(jnp.add, a, b)
+    """The sums with one sample more, F left as it is."""
     return Sums(
-        add(sums.inside, one.inside),
+        jax.tree.map(jnp.add, sums.inside, one.inside),
         sums.F,
-        add(sums.v, one.v),
-        add(sums.b, one.b),
+        jax.tree.map(jnp.add, sums.v, one.v),
+        jax.tree.map(jnp.add, sums.b, one.b),
         sums.finite & one.finite,
     )
 
 
 def _outside(F: list[Column], factor: list[Number], q: int) -> list[Column]:
     """The columns of F Y, Y lower triangular with lengths on its diagonal."""
-    entry = {(i, i): i for i in range(q)}
-    entry |= {
-        place: q + number for number, place in enumerate((i, j) for i in range(q) for j in range(i))
-    }
-    return [combined(F[j:], [factor[entry[i, j]] for i in range(j, q)]) for j in range(q)]
+    columns = []
+    for j in range(q):
+        entries = [factor[_position(i, j, q)] for i in range(j, q)]
+        columns.append(combined(F[j:], entries))
+    return columns
 
 
-def _moved(
+def _position(i: int, j: int, q: int) -> int:
+    """Where `factor` has Y_ij: its diagonal comes first, then what is below it, row by row."""
+    if i == j:
+        return i
+    return q + i * (i - 1) // 2 + j
+
+
+def _updated_chain(
     setting: Setting, chain: Chain, columns: list[Column], slope: Layers, finite, number
 ) -> Chain:
     """The rule's step, and the rows in a frame of as many dimensions as before."""
-    K, A, readout, bias = (
-        setting.width,
-        len(chain.fixed),
-        setting.readout,
-        setting.bias,
-    )
-    outside = [each(jnp.zeros_like, chain.v)] * (len(slope.w) - len(columns))
-    trained = lambda w, v, b: Layers(w, v if readout else None, b if bias else None)
-    now = trained([*(column[:K] for column in columns), *outside], chain.v, chain.b)
-    rows = None
-    if len(chain.own) > K:
-        below = [each(jnp.zeros_like, columns[0][K:])] * len(outside)
-        rows = [*(column[K:] for column in columns), *below]
+    K, fixed = setting.width, len(chain.fixed)
+    new_columns = len(slope.w) - len(columns)
+    students = [*(column[:K] for column in columns), *_zeros(chain.v, new_columns)]
+    memory_rows = None
+    if len(chain.triangle) > K:
+        below = [column[K:] for column in columns]
+        memory_rows = [*below, *_zeros(below[0], new_columns)]
     layers, memory = updated(
-        setting.rule, now, trained(*slope), Memory(rows, chain.memory), setting.N
+        setting.rule,
+        _trained(setting, students, chain.v, chain.b),
+        _trained(setting, *slope),
+        Memory(memory_rows, chain.memory),
+        setting.N,
     )
-    new = layers.w
+    rows = layers.w
     if memory.rows is not None:
-        new = [joined(*pair) for pair in zip(layers.w, memory.rows, strict=True)]
+        rows = [joined(upper, lower) for upper, lower in zip(layers.w, memory.rows, strict=True)]
+    now = jnp.where(finite, jnp.uint32(NEVER), number)
     return Chain(
-        list(new[:A]),
-        triangular(settled(new[A:])),
-        layers.v if readout else chain.v,
-        layers.b if bias else chain.b,
-        memory.others,
-        jnp.minimum(chain.diverged, jnp.where(finite, jnp.uint32(NEVER), number)),
+        fixed=list(rows[:fixed]),
+        triangle=triangular(settled(rows[fixed:])),
+        v=layers.v if setting.readout else chain.v,
+        b=layers.b if setting.bias else chain.b,
+        memory=memory.others,
+        diverged=jnp.minimum(chain.diverged, now),
     )
+
+
+def _zeros(column: Column, count: int) -> list[Column]:
+    """Columns of zeros, as long as a given one."""
+    return [each(jnp.zeros_like, column)] * count
+
+
+def _trained(setting: Setting, w, v, b) -> Layers:
+    """The layers that the rule moves; a frozen one is None."""
+    layers = Layers(w, v, b)
+    if not setting.readout:
+        layers = layers._replace(v=None)
+    if not setting.bias:
+        layers = layers._replace(b=None)
+    return layers
 
 
 def run_chain(
@@ -262,23 +318,28 @@ def run_chain(
 ) -> Chain:
     """The chains after `count` more updates, of which the first has the number `first`.
 
-    So many seeds at once (`width`; all unless given): what stays in a core's cache, and a program
-    whose numbers do not depend on how many seeds there are.  The random numbers of `block` updates
-    are drawn at once.
+    `width` seeds run at once, or all of them: what stays in a core's cache, and a program whose
+    numbers do not depend on how many seeds there are.  The random numbers of `block` updates are
+    drawn at once.
     """
     seeds = len(keys)
-    width = seeds if width is None else width
+    if width is None:
+        width = seeds
     keys, chain = filled(keys, chain, width)
     groups = len(keys) // width
-    split = jax.tree.map(
-        lambda part: jnp.moveaxis(part.reshape(*part.shape[:-1], groups, width), -2, 0), chain
-    )
-    run = lambda group: _run_group(setting, law, group[0], group[1], first, count, block)
-    last = jax.lax.map(run, (keys.reshape(groups, width), split))
-    together = lambda part: jnp.moveaxis(part, 0, -2).reshape(*part.shape[1:-1], groups * width)[
-        ..., :seeds
-    ]
-    return jax.tree.map(together, last)
+
+    def split(part):
+        return jnp.moveaxis(part.reshape(*part.shape[:-1], groups, width), -2, 0)
+
+    def join(part):
+        return jnp.moveaxis(part, 0, -2).reshape(*part.shape[1:-1], groups * width)[..., :seeds]
+
+    def run_group(group):
+        keys, chain = group
+        return _run_group(setting, law, keys, chain, first, count, block)
+
+    last = jax.lax.map(run_group, (keys.reshape(groups, width), jax.tree.map(split, chain)))
+    return jax.tree.map(join, last)
 
 
 def filled(
@@ -288,47 +349,57 @@ def filled(
     seeds = len(keys)
     missing = -seeds % width
     more = keys[jnp.minimum(jnp.arange(seeds + missing), seeds - 1)]
-    return more, jax.tree.map(
-        lambda part: jnp.pad(part, (*[(0, 0)] * (part.ndim - 1), (0, missing)), mode="edge"),
-        chain,
-    )
+
+    def fill(part):
+        return jnp.pad(part, (*[(0, 0)] * (part.ndim - 1), (0, missing)), mode="edge")
+
+    return more, jax.tree.map(fill, chain)
 
 
 def _run_group(setting: Setting, law: Law, keys, chain: Chain, first, count, block: int) -> Chain:
     """The same for one group of seeds."""
 
-    def of_block(span: Span, chain: Chain) -> Chain:
+    def steps_of_block(span: Span, chain: Chain) -> Chain:
         drawn = draws(law, keys, span.numbers(block))
 
         def one_step(index, chain: Chain) -> Chain:
             draw = jax.tree.map(lambda part: part[index].astype(setting.N.dtype), drawn)
+            sample = partial(_sample, draw)
             factor = list(draw.factor[:, None])
-            return step(
-                setting, chain, law.samples, partial(_sample, draw), factor, span.begin + index
-            )
+            return step(setting, chain, law.samples, sample, factor, span.begin + index)
 
         return jax.lax.fori_loop(span.first, span.stop, one_step, chain)
 
-    return over_blocks(of_block, chain, first, count, block)
+    return over_blocks(steps_of_block, chain, first, count, block)
 
 
 def _sample(draw: Draw, index) -> Sample:
-    split = lambda part: [part[j : j + 1] for j in range(part.shape[0])]
-    sigma = None if draw.sigma is None else draw.sigma[index][None]
-    return Sample(split(draw.s[index]), split(draw.e[index]), draw.label[index][None], sigma)
+    """The numbers of one sample, each as an array (1, seeds)."""
+    sigma = None
+    if draw.sigma is not None:
+        sigma = draw.sigma[index][None]
+    return Sample(_lines(draw.s[index]), _lines(draw.e[index]), draw.label[index][None], sigma)
+
+
+def _lines(part: Float[Array, "lines seeds"]) -> list[Number]:
+    return [part[j : j + 1] for j in range(part.shape[0])]
 
 
 def overlaps(
     basis: Float[np.ndarray, "fixed fixed"], chain: Chain
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Q, R (or m), v and b of every seed, seeds first, summed column by column in NumPy: in one
-    order for any number of seeds.
+    """Q, R (or m), v and b of every seed, seeds first.
+
+    NumPy sums column by column, in one order for any number of seeds.
     """
-    K, A = len(chain.v), len(basis)
-    columns = [
-        np.asarray(padded(column, len(chain.own)), np.float64)[:K].T
-        for column in (*chain.fixed, *chain.own)
-    ]
+    students, rows = len(chain.v), len(chain.triangle)
+    columns = []
+    for column in (*chain.fixed, *chain.triangle):
+        full = np.asarray(padded(column, rows), np.float64)
+        columns.append(full[:students].T)
     Q = np.add.reduce([column[:, :, None] * column[:, None, :] for column in columns])
-    R = np.add.reduce([columns[a][:, :, None] * basis[None, None, :, a] for a in range(A)])
+    along_fixed = []
+    for index in range(len(basis)):
+        along_fixed.append(columns[index][:, :, None] * basis[None, None, :, index])
+    R = np.add.reduce(along_fixed)
     return Q, R, np.asarray(chain.v, np.float64).T, np.asarray(chain.b, np.float64).T

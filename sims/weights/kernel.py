@@ -1,7 +1,6 @@
-"""Whole weight vectors as one kernel: a seed's weights stay in registers over a block of steps
-(Pallas, GPU).
+"""Whole weight vectors as one kernel on a GPU (Pallas).
 
-The steps are those of `sims.weights.steps` under SGD, with the same inputs, which are drawn into
+A seed's weights stay in registers over a block of steps.  The steps are those of `sims.weights.steps` under SGD, with the same inputs, which are drawn into
 memory for a block of steps, up to the order of additions and the error of `ElementaryErf`.  Arrays
 in such a kernel have powers of two as their sizes: units beyond K and entries beyond N are zeros,
 and stay zeros.  Where there is no GPU the kernel can be interpreted, which is how it is tested.
@@ -20,25 +19,29 @@ from sims.inputs.source import Source
 from sims.reduced.elementary import elementary
 from sims.running.blocks import Span, over_blocks
 from sims.running.loop import NEVER
-from sims.weights.steps import Run, drawn
+from sims.weights.steps import Run, draw_inputs
 from teacherstudent.problem import Problem
 from teacherstudent.rules import SGD, Network
 from teacherstudent.tasks import TeacherStudent
 
-MOST = 2**14  # numbers of a student and its teacher, filled up to powers of two
-OF_THREAD = 48  # of these in the registers of one thread
+# The most numbers of a student and its teacher, filled up to powers of two.
+MOST_NUMBERS = 2**14
+# How many of these the registers of one thread hold.
+NUMBERS_PER_THREAD = 48
 
 
 def fits(problem: Problem, N: int, seeds: int) -> bool:
-    """Whether the kernel can run this: SGD on isotropic inputs, its activations, the weights of a
-    seed in registers, and no array whose entries 32 bits cannot count."""
+    """Whether the kernel can run this.
+
+    It takes SGD on isotropic inputs with activations that a kernel has, if the weights of a seed
+    fit into registers and 32 bits can count the entries of every array.
+    """
     if type(problem.rule) is not SGD or type(problem.task) is not TeacherStudent:
         return False
-    known = all(
-        elementary(g) is not None for g in (problem.student.activation, problem.task.activation)
-    )
+    activations = (problem.student.activation, problem.task.activation)
+    known = all(elementary(g) is not None for g in activations)
     rows = max(problem.student.width, problem.task.directions, problem.samples(N))
-    return known and _numbers(problem, N) <= MOST and seeds * rows * N < 2**31
+    return known and _numbers(problem, N) <= MOST_NUMBERS and seeds * rows * N < 2**31
 
 
 def _numbers(problem: Problem, N: int) -> int:
@@ -58,98 +61,137 @@ def train_weights_in_kernel(
     block: int,
     interpret: bool = False,
 ) -> Run:
-    """The runs after `count` more steps, of which the first has the number `first`; as
-    `sims.weights.steps.train_weights`.
+    """The runs after `count` more steps, of which the first has the number `first`.
 
-    w_k <- w_k - eta / sqrt N < v_k g'(lambda_k) (phi - y) x > - (kappa / N) w_k
-    v_k <- v_k - eta_v / N < g(lambda_k) (phi - y) > - (kappa / N) v_k          (if the readout is
-    trained)
+    As `sims.weights.steps.train_weights`, for SGD:
+
+        w_k <- w_k - eta / sqrt N < v_k g'(lambda_k) (phi - y) x > - (kappa / N) w_k
+        v_k <- v_k - eta_v / N < g(lambda_k) (phi - y) > - (kappa / N) v_k
+
+    the latter if the readout is trained.
     """
-    (seeds, K, N), M = run.student.w.shape, w_star.shape[1]
+    seeds, K, N = run.student.w.shape
+    M = w_star.shape[1]
+    k, m, n = (pl.next_power_of_2(size) for size in (K, M, N))
     rule, task = problem.rule, problem.task
     assert isinstance(rule, SGD) and isinstance(task, TeacherStudent), "see fits"
-    k, m, n = map(pl.next_power_of_2, (K, M, N))
-    kind = run.student.w.dtype
-    own, teacher = elementary(problem.student.activation), elementary(task.activation)
-    numbers = jnp.stack([rule.learning_rate, rule.eta_v, rule.weight_decay, task.noise]).astype(
-        kind
-    )
+    numbers = jnp.stack([rule.learning_rate, rule.eta_v, rule.weight_decay, task.noise])
+    numbers = numbers.astype(run.student.w.dtype)
+    v_star = task.v_star.astype(run.student.w.dtype)
+    kernel = _kernel(problem, M, N, block)
+    state = [_of_seed(k, n), _of_seed(k), _of_seed(1)]
 
-    def kernel(span, numbers, v_star, w_star, x, zeta, w, v, diverged, *end):
-        eta, eta_v, kappa, sigma = (numbers[i] for i in range(4))
-        within = lambda size, full: jax.lax.broadcasted_iota(jnp.int32, (full,), 0) < size
-        units, entries = within(K, k), within(N, n)
-        weights_of = lambda ref, known: triton.load(
-            ref, mask=known[:, None] & entries[None, :], other=0.0
-        )
-        w_star, v_star = (
-            weights_of(w_star, within(M, m)),
-            triton.load(v_star, mask=within(M, m), other=0.0),
-        )
-        samples = x.shape[0] // block
-
-        def of_sample(sample, w, v):
-            """d l / d w sqrt N and d l / d v of one sample, and its output."""
-            row = triton.load(x.at[sample], mask=entries, other=0.0)
-            field = lambda weights: jnp.sum(weights * row[None, :], axis=1) / math.sqrt(N)
-            lam = field(w)
-            hidden = jnp.where(units, own(lam), 0)
-            phi = jnp.sum(v * hidden)
-            slope = (
-                phi - jnp.sum(v_star * teacher(field(w_star))) - sigma * zeta[sample]
-            ) / samples
-            return (
-                (v * own.derivative(lam) * slope)[:, None] * row[None, :],
-                hidden * slope,
-                jnp.isfinite(phi),
-            )
-
-        def one_step(at, now):
-            w, v, diverged = now
-            g_w, g_v, finite = of_sample(at * samples, w, v)
-            if samples > 1:
-                both = lambda a, b: (a[0] + b[0], a[1] + b[1], a[2] & b[2])
-                more = lambda sample, sums: both(sums, of_sample(at * samples + sample, w, v))
-                g_w, g_v, finite = jax.lax.fori_loop(1, samples, more, (g_w, g_v, finite))
-            step = jnp.where(finite, jnp.uint32(NEVER), span[0] + at.astype(jnp.uint32))
-            new_w = w - (eta / math.sqrt(N) * g_w + kappa / N * w)
-            new_v = v - (eta_v / N * g_v + kappa / N * v) if problem.student.train_readout else v
-            return new_w, new_v, jnp.minimum(diverged, step)
-
-        begin = weights_of(w, units), triton.load(v, mask=units, other=0.0), diverged[0]
-        bounds = (span[1].astype(jnp.int32), span[2].astype(jnp.int32))
-        w, v, diverged = jax.lax.fori_loop(*bounds, one_step, begin)
-        triton.store(end[0], w, mask=units[:, None] & entries[None, :])
-        triton.store(end[1], v, mask=units)
-        end[2][0] = diverged
-
-    whole = lambda *shape: pl.BlockSpec(shape, lambda i: (0,) * len(shape))
-    of_seed = lambda *shape: pl.BlockSpec((None, *shape), lambda i: (i, *(0,) * len(shape)))
-    state = [of_seed(k, n), of_seed(k), of_seed(1)]
-
-    def of_block(span: Span, run: Run) -> Run:
-        inputs = jax.vmap(partial(drawn, problem, source, N, span.numbers(block)))(keys)
-        x, zeta = inputs.x.reshape(seeds, -1, N), inputs.zeta.reshape(seeds, -1)
+    def steps_of_block(span: Span, run: Run) -> Run:
+        draw = partial(draw_inputs, problem, source, N, span.numbers(block))
+        inputs = jax.vmap(draw)(keys)
+        x = inputs.x.reshape(seeds, -1, N)
+        zeta = inputs.zeta.reshape(seeds, -1)
         arrays = (run.student.w, run.student.v, run.diverged[:, None])
-        w, v, diverged = pl.pallas_call(
+        samples = x.shape[1]
+        new = pl.pallas_call(
             kernel,
             grid=(seeds,),
             in_specs=[
-                whole(3), whole(4), whole(m), of_seed(m, n), of_seed(x.shape[1], n), of_seed(x.shape[1]), *state
+                _whole(3),
+                _whole(4),
+                _whole(m),
+                _of_seed(m, n),
+                _of_seed(samples, n),
+                _of_seed(samples),
+                *state,
             ],
             out_specs=state,
             out_shape=[jax.ShapeDtypeStruct(part.shape, part.dtype) for part in arrays],
-            input_output_aliases={6: 0, 7: 1, 8: 2},  # each program reads and writes its own seed's
+            # Each program reads and writes the state of its own seed, in place.
+            input_output_aliases={6: 0, 7: 1, 8: 2},
             compiler_params=triton.CompilerParams(num_warps=_warps(problem, N)),
             interpret=interpret,
-        )(
-            jnp.stack(span), numbers, task.v_star.astype(kind), w_star, x, zeta, *arrays,
-        )  # fmt: skip
+        )(jnp.stack(span), numbers, v_star, w_star, x, zeta, *arrays)
+        w, v, diverged = new
         return Run(Network(w, v, run.student.b), run.memory, diverged[:, 0])
 
-    return over_blocks(of_block, run, first, count, block)
+    return over_blocks(steps_of_block, run, first, count, block)
+
+
+def _whole(*shape: int) -> pl.BlockSpec:
+    """An array that every program reads whole."""
+    return pl.BlockSpec(shape, lambda seed: (0,) * len(shape))
+
+
+def _of_seed(*shape: int) -> pl.BlockSpec:
+    """An array with one entry of this shape for each seed."""
+    return pl.BlockSpec((None, *shape), lambda seed: (seed, *(0,) * len(shape)))
+
+
+def _known(size: int, filled: int):
+    """Which entries of an array filled up to a power of two carry something."""
+    return jax.lax.broadcasted_iota(jnp.int32, (filled,), 0) < size
+
+
+def _load_weights(ref, units, entries):
+    return triton.load(ref, mask=units[:, None] & entries[None, :], other=0.0)
+
+
+def _kernel(problem: Problem, M: int, N: int, block: int):
+    """The program of one seed: all steps of a block, with its weights in registers."""
+    activation = elementary(problem.student.activation)
+    teacher = elementary(problem.task.activation)
+    train_readout = problem.student.train_readout
+    K = problem.student.width
+    k, m, n = (pl.next_power_of_2(size) for size in (K, M, N))
+
+    def fields(weights, x):
+        return jnp.sum(weights * x[None, :], axis=1) / math.sqrt(N)
+
+    def kernel(span, numbers, v_star, w_star, x, zeta, w, v, diverged, *end):
+        eta, eta_v, kappa, sigma = (numbers[i] for i in range(4))
+        units, teachers, entries = _known(K, k), _known(M, m), _known(N, n)
+        w_star = _load_weights(w_star, teachers, entries)
+        v_star = triton.load(v_star, mask=teachers, other=0.0)
+        samples = x.shape[0] // block
+
+        def gradient(sample, w, v):
+            """d l / d w sqrt N and d l / d v of one sample, and whether its output is finite."""
+            x_row = triton.load(x.at[sample], mask=entries, other=0.0)
+            lam = fields(w, x_row)
+            hidden = jnp.where(units, activation(lam), 0)
+            phi = jnp.sum(v * hidden)
+            clean = jnp.sum(v_star * teacher(fields(w_star, x_row)))
+            slope = (phi - clean - sigma * zeta[sample]) / samples
+            delta = v * activation.derivative(lam) * slope
+            return delta[:, None] * x_row[None, :], hidden * slope, jnp.isfinite(phi)
+
+        def one_step(index, state):
+            w, v, diverged = state
+            begin = index * samples
+
+            def add(sample, sums):
+                g_w, g_v, finite = sums
+                one_w, one_v, one_finite = gradient(begin + sample, w, v)
+                return g_w + one_w, g_v + one_v, finite & one_finite
+
+            g_w, g_v, finite = gradient(begin, w, v)
+            if samples > 1:
+                g_w, g_v, finite = jax.lax.fori_loop(1, samples, add, (g_w, g_v, finite))
+            step = jnp.where(finite, jnp.uint32(NEVER), span[0] + index.astype(jnp.uint32))
+            new_w = w - (eta / math.sqrt(N) * g_w + kappa / N * w)
+            new_v = v
+            if train_readout:
+                new_v = v - (eta_v / N * g_v + kappa / N * v)
+            return new_w, new_v, jnp.minimum(diverged, step)
+
+        w = _load_weights(w, units, entries)
+        v = triton.load(v, mask=units, other=0.0)
+        first, stop = span[1].astype(jnp.int32), span[2].astype(jnp.int32)
+        w, v, step = jax.lax.fori_loop(first, stop, one_step, (w, v, diverged[0]))
+        triton.store(end[0], w, mask=units[:, None] & entries[None, :])
+        triton.store(end[1], v, mask=units)
+        end[2][0] = step
+
+    return kernel
 
 
 def _warps(problem: Problem, N: int) -> int:
     """Groups of 32 threads of one program."""
-    return min(16, max(1, pl.next_power_of_2(math.ceil(_numbers(problem, N) / (32 * OF_THREAD)))))
+    warps = math.ceil(_numbers(problem, N) / (32 * NUMBERS_PER_THREAD))
+    return min(16, max(1, pl.next_power_of_2(warps)))

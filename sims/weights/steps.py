@@ -1,7 +1,6 @@
-"""Training real networks: weights of length N, one fresh mini-batch per step, many seeds side by
-side.
+"""Training real networks: weights of length N, one fresh mini-batch per step.
 
-Inputs are drawn in blocks of steps, with one call to the random generator, and one matrix product
+Many seeds run side by side.  Inputs are drawn in blocks of steps, with one call to the random generator, and one matrix product
 where the task needs one, for each block.  Each sample has its own key, and all that follows is done
 step by step.  How a product rounds depends on the row: blocks begin at fixed steps
 (`sims.running.blocks`), so that no number depends on where a call begins or ends.
@@ -27,8 +26,9 @@ from teacherstudent.rules import Network
 
 
 class Run(NamedTuple):
-    """The networks of all seeds, what the rule remembers, and when each stopped being finite
-    (`NEVER` if it has not).
+    """The networks of all seeds, what the rule remembers, and when each stopped being finite.
+
+    `diverged` is the number of that step, and `NEVER` of a network that is finite.
     """
 
     student: Network
@@ -37,7 +37,7 @@ class Run(NamedTuple):
 
 
 @jax.jit
-def begun(problem: Problem, students: Network) -> tuple[Network, Any]:
+def begin_networks(problem: Problem, students: Network) -> tuple[Network, Any]:
     """The networks of all seeds as the rule begins from them, and its memory."""
 
     def one_seed(student: Network):
@@ -60,16 +60,24 @@ def train_weights(
     block: int,
     shared: bool,
 ) -> Run:
-    """The runs after `count` more steps, of which the first has the number `first`; the source may
-    be `shared` by all seeds.
-    """
-    of_block = jax.vmap(
-        partial(_steps, problem, block), in_axes=(None if shared else 0, 0, 0, 0, None)
-    )
+    """The runs after `count` more steps, of which the first has the number `first`.
 
-    return over_blocks(
-        lambda span, run: of_block(source, w_star, keys, run, span), run, first, count, block
-    )
+    The source is one for all seeds if it is `shared`; otherwise its arrays have an entry for each.
+    """
+    one_seed = partial(_steps, problem, block)
+    all_seeds = jax.vmap(one_seed, in_axes=(_seed_axis(shared), 0, 0, 0, None))
+
+    def steps_of_block(span: Span, run: Run) -> Run:
+        return all_seeds(source, w_star, keys, run, span)
+
+    return over_blocks(steps_of_block, run, first, count, block)
+
+
+def _seed_axis(shared: bool) -> int | None:
+    """The axis of an array along which it has its seeds; None if all share one."""
+    if shared:
+        return None
+    return 0
 
 
 def _steps(
@@ -78,16 +86,17 @@ def _steps(
     """One seed's steps of one block, whose inputs are all drawn at once."""
     N = run.student.w.shape[-1]
     workers, samples = problem.rule.gradients, problem.samples(N)
-    batches = drawn(problem, source, N, span.numbers(block), key)
+    batches = draw_inputs(problem, source, N, span.numbers(block), key)
     readout, bias = problem.student.train_readout, problem.student.train_bias
 
     def slopes(student: Network, batch: Inputs):
         """The gradient of the batch, or one of each worker's, with a leading axis."""
-        of = lambda x, y: gradient(problem, student, x, y)
         y = label(problem.task, batch, w_star).noisy
         if workers == 1:
-            return of(batch.x, y)
-        return jax.vmap(of)(batch.x.reshape(workers, samples, -1), y.reshape(workers, samples))
+            return gradient(problem, student, batch.x, y)
+        of_worker = partial(gradient, problem, student)
+        x = batch.x.reshape(workers, samples, -1)
+        return jax.vmap(of_worker)(x, y.reshape(workers, samples))
 
     def step(index, run: Run) -> Run:
         batch = jax.tree.map(lambda part: part[index], batches)
@@ -101,30 +110,36 @@ def _steps(
     return jax.lax.fori_loop(span.first, span.stop, step, run)
 
 
-def drawn(
+def draw_inputs(
     problem: Problem, source: Source, N: int, steps: UInt32[Array, " steps"], key: Key[Array, ""]
 ) -> Inputs:
     """One seed's inputs of these steps: arrays (steps, samples of a step, ...)."""
     samples = problem.rule.gradients * problem.samples(N)
-    inputs = source.draw(_sample_keys(key, steps, samples))
-    of_steps = lambda part: part.reshape(len(steps), samples, *part.shape[1:])
-    x, zeta = of_steps(inputs.x), of_steps(inputs.zeta)
-    latent = (
-        x if inputs.latent is inputs.x else of_steps(inputs.latent)
-    )  # kept and read once where they are the same
-    return Inputs(x, latent, zeta)
+    inputs = source.draw(sample_keys(key, steps, samples))
+
+    def by_step(part):
+        return part.reshape(len(steps), samples, *part.shape[1:])
+
+    x = by_step(inputs.x)
+    # Where the latent is the input itself, one array is kept and read.
+    latent = x
+    if inputs.latent is not inputs.x:
+        latent = by_step(inputs.latent)
+    return Inputs(x, latent, by_step(inputs.zeta))
 
 
-def _sample_keys(
+def sample_keys(
     key: Key[Array, ""], numbers: UInt32[Array, " steps"], batch_size: int
 ) -> Key[Array, " samples"]:
     """A key for every sample of every step."""
-    of_step = jax.vmap(partial(jax.random.fold_in, key))(numbers)
-    return (
-        of_step
-        if batch_size == 1
-        else jax.vmap(lambda one: jax.random.split(one, batch_size))(of_step).reshape(-1)
-    )
+    step_keys = jax.vmap(partial(jax.random.fold_in, key))(numbers)
+    if batch_size == 1:
+        return step_keys
+
+    def split(step_key):
+        return jax.random.split(step_key, batch_size)
+
+    return jax.vmap(split)(step_keys).reshape(-1)
 
 
 class Record(NamedTuple):
@@ -146,15 +161,19 @@ def record(
     student: Network,
     shared: bool,
 ) -> Record:
-    """Q and R with the exact covariances of the inputs, and eps_g in closed form, all in float64
-    (as the arguments must be).
+    """Q and R with the exact covariances of the inputs, and eps_g in closed form.
+
+    All of them are in float64, as the arguments must be.
     """
-    w, v, b, w_star = (part.astype(jnp.float64) for part in (*student, w_star))
-    overlaps = jax.vmap(
-        lambda exact, w, w_star: exact.overlaps(w, w_star), in_axes=(None if shared else 0, 0, 0)
-    )
-    Q, R = overlaps(covariances, w, w_star)
-    return with_error(problem, Q, R, T, v, b)
+    student = Network(*(part.astype(jnp.float64) for part in student))
+    w_star = w_star.astype(jnp.float64)
+
+    def overlaps(exact, w, w_star):
+        return exact.overlaps(w, w_star)
+
+    all_seeds = jax.vmap(overlaps, in_axes=(_seed_axis(shared), 0, 0))
+    Q, R = all_seeds(covariances, student.w, w_star)
+    return with_error(problem, Q, R, T, student.v, student.b)
 
 
 @jax.jit
@@ -165,18 +184,31 @@ def with_error(problem: Problem, Q, R, T, v, b) -> Record:
     It is nan for a task of one's own of which no theory knows it.
     """
     if unknown_error(problem.task, problem.student.activation) is not None:
-        return Record(Q, R, v, b, jnp.full(v.shape[0], jnp.nan))  # held-out samples say it
-    error = lambda own: error_of(problem, *own)
-    closed = not problem.task.HAS_CLASSES and not isinstance(
-        averages_of(problem), QuadratureAverages
-    )
-    at_once = 4096 if closed else 32  # a quadrature has thousands of points for every seed
-    return Record(Q, R, v, b, jax.lax.map(error, (Q, R, T, v, b), batch_size=at_once))
+        # Held-out samples measure it.
+        return Record(Q, R, v, b, jnp.full(v.shape[0], jnp.nan))
+
+    def error(order_parameters):
+        return error_of(problem, *order_parameters)
+
+    # A quadrature has thousands of points for every seed: few seeds at once bound the memory.
+    seeds_at_once = 32
+    if _has_closed_error(problem):
+        seeds_at_once = 4096
+    eps_g = jax.lax.map(error, (Q, R, T, v, b), batch_size=seeds_at_once)
+    return Record(Q, R, v, b, eps_g)
+
+
+def _has_closed_error(problem: Problem) -> bool:
+    """Whether the error at given overlaps takes no quadrature."""
+    if problem.task.HAS_CLASSES:
+        return False
+    return not isinstance(averages_of(problem), QuadratureAverages)
 
 
 class HeldOut(NamedTuple):
-    """Means over held-out samples: overlaps of the fields, loss, fraction with the right sign, and
-    their standard errors.
+    """Means over held-out samples, with the standard errors of the last two.
+
+    They are the overlaps of the fields, the loss, and the fraction of outputs with the right sign.
     """
 
     Q: Float[Array, "seeds students students"]
@@ -188,7 +220,7 @@ class HeldOut(NamedTuple):
 
 
 @partial(jax.jit, static_argnames=("blocks", "block", "shared"))
-def held_out(
+def measure_held_out(
     problem: Problem,
     source: Source,
     w_star,
@@ -198,51 +230,82 @@ def held_out(
     block: int,
     shared: bool,
 ) -> HeldOut:
-    """Means over blocks x block samples against noise-free labels, the same samples at each call."""
+    """Means over blocks x block samples against noise-free labels.
 
-    def one_seed(own):
-        source_, w_star, key, student = (source, *own) if shared else own
+    The samples are the same at each call.
+    """
 
+    def one_seed(source, w_star, key, student):
         def one_block(index):
-            inputs = source_.draw(jax.random.split(jax.random.fold_in(key, index), block))
+            inputs = source.draw(jax.random.split(jax.random.fold_in(key, index), block))
             return _sums(problem, student, w_star, inputs)
 
-        total = jax.tree.map(partial(jnp.sum, axis=0), jax.lax.map(one_block, jnp.arange(blocks)))
+        sums = jax.lax.map(one_block, jnp.arange(blocks))
+        total = jax.tree.map(partial(jnp.sum, axis=0), sums)
         return _means(total, blocks * block)
 
-    return jax.lax.map(
-        one_seed, (w_star, keys, student) if shared else (source, w_star, keys, student)
-    )
+    def with_shared_source(arrays):
+        return one_seed(source, *arrays)
+
+    def with_own_source(arrays):
+        return one_seed(*arrays)
+
+    if shared:
+        return jax.lax.map(with_shared_source, (w_star, keys, student))
+    return jax.lax.map(with_own_source, (source, w_star, keys, student))
 
 
 @jax.jit
-def on_samples(problem: Problem, inputs: Inputs, w_star, student: Network) -> HeldOut:
+def measure_samples(problem: Problem, inputs: Inputs, w_star, student: Network) -> HeldOut:
     """The same for given samples, one set for all seeds."""
 
-    def one_seed(own):
-        w_star, student = own
+    def one_seed(arrays):
+        w_star, student = arrays
         return _means(_sums(problem, student, w_star, inputs), len(inputs.x))
 
     return jax.lax.map(one_seed, (w_star, student))
 
 
-def _sums(problem: Problem, student: Network, w_star, inputs: Inputs):
-    """Sums over samples, in float64: of lambda lambda^T, lambda nu^T, the loss, the sign of y phi,
-    and the squares of both.
-    """
-    lam, nu = (
-        fields(*pair).astype(jnp.float64)
-        for pair in ((student.w, inputs.x), (w_star, inputs.latent))
-    )
-    phi, clean = output(problem, student, inputs.x), label(problem.task, inputs, w_star).clean
-    error = as_loss(problem.loss).value(phi, clean).astype(jnp.float64)
+class _Sums(NamedTuple):
+    """Sums over samples, in float64; the sign is that of y phi."""
+
+    Q: Float[Array, "students students"]
+    R: Float[Array, "students teachers"]
+    loss: Float[Array, ""]
+    squared_loss: Float[Array, ""]
+    sign: Float[Array, ""]
+    squared_sign: Float[Array, ""]
+
+
+def _sums(problem: Problem, student: Network, w_star, inputs: Inputs) -> _Sums:
+    """Sums of lambda lambda^T, lambda nu^T, the loss, the sign of y phi, and their squares."""
+    lam = fields(student.w, inputs.x).astype(jnp.float64)
+    nu = fields(w_star, inputs.latent).astype(jnp.float64)
+    phi = output(problem, student, inputs.x)
+    clean = label(problem.task, inputs, w_star).clean
+    loss = as_loss(problem.loss).value(phi, clean).astype(jnp.float64)
     sign = jnp.sign(phi * clean).astype(jnp.float64)
-    return lam.T @ lam, lam.T @ nu, error.sum(), (error**2).sum(), sign.sum(), (sign**2).sum()
+    return _Sums(
+        Q=lam.T @ lam,
+        R=lam.T @ nu,
+        loss=loss.sum(),
+        squared_loss=(loss**2).sum(),
+        sign=sign.sum(),
+        squared_sign=(sign**2).sum(),
+    )
 
 
-def _means(total, samples: int) -> HeldOut:
-    Q, R, error, square, sign, square_of_sign = (part / samples for part in total)
-    deviation = lambda mean, square: jnp.sqrt(jnp.maximum(square - mean**2, 0.0) / samples)
+def _means(total: _Sums, samples: int) -> HeldOut:
+    mean = _Sums(*(part / samples for part in total))
+
+    def standard_error(mean, squared):
+        return jnp.sqrt(jnp.maximum(squared - mean**2, 0.0) / samples)
+
     return HeldOut(
-        Q, R, error, deviation(error, square), (1 + sign) / 2, deviation(sign, square_of_sign) / 2
+        mean.Q,
+        mean.R,
+        mean.loss,
+        standard_error(mean.loss, mean.squared_loss),
+        (1 + mean.sign) / 2,
+        standard_error(mean.sign, mean.squared_sign) / 2,
     )

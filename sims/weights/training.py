@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sims.inputs.bank import Banks
-from sims.inputs.source import LEAST_ROWS, SetUp, as_arrays
+from sims.inputs.source import LEAST_ROWS, Begin, SetUp, Source, as_arrays
 from sims.inputs.teacher_student import StandardNormal
 from sims.running import checkpoints
 from sims.running.devices import FIRST, SHARED, Place
@@ -17,10 +17,11 @@ from sims.running.groups import Bytes
 from sims.running.loop import NEVER, TESTING, TRAINING, Training, stream_keys
 from sims.weights.steps import (
     HeldOut,
+    Record,
     Run,
-    begun,
-    held_out,
-    on_samples,
+    begin_networks,
+    measure_held_out,
+    measure_samples,
     record,
     train_weights,
     with_error,
@@ -31,12 +32,13 @@ from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
 from teacherstudent.starts import Start
 
-BLOCK_BYTES = {"cpu": 2**18}  # of inputs drawn at once: on a CPU, what stays in a core's cache
+# Bytes of inputs drawn at once: on a CPU, what stays in a core's cache.
+BLOCK_BYTES = {"cpu": 2**18}
 GPU_BLOCK_BYTES = 2**26
-KERNEL_BLOCK_BYTES, LEAST_STEPS = (
-    2**28,
-    4,
-)  # enough steps to be worth reading and writing the weights
+# A kernel takes enough steps at once to be worth reading and writing the weights.
+KERNEL_BLOCK_BYTES = 2**28
+LEAST_STEPS = 4
+# Held-out samples measured at once.
 TEST_BLOCK = 1000
 
 
@@ -57,96 +59,119 @@ class WeightsTraining(Training):
         place: Place | None = None,
         observables: Sequence[Observable] = (),
     ):
-        place = Place((jax.local_devices()[0],)) if place is None else place
-        begin, source = set_up.begin, set_up.source if banks is None else banks.training
+        if place is None:
+            place = Place((jax.local_devices()[0],))
+        begin = set_up.begin
+        source = set_up.source
+        if banks is not None:
+            source = banks.training
         super().__init__(problem, begin.w.shape[-1], seeds, steps, place, observables)
         self.shared = set_up.shared or banks is not None
-        filled = place.filled(seeds)
-        fill = lambda tree: jax.tree.map(
-            lambda leaf: np.concatenate([leaf, *[leaf[-1:]] * (len(filled) - len(seeds))]), tree
-        )
-        of_seeds = lambda tree, shared, dtype: place.put(
-            jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree if shared else fill(tree)),
-            SHARED if shared else FIRST,
-        )
-        bare = problem.for_programs()
+        self.shared_covariances = set_up.shared
         self.error_is_known = unknown_error(problem.task, problem.student.activation) is None
-        self.bare, self.exact_problem = (
-            place.put(as_arrays(bare, kind), SHARED) for kind in (dtype, jnp.float64)
-        )
-        self.w_star, self.source = (
-            of_seeds(begin.w_star, False, dtype),
-            of_seeds(source, self.shared, dtype),
-        )
-        self.covariances, self.shared_covariances = (
-            of_seeds(set_up.covariances, set_up.shared, jnp.float64),
-            set_up.shared,
-        )
-        self.bank = None if banks is None else place.put(as_arrays(banks.testing, dtype), SHARED)
-        self.keys, self.test_keys = (
-            place.put(stream_keys(filled, which), FIRST) for which in (TRAINING, TESTING)
-        )
-        student, memory = begun(
-            self.bare,
-            Network(*(of_seeds(part, False, dtype) for part in (begin.w, begin.v, begin.b))),
-        )
-        self.run = Run(student, memory, place.put(jnp.full(len(filled), NEVER, jnp.uint32), FIRST))
-        self.T = of_seeds(
-            np.einsum("smn,sln->sml", begin.w_star, begin.w_star) / begin.w_star.shape[-1],
-            False,
-            jnp.float64,
-        )
-        of_device = len(filled) // len(place.devices)
-        of_loop = BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES)
-        block = lambda at_once: _block(
-            problem, source, of_device, self.N, self.shared, dtype, at_once
-        )
-        self.blocks = {
-            "loop": block(of_loop),
-            "kernel": max(LEAST_STEPS, block(KERNEL_BLOCK_BYTES)),
-        }
         self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
+        self._put_problem(dtype)
+        self._put_inputs(set_up, source, banks, dtype)
+        self._put_networks(begin, dtype)
+        self._choose_blocks(source, dtype)
         arrays = [*begin, *jax.tree.leaves((source, set_up.covariances, banks))]
-        self.mark = checkpoints.fingerprint(
-            problem,
-            arrays,
-            ["weights", steps, seeds, dtype, test_samples, *self.marks_of_observables],
-        )
-        kernel, plain = (
-            place.kernel("sims.weights.kernel"),
-            dtype == "float32" and type(source) is StandardNormal,
-        )
-        if plain and kernel is not None and kernel.fits(problem, self.N, of_device):
+        settings = ["weights", steps, seeds, dtype, test_samples, *self.marks_of_observables]
+        self.mark = checkpoints.fingerprint(problem, arrays, settings)
+        if dtype == "float32" and self._fits_kernel(source):
             self.use_kernel()
 
+    def _put_problem(self, dtype: str) -> None:
+        """The problem on the devices, in the float type of the steps and in float64."""
+        bare = self.problem.for_programs()
+        self.bare = self.place.put(as_arrays(bare, dtype), SHARED)
+        self.exact_problem = self.place.put(as_arrays(bare, jnp.float64), SHARED)
+
+    def _put_inputs(self, set_up: SetUp, source: Source, banks: Banks | None, dtype: str) -> None:
+        """Source, covariances and held-out samples on the devices, and the keys of the seeds."""
+        filled = self.place.filled(self.seeds)
+        self.source = self._put(source, dtype, shared=self.shared)
+        self.covariances = self._put(set_up.covariances, jnp.float64, shared=set_up.shared)
+        self.bank = None
+        if banks is not None:
+            self.bank = self.place.put(as_arrays(banks.testing, dtype), SHARED)
+        self.keys = self.place.put(stream_keys(filled, TRAINING), FIRST)
+        self.test_keys = self.place.put(stream_keys(filled, TESTING), FIRST)
+
+    def _put_networks(self, begin: Begin, dtype: str) -> None:
+        """Students as the rule begins from them, and teachers, on the devices."""
+        seeds = len(self.place.filled(self.seeds))
+        overlaps = np.einsum("smn,sln->sml", begin.w_star, begin.w_star) / begin.w_star.shape[-1]
+        self.T = self._put(overlaps, jnp.float64)
+        self.w_star = self._put(begin.w_star, dtype)
+        given = Network(*(self._put(part, dtype) for part in (begin.w, begin.v, begin.b)))
+        student, memory = begin_networks(self.bare, given)
+        never = self.place.put(jnp.full(seeds, NEVER, jnp.uint32), FIRST)
+        self.run = Run(student, memory, never)
+
+    def _put(self, tree, dtype, shared: bool = False):
+        """Arrays on the devices: those that all seeds share, or with an entry for each seed.
+
+        The last seed is repeated until every device has as many.
+        """
+        missing = len(self.place.filled(self.seeds)) - len(self.seeds)
+
+        def fill(leaf):
+            return np.concatenate([leaf, *[leaf[-1:]] * missing])
+
+        spec = SHARED
+        if not shared:
+            tree = jax.tree.map(fill, tree)
+            spec = FIRST
+        return self.place.put(jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree), spec)
+
+    def _choose_blocks(self, source: Source, dtype: str) -> None:
+        """For how many steps each program draws inputs."""
+        block = partial(
+            _block, self.problem, source, self._seeds_per_device, self.N, self.shared, dtype
+        )
+        loop_bytes = BLOCK_BYTES.get(self.place.platform, GPU_BLOCK_BYTES)
+        self.blocks = {
+            "loop": block(loop_bytes),
+            "kernel": max(LEAST_STEPS, block(KERNEL_BLOCK_BYTES)),
+        }
+
+    @property
+    def _seeds_per_device(self) -> int:
+        return len(self.place.filled(self.seeds)) // len(self.place.devices)
+
+    def _fits_kernel(self, source: Source) -> bool:
+        """Whether these devices have a kernel that can take the steps."""
+        kernel = self.place.kernel("sims.weights.kernel")
+        if kernel is None or type(source) is not StandardNormal:
+            return False
+        return kernel.fits(self.problem, self.N, self._seeds_per_device)
+
     def advanced(self, first, count) -> Run:
-        program = _program(self.place, self.block, self.shared, self.fused)
-        return program(self.bare, self.source, self.w_star, self.keys, self.run, first, count)
+        steps = program(self.place, self.block, self.shared, self.fused)
+        return steps(self.bare, self.source, self.w_star, self.keys, self.run, first, count)
 
     def record(self) -> dict[str, np.ndarray]:
-        student, measured = self.run.student, self._held_out()
-        if self.covariances is not None:
-            arrays = (self.exact_problem, self.covariances, self.T, self.w_star, student)
-            rows = record(*arrays, shared=self.shared_covariances)
-        else:
-            assert measured is not None, (
-                "simulate takes held-out samples where covariances are not known"
-            )
-            v, b = (part.astype(jnp.float64) for part in (student.v, student.b))
-            rows = with_error(self.exact_problem, measured.Q, measured.R, self.T, v, b)
-        values = rows._asdict()
+        measured = self._held_out()
+        values = self._order_parameters(measured)._asdict()
         if not self.error_is_known:
-            assert measured is not None, (
-                "simulate takes held-out samples where the error is not known"
-            )
+            assert measured is not None, "simulate draws held-out samples for an unknown error"
             values["eps_g"] = measured.test_error
         if measured is not None:
-            values |= {
-                name: value
-                for name, value in measured._asdict().items()
-                if name.startswith("test_")
-            }
+            for name, value in measured._asdict().items():
+                if name.startswith("test_"):
+                    values[name] = value
         return {name: np.asarray(value)[: len(self.seeds)] for name, value in values.items()}
+
+    def _order_parameters(self, measured: HeldOut | None) -> Record:
+        """From the exact covariances of the inputs where they are known, else as measured."""
+        student = self.run.student
+        if self.covariances is not None:
+            arrays = (self.exact_problem, self.covariances, self.T, self.w_star, student)
+            return record(*arrays, shared=self.shared_covariances)
+        assert measured is not None, "simulate draws held-out samples for unknown covariances"
+        v = student.v.astype(jnp.float64)
+        b = student.b.astype(jnp.float64)
+        return with_error(self.exact_problem, measured.Q, measured.R, self.T, v, b)
 
     def networks(self) -> NetworkWeights:
         student = self.run.student
@@ -157,51 +182,71 @@ class WeightsTraining(Training):
         if not self.test_blocks:
             return None
         if self.bank is not None:
-            return on_samples(self.bare, self.bank.all(), self.w_star, self.run.student)
+            return measure_samples(self.bare, self.bank.all(), self.w_star, self.run.student)
         arrays = (self.bare, self.source, self.w_star, self.test_keys, self.run.student)
-        return held_out(*arrays, blocks=self.test_blocks, block=TEST_BLOCK, shared=self.shared)
+        return measure_held_out(
+            *arrays, blocks=self.test_blocks, block=TEST_BLOCK, shared=self.shared
+        )
 
 
 def _block(
-    problem: Problem, source, seeds: int, N: int, shared: bool, dtype: str, at_once: int
+    problem: Problem,
+    source: Source,
+    seeds: int,
+    N: int,
+    shared: bool,
+    dtype: str,
+    bytes_at_once: int,
 ) -> int:
-    """For how many steps to draw inputs, if `at_once` bytes are drawn at once."""
-    of_seed = problem.rule.gradients * problem.samples(N)
-    samples = seeds * of_seed
+    """For how many steps to draw inputs, if so many bytes are drawn at once."""
+    samples_per_seed = problem.rule.gradients * problem.samples(N)
+    samples = seeds * samples_per_seed
     bytes_per_step = samples * N * np.dtype(dtype).itemsize
-    # seeds with sources of their own have matrix products of their own, of a quarter of the rows to
-    # bound the memory
-    least = math.ceil(source.least_rows / (samples if shared else 4 * of_seed))
-    return max(least, min(64, at_once // bytes_per_step))
+    # Seeds with sources of their own have matrix products of their own; a quarter of the rows
+    # bounds the memory.
+    rows_per_step = samples if shared else 4 * samples_per_seed
+    least = math.ceil(source.least_rows / rows_per_step)
+    return max(least, min(64, bytes_at_once // bytes_per_step))
 
 
 @cache
-def _program(place: Place, block: int, shared: bool, fused: bool):
+def program(place: Place, block: int, shared: bool, fused: bool):
     """The compiled steps, on every device with its own seeds."""
     if fused:
+        # Imported here, since not every jax has Triton in Pallas.
         from sims.weights import kernel as weights_kernel
 
-        f = partial(weights_kernel.train_weights_in_kernel, block=block)
+        steps = partial(weights_kernel.train_weights_in_kernel, block=block)
     else:
-        f = partial(train_weights, block=block, shared=shared)
+        steps = partial(train_weights, block=block, shared=shared)
     if len(place.devices) == 1:
-        return f
-    specs = (SHARED, SHARED if shared else FIRST, FIRST, FIRST, FIRST, SHARED, SHARED)
-    return jax.jit(place.sharded(f, specs, FIRST), donate_argnums=4)
+        return steps
+    source = SHARED if shared else FIRST
+    specs = (SHARED, source, FIRST, FIRST, FIRST, SHARED, SHARED)
+    return jax.jit(place.sharded(steps, specs, FIRST), donate_argnums=4)
 
 
 def bytes_needed(problem: Problem, start: Start, N: int, dtype: str) -> Bytes:
-    """Of each seed weights, memory and gradient of the rule, the teacher, one block of inputs;
-    manifolds, held-out samples.
+    """Memory that all seeds share, and that of each seed.
+
+    A seed has its weights, memory and gradient of the rule, its teacher, and one block of inputs.
+    Manifolds and held-out samples are shared, unless every seed has a manifold of its own.
     """
     K, M, D = problem.student.width, problem.task.directions, problem.task.latent_dimension(N)
-    size, inputs = np.dtype(dtype).itemsize, problem.rule.gradients * problem.samples(N)
-    layers = size * (6 * K * N + 2 * M * D) + 16 * (K * N + M * D)
-    drawn = lambda samples: 3 * size * samples * (N + D)
-    held_out = drawn(TEST_BLOCK)
+    number = np.dtype(dtype).itemsize
+    inputs = problem.rule.gradients * problem.samples(N)
+    layers = number * (6 * K * N + 2 * M * D) + 16 * (K * N + M * D)
+
+    def sample_bytes(samples: int) -> int:
+        return 3 * number * samples * (N + D)
+
+    test_bytes = sample_bytes(TEST_BLOCK)
     if not problem.task.HAS_MODES:
-        return Bytes(held_out, layers + drawn(inputs))
-    manifold = 20 * N * D + 16 * N * N  # F and Phi, Omega, as NumPy made them and on the device
-    if start.network is None:  # a manifold of each seed's own
-        return Bytes(held_out, layers + drawn(max(inputs, LEAST_ROWS // 4)) + manifold)
-    return Bytes(held_out + manifold + drawn(LEAST_ROWS), layers + drawn(inputs))
+        return Bytes(test_bytes, layers + sample_bytes(inputs))
+    # F and Phi, and Omega, as NumPy made them and on the device.
+    manifold = 20 * N * D + 16 * N * N
+    if start.network is None:
+        rows = max(inputs, LEAST_ROWS // 4)
+        return Bytes(test_bytes, layers + sample_bytes(rows) + manifold)
+    shared = test_bytes + manifold + sample_bytes(LEAST_ROWS)
+    return Bytes(shared, layers + sample_bytes(inputs))

@@ -309,7 +309,7 @@ from sims.weights import training as weights_training
 from teacherstudent.results import description
 devices.KERNELS_ON = ("cpu",)
 weights_kernel.train_weights_in_kernel = partial(weights_kernel.train_weights_in_kernel, interpret=True)
-weights_training._program.cache_clear()
+weights_training.program.cache_clear()
 one, two = (run(device=device) for device in ("cpu:1", "cpu"))
 assert [description(found)["report"]["program"] for found in (one, two)] == ["kernel", "kernel"]
 np.testing.assert_array_equal(one.Q, two.Q)

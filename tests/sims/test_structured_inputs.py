@@ -12,7 +12,7 @@ from sims.inputs.gaussian_equivalent import _jointly_gaussian
 from sims.inputs.hidden_manifold import covariances
 from sims.inputs.source import as_arrays, set_up
 from sims.running.loop import TRAINING
-from sims.weights.steps import _sample_keys
+from sims.weights.steps import sample_keys
 from teacherstudent.results.datasets import description
 from tests.sims.test_weights import numpy_training
 
@@ -23,7 +23,7 @@ def drawn(task, start, seed, steps, batch_size=1):
     """The inputs, latents and noises that the simulator gives to one seed."""
     source = as_arrays(set_up(task, start, N, [seed]).source, jnp.float64)
     key = jax.random.fold_in(jax.random.key(np.uint32(seed)), TRAINING)
-    inputs = source.draw(_sample_keys(key, jnp.arange(steps, dtype=jnp.uint32), batch_size))
+    inputs = source.draw(sample_keys(key, jnp.arange(steps, dtype=jnp.uint32), batch_size))
     return (np.asarray(part).reshape(steps, batch_size, *part.shape[1:]) for part in inputs)
 
 

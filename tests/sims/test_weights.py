@@ -9,7 +9,7 @@ from scipy.special import erf
 import teacherstudent as ts
 from sims.inputs.teacher_student import StandardNormal
 from sims.running.loop import TRAINING
-from sims.weights.steps import _sample_keys
+from sims.weights.steps import sample_keys
 from tests.problems import committee
 
 K, M, N, STEPS = 3, 2, 17, 40
@@ -26,7 +26,7 @@ ACTIVATIONS = {
 def drawn_inputs(problem, seed, w_star):
     """The inputs and noises that the simulator gives to one seed."""
     key = jax.random.fold_in(jax.random.key(np.uint32(seed)), TRAINING)
-    keys = _sample_keys(key, jnp.arange(STEPS, dtype=jnp.uint32), problem.batch_size)
+    keys = sample_keys(key, jnp.arange(STEPS, dtype=jnp.uint32), problem.batch_size)
     inputs = StandardNormal(jnp.asarray(w_star[0])).draw(keys)
     shape = (STEPS, problem.batch_size)
     return np.asarray(inputs.x).reshape(*shape, N), np.asarray(inputs.zeta).reshape(shape)

@@ -99,9 +99,9 @@ def interpreted_kernel(monkeypatch):
         "train_weights_in_kernel",
         partial(weights_kernel.train_weights_in_kernel, interpret=True),
     )
-    weights_training._program.cache_clear()
+    weights_training.program.cache_clear()
     yield
-    weights_training._program.cache_clear()
+    weights_training.program.cache_clear()
 
 
 @has_kernel
