@@ -27,6 +27,10 @@ class Student(Described):
       (zero).  Biases are known for tasks with two classes, not yet for those with a teacher.
 
     Raises ValueError if a value is outside its range.
+
+    >>> import teacherstudent as ts
+    >>> ts.Student(width=3, activation="relu", train_readout=True).width
+    3
     """
 
     width: int = eqx.field(static=True)
@@ -84,6 +88,15 @@ class Problem(Described):
     for every value, and for every combination if there are several.
 
     Raises ValueError if a value is outside its range or the parts do not fit together.
+
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(
+    ...     task=ts.TeacherStudent(width=2, noise=0.1),
+    ...     student=ts.Student(width=4),
+    ...     rule=ts.SGD(learning_rate=0.4),
+    ... )
+    >>> problem.updates_per_time(N=1000)
+    1000
     """
 
     task: Task
@@ -103,7 +116,9 @@ class Problem(Described):
         batch_size: int = 1,
         batch_ratio=None,
     ):
-        self.task, self.student, self.rule = task, student, rule
+        self.task = task
+        self.student = student
+        self.rule = rule
         self.loss = name_or_loss(loss)
         self.batch_size = checks.integer("batch_size", batch_size)
         self.batch_ratio = _ratio(batch_ratio)
@@ -141,21 +156,25 @@ class Problem(Described):
 
     def _check_trained(self) -> None:
         """Raise ValueError if the rule and the student differ in what is trained."""
-        for part, plural in (("readout", "readout is"), ("bias", "biases are")):
-            for rate in (f"{part}_learning_rate", f"{part}_gain"):
-                if getattr(self.rule, rate, None) is not None and not getattr(
-                    self.student, f"train_{part}"
-                ):
-                    raise ValueError(
-                        f"rule.{rate} is given but the student's {plural} frozen; set "
-                        f"student.train_{part} = true, or leave the rate out."
-                    )
+        self._check_frozen("readout", "readout is", self.student.train_readout)
+        self._check_frozen("bias", "biases are", self.student.train_bias)
         if self.student.train_bias and not self.rule.TRAINS_BIASES:
             trained = ", ".join(rule.__name__ for rule in RULES.values() if rule.TRAINS_BIASES)
             raise ValueError(
                 f"student.train_bias = true, but {type(self.rule).__name__} is defined for "
                 f"matrices, not for biases; set it to false, or use one of {trained}."
             )
+
+    def _check_frozen(self, layer: str, words: str, trained: bool) -> None:
+        """Raise ValueError if the rule has a rate for a layer that is frozen."""
+        if trained:
+            return
+        for rate in (f"{layer}_learning_rate", f"{layer}_gain"):
+            if getattr(self.rule, rate, None) is not None:
+                raise ValueError(
+                    f"rule.{rate} is given but the student's {words} frozen; set "
+                    f"student.train_{layer} = true, or leave the rate out."
+                )
 
     def _check_batch(self) -> None:
         """Raise ValueError if batch_ratio is given and the rule has no use for it."""
@@ -194,17 +213,24 @@ class Problem(Described):
         return N if self.batch_ratio is None else 1
 
     def for_programs(self) -> "Problem":
-        """The problem as compiled programs take it: the same classes, less what only draws inputs."""
+        """The problem as compiled programs take it.
+
+        Its classes are the same, and what only draws inputs is left out.
+        """
         return with_fields(self, {"task": self.task.for_programs()})
 
-    @property
-    def classes(self) -> MixtureTask:
-        """The task, where it has two classes; ValueError otherwise."""
+    def require_classes(self) -> None:
+        """Raise ValueError if the task has no classes."""
         if not self.task.HAS_CLASSES:
             raise ValueError(
                 f"the task {type(self.task).__name__} has no classes y = +-1; give a task such as "
                 "SpikedCumulant or GaussianMixture."
             )
+
+    @property
+    def classes(self) -> MixtureTask:
+        """The task, where it has two classes; ValueError otherwise."""
+        self.require_classes()
         return self.task
 
     @property
@@ -224,38 +250,44 @@ class Problem(Described):
         for kind in (OrderParameters, SpectralOverlaps):
             if isinstance(start, kind):
                 contracts.require_unchanged(start, kind)
-        K, M = self.student.width, self.task.directions
-        second = self.task.name_of("R")
-        for unit, found, wanted in (
-            ("student units", start.students, K),
-            (self.task.FIXED_VECTORS, start.teachers, M),
-        ):
-            if found != wanted:
-                raise ValueError(
-                    f"start has {found} {unit}, but the problem has {wanted}; "
-                    f"give Q of shape ({K}, {K}) and {second} of shape ({K}, {M})."
-                )
+        self._check_units(start)
+        by_mode = isinstance(start, SpectralOverlaps)
         if self.task.HAS_CLASSES:
             self._check_directions(start)
-        elif (
-            isinstance(start, OrderParameters) and not checks.is_traced(start.b) and np.any(start.b)
-        ):
+        elif not by_mode and not checks.is_traced(start.b) and np.any(start.b):
             raise ValueError(
                 "start.b is not zero, but biases are not known for the task "
                 f"{type(self.task).__name__}; leave b out."
             )
-        if isinstance(start, OrderParameters) and self.task.HAS_MODES:
+        if self.task.HAS_MODES and not by_mode:
             if start.weights is not None:
                 raise ValueError(
                     "start has weights for isotropic inputs, but the task is a "
                     f"{type(self.task).__name__}; make the start with this problem, "
                     "start_from_weights(problem, w=, v=, w_star=)."
                 )
-            return  # these overlaps do not yet say how long the weights are
+            # These overlaps do not yet say how long the weights are.
+            return
         self.rule.check_start(start)
 
+    def _check_units(self, start: OrderParameters | SpectralOverlaps) -> None:
+        """Raise ValueError unless the start has as many vectors as the problem."""
+        K, M = self.student.width, self.task.directions
+        counts = (
+            ("student units", start.students, K),
+            (self.task.FIXED_VECTORS, start.teachers, M),
+        )
+        for unit, given, wanted in counts:
+            if given != wanted:
+                raise ValueError(
+                    f"start has {given} {unit}, but the problem has {wanted}; give Q of shape "
+                    f"({K}, {K}) and {self.task.name_of('R')} of shape ({K}, {M})."
+                )
+
     def _check_directions(self, start: OrderParameters | SpectralOverlaps) -> None:
-        """Raise ValueError unless the fixed vectors of the start are orthogonal, of length sqrt N."""
+        """Raise ValueError unless the fixed vectors of the start are orthogonal, with length
+        sqrt N.
+        """
         if not isinstance(start, OrderParameters):
             raise ValueError(
                 f"start has overlaps by mode, but {type(self.task).__name__} has one; give "
@@ -274,9 +306,9 @@ class Problem(Described):
     @property
     def sweeps(self) -> dict[str, np.ndarray]:
         """The parameters given as sequences, by name: the dimensions of a sweep."""
-        candidates = {"noise": getattr(self.task, "noise", 0.0)} | {
-            field.name: getattr(self.rule, field.name) for field in dataclasses.fields(self.rule)
-        }
+        candidates = {"noise": getattr(self.task, "noise", 0.0)}
+        for field in dataclasses.fields(self.rule):
+            candidates[field.name] = getattr(self.rule, field.name)
         return {
             name: np.asarray(value) for name, value in candidates.items() if np.ndim(value) == 1
         }

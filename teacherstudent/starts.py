@@ -9,7 +9,6 @@ from teacherstudent.states.order_parameters import PSD_TOLERANCE, OrderParameter
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps, spectral_overlaps
 from teacherstudent.states.spectrum import MOST_NODES, Modes, Spectrum, merge_equal
 from teacherstudent.streams import WEIGHTS, WEIGHTS_OF_A_NETWORK, stream
-from teacherstudent.tasks import MixtureTask, StructuredTask
 
 Start = OrderParameters | SpectralOverlaps
 
@@ -26,11 +25,18 @@ def random_start(
 ) -> Start:
     """The order parameters of weights drawn at random in N dimensions.
 
-        w_ki ~ scale N(0, 1),   w*_mr ~ N(0, 1),   Q = w Omega w^T / N,   R = w Phi w*^T / sqrt(N D),   T = w* w*^T / D
+        w_ki ~ scale N(0, 1)
+        w*_mr ~ N(0, 1)
+
+        Q = w Omega w^T / N
+        R = w Phi w*^T / sqrt(N D)
+        T = w* w*^T / D
 
     with Omega = Phi = 1 and D = N for the teacher-student task, so that R and the off-diagonal
-    entries are of order 1 / sqrt N. With `T` given, the teacher has exactly these overlaps instead
-    (the unit matrix: orthonormal teacher vectors).  v_k is 1 if the readout is frozen, otherwise
+    entries are of order 1 / sqrt N.  Shapes: Q (K, K), R (K, M), T (M, M), v (K,).
+
+    With `T` given, the teacher has exactly these overlaps instead (the unit matrix: orthonormal
+    teacher vectors).  v_k is 1 if the readout is frozen, otherwise
     drawn from readout_scale N(0, 1).  For rules that keep |w_k|^2 = N (`SphericalSGD`, `Nero`) each
     w_k is brought to that length.
 
@@ -47,55 +53,73 @@ def random_start(
     Raises ValueError if a scale or the seed is negative, T is not a matrix of overlaps, N is too
     small for teacher vectors with these overlaps, the task has no inputs in N dimensions, or the
     rule cannot begin at such weights (a `scale` beside 1 where it keeps their lengths).
+
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(width=2), ts.Student(width=3), ts.SGD(0.1))
+    >>> start = ts.random_start(problem, N=100, seed=1, T=np.eye(2))
+    >>> start.Q.shape, start.R.shape
+    ((3, 3), (3, 2))
     """
-    K, M, structured = (
-        problem.student.width,
-        problem.task.directions,
-        isinstance(problem.task, StructuredTask),
-    )
-    classes = isinstance(problem.task, MixtureTask)
-    N = problem.task.input_dimension if N is None else N
+    task = problem.task
+    K, M = problem.student.width, task.directions
+    if N is None:
+        N = task.input_dimension
     if N is None:
         raise ValueError("N is missing; give the input dimension.")
     N = checks.integer("N", N)
-    D = problem.task.latent_dimension(N)
-    scale, readout_scale = (
-        checks.single("scale", scale),
-        checks.single("readout_scale", readout_scale),
-    )
+    D = task.latent_dimension(N)
+    scale = checks.single("scale", scale)
+    readout_scale = checks.single("readout_scale", readout_scale)
     checks.memory(f"N = {N}", (2 * K + M) * N + M * D)
     checks.memory(f"student.width + task.width = {K + M}", 6 * (K + M) ** 2)
-    seed = checks.integer("seed", seed, minimum=0)
-    rng = stream(seed, WEIGHTS) if structured else np.random.default_rng(seed)
-    w, w_star = (
-        _student_rows(problem, scale, rng.standard_normal((K, N))),
-        rng.standard_normal((M, D)),
-    )
-    if classes and T is not None:
-        raise ValueError(
-            "T is given, but the fixed directions of a task with two classes are orthonormal; "
-            "leave T out."
-        )
-    if classes:
-        T = np.eye(M)
-    if T is not None:
-        if D < M:
-            raise ValueError(
-                f"N = {N} gives {D} dimensions to the {M} fixed vectors, which must be "
-                "independent; give more."
-            )
-        w_star = orthonormal_rows(w_star) * np.sqrt(D)
-        w_star = root(_teacher_overlaps(T, M)) @ w_star
-    v = readout_scale * rng.standard_normal(K) if problem.student.train_readout else np.ones(K)
-    if structured:
+    rng = _generator(problem, checks.integer("seed", seed, minimum=0))
+    w = _student_rows(problem, scale, rng.standard_normal((K, N)))
+    w_star = _fixed_rows(problem, T, N, rng.standard_normal((M, D)))
+    v = np.ones(K)
+    if problem.student.train_readout:
+        v = readout_scale * rng.standard_normal(K)
+    if task.HAS_MODES:
         return start_from_weights(problem, w, v, w_star)
+    Q = w @ w.T / N
     overlaps = w @ w_star.T / N
-    if classes:
-        start = OrderParameters(Q=w @ w.T / N, m=overlaps, v=v)
+    if task.HAS_CLASSES:
+        start = OrderParameters(Q=Q, m=overlaps, v=v)
     else:
-        start = OrderParameters(Q=w @ w.T / N, R=overlaps, T=w_star @ w_star.T / N, v=v)
+        start = OrderParameters(Q=Q, R=overlaps, T=w_star @ w_star.T / N, v=v)
     problem.check_start(start)
     return start
+
+
+def _generator(problem: Problem, seed: int) -> np.random.Generator:
+    """The random numbers of a start; features of inputs with modes are drawn from the same seed."""
+    if problem.task.HAS_MODES:
+        return stream(seed, WEIGHTS)
+    return np.random.default_rng(seed)
+
+
+def _fixed_rows(
+    problem: Problem, T, N: int, rows: Float[np.ndarray, "fixed latents"]
+) -> np.ndarray:
+    """The teacher's rows, or the directions of two classes, with the overlaps T if they are given.
+
+    Directions of two classes are always orthogonal, of length sqrt N.
+    """
+    M, D = rows.shape
+    if problem.task.HAS_CLASSES:
+        if T is not None:
+            raise ValueError(
+                "T is given, but the fixed directions of a task with two classes are orthonormal; "
+                "leave T out."
+            )
+        T = np.eye(M)
+    if T is None:
+        return rows
+    if D < M:
+        raise ValueError(
+            f"N = {N} gives {D} dimensions to the {M} fixed vectors, which must be "
+            "independent; give more."
+        )
+    return root(_teacher_overlaps(T, M)) @ (orthonormal_rows(rows) * np.sqrt(D))
 
 
 def _student_rows(
@@ -115,27 +139,32 @@ def _student_rows(
 def orthogonal_start(problem: Problem, N: int, seed: int = 0, *, T=None) -> OrderParameters:
     """AGD's own start: weights that are orthogonal rows, as long as the layers' scales.
 
-        W_1 = w / sqrt N = sqrt(K / N) O_1,   v = O_2 / sqrt K,   O_1 (K, N), O_2 (1, K) with
-        orthonormal rows, w* as in `random_start`
+        W_1 = w / sqrt N = sqrt(K / N) O_1
+        v = O_2 / sqrt K
 
+    where O_1 (K, N) and O_2 (1, K) have orthonormal rows, and w* is as in `random_start`,
     so that Q = (K / N) 1, R = O(sqrt K / N) and |v| = 1 / sqrt K.  The simulation begins from
     exactly these weights.  As N grows this is the point w = 0, from which units with the same |v_k|
     stay alike.  A frozen readout has these values too.
 
     Raises ValueError if N < K + M, or the inputs are not isotropic.  J. Bernstein et al.
     (arXiv:2304.05187), section 3.
+
+    >>> import teacherstudent as ts
+    >>> student = ts.Student(width=3, train_readout=True)
+    >>> problem = ts.Problem(ts.TeacherStudent(width=2), student, ts.AGD())
+    >>> start = ts.orthogonal_start(problem, N=300)
+    >>> bool(np.allclose(start.Q, np.eye(3) / 100))
+    True
     """
-    if isinstance(problem.task, StructuredTask | MixtureTask):
+    if problem.task.HAS_MODES or problem.task.HAS_CLASSES:
         raise ValueError(
             "orthogonal_start is for isotropic inputs with a teacher, not for "
             f"{type(problem.task).__name__}; make the weights yourself and give them to "
             "start_from_weights."
         )
-    K, M, seed = (
-        problem.student.width,
-        problem.task.directions,
-        checks.integer("seed", seed, minimum=0),
-    )
+    K, M = problem.student.width, problem.task.directions
+    seed = checks.integer("seed", seed, minimum=0)
     check_dimension(N, K, M)
     checks.memory(f"N = {N}", 4 * (K + M) * N)
     rng = stream(seed, WEIGHTS)
@@ -144,9 +173,9 @@ def orthogonal_start(problem: Problem, N: int, seed: int = 0, *, T=None) -> Orde
         w_star = root(_teacher_overlaps(T, M)) @ (orthonormal_rows(w_star) * np.sqrt(N))
     w = np.sqrt(K) * orthonormal_rows(rng.standard_normal((K, N)))
     v = orthonormal_rows(rng.standard_normal((1, K)))[0] / np.sqrt(K)
-    made = start_from_weights(problem, w, v, w_star)
-    assert isinstance(made, OrderParameters)
-    return made
+    start = start_from_weights(problem, w, v, w_star)
+    assert isinstance(start, OrderParameters), "inputs are isotropic here"
+    return start
 
 
 def _teacher_overlaps(T, M: int) -> np.ndarray:
@@ -169,6 +198,12 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Star
     Cost: one eigenvalue or singular value decomposition.
 
     Raises ValueError if shapes do not fit the problem.
+
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(width=1), ts.Student(width=1), ts.SGD(0.1))
+    >>> start = ts.start_from_weights(problem, w=[[1.0, 1.0]], w_star=[[1.0, -1.0]])
+    >>> print(start.Q, start.R, start.T)
+    [[1.]] [[0.]] [[1.]]
     """
     K, M = problem.student.width, problem.task.directions
     if w_star is None:
@@ -177,7 +212,8 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Star
             "teacher-student task), or the fixed directions of a task with two classes, shape "
             "(r, N)."
         )
-    w, w_star = checks.array("w", w), checks.array("w_star", w_star)
+    w = checks.array("w", w)
+    w_star = checks.array("w_star", w_star)
     for name, part in (("w", w), ("w_star", w_star)):
         if not np.isfinite(part).all():
             raise ValueError(f"{name} has entries that are not finite; give numbers everywhere.")
@@ -191,49 +227,50 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Star
             f"{D})."
         )
     network = Weights(w, w_star)
-    start: Start
-    if isinstance(problem.task, StructuredTask) and b is not None:
+    if problem.task.HAS_MODES and b is not None:
         raise ValueError(
             f"b is given, but biases are not known for the task {type(problem.task).__name__}; "
             "leave b out."
         )
-    if isinstance(problem.task, StructuredTask):
+    if problem.task.HAS_MODES:
         start = _projected(problem.task.modes(N), network, v)
     else:
-        start = OrderParameters(
-            w @ w.T / N, w @ w_star.T / N, w_star @ w_star.T / N, v, network, b=b
-        )
+        Q, R, T = w @ w.T / N, w @ w_star.T / N, w_star @ w_star.T / N
+        start = OrderParameters(Q, R, T, v, network, b=b)
     problem.check_start(start)
     return start
 
 
 def _projected(modes: Modes, network: Weights, v) -> SpectralOverlaps:
-    """q, r, t of given weights along the eigenvectors and, as one more mode, orthogonal to them;
-    equal eigenvalues merged.
+    """q, r, t of given weights along the eigenvectors; equal eigenvalues are merged.
+
+    All that is orthogonal to the eigenvectors is one more mode.
     """
     w, w_star = network
     N, D = modes.Phi.shape
-    signal = w_star @ modes.Phi.T * np.sqrt(N / D)  # Phi w*_m / sqrt delta, one row for each m
-    along, signal_along = w @ modes.vectors, signal @ modes.vectors
-    pairs = (
-        (w, w, along, along),
-        (w, signal, along, signal_along),
-        (signal, signal, signal_along, signal_along),
-    )
-    densities = [np.einsum("at,bt->tab", first, second) for *_, first, second in pairs]
-    rho, weights, others = modes.rho, np.full(len(modes.rho), 1 / N), N - len(modes.rho)
+    # Phi w*_m / sqrt delta, one row for each m.
+    signal = w_star @ modes.Phi.T * np.sqrt(N / D)
+    densities = []
+    for first, second in ((w, w), (w, signal), (signal, signal)):
+        densities.append(_densities(modes, first, second))
+    rho = modes.rho
+    weights = np.full(len(rho), 1 / N)
+    others = N - len(rho)
     if others:
-        rests = [
-            (full @ other.T - density.sum(0)) / others
-            for (full, other, *_), density in zip(pairs, densities, strict=True)
-        ]
-        densities = [
-            np.concatenate([density, rest[None]])
-            for density, rest in zip(densities, rests, strict=True)
-        ]
-        rho, weights = np.append(rho, modes.rest), np.append(weights, others / N)
+        rho = np.append(rho, modes.rest)
+        weights = np.append(weights, others / N)
     rho, weights, q, r, t = merge_equal(rho, weights, *densities)
     return SpectralOverlaps(rho, weights, q, r, t, w_star @ w_star.T / D, v, network)
+
+
+def _densities(modes: Modes, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Products of two sets of rows along each eigenvector, and on average orthogonal to all."""
+    along = np.einsum("at,bt->tab", first @ modes.vectors, second @ modes.vectors)
+    others = first.shape[1] - len(along)
+    if others == 0:
+        return along
+    rest = (first @ second.T - along.sum(0)) / others
+    return np.concatenate([along, rest[None]])
 
 
 @arguments.checked
@@ -250,22 +287,27 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
 
     Raises ValueError if the start does not fit the problem, the task has no spectrum without
     weights, or no such weights have these overlaps.
+
+    >>> import teacherstudent as ts
+    >>> task = ts.HiddenManifold(width=1, latent_ratio=0.5)
+    >>> problem = ts.Problem(task, ts.Student(width=1), ts.SGD(0.1))
+    >>> start = ts.spectral_start(problem, ts.OrderParameters(Q=[[1.0]], R=[[0.1]]), nodes=8)
+    >>> start.q.shape
+    (9, 1, 1)
     """
     nodes = checks.integer("nodes", nodes, maximum=MOST_NODES)
     problem.check_start(start)
     if isinstance(start, SpectralOverlaps):
         return start
-    if isinstance(problem.task, MixtureTask):
+    if problem.task.HAS_CLASSES:
         raise ValueError(
             f"{type(problem.task).__name__} has no spectrum of modes; its start is "
             "OrderParameters(Q=, m=, v=, b=)."
         )
-    one = np.ones(1)  # isotropic inputs: one eigenvalue
-    spectrum = (
-        problem.task.spectrum(nodes)
-        if isinstance(problem.task, StructuredTask)
-        else Spectrum(one, one, one)
-    )
+    # Isotropic inputs have one eigenvalue.
+    spectrum = Spectrum(np.ones(1), np.ones(1), np.ones(1))
+    if problem.task.HAS_MODES:
+        spectrum = problem.task.spectrum(nodes)
     lifted = spectral_overlaps(spectrum, start)
     problem.check_start(lifted)
     return lifted
@@ -287,7 +329,8 @@ def random_weights(start: OrderParameters, N: int, seed: int) -> Weights:
     Raises ValueError if the overlaps need more dimensions: as many as the rank of [[Q, R], [R^T,
     T]].
     """
-    rng, fields = np.random.default_rng(seed), start.students + start.teachers
+    rng = np.random.default_rng(seed)
+    fields = start.students + start.teachers
     if fields <= N:
         return weights_with_overlaps(start, orthonormal_rows(rng.standard_normal((fields, N))))
     check_rank(start, N)
@@ -318,18 +361,23 @@ def weights_on_inputs(
     start: OrderParameters,
     seed: int,
 ) -> Weights:
-    """Random weights that have exactly the overlaps Q, R, T of `start` on inputs with covariances
-    Omega and Phi.
+    """Random weights that have exactly the overlaps Q, R, T of `start` on inputs of given
+    covariances.
 
-        w* = sqrt D T^(1/2) frame,   w = S^(1/2) G + alpha a,   a = sqrt(N / D) w* Phi^T,   alpha = R (a a^T / N)^-1
+        w* = sqrt D T^(1/2) frame
+        w = S^(1/2) G + alpha a
 
-    G are random rows, orthogonal to a and to a Omega and with G Omega G^T = N, so that w Phi w*^T /
-    sqrt(N D) = R, and w Omega w^T / N = Q for S = Q - alpha (a Omega a^T / N) alpha^T: the finite
-    network of `spectral_overlaps`.
+        a = sqrt(N / D) w* Phi^T
+        alpha = R (a a^T / N)^-1
+        S = Q - alpha (a Omega a^T / N) alpha^T
+
+    G are random rows, orthogonal to a and to a Omega and with G Omega G^T = N, so that
+    w Phi w*^T / sqrt(N D) = R and w Omega w^T / N = Q: the finite network of `spectral_overlaps`.
 
     Raises ValueError if no such weights have these overlaps.
     """
-    (N, D), rng = Phi.shape, stream(seed, WEIGHTS_OF_A_NETWORK)
+    N, D = Phi.shape
+    rng = stream(seed, WEIGHTS_OF_A_NETWORK)
     K, M = start.students, start.teachers
     if N < K + 2 * M:
         raise ValueError(
@@ -342,9 +390,8 @@ def weights_on_inputs(
     along = alpha @ a
     S = start.Q - along @ Omega @ along.T / N
     smallest = np.linalg.eigvalsh(S)[0]
-    if smallest < -PSD_TOLERANCE * max(1.0, np.abs(S).max()) or not np.allclose(
-        along @ a.T / N, start.R, atol=1e-8
-    ):
+    negative = smallest < -PSD_TOLERANCE * max(1.0, np.abs(S).max())
+    if negative or not np.allclose(along @ a.T / N, start.R, atol=1e-8):
         raise ValueError(
             f"no weights in N = {N} dimensions have the overlaps start.Q and start.R on these "
             f"inputs (eigenvalue {smallest:.4g} of what Q leaves to their random part); give a "

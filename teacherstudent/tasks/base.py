@@ -1,4 +1,6 @@
-"""The contract of a task: a law of the inputs and of their labels.  There are two families.
+"""The contract of a task: a law of the inputs and of their labels.
+
+There are two families.
 
 With a teacher (`TeacherTask`), a two-layer network labels the inputs:
 
@@ -87,20 +89,22 @@ class Task(Described):
     @property
     @abc.abstractmethod
     def directions(self) -> int:
-        """The number M of fixed vectors beside the student's: teacher units, spikes or class means."""
+        """The number M of fixed vectors: teacher units, spikes or class means."""
 
     @property
     def input_dimension(self) -> int | None:
         """N, where the task's own arrays fix it."""
-        held = [
-            value for value in (getattr(self, name) for name in self.ARRAYS) if value is not None
-        ]
-        return held[0].shape[0] if held else None
+        for name in self.ARRAYS:
+            array = getattr(self, name)
+            if array is not None:
+                return array.shape[0]
+        return None
 
     @abc.abstractmethod
     def latent_dimension(self, N: int) -> int:
-        """The dimension D of the fixed vectors for inputs in N dimensions; ValueError if there are
-        no such inputs.
+        """The dimension D of the fixed vectors for inputs in N dimensions.
+
+        ValueError if there are no such inputs.
         """
 
     def warn_theory(self) -> None:
@@ -138,8 +142,9 @@ def with_fields(module: Module, values: Mapping[str, Any]) -> Module:
 
 
 class TeacherTask(Task):
-    """Inputs of some law, with labels y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta from a
-    two-layer teacher.
+    """Inputs of some law, with labels from a two-layer teacher.
+
+        y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta
 
     - `width`: number M of teacher units.
     - `activation`: g*, a name, polynomial coefficients or an elementwise JAX function.
@@ -164,10 +169,9 @@ class TeacherTask(Task):
 
     def __check_init__(self):
         checks.number("task.noise", self.noise)
-        shape = np.shape(self.readout) if checks.is_numeric(self.readout) else ()
-        if len(shape) > 1:
+        if checks.is_numeric(self.readout) and np.ndim(self.readout) > 1:
             raise ValueError(
-                f"task.readout has shape {shape}; give one number for all teacher units, or one "
+                f"task.readout has shape {np.shape(self.readout)}; give one number for all teacher units, or one "
                 "per unit."
             )
         checks.number("task.readout", self.readout, minimum=-np.inf)
@@ -206,8 +210,9 @@ class TeacherTask(Task):
 
 
 class StructuredTask(TeacherTask):
-    """A task with a teacher whose input covariance has more than one eigenvalue; its states are
-    `SpectralOverlaps`.
+    """A task with a teacher whose input covariance has more than one eigenvalue.
+
+    Its states are `SpectralOverlaps`.
     """
 
     HAS_MODES: ClassVar = True
@@ -218,6 +223,7 @@ class StructuredTask(TeacherTask):
 
     @abc.abstractmethod
     def spectrum(self, nodes: int) -> Spectrum:
-        """The spectrum of the input covariance, averaged over directions: in the limit N ->
-        infinity where there is one.
+        """The spectrum of the input covariance, averaged over directions.
+
+        It is that of the limit N -> infinity where there is one.
         """

@@ -1,5 +1,6 @@
-"""Clusters whose spike fields s have a density on a box in R^r; all that is orthogonal to the
-directions is N(0, 1).
+"""Clusters whose spike fields s have a density on a box in R^r.
+
+All that is orthogonal to the directions is N(0, 1).
 
 The theory takes the Gauss-Legendre nodes of each box as components with S_c = 0: classes told apart
 by means, covariances or any higher moments, as in the distributions of increasing complexity of
@@ -18,8 +19,10 @@ from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.tasks.mixture import Components, MixtureTask, check_clusters, joined
 
-MOST_NODES = 200  # a side
-MOST_COMPONENTS = 50_000  # of a cluster: each costs the averages of one Gaussian
+# Nodes of a side.
+MOST_NODES = 200
+# Components of a cluster: each costs the averages of one Gaussian.
+MOST_COMPONENTS = 50_000
 
 
 class BoxMixture(MixtureTask):
@@ -32,8 +35,18 @@ class BoxMixture(MixtureTask):
       grid of 256 cells a side (64 for r = 3).
     - `nodes`: Gauss-Legendre nodes a side for the theory, nodes^r components for each cluster.
 
+    The fields s_a = u_a . x / sqrt N, a = 1..r, lie on the box, and what is orthogonal to all u_a
+    is N(0, 1).  Time is t = updates / N.
+
     Raises ValueError if shapes do not fit, r > 3, weights do not sum to 1, a label is not +-1, a
     box is empty, or a density is negative or zero everywhere.
+
+    Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
+
+    >>> import teacherstudent as ts
+    >>> task = ts.BoxMixture([0.5, 0.5], [1, -1], boxes=[[[0.0, 2.0]], [[-1.0, 1.0]]], nodes=4)
+    >>> task.directions, len(task.components().p)
+    (1, 8)
     """
 
     weights: Float[AnyArray, " clusters"]
@@ -44,10 +57,8 @@ class BoxMixture(MixtureTask):
 
     @arguments.of("task.")
     def __init__(self, weights, labels, boxes, densities=None, nodes: int = 16):
-        self.weights, self.labels = (
-            checks.array("task.weights", weights),
-            checks.array("task.labels", labels),
-        )
+        self.weights = checks.array("task.weights", weights)
+        self.labels = checks.array("task.labels", labels)
         self.boxes = checks.array("task.boxes", boxes)
         if not (densities is None or isinstance(densities, tuple | list)):
             raise ValueError(
@@ -59,7 +70,9 @@ class BoxMixture(MixtureTask):
                 "task.densities holds something that is no function; give one function for each "
                 "cluster."
             )
-        self.densities = None if densities is None else tuple(densities)
+        if densities is not None:
+            densities = tuple(densities)
+        self.densities = densities
         self.nodes = checks.integer("task.nodes", nodes, maximum=MOST_NODES)
 
     def __check_init__(self):
@@ -86,8 +99,11 @@ class BoxMixture(MixtureTask):
                 "task.boxes has a side whose lower end is not below its upper end; give (low, "
                 "high)."
             )
-        if self.densities is None:
-            return
+        if self.densities is not None:
+            self._check_densities(clusters)
+
+    def _check_densities(self, clusters: int) -> None:
+        """Raise ValueError unless each cluster has a density on its box."""
         if len(self.densities) != clusters:
             raise ValueError(
                 f"task.densities holds {len(self.densities)} entries; give one function for each "
@@ -108,18 +124,15 @@ class BoxMixture(MixtureTask):
     def rule(
         self, cluster: int
     ) -> tuple[Float[np.ndarray, "nodes directions"], Float[np.ndarray, " nodes"]]:
-        """Nodes of the tensor Gauss-Legendre rule on the box of a cluster, and weights that sum to
-        one.
+        """Nodes of the tensor Gauss-Legendre rule on the box of a cluster, and their weights.
+
+        The weights sum to one.
         """
         x, w = np.polynomial.legendre.leggauss(self.nodes)
-        unit = np.stack(
-            [side.ravel() for side in np.meshgrid(*[(x + 1) / 2] * self.directions, indexing="ij")],
-            axis=1,
-        )
-        weights = np.prod(
-            [side.ravel() for side in np.meshgrid(*[w / 2] * self.directions, indexing="ij")],
-            axis=0,
-        )
+        nodes = np.meshgrid(*[(x + 1) / 2] * self.directions, indexing="ij")
+        unit = np.stack([side.ravel() for side in nodes], axis=1)
+        factors = np.meshgrid(*[w / 2] * self.directions, indexing="ij")
+        weights = np.prod([side.ravel() for side in factors], axis=0)
         low, high = self.boxes[cluster].T
         return low + (high - low) * unit, weights
 
@@ -139,9 +152,9 @@ class BoxMixture(MixtureTask):
         return np.asarray(values)
 
     def components(self) -> Components:
-        return joined([self._of_cluster(cluster) for cluster in range(len(self.weights))])
+        return joined([self._cluster_components(cluster) for cluster in range(len(self.weights))])
 
-    def _of_cluster(self, cluster: int) -> Components:
+    def _cluster_components(self, cluster: int) -> Components:
         s, weights = self.rule(cluster)
         weights = weights * self.density(cluster, s)
         count, r = s.shape

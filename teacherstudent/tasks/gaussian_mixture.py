@@ -1,7 +1,7 @@
 """Classification of a Gaussian mixture: clusters around a few means, each with a label.
 
-    x = sum_a A_ca u_a / sqrt N + sigma_c z,   z ~ N(0, I_N)   in cluster c;   s ~ N(A_c, S_c),  S_c
-    = sigma_c^2 I unless given
+    x = sum_a A_ca u_a / sqrt N + sigma_c z,   z ~ N(0, I_N)   in cluster c
+    s ~ N(A_c, S_c),   S_c = sigma_c^2 I unless given
 
 with u_a orthogonal and |u_a|^2 = N, so that a mean of length one is as long as the noise in its own
 direction.  The task with explicit components, too: any low-dimensional Gaussian law of s.
@@ -17,7 +17,11 @@ from teacherstudent.tasks.mixture import Components, MixtureTask, check_clusters
 
 
 class GaussianMixture(MixtureTask):
-    """Clusters of inputs x ~ N(sum_a A_ca u_a / sqrt N, sigma_c^2 I) with labels y_c = +-1.
+    """Gaussian clusters of inputs with labels y_c = +-1.
+
+        x ~ N(sum_a A_ca u_a / sqrt N, sigma_c^2 I)   with probability p_c
+
+    with u_a orthogonal and |u_a|^2 = N.  Time is t = updates / N.
 
     - `weights` (clusters,): probabilities p_c; `labels` (clusters,): y_c.
     - `means` (clusters, r): coordinates A_c along r orthonormal directions u_a / sqrt N.
@@ -29,6 +33,13 @@ class GaussianMixture(MixtureTask):
 
     Raises ValueError if shapes do not fit, weights do not sum to 1, a label is not +-1, a variance
     is negative or a covariance not positive semi-definite.
+
+    Refinetti, Goldt, Krzakala & Zdeborova, ICML 2021 (arXiv:2102.11742).
+
+    >>> import teacherstudent as ts
+    >>> task = ts.GaussianMixture([0.5, 0.5], [1, -1], means=[[1.0], [-1.0]], variances=0.5)
+    >>> task.directions
+    1
     """
 
     weights: Float[AnyArray, " clusters"]
@@ -39,18 +50,16 @@ class GaussianMixture(MixtureTask):
 
     @arguments.of("task.")
     def __init__(self, weights, labels, means, variances=1.0, covariances=None):
-        self.weights, self.labels = (
-            checks.array("task.weights", weights),
-            checks.array("task.labels", labels),
-        )
+        self.weights = checks.array("task.weights", weights)
+        self.labels = checks.array("task.labels", labels)
         self.means = checks.array("task.means", means)
         variances = checks.array("task.variances", variances)
-        self.variances = (
-            np.broadcast_to(variances, self.weights.shape) if np.ndim(variances) == 0 else variances
-        )
-        self.covariances = (
-            None if covariances is None else checks.array("task.covariances", covariances)
-        )
+        if np.ndim(variances) == 0:
+            variances = np.broadcast_to(variances, self.weights.shape)
+        self.variances = variances
+        if covariances is not None:
+            covariances = checks.array("task.covariances", covariances)
+        self.covariances = covariances
 
     def __check_init__(self):
         parts = (self.weights, self.labels, self.means, self.variances, self.covariances)
@@ -80,16 +89,18 @@ class GaussianMixture(MixtureTask):
     @classmethod
     @arguments.of("task.")
     def xor(cls, variance=0.1) -> "GaussianMixture":
-        """Four clusters of equal weight: y = +1 at (1, 0) and (-1, 0), y = -1 at (0, 1) and (0,
-        -1), all with this variance.
+        """Four clusters of equal weight and variance.
+
+        y = +1 at (1, 0) and (-1, 0), y = -1 at (0, 1) and (0, -1).
         """
         return cls([0.25] * 4, [1, 1, -1, -1], [[1, 0], [-1, 0], [0, 1], [0, -1]], variance)
 
     @classmethod
     @arguments.of("task.")
     def two_clusters(cls, variance=1.0) -> "GaussianMixture":
-        """Two clusters of equal weight, y = +-1 at +-u: no classifier errs less than Phi(-1 /
-        sigma).
+        """Two clusters of equal weight, y = +-1 at +-u.
+
+        No classifier errs less than Phi(-1 / sigma).
         """
         return cls([0.5, 0.5], [1, -1], [[1.0], [-1.0]], variance)
 
@@ -98,8 +109,9 @@ class GaussianMixture(MixtureTask):
         return self.means.shape[1]
 
     def components(self) -> Components:
-        unit = np.eye(self.directions)[None]
-        S = self.variances[:, None, None] * unit if self.covariances is None else self.covariances
+        S = self.covariances
+        if S is None:
+            S = self.variances[:, None, None] * np.eye(self.directions)[None]
         return Components(self.weights, self.labels, self.means, S, self.variances)
 
 

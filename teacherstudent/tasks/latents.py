@@ -1,7 +1,6 @@
-"""Laws of a scalar latent g with mean zero and variance one, whose cumulants beyond the second a
-spike carries.
+"""Laws of a scalar latent g with mean zero and variance one.
 
-A latent is kept as the nodes and weights of a quadrature, E f(g) = sum_i w_i f(g_i): exact for a
+A spike carries their cumulants beyond the second.  A latent is kept as the nodes and weights of a quadrature, E f(g) = sum_i w_i f(g_i): exact for a
 discrete law.
 
     name                      law                                                       E He_4(g)
@@ -25,8 +24,11 @@ from jaxtyping import Float
 from teacherstudent.checking import checks
 from teacherstudent.checking.contracts import require_unchanged
 
-UNIFORM_NODES, LAPLACE_NODES = 40, 40  # the latter on each half line
-OFF = 1e-6  # by how much mean and variance of a given law may miss 0 and 1
+UNIFORM_NODES = 40
+# On each half line.
+LAPLACE_NODES = 40
+# By how much mean and variance of a given law may miss 0 and 1.
+TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,9 @@ def as_latent(given, argument: str = "task.latent") -> Latent:
         return given
     if isinstance(given, str):
         return _by_name(given, argument)
-    parts = (
-        list(given)
-        if isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim)
-        else []
-    )
+    parts = []
+    if isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim):
+        parts = list(given)
     if len(parts) == 2 and isinstance(parts[0], str) and parts[0] == "skewed":
         return _skewed(parts[1], argument)
     if len(parts) != 2:
@@ -90,10 +90,8 @@ def _by_name(name: str, argument: str) -> Latent:
         return Latent(name, tuple((math.sqrt(3) * x).tolist()), tuple((w / 2).tolist()))
     if name == "laplace":
         x, w = np.polynomial.laguerre.laggauss(LAPLACE_NODES)
-        nodes, weights = (
-            np.concatenate([-x[::-1], x]) / math.sqrt(2),
-            np.concatenate([w[::-1], w]) / 2,
-        )
+        nodes = np.concatenate([-x[::-1], x]) / math.sqrt(2)
+        weights = np.concatenate([w[::-1], w]) / 2
         return Latent(name, tuple(nodes.tolist()), tuple(weights.tolist()))
     raise ValueError(f"{argument} = {checks.shortened(name)} is not known; give {_known()}.")
 
@@ -110,7 +108,8 @@ def _skewed(q, argument: str) -> Latent:
 
 
 def _discrete(nodes, weights, argument: str) -> Latent:
-    g, p = checks.array(f"{argument}[0]", nodes), checks.array(f"{argument}[1]", weights)
+    g = checks.array(f"{argument}[0]", nodes)
+    p = checks.array(f"{argument}[1]", weights)
     if g.ndim != 1 or g.shape != p.shape or g.size < 2 or not np.isfinite(g).all():
         raise ValueError(
             f"{argument} has nodes of shape {g.shape} and weights of shape {p.shape}; give two "
@@ -118,7 +117,7 @@ def _discrete(nodes, weights, argument: str) -> Latent:
         )
     check_probabilities(f"{argument}[1]", p)
     mean, variance = p @ g, p @ g**2 - (p @ g) ** 2
-    if abs(mean) > OFF or abs(variance - 1) > OFF:
+    if abs(mean) > TOLERANCE or abs(variance - 1) > TOLERANCE:
         raise ValueError(
             f"{argument} has mean {mean:.6g} and variance {variance:.6g}, but whitening needs "
             "mean 0 and variance 1; give (nodes - mean) / sqrt(variance)."
@@ -132,7 +131,7 @@ def check_probabilities(name: str, p) -> None:
         raise ValueError(
             f"{name} has the entry {p[~(p >= 0)][0]:g}; probabilities must not be negative."
         )
-    if abs(p.sum() - 1) > OFF:
+    if abs(p.sum() - 1) > TOLERANCE:
         raise ValueError(
             f"{name} sums to {p.sum():.6g}; probabilities must sum to 1, so divide by their sum."
         )
@@ -148,21 +147,22 @@ def half_normal(nodes: int) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarr
 
 
 def gauss_rule(x: Float[np.ndarray, " many"], w: Float[np.ndarray, " many"], nodes: int):
-    """The Gauss rule with `nodes` nodes for a discrete measure of many more: Stieltjes' recurrence,
-    then Golub and Welsch.
+    """The Gauss rule with `nodes` nodes for a discrete measure of many more.
+
+    Lanczos' recurrence for the diagonal matrix of the x, started from the square roots of the
+    weights, makes a tridiagonal matrix; its eigenvalues are the nodes (Golub and Welsch).
     """
-    total, before, now = w.sum(), np.zeros_like(x), np.sqrt(w / w.sum())
+    total = w.sum()
+    before = np.zeros_like(x)
+    now = np.sqrt(w / w.sum())
     diagonal, beside, norm = [], [], 0.0
-    for _ in range(
-        nodes
-    ):  # Lanczos for the diagonal matrix of the x, started from the square roots of the weights
+    for _ in range(nodes):
         following = x * now - norm * before
         diagonal.append(now @ following)
         following = following - diagonal[-1] * now
         norm = float(np.linalg.norm(following))
         beside.append(norm)
         before, now = now, following / norm
-    values, vectors = np.linalg.eigh(
-        np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1)
-    )
+    tridiagonal = np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1)
+    values, vectors = np.linalg.eigh(tridiagonal)
     return values, total * vectors[0] ** 2

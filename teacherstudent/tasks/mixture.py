@@ -1,9 +1,8 @@
-"""Two classes whose inputs differ along a few fixed directions: the contract of the tasks without a
-teacher.
+"""Two classes whose inputs differ along a few fixed directions: tasks without a teacher.
 
-With orthogonal u_a, u_a . u_b = N delta_ab, a = 1..r (spikes, or axes of the class means), and s_a
-= u_a . x / sqrt N,
+The directions u_a, a = 1..r (spikes, or axes of the class means), are orthogonal:
 
+    u_a . u_b = N delta_ab,   s_a = u_a . x / sqrt N
     x = sum_a s_a u_a / sqrt N + sigma_c (noise N(0, 1) orthogonal to all u_a)
 
 where the class y = +-1 decides the law of s in R^r.  The theory needs this law as a finite mixture

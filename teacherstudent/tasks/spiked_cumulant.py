@@ -1,12 +1,15 @@
-"""The spiked cumulant model: two classes with equal means and covariances, told apart by higher
-cumulants along one spike.
+"""The spiked cumulant model: two classes that differ in higher cumulants along one spike u.
+
+Their means and their covariances are equal.
 
     y = -1:  x ~ N(0, I)
-    y = +1:  x = S (sqrt(beta / N) g u + z),   S = (I + beta u u^T / N)^(-1/2),   z ~ N(0, I),
-    |u|^2 = N
+    y = +1:  x = S (sqrt(beta / N) g u + z),   z ~ N(0, I),   |u|^2 = N
 
-S whitens exactly, so that with rho = sqrt(beta / (1 + beta)) the spike field is s = rho g + sqrt(1
-- rho^2) z_u and all that is orthogonal to u is N(0, I): mean zero and covariance I in both classes.
+where S = (I + beta u u^T / N)^(-1/2) whitens exactly.  The spike field s = u . x / sqrt N is
+
+    s = rho g + sqrt(1 - rho^2) z_u,   rho = sqrt(beta / (1 + beta))
+
+and all that is orthogonal to u is N(0, I): mean zero and covariance I in both classes.
 Szekely, Bardone, Gerace & Goldt, NeurIPS 2024 (arXiv:2312.14922).
 """
 
@@ -35,7 +38,21 @@ class SpikedCumulant(MixtureTask):
     - `class_prior`: the probability of the class y = +1; 1 leaves out the other, as in independent
       component analysis.
 
+    The field s = u . x / sqrt N of the spike has, with rho = sqrt(beta / (1 + beta)),
+
+        y = +1:  s = rho g + sqrt(1 - rho^2) z,   z ~ N(0, 1)
+        y = -1:  s = z
+
+    Time is t = updates / N.
+
     Raises ValueError if a value is outside its range or the latent is not standardised.
+
+    Szekely, Bardone, Gerace & Goldt, NeurIPS 2024 (arXiv:2312.14922).
+
+    >>> import teacherstudent as ts
+    >>> task = ts.SpikedCumulant(beta=3.0, latent="rademacher")
+    >>> round(task.rho**2, 3)
+    0.75
     """
 
     beta: float = eqx.field(static=True)
