@@ -20,7 +20,10 @@ class Bank(Source):
     latent: Float[AnyArray, "samples latents"]
 
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
-        chosen = jax.vmap(lambda key: jax.random.randint(key, (), 0, self.x.shape[0]))(keys)
+        def choose(key):
+            return jax.random.randint(key, (), 0, self.x.shape[0])
+
+        chosen = jax.vmap(choose)(keys)
         return Inputs(self.x[chosen], self.latent[chosen], label_noise(keys, self.x.dtype))
 
     def all(self) -> Inputs:
@@ -61,18 +64,22 @@ def checked(given, N: int, D: int, test_samples: int, mean) -> Bank:
     return Bank(x - mean, c)
 
 
-def divided(bank: Bank, held_out: int, of_step: int) -> Banks:
-    """The last samples held out, the others for training.  Raises ValueError if these are fewer
-    than a step takes.
+def divided(bank: Bank, held_out: int, per_step: int) -> Banks:
+    """The last samples held out, the others for training.
+
+    Raises ValueError if these are fewer than a step takes.
     """
     cut = len(bank.x) - held_out
-    if of_step > cut:
+    if per_step > cut:
         raise ValueError(
-            f"batch_size: a step of all workers takes {of_step} samples, but the bank has {cut} "
+            f"batch_size: a step of all workers takes {per_step} samples, but the bank has {cut} "
             "to train on; give a smaller batch, or a larger bank."
         )
     x, c = bank.x, bank.latent
-    return Banks(Bank(x[:cut], c[:cut]), Bank(x[cut:], c[cut:]) if held_out else None)
+    testing = None
+    if held_out:
+        testing = Bank(x[cut:], c[cut:])
+    return Banks(Bank(x[:cut], c[:cut]), testing)
 
 
 def mark(given) -> dict:

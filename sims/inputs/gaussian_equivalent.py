@@ -1,5 +1,6 @@
-"""How inputs with given covariances are drawn: from their generator, or jointly Gaussian with the
-latent.
+"""How inputs with given covariances are drawn.
+
+They come from their generator, or jointly Gaussian with the latent.
 """
 
 from collections.abc import Callable
@@ -34,8 +35,9 @@ from teacherstudent.tasks import GaussianEquivalent
 
 
 class JointlyGaussian(Source):
-    """x = A z with z ~ N(0, 1), of which the first D numbers are the latent: A = [Phi, S], S S^T =
-    Omega - Phi Phi^T.
+    """x = A z with z ~ N(0, 1), of which the first D numbers are the latent.
+
+    A = [Phi, S] with S S^T = Omega - Phi Phi^T.
     """
 
     A: Float[AnyArray, "inputs sources"]
@@ -68,9 +70,7 @@ class Generated(Source):
 def set_up_with_covariances(
     task: GaussianEquivalent, start: Start, N: int, seeds: list[int]
 ) -> SetUp:
-    """The given weights, or for each seed own ones with the start's overlaps under the task's
-    covariances.
-    """
+    """The given weights, or some for each seed with the start's overlaps on these inputs."""
     require_unchanged(task, GaussianEquivalent, LABELLING, DRAWS)
     D = task.latent_dimension(N)
     Omega, Phi = np.asarray(task.Omega), np.asarray(task.Phi)

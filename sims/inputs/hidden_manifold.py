@@ -32,8 +32,9 @@ from teacherstudent.tasks.nonlinearities import moment, moment_error
 
 
 class Manifold(Source):
-    """x = f(F_L ... (f(F_1 c / sqrt D) - shift) ... / sqrt H) - shift; `matrices` are F_1 / sqrt D,
-    ..., F_L / sqrt H.
+    """x = f(F_L ... (f(F_1 c / sqrt D) - shift) ... / sqrt H) - shift.
+
+    `matrices` are F_1 / sqrt D, ..., F_L / sqrt H.
     """
 
     matrices: tuple[Float[AnyArray, "*seeds _ _"], ...]
@@ -53,9 +54,7 @@ class Manifold(Source):
 
 @set_up.register
 def set_up_manifold(task: HiddenManifold, start: Start, N: int, seeds: list[int]) -> SetUp:
-    """With given weights the task's own manifold; otherwise for each seed a manifold and weights of
-    its own.
-    """
+    """With given weights the task's own manifold; otherwise one of its own for each seed."""
     require_unchanged(task, HiddenManifold, (*LABELLING, "latent_dimension", "matrices"), DRAWS)
     if isinstance(start, OrderParameters):
         matrices = [task.matrices(N, network=seed)[0] for seed in seeds]
@@ -65,21 +64,18 @@ def set_up_manifold(task: HiddenManifold, start: Start, N: int, seeds: list[int]
             for one, seed in zip(exact, seeds, strict=True)
         ]
         source = _manifold(task, [np.stack(matrices)], np.full(len(seeds), task.shift))
-        together = Covariances(
-            *(np.stack([getattr(one, name) for one in exact]) for name in ("Omega", "Phi"))
-        )
-        known = all(is_exact(task, F) for F in matrices) and not _other_matrices(task)
-        return SetUp(stacked(start, weights), source, together if known else None, shared=False)
+        together = None
+        if all(is_exact(task, F) for F in matrices) and not _other_matrices(task):
+            Omega = np.stack([one.Omega for one in exact])
+            together = Covariances(Omega, np.stack([one.Phi for one in exact]))
+        return SetUp(stacked(start, weights), source, together, shared=False)
     check_has_weights(start)
     matrices = task.matrices(N)
-    known = len(matrices) == 1 and is_exact(task, matrices[0]) and not _other_matrices(task)
     source = _manifold(task, matrices, np.asarray(task.shift))
-    return SetUp(
-        repeated(start, seeds),
-        source,
-        covariances(task, matrices[0]) if known else None,
-        shared=True,
-    )
+    exact_one = None
+    if len(matrices) == 1 and is_exact(task, matrices[0]) and not _other_matrices(task):
+        exact_one = covariances(task, matrices[0])
+    return SetUp(repeated(start, seeds), source, exact_one, shared=True)
 
 
 def _other_matrices(task: HiddenManifold) -> bool:
@@ -92,13 +88,15 @@ def _manifold(task: HiddenManifold, matrices: list[np.ndarray], shift: np.ndarra
 
 
 def covariances(task: HiddenManifold, F: Float[np.ndarray, "inputs latents"]) -> Covariances:
-    """The exact second moments of one layer at finite D: Omega_ij = E[f(s_i) f(s_j)] of the centred
-    f, Phi = b F / sqrt D.
+    """The exact second moments of one layer at finite D.
 
-    s_i and s_j have the correlation F_i . F_j / D.  Gaussian equivalence keeps of Omega only what
+        Omega_ij = E[f(s_i) f(s_j)],   Phi = b F / sqrt D
+
+    f is centred, and s_i and s_j have the correlation F_i . F_j / D.  Gaussian equivalence keeps of Omega only what
     is linear in it.
     """
-    (a, b, _), shift = task.coefficients, task.shift
+    a, b, _ = task.coefficients
+    shift = task.shift
     Omega = moment(task.nonlinearity, correlations(F)) - 2 * a * shift + shift**2
     return Covariances(Omega=Omega, Phi=b * F / np.sqrt(F.shape[1]))
 
@@ -111,8 +109,9 @@ def correlations(F: Float[np.ndarray, "inputs latents"]) -> Float[np.ndarray, "i
 
 
 def is_exact(task: HiddenManifold, F: Float[np.ndarray, "inputs latents"]) -> bool:
-    """Whether `covariances` are exact: not for a nonlinearity without a closed form where rows of F
-    are nearly parallel.
+    """Whether `covariances` are exact.
+
+    They are not for a nonlinearity without a closed form where rows of F are nearly parallel.
     """
     if moment_error(task.nonlinearity, 1.0) == 0.0:  # a closed form
         return True

@@ -30,8 +30,9 @@ from teacherstudent.tasks import MixtureTask
 
 
 class Spiked(Source):
-    """Inputs with spike fields of a law along the orthonormal rows of U; `zeta` of an input is its
-    class.
+    """Inputs with spike fields of a law along the orthonormal rows of U.
+
+    `zeta` of an input is its class.
     """
 
     U: Float[AnyArray, "*seeds directions inputs"]
@@ -47,8 +48,9 @@ class Spiked(Source):
 
 @set_up.register
 def set_up_classes(task: MixtureTask, start: Start, N: int, seeds: list[int]) -> SetUp:
-    """The given weights and directions, or for each seed own ones along a random frame; only their
-    overlaps matter.
+    """The given weights and directions, or some for each seed along a random frame.
+
+    Only their overlaps matter.
     """
     assert isinstance(start, OrderParameters)
     if start.network is not None:

@@ -44,9 +44,8 @@ class Inputs(NamedTuple):
 class Source(eqx.Module):
     """Where inputs come from."""
 
-    least_rows: ClassVar[int] = (
-        1  # samples to draw at once, at least; LEAST_ROWS where they take a matrix product
-    )
+    # Samples to draw at once, at least: LEAST_ROWS where they take a matrix product.
+    least_rows: ClassVar[int] = 1
 
     @abc.abstractmethod
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
@@ -117,7 +116,9 @@ def labels_of(
 ) -> Labels:
     """What `task.label(fields, noise)` answers, checked; labels alone are without noise."""
     answer = task.label(along_fixed, noise)
-    clean, noisy = answer if isinstance(answer, Labels) else (answer, answer)
+    if not isinstance(answer, Labels):
+        answer = Labels(answer, answer)
+    clean, noisy = answer
     for part in (clean, noisy):
         if jnp.shape(part) != noise.shape:
             raise ValueError(
@@ -145,10 +146,15 @@ def repeated(start: Start, seeds: list[int]) -> Begin:
 
 def stacked(start: Start, networks: list) -> Begin:
     """One network for each seed, with the readout and the biases of the start."""
-    w, w_star = (np.stack(parts) for parts in zip(*networks, strict=True))
-    b = start.b if isinstance(start, OrderParameters) else np.zeros(start.students)
-    v, b = (np.tile(np.asarray(part), (len(networks), 1)) for part in (start.v, b))
-    return Begin(w=w, v=v, w_star=w_star, b=b)
+    b = np.zeros(start.students)
+    if isinstance(start, OrderParameters):
+        b = np.asarray(start.b)
+    return Begin(
+        w=np.stack([one.w for one in networks]),
+        v=np.tile(np.asarray(start.v), (len(networks), 1)),
+        w_star=np.stack([one.w_star for one in networks]),
+        b=np.tile(b, (len(networks), 1)),
+    )
 
 
 def check_has_weights(start: Start) -> None:

@@ -36,9 +36,7 @@ class StandardNormal(Source):
 
 @set_up.register
 def set_up_isotropic(task: TeacherStudent, start: Start, N: int, seeds: list[int]) -> SetUp:
-    """The given weights, or for each seed own ones along a random frame; only their overlaps
-    matter.
-    """
+    """The given weights, or some for each seed along a random frame: only overlaps matter."""
     require_unchanged(task, TeacherStudent, LABELLING, DRAWS)
     if not isinstance(start, OrderParameters) or start.network is not None:
         check_has_weights(start)

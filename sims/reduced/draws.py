@@ -24,9 +24,13 @@ class Law(eqx.Module):
 
 
 class Draw(NamedTuple):
-    """The random numbers of some updates, one axis for each: of every sample those along the fixed
-    vectors, those along the student's rows, the class (or the label noise) and, with two classes,
-    sigma; of the batch the Bartlett factor, its diagonal first."""
+    """The random numbers of some updates.
+
+    - `s`, `e`: of every sample those along the fixed vectors, and along the student's rows.
+    - `label`: its class, or its label noise.
+    - `sigma`: with two classes, the standard deviation orthogonal to the fixed vectors.
+    - `factor`: of every batch the Bartlett factor, its diagonal first.
+    """
 
     s: Float[Array, "*updates samples directions seeds"]
     e: Float[Array, "*updates samples rows seeds"]
@@ -41,25 +45,32 @@ def rank(K: int, samples: int) -> int:
 
 
 def draws(law: Law, keys: Key[Array, " seeds"], numbers: UInt32[Array, " updates"]) -> Draw:
-    """The random numbers of these updates; those of one update of one seed depend on nothing else."""
-    dtype, q, A, rows = law.lengths.dtype, law.lengths.shape[0], law.directions, law.rows
-    own = law.samples * (rows + (0 if law.spikes is not None else A + 1))
+    """The random numbers of these updates.
 
-    def of_update(key, number):
+    Those of one update of one seed depend on nothing else.
+    """
+    dtype = law.lengths.dtype
+    q, A, rows = law.lengths.shape[0], law.directions, law.rows
+    per_sample = rows
+    if law.spikes is None:
+        per_sample += A + 1
+    in_batch = law.samples * per_sample
+
+    def draw_update(key, number):
         key = jax.random.fold_in(key, number)
         if law.spikes is not None:
-            key, of_spikes = jax.random.split(key)
-        z = normal_numbers(key, own + q * (q + 1) // 2, dtype)
+            key, spike_key = jax.random.split(key)
+        z = normal_numbers(key, in_batch + q * (q + 1) // 2, dtype)
         if law.spikes is None:
             return z, None
-        of_samples = jax.random.split(of_spikes, law.samples)
-        return z, jax.vmap(lambda key: law.spikes.draw(key, dtype))(of_samples)
+        sample_keys = jax.random.split(spike_key, law.samples)
+        return z, jax.vmap(lambda key: law.spikes.draw(key, dtype))(sample_keys)
 
-    z, spikes = jax.vmap(jax.vmap(of_update, (None, 0)), (0, None), out_axes=-1)(keys, numbers)
-    of_samples, factor = z[:, :own].reshape(len(numbers), law.samples, -1, len(keys)), z[:, own:]
-    diagonal = [
-        length(factor[:, i : i + 1], law.lengths[i], LIMITS[str(dtype)][0]) for i in range(q)
-    ]
+    z, spikes = jax.vmap(jax.vmap(draw_update, (None, 0)), (0, None), out_axes=-1)(keys, numbers)
+    of_samples = z[:, :in_batch].reshape(len(numbers), law.samples, -1, len(keys))
+    factor = z[:, in_batch:]
+    limit = LIMITS[str(dtype)][0]
+    diagonal = [length(factor[:, i : i + 1], law.lengths[i], limit) for i in range(q)]
     factor = jnp.concatenate([*diagonal, factor[:, q:]], axis=1)
     e = of_samples[:, :, :rows]
     if spikes is not None:

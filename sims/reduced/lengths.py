@@ -1,5 +1,4 @@
-"""The length of a Gaussian vector in d dimensions as a smooth function of one standard normal
-number.
+"""The length of a Gaussian vector in d dimensions, from one standard normal number.
 
     r(z) = F_d^(-1)(Phi(z)),   F_d the distribution of chi_d = sqrt(chi2_d),   z ~ N(0, 1)
 
@@ -15,7 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy import special
 
-LARGE = 10**5  # SciPy's inverse loses digits beyond
+# Beyond this dimension SciPy's inverse loses digits.
+LARGE = 10**5
 # Standard normal numbers are within these limits; terms below the accuracy are left out.
 LIMITS = {"float32": (5.6, 2e-8), "float64": (8.6, 1e-10)}
 
@@ -26,16 +26,16 @@ def coefficients(d: int, dtype: str) -> tuple[float, ...]:
     if d == 0:
         return (0.0,)
     limit, accuracy = LIMITS[dtype]
-    found = np.asarray(
-        np.polynomial.Chebyshev.interpolate(lambda u: quantile(limit * u, d), 160).coef
-    )
-    needed = np.nonzero(np.abs(found) > accuracy * np.abs(found).max())[0][-1] + 1
-    return tuple(found[:needed])
+    series = np.polynomial.Chebyshev.interpolate(lambda u: quantile(limit * u, d), 160)
+    terms = np.asarray(series.coef)
+    needed = np.nonzero(np.abs(terms) > accuracy * np.abs(terms).max())[0][-1] + 1
+    return tuple(terms[:needed])
 
 
 def quantile(z: Float[np.ndarray, " points"], d: int) -> Float[np.ndarray, " points"]:
-    """F_d^(-1)(Phi(z)), from whichever tail is smaller; for large d by the Cornish-Fisher series,
-    to d^(-3/2).
+    """F_d^(-1)(Phi(z)), from whichever tail is smaller.
+
+    For large d it is taken from the Cornish-Fisher series, to d^(-3/2).
     """
     if d > LARGE:
         s = np.sqrt(2 / d)
@@ -43,10 +43,8 @@ def quantile(z: Float[np.ndarray, " points"], d: int) -> Float[np.ndarray, " poi
                   - s**4 * (3 * z**4 + 7 * z**2 - 16) / 810 + s**5 * (9 * z**5 + 256 * z**3 - 433 * z) / 38880)  # fmt: skip
         return np.sqrt(d * series)
     low, high = np.minimum(z, 0.0), np.maximum(z, 0.0)
-    below, above = (
-        special.gammaincinv(d / 2, special.ndtr(low)),
-        special.gammainccinv(d / 2, special.ndtr(-high)),
-    )
+    below = special.gammaincinv(d / 2, special.ndtr(low))
+    above = special.gammainccinv(d / 2, special.ndtr(-high))
     return np.sqrt(2 * np.where(z < 0, below, above))
 
 

@@ -19,7 +19,7 @@ from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.own_classes import require_our_law
 from teacherstudent.tasks.base import Task
 from teacherstudent.tasks.gaussian_mixture import GaussianMixture
-from teacherstudent.tasks.mixture import Components
+from teacherstudent.tasks.mixture import Components, MixtureTask
 
 
 @arguments.checked
@@ -40,7 +40,7 @@ def clone(task: Task, moments: int = 2) -> GaussianMixture:
     >>> bool(np.allclose(clone.covariances, 1.0))
     True
     """
-    if not task.HAS_CLASSES:
+    if not isinstance(task, MixtureTask):
         raise ValueError(
             f"task is a {type(task).__name__}, which has no classes; give a task such as "
             "SpikedCumulant."

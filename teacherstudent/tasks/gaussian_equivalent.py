@@ -29,17 +29,17 @@ from teacherstudent.states.spectrum import Modes, Spectrum, eigenmodes, spectrum
 from teacherstudent.tasks.base import StructuredTask, TeacherTask
 
 PSD_TOLERANCE = 1e-6  # how negative an eigenvalue may be, relative to the largest entry
-BATCH_BYTES, BATCH_SAMPLES = (
-    2**26,
-    8192,
-)  # inputs held at once while covariances are estimated; a generator needs its own memory
-ENOUGH = 50  # samples per input dimension that make sampled covariances harmless
+# Inputs held at once while covariances are estimated; a generator needs its own memory.
+BATCH_BYTES = 2**26
+BATCH_SAMPLES = 8192
+# Samples per input dimension that make sampled covariances harmless.
+ENOUGH = 50
 
 
 class GaussianEquivalent(StructuredTask):
-    """Inputs with covariances Omega = E[x x^T] and Phi = E[x c^T], labelled by a two-layer teacher
-    that sees c ~ N(0, I_D).
+    """Inputs with given covariances, labelled by a two-layer teacher that sees c ~ N(0, I_D).
 
+        Omega = E[x x^T],   Phi = E[x c^T]
         y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta
 
     - `Omega`: shape (N, N); `Phi`: shape (N, D).  Both may be left out where a start carries its
@@ -53,8 +53,17 @@ class GaussianEquivalent(StructuredTask):
 
     `from_generator`, `from_file`, `anisotropic` make such a task from other things.
 
+    Time is t = updates / N.
+
     Raises ValueError if a shape does not fit, Omega is not symmetric, or the covariance [[Omega,
     Phi], [Phi^T, I]] is not positive semi-definite.
+
+    Goldt et al., MSML 2021 (arXiv:2006.14709), eq. (5) and (6).
+
+    >>> import teacherstudent as ts
+    >>> task = ts.GaussianEquivalent.anisotropic([0.5, 1.0, 1.5], width=1)
+    >>> task.Omega.shape, task.latent_dimension(3)
+    ((3, 3), 3)
     """
 
     Omega: Float[checks.AnyArray, "inputs inputs"] | None
@@ -78,15 +87,16 @@ class GaussianEquivalent(StructuredTask):
         generator=None,
     ):
         TeacherTask.__init__(self, width, activation, readout, noise)
-        self.Omega, self.Phi, self.mean = (
-            None if value is None else checks.array(f"task.{name}", value)
-            for name, value in (("Omega", Omega), ("Phi", Phi), ("mean", mean))
-        )
+        self.Omega = _array_or_none("task.Omega", Omega)
+        self.Phi = _array_or_none("task.Phi", Phi)
+        self.mean = _array_or_none("task.mean", mean)
         self.generator = _checked_generator(generator)
 
     def __check_init__(self):
         if (self.Omega is None) != (self.Phi is None):
-            missing, given = ("Omega", "Phi") if self.Omega is None else ("Phi", "Omega")
+            missing, given = "Phi", "Omega"
+            if self.Omega is None:
+                missing, given = "Omega", "Phi"
             raise ValueError(
                 f"task.{missing} is missing beside task.{given}; give both covariances."
             )
@@ -152,13 +162,10 @@ class GaussianEquivalent(StructuredTask):
         Raises ValueError if the generator is not a JAX function of one latent, returns the wrong
         shape, or values that are not finite, or if there are fewer than 2 max(N, D) samples.
         """
-        cls(
-            None, None, width, activation, readout, noise
-        )  # says what is wrong with the teacher before any sampling
-        D, samples = (
-            checks.integer("latent_dim", latent_dim),
-            checks.integer("samples", samples, minimum=2),
-        )
+        # Says what is wrong with the teacher before any sampling.
+        cls(None, None, width, activation, readout, noise)
+        D = checks.integer("latent_dim", latent_dim)
+        samples = checks.integer("samples", samples, minimum=2)
         root = _random_key(key)
         N = _input_dimension(generator, D)
         size = max(N, D)
@@ -215,8 +222,9 @@ class GaussianEquivalent(StructuredTask):
         readout=1.0,
         noise=0.0,
     ) -> "GaussianEquivalent":
-        """Gaussian inputs x_i = sqrt(rho_i) c_i with the given eigenvalues rho (see `power_law`): D
-        = N, Phi = Omega^(1/2).
+        """Gaussian inputs with the given eigenvalues rho (see `power_law`).
+
+            x_i = sqrt(rho_i) c_i,   D = N,   Phi = Omega^(1/2)
 
         The teacher sees c.  A teacher that sees x with weights w, nu = w . x / sqrt N, is w*_i =
         sqrt(rho_i) w_i here.
@@ -234,7 +242,9 @@ class GaussianEquivalent(StructuredTask):
 
     @property
     def input_mean(self):
-        return 0.0 if self.mean is None else np.asarray(self.mean)
+        if self.mean is None:
+            return 0.0
+        return np.asarray(self.mean)
 
     def latent_dimension(self, N: int) -> int:
         if self.Omega is None or self.Phi is None:
@@ -260,8 +270,16 @@ class GaussianEquivalent(StructuredTask):
 
     def spectrum(self, nodes: int = 0) -> Spectrum:
         """All eigenvalues of Omega; `nodes` has no meaning here."""
-        N = 0 if self.Omega is None else self.Omega.shape[0]
+        N = 0
+        if self.Omega is not None:
+            N = self.Omega.shape[0]
         return spectrum_of(self.modes(N))
+
+
+def _array_or_none(name: str, value):
+    if value is None:
+        return None
+    return checks.array(name, value)
 
 
 def _checked_generator(generator) -> Callable | None:
@@ -308,8 +326,9 @@ def _check_covariances(
 
 
 def _negative_eigenvalue(matrix: Float[np.ndarray, "inputs inputs"], size: float) -> float | None:
-    """The smallest eigenvalue if it is negative beyond rounding; a Cholesky factor shows faster
-    that it is not.
+    """The smallest eigenvalue if it is negative beyond rounding.
+
+    A Cholesky factor shows faster that it is not.
     """
     try:
         np.linalg.cholesky(matrix + PSD_TOLERANCE * size * np.eye(len(matrix)))

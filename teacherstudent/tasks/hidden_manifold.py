@@ -29,13 +29,15 @@ from teacherstudent.streams import FEATURES, FEATURES_OF_A_NETWORK, stream
 from teacherstudent.tasks.base import StructuredTask, TeacherTask
 from teacherstudent.tasks.nonlinearities import Coefficients, as_nonlinearity, coefficients
 
-UNIT_ROWS = 1e-6  # by how much the mean squares of the rows of a given F may differ from 1
+# By how much the mean squares of the rows of a given F may differ from 1.
+UNIT_ROWS = 1e-6
 
 
 class HiddenManifold(StructuredTask):
-    """Inputs x = f(F c / sqrt D) - a from a latent c ~ N(0, I_D), labelled by a two-layer teacher
-    that sees c.
+    """Inputs on a random nonlinear surface, labelled by a two-layer teacher that sees the latent.
 
+        c ~ N(0, I_D)
+        x = f(F c / sqrt D) - a
         y = sum_m v*_m g*(w*_m . c / sqrt D) + sigma zeta,   a = E f(s), s ~ N(0, 1)
 
     - `width`, `activation`, `readout`, `noise`: the teacher's M, g*, v* and sigma, as in
@@ -55,8 +57,17 @@ class HiddenManifold(StructuredTask):
     means N, D -> infinity, where the spectrum is the Marchenko-Pastur law, and every simulated
     network has a manifold of its own (`spectral_start`).
 
+    Time is t = updates / N.
+
     Raises ValueError if a value is outside its range, f has an unnamed kink, or the rows of F are
     not normalised.
+
+    Goldt, Mezard, Krzakala & Zdeborova, Phys. Rev. X 10, 041044 (2020).
+
+    >>> import teacherstudent as ts
+    >>> task = ts.HiddenManifold(width=2, nonlinearity="sign", latent_ratio=0.5)
+    >>> task.latent_dimension(100)
+    50
     """
 
     nonlinearity: Activation = eqx.field(static=True)
@@ -129,7 +140,9 @@ class HiddenManifold(StructuredTask):
     @property
     def shift(self) -> float:
         """What is subtracted from f."""
-        return self.coefficients.a if self.centre else 0.0
+        if self.centre:
+            return self.coefficients.a
+        return 0.0
 
     @property
     def input_mean(self) -> float:
@@ -158,14 +171,16 @@ class HiddenManifold(StructuredTask):
             return [np.asarray(self.F)]
         widths = [D, *(max(1, round(ratio * N)) for ratio in self.layers), N]
         checks.memory(f"N = {N} with D = {D}", 4 * sum(a * b for a, b in pairwise(widths)))
-        rng = (
-            stream(self.seed, FEATURES)
-            if network is None
-            else stream(self.seed, FEATURES_OF_A_NETWORK, network)
-        )
-        drawn = [rng.standard_normal(shape) for shape in zip(widths[1:], widths[:-1], strict=True)]
-        first = drawn[0] / np.sqrt(np.mean(drawn[0] ** 2, axis=1, keepdims=True))
-        return [first] if len(drawn) == 1 else self._scaled([first, *drawn[1:]])[0]
+        rng = stream(self.seed, FEATURES)
+        if network is not None:
+            rng = stream(self.seed, FEATURES_OF_A_NETWORK, network)
+        first, *others = [
+            rng.standard_normal((rows, columns)) for columns, rows in pairwise(widths)
+        ]
+        first = first / np.sqrt(np.mean(first**2, axis=1, keepdims=True))
+        if not others:
+            return [first]
+        return self._scaled([first, *others])[0]
 
     def modes(self, N: int) -> Modes:
         matrices = self.matrices(N)
@@ -179,14 +194,19 @@ class HiddenManifold(StructuredTask):
     def _scaled(
         self, matrices: list[np.ndarray]
     ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """The matrices with rows scaled to unit variance of the pre-activations, and Omega and Phi
-        of the outputs.
+        """The matrices with rows scaled to unit variance, and Omega and Phi of the outputs.
 
-        Layer by layer, with U = F Omega F^T / width scaled to a unit diagonal: Omega <- b^2 U off
-        the diagonal and c - a^2 on it, Phi <- b F Phi / sqrt(width).
+        The variance is that of the pre-activations.  Layer by layer, with F scaled so that U has a
+        unit diagonal,
+
+            U = F Omega F^T / width
+            Omega <- b^2 U off the diagonal, c - a^2 on it
+            Phi <- b F Phi / sqrt(width)
         """
         a, b, c = self.coefficients
-        Omega, Phi, scaled = np.eye(matrices[0].shape[1]), np.eye(matrices[0].shape[1]), []
+        Omega = np.eye(matrices[0].shape[1])
+        Phi = np.eye(matrices[0].shape[1])
+        scaled = []
         for F in matrices:
             F = F / np.sqrt(F.shape[1])
             U = F @ Omega @ F.T
@@ -198,14 +218,17 @@ class HiddenManifold(StructuredTask):
         return scaled, Omega, Phi
 
     def spectrum(self, nodes: int = 24) -> Spectrum:
-        """The limit N, D -> infinity: rho = zeta + b^2 x, where x has the Marchenko-Pastur law of F
-        F^T / D.
+        """The limit N, D -> infinity.
+
+            rho = zeta + b^2 x,   x with the Marchenko-Pastur law of F F^T / D
 
         For delta < 1 a fraction 1 - delta of the directions has x = 0 exactly; the Gauss rule is
         that of the others.
         """
         if self.layers or self.F is not None:
-            what = "a given F" if self.F is not None else "several layers"
+            what = "several layers"
+            if self.F is not None:
+                what = "a given F"
             raise ValueError(
                 "the limit N, D -> infinity of the hidden manifold is known for random F and one "
                 f"layer, not for {what}; start from weights, with ts.random_start or "
@@ -213,10 +236,10 @@ class HiddenManifold(StructuredTask):
             )
         delta, b = self.latent_ratio, self.coefficients.b
         if delta < 1:
-            rho, weights = marchenko_pastur(
-                delta, nodes
-            )  # of F^T F / N, which has delta times the eigenvalues x
-            x, weights = np.append(0.0, rho / delta), np.append(1 - delta, delta * weights)
+            # The law of F^T F / N, which has delta times the eigenvalues x.
+            rho, weights = marchenko_pastur(delta, nodes)
+            x = np.append(0.0, rho / delta)
+            weights = np.append(1 - delta, delta * weights)
         else:
             x, weights = marchenko_pastur(1 / delta, nodes)
         return Spectrum(rho=self._zeta + b**2 * x, weights=weights, signal=b**2 * x / delta)

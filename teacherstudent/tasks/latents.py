@@ -1,7 +1,9 @@
 """Laws of a scalar latent g with mean zero and variance one.
 
-A spike carries their cumulants beyond the second.  A latent is kept as the nodes and weights of a quadrature, E f(g) = sum_i w_i f(g_i): exact for a
-discrete law.
+A spike carries their cumulants beyond the second.  A latent is kept as the nodes and weights of a
+quadrature, exact for a discrete law:
+
+    E f(g) = sum_i w_i f(g_i)
 
     name                      law                                                       E He_4(g)
     "rademacher"              +-1 with equal chances                                       -2
@@ -139,7 +141,10 @@ def check_probabilities(name: str, p) -> None:
 
 @cache
 def half_normal(nodes: int) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
-    """The Gauss rule for |z|, z ~ N(0, 1): exact for polynomials in |z| up to degree 2 nodes - 1."""
+    """The Gauss rule for |z|, z ~ N(0, 1).
+
+    It is exact for polynomials in |z| up to degree 2 nodes - 1.
+    """
     x, w = np.polynomial.legendre.leggauss(400)
     x, w = 6.5 * (x + 1), 6.5 * w
     w = w * np.exp(-(x**2) / 2)

@@ -31,7 +31,10 @@ from teacherstudent.tasks.latents import check_probabilities
 
 
 class MixtureTask(Task):
-    """Inputs of two classes y = +-1 that differ in the law of a few fields s_a = u_a . x / sqrt N."""
+    """Inputs of two classes y = +-1 that differ in the law of a few fields.
+
+    They are s_a = u_a . x / sqrt N, along the task's fixed directions u_a.
+    """
 
     NAMES: ClassVar = MappingProxyType(
         {

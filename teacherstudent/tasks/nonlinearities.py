@@ -23,12 +23,13 @@ from jaxtyping import Float
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, as_function
 from teacherstudent.checking import checks
 
-RADIUS, NODES = (
-    9.0,
-    240,
-)  # of the quadrature over a standard normal number: its range, and nodes on each smooth piece
-TERMS = 80  # of the Hermite series of moment(q)
-ALLOWED = 1e-9  # estimated error of a quadrature beyond which a nonlinearity is refused
+# The quadrature over a standard normal number: its range, and its nodes on each smooth piece.
+RADIUS = 9.0
+NODES = 240
+# Terms of the Hermite series of moment(q).
+TERMS = 80
+# Estimated error of a quadrature beyond which a nonlinearity is refused.
+ALLOWED = 1e-9
 
 NONLINEARITIES = ACTIVATIONS
 
@@ -95,7 +96,9 @@ def coefficients(f: Activation) -> Coefficients:
     Raises ValueError if the quadrature does not converge, as for a step that is too narrow to be
     found.
     """
-    return CLOSED_FORMS[f][0] if f in CLOSED_FORMS else _by_quadrature(f)
+    if f in CLOSED_FORMS:
+        return CLOSED_FORMS[f][0]
+    return _by_quadrature(f)
 
 
 def _by_quadrature(f: Activation) -> Coefficients:
@@ -124,8 +127,9 @@ def moment(f: Activation, q: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "
 
 
 def moment_error(f: Activation, largest: float) -> float:
-    """A bound on the error of `moment` for |q| <= largest < 1: the terms left out are non-negative
-    and sum to c at q = 1.
+    """A bound on the error of `moment` for |q| <= largest < 1.
+
+    The terms left out are not negative, and sum to c at q = 1.
     """
     if f in CLOSED_FORMS:
         return 0.0
