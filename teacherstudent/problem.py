@@ -56,6 +56,11 @@ class Student(Described):
         checks.one_of("student.train_readout", self.train_readout, (True, False))
 
 
+def _any_nonzero(array) -> bool:
+    """Whether an array of known values has an entry that is not zero."""
+    return not checks.is_traced(array) and bool(np.any(array))
+
+
 def _ratio(value) -> float | None:
     """A ratio as a float, which may be inf."""
     if value is None:
@@ -254,7 +259,7 @@ class Problem(Described):
         by_mode = isinstance(start, SpectralOverlaps)
         if self.task.HAS_CLASSES:
             self._check_directions(start)
-        elif not by_mode and not checks.is_traced(start.b) and np.any(start.b):
+        elif isinstance(start, OrderParameters) and _any_nonzero(start.b):
             raise ValueError(
                 "start.b is not zero, but biases are not known for the task "
                 f"{type(self.task).__name__}; leave b out."

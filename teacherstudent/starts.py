@@ -233,7 +233,7 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Star
             "leave b out."
         )
     if problem.task.HAS_MODES:
-        start = _projected(problem.task.modes(N), network, v)
+        start: Start = _projected(problem.task.modes(N), network, v)  # type: ignore[attr-defined]
     else:
         Q, R, T = w @ w.T / N, w @ w_star.T / N, w_star @ w_star.T / N
         start = OrderParameters(Q, R, T, v, network, b=b)
@@ -307,7 +307,7 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
     # Isotropic inputs have one eigenvalue.
     spectrum = Spectrum(np.ones(1), np.ones(1), np.ones(1))
     if problem.task.HAS_MODES:
-        spectrum = problem.task.spectrum(nodes)
+        spectrum = problem.task.spectrum(nodes)  # type: ignore[attr-defined]
     lifted = spectral_overlaps(spectrum, start)
     problem.check_start(lifted)
     return lifted

@@ -92,8 +92,8 @@ def covariances(task: HiddenManifold, F: Float[np.ndarray, "inputs latents"]) ->
 
         Omega_ij = E[f(s_i) f(s_j)],   Phi = b F / sqrt D
 
-    f is centred, and s_i and s_j have the correlation F_i . F_j / D.  Gaussian equivalence keeps of Omega only what
-    is linear in it.
+    f is centred, and s_i and s_j have the correlation F_i . F_j / D.  Gaussian equivalence keeps of
+    Omega only what is linear in it.
     """
     a, b, _ = task.coefficients
     shift = task.shift

@@ -1,1 +1,4 @@
-"""Finite networks without their weights: the exact chain of the overlaps.  `chain.py` explains it."""
+"""Finite networks without their weights: the exact chain of the overlaps at finite N.
+
+`chain.py` explains it.
+"""

@@ -1,8 +1,9 @@
 """The reduced chain as one kernel on a GPU (Pallas).
 
-Every seed's numbers stay in registers over a block of updates.  The steps are those of `sims.reduced.chain`, with every column a tuple of its entries, from the same
-random numbers; only the order of additions may differ.  Where there is no GPU the kernel can be
-interpreted, which is how it is tested.
+Every seed's numbers stay in registers over a block of updates.  The steps are those of
+`sims.reduced.chain`, with every column a tuple of its entries, from the same random numbers; only
+the order of additions may differ.  Where there is no GPU the kernel can be interpreted, which is
+how it is tested.
 """
 
 import dataclasses

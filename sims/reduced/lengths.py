@@ -39,8 +39,14 @@ def quantile(z: Float[np.ndarray, " points"], d: int) -> Float[np.ndarray, " poi
     """
     if d > LARGE:
         s = np.sqrt(2 / d)
-        series = (1 + s * z + s**2 * (z**2 - 1) / 3 + s**3 * (z**3 - 7 * z) / 36
-                  - s**4 * (3 * z**4 + 7 * z**2 - 16) / 810 + s**5 * (9 * z**5 + 256 * z**3 - 433 * z) / 38880)  # fmt: skip
+        series = (
+            1
+            + s * z
+            + s**2 * (z**2 - 1) / 3
+            + s**3 * (z**3 - 7 * z) / 36
+            - s**4 * (3 * z**4 + 7 * z**2 - 16) / 810
+            + s**5 * (9 * z**5 + 256 * z**3 - 433 * z) / 38880
+        )
         return np.sqrt(d * series)
     low, high = np.minimum(z, 0.0), np.maximum(z, 0.0)
     below = special.gammaincinv(d / 2, special.ndtr(low))

@@ -1,9 +1,10 @@
 """Whole weight vectors as one kernel on a GPU (Pallas).
 
-A seed's weights stay in registers over a block of steps.  The steps are those of `sims.weights.steps` under SGD, with the same inputs, which are drawn into
-memory for a block of steps, up to the order of additions and the error of `ElementaryErf`.  Arrays
-in such a kernel have powers of two as their sizes: units beyond K and entries beyond N are zeros,
-and stay zeros.  Where there is no GPU the kernel can be interpreted, which is how it is tested.
+A seed's weights stay in registers over a block of steps.  The steps are those of
+`sims.weights.steps` under SGD, with the same inputs, which are drawn into memory for a block of
+steps, up to the order of additions and the error of `ElementaryErf`.  Arrays in such a kernel have
+powers of two as their sizes: units beyond K and entries beyond N are zeros, and stay zeros.  Where
+there is no GPU the kernel can be interpreted, which is how it is tested.
 """
 
 import math
@@ -135,7 +136,7 @@ def _load_weights(ref, units, entries):
 def _kernel(problem: Problem, M: int, N: int, block: int):
     """The program of one seed: all steps of a block, with its weights in registers."""
     activation = elementary(problem.student.activation)
-    teacher = elementary(problem.task.activation)
+    teacher = elementary(problem.teacher.activation)
     train_readout = problem.student.train_readout
     K = problem.student.width
     k, m, n = (pl.next_power_of_2(size) for size in (K, M, N))

@@ -1,9 +1,10 @@
 """Training real networks: weights of length N, one fresh mini-batch per step.
 
-Many seeds run side by side.  Inputs are drawn in blocks of steps, with one call to the random generator, and one matrix product
-where the task needs one, for each block.  Each sample has its own key, and all that follows is done
-step by step.  How a product rounds depends on the row: blocks begin at fixed steps
-(`sims.running.blocks`), so that no number depends on where a call begins or ends.
+Many seeds run side by side.  Inputs are drawn in blocks of steps, with one call to the random
+generator, and one matrix product where the task needs one, for each block.  Each sample has its own
+key, and all that follows is done step by step.  How a product rounds depends on the row: blocks
+begin at fixed steps (`sims.running.blocks`), so that no number depends on where a call begins or
+ends.
 """
 
 from functools import partial

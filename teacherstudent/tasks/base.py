@@ -171,8 +171,8 @@ class TeacherTask(Task):
         checks.number("task.noise", self.noise)
         if checks.is_numeric(self.readout) and np.ndim(self.readout) > 1:
             raise ValueError(
-                f"task.readout has shape {np.shape(self.readout)}; give one number for all teacher units, or one "
-                "per unit."
+                f"task.readout has shape {np.shape(self.readout)}; give one number for all teacher "
+                "units, or one per unit."
             )
         checks.number("task.readout", self.readout, minimum=-np.inf)
         if np.ndim(self.readout) == 1 and np.shape(self.readout) != (self.width,):

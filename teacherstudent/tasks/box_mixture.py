@@ -100,13 +100,13 @@ class BoxMixture(MixtureTask):
                 "high)."
             )
         if self.densities is not None:
-            self._check_densities(clusters)
+            self._check_densities(self.densities, clusters)
 
-    def _check_densities(self, clusters: int) -> None:
+    def _check_densities(self, densities: tuple[Callable, ...], clusters: int) -> None:
         """Raise ValueError unless each cluster has a density on its box."""
-        if len(self.densities) != clusters:
+        if len(densities) != clusters:
             raise ValueError(
-                f"task.densities holds {len(self.densities)} entries; give one function for each "
+                f"task.densities holds {len(densities)} entries; give one function for each "
                 f"of {clusters} clusters."
             )
         for cluster in range(clusters):
