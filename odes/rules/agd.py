@@ -158,9 +158,9 @@ def _noise_nodes(
     e: Float[Array, " nodes"], sigma, count: int, radius: float
 ) -> tuple[Float[Array, "nodes noise"], Float[Array, "nodes noise"]]:
     """Gauss-Legendre nodes of zeta and their densities, on both sides of e + sigma zeta = 0."""
-    z, w = np.polynomial.legendre.leggauss(count)
-    z = jnp.asarray(z)[None, :]
-    w = jnp.asarray(w)[None, :]
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    z = jnp.asarray(nodes)[None, :]
+    w = jnp.asarray(weights)[None, :]
     zero = jnp.where(sigma > 0, -e / jnp.where(sigma > 0, sigma, 1.0), 0.0)
     cut = jnp.clip(zero, -radius, radius)[:, None]
     left, right = (cut - radius) / 2, (cut + radius) / 2

@@ -45,8 +45,8 @@ def batches(
 
     Each replica has other points.
     """
-    xi, zeta = _normal(samples, len(C), 2**log2_points, replica)
-    zeta = jnp.asarray(zeta)
+    xi, noise = _normal(samples, len(C), 2**log2_points, replica)
+    zeta = jnp.asarray(noise)
     h = jnp.asarray(xi) @ root(C)
     each = with_errors(problem, h.reshape(-1, len(C)), jnp.ones(()), v)
     noisy = each.e + problem.teacher.noise * zeta.ravel()

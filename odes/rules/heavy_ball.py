@@ -77,6 +77,7 @@ class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
     ) -> State:
         """That of SGD with larger rates."""
         mean = gradient(problem, fixed, state)
+        assert rule.beta is not None, "either beta or gamma is given"
         spread = 1 / (1 - rule.beta)
         eta = rule.learning_rate * spread
         return descent(state, mean, eta, rule.eta_v * spread, rule.eta_b * spread)

@@ -28,7 +28,7 @@ its order-parameter equations are this project's own, checked against networks o
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -81,7 +81,7 @@ class Signs(NamedTuple):
 class TheoryOfSigns(RuleTheory):
     """What the theories of rules that take the sign of one gradient have in common."""
 
-    def check(self, rule: SignSGD, problem: Problem) -> None:
+    def check(self, rule: Any, problem: Problem) -> None:
         """Raise ValueError unless the inputs are Gaussian, in a known basis."""
         task = problem.task
         isotropic = not (task.HAS_MODES or task.HAS_CLASSES)
