@@ -60,9 +60,12 @@ def theory_against_euler(table: Table, K: int, M: int, stop: float, repeats: int
     )
     run = f"Euler run to t = {stop:g} and scaled" if scale > 1 else f"to t = {STOP:g}"
     row(
-        table, f"theory K={K} M={M}, rtol 1e-6", "NumPy Euler dt=0.01",
-        Ratio(ratio.ours, scale * ratio.other, *(scale * r for r in ratio[2:])), f"{run}; {off}",
-    )  # fmt: skip
+        table,
+        f"theory K={K} M={M}, rtol 1e-6",
+        "NumPy Euler dt=0.01",
+        Ratio(ratio.ours, scale * ratio.other, *(scale * r for r in ratio[2:])),
+        f"{run}; {off}",
+    )
 
 
 def sweep_against_single(table: Table) -> None:
@@ -503,10 +506,16 @@ def product_alone(N: int, D: int, rows: int, samples: int, drawn: bool):
 
 
 RULES = (
-    ts.SphericalSGD(0.1), ts.HeavyBall(0.01, beta=0.9), ts.SignSGD(0.1), ts.Signum(0.1, beta=0.9),
+    ts.SphericalSGD(0.1),
+    ts.HeavyBall(0.01, beta=0.9),
+    ts.SignSGD(0.1),
+    ts.Signum(0.1, beta=0.9),
     ts.MajorityVote(0.1, workers=3),
-    ts.AGD(), ts.Fromage(0.1), ts.Nero(0.1), ts.Madam(0.1),
-)  # fmt: skip
+    ts.AGD(),
+    ts.Fromage(0.1),
+    ts.Nero(0.1),
+    ts.Madam(0.1),
+)
 
 
 def rules_against_sgd(table: Table) -> None:

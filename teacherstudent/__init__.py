@@ -47,24 +47,40 @@ PUBLIC = {
     "teacherstudent.results.selection": ("problem_of", "start_of"),
     "teacherstudent.rules.base": ("DescentRule", "Rule"),
     "teacherstudent.rules": (
-        "AGD", "Fromage", "HeavyBall", "Madam", "MajorityVote", "Nero", "SGD", "SignSGD", "Signum",
+        "AGD",
+        "Fromage",
+        "HeavyBall",
+        "Madam",
+        "MajorityVote",
+        "Nero",
+        "SGD",
+        "SignSGD",
+        "Signum",
         "SphericalSGD",
     ),
     "teacherstudent.starts": (
-        "orthogonal_start", "random_start", "spectral_start", "start_from_weights",
+        "orthogonal_start",
+        "random_start",
+        "spectral_start",
+        "start_from_weights",
     ),
     "teacherstudent.states.order_parameters": ("OrderParameters",),
     "teacherstudent.states.spectral_overlaps": ("SpectralOverlaps",),
     "teacherstudent.states.spectrum": ("marchenko_pastur", "power_law"),
     "teacherstudent.tasks": (
-        "BoxMixture", "GaussianEquivalent", "GaussianMixture", "HiddenManifold", "MixedCumulant",
-        "SpikedCumulant", "TeacherStudent",
+        "BoxMixture",
+        "GaussianEquivalent",
+        "GaussianMixture",
+        "HiddenManifold",
+        "MixedCumulant",
+        "SpikedCumulant",
+        "TeacherStudent",
     ),
     "teacherstudent.tasks.base": ("Labels", "Task", "TeacherTask"),
     "teacherstudent.tasks.clones": ("clone",),
     "teacherstudent.tasks.mixture": ("MixtureTask",),
     "teacherstudent.times": ("linear_times", "log_times"),
-}  # fmt: skip
+}
 MODULE_OF = {name: module for module, names in PUBLIC.items() for name in names}
 
 __all__ = ["__version__", *sorted(MODULE_OF)]

@@ -35,7 +35,8 @@ def over_scales(
 ) -> Float[Array, "..."]:
     """int ds integrand(s), as a sum over s = e^u, u from `low` to `high`.
 
-    The integrand may be an array.  Below the first node it is taken as constant.  A replica has a finer step and goes further.
+    The integrand may be an array.  Below the first node it is taken as constant.  A replica has a
+    finer step and goes further.
     """
     step = STEP * STEPS[replica]
     s = np.exp(np.arange(low, high + FURTHER[replica] + step, step))

@@ -135,9 +135,11 @@ CALLS: dict[str, Call] = dict(
     (
         # the parts of a problem
         _call("TeacherStudent", lambda: {"width": 1}, TEACHER),
-        _call("Student", lambda: {"width": 1}, (
-            "width: count, activation: activation, train_readout: flag, train_bias: flag"
-        )),
+        _call(
+            "Student",
+            lambda: {"width": 1},
+            ("width: count, activation: activation, train_readout: flag, train_bias: flag"),
+        ),
         _call(
             "HiddenManifold",
             lambda: {"width": 1, "latent_ratio": 0.5},
@@ -154,17 +156,21 @@ CALLS: dict[str, Call] = dict(
             lambda: {"generator": _generator, "latent_dim": 1, "samples": 200},
             f"{TEACHER}, generator: callable, latent_dim: count, samples: count, key: key",
         ),
-        _call("GaussianEquivalent.anisotropic", lambda: {"eigenvalues": [1.0, 2.0]}, (
-            f"{TEACHER}, eigenvalues: reals"
-        )),
+        _call(
+            "GaussianEquivalent.anisotropic",
+            lambda: {"eigenvalues": [1.0, 2.0]},
+            (f"{TEACHER}, eigenvalues: reals"),
+        ),
         _call(
             "GaussianEquivalent.from_file",
             lambda: {"path": saved(), "Omega": "Omega"},
             f"{TEACHER}, path: path, Omega: text, Phi: text, mean: text",
         ),
-        _call("SpikedCumulant", lambda: {"beta": 1.0}, (
-            "beta: real, latent: latent, class_prior: real"
-        )),
+        _call(
+            "SpikedCumulant",
+            lambda: {"beta": 1.0},
+            ("beta: real, latent: latent, class_prior: real"),
+        ),
         _call(
             "MixedCumulant",
             lambda: {"beta_u": 1.0, "beta_v": 1.0},
@@ -184,9 +190,11 @@ CALLS: dict[str, Call] = dict(
         ),
         _call("SGD", _rate, f"{ALL_RATES}, weight_decay: reals"),
         _call("SphericalSGD", _rate, ALL_RATES),
-        _call("HeavyBall", lambda: _rate() | {"beta": 0.5}, (
-            f"{ALL_RATES}, beta: reals?, gamma: reals?"
-        )),
+        _call(
+            "HeavyBall",
+            lambda: _rate() | {"beta": 0.5},
+            (f"{ALL_RATES}, beta: reals?, gamma: reals?"),
+        ),
         _call("SignSGD", _rate, ALL_RATES),
         _call("Signum", _rate, f"{ALL_RATES}, beta: reals"),
         _call("MajorityVote", lambda: _rate() | {"workers": 3}, f"{ALL_RATES}, workers: count"),
@@ -205,34 +213,66 @@ CALLS: dict[str, Call] = dict(
             "task: task, student: student, rule: rule, loss: text, batch_size: count, "
             "batch_ratio: ratio?",
         ),
-        _call("ica_problem", lambda: {"task": spike(), "learning_rate": 0.1},
-              "task: spike, contrast: text, learning_rate: reals, sign: count?"),
+        _call(
+            "ica_problem",
+            lambda: {"task": spike(), "learning_rate": 0.1},
+            "task: spike, contrast: text, learning_rate: reals, sign: count?",
+        ),
         _call("clone", lambda: {"task": spike()}, "task: task, moments: count"),
         # starts and times
-        _call("OrderParameters", lambda: {"Q": [[0.5]], "R": [[0.1]]},
-              "Q: reals, R: reals?, T: reals?, v: reals?, m: reals?, b: reals?, weights: pair?"),
+        _call(
+            "OrderParameters",
+            lambda: {"Q": [[0.5]], "R": [[0.1]]},
+            "Q: reals, R: reals?, T: reals?, v: reals?, m: reals?, b: reals?, weights: pair?",
+        ),
         _call(
             "SpectralOverlaps",
-            lambda: {"rho": [1.0], "weights": [1.0], "q": [[[0.5]]], "r": [[[0.1]]], "t": [[[1.0]]]},
+            lambda: {
+                "rho": [1.0],
+                "weights": [1.0],
+                "q": [[[0.5]]],
+                "r": [[[0.1]]],
+                "t": [[[1.0]]],
+            },
             "rho: reals, weights: reals, q: reals, r: reals, t: reals, T: reals?, v: reals?, "
             "network: pair?",
         ),
         _call(
             "SpectralOverlaps.from_latent_modes",
-            lambda: {"latent_ratio": 0.5, "b": 0.5, "zeta": 0.5, "rho": [1.0], "weights": [1.0], "sigma": [[[0.1]]],
-                     "r": [[[0.1]]], "t": [[[1.0]]], "W": [[0.5]]},
+            lambda: {
+                "latent_ratio": 0.5,
+                "b": 0.5,
+                "zeta": 0.5,
+                "rho": [1.0],
+                "weights": [1.0],
+                "sigma": [[[0.1]]],
+                "r": [[[0.1]]],
+                "t": [[[1.0]]],
+                "W": [[0.5]],
+            },
             "latent_ratio: real, b: real, zeta: real, rho: reals, weights: reals, sigma: reals, "
             "r: reals, t: reals, W: reals, T: reals?, v: reals?",
         ),
-        _call("random_start", lambda: {"problem": problem(), "N": 10},
-              "problem: problem, N: count, seed: count, scale: real, T: reals?, readout_scale: "
-              "real"),
-        _call("orthogonal_start", lambda: {"problem": problem(), "N": 10},
-              "problem: problem, N: count, seed: count, T: reals?"),
-        _call("start_from_weights", lambda: {"problem": problem(), "w": np.ones((1, 4)), "w_star": np.eye(1, 4)},
-              "problem: problem, w: reals, v: reals?, w_star: reals, b: reals?"),
-        _call("spectral_start", lambda: {"problem": problem(), "start": start()},
-              "problem: problem, start: start, nodes: count"),
+        _call(
+            "random_start",
+            lambda: {"problem": problem(), "N": 10},
+            "problem: problem, N: count, seed: count, scale: real, T: reals?, readout_scale: real",
+        ),
+        _call(
+            "orthogonal_start",
+            lambda: {"problem": problem(), "N": 10},
+            "problem: problem, N: count, seed: count, T: reals?",
+        ),
+        _call(
+            "start_from_weights",
+            lambda: {"problem": problem(), "w": np.ones((1, 4)), "w_star": np.eye(1, 4)},
+            "problem: problem, w: reals, v: reals?, w_star: reals, b: reals?",
+        ),
+        _call(
+            "spectral_start",
+            lambda: {"problem": problem(), "start": start()},
+            "problem: problem, start: start, nodes: count",
+        ),
         _call("log_times", lambda: {"stop": 10.0}, "stop: real, points: count, first: real"),
         _call("linear_times", lambda: {"stop": 10.0}, "stop: real, points: count"),
         _call("marchenko_pastur", lambda: {"ratio": 0.5}, "ratio: real, nodes: count"),
@@ -270,36 +310,57 @@ CALLS: dict[str, Call] = dict(
             "task: spike, N: count, samples: count, contrast: text, steps: count, fresh: flag, "
             "overlap: real?, seeds: counts, dtype: text, device: text?",
         ),
-        _call("with_clones", lambda: {"problem": classes(), "theory": class_theory(), "start": class_start()},
-              "problem: problem, theory: dataset, start: start"),
+        _call(
+            "with_clones",
+            lambda: {"problem": classes(), "theory": class_theory(), "start": class_start()},
+            "problem: problem, theory: dataset, start: start",
+        ),
         # numbers
-        _call("accuracy", lambda: {"problem": classes(), "at": class_start()}, (
-            "problem: problem, at: start"
-        )),
-        _call("expected_loss", lambda: {"problem": classes(), "at": class_start()}, (
-            "problem: problem, at: start"
-        )),
-        _call("generalisation_error", lambda: {"problem": problem(), "at": start()}, (
-            "problem: problem, at: start"
-        )),
+        _call(
+            "accuracy",
+            lambda: {"problem": classes(), "at": class_start()},
+            ("problem: problem, at: start"),
+        ),
+        _call(
+            "expected_loss",
+            lambda: {"problem": classes(), "at": class_start()},
+            ("problem: problem, at: start"),
+        ),
+        _call(
+            "generalisation_error",
+            lambda: {"problem": problem(), "at": start()},
+            ("problem: problem, at: start"),
+        ),
         _call("information_exponent", lambda: {"problem": classes()}, "problem: problem"),
         _call("escape_scale", lambda: {"problem": classes()}, "problem: problem"),
-        _call("likelihood_ratio_norm", lambda: {"problem": spike(), "n": 2, "N": 10},
-              "problem: spike or problem, n: counts, N: count, prior: text"),
+        _call(
+            "likelihood_ratio_norm",
+            lambda: {"problem": spike(), "n": 2, "N": 10},
+            "problem: spike or problem, n: counts, N: count, prior: text",
+        ),
         _call("oracle_error", lambda: {"task": spike()}, "task: task"),
         _call("oracle_loss", lambda: {"task": spike()}, "task: task"),
         # results
-        _call("compare", lambda: {"theory": theory(), "simulation": simulation()}, (
-            "theory: dataset, simulation: datasets"
-        )),
-        _call("plot", lambda: {"results": theory()}, (
-            "results: results, path: path?"
-        ), path="picture.png"),
-        _call("save", lambda: {"theory": theory(), "force": True, "path": Path("never.h5")},
-              "path: path, theory: dataset?, simulation: datasets?, comparison: dataset?, "
-              "escape: dataset?, variants: trees?, force: flag", path="saved.h5"),
+        _call(
+            "compare",
+            lambda: {"theory": theory(), "simulation": simulation()},
+            ("theory: dataset, simulation: datasets"),
+        ),
+        _call(
+            "plot",
+            lambda: {"results": theory()},
+            ("results: results, path: path?"),
+            path="picture.png",
+        ),
+        _call(
+            "save",
+            lambda: {"theory": theory(), "force": True, "path": Path("never.h5")},
+            "path: path, theory: dataset?, simulation: datasets?, comparison: dataset?, "
+            "escape: dataset?, variants: trees?, force: flag",
+            path="saved.h5",
+        ),
         _call("load", lambda: {"path": saved()}, "path: path"),
         _call("problem_of", lambda: {"data": theory()}, "data: dataset"),
         _call("start_of", lambda: {"data": theory()}, "data: dataset"),
     )
-)  # fmt: skip
+)

@@ -251,9 +251,14 @@ def test_equal_eigenvalues_are_merged_exactly():
     np.testing.assert_allclose(start.weights, [0.25, 0.5, 0.25], atol=1e-14)
     along, signal = w @ basis, np.sqrt(N / D) * w_star @ Phi.T @ basis
     every = ts.SpectralOverlaps(
-        rho, np.full(N, 1 / N), *(np.einsum("at,bt->tab", x, y) for x, y in ((along, along), (along, signal), (signal, signal))),
+        rho,
+        np.full(N, 1 / N),
+        *(
+            np.einsum("at,bt->tab", x, y)
+            for x, y in ((along, along), (along, signal), (signal, signal))
+        ),
         T=start.T,
-    )  # fmt: skip
+    )
     merged, single = (
         ts.integrate(problem, one, TIMES, rtol=1e-11, atol=1e-13) for one in (start, every)
     )

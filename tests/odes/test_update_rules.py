@@ -366,8 +366,14 @@ def test_agd_becomes_sgd_with_the_rate_K_gain_at_small_error():
     gain, gaps = 0.7, []
     for small in (1e-2, 1e-3, 1e-4):
         Q = np.full((2, 2), 0.1) + np.diag([0.9 - small, 0.9 - 0.5 * small])
-        config = {"Q": Q, "R": np.full((2, 2), 0.1) + np.diag([0.9 - small, 0.9 - small]), "T": np.full((2, 2), 0.1)
-                  + 0.9 * np.eye(2), "v": [1.0, 1.0], "v_star": [1.0, 1.0], "sigma": 0.0}  # fmt: skip
+        config = {
+            "Q": Q,
+            "R": np.full((2, 2), 0.1) + np.diag([0.9 - small, 0.9 - small]),
+            "T": np.full((2, 2), 0.1) + 0.9 * np.eye(2),
+            "v": [1.0, 1.0],
+            "v_star": [1.0, 1.0],
+            "sigma": 0.0,
+        }
         agd, sgd = (velocity(*at(config, rule)) for rule in (ts.AGD(gain=gain), ts.SGD(2 * gain)))
         gaps.append(float(jnp.linalg.norm(agd.r - sgd.r) / jnp.linalg.norm(sgd.r)))
     assert (

@@ -21,7 +21,8 @@ trace = ts.Observable("trace", (), "t", of=lambda o: o.Q.trace())
 given = dict(N=60, seeds=[4, 7, 8, 9], checkpoint=sys.argv[3], observables=[trace])
 for method in ("weights", "reduced"):
     networks = ts.simulate(problem, start, [0, 1], method=method, **given)
-    print(json.dumps([networks.seed.values.tolist(), networks.Q.values.tolist(), networks.trace.values.tolist()]))
+    arrays = (networks.seed, networks.Q, networks.trace)
+    print(json.dumps([one.values.tolist() for one in arrays]))
 import sims.running.groups
 import sims.running.hosts
 print("together", sims.running.hosts.processes_here())

@@ -295,8 +295,10 @@ for method in ("weights", "reduced"):
     for name in ("Q", "R", "eps_g"):
         np.testing.assert_array_equal(one[name], two[name])
 manifold = ts.Problem(ts.HiddenManifold(2, "erf", "sign", 0.4), ts.Student(3), ts.SGD(0.3))
-one, two = (ts.simulate(manifold, start, [0, 1], N=40, seeds=3, device=device) for device in ("cpu:0", "cpu"))
-np.testing.assert_allclose(one.Q, two.Q, rtol=0, atol=1e-5)  # every seed has its own F; products round differently
+given = {"N": 40, "seeds": 3}
+one, two = (ts.simulate(manifold, start, [0, 1], device=d, **given) for d in ("cpu:0", "cpu"))
+# Every seed has its own F, and products round differently.
+np.testing.assert_allclose(one.Q, two.Q, rtol=0, atol=1e-5)
 try:
     ts.simulate(problem, start, [0, 1], N=60, device="cpu:2")
 except ValueError as error:
@@ -310,7 +312,8 @@ from sims.weights import kernel as weights_kernel
 from sims.weights import training as weights_training
 from teacherstudent.results.datasets import description
 devices.KERNELS_ON = ("cpu",)
-weights_kernel.train_weights_in_kernel = partial(weights_kernel.train_weights_in_kernel, interpret=True)
+in_kernel = weights_kernel.train_weights_in_kernel
+weights_kernel.train_weights_in_kernel = partial(in_kernel, interpret=True)
 weights_training.program.cache_clear()
 one, two = (run(device=device) for device in ("cpu:1", "cpu"))
 assert [description(found)["report"]["program"] for found in (one, two)] == ["kernel", "kernel"]

@@ -23,10 +23,16 @@ CASES = {
     "mixture": (ts.Problem(MIXTURE, STUDENT, ts.SGD(0.3, 0.2), batch_size=3), "weights", "float64"),
     "mixture, float32": (ts.Problem(MIXTURE, STUDENT, RULES["votes"]), "weights", "float32"),
     "manifold": (
-        ts.Problem(ts.HiddenManifold(2, "erf", "sign", 0.5), STUDENT, RULES["SGD"]), "weights", "float32",
+        ts.Problem(ts.HiddenManifold(2, "erf", "sign", 0.5), STUDENT, RULES["SGD"]),
+        "weights",
+        "float32",
     ),
-    "chain": (ts.Problem(ts.TeacherStudent(2, noise=0.2), STUDENT, RULES["SGD"]), "reduced", "float32"),
-}  # fmt: skip
+    "chain": (
+        ts.Problem(ts.TeacherStudent(2, noise=0.2), STUDENT, RULES["SGD"]),
+        "reduced",
+        "float32",
+    ),
+}
 SIZES = {"spike": 1000}  # whose blocks, 13 steps of 5 seeds, no vector of the processor divides
 LAST = 284
 STEPS = [0, LAST]
@@ -82,13 +88,16 @@ def test_a_run_that_was_killed_goes_on_with_the_same_numbers(name, steps, tmp_pa
     check_same(name, *run(name, MORE_STEPS, checkpoint=path))
 
 
-@pytest.mark.parametrize(("done", "target", "block", "stop"), [
-    (0, 1000, 64, 256),  # whole blocks
-    (10, 1000, 64, 256),  # to where a block ends
-    (10, 40, 64, 40),  # to a recorded time
-    (250, 1000, 300, 300),  # never less than what is left of a block
-    (300, 1000, 300, 600),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("done", "target", "block", "stop"),
+    [
+        (0, 1000, 64, 256),  # whole blocks
+        (10, 1000, 64, 256),  # to where a block ends
+        (10, 40, 64, 40),  # to a recorded time
+        (250, 1000, 300, 300),  # never less than what is left of a block
+        (300, 1000, 300, 600),
+    ],
+)
 def test_a_call_ends_with_a_block(done, target, block, stop):
     assert done + Pace().count(done, target, block) == stop
 

@@ -19,23 +19,30 @@ START = ts.OrderParameters([[0.5]], [[0.1]])
     ("call", "message"),
     [
         (lambda: ts.SGD(lr=0.1), "SGD has no argument 'lr'; did you mean 'learning_rate'?"),
-        (lambda: ts.SphericalSGD(learning_rat=0.1), (
-            "SphericalSGD has no argument 'learning_rat'; did you mean 'learning_rate'"
-        )),
-        (lambda: ts.SGD(), r"SGD\(learning_rate, .*\): missing a required argument: 'learning_rate'"),
+        (
+            lambda: ts.SphericalSGD(learning_rat=0.1),
+            ("SphericalSGD has no argument 'learning_rat'; did you mean 'learning_rate'"),
+        ),
+        (
+            lambda: ts.SGD(),
+            r"SGD\(learning_rate, .*\): missing a required argument: 'learning_rate'",
+        ),
         (lambda: ts.Student(1, "erf", True, False, 3), "too many positional arguments"),
-        (lambda: ts.Activation("mine", jnp.tanh, kink=(0.0,)), (
-            "Activation has no argument 'kink'; did you mean 'kinks'?"
-        )),
-        (lambda: ts.GaussianMixture.xor(varance=1.0), (
-            "has no argument 'varance'; did you mean 'variance'?"
-        )),
-        (lambda: ts.integrate(PROBLEM, START, [0, 1], rol=1e-5), (
-            "integrate has no argument 'rol'; did you mean 'rtol'?"
-        )),
+        (
+            lambda: ts.Activation("mine", jnp.tanh, kink=(0.0,)),
+            ("Activation has no argument 'kink'; did you mean 'kinks'?"),
+        ),
+        (
+            lambda: ts.GaussianMixture.xor(varance=1.0),
+            ("has no argument 'varance'; did you mean 'variance'?"),
+        ),
+        (
+            lambda: ts.integrate(PROBLEM, START, [0, 1], rol=1e-5),
+            ("integrate has no argument 'rol'; did you mean 'rtol'?"),
+        ),
         (lambda: ts.integrate(PROBLEM, START), "missing a required argument: 'times'"),
     ],
-)  # fmt: skip
+)
 def test_names_of_arguments_are_checked(call, message):
     with pytest.raises(TypeError, match=message):
         call()
@@ -44,50 +51,63 @@ def test_names_of_arguments_are_checked(call, message):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ts.integrate(START, PROBLEM, [0, 1]), (
-            "problem is an OrderParameters; give a Problem"
-        )),
-        (lambda: ts.simulate(PROBLEM, [0, 1], START, N=10), (
-            "start is a list; give an OrderParameters or a SpectralOverlaps"
-        )),
-        (lambda: ts.integrate(PROBLEM, START, [0, 1], spectral=1), (
-            "spectral is 1; give True or False"
-        )),
-        (lambda: ts.integrate(PROBLEM, START, [0, 1], progress="no"), (
-            "progress is 'no'; give True or False or None"
-        )),
+        (
+            lambda: ts.integrate(START, PROBLEM, [0, 1]),
+            ("problem is an OrderParameters; give a Problem"),
+        ),
+        (
+            lambda: ts.simulate(PROBLEM, [0, 1], START, N=10),
+            ("start is a list; give an OrderParameters or a SpectralOverlaps"),
+        ),
+        (
+            lambda: ts.integrate(PROBLEM, START, [0, 1], spectral=1),
+            ("spectral is 1; give True or False"),
+        ),
+        (
+            lambda: ts.integrate(PROBLEM, START, [0, 1], progress="no"),
+            ("progress is 'no'; give True or False or None"),
+        ),
         (lambda: ts.Student(1, train_readout=1), "student.train_readout is 1; give True or False"),
         (lambda: ts.plot(3), "results is 3; give a DataTree or a Dataset"),
         (lambda: ts.load(3), "path is 3; give a string or a path"),
         (lambda: ts.save(b"x.h5"), "path is b'x.h5'; give a string or a path"),
         (lambda: ts.compare(3, 4), "theory is 3; give a Dataset"),
         (lambda: ts.clone("x"), "task is 'x'; give a Task"),
-        (lambda: ts.TeacherStudent(2, readout=[[1.0, 2.0]]), r"readout has shape \(1, 2\); give one number .* one per unit"),
-        (lambda: ts.BoxMixture([1.0], [1], [[[0, 1]]], densities=3), (
-            "task.densities = 3: give a list with a function"
-        )),
-        (lambda: ts.BoxMixture([1.0], [1], [[[0, 1]] * 3], nodes=100), (
-            "task.nodes = 100 a side are 1000000 components"
-        )),
+        (
+            lambda: ts.TeacherStudent(2, readout=[[1.0, 2.0]]),
+            r"readout has shape \(1, 2\); give one number .* one per unit",
+        ),
+        (
+            lambda: ts.BoxMixture([1.0], [1], [[[0, 1]]], densities=3),
+            ("task.densities = 3: give a list with a function"),
+        ),
+        (
+            lambda: ts.BoxMixture([1.0], [1], [[[0, 1]] * 3], nodes=100),
+            ("task.nodes = 100 a side are 1000000 components"),
+        ),
         (lambda: ts.load("x" * 5000), "path = 'x.* cannot be the path of a file"),
-        (lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, device=3), (
-            "device is 3; give a string or None"
-        )),
-        (lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, seeds=10**12), (
-            "seeds = 1000000000000 is too large"
-        )),
-        (lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, seeds=iter(int, 1)), (
-            "seeds = .* has more than 1000000 entries"
-        )),
-        (lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, seeds=b"12"), (
-            "seeds = b'12' is not allowed"
-        )),
+        (
+            lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, device=3),
+            ("device is 3; give a string or None"),
+        ),
+        (
+            lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, seeds=10**12),
+            ("seeds = 1000000000000 is too large"),
+        ),
+        (
+            lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, seeds=iter(int, 1)),
+            ("seeds = .* has more than 1000000 entries"),
+        ),
+        (
+            lambda: ts.simulate(PROBLEM, START, [0, 1], N=10, seeds=b"12"),
+            ("seeds = b'12' is not allowed"),
+        ),
         (lambda: ts.random_start(PROBLEM, 10**12), "N = 1000000000000 needs .* GiB of memory"),
         (lambda: ts.power_law(10**12, 1.0), "N = 1000000000000 needs .* GiB of memory"),
         (lambda: ts.log_times(1.0, 10**12), "points = 1000000000000 needs .* GiB of memory"),
         (lambda: ts.linear_times(float("nan")), "stop = nan is not allowed"),
     ],
-)  # fmt: skip
+)
 def test_types_and_sizes_of_arguments_are_checked_before_any_work(call, message):
     with pytest.raises(ValueError, match=message):
         call()
@@ -102,11 +122,33 @@ def test_a_name_that_is_not_there_is_answered_with_the_nearest():
 
 @pytest.mark.parametrize(
     "value",
-    ["0.1", b"1", True, np.True_, 1j, 1 + 0j, [0.1, True], ["0.1"], [0.1, None], [[1], [1, 2]], {0.1}, {}, object(),
-     np.timedelta64(1, "s"), np.datetime64("2020-01-01"), np.ma.array([1.0, 2.0], mask=[0, 1]), bytearray(b"1"), range(10**12),
-     jnp.asarray(True), jnp.asarray(1j), jax.random.key(0), np.array([0.1], dtype=object), decimal.Decimal("nan")],
+    [
+        "0.1",
+        b"1",
+        True,
+        np.True_,
+        1j,
+        1 + 0j,
+        [0.1, True],
+        ["0.1"],
+        [0.1, None],
+        [[1], [1, 2]],
+        {0.1},
+        {},
+        object(),
+        np.timedelta64(1, "s"),
+        np.datetime64("2020-01-01"),
+        np.ma.array([1.0, 2.0], mask=[0, 1]),
+        bytearray(b"1"),
+        range(10**12),
+        jnp.asarray(True),
+        jnp.asarray(1j),
+        jax.random.key(0),
+        np.array([0.1], dtype=object),
+        decimal.Decimal("nan"),
+    ],
     ids=lambda value: str(type(value)),
-)  # fmt: skip
+)
 def test_what_is_no_number_is_refused(value):
     assert checks.real_numbers(value) is None
     with pytest.raises(ValueError, match="rule.learning_rate = .* is not a number"):

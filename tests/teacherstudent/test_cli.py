@@ -29,8 +29,12 @@ def run(*arguments, cwd: Path, **environment) -> subprocess.CompletedProcess:
     environment = os.environ | {"COLUMNS": "100"} | environment
     return subprocess.run(
         [sys.executable, "-m", "teacherstudent", *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd, env=environment, timeout=300,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=300,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -317,9 +321,18 @@ def test_a_process_with_bad_input_ends_with_exit_code_two(workspace):
 
 def test_a_run_that_diverges_fails_with_exit_code_one(workspace):
     failed = run(
-        "run", "quick.toml", "--set", "student.activation=quadratic", "--set", "task.activation=quadratic",
-        "--set", "rule.learning_rate=2.0", "--out", "x.h5", cwd=workspace,
-    )  # fmt: skip
+        "run",
+        "quick.toml",
+        "--set",
+        "student.activation=quadratic",
+        "--set",
+        "task.activation=quadratic",
+        "--set",
+        "rule.learning_rate=2.0",
+        "--out",
+        "x.h5",
+        cwd=workspace,
+    )
     assert failed.returncode == 1
     assert failed.stderr.startswith("teacherstudent: the order parameters diverge at t = 0.")
     assert "Traceback" not in failed.stderr and not (workspace / "x.h5").exists()

@@ -39,9 +39,14 @@ def made_up(theory, N=1000, seeds=12, scatter=1.0, bias=0.0, times=None, rng=0):
         * (1 + np.sqrt(variance) * rng.standard_normal((seeds, kept.sizes["time"]))),
     }
     return dataset(
-        "simulation", PROBLEM, START, coordinates={"seed": np.arange(seeds), "time": kept.time.values},
-        variables=variables, leading=("seed",), report={"N": N, "dtype": "float64"},
-    )  # fmt: skip
+        "simulation",
+        PROBLEM,
+        START,
+        coordinates={"seed": np.arange(seeds), "time": kept.time.values},
+        variables=variables,
+        leading=("seed",),
+        report={"N": N, "dtype": "float64"},
+    )
 
 
 def test_deviation_error_and_z_are_what_they_say(theory):

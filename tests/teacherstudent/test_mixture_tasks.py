@@ -116,10 +116,15 @@ def test_clones_share_their_moments(task):
 
 @pytest.mark.parametrize(
     "task",
-    [ts.SpikedCumulant(5, ("skewed", 0.2), 0.3), ts.MixedCumulant(2, 5, coupling="sign"), ts.GaussianMixture.xor(),
-     ts.SpikedCumulant(3, ([-1.0, 1.0], [0.5, 0.5])), ts.BoxMixture([0.5, 0.5], [1, -1], [[[-1, 1]], [[-2, 2]]])],
+    [
+        ts.SpikedCumulant(5, ("skewed", 0.2), 0.3),
+        ts.MixedCumulant(2, 5, coupling="sign"),
+        ts.GaussianMixture.xor(),
+        ts.SpikedCumulant(3, ([-1.0, 1.0], [0.5, 0.5])),
+        ts.BoxMixture([0.5, 0.5], [1, -1], [[[-1, 1]], [[-2, 2]]]),
+    ],
     ids=lambda task: type(task).__name__,
-)  # fmt: skip
+)
 def test_descriptions_make_the_same_problem(task):
     problem = ts.Problem(
         task,

@@ -86,9 +86,14 @@ def test_networks_record_functions_of_their_weights():
 
 def test_the_reduced_chain_records_functions_of_overlaps():
     simulation = ts.simulate(
-        committee(), random_overlaps(3, 2), TIMES, N=N, seeds=4, method="reduced",
+        committee(),
+        random_overlaps(3, 2),
+        TIMES,
+        N=N,
+        seeds=4,
+        method="reduced",
         observables=[GAPS],
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(simulation.gaps, gaps_by_hand(simulation), rtol=1e-13)
 
 

@@ -9,9 +9,10 @@ from tests.problems import committee
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: ts.SGD(-0.1), (
-            "rule.learning_rate = -0.1 is not allowed; give a finite number at least 0"
-        )),
+        (
+            lambda: ts.SGD(-0.1),
+            ("rule.learning_rate = -0.1 is not allowed; give a finite number at least 0"),
+        ),
         (lambda: ts.SGD(float("nan")), "rule.learning_rate = nan is not allowed"),
         (lambda: ts.SGD([0.1, -0.2]), "rule.learning_rate = -0.2"),
         (lambda: ts.SGD("fast"), "rule.learning_rate = 'fast' is not a number"),
@@ -19,27 +20,33 @@ from tests.problems import committee
         (lambda: ts.SphericalSGD(0.1, -0.3), "rule.readout_learning_rate = -0.3"),
         (lambda: ts.TeacherStudent(2, noise=-0.5), "task.noise = -0.5"),
         (lambda: ts.TeacherStudent(2, noise=float("inf")), "task.noise = inf"),
-        (lambda: ts.TeacherStudent(0), (
-            "task.width = 0 is not allowed; give an integer of at least 1"
-        )),
-        (lambda: ts.TeacherStudent(2, readout=[1.0, 2.0, 3.0]), (
-            "task.readout has 3 entries but task.width = 2"
-        )),
-        (lambda: ts.Student(2, "relo"), (
-            "student.activation = 'relo' is not a known .* are erf, .*Did you mean 'relu'"
-        )),
+        (
+            lambda: ts.TeacherStudent(0),
+            ("task.width = 0 is not allowed; give an integer of at least 1"),
+        ),
+        (
+            lambda: ts.TeacherStudent(2, readout=[1.0, 2.0, 3.0]),
+            ("task.readout has 3 entries but task.width = 2"),
+        ),
+        (
+            lambda: ts.Student(2, "relo"),
+            ("student.activation = 'relo' is not a known .* are erf, .*Did you mean 'relu'"),
+        ),
         (lambda: ts.Student(2, [1.0, float("inf")]), "must be finite"),
-        (lambda: ts.Problem(ts.TeacherStudent(2), ts.Student(2), ts.SGD(0.1), loss="l1"), (
-            "loss = 'l1' is not known; known"
-        )),
-        (lambda: ts.Problem(ts.TeacherStudent(2), ts.Student(2), ts.SGD(0.1), batch_size=0), (
-            "batch_size = 0"
-        )),
-        (lambda: ts.Problem(ts.TeacherStudent(2), ts.Student(2), ts.SGD(0.1, 0.2)), (
-            "readout is frozen"
-        )),
+        (
+            lambda: ts.Problem(ts.TeacherStudent(2), ts.Student(2), ts.SGD(0.1), loss="l1"),
+            ("loss = 'l1' is not known; known"),
+        ),
+        (
+            lambda: ts.Problem(ts.TeacherStudent(2), ts.Student(2), ts.SGD(0.1), batch_size=0),
+            ("batch_size = 0"),
+        ),
+        (
+            lambda: ts.Problem(ts.TeacherStudent(2), ts.Student(2), ts.SGD(0.1, 0.2)),
+            ("readout is frozen"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_values_are_refused_with_their_names(build, message):
     with pytest.raises(ValueError, match=message):
         build()

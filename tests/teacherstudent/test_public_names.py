@@ -17,10 +17,22 @@ SOURCE = Path(ts.__file__)
 CALLABLE = [name for name in ts.__all__ if callable(getattr(ts, name))]
 # Users derive classes from these, fill these tuples of arrays by position, or read this one.
 NOT_CALLED = {
-    "Averages", "AveragesWithTeacher", "Components", "DescentRule", "Experiment", "FieldAverages",
-    "InputTheory", "Labels", "Loss", "MixtureTask", "Rule", "RuleTheory", "ShiftedAverages", "Task",
+    "Averages",
+    "AveragesWithTeacher",
+    "Components",
+    "DescentRule",
+    "Experiment",
+    "FieldAverages",
+    "InputTheory",
+    "Labels",
+    "Loss",
+    "MixtureTask",
+    "Rule",
+    "RuleTheory",
+    "ShiftedAverages",
+    "Task",
     "TeacherTask",
-}  # fmt: skip
+}
 WITH_CHECKED_ARGUMENTS = [
     name for name in CALLABLE if not name.endswith("Error") and name not in NOT_CALLED
 ]

@@ -599,50 +599,70 @@ def task_problem(rule, readout: bool = False, **options):
         (lambda: AGD(gain=0), "rule.gain = 0.0 is not allowed; give a finite number larger than 0"),
         (lambda: AGD(readout_gain=-1), "rule.readout_gain = -1.0 is not allowed"),
         (lambda: AGD(first_scale=0), "rule.first_scale = 0.0 is not allowed"),
-        (lambda: MajorityVote(0.1, workers=0), (
-            "rule.workers = 0 is not allowed; give an integer of at least 1"
-        )),
-        (lambda: MajorityVote(0.1, 3, adversaries=4), (
-            "rule.adversaries = 4 is more than rule.workers = 3"
-        )),
+        (
+            lambda: MajorityVote(0.1, workers=0),
+            ("rule.workers = 0 is not allowed; give an integer of at least 1"),
+        ),
+        (
+            lambda: MajorityVote(0.1, 3, adversaries=4),
+            ("rule.adversaries = 4 is more than rule.workers = 3"),
+        ),
         (lambda: MajorityVote(0.1, beta=1), "rule.beta = 1 is not allowed"),
-        (lambda: Signum(0.1, beta=1), (
-            "rule.beta = 1 is not allowed; give a number from 0 to below 1"
-        )),
+        (
+            lambda: Signum(0.1, beta=1),
+            ("rule.beta = 1 is not allowed; give a number from 0 to below 1"),
+        ),
         (lambda: Signum(0.1, beta=-0.1), "rule.beta = -0.1 is not allowed"),
         (lambda: HeavyBall(0.1, beta=0.9, gamma=1.0), "rule.beta and rule.gamma are both given"),
         (lambda: HeavyBall(0.1), "rule.beta and rule.gamma are not given; give beta, .* or gamma"),
         (lambda: HeavyBall(0.1, beta=1), "rule.beta = 1 is not allowed"),
         (lambda: HeavyBall(0.1, gamma=0), "rule.gamma = 0.0 is not allowed"),
         (lambda: SignSGD(-1), "rule.learning_rate = -1.0 is not allowed"),
-        (lambda: SignSGD(0.1, bias_learning_rate=-1), (
-            "rule.bias_learning_rate = -1.0 is not allowed"
-        )),
+        (
+            lambda: SignSGD(0.1, bias_learning_rate=-1),
+            ("rule.bias_learning_rate = -1.0 is not allowed"),
+        ),
         (lambda: Fromage(0.1, p_bound=0), "rule.p_bound = 0.0 is not allowed"),
         (lambda: Madam(p_scale=0), "rule.p_scale = 0.0 is not allowed"),
         (lambda: Nero(beta=1), "rule.beta = 1 is not allowed"),
         (lambda: Nero(beta=0.9, gamma=1.0), "rule.beta and rule.gamma are both given"),
-        (lambda: Nero(constraints="yes"), (
-            "rule.constraints = 'yes' is not known; known are True, False"
-        )),
-        (lambda: AGD().optax(outputs="middle"), (
-            "outputs = 'middle' is not known; known are 'first', 'last'"
-        )),
-        (lambda: AGD().optax().init(VECTOR), r"a parameter has shape \(3,\), but AGD is defined for matrices"),
+        (
+            lambda: Nero(constraints="yes"),
+            ("rule.constraints = 'yes' is not known; known are True, False"),
+        ),
+        (
+            lambda: AGD().optax(outputs="middle"),
+            ("outputs = 'middle' is not known; known are 'first', 'last'"),
+        ),
+        (
+            lambda: AGD().optax().init(VECTOR),
+            r"a parameter has shape \(3,\), but AGD is defined for matrices",
+        ),
         (lambda: AGD([1.0, 2.0]).optax(), "rule.gain is a sequence; optax.. needs one number"),
         (lambda: SGD([0.1, 0.2]).optax(), "rule.learning_rate is a sequence"),
-        (lambda: Nero().optax().init({"k": jnp.ones((2, 2, 2, 2))}), (
-            "Nero here is for matrices and vectors"
-        )),
-        (lambda: HeavyBall(0.1, gamma=1.0).optax(), (
-            "rule.gamma is the memory relative to N, .* give beta"
-        )),
+        (
+            lambda: Nero().optax().init({"k": jnp.ones((2, 2, 2, 2))}),
+            ("Nero here is for matrices and vectors"),
+        ),
+        (
+            lambda: HeavyBall(0.1, gamma=1.0).optax(),
+            ("rule.gamma is the memory relative to N, .* give beta"),
+        ),
         (lambda: Nero(gamma=1.0).optax(), "rule.gamma is the memory relative to N, .* give beta"),
         *[
-            (partial(without_params, rule), (
-                "params is missing; call update.gradients, state, params."
-            ))
-            for rule in (SGD(0.1), AGD(), HeavyBall(0.1, 0.9), Fromage(0.1), Madam(), Nero(), MajorityVote(0.1))
+            (
+                partial(without_params, rule),
+                ("params is missing; call update.gradients, state, params."),
+            )
+            for rule in (
+                SGD(0.1),
+                AGD(),
+                HeavyBall(0.1, 0.9),
+                Fromage(0.1),
+                Madam(),
+                Nero(),
+                MajorityVote(0.1),
+            )
         ],
         (
             lambda: trained(MajorityVote(0.1).optax(), PARAMS, [GRADIENT]),
@@ -653,25 +673,29 @@ def task_problem(rule, readout: bool = False, **options):
             "student.train_bias = true, but AGD is defined for matrices, .* use one of SGD, "
             "SphericalSGD, HeavyBall, SignSGD",
         ),
-        (lambda: task_problem(AGD(), batch_ratio=0.0), (
-            "batch_ratio = 0.0 is not allowed; give alpha > 0"
-        )),
+        (
+            lambda: task_problem(AGD(), batch_ratio=0.0),
+            ("batch_ratio = 0.0 is not allowed; give alpha > 0"),
+        ),
         (lambda: task_problem(AGD(), batch_ratio=float("nan")), "batch_ratio = nan is not allowed"),
-        (lambda: task_problem(SGD(0.1), batch_ratio=1.0), (
-            "batch_ratio is for AGD, .*; SGD has learning rates over N"
-        )),
-        (lambda: task_problem(AGD(), batch_ratio=1.0, batch_size=2), (
-            "batch_size = 2 and batch_ratio are both given"
-        )),
-        (lambda: task_problem(AGD(readout_gain=1.0)), (
-            "rule.readout_gain is given but the student's readout is frozen"
-        )),
+        (
+            lambda: task_problem(SGD(0.1), batch_ratio=1.0),
+            ("batch_ratio is for AGD, .*; SGD has learning rates over N"),
+        ),
+        (
+            lambda: task_problem(AGD(), batch_ratio=1.0, batch_size=2),
+            ("batch_size = 2 and batch_ratio are both given"),
+        ),
+        (
+            lambda: task_problem(AGD(readout_gain=1.0)),
+            ("rule.readout_gain is given but the student's readout is frozen"),
+        ),
         (
             lambda: task_problem(AGD(readout_gain=1.0), True, batch_ratio=1.0),
             "rule.readout_gain is over N, .* with batch_ratio leave it out",
         ),
     ],
-)  # fmt: skip
+)
 def test_bad_values_are_refused_with_their_names(build, message):
     with pytest.raises(ValueError, match=message):
         build()

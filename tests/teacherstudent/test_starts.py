@@ -51,15 +51,24 @@ def test_weights_from_overlaps_and_back():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p: ts.random_start(p, N=1, T=np.eye(2)), r"N = 1 gives 1 dimensions to the 2 fixed vectors"),
+        (
+            lambda p: ts.random_start(p, N=1, T=np.eye(2)),
+            r"N = 1 gives 1 dimensions to the 2 fixed vectors",
+        ),
         (lambda p: ts.random_start(p, N=9, T=[[1.0, 2.0], [2.0, 1.0]]), "smallest eigenvalue"),
         (lambda p: ts.random_start(p, N=9, T=[[1.0, 0.5], [0.0, 1.0]]), "start.T is not symmetric"),
         (lambda p: ts.random_start(p, N=9, seed=-1), "seed = -1 is not allowed"),
         (lambda p: ts.start_from_weights(p, np.ones((3, 9))), "w_star is missing"),
-        (lambda p: ts.start_from_weights(p, np.ones((2, 9)), w_star=np.ones((2, 9))), r"w has shape \(2, 9\); give \(3, N\)"),
-        (lambda p: ts.start_from_weights(p, np.ones((3, 9)), w_star=np.ones((2, 8))), r"w_star has shape \(2, 8\)"),
+        (
+            lambda p: ts.start_from_weights(p, np.ones((2, 9)), w_star=np.ones((2, 9))),
+            r"w has shape \(2, 9\); give \(3, N\)",
+        ),
+        (
+            lambda p: ts.start_from_weights(p, np.ones((3, 9)), w_star=np.ones((2, 8))),
+            r"w_star has shape \(2, 8\)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_starts_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(committee(3, 2))
