@@ -123,7 +123,9 @@ IMPORTS = "import jax, xarray, equinox, h5netcdf, pydantic, typer"
 
 
 def command_line(table: Table) -> None:
-    """Whole processes of the command line, with a cache folder of their own that is empty at first."""
+    """Whole processes of the command line, with a cache folder of their own that is empty at
+    first.
+    """
     with tempfile.TemporaryDirectory() as folder:
         flags = os.environ | {"XDG_CACHE_HOME": folder}
 

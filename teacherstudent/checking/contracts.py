@@ -117,7 +117,9 @@ class ForEachClass:
         return part
 
     def owner(self, kind: type) -> type | None:
-        """The registered class whose part a class has; None if there is none that it could inherit."""
+        """The registered class whose part a class has; None if there is none that it could
+        inherit.
+        """
         owner = nearest(kind, self.registry)
         return None if owner is None or self.contradicted(kind) else owner
 

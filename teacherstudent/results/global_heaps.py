@@ -14,7 +14,9 @@ HEADER = 16  # of a collection (signature and size) and of an object, where leng
 
 
 def damaged_heap(path: Path) -> int | None:
-    """The position of the first collection that cannot be walked to its end; None if there is none."""
+    """The position of the first collection that cannot be walked to its end; None if there is
+    none.
+    """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         position = content.find(SIGNATURE)
         while position >= 0:

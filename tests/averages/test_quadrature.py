@@ -167,7 +167,9 @@ def test_stein():
 
 @pytest.mark.parametrize(("student", "teacher"), MIXED)
 def test_monte_carlo(student, teacher):
-    """Different activations of student and teacher, within five standard errors of 400 000 draws."""
+    """Different activations of student and teacher, within five standard errors of 400 000
+    draws.
+    """
     g, teacher_g = as_activation(student), as_activation(teacher)
     C, u = random_covariance(4, seed=6), np.asarray(U[:4])
     h = np.random.default_rng(7).multivariate_normal(

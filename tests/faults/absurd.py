@@ -218,7 +218,9 @@ def _cyclic() -> list:
 
 
 def _leaves(value, depth: int = 0) -> list:
-    """The entries of nested sequences; a sequence too deep to be one of numbers is an entry itself."""
+    """The entries of nested sequences; a sequence too deep to be one of numbers is an entry
+    itself.
+    """
     if isinstance(value, list | tuple | range) and depth < 5:
         return [leaf for one in value[:1000] for leaf in _leaves(one, depth + 1)]
     return [value]

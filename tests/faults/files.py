@@ -103,7 +103,9 @@ def _unchanged(damaged: Callable[[bytearray], bytes]) -> bool:
 
 
 def _same(one: xr.DataTree, other: xr.DataTree) -> bool:
-    """Whether two results agree in all names, dimensions, attributes and numbers, to the last bit."""
+    """Whether two results agree in all names, dimensions, attributes and numbers, to the last
+    bit.
+    """
     if not one.identical(other):
         return False
     for node in one.subtree:

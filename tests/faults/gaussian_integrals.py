@@ -40,7 +40,9 @@ class NotConverged(ArithmeticError):
 
 
 class Function(NamedTuple):
-    """A function of one field, its breaks, and where panels should end for it to be well resolved."""
+    """A function of one field, its breaks, and where panels should end for it to be well
+    resolved.
+    """
 
     value: Callable[[np.ndarray], np.ndarray]
     breaks: tuple[float, ...] = ()

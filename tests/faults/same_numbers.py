@@ -1,4 +1,6 @@
-"""Simulations that must give the same bits: slow, fast, cut anywhere, and recorded at other times."""
+"""Simulations that must give the same bits: slow, fast, cut anywhere, and recorded at other
+times.
+"""
 
 import tempfile
 from collections.abc import Iterator

@@ -101,7 +101,9 @@ def _copied(base: type, name: str):
 
 
 def rule_of(kind: type):
-    """A rule without its constructor's checks, which a class with other attributes need not pass."""
+    """A rule without its constructor's checks, which a class with other attributes need not
+    pass.
+    """
     return kind(**({} if kind.__mro__[1].__name__ in ("AGD",) else {"learning_rate": 0.1}))
 
 

@@ -60,7 +60,9 @@ def clock(times: Iterator[float]):
 
 @contextmanager
 def last_networks():
-    """The list of the last states of all simulations that run inside, one for each group of seeds."""
+    """The list of the last states of all simulations that run inside, one for each group of
+    seeds.
+    """
     states: list = []
     finish = Training.finish
 

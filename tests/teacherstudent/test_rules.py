@@ -709,7 +709,9 @@ def test_rule_trains_an_equinox_network(rule):
 
 
 def losses_of_an_equinox_network(rule):
-    """The loss of a three-layer network on a regression before each of 101 steps over all samples."""
+    """The loss of a three-layer network on a regression before each of 101 steps over all
+    samples.
+    """
     network = eqx.nn.MLP(
         8, 8, 8, 2, jnp.tanh, use_bias=False, use_final_bias=False, key=jax.random.key(0)
     )
