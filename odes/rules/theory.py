@@ -72,11 +72,11 @@ class RuleTheory(abc.ABC):
     >>> class TheoryOfShrinking(ts.RuleTheory, rule=Shrinking):
     ...     def velocity(self, rule, problem, fixed, state, replica):
     ...         return state._replace(q=-2 * state.q, r=-state.r, v=0 * state.v, b=0 * state.b)
-    >>> task, student = ts.TeacherStudent(width=1), ts.Student(width=1)
-    >>> problem = ts.Problem(task, student, Shrinking())
+    >>> problem = ts.Problem(ts.TeacherStudent(width=1), ts.Student(width=1), Shrinking())
     >>> start = ts.OrderParameters(Q=[[1.0]], R=[[0.5]], T=[[1.0]], v=[1.0])
-    >>> field = ts.vector_field(problem, start)
-    >>> np.round(field(field.pack(start)), 3)
+    >>> curves = ts.integrate(problem, start, [0.0, 1.0])
+    >>> np.round(curves.Q.values.ravel(), 4)  # exp(-2 t)
+    array([1.    , 0.1353])
     """
 
     registered: ClassVar[dict[type[Rule], "RuleTheory"]] = {}
