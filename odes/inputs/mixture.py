@@ -3,8 +3,8 @@
 With the averages a, J, D of one update in component c (`teacherstudent/averages/fields.py`) and its
 fields lambda ~ N(m A_c + b, C_c) (`teacherstudent/averages/mixture_fields.py`), Stein's lemma gives
 
-    E_c[delta_k s_a] = a_k A_ca + (J m S_c)_ka                         -> dm/dt
-    E_c[delta_k l_l] = a_k (m A_c)_l + (J C_c)_kl,  l = lambda - b     -> dQ/dt
+    E_c[delta_k s_a] = a_k A_ca + (J m S_c)_ka                           -> dm/dt
+    E_c[delta_k l_l] = a_k (m A_c)_l + (J C_c)_kl,   l = lambda - b      -> dQ/dt
     E_c[delta_k delta_l |x|^2 / N] = sigma_c^2 D_kl
 
 and a sum over components with p_c.  A mini-batch's mean gradient has the last one over the batch
@@ -24,19 +24,27 @@ class AveragesOfClasses(InputTheory, task=MixtureTask):
     """The averages of one update where the inputs are of two classes."""
 
     def gradient(self, task: MixtureTask, problem: Problem, fixed: Fixed, state: State) -> Gradient:
-        Q, m, v, b = state.q[..., 0], state.r[..., 0], state.v, state.b
+        Q = state.q[..., 0]
+        m = state.r[..., 0]
+        b = state.b
         law = task.law()
-        p, A, S, sigma2 = (jnp.asarray(part) for part in (law.p, law.A, law.S, law.sigma2))
+        p = jnp.asarray(law.p)
+        A = jnp.asarray(law.A)
+        S = jnp.asarray(law.S)
+        sigma2 = jnp.asarray(law.sigma2)
         fields = component_fields(law, Q, m, b)
-        a, J, D, readout, _ = component_averages(problem.student, problem.loss, law, fields, v)
-        own = jnp.einsum("c,ck,cl->kl", p, a, fields.mean - b[None, :]) + jnp.einsum(
-            "c,ckj,cjl->kl", p, J, fields.C
-        )
-        fixed_ones = jnp.einsum("c,ck,ca->ka", p, a, A) + jnp.einsum("c,ckj,jd,cda->ka", p, J, m, S)
+        averages = component_averages(problem.student, problem.loss, law, fields, state.v)
+        a, J, D, readout, _ = averages
+        mean_l = fields.mean - b[None, :]
+        # Each average is that along the component's mean, and that of Stein's lemma.
+        q_mean = jnp.einsum("c,ck,cl->kl", p, a, mean_l)
+        q_fluctuations = jnp.einsum("c,ckj,cjl->kl", p, J, fields.C)
+        r_mean = jnp.einsum("c,ck,ca->ka", p, a, A)
+        r_fluctuations = jnp.einsum("c,ckj,jd,cda->ka", p, J, m, S)
         square = jnp.einsum("c,ckl->kl", p * sigma2, D) / problem.batch_size
         return Gradient(
-            q=own[..., None],
-            r=fixed_ones[..., None],
+            q=(q_mean + q_fluctuations)[..., None],
+            r=(r_mean + r_fluctuations)[..., None],
             square=square[..., None],
             v=p @ readout,
             b=p @ a,

@@ -1,13 +1,18 @@
 """The averages of one update over the Gaussian fields.
 
-A sample moves the student's unit k by -(eta / sqrt N) delta_k x with delta_k = v_k g'(lambda_k) (e
-- sigma zeta) and e = phi - phi* = sum_a u_a g_a(h_a), u = (v, -v*).  In the limit N -> infinity the
-dynamics needs of it only
+A sample moves the student's unit k by -(eta / sqrt N) delta_k x with
+
+    delta_k = v_k g'(lambda_k) (e - sigma zeta)
+    e = phi - phi* = sum_a u_a g_a(h_a),   u = (v, -v*)
+
+In the limit N -> infinity the dynamics needs of it only
 
     J_kb = E[d delta_k / d h_b] = v_k u_b J2(k, b)  +  (b = k)  v_k sum_a u_a G2(k, a)
     D_kl = E[delta_k delta_l]   = v_k v_l ( sum_ab u_a u_b I4(k, l, a, b) + sigma^2 J2(k, l) )
-    E[g(lambda_k) e]            = sum_a u_a I2(k, a)                                     (the
-    readout's gradient)
+
+and the readout's gradient
+
+    E[g(lambda_k) e] = sum_a u_a I2(k, a)
 
 The fourth average, a_k = E[delta_k], multiplies the mean of the inputs, which is zero here.
 """
@@ -22,8 +27,11 @@ from teacherstudent.problem import Problem
 
 
 class Moments(NamedTuple):
-    """Averages of one update: its Jacobian in the fields, its covariance, and the readout's
-    gradient.
+    """Averages of one update.
+
+    - `J`: its Jacobian in the fields.
+    - `D`: its covariance.
+    - `readout`: the readout's gradient.
     """
 
     J: Float[Array, "students fields"]
@@ -34,8 +42,7 @@ class Moments(NamedTuple):
 def moments(
     problem: Problem, C: Float[Array, "fields fields"], v: Float[Array, " students"]
 ) -> Moments:
-    """J, D and the readout's gradient of the square loss at the field covariance C and the readout
-    v.
+    """J, D and the readout's gradient of the square loss, at the field covariance C.
 
     D is that of a mini-batch's mean gradient: the covariance of one sample over the batch size.
     """

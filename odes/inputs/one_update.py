@@ -2,11 +2,14 @@
 that move them.
 
 A sample moves w_k by -(eta / sqrt N) delta_k x.  Along an eigenvector u_tau of the input
-covariance, in the limit N -> infinity, only these averages matter (q = w w^T, r = w f^T of each
-mode, f the teacher or the fixed directions):
+covariance, in the limit N -> infinity, only these averages matter (of each mode q = w w^T and
+r = w f^T are what moves, f the teacher or the fixed directions):
 
-    q_kl(tau) = E[delta_k x_tau] w_l^tau,   r_km(tau) = E[delta_k x_tau] f_m^tau,   square_kl(tau) =
-    E[delta_k delta_l x_tau^2] v_k = E[d l / d v_k],   b_k = E[d l / d b_k]
+    q_kl(tau)      = E[delta_k x_tau] w_l^tau
+    r_km(tau)      = E[delta_k x_tau] f_m^tau
+    square_kl(tau) = E[delta_k delta_l x_tau^2]
+    v_k            = E[d l / d v_k]
+    b_k            = E[d l / d b_k]
 
 Tasks differ in how they come about: `spectral.py` for inputs with a teacher, `mixture.py` for
 inputs of two classes.  The arrays have the modes last, so that each product is one matrix product
@@ -31,11 +34,12 @@ from teacherstudent.tasks import Task
 
 
 class Fixed(NamedTuple):
-    """What does not move: the spectrum of the inputs, and the teacher's overlaps, by mode and in
-    all.
+    """What does not move: the spectrum of the inputs, and the teacher's overlaps.
 
-    `noise` is E[x_tau^2] of what multiplies delta in an update: rho for the input itself, another
-    number for its signs.
+    - `rho`: the eigenvalues of the input covariance; `weights`: their fractions p_tau, with sum 1.
+    - `t`, `T`: the teacher's overlaps by mode, and in all.
+    - `noise`: E[x_tau^2] of what multiplies delta in an update: rho for the input itself, another
+      number for its signs.
     """
 
     rho: Float[Array, " modes"]
@@ -46,8 +50,11 @@ class Fixed(NamedTuple):
 
 
 class State(NamedTuple):
-    """What moves: the student's overlaps by mode, its readout and its biases, and what the rule
-    remembers.
+    """What moves: the student, and what the rule remembers.
+
+    - `q`, `r`: the student's overlaps by mode.
+    - `v`, `b`: its readout and its biases.
+    - `memory`: the order parameters of what the rule remembers.
     """
 
     q: Float[Array, "students students modes"]
@@ -58,8 +65,12 @@ class State(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """The averages of one update: with the student's own vectors, with the fixed ones, squared, and
-    of readout and biases.
+    """The averages of one update.
+
+    - `q`: with the student's vectors, E[delta_k x_tau] w_l^tau.
+    - `r`: with the fixed ones, E[delta_k x_tau] f_m^tau.
+    - `square`: E[delta_k delta_l x_tau^2].
+    - `v`, `b`: of readout and biases.
     """
 
     q: Float[Array, "students students modes"]
@@ -91,6 +102,28 @@ class InputTheory(abc.ABC):
     3. Give the task a method `error` (`Task.error`), so that its error at given overlaps is known.
 
     A task whose components are a mixture of Gaussians (`MixtureTask`) needs none of this.
+
+    Labels twice as large are those of a teacher whose readout is:
+
+    >>> import teacherstudent as ts
+    >>> class Doubled(ts.TeacherStudent):
+    ...     def label(self, fields, noise):
+    ...         return 2 * (self.activation(fields) @ self.v_star)
+    ...
+    ...     def error(self, student, loss, Q, R, T, v, b):
+    ...         return twice(self).error(student, loss, Q, R, T, v, b)
+    >>> def twice(task):
+    ...     return ts.TeacherStudent(task.width, task.activation, readout=2 * task.readout)
+    >>> class AveragesOfDoubled(ts.InputTheory, task=Doubled):
+    ...     def gradient(self, task, problem, fixed, state):
+    ...         other = ts.Problem(twice(task), problem.student, problem.rule)
+    ...         return gradient(other, fixed, state)
+    >>> start = ts.OrderParameters(Q=[[1.0]], R=[[0.5]], T=[[1.0]], v=[1.0])
+    >>> student, rule = ts.Student(width=1), ts.SGD(learning_rate=0.1)
+    >>> curves = ts.integrate(ts.Problem(Doubled(width=1), student, rule), start, [0.0, 1.0])
+    >>> known = ts.integrate(ts.Problem(twice(Doubled(width=1)), student, rule), start, [0.0, 1.0])
+    >>> bool(abs(curves.eps_g - known.eps_g).max() < 1e-9)
+    True
     """
 
     registered: ClassVar[dict[type[Task], "InputTheory"]] = {}
@@ -106,7 +139,8 @@ class InputTheory(abc.ABC):
             )
         InputTheory.registered[task] = cls()
         if not contracts.is_ours(task):
-            jax.clear_caches()  # programs may have been compiled with other averages of this class
+            # Programs may have been compiled with other averages of this class.
+            jax.clear_caches()
 
     @abc.abstractmethod
     def gradient(self, task: Any, problem: Problem, fixed: Fixed, state: State) -> Gradient:
@@ -127,8 +161,10 @@ def averages_of(kind: type[Task]) -> InputTheory:
 
 
 def require_averages(problem: Problem) -> None:
-    """Raise ValueError, with the reason, if the averages known of the task are not those of its own
-    labels and inputs, or those of the activation are not of its own derivative.
+    """Raise ValueError, with the reason, if the known averages are not those of a problem.
+
+    Those of the task may not be of its own labels and inputs, or those of the activation not of
+    its own derivative.
     """
     task, activation = problem.task, problem.student.activation
     changed = changed_law(task)

@@ -1,19 +1,19 @@
 """The averages of one update on inputs with a teacher, mode by mode of the input covariance.
 
 Inputs enter through the spectrum of their covariance: eigenvalues rho_tau with weights p_tau.  By
-Stein's lemma E[delta_k y] = sum_b J_kb Cov(h_b, y) for every y jointly Gaussian with the fields h =
-(lambda, nu).  With q = w w^T, r = w f^T, t = f f^T of each mode (see
+Stein's lemma E[delta_k y] = sum_b J_kb Cov(h_b, y) for every y jointly Gaussian with the fields
+h = (lambda, nu).  With q = w w^T, r = w f^T, t = f f^T of each mode (see
 `teacherstudent/states/spectral_overlaps.py`), J = (J_lambda, J_nu) and D from `moments.py`,
 
-    E[delta x_tau] f^tau = rho J_lambda r + J_nu t,   E[delta x_tau] w^tau = rho J_lambda q + J_nu
-    r^T, E[delta delta^T x_tau^2] = rho D      (`Fixed.noise` D, where a rule takes something else
-    than x)
+    E[delta x_tau] f^tau        = rho J_lambda r + J_nu t
+    E[delta x_tau] w^tau        = rho J_lambda q + J_nu r^T
+    E[delta delta^T x_tau^2]    = rho D
+
+where a rule takes something else than x, the last is `Fixed.noise` D.
 
 The equations of Goldt et al., Phys. Rev. X 10, 041044 (2020) and MSML 2021, with their sums over I3
 done by linear algebra; their 2 x 2 determinants, which vanish where fields coincide, do not occur.
 """
-
-from functools import partial
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -43,13 +43,15 @@ def by_mode(
 ) -> Gradient:
     """The averages of one update from those over the fields."""
     K = state.v.shape[0]
-    at_mode = partial(along, J[:, :K], J[:, K:], fixed.rho)
+    J_lambda = J[:, :K]
+    J_nu = J[:, K:]
     return Gradient(
-        q=at_mode(state.q, state.r.swapaxes(0, 1)),
-        r=at_mode(state.r, fixed.t),
+        q=along(J_lambda, J_nu, fixed.rho, state.q, state.r.swapaxes(0, 1)),
+        r=along(J_lambda, J_nu, fixed.rho, state.r, fixed.t),
         square=D[:, :, None] * fixed.noise[None, None, :],
         v=readout,
-        b=jnp.zeros_like(state.b),  # no biases with a teacher yet: `Problem` refuses to train them
+        # No biases with a teacher yet: `Problem` refuses to train them.
+        b=jnp.zeros_like(state.b),
     )
 
 
@@ -60,8 +62,7 @@ def along(
     overlap: Float[Array, "students others modes"],
     signal: Float[Array, "teachers others modes"],
 ) -> Float[Array, "students others modes"]:
-    """E[delta_k x_tau] y_l^tau for other vectors y, from their overlaps w y^T and f y^T in the
-    mode.
-    """
-    own = rho[None, None, :] * jnp.einsum("kj,jlt->klt", J_lambda, overlap)
-    return own + jnp.einsum("kn,nlt->klt", J_nu, signal)
+    """E[delta_k x_tau] y_l^tau for other vectors y, from their overlaps w y^T and f y^T."""
+    from_student = rho[None, None, :] * jnp.einsum("kj,jlt->klt", J_lambda, overlap)
+    from_teacher = jnp.einsum("kn,nlt->klt", J_nu, signal)
+    return from_student + from_teacher

@@ -88,7 +88,7 @@ class TheoryOfSigns(RuleTheory):
         if isotropic or task.coordinate_covariances() is not None:
             return
         raise ValueError(
-            f"there is no theory of {type(rule).__name__} for this {type(task).__name__}: signs "
+            f"there is no theory of {type(rule).__name__} for {type(task).__name__}: signs "
             "see the coordinates of the inputs, so that their covariance must be given and they "
             "must be Gaussian, without a generator; use TeacherStudent, or GaussianEquivalent with "
             "Omega and Phi (GaussianEquivalent.anisotropic), or simulate."

@@ -71,8 +71,7 @@ class RuleTheory(abc.ABC):
     >>> class TheoryOfShrinking(ts.RuleTheory, rule=Shrinking):
     ...     def velocity(self, rule, problem, fixed, state, replica):
     ...         return state._replace(q=-2 * state.q, r=-state.r, v=0 * state.v, b=0 * state.b)
-    >>> task, student = ts.TeacherStudent(width=1), ts.Student(width=1)
-    >>> problem = ts.Problem(task, student, Shrinking())
+    >>> problem = ts.Problem(ts.TeacherStudent(width=1), ts.Student(width=1), Shrinking())
     >>> start = ts.OrderParameters(Q=[[1.0]], R=[[0.5]], T=[[1.0]], v=[1.0])
     >>> theory = ts.integrate(problem, start, times=[0.0, 1.0])
     >>> round(float(theory.Q[-1, 0, 0]), 3)  # exp(-2)
