@@ -5,6 +5,7 @@ and classes of ours are not looked at.  A broken contract is one ValueError that
 its method, what was found and what is wanted.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -41,6 +42,7 @@ def check_task(problem: Problem) -> None:
     _check_fields(problem.rule)
     if is_ours(type(task)):
         return
+    _check_fields(task)
     if task.HAS_CLASSES:
         _check_components(task)
     _check_fields(task.for_programs())
@@ -52,6 +54,12 @@ def _check_fields(part: Task | Rule) -> None:
     """Fields have to be numbers, unless they are declared not to be."""
     if is_ours(type(part)):
         return
+    for field in dataclasses.fields(part):
+        if isinstance(getattr(type(part), field.name, None), property):
+            raise ValueError(
+                f"{type(part).__name__}.{field.name} is a property, but {field.name} is a field, "
+                "which compiled programs take as data; keep it one, and compute from it elsewhere."
+            )
     for path, value in jax.tree_util.tree_leaves_with_path(part):
         if not checks.is_numeric(value):
             raise ValueError(

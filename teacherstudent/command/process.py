@@ -36,10 +36,10 @@ def prepare_for_work() -> None:
     """Before JAX is imported: collect garbage rarely, and keep the programs that are compiled."""
     # Importing and tracing make many objects that stay, and hardly any garbage.
     gc.set_threshold(OBJECTS)
-    _keep_compiled_programs()
+    keep_compiled_programs()
 
 
-def _keep_compiled_programs() -> None:
+def keep_compiled_programs() -> None:
     """Compile each program once for all runs.
 
     They are kept in the user's cache folder, unless the user has named another.

@@ -216,7 +216,10 @@ def _toml_value(text: str) -> Any:
 
 def changed(tables: Mapping, changes: Mapping[str, Any]) -> dict:
     """The tables after changes such as {"rule.learning_rate": 0.2}; None removes an entry."""
-    answer = copy.deepcopy(dict(tables))
+    try:
+        answer = copy.deepcopy(dict(tables))
+    except RecursionError:
+        raise ValueError("the tables or lists of the experiment are nested too deeply.") from None
     for place, value in changes.items():
         table, key = _table_of(answer, place)
         if value is not None:

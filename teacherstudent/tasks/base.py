@@ -146,7 +146,7 @@ def with_fields(module: Module, values: Mapping[str, Any]) -> Module:
     copy = object.__new__(type(module))
     for field in dataclasses.fields(module):
         value = values.get(field.name, getattr(module, field.name, None))
-        object.__setattr__(copy, field.name, value)
+        vars(copy)[field.name] = value  # a class of one's own may have made it a property
     return copy
 
 

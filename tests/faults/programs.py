@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from teacherstudent.command import cli
+from teacherstudent.command import process
 from teacherstudent.programs import kept_programs, private_folder
 from tests.faults.trial import Trial
 
@@ -78,7 +78,7 @@ class Cache:
                 "HOME" not in os.environ
             ):  # nor does the system know a home, which would be that of whoever runs this
                 patch.setattr(os.path, "expanduser", str)
-            cli._keep_compiled_programs()
+            process.keep_compiled_programs()
             answer = kept_programs.run(powers, (jnp.asarray(INPUT),), (3,), lambda: None)
         return np.asarray(answer["y"])
 
