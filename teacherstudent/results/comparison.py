@@ -96,10 +96,10 @@ def compare(
     Raises TypeError or ValueError if theory and simulation are not what integrate and simulate
     return, have no time or not the same units in common, or the theory is a sweep.
     """
-    if isinstance(simulation, xr.Dataset | xr.DataTree):
-        networks, several = [simulation], False
-    else:
-        networks, several = list(simulation), True
+    several = isinstance(simulation, list | tuple)
+    networks = [simulation]
+    if several:
+        networks = list(simulation)
     check_form(theory, networks)
     change = None
     if faster is not None:
