@@ -97,7 +97,7 @@ def compare(
     return, have no time or not the same units in common, or the theory is a sweep.
     """
     several = isinstance(simulation, list | tuple)
-    networks = [simulation]
+    networks: list[Any] = [simulation]  # what it is, `check_form` asks
     if several:
         networks = list(simulation)
     check_form(theory, networks)
