@@ -63,7 +63,7 @@ class Loss:
         self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
     ) -> Float[Array, "*shape"]:
         """l(phi, y)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no method value(output, label)")
 
     def slope(
         self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
@@ -89,7 +89,9 @@ class Loss:
         label; `FieldAverages` says what is wanted.  These formulas hold for the class that has
         them: a subclass that changes the loss has none until it brings its own.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has no closed forms; see has_closed_forms"
+        )
 
     @property
     def has_closed_forms(self) -> bool:

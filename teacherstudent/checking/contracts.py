@@ -21,6 +21,9 @@ SPECIAL = (
     "__getattr__",
     "__getattribute__",
 )  # other names with underscores are Python's own affair
+# A task that brings such a method means it to be used, which it is not: averages of one's own are
+# an `InputTheory`.
+ADDED = ("gradient",)
 # None of these moves a weight, or labels an input.
 HARMLESS = (
     "_abc_impl",
@@ -52,7 +55,7 @@ def changes(kind: type, base: type, honoured: Iterable[str] = ()) -> list[str]:
         if dataclasses.is_dataclass(base)
         else set()
     )
-    names |= {*SPECIAL}
+    names |= {*SPECIAL, *ADDED}
     names -= {*HARMLESS, *honoured, *getattr(base, "__abstractmethods__", ())}
     definition = functools.partial(inspect.getattr_static, default=None)
     return sorted(name for name in names if definition(kind, name) is not definition(base, name))

@@ -7,7 +7,7 @@ with what it changes, until it brings its own part.
 """
 
 from teacherstudent.activations.activation import Activation
-from teacherstudent.checking.contracts import changes, nearest, registered_parts, sentence
+from teacherstudent.checking.contracts import ADDED, changes, nearest, registered_parts, sentence
 from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask, Task, TeacherTask
 
 OURS = tuple(TASKS.values())  # not those that are added to them
@@ -64,7 +64,7 @@ def _changed_labels(kind: type) -> list[str]:
     if base is None:
         return []
     if issubclass(kind, MixtureTask):
-        return [name for name in changes(kind, base) if name == "label"]
+        return [name for name in changes(kind, base) if name in ("label", *ADDED)]
     return [name for name in changes(kind, base) if name in TEACHER]
 
 

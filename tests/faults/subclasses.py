@@ -253,8 +253,9 @@ def tasks() -> Iterator[Trial]:
         for question, ask in of_theory(changed_task(name, ("v_star",))).items():
             yield refuses(f"{question}, {name} with another v_star", ask)
     for name in TASKS:
-        for question, ask in of_theory(changed_task(name, ("label",))).items():
-            yield refuses(f"{question}, {name} with a label of its own", ask)
+        for attribute in ("label", "gradient"):
+            for question, ask in of_theory(changed_task(name, (attribute,))).items():
+                yield refuses(f"{question}, {name} with a {attribute} of its own", ask)
         for question, ask in questions(registered_task(set_up, *TASKS[name])).items():
             yield refuses(f"{question}, {name} that registers how its inputs are drawn", ask)
     yield refuses(
