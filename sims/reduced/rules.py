@@ -105,12 +105,8 @@ def _by_own_update(rule: Rule, layers: Layers, slope: Layers, memory: Memory, N)
     gradient = _as_arrays(names, slope, 1 / root)
     students = weights["w"].shape[0]
     counts = rows_of_memory(rule, names, students)
-    structure = jax.tree.structure(
-        jax.eval_shape(rule.memory, layer_shapes(names, students, len(layers.w)))
-    )
-    shapes = jax.tree.leaves(
-        jax.eval_shape(rule.memory, layer_shapes(names, students, len(layers.w)))
-    )
+    in_frame = layer_shapes(names, students, len(layers.w))
+    shapes, structure = jax.tree.flatten(jax.eval_shape(rule.memory, in_frame))
     leaves = _joined_memory(memory, counts, shapes, root)
     remembered = jax.tree.unflatten(structure, leaves)
     update = jax.vmap(rule.update, in_axes=(-1, -1, -1, None), out_axes=-1)

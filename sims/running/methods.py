@@ -50,6 +50,11 @@ def obstacle(problem: Problem, start: Start, N: int) -> str | None:
     sees_axes = problem.rule.why_not_rotation_invariant()
     if sees_axes is not None:
         return f"{sees_axes}, so that their overlaps are no Markov chain"
+    if problem.rule.gradients > 1:
+        return (
+            f"{type(problem.rule).__name__} takes {problem.rule.gradients} gradients at each "
+            "update, and the chain of the overlaps draws one"
+        )
     needed = frame(problem) + rank(problem.student.width, problem.samples(N))
     if needed > N:
         return (

@@ -136,6 +136,18 @@ def test_a_rule_of_ones_own_runs_in_the_chain():
     np.testing.assert_allclose(found.v, expected.v, rtol=1e-9)
 
 
+class OfTwo(Averaged):
+    """A rule of two workers."""
+
+    rotation_invariant = True
+    gradients = 2
+
+
+def test_a_rule_of_several_gradients_is_not_for_the_chain():
+    with pytest.raises(ValueError, match="OfTwo takes 2 gradients at each update"):
+        ts.simulate(problem(rule=OfTwo(0.1)), START, TIMES, method="reduced", **FEW)
+
+
 def test_the_columns_of_a_rule_do_what_its_update_does(monkeypatch):
     """SGD in the chain is written out for columns; without that its own `update` runs."""
     task, student = ts.TeacherStudent(2, noise=0.1), ts.Student(3, train_readout=True)
