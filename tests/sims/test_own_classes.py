@@ -137,10 +137,14 @@ def test_a_rule_of_ones_own_runs_in_the_chain():
 
 
 class OfTwo(Averaged):
-    """A rule of two workers."""
+    """A rule of two workers, whose gradients come with a leading axis."""
 
     rotation_invariant = True
     gradients = 2
+
+    def update(self, layers, gradient, memory, N):
+        mean = {name: slopes.mean(0) for name, slopes in gradient.items()}
+        return super().update(layers, mean, memory, N)
 
 
 def test_a_rule_of_several_gradients_is_not_for_the_chain():
