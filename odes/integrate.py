@@ -35,7 +35,7 @@ from teacherstudent.observables.observable import (
 from teacherstudent.problem import Problem
 from teacherstudent.programs import kept_programs
 from teacherstudent.programs.compilation import default_platform, options
-from teacherstudent.results.datasets import check_observables, dataset
+from teacherstudent.results.datasets import check_observables, check_sweeps, dataset
 from teacherstudent.results.floor import error_floor
 from teacherstudent.starts import Start, spectral_start
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
@@ -117,6 +117,7 @@ def integrate(
     observables = listed(observables)
     require_overlaps(observables)
     check_observables(observables, problem)
+    check_sweeps(problem)
     require_theory(problem)
     check_task(problem)
     problem.task.warn_theory()
@@ -249,7 +250,7 @@ def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> flo
     T = start.T
     if start.batch:
         T = T[:, None]
-    return quadrature_error(exact(problem.for_programs()), T, *answer[:4])
+    return quadrature_error(problem, T, *answer[:4])
 
 
 def _tell_failure(

@@ -15,6 +15,7 @@ from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks import MixtureTask, Task, TeacherTask
 from teacherstudent.tasks.base import with_fields
+from teacherstudent.tasks.sweeping import stacked_for_programs, swept_numbers
 
 
 class Student(Described):
@@ -90,8 +91,9 @@ class Problem(Described):
       the gradient of the expected loss.  For AGD, whose updates then move everything by O(1): time
       counts updates, t = updates.
 
-    A number of the rule, or the noise, may be a one-dimensional sequence: `integrate` then solves
-    for every value, and for every combination if there are several.
+    A number of the rule, or one of the task's `NUMBERS` (the noise), may be a one-dimensional
+    sequence: `integrate` then solves for every value, and for every combination if there are
+    several.
 
     Raises ValueError if a value is outside its range or the parts do not fit together.
 
@@ -221,9 +223,10 @@ class Problem(Described):
     def for_programs(self) -> "Problem":
         """The problem as compiled programs take it.
 
-        Its classes are the same, and what only draws inputs is left out.
+        Its classes are the same, and what only draws inputs is left out.  For each number of the
+        task that is a sequence, all arrays of the task get a leading axis.
         """
-        return with_fields(self, {"task": self.task.for_programs()})
+        return with_fields(self, {"task": stacked_for_programs(self.task)})
 
     def require_classes(self) -> None:
         """Raise ValueError if the task has no classes."""
@@ -312,9 +315,15 @@ class Problem(Described):
     @property
     def sweeps(self) -> dict[str, np.ndarray]:
         """The parameters given as sequences, by name: the dimensions of a sweep."""
-        candidates = {"noise": getattr(self.task, "noise", 0.0)}
+        swept = swept_numbers(self.task)
         for field in dataclasses.fields(self.rule):
-            candidates[field.name] = getattr(self.rule, field.name)
-        return {
-            name: np.asarray(value) for name, value in candidates.items() if np.ndim(value) == 1
-        }
+            value = getattr(self.rule, field.name)
+            if np.ndim(value) != 1:
+                continue
+            if field.name in swept:
+                raise ValueError(
+                    f"the task and the rule both have a sequence for {field.name}, which would be "
+                    "one dimension of the answer; give one of them as a number."
+                )
+            swept[field.name] = np.asarray(value)
+        return swept

@@ -1,19 +1,23 @@
 """Which averages a theory uses, and how far those by quadrature may be off along a solution."""
 
 import warnings
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from odes.solving.precision import exact
 from teacherstudent.averages.field_space import FieldSpace
 from teacherstudent.averages.fields import ClosedForms, field_averages_for
 from teacherstudent.averages.mixture_fields import component_fields
 from teacherstudent.averages.quadrature import QuadratureAverages
-from teacherstudent.observables.generalisation import averages_of, output_weights
+from teacherstudent.observables.generalisation import averages_of
 from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import covariance
+from teacherstudent.tasks import Task
+from teacherstudent.tasks.sweeping import each_task, first_task, swept_numbers
 
 NOTABLE = 1e-5  # an estimated error above this is worth a warning
 
@@ -30,7 +34,7 @@ def averages_used(problem: Problem) -> str:
 
 def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
     """The largest estimated error of the averages at the states most at risk, of one trajectory or
-    of a batch of them.
+    of a batch of them; of several tasks at those of each.
 
     These are the state with the longest student vectors, since the error grows with the variance of
     the fields; the one in which two fields are closest to each other, since kinks then meet; and
@@ -42,16 +46,12 @@ def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
     estimate = _estimate(problem)
     if estimate is None:
         return None
-    T = np.broadcast_to(T, (*Q.shape[:-2], *np.shape(T)[-2:]))
-    states = [part.reshape(-1, *part.shape[Q.ndim - 2 :]) for part in (T, Q, R, v, b)]
-    finite = np.isfinite(states[1]).all(axis=(1, 2))
-    states = [part[finite] for part in states]
-    if not finite.any():
-        return None
     errors = []
-    for index in _at_risk(*states[:3]):
-        one_state = [jnp.asarray(part[index]) for part in states]
-        errors.append(float(estimate(*one_state)))
+    for task, parts in _curves_of_each_task(problem, (Q, R, v, b)):
+        for state in _states_at_risk(T, *parts):
+            errors.append(float(estimate(task, *state)))
+    if not errors:
+        return None
     largest = max(errors)
     if largest > NOTABLE:
         warnings.warn(
@@ -61,6 +61,31 @@ def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
             stacklevel=4,
         )
     return largest
+
+
+def _curves_of_each_task(problem: Problem, parts: tuple) -> Iterator[tuple[Task, list]]:
+    """The tasks of a sweep as programs take them, each with its part of the answers.
+
+    With a teacher the averages are those of the activations, the same for all tasks.
+    """
+    swept = swept_numbers(problem.task)
+    if not problem.task.HAS_CLASSES:
+        yield exact(first_task(problem.task).for_programs()), list(parts)
+        return
+    shape = [len(values) for values in swept.values()]
+    for index, task in zip(np.ndindex(*shape), each_task(problem.task), strict=True):
+        yield exact(task.for_programs()), [part[index] for part in parts]
+
+
+def _states_at_risk(T, Q, R, v, b) -> list[list[Array]]:
+    """The states (T, Q, R, v, b) of one or several trajectories at which averages are worst."""
+    T = np.broadcast_to(T, (*Q.shape[:-2], *np.shape(T)[-2:]))
+    states = [part.reshape(-1, *part.shape[Q.ndim - 2 :]) for part in (T, Q, R, v, b)]
+    finite = np.isfinite(states[1]).all(axis=(1, 2))
+    states = [part[finite] for part in states]
+    if not finite.any():
+        return []
+    return [[jnp.asarray(part[index]) for part in states] for index in _at_risk(*states[:3])]
 
 
 def _at_risk(
@@ -79,8 +104,8 @@ def _at_risk(
 
 
 def _estimate(problem: Problem):
-    """The error of the averages at one state (T, Q, R, v, b), as a compiled function; None for
-    closed forms.
+    """The error of the averages for one task at one state (T, Q, R, v, b), as a compiled function;
+    None for closed forms.
     """
     if problem.task.HAS_CLASSES:
         return _estimate_of_classes(problem)
@@ -88,8 +113,9 @@ def _estimate(problem: Problem):
     if not isinstance(averages, QuadratureAverages):
         return None
 
-    def error(T, Q, R, v, b) -> Float[Array, ""]:
-        return averages.error(covariance(Q, R, T), output_weights(problem, v))
+    def error(task, T, Q, R, v, b) -> Float[Array, ""]:
+        u = jnp.concatenate([v, -task.v_star])
+        return averages.error(covariance(Q, R, T), u)
 
     return jax.jit(error)
 
@@ -101,9 +127,9 @@ def _estimate_of_classes(problem: Problem):
     averages = _field_averages(problem)
     if not isinstance(averages, FieldSpace):
         return None
-    law = problem.classes.law()
 
-    def mean_error(T, Q, m, v, b) -> Float[Array, ""]:
+    def mean_error(task, T, Q, m, v, b) -> Float[Array, ""]:
+        law = task.law()
         fields, y = component_fields(law, Q, m, b), jnp.asarray(law.y)
         errors = jax.lax.map(lambda one: averages.error(one[0], one[1], v, one[2]), (*fields, y))
         return jnp.asarray(law.p) @ errors

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -34,6 +33,7 @@ from teacherstudent.observables.class_accuracy import accuracy_at
 from teacherstudent.observables.generalisation import error_of
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
+from teacherstudent.tasks.base import with_fields
 
 # The curves of a sweep that step together, as often as the slowest of them needs.
 CURVES_AT_ONCE = 32
@@ -130,26 +130,32 @@ def solve_all(
     if start.v.ndim == 2:
         run = jax.vmap(run, in_axes=(None, ONE_START, None, None, None))
     for name in reversed(sweeps):
-        run = _over_parameter(run, name)
+        run = _over_parameter(run, name, name in problem.task.NUMBERS)
     answer = run(problem, start, times, rtol, atol)
     return {name: part for name, part in answer._asdict().items() if part is not None}
 
 
-def _over_parameter(run, name: str):
-    """`run` for every entry of one swept parameter."""
+def _over_parameter(run, name: str, of_task: bool):
+    """`run` for every entry of one swept parameter, of the task or of the rule.
 
-    def parameter(problem):
-        if name == "noise":
-            return problem.task.noise
-        return getattr(problem.rule, name)
+    Of the task all arrays have an axis for it (`stacked_for_programs`).
+    """
 
-    def swept(problem, *rest):
+    def rule_swept(problem, *rest):
         def with_value(value):
-            return run(eqx.tree_at(parameter, problem, value), *rest)
+            rule = with_fields(problem.rule, {name: value})
+            return run(with_fields(problem, {"rule": rule}), *rest)
 
-        return jax.lax.map(with_value, parameter(problem), batch_size=CURVES_AT_ONCE)
+        values = getattr(problem.rule, name)
+        return jax.lax.map(with_value, values, batch_size=CURVES_AT_ONCE)
 
-    return swept
+    def task_swept(problem, *rest):
+        def with_task(task):
+            return run(with_fields(problem, {"task": task}), *rest)
+
+        return jax.lax.map(with_task, problem.task, batch_size=CURVES_AT_ONCE)
+
+    return task_swept if of_task else rule_swept
 
 
 @partial(jax.jit, static_argnames=("solver", "max_steps", "progress", "extras", "gradients"))

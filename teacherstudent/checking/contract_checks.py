@@ -20,7 +20,8 @@ from teacherstudent.checking.contracts import is_ours
 from teacherstudent.checking.own_classes import brings_error
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Rule
-from teacherstudent.tasks.base import Labels, Task, with_fields
+from teacherstudent.tasks.base import Labels, Task
+from teacherstudent.tasks.sweeping import first_task
 
 SAMPLES = 7  # a number that no other axis has by chance
 SUM_TOLERANCE = 1e-6
@@ -38,16 +39,16 @@ def check_simulated(problem: Problem, N: int, dtype: str) -> None:
 
 def check_task(problem: Problem) -> None:
     """Raise ValueError if the task, or a field of the rule, breaks what both verbs rely on."""
-    task = problem.task
     _check_fields(problem.rule)
-    if is_ours(type(task)):
+    if is_ours(type(problem.task)):
         return
-    _check_fields(task)
+    _check_fields(problem.task)
+    task = first_task(problem.task)
     if task.HAS_CLASSES:
         _check_components(task)
     _check_fields(task.for_programs())
     if brings_error(task):
-        _check_error(problem)
+        _check_error(task, problem)
 
 
 def _check_fields(part: Task | Rule) -> None:
@@ -175,13 +176,9 @@ def _check_label(task: Task, dtype: str) -> None:
             )
 
 
-def _check_error(problem: Problem) -> None:
+def _check_error(task: Task, problem: Problem) -> None:
     """The error has to be one number."""
-    task = problem.task
     where = f"{type(task).__name__}.error(student, loss, Q, R, T, v, b)"
-    noise = getattr(task, "noise", 0.0)
-    if np.ndim(noise):  # a sweep
-        task = with_fields(task, {"noise": np.ravel(noise)[0]})
     K, M = problem.student.width, task.directions
     overlaps = [_shape(size, "float64") for size in ((K, K), (K, M), (M, M), (K,), (K,))]
 

@@ -26,6 +26,7 @@ SPECIAL = (
 ADDED = ("gradient",)
 # None of these moves a weight, or labels an input.
 HARMLESS = (
+    "NUMBERS",
     "_abc_impl",
     "error",
     "for_programs",

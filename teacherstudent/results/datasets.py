@@ -125,6 +125,18 @@ def dimension_sizes(problem: Problem, N: int | None = None) -> dict[str, int]:
     return sizes
 
 
+def check_sweeps(problem: Problem) -> None:
+    """Raise ValueError for a swept number whose name a dataset needs for something else."""
+    dimensions = {dim for dims, *_ in VARIABLES.values() for dim in dims}
+    taken = {*VARIABLES, *dimensions, "seed", "start"}
+    for name in problem.sweeps:
+        if name in taken:
+            raise ValueError(
+                f"{name} is a sequence, but results have a {name} of their own, so that it cannot "
+                "be a dimension; rename the field, or give one number."
+            )
+
+
 def check_observables(
     observables: Sequence[Observable], problem: Problem, N: int | None = None
 ) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.results.comparable import moves, size_of
-from teacherstudent.results.datasets import variants_of
+from teacherstudent.results.datasets import observables_in_common, variants_of
 from teacherstudent.results.drawing import (
     error_name,
     figure_style,
@@ -34,6 +34,8 @@ from teacherstudent.results.variants_figure import draw_variants
 HELD_OUT = {"eps_g": "test_error", "loss": "test_loss"}
 CLONES = {1: "trained on clone: means", 2: "trained on clone: means, covariances"}
 MOST_LABELS = 10  # of a legend
+MOST_COLUMNS = 4  # of panels
+MOST_ENTRIES = 32  # of an observable of the user's own
 
 
 @arguments.checked
@@ -44,7 +46,8 @@ def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = Non
     (where it is known), Q, m, and what else is trained of v and b.
 
     Lines are the theory; markers are means over the seeds of a simulation (the largest N for the
-    overlaps), with a band of one standard deviation of single networks.  A theory that sweeps a
+    overlaps), with a band of one standard deviation of single networks.  Observables of one's own
+    have panels of their own, if they are up to 32 numbers.  A theory that sweeps a
     parameter is drawn as one curve of eps_g for each value.  Results of several problems
     (`variants`) are one panel of errors, a line for each theory and marks for its networks.  With
     `path` the figure is also written there, in the format of the ending.
@@ -103,6 +106,12 @@ class Curves(NamedTuple):
         """The dataset whose dimensions and names count."""
         return self.networks[-1] if self.theory is None else self.theory
 
+    def source_of(self, name: str) -> xr.Dataset:
+        """The dataset whose dimensions and names count for a variable, which one of them has."""
+        if self.theory is not None and name in self.theory:
+            return self.theory
+        return self.networks[-1]
+
     def panels(self) -> list[str]:
         """The variables that have a panel: the error and, without a sweep, what is beside it."""
         source = self.source
@@ -114,12 +123,24 @@ class Curves(NamedTuple):
             names.append("accuracy")
         names += ["Q", "m" if "m" in source else "R"]
         names += [name for name in ("v", "b") if name in source and moves(source[name])]
-        return names
+        return names + self.observables()
+
+    def observables(self) -> list[str]:
+        """The observables of the user's own that are few enough numbers to be told apart."""
+        names = {}
+        for one in (self.theory, *self.networks[-1:]):
+            if one is not None:
+                names |= {
+                    name: one[name]
+                    for name in observables_in_common(one)
+                    if len(_entries(one, name)) <= MOST_ENTRIES
+                }
+        return list(names)
 
 
 def _draw_panels(curves: Curves) -> Figure:
     names = curves.panels()
-    rows = 1 if len(names) <= 4 else 2
+    rows = -(-len(names) // MOST_COLUMNS)
     columns = -(-len(names) // rows)
     figure = Figure(figsize=(3.6 * columns + 0.4, 3.3 * rows), layout="constrained")
     places = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -195,12 +216,15 @@ def _draw_clones(axes: Axes, theory: xr.Dataset) -> None:
 def _draw_entries(axes: Axes, name: str, curves: Curves) -> None:
     """All entries of a variable, with the largest networks."""
     theory = curves.theory
-    for index, (selection, label) in enumerate(_entries(curves.source, name)):
-        if theory is not None:
+    has_theory = theory is not None and name in theory
+    for index, (selection, label) in enumerate(_entries(curves.source_of(name), name)):
+        if has_theory:
             _line(axes, theory[name].isel(selection), index, label)
         for one in curves.networks[-1:]:
+            if name not in one:
+                continue
             values = one[name].isel(selection)
-            only_label = label if theory is None else None
+            only_label = None if has_theory else label
             _points(axes, values, shade(index), mark(index), only_label)
     _finish(axes, name, curves)
 
@@ -208,8 +232,9 @@ def _draw_entries(axes: Axes, name: str, curves: Curves) -> None:
 def _finish(axes: Axes, name: str, curves: Curves) -> None:
     """Names of the axes, and a legend unless it is too long."""
     set_time_axis(axes, curves.source)
-    axes.set_ylabel(curves.source[name].attrs["symbol"])
-    axes.set_title(curves.source[name].attrs["long_name"], fontsize=9)
+    attributes = curves.source_of(name).variables[name].attrs
+    axes.set_ylabel(attributes["symbol"])
+    axes.set_title(attributes["long_name"], fontsize=9)
     _, labels = axes.get_legend_handles_labels()
     if 1 <= len(labels) <= MOST_LABELS:
         columns = 2 if len(labels) > MOST_LABELS // 2 else 1

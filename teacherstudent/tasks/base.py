@@ -51,7 +51,8 @@ class Task(Described):
        `label(fields, noise)`: the labels, from the teacher's fields nu (samples, teachers) and one
        standard normal number for each sample.  The answer is `ts.Labels(clean, noisy)`, or one
        array of labels without noise.  Further numbers of the task are further fields of the class,
-       set in `__init__`; what is no number is `equinox.field(static=True)`.
+       set in `__init__`; what is no number is `equinox.field(static=True)`.  Those that `NUMBERS`
+       names may be given as sequences, which `integrate` sweeps.
     2. Or, for inputs of two classes, subclass `MixtureTask` and write `directions` and
        `components` (`ts.Components`): theory, both simulators and the accuracy follow from them.
     3. A task with labels of its own is simulated, with whole weights or, on isotropic inputs, by
@@ -62,6 +63,7 @@ class Task(Described):
 
     What results say of a task it says itself, by these attributes of its class:
 
+    - `NUMBERS`: fields that are one number each, of which a sequence is a sweep.
     - `ARRAYS`: fields that result files keep as arrays, not in the problem's JSON.
     - `NAMES`: what results call a quantity that has another name for this task, {"R": "m"}.
     - `NOT_RECORDED`: quantities that have no meaning for this task, or only one value.
@@ -74,6 +76,7 @@ class Task(Described):
     - `INPUT_FIELDS`: fields that say how inputs are drawn, and nothing of labels or averages.
     """
 
+    NUMBERS: ClassVar[tuple[str, ...]] = ()
     ARRAYS: ClassVar[tuple[str, ...]] = ()
     NAMES: ClassVar[Mapping[str, str]] = MappingProxyType({})
     NOT_RECORDED: ClassVar[tuple[str, ...]] = ()
@@ -161,6 +164,7 @@ class TeacherTask(Task):
     - `noise`: sigma, the standard deviation (not the variance) of the label noise.
     """
 
+    NUMBERS: ClassVar = ("noise",)
     NOT_RECORDED: ClassVar = ("b", "test_accuracy", "test_accuracy_se")
     FIXED_VECTORS: ClassVar = "teacher units"
 
