@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 # programs, which takes seconds each.
 COMPILING = (
     "odes.analysis",
+    "odes.inputs",
     "odes.integrate",
     "odes.solving",
     "sims",

@@ -26,7 +26,28 @@ from teacherstudent.tasks import TeacherTask
 
 
 class AveragesWithTeacher(InputTheory, task=TeacherTask):
-    """The averages of one update where a teacher labels the inputs."""
+    """The averages of one update where a teacher labels the inputs.
+
+        E[delta x_tau] w^tau = rho J_lambda q + J_nu r^T,   E[delta x_tau] f^tau likewise
+
+    To give a task of your own a theory, derive from this class and change what its labels change.
+    Label noise of +-sigma changes nothing: of the noise only mean and variance matter.
+
+    >>> import jax.numpy as jnp
+    >>> import teacherstudent as ts
+    >>> class BinaryNoise(ts.TeacherStudent):
+    ...     error = ts.TeacherStudent.error
+    ...
+    ...     def label(self, fields, noise):
+    ...         return super().label(fields, jnp.sign(noise))
+    >>> class AveragesOfBinaryNoise(ts.AveragesWithTeacher, task=BinaryNoise):
+    ...     pass
+    >>> problem = ts.Problem(BinaryNoise(1, noise=0.3), ts.Student(1), ts.SGD(0.1))
+    >>> start = ts.OrderParameters(Q=[[1.0]], R=[[0.5]])
+    >>> theory = ts.integrate(problem, start, [0.0, 5.0])
+    >>> bool(theory.eps_g[1] < theory.eps_g[0])
+    True
+    """
 
     def gradient(self, task: TeacherTask, problem: Problem, fixed: Fixed, state: State) -> Gradient:
         C = covariance(*overlaps(fixed, state), fixed.T)

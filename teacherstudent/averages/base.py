@@ -41,6 +41,26 @@ class Averages(abc.ABC):
         I4(C, u)[k, l] = E[g'(h_k) g'(h_l) (sum_a u_a g_a(h_a))^2]
 
     with k, l = 1..K and a, b, c = 1..K + M; `self.students` is K and `self.teachers` M.
+
+    Those of linear students and teachers, whose output is the weighted sum of the fields:
+
+    >>> import jax.numpy as jnp
+    >>> import teacherstudent as ts
+    >>> class Linear(ts.Averages):
+    ...     def I2(self, C):
+    ...         return C
+    ...
+    ...     def J2(self, C):
+    ...         return jnp.ones((self.students, len(C)))
+    ...
+    ...     def G2(self, C):
+    ...         return jnp.zeros((self.students, len(C)))
+    ...
+    ...     def I4(self, C, u):
+    ...         return jnp.full((self.students, self.students), u @ C @ u)
+    >>> C = jnp.array([[1.0, 0.5], [0.5, 2.0]])
+    >>> print(Linear(students=1, teachers=1).I4(C, jnp.array([1.0, -1.0])))
+    [[2.]]
     """
 
     def __init__(self, students: int, teachers: int):

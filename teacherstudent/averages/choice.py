@@ -25,6 +25,14 @@ def averages_for(
     any other pair.
 
     Raises ValueError if an activation answers with something else than averages.
+
+    >>> import jax.numpy as jnp
+    >>> import teacherstudent as ts
+    >>> linear = ts.Student(2, "linear").activation
+    >>> averages = ts.averages_for(linear, linear, students=1, teachers=1)
+    >>> print(averages.I2(jnp.array([[1.0, 0.5], [0.5, 2.0]])))
+    [[1.  0.5]
+     [0.5 2. ]]
     """
     closed = _closed_forms(student, teacher, students, teachers)
     if closed is None:

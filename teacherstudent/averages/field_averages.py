@@ -15,6 +15,17 @@ class FieldAverages(NamedTuple):
         D_kl = E[delta_k delta_l]
         b_k  = E[g(lambda_k) l'(phi, y)]
         loss = E[l(phi, y)].
+
+    Those of one linear unit with the loss -y phi and v = 1, at y = 1 and the mean 3:
+
+    >>> import jax.numpy as jnp
+    >>> import teacherstudent as ts
+    >>> one = jnp.ones(1)
+    >>> averages = ts.FieldAverages(
+    ...     a=-one, J=jnp.zeros((1, 1)), D=jnp.ones((1, 1)), b=-3 * one, loss=jnp.array(-3.0)
+    ... )
+    >>> float(averages.loss)
+    -3.0
     """
 
     a: Float[Array, "*components students"]

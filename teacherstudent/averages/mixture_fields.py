@@ -22,6 +22,20 @@ class Components(NamedTuple):
     In component c, of probability p_c, the label is y_c = +-1, the fields along the r fixed
     directions are s ~ N(A_c, S_c), and the inputs orthogonal to these have the variance sigma2_c.
     The p sum to 1.
+
+    Two classes of equal weight and unit variance, whose means are at +-2 along one direction:
+
+    >>> import numpy as np
+    >>> import teacherstudent as ts
+    >>> law = ts.Components(
+    ...     p=np.array([0.5, 0.5]),
+    ...     y=np.array([1.0, -1.0]),
+    ...     A=np.array([[2.0], [-2.0]]),
+    ...     S=np.ones((2, 1, 1)),
+    ...     sigma2=np.ones(2),
+    ... )
+    >>> float(law.p @ law.A[:, 0] ** 2)
+    4.0
     """
 
     p: Float[AnyArray, " components"]

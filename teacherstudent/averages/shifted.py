@@ -28,7 +28,24 @@ PerPair = Float[Array, "students students"]
 
 
 class ShiftedAverages(abc.ABC):
-    """Averages over the fields of K student units, as functions of their mean and covariance."""
+    """Averages over the fields of K student units, as functions of their mean and covariance.
+
+    Of linear units, for example, one has
+
+        values = mean,   slopes = 1,   curvatures = 0,   I2 = C + mean mean^T,
+        S2(k, j) = mean_j,   J2 = 1,   G2 = 0,   I4 = v^T C v + (v . mean - y)^2.
+
+    `tests/extending/test_activation_with_closed_forms.py` writes a class of this kind.
+
+    >>> import jax.numpy as jnp
+    >>> import teacherstudent as ts
+    >>> from teacherstudent.averages import shifted_averages_for
+    >>> linear = shifted_averages_for(ts.Student(1, "linear").activation, students=1)
+    >>> isinstance(linear, ts.ShiftedAverages)
+    True
+    >>> print(linear.I2(jnp.array([3.0]), jnp.array([[0.5]])))
+    [[9.5]]
+    """
 
     def __init__(self, students: int):
         self.students = students

@@ -127,15 +127,14 @@ class Curves(NamedTuple):
 
     def observables(self) -> list[str]:
         """The observables of the user's own that are few enough numbers to be told apart."""
-        names = {}
+        names: list[str] = []
         for one in (self.theory, *self.networks[-1:]):
-            if one is not None:
-                names |= {
-                    name: one[name]
-                    for name in observables_in_common(one)
-                    if len(_entries(one, name)) <= MOST_ENTRIES
-                }
-        return list(names)
+            if one is None:
+                continue
+            for name in observables_in_common(one):
+                if name not in names and len(_entries(one, name)) <= MOST_ENTRIES:
+                    names.append(name)
+        return names
 
 
 def _draw_panels(curves: Curves) -> Figure:
@@ -215,16 +214,17 @@ def _draw_clones(axes: Axes, theory: xr.Dataset) -> None:
 
 def _draw_entries(axes: Axes, name: str, curves: Curves) -> None:
     """All entries of a variable, with the largest networks."""
-    theory = curves.theory
-    has_theory = theory is not None and name in theory
+    theory = None
+    if curves.theory is not None and name in curves.theory:
+        theory = curves.theory
     for index, (selection, label) in enumerate(_entries(curves.source_of(name), name)):
-        if has_theory:
+        if theory is not None:
             _line(axes, theory[name].isel(selection), index, label)
         for one in curves.networks[-1:]:
             if name not in one:
                 continue
             values = one[name].isel(selection)
-            only_label = None if has_theory else label
+            only_label = label if theory is None else None
             _points(axes, values, shade(index), mark(index), only_label)
     _finish(axes, name, curves)
 

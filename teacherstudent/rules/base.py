@@ -186,6 +186,17 @@ class DescentRule(RatedRule):
 
     - `learning_rate`, `readout_learning_rate`: eta and eta_v, as in `RatedRule`.
     - `bias_learning_rate`: eta_b, of the biases; the same as `learning_rate` unless given.
+
+    >>> import jax.numpy as jnp
+    >>> import teacherstudent as ts
+    >>> class Clipped(ts.DescentRule):
+    ...     def update(self, layers, gradient, memory, N):
+    ...         short = {name: jnp.clip(slope, -1, 1) for name, slope in gradient.items()}
+    ...         return self.descend(layers, short, self.learning_rate, N), memory
+    >>> layers, gradient = {"w": jnp.ones((1, 2))}, {"w": jnp.full((1, 2), 9.0)}
+    >>> layers, memory = Clipped(0.5).update(layers, gradient, (), N=2)
+    >>> print(layers["w"])
+    [[0.5 0.5]]
     """
 
     bias_learning_rate: checks.Parameter | None = None

@@ -36,7 +36,14 @@ Module = TypeVar("Module", bound=eqx.Module)
 
 
 class Labels(NamedTuple):
-    """The labels of some samples without noise, and as the student is told them."""
+    """The labels of some samples without noise, and as the student is told them.
+
+    >>> import jax.numpy as jnp
+    >>> import teacherstudent as ts
+    >>> clean, noise = jnp.array([1.0, -2.0]), jnp.array([0.5, 0.5])
+    >>> print(ts.Labels(clean, clean + noise).noisy)
+    [ 1.5 -1.5]
+    """
 
     clean: Float[Array, " samples"]
     noisy: Float[Array, " samples"]
@@ -74,6 +81,18 @@ class Task(Described):
     - `HAS_MODES`: whether the input covariance has more than one eigenvalue, so that states are
       `SpectralOverlaps`.
     - `INPUT_FIELDS`: fields that say how inputs are drawn, and nothing of labels or averages.
+
+    Labels that are clipped at +-1, after the noise:
+
+    >>> import jax.numpy as jnp
+    >>> import teacherstudent as ts
+    >>> class Clipped(ts.TeacherStudent):
+    ...     def label(self, fields, noise):
+    ...         clean, noisy = super().label(fields, noise)
+    ...         return ts.Labels(jnp.clip(clean, -1, 1), jnp.clip(noisy, -1, 1))
+    >>> task = Clipped(width=1, activation="linear", noise=1.0)
+    >>> print(task.label(jnp.array([[0.5], [0.5]]), jnp.array([0.25, 3.0])).noisy)
+    [0.75 1.  ]
     """
 
     NUMBERS: ClassVar[tuple[str, ...]] = ()
@@ -162,6 +181,12 @@ class TeacherTask(Task):
     - `activation`: g*, a name, polynomial coefficients or an elementwise JAX function.
     - `readout`: v*, one number for all units or one per unit.
     - `noise`: sigma, the standard deviation (not the variance) of the label noise.
+
+    >>> import teacherstudent as ts
+    >>> isinstance(ts.HiddenManifold(width=2, latent_ratio=0.5), ts.TeacherTask)
+    True
+    >>> print(ts.TeacherStudent(2, readout=[1.0, -0.5]).v_star)
+    [ 1.  -0.5]
     """
 
     NUMBERS: ClassVar = ("noise",)

@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -117,3 +118,24 @@ def test_a_title_says_the_selected_value_and_fits_the_figure():
     assert "learning rate 0.2" in title
     narrow = ts.plot(theory)
     assert max(map(len, narrow.get_suptitle().split("\n"))) < 14 * narrow.get_figwidth()
+
+
+def test_observables_of_ones_own_have_panels():
+    """Also one that only networks have, and one that only the theory was asked for."""
+    problem = ts.Problem(ts.TeacherStudent(1, "linear"), ts.Student(2, "linear"), ts.SGD(0.1))
+    start = ts.OrderParameters(Q=0.5 * np.eye(2), R=np.zeros((2, 1)))
+    of_both = ts.Observable("total", (), r"$s$", of=lambda state: state.Q.sum())
+    of_weights = ts.Observable("first", ("student",), r"$f_k$", of_weights=lambda n: n.w[:, 0])
+    of_theory = ts.Observable("trace", (), r"$t$", of=lambda state: jnp.trace(state.Q))
+    wide = ts.Observable("wide", ("many",), r"$x_i$", of=lambda state: jnp.ones(33))
+    times = [0.0, 0.1, 0.2]
+    theory = ts.integrate(problem, start, times, observables=[of_both, of_theory, wide])
+    networks = ts.simulate(
+        problem, start, times, N=20, seeds=2, observables=[of_both, of_weights], progress=False
+    )
+    figure = ts.plot(as_tree(theory=theory, simulation=networks))
+    panels = {axes.get_title(): axes for axes in figure.axes}
+    assert {"total", "trace", "first"} < set(panels)
+    assert "wide" not in panels  # too many lines to be told apart
+    np.testing.assert_array_equal(panels["total"].lines[0].get_ydata(), theory.total)
+    assert len(panels["first"].lines) == 2
