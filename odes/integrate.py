@@ -15,17 +15,17 @@ import jax
 import numpy as np
 import xarray as xr
 
-from odes import vector_field  # noqa: F401 (it registers what rules and tasks need)
 from odes.rules.theory import Nodes, require_theory, theory_of
+from odes.solving import vector_field  # noqa: F401 (it registers what rules and tasks need)
 from odes.solving.precision import exact
 from odes.solving.quadrature_error import averages_used, quadrature_error
 from odes.solving.reach import Reach, failure, reach, tolerance
 from odes.solving.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.checking import arguments, checks, contracts
-from teacherstudent.checking.contract_checks import check_task
-from teacherstudent.checking.own_classes import changed_law
 from teacherstudent.errors import DivergenceError
+from teacherstudent.extensions.contract_checks import check_task
+from teacherstudent.extensions.own_classes import changed_law
 from teacherstudent.observables.observable import (
     Observable,
     at_overlaps,

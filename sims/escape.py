@@ -24,15 +24,15 @@ from jaxtyping import Array, Float
 
 from sims.inputs.mixture import spiked_source
 from sims.inputs.source import Begin, Isotropic, SetUp
+from sims.methods import METHODS, chosen
 from sims.reduced.chain import overlaps
 from sims.reduced.training import ReducedTraining
 from sims.running.devices import Place, place
 from sims.running.groups import groups_that_fit
 from sims.running.loop import NEVER, Training, progress_bar
-from sims.running.methods import METHODS, chosen
 from sims.weights.training import WeightsTraining, bytes_needed
 from teacherstudent.checking import arguments, checks
-from teacherstudent.checking.own_classes import changed_law
+from teacherstudent.extensions.own_classes import changed_law
 from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import described
 from teacherstudent.starts import orthonormal_rows

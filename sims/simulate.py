@@ -18,19 +18,19 @@ from sims.inputs import (  # noqa: F401 (they register their inputs)
     teacher_student,
 )
 from sims.inputs.source import SetUp, set_up
+from sims.methods import METHODS, chosen
 from sims.reduced import training as reduced_training
 from sims.reduced.training import ReducedTraining
 from sims.running import checkpoints, hosts
 from sims.running.devices import Place, place
 from sims.running.groups import Bytes, groups_that_fit, paths_of, run_groups
 from sims.running.loop import NEVER, Training
-from sims.running.methods import METHODS, chosen
 from sims.weights import training as weights_training
 from sims.weights.training import TEST_BLOCK, WeightsTraining
 from teacherstudent.checking import arguments, checks
-from teacherstudent.checking.contract_checks import check_simulated
-from teacherstudent.checking.own_classes import unknown_error
 from teacherstudent.errors import DivergenceError
+from teacherstudent.extensions.contract_checks import check_simulated
+from teacherstudent.extensions.own_classes import unknown_error
 from teacherstudent.observables.observable import Observable, listed
 from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import check_observables, dataset

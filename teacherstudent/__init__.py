@@ -77,7 +77,7 @@ PUBLIC = {
         "TeacherStudent",
     ),
     "teacherstudent.tasks.base": ("Labels", "Task", "TeacherTask"),
-    "teacherstudent.tasks.clones": ("clone",),
+    "teacherstudent.clones": ("clone",),
     "teacherstudent.tasks.mixture": ("MixtureTask",),
     "teacherstudent.times": ("linear_times", "log_times"),
 }
@@ -122,6 +122,7 @@ if TYPE_CHECKING:
     )
     from teacherstudent.averages.field_averages import FieldAverages as FieldAverages
     from teacherstudent.averages.mixture_fields import Components as Components
+    from teacherstudent.clones import clone as clone
     from teacherstudent.command.experiment import Experiment as Experiment
     from teacherstudent.contrasts import ica_problem as ica_problem
     from teacherstudent.errors import (
@@ -192,7 +193,6 @@ if TYPE_CHECKING:
         TeacherStudent as TeacherStudent,
     )
     from teacherstudent.tasks.base import Labels as Labels, Task as Task, TeacherTask as TeacherTask
-    from teacherstudent.tasks.clones import clone as clone
     from teacherstudent.tasks.mixture import MixtureTask as MixtureTask
     from teacherstudent.times import (
         linear_times as linear_times,

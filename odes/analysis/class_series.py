@@ -26,7 +26,7 @@ from jaxtyping import Float
 from odes.analysis.hermite import hermite_coefficients
 from teacherstudent.activations.activation import Activation
 from teacherstudent.checking import arguments, checks
-from teacherstudent.checking.own_classes import require_our_law
+from teacherstudent.extensions.own_classes import require_our_law
 from teacherstudent.tasks import Components, Task
 
 # |g_k c_i| below this share of its terms' sizes is zero: a given latent may miss mean 0 by 1e-6.

@@ -1,7 +1,7 @@
 """Networks trained on Gaussian clones of a task: which moments of the classes a network has learnt
 so far.
 
-Networks that start alike and train on the clones of a task (`teacherstudent/tasks/clones.py`)
+Networks that start alike and train on the clones of a task (`teacherstudent/clones.py`)
 follow those trained on the task itself for as long as these have learnt no higher moments.
 Refinetti, Ingrosso & Goldt, ICML 2023 (arXiv:2211.11567).
 """
@@ -12,10 +12,10 @@ import xarray as xr
 
 from odes.integrate import integrate
 from teacherstudent.checking import arguments
+from teacherstudent.clones import clone
 from teacherstudent.observables.generalisation import expected_loss
 from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import OrderParameters
-from teacherstudent.tasks.clones import clone
 
 MOMENTS = (1, 2)
 

@@ -23,7 +23,7 @@ import jax
 from jaxtyping import Array, Float
 
 from teacherstudent.checking import contracts
-from teacherstudent.checking.own_classes import (
+from teacherstudent.extensions.own_classes import (
     brings_error,
     changed_activation,
     changed_law,

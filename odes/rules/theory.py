@@ -21,7 +21,8 @@ from odes.inputs.one_update import (
     gradient,
     require_averages,
 )
-from teacherstudent.checking import contract_checks, contracts
+from teacherstudent.checking import contracts
+from teacherstudent.extensions import contract_checks
 from teacherstudent.problem import Problem
 from teacherstudent.rules import RULES, Madam, Rule
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps

@@ -25,7 +25,7 @@ from odes.solving.trajectory import (
     chosen,
     tolerances,
 )
-from odes.vector_field import vector_field
+from odes.solving.vector_field import vector_field
 from teacherstudent.averages.nested_rule import ROUNDING
 from teacherstudent.averages.quasi_random import CAUTION, REPLICAS
 from teacherstudent.checking import arguments, checks

@@ -28,7 +28,7 @@ from sims.inputs.source import (
 )
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.checking.contracts import require_unchanged
-from teacherstudent.checking.own_classes import LABELLING
+from teacherstudent.extensions.own_classes import LABELLING
 from teacherstudent.starts import Start, weights_on_inputs
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks import GaussianEquivalent

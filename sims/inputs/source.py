@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from sims.inputs.normals import normal_numbers
-from sims.weights.network import fields
+from sims.running.network import fields
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.checking.contracts import for_each_class
 from teacherstudent.starts import Start

@@ -18,7 +18,7 @@ from sims.inputs.source import (
 )
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.checking.contracts import require_unchanged
-from teacherstudent.checking.own_classes import LABELLING
+from teacherstudent.extensions.own_classes import LABELLING
 from teacherstudent.starts import Start, random_weights
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks import TeacherStudent

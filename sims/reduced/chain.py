@@ -52,7 +52,7 @@ from sims.reduced.draws import Draw, Law, draws, rank
 from sims.reduced.rules import Layers, Memory, updated
 from sims.running.blocks import Span, over_blocks
 from sims.running.loop import NEVER
-from teacherstudent.checking.own_classes import changed_labels
+from teacherstudent.extensions.own_classes import changed_labels
 from teacherstudent.losses import Loss, as_loss
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Rule

@@ -17,9 +17,9 @@ from jaxtyping import Array, Key, UInt32
 
 from sims.reduced.chain import Chain, Sample, Setting, filled, step
 from sims.reduced.draws import Draw, Law, draws
-from sims.reduced.elementary import elementary
 from sims.reduced.rules import update_by_columns
 from sims.running.blocks import Span, over_blocks
+from sims.running.elementary import elementary
 
 # Seeds of one program: a number of every seed is a register of every thread.
 SEEDS_AT_ONCE = 128

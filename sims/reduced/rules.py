@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sims.reduced.columns import Column, each, safe
+from teacherstudent.problem import Problem
 from teacherstudent.rules import SGD, Rule, SphericalSGD
 
 
@@ -206,3 +207,17 @@ BY_COLUMNS: dict[type[Rule], Callable[[Any, Layers, Layers, Any], Layers]] = {
     SGD: _sgd_by_columns,
     SphericalSGD: _spherical_sgd_by_columns,
 }
+
+
+def frame(problem: Problem) -> int:
+    """The dimension P of the frame: fixed directions, weights, and what a rule remembers of their
+    gradients.
+    """
+    return problem.task.directions + frame_rows(problem)
+
+
+def frame_rows(problem: Problem) -> int:
+    """Its rows: the student's weights, and what the rule remembers in their space."""
+    student = problem.student
+    layers = trained_layers(student.train_readout, student.train_bias)
+    return student.width + sum(rows_of_memory(problem.rule, layers, student.width))

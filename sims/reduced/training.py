@@ -13,13 +13,12 @@ from sims.inputs.spike_laws import spike_law
 from sims.reduced.chain import Chain, overlaps, run_chain, setting
 from sims.reduced.draws import Law, rank
 from sims.reduced.lengths import table
-from sims.reduced.rules import rows_of_memory, trained_layers
+from sims.reduced.rules import frame, frame_rows, rows_of_memory, trained_layers
 from sims.running import checkpoints
 from sims.running.devices import FIRST, LAST, SHARED, Place
 from sims.running.groups import Bytes
 from sims.running.loop import NEVER, TRAINING, Training, stream_keys
-from sims.running.methods import frame, frame_rows
-from sims.weights.steps import with_error
+from sims.running.records import with_error
 from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem
 from teacherstudent.programs.compilation import options

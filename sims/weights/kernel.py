@@ -17,8 +17,8 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Float, Key, UInt32
 
 from sims.inputs.source import Source
-from sims.reduced.elementary import elementary
 from sims.running.blocks import Span, over_blocks
+from sims.running.elementary import elementary
 from sims.running.loop import NEVER
 from sims.weights.steps import Run, draw_inputs
 from teacherstudent.problem import Problem

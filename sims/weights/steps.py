@@ -17,11 +17,9 @@ from jaxtyping import Array, Float, Key, UInt32
 from sims.inputs.source import Covariances, Inputs, Isotropic, Source, label
 from sims.running.blocks import Span, over_blocks
 from sims.running.loop import NEVER
-from sims.weights.network import fields, gradient, output
-from teacherstudent.averages.quadrature import QuadratureAverages
-from teacherstudent.checking.own_classes import unknown_error
+from sims.running.network import fields, gradient, output
+from sims.running.records import Record, with_error
 from teacherstudent.losses import as_loss
-from teacherstudent.observables.generalisation import averages_of, error_of
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
 
@@ -143,16 +141,6 @@ def sample_keys(
     return jax.vmap(split)(step_keys).reshape(-1)
 
 
-class Record(NamedTuple):
-    """The order parameters of every seed at one time."""
-
-    Q: Float[Array, "seeds students students"]
-    R: Float[Array, "seeds students teachers"]
-    v: Float[Array, "seeds students"]
-    b: Float[Array, "seeds students"]
-    eps_g: Float[Array, " seeds"]
-
-
 @partial(jax.jit, static_argnames="shared")
 def record(
     problem: Problem,
@@ -175,35 +163,6 @@ def record(
     all_seeds = jax.vmap(overlaps, in_axes=(_seed_axis(shared), 0, 0))
     Q, R = all_seeds(covariances, student.w, w_star)
     return with_error(problem, Q, R, T, student.v, student.b)
-
-
-@jax.jit
-def with_error(problem: Problem, Q, R, T, v, b) -> Record:
-    """The record of every seed, with eps_g or the expected loss as the theory has it at these
-    overlaps.
-
-    It is nan for a task of one's own of which no theory knows it.
-    """
-    if unknown_error(problem.task, problem.student.activation) is not None:
-        # Held-out samples measure it.
-        return Record(Q, R, v, b, jnp.full(v.shape[0], jnp.nan))
-
-    def error(order_parameters):
-        return error_of(problem, *order_parameters)
-
-    # A quadrature has thousands of points for every seed: few seeds at once bound the memory.
-    seeds_at_once = 32
-    if _has_closed_error(problem):
-        seeds_at_once = 4096
-    eps_g = jax.lax.map(error, (Q, R, T, v, b), batch_size=seeds_at_once)
-    return Record(Q, R, v, b, eps_g)
-
-
-def _has_closed_error(problem: Problem) -> bool:
-    """Whether the error at given overlaps takes no quadrature."""
-    if problem.task.HAS_CLASSES:
-        return False
-    return not isinstance(averages_of(problem), QuadratureAverages)
 
 
 class HeldOut(NamedTuple):

@@ -15,18 +15,17 @@ from sims.running import checkpoints
 from sims.running.devices import FIRST, SHARED, Place
 from sims.running.groups import Bytes
 from sims.running.loop import NEVER, TESTING, TRAINING, Training, stream_keys
+from sims.running.records import Record, with_error
 from sims.weights.steps import (
     HeldOut,
-    Record,
     Run,
     begin_networks,
     measure_held_out,
     measure_samples,
     record,
     train_weights,
-    with_error,
 )
-from teacherstudent.checking.own_classes import unknown_error
+from teacherstudent.extensions.own_classes import unknown_error
 from teacherstudent.observables.observable import NetworkWeights, Observable
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from teacherstudent.averages import Averages, averages_for
 from teacherstudent.checking import arguments
-from teacherstudent.checking.own_classes import unknown_error
+from teacherstudent.extensions.own_classes import unknown_error
 from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import OrderParameters
 

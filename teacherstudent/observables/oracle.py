@@ -27,7 +27,7 @@ from scipy import special
 from teacherstudent.averages.quasi_random import normals, uniform_points
 from teacherstudent.checking import arguments
 from teacherstudent.checking.contracts import for_each_class
-from teacherstudent.checking.own_classes import require_our_law
+from teacherstudent.extensions.own_classes import require_our_law
 from teacherstudent.tasks import (
     BoxMixture,
     Components,

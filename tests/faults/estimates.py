@@ -14,7 +14,7 @@ import numpy as np
 import teacherstudent as ts
 from odes.inputs.one_update import Fixed, State
 from odes.solving.solve import _rule_error
-from odes.vector_field import vector_field
+from odes.solving.vector_field import vector_field
 from teacherstudent.averages.field_space import FieldSpace
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.losses import LOSSES

@@ -14,7 +14,7 @@ from scipy import integrate as scipy_integrate
 
 import teacherstudent as ts
 from odes.inputs.one_update import Fixed, State
-from odes.vector_field import vector_field
+from odes.solving.vector_field import vector_field
 from teacherstudent.results.datasets import description
 from teacherstudent.tasks import TASKS
 from tests.problems import random_overlaps

@@ -17,7 +17,7 @@ from odes.analysis.escape import escape_scale, information_exponent
 from odes.analysis.hermite import hermite_coefficients
 from odes.analysis.single_neuron import damping, drift, series_drift, single_neuron_velocity
 from odes.inputs.one_update import Fixed, State
-from odes.vector_field import vector_field
+from odes.solving.vector_field import vector_field
 
 REFERENCE = json.loads(
     (Path(__file__).parent.parent / "teacherstudent" / "spiked_cumulant_moments.json").read_text()

@@ -19,7 +19,7 @@ from odes.rules.heavy_ball import Buffer
 from odes.rules.majority_vote import mean_vote, product_of_votes, strength_of_one
 from odes.rules.nero import RunningSquare
 from odes.rules.sign_sgd import Signs
-from odes.vector_field import vector_field
+from odes.solving.vector_field import vector_field
 from teacherstudent.averages.quasi_random import CAUTION
 from teacherstudent.results.datasets import description
 from tests.sims import rule_cases

@@ -10,7 +10,7 @@ import pytest
 
 import teacherstudent as ts
 from odes.inputs.one_update import Fixed, State
-from odes.vector_field import vector_field
+from odes.solving.vector_field import vector_field
 from teacherstudent.rules import Rule
 from tests.odes import plain_erf
 from tests.problems import committee, random_overlaps

@@ -21,8 +21,8 @@ from sims.reduced import (
     lengths,
     training as reduced_training,
 )
-from sims.reduced.elementary import ElementaryErf
 from sims.running.devices import Place, place
+from sims.running.elementary import ElementaryErf
 from sims.running.groups import FREE_PART, Bytes, groups_that_fit
 from teacherstudent.results.datasets import description
 from tests.long import mostly_long

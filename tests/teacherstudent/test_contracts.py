@@ -8,7 +8,7 @@ from teacherstudent.averages import averages_for
 from teacherstudent.averages.erf import ErfAverages
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.checking.contracts import changes, for_each_class, registered_parts
-from teacherstudent.checking.own_classes import changed_law
+from teacherstudent.extensions.own_classes import changed_law
 from teacherstudent.results.description import describe_problem, problem_from
 from teacherstudent.rules.base import DescentRule
 from teacherstudent.tasks import MixtureTask, StructuredTask, TeacherTask

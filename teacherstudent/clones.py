@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from teacherstudent.checking import arguments, checks
-from teacherstudent.checking.own_classes import require_our_law
+from teacherstudent.extensions.own_classes import require_our_law
 from teacherstudent.tasks.base import Task
 from teacherstudent.tasks.gaussian_mixture import GaussianMixture
 from teacherstudent.tasks.mixture import Components, MixtureTask

@@ -1,8 +1,8 @@
 """Which way to simulate: whole weights, or the chain of the overlaps where it is exact."""
 
 from sims.reduced.draws import rank
-from sims.reduced.rules import rows_of_memory, trained_layers
-from teacherstudent.checking.own_classes import changed_inputs, unknown_error
+from sims.reduced.rules import frame
+from teacherstudent.extensions.own_classes import changed_inputs, unknown_error
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
 from teacherstudent.states.order_parameters import OrderParameters
@@ -62,17 +62,3 @@ def obstacle(problem: Problem, start: Start, N: int) -> str | None:
             "gradient together"
         )
     return None
-
-
-def frame(problem: Problem) -> int:
-    """The dimension P of the frame: fixed directions, weights, and what a rule remembers of their
-    gradients.
-    """
-    return problem.task.directions + frame_rows(problem)
-
-
-def frame_rows(problem: Problem) -> int:
-    """Its rows: the student's weights, and what the rule remembers in their space."""
-    student = problem.student
-    layers = trained_layers(student.train_readout, student.train_bias)
-    return student.width + sum(rows_of_memory(problem.rule, layers, student.width))

@@ -17,7 +17,7 @@ import numpy as np
 from teacherstudent.averages.mixture_fields import Components
 from teacherstudent.checking import checks
 from teacherstudent.checking.contracts import is_ours
-from teacherstudent.checking.own_classes import brings_error
+from teacherstudent.extensions.own_classes import brings_error
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Rule
 from teacherstudent.tasks.base import Labels, Task
