@@ -7,7 +7,6 @@ not kept.
 
 import sys
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 
@@ -23,6 +22,7 @@ from odes.solving.reach import Reach, failure, reach, tolerance
 from odes.solving.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.checking import arguments, checks, contracts
+from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError
 from teacherstudent.extensions.contract_checks import check_task
 from teacherstudent.extensions.own_classes import changed_law
@@ -280,11 +280,10 @@ def _warn_of_curves(reached: Reach, last: float) -> None:
     unphysical = ""
     if reached.unphysical.any():
         unphysical = f", {reached.unphysical.sum()} of them with overlaps of no weights"
-    warnings.warn(
+    warn_user(
         f"{failed.sum()} of {failed.size} curves did not reach t = {last:g}{unphysical}, "
         "and are nan beyond the time they reached (the earliest: t = "
         f"{reached.time[failed].min():.6g}).",
-        stacklevel=4,
     )
 
 

@@ -1,6 +1,5 @@
 """Which averages a theory uses, and how far those by quadrature may be off along a solution."""
 
-import warnings
 from collections.abc import Iterator
 
 import jax
@@ -13,6 +12,8 @@ from teacherstudent.averages.field_space import FieldSpace
 from teacherstudent.averages.fields import ClosedForms, field_averages_for
 from teacherstudent.averages.mixture_fields import component_fields
 from teacherstudent.averages.quadrature import QuadratureAverages
+from teacherstudent.checking.warn import warn_user
+from teacherstudent.losses import Loss
 from teacherstudent.observables.generalisation import averages_of
 from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import covariance
@@ -54,13 +55,24 @@ def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
         return None
     largest = max(errors)
     if largest > NOTABLE:
-        warnings.warn(
+        warn_user(
             f"the averages of this theory are by quadrature and may be off by {largest:.1g}; "
-            "where an activation changes on a very short interval, naming its ends helps: "
-            "Activation(..., kinks=(0.5, 0.5001)).",
-            stacklevel=4,
+            f"{_remedy(problem)}",
         )
     return largest
+
+
+def _remedy(problem: Problem) -> str:
+    """What makes averages by quadrature better."""
+    if isinstance(problem.loss, Loss):
+        return (
+            f"where the slope of the loss {problem.loss} jumps, quadrature loses digits: a loss "
+            "that bends over a short range instead costs fewer, closed forms (Loss.averages) none."
+        )
+    return (
+        "where an activation changes on a very short interval, naming its ends helps: "
+        "Activation(..., kinks=(0.5, 0.5001))."
+    )
 
 
 def _curves_of_each_task(problem: Problem, parts: tuple) -> Iterator[tuple[Task, list]]:

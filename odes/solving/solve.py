@@ -73,7 +73,7 @@ def solve(
     Raises ValueError for input that does not fit, for sweeps and batches, and for problems without
     a theory.
 
-    Saad & Solla, Phys. Rev. E 52, 4225 (1995), eqs. 5 to 8.
+    Saad & Solla, Phys. Rev. E 52, 4225 (1995): the equations of motion of R and Q.
 
     >>> import teacherstudent as ts
     >>> task, student = ts.TeacherStudent(1, "linear"), ts.Student(1, "linear")

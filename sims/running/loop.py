@@ -5,7 +5,6 @@ checkpoints, divergence.
 import abc
 import os
 import time
-import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -17,6 +16,7 @@ from tqdm.auto import tqdm
 from sims.running import checkpoints
 from sims.running.devices import Place
 from sims.running.divergence import check_record
+from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError
 from teacherstudent.observables.observable import (
     NetworkWeights,
@@ -112,10 +112,9 @@ class Training(abc.ABC):
         except Exception as error:  # each layer of JAX has errors of its own
             self.fused = False
             why = str(error).strip().split("\n")[0] or type(error).__name__
-            warnings.warn(
+            warn_user(
                 f"the kernel does not run on {self.place} ({why}); the same steps run as a loop, "
                 "more slowly.",
-                stacklevel=2,
             )
         self.run = begin
 
@@ -197,7 +196,7 @@ class Training(abc.ABC):
         doubt = check_record(self.problem, self.seeds, T, row, begin, now)
         if doubt is not None and not self.warned:
             self.warned = True
-            warnings.warn(doubt, stacklevel=2)
+            warn_user(doubt)
 
     def _without_fill(self) -> Any:
         """The state without the seeds that only fill up the devices: it goes on on any number of

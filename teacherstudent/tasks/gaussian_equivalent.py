@@ -10,7 +10,6 @@ shallow neural networks", MSML 2021 (arXiv:2006.14709), eq. (5), (6) and Theorem
 """
 
 import os
-import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from jaxtyping import Float
 
 from teacherstudent.activations.activation import ActivationLike
 from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.warn import warn_user
 from teacherstudent.states.spectrum import Modes, Spectrum, eigenmodes, spectrum_of
 from teacherstudent.tasks.base import StructuredTask, TeacherTask
 
@@ -176,11 +176,10 @@ class GaussianEquivalent(StructuredTask):
                 f"latents from noise; give at least {ENOUGH} max(N, D) = {ENOUGH * size}."
             )
         if samples < ENOUGH * size:
-            warnings.warn(
+            warn_user(
                 f"samples = {samples} is few for N = {N} inputs and D = {D} latents: the noise of "
                 f"the sampled covariances biases eps_g by about {size / samples:.0%}; give at "
                 f"least {ENOUGH} max(N, D) = {ENOUGH * size}.",
-                stacklevel=2,
             )
         mean, Omega, Phi = _sampled_covariances(generator, N, D, samples, root)
         return cls(Omega, Phi, width, activation, readout, noise, mean, generator)

@@ -14,7 +14,6 @@ unit length.  Several layers: S. Goldt, B. Loureiro, G. Reeves, F. Krzakala, M. 
 Zdeborova, MSML 2021 (arXiv:2006.14709).
 """
 
-import warnings
 from itertools import pairwise
 from typing import ClassVar
 
@@ -24,6 +23,7 @@ from jaxtyping import Float
 
 from teacherstudent.activations.activation import Activation, ActivationLike
 from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.warn import warn_user
 from teacherstudent.states.spectrum import Modes, Spectrum, eigenmodes, marchenko_pastur
 from teacherstudent.streams import FEATURES, FEATURES_OF_A_NETWORK, stream
 from teacherstudent.tasks.base import StructuredTask, TeacherTask
@@ -250,11 +250,10 @@ class HiddenManifold(StructuredTask):
 
     def warn_theory(self) -> None:
         if abs(self.shift - self.coefficients.a) > 1e-9:
-            warnings.warn(
+            warn_user(
                 "task.centre = False leaves the inputs with the mean a = "
                 f"{self.coefficients.a:.4g}, which the theory does not describe: expect it to be "
                 "wrong, and compare with the test_error of a simulation.",
-                stacklevel=4,
             )
 
 
