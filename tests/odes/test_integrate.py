@@ -14,8 +14,10 @@ from scipy.integrate import solve_ivp
 import teacherstudent as ts
 from odes import integrate as module
 from teacherstudent.results.datasets import description
+from tests.long import mostly_long
 from tests.odes import plain_erf
 from tests.problems import committee, random_overlaps
+from tests.processes import quick_compilation
 
 TIMES = [0.0, 0.3, 1.0, 4.0, 20.0]
 
@@ -48,7 +50,11 @@ def scipy_solution(start, v_star, eta, eta_v, sigma, times, rtol, atol):
 
 
 @pytest.mark.parametrize(
-    ("solver", "rtol"), [("tsit5", 1e-7), ("dopri8", 1e-9), ("kvaerno5", 1e-7)]
+    ("solver", "rtol"),
+    mostly_long(
+        [("tsit5", 1e-7), ("dopri8", 1e-9), ("kvaerno5", 1e-7)],
+        [("tsit5", 1e-7), ("dopri8", 1e-9)],
+    ),
 )
 def test_agrees_with_scipy_on_independent_equations(solver, rtol):
     start = random_overlaps(2, 3, seed=5, v=[1.2, 0.4])
@@ -123,6 +129,7 @@ def test_gradients_against_finite_differences():
         assert float(slope) == pytest.approx(float(up - down) / (2 * h), rel=1e-5)
 
 
+@pytest.mark.long
 def test_gradient_of_both_layers_with_respect_to_the_start():
     problem = committee(readout_learning_rate=0.2)
 
@@ -168,13 +175,12 @@ print([float(theory.eps_g[-1]), float(slope), inside, refused])
 
 
 def test_float64_without_touching_the_users_settings():
-    quickly = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     run = subprocess.run(
         [sys.executable, "-c", FLOAT32_SCRIPT],
         capture_output=True,
         text=True,
         check=True,
-        env=quickly,
+        env=os.environ | quick_compilation(),
     )
     value, slope32, slope64, refused = json.loads(
         run.stdout.replace("True", "true").replace("False", "false")
@@ -231,6 +237,7 @@ def test_divergence_is_reported_with_its_time():
     assert 0 < failure.value.time < 1
 
 
+@pytest.mark.long
 def test_a_long_sweep_runs_in_parts(monkeypatch):
     start, rates = random_overlaps(3, 2), np.linspace(0.1, 0.7, 5)
     whole = ts.integrate(committee(learning_rate=rates), start, [0.0, 3.0])
