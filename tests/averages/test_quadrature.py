@@ -67,6 +67,7 @@ def test_erf_with_more_students_than_teachers():
     assert error("erf", random_covariance(5, seed=1), students=3) < 1e-11
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("index", "tolerance"),

@@ -72,8 +72,8 @@ def test_erf_reference_numbers():
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-@pytest.mark.parametrize("K", [1, 2])
-@pytest.mark.parametrize("loss", ["square", "correlation"])
+@pytest.mark.parametrize("K", mostly_long([1, 2], [2]))
+@pytest.mark.parametrize("loss", mostly_long(["square", "correlation"], ["square"]))
 def test_closed_forms_equal_quadrature_in_field_space(kind, K, loss):
     activation = as_activation(kind)
     rules = field_averages_for(activation, loss, K), FieldSpace(activation, LOSSES[loss], K)
@@ -95,7 +95,7 @@ def test_closed_forms_equal_quadrature_in_field_space(kind, K, loss):
     ("kind", "K"),
     [
         ("erf", 3),
-        ("relu", 1),
+        pytest.param("relu", 1, marks=pytest.mark.long),
         ("relu", 2),
         pytest.param("relu", 4, marks=[pytest.mark.slow, pytest.mark.long]),
         (CUBIC, 3),
@@ -166,7 +166,7 @@ def test_derivatives_with_respect_to_the_means(kind):
 
 
 @pytest.mark.parametrize("kind", ["erf", "relu", CUBIC], ids=str)
-@pytest.mark.parametrize("K", [1, 3])
+@pytest.mark.parametrize("K", mostly_long([1, 3], [3]))
 def test_fields_that_do_not_vary(kind, K):
     activation, averages = as_activation(kind), shifted_averages_for(as_activation(kind), K)
     mean, _, v, y = state(K)

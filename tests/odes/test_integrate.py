@@ -119,6 +119,7 @@ def late_error(rate, noise, scale):
     ).eps_g[-1]
 
 
+@pytest.mark.long
 def test_gradients_against_finite_differences():
     at, h = (0.4, 0.3, 0.9), 1e-4
     slopes = jax.grad(late_error, argnums=(0, 1, 2))(*at)
@@ -162,6 +163,7 @@ problem = ts.Problem(ts.TeacherStudent(3, noise=0.1), ts.Student(2), ts.SGD(0.3)
 theory = ts.integrate(problem, start, [0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5")
 assert theory.eps_g.dtype == np.float64 and error(0.3).dtype == np.float64
 slope = jax.grad(error)(0.3)
+difference = (error(0.3 + 1e-4) - error(0.3 - 1e-4)) / 2e-4
 try:
     jax.jit(jax.grad(error))(0.3)
     refused = False
@@ -170,7 +172,7 @@ except RuntimeError as failure:
 with jax.enable_x64(True):
     inside = float(jax.jit(jax.grad(error))(0.3))
 assert not jax.config.read("jax_enable_x64")
-print([float(theory.eps_g[-1]), float(slope), inside, refused])
+print([float(theory.eps_g[-1]), float(slope), float(difference), inside, refused])
 """
 
 
@@ -182,7 +184,7 @@ def test_float64_without_touching_the_users_settings():
         check=True,
         env=os.environ | quick_compilation(),
     )
-    value, slope32, slope64, refused = json.loads(
+    value, slope32, difference, slope64, refused = json.loads(
         run.stdout.replace("True", "true").replace("False", "false")
     )
     start = ts.OrderParameters([[0.5, 0.1], [0.1, 0.4]], [[0.1, 0.0, 0.2], [0.0, 0.1, 0.1]])
@@ -192,6 +194,7 @@ def test_float64_without_touching_the_users_settings():
     ]
     assert value == pytest.approx(float(expected), abs=1e-12)
     assert slope32 == pytest.approx(slope64, rel=1e-6)
+    assert slope32 == pytest.approx(difference, rel=1e-5)
     assert refused
 
 

@@ -306,6 +306,7 @@ def test_scattered_points_warn_of_their_error():
     assert "Sobol" in description(theory)["report"]["averages"]
 
 
+@pytest.mark.long
 def test_sweeps_and_batches():
     task, rates = ts.SpikedCumulant(5), [0.0, 0.3]
     start = overlaps(1, 1, b=[0.4])

@@ -535,6 +535,7 @@ def test_signs_on_a_covariance_need_coordinates():
         ts.integrate(several, drawn, [0.0, 1.0])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_gains_are_swept_and_do_not_compile_again():
     from odes import integrate as module

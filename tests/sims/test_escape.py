@@ -132,6 +132,7 @@ def test_both_methods_escape_at_the_same_steps():
         ts.escape(eqx.tree_at(lambda p: p.rule, problem, ts.SignSGD(0.1)), 64, method="reduced")
 
 
+@pytest.mark.long
 def test_seeds_do_not_depend_on_each_other():
     many = ts.escape(MEAN, 40, seeds=[1, 3, 5], enough=1.0, progress=False)
     alone = ts.escape(MEAN, 40, seeds=[3], enough=1.0, progress=False)

@@ -116,6 +116,7 @@ def test_a_seed_does_not_depend_on_what_runs_beside_it(repeated):
     assert len(np.unique(repeated[True].isel(step=1))) == 3
 
 
+@pytest.mark.long
 def test_random_weights_begin_with_overlaps_of_the_order_of_one_over_root_N():
     found = ts.fast_ica(RADEMACHER, 50, 10, seeds=400).overlap.isel(step=0)
     np.testing.assert_allclose(float((found**2).mean()), 1 / 50, rtol=5 * np.sqrt(2 / 400))

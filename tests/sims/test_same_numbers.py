@@ -34,7 +34,7 @@ CASES = {
         "float32",
     ),
 }
-KEPT = ["spike", "chain"]
+KEPT = ["spike", "chain"]  # whole weights and overlaps
 SIZES = {"spike": 1000}  # whose blocks, 13 steps of 5 seeds, no vector of the processor divides
 LAST = 284
 STEPS = [0, LAST]
