@@ -6,5 +6,10 @@ import pytest
 
 
 def mostly_long(cases, keep) -> list:
-    """The cases, all but those to keep marked as long."""
-    return [case if case in keep else pytest.param(case, marks=pytest.mark.long) for case in cases]
+    """The cases, all but those to keep marked as long; a tuple is a case of several arguments."""
+    return [case if case in keep else marked_as_long(case) for case in cases]
+
+
+def marked_as_long(case):
+    values = case if isinstance(case, tuple) else (case,)
+    return pytest.param(*values, marks=pytest.mark.long)

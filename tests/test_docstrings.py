@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import quick_compilation
+
 ROOT = Path(__file__).parent.parent
 # Modules, and folders of modules, whose examples solve equations or train networks: they compile
 # programs, which takes seconds each.
@@ -51,7 +53,7 @@ def run_examples(names: list[str], folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RUN, *names],
         cwd=folder,  # some examples write a file
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | quick_compilation() | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )

@@ -8,6 +8,7 @@ from teacherstudent.activations.activation import Polynomial, as_activation
 from teacherstudent.averages.nested_rule import NestedRule
 from teacherstudent.averages.polynomial import PolynomialAverages
 from teacherstudent.averages.quadrature import QuadratureAverages
+from tests.long import mostly_long
 
 from .reference import assert_agrees, assert_gradient, evaluation, random_covariance, weighted_sum
 
@@ -23,7 +24,15 @@ def test_reference(name, rtol, integral):
 
 @pytest.mark.parametrize(
     ("student", "teacher", "students", "teachers"),
-    [(CUBIC, MIXED, 3, 2), (MIXED, CUBIC, 2, 1), ((0.0, 1.0), CUBIC, 2, 1), (CUBIC, (2.0,), 1, 2)],
+    mostly_long(
+        [
+            (CUBIC, MIXED, 3, 2),
+            (MIXED, CUBIC, 2, 1),
+            ((0.0, 1.0), CUBIC, 2, 1),
+            (CUBIC, (2.0,), 1, 2),
+        ],
+        [(MIXED, CUBIC, 2, 1)],
+    ),
 )
 def test_different_degrees_against_quadrature(student, teacher, students, teachers):
     student, teacher = as_activation(student), as_activation(teacher)

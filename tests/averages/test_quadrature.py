@@ -16,6 +16,7 @@ from teacherstudent.averages.erf import ErfAverages
 from teacherstudent.averages.nested_rule import NestedRule
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.averages.relu import ReluAverages
+from tests.long import mostly_long
 
 from .reference import (
     COVARIANCES,
@@ -61,19 +62,26 @@ def test_erf(index):
     assert error("erf", jnp.asarray(COVARIANCES[index])) < 1e-11
 
 
+@pytest.mark.long
 def test_erf_with_more_students_than_teachers():
     assert error("erf", random_covariance(5, seed=1), students=3) < 1e-11
 
 
+@pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.parametrize(("index", "tolerance"), [(0, 5e-9), (5, 2e-10), (24, 2e-10), (30, 1e-6)])
+@pytest.mark.parametrize(
+    ("index", "tolerance"),
+    mostly_long([(0, 5e-9), (5, 2e-10), (24, 2e-10), (30, 1e-6)], [(0, 5e-9)]),
+)
 def test_relu(index, tolerance):
     """In generic position and, less precise, with a student near a teacher (index 30)."""
     assert error("relu", jnp.asarray(COVARIANCES[index])) < tolerance
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "tolerance"), [("erf", 1e-11), ("relu", 1e-7)])
+@pytest.mark.parametrize(
+    ("name", "tolerance"), mostly_long([("erf", 1e-11), ("relu", 1e-7)], [("erf", 1e-11)])
+)
 @pytest.mark.parametrize(
     "fields", [[0, 1, 0, 1], [0, 0, 0, 1], [0, 1, 2, 1]], ids=["both", "three", "one"]
 )
@@ -87,7 +95,7 @@ def test_vanishing_student():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("student", "teacher"), MIXED)
+@pytest.mark.parametrize(("student", "teacher"), mostly_long(MIXED, [("gelu", "tanh")]))
 def test_more_nodes_change_nothing(student, teacher):
     """Variances up to 1.6; a pair with correlation 0.9999 (index 30)."""
     (_, coarse), (_, fine) = quadrature(student, teacher), quadrature(student, teacher, rule=FINE)
@@ -96,6 +104,7 @@ def test_more_nodes_change_nothing(student, teacher):
         assert largest_difference(coarse(C, U[:4]), fine(C, U[:4])) < 1e-9
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_error_estimate_bounds_the_error():
     """For erf, where the error is known, on a covariance of ordinary size and on a large one."""
@@ -165,7 +174,7 @@ def test_stein():
     np.testing.assert_allclose(by_parts, direct, atol=1e-10)
 
 
-@pytest.mark.parametrize(("student", "teacher"), MIXED)
+@pytest.mark.parametrize(("student", "teacher"), mostly_long(MIXED, [("gelu", "tanh")]))
 def test_monte_carlo(student, teacher):
     """Different activations of student and teacher, within five standard errors of 400 000
     draws.
@@ -190,7 +199,7 @@ def test_monte_carlo(student, teacher):
         assert abs(samples.mean() - theory) < 5 * samples.std() / math.sqrt(len(samples))
 
 
-@pytest.mark.parametrize("student", ["tanh", "relu"])
+@pytest.mark.parametrize("student", mostly_long(["tanh", "relu"], ["tanh"]))
 def test_gradient(student):
     averages, _ = quadrature(student, "erf", 1, 1)
     assert_gradient(

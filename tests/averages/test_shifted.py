@@ -16,6 +16,7 @@ from teacherstudent.averages.bivariate_normal import Phi2
 from teacherstudent.averages.field_space import FieldSpace
 from teacherstudent.averages.fields import field_averages_for
 from teacherstudent.losses import LOSSES
+from tests.long import mostly_long
 
 REFERENCE = json.loads((Path(__file__).parent / "shifted_integrals.json").read_text())
 CUBIC = (0.3, -0.5, 0.7, 0.2)
@@ -71,8 +72,8 @@ def test_erf_reference_numbers():
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-@pytest.mark.parametrize("K", [1, 2])
-@pytest.mark.parametrize("loss", ["square", "correlation"])
+@pytest.mark.parametrize("K", mostly_long([1, 2], [2]))
+@pytest.mark.parametrize("loss", mostly_long(["square", "correlation"], ["square"]))
 def test_closed_forms_equal_quadrature_in_field_space(kind, K, loss):
     activation = as_activation(kind)
     rules = field_averages_for(activation, loss, K), FieldSpace(activation, LOSSES[loss], K)
@@ -94,9 +95,9 @@ def test_closed_forms_equal_quadrature_in_field_space(kind, K, loss):
     ("kind", "K"),
     [
         ("erf", 3),
-        ("relu", 1),
+        pytest.param("relu", 1, marks=pytest.mark.long),
         ("relu", 2),
-        pytest.param("relu", 4, marks=pytest.mark.slow),
+        pytest.param("relu", 4, marks=[pytest.mark.slow, pytest.mark.long]),
         (CUBIC, 3),
     ],
     ids=str,
@@ -118,8 +119,10 @@ def test_without_means_they_are_the_averages_of_a_student_without_a_teacher(kind
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["erf", "relu"])
-@pytest.mark.parametrize("K", [3, 4])
+@pytest.mark.parametrize(
+    ("kind", "K"),
+    mostly_long([("erf", 3), ("erf", 4), ("relu", 3), ("relu", 4)], [("erf", 3)]),
+)
 def test_four_fields_against_monte_carlo(kind, K):
     activation, count = as_activation(kind), 1_000_000
     mean, C, v, y = state(K, seed=3)
@@ -137,7 +140,11 @@ def test_four_fields_against_monte_carlo(kind, K):
     assert np.abs(z_scores).max() < 4
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize(
+    "kind",
+    ["relu", "quadratic", CUBIC, pytest.param("erf", marks=pytest.mark.long)],
+    ids=str,
+)
 def test_derivatives_with_respect_to_the_means(kind):
     # d E[f(lambda)] / d mean_m = E[d_m f]: ties S2 to G2 and J2, values to slopes to curvatures
     averages, (mean, C, *_) = shifted_averages_for(as_activation(kind), 3), state(3)
@@ -159,7 +166,7 @@ def test_derivatives_with_respect_to_the_means(kind):
 
 
 @pytest.mark.parametrize("kind", ["erf", "relu", CUBIC], ids=str)
-@pytest.mark.parametrize("K", [1, 3])
+@pytest.mark.parametrize("K", mostly_long([1, 3], [3]))
 def test_fields_that_do_not_vary(kind, K):
     activation, averages = as_activation(kind), shifted_averages_for(as_activation(kind), K)
     mean, _, v, y = state(K)
@@ -171,7 +178,9 @@ def test_fields_that_do_not_vary(kind, K):
     np.testing.assert_allclose(I4, jnp.outer(slope, slope) * (g @ v - y) ** 2, atol=1e-9)
 
 
-@pytest.mark.parametrize(("kind", "K"), [("erf", 3), ("relu", 2), (CUBIC, 2)], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "K"), mostly_long([("erf", 3), ("relu", 2), (CUBIC, 2)], [("erf", 3)]), ids=str
+)
 def test_gradients_are_finite_where_fields_coincide(kind, K):
     averages = shifted_averages_for(as_activation(kind), K)
     total = lambda mean, C, v: jnp.sum(
@@ -182,7 +191,7 @@ def test_gradients_are_finite_where_fields_coincide(kind, K):
             assert jnp.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize("kind", ["erf", "relu"])
+@pytest.mark.parametrize("kind", mostly_long(["erf", "relu"], ["relu"]))
 def test_coinciding_units_act_as_one(kind):
     one, two = (shifted_averages_for(as_activation(kind), K) for K in (1, 2))
     mean, C = jnp.array([0.4]), jnp.array([[0.8]])

@@ -15,6 +15,7 @@ from teacherstudent.averages.erf import ErfAverages
 from teacherstudent.averages.linear_sign import LinearSignAverages
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.averages.relu_sign import ReluSignAverages
+from tests.long import mostly_long
 
 from .reference import assert_gradient, evaluation, random_covariance, weighted_sum
 
@@ -34,7 +35,7 @@ def test_choice(student):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("student", CLOSED)
+@pytest.mark.parametrize("student", mostly_long(CLOSED, ["erf", "relu"]))
 def test_closed_forms_are_the_integrals(student):
     """Two students and one teacher in generic position, and one student along the teacher."""
     closed = evaluation(averages(student, students=2))
@@ -47,7 +48,7 @@ def test_closed_forms_are_the_integrals(student):
             np.testing.assert_allclose(found[name], expected[name], atol=tolerance, err_msg=name)
 
 
-@pytest.mark.parametrize("student", CLOSED)
+@pytest.mark.parametrize("student", mostly_long(CLOSED, ["linear"]))
 def test_two_labels_by_monte_carlo(student):
     """I4 with two teacher units, within five standard errors of 400 000 draws; and their
     coincidence.
@@ -66,7 +67,7 @@ def test_two_labels_by_monte_carlo(student):
     np.testing.assert_allclose(two, one, atol=1e-9)
 
 
-@pytest.mark.parametrize("student", CLOSED)
+@pytest.mark.parametrize("student", mostly_long(CLOSED, ["linear"]))
 def test_gradient(student):
     assert_gradient(
         *weighted_sum(averages(student, students=2, teachers=2), seed=3),
@@ -126,6 +127,7 @@ def test_too_many_jumps_for_an_integral_are_refused():
         found.I4(jnp.eye(4), U)
 
 
+@pytest.mark.long
 def test_a_jump_that_nobody_knows_of_is_seen_in_the_estimate(monkeypatch):
     """As if the search had missed it: both rules agree, Stein's lemma does not."""
     blind = averages("erf", Activation("blind", lambda x: jnp.sign(x - 0.5)), quadrature=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
+from tests.long import mostly_long
 
 
 class Huber(ts.Loss):
@@ -31,13 +32,13 @@ def problem(loss) -> ts.Problem:
     return ts.Problem(ts.SpikedCumulant(beta=3.0), ts.Student(1), ts.SGD(0.3), loss=loss)
 
 
-def test_theory_agrees_with_networks(tmp_path):
+@pytest.mark.parametrize("method", mostly_long(["weights", "reduced"], ["weights"]))
+def test_theory_agrees_with_networks(method, tmp_path):
     theory = ts.integrate(problem(Huber(0.7)), START, TIMES)
-    for method in ("weights", "reduced"):
-        networks = ts.simulate(problem(Huber(0.7)), START, TIMES, N=100, seeds=8, method=method)
-        report = ts.compare(theory, networks)
-        for name in ("Q_z", "m_z", "loss_z"):
-            assert float(abs(report[name]).max()) < 4, name
+    networks = ts.simulate(problem(Huber(0.7)), START, TIMES, N=100, seeds=8, method=method)
+    report = ts.compare(theory, networks)
+    for name in ("Q_z", "m_z", "loss_z"):
+        assert float(abs(report[name]).max()) < 4, name
     ts.save(tmp_path / "own.h5", theory=theory, simulation=networks, comparison=report)
     loaded = ts.load(tmp_path / "own.h5")
     assert "Huber(width=0.7)" in loaded["theory"].attrs["teacherstudent"]

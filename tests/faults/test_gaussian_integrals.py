@@ -79,6 +79,7 @@ def test_three_fields(seed):
         np.testing.assert_allclose(average(S, functions), value, rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.long
 def test_four_fields():
     F = np.random.default_rng(2).normal(size=(4, 5))
     S = F @ F.T / 5

@@ -1,5 +1,6 @@
 """The plain loop takes the steps of diffrax's own, and ends where that ends."""
 
+import itertools
 from functools import partial
 
 import diffrax
@@ -10,6 +11,7 @@ import pytest
 
 from odes.solving.adaptive_steps import adaptive_steps
 from odes.solving.solve import by_diffrax
+from tests.long import mostly_long
 
 TIMES = {
     "from zero": [0.0, 0.1, 0.11, 5.0, 20.0],
@@ -19,7 +21,10 @@ TIMES = {
 }
 
 
-@pytest.fixture(params=["Tsit5", "Dopri8"])
+SOLVERS = ("Tsit5", "Dopri8")
+
+
+@pytest.fixture(params=mostly_long(SOLVERS, ["Dopri8"]))
 def solver(request):
     return getattr(diffrax, request.param)()
 
@@ -74,8 +79,16 @@ def assert_same(ours, theirs):
         np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("times", TIMES.values(), ids=TIMES)
-def test_the_steps_are_those_of_diffrax(solver, times):
+@pytest.mark.parametrize(
+    ("solver", "name"),
+    mostly_long(
+        list(itertools.product(SOLVERS, TIMES)),
+        [("Tsit5", "from zero"), ("Dopri8", "many in one step")],
+    ),
+    indirect=["solver"],
+)
+def test_the_steps_are_those_of_diffrax(solver, name):
+    times = TIMES[name]
     ours, theirs = both(solver, oscillator, [2.0, 0.1], 3.0, times)
     assert_same(ours, theirs)
     assert ours.reached == times[-1] and not ours.failed
@@ -93,7 +106,11 @@ def test_a_divergence_ends_it(solver):
     )
 
 
-@pytest.mark.parametrize("first", [0.0, 90.0])
+@pytest.mark.parametrize(
+    ("solver", "first"),
+    mostly_long(list(itertools.product(SOLVERS, [0.0, 90.0])), [("Tsit5", 0.0), ("Dopri8", 90.0)]),
+    indirect=["solver"],
+)
 def test_too_many_steps_end_it(solver, first):
     ours, theirs = both(solver, oscillator, [2.0, 0.1], 3.0, [first, 100.0], max_steps=20)
     assert_same(ours, theirs)
@@ -101,7 +118,15 @@ def test_too_many_steps_end_it(solver, first):
     assert np.isinf(ours.observed["y"][0]).all() == (first > 0)
 
 
-@pytest.mark.parametrize("times", [[2.0, 4.0], [0.0, 4.0], [4.0]], ids=str)
+@pytest.mark.parametrize(
+    ("solver", "times"),
+    mostly_long(
+        list(itertools.product(SOLVERS, [[2.0, 4.0], [0.0, 4.0], [4.0]])),
+        [("Tsit5", [0.0, 4.0]), ("Dopri8", [4.0])],
+    ),
+    indirect=["solver"],
+    ids=str,
+)
 def test_nothing_is_answered_after_a_failure(solver, times):
     for field, failing in (
         (explosion, [1.0]),

@@ -59,11 +59,11 @@ def test_linear_network_with_unequal_readouts_decays_exponentially():
         (2, 0, 0.2, 1.0942, 5e-4),
         (2, 0, 0.05, 1.0220, 5e-4),
         (2, 1, 0.1, 1.0775, 5e-4),
-        (3, 1, 0.1, 1.1001, 5e-4),
+        pytest.param(3, 1, 0.1, 1.1001, 5e-4, marks=pytest.mark.long),
         # Two surplus units need not vanish, only their sum: they keep the norm that they start
         # with, which the reference does not give; from 0.01 to 0.1 it moves the ratio from 1.2586
         # to 1.2534.
-        (2, 2, 0.2, 1.2572, 1e-3),
+        pytest.param(2, 2, 0.2, 1.2572, 1e-3, marks=pytest.mark.long),
     ],
 )
 def test_noisy_committee_ends_near_the_first_order_error(M, surplus, eta, ratio, allowed):

@@ -14,8 +14,10 @@ from scipy.integrate import solve_ivp
 import teacherstudent as ts
 from odes import integrate as module
 from teacherstudent.results.datasets import description
+from tests.long import mostly_long
 from tests.odes import plain_erf
 from tests.problems import committee, random_overlaps
+from tests.processes import quick_compilation
 
 TIMES = [0.0, 0.3, 1.0, 4.0, 20.0]
 
@@ -48,7 +50,11 @@ def scipy_solution(start, v_star, eta, eta_v, sigma, times, rtol, atol):
 
 
 @pytest.mark.parametrize(
-    ("solver", "rtol"), [("tsit5", 1e-7), ("dopri8", 1e-9), ("kvaerno5", 1e-7)]
+    ("solver", "rtol"),
+    mostly_long(
+        [("tsit5", 1e-7), ("dopri8", 1e-9), ("kvaerno5", 1e-7)],
+        [("tsit5", 1e-7), ("dopri8", 1e-9)],
+    ),
 )
 def test_agrees_with_scipy_on_independent_equations(solver, rtol):
     start = random_overlaps(2, 3, seed=5, v=[1.2, 0.4])
@@ -113,6 +119,7 @@ def late_error(rate, noise, scale):
     ).eps_g[-1]
 
 
+@pytest.mark.long
 def test_gradients_against_finite_differences():
     at, h = (0.4, 0.3, 0.9), 1e-4
     slopes = jax.grad(late_error, argnums=(0, 1, 2))(*at)
@@ -123,6 +130,7 @@ def test_gradients_against_finite_differences():
         assert float(slope) == pytest.approx(float(up - down) / (2 * h), rel=1e-5)
 
 
+@pytest.mark.long
 def test_gradient_of_both_layers_with_respect_to_the_start():
     problem = committee(readout_learning_rate=0.2)
 
@@ -155,6 +163,7 @@ problem = ts.Problem(ts.TeacherStudent(3, noise=0.1), ts.Student(2), ts.SGD(0.3)
 theory = ts.integrate(problem, start, [0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5")
 assert theory.eps_g.dtype == np.float64 and error(0.3).dtype == np.float64
 slope = jax.grad(error)(0.3)
+difference = (error(0.3 + 1e-4) - error(0.3 - 1e-4)) / 2e-4
 try:
     jax.jit(jax.grad(error))(0.3)
     refused = False
@@ -163,20 +172,19 @@ except RuntimeError as failure:
 with jax.enable_x64(True):
     inside = float(jax.jit(jax.grad(error))(0.3))
 assert not jax.config.read("jax_enable_x64")
-print([float(theory.eps_g[-1]), float(slope), inside, refused])
+print([float(theory.eps_g[-1]), float(slope), float(difference), inside, refused])
 """
 
 
 def test_float64_without_touching_the_users_settings():
-    quickly = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     run = subprocess.run(
         [sys.executable, "-c", FLOAT32_SCRIPT],
         capture_output=True,
         text=True,
         check=True,
-        env=quickly,
+        env=os.environ | quick_compilation(),
     )
-    value, slope32, slope64, refused = json.loads(
+    value, slope32, difference, slope64, refused = json.loads(
         run.stdout.replace("True", "true").replace("False", "false")
     )
     start = ts.OrderParameters([[0.5, 0.1], [0.1, 0.4]], [[0.1, 0.0, 0.2], [0.0, 0.1, 0.1]])
@@ -186,6 +194,7 @@ def test_float64_without_touching_the_users_settings():
     ]
     assert value == pytest.approx(float(expected), abs=1e-12)
     assert slope32 == pytest.approx(slope64, rel=1e-6)
+    assert slope32 == pytest.approx(difference, rel=1e-5)
     assert refused
 
 
@@ -231,6 +240,7 @@ def test_divergence_is_reported_with_its_time():
     assert 0 < failure.value.time < 1
 
 
+@pytest.mark.long
 def test_a_long_sweep_runs_in_parts(monkeypatch):
     start, rates = random_overlaps(3, 2), np.linspace(0.1, 0.7, 5)
     whole = ts.integrate(committee(learning_rate=rates), start, [0.0, 3.0])

@@ -17,18 +17,12 @@ from odes.inputs.one_update import Fixed, State
 from odes.solving.vector_field import vector_field
 from teacherstudent.results.datasets import description
 from teacherstudent.tasks import TASKS
+from tests.long import mostly_long
 from tests.problems import random_overlaps
 
 REFERENCE = json.loads((Path(__file__).parent / "mixtures.json").read_text())
-FAST = {"sc_K1_erf_bias", "xor_K2_relu"}  # the others are marked as slow, for their compilation
-LONG = {
-    "mcm_independent_K2_quadratic",
-    "mcm_sign_K4_erf",
-    "sc_K2_erf_laplace",
-    "sc_K3_erf_learns",
-    "two_cluster_K2_erf",
-    "xor_K4_erf_bias",
-}
+# One of each activation and of both losses; the others take long to compile.
+KEPT = {"sc_K1_erf_bias", "sc_K2_erf_logistic", "xor_K2_relu"}
 NAMES = ("Q", "m", "v", "b", "loss")
 
 
@@ -77,7 +71,17 @@ def classification(task, K=2, activation="erf", loss="square", bias=True, **rule
     )
 
 
-@pytest.mark.parametrize("entry", REFERENCE["velocities"], ids=lambda entry: entry["name"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(
+            one,
+            marks=[pytest.mark.long] * one["name"].endswith("_relu"),  # as along a trajectory
+            id=one["name"],
+        )
+        for one in REFERENCE["velocities"]
+    ],
+)
 def test_reference_velocities(entry):
     problem = problem_of(entry)
     start = ts.OrderParameters(entry["Q"], m=entry["m"], v=entry["v"], b=entry["b"])
@@ -92,8 +96,7 @@ def test_reference_velocities(entry):
     [
         pytest.param(
             one,
-            marks=[pytest.mark.slow] * (one["name"] not in FAST)
-            + [pytest.mark.long] * (one["name"] in LONG),
+            marks=[pytest.mark.slow, pytest.mark.long] * (one["name"] not in KEPT),
             id=one["name"],
         )
         for one in REFERENCE["trajectories"]
@@ -107,6 +110,7 @@ def test_reference_trajectories(entry):
         np.testing.assert_allclose(theory[name], expected, rtol=0, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.long
 def test_our_solver_and_scipys():
     problem, start, times = (
         classification(ts.MixedCumulant(2, 5), 1, "relu"),
@@ -162,7 +166,7 @@ class AnyLabels(ts.GaussianMixture):
         return super().components()._replace(y=self.values)
 
 
-@pytest.mark.parametrize("activation", ["erf", "relu"])
+@pytest.mark.parametrize("activation", mostly_long(["erf", "relu"], ["erf"]))
 def test_no_spike_is_the_isotropic_case(activation):
     # beta = 0: both classes are N(0, I), so labels are coin flips and m only shrinks with what it
     # is part of
@@ -288,6 +292,7 @@ def test_the_result_says_which_averages_and_how_good():
     )
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_scattered_points_warn_of_their_error():
     with pytest.warns(UserWarning, match="by quadrature and may be off by"):
@@ -301,6 +306,7 @@ def test_scattered_points_warn_of_their_error():
     assert "Sobol" in description(theory)["report"]["averages"]
 
 
+@pytest.mark.long
 def test_sweeps_and_batches():
     task, rates = ts.SpikedCumulant(5), [0.0, 0.3]
     start = overlaps(1, 1, b=[0.4])

@@ -41,15 +41,16 @@ def test_equals_the_closed_form_of_erf():
 
 
 @pytest.mark.slow
+@pytest.mark.long  # an activation without closed forms is always compared in tests/extending
 @pytest.mark.parametrize(
     ("student", "teacher"),
     [
         ("tanh", "tanh"),
-        pytest.param("gelu", "erf", marks=pytest.mark.long),
-        pytest.param("relu", "erf", marks=pytest.mark.long),
-        pytest.param("erf", "relu", marks=pytest.mark.long),
-        pytest.param("linear", "tanh", marks=pytest.mark.long),
-        pytest.param(LEAKY, "relu", marks=pytest.mark.long),
+        ("gelu", "erf"),
+        ("relu", "erf"),
+        ("erf", "relu"),
+        ("linear", "tanh"),
+        (LEAKY, "relu"),
     ],
     ids=lambda given: getattr(given, "name", given),
 )
@@ -61,6 +62,7 @@ def test_agrees_with_finite_networks(student, teacher):
     assert report.attrs["verdict"].startswith("AGREE"), report.attrs["verdict"]
 
 
+@pytest.mark.long
 def test_a_kink_that_is_not_named_is_found():
     theories = [
         ts.integrate(

@@ -11,6 +11,12 @@ import pytest
 import teacherstudent as ts
 
 CASES = json.loads((Path(__file__).parent / "trajectories.json").read_text())
+LONG = (  # to compile, and others of their kind are not
+    "relu_scm_K2M2_noiseless",
+    "erf_scm_K4M2_sigma0.1",
+    "erf_both_layers_K3M2_sigma0.1",
+    "erf_scm_K2M2_batch4_sigma0.3",
+)
 
 
 def problem_of(case: dict) -> ts.Problem:
@@ -30,7 +36,13 @@ def problem_of(case: dict) -> ts.Problem:
 
 
 @pytest.mark.parametrize(("rtol", "allowed"), [(1e-9, 1e-7), (1e-10, 1e-8)])
-@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.long] * (case["name"] in LONG), id=case["name"])
+        for case in CASES
+    ],
+)
 def test_reference_trajectory(case, rtol, allowed):
     start = ts.OrderParameters(case["Q0"], case["R0"], case["T"], case["v0"])
     theory = ts.integrate(problem_of(case), start, case["t"], rtol=rtol, atol=rtol / 100)

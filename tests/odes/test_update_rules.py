@@ -22,6 +22,7 @@ from odes.rules.sign_sgd import Signs
 from odes.solving.vector_field import vector_field
 from teacherstudent.averages.quasi_random import CAUTION
 from teacherstudent.results.datasets import description
+from tests.long import mostly_long
 from tests.sims import rule_cases
 
 REFERENCE = json.loads((Path(__file__).parent / "update_rules.json").read_text())
@@ -76,16 +77,17 @@ def test_one_unit(name, rule, batch_size, allowed):
         ("sign_B1", ts.SignSGD(0.3), {}, 2e-4),
         ("sign_B4", ts.SignSGD(0.3), {"batch_size": 4}, 5e-4),
         ("agd_online_B1_L1", ts.AGD(), {}, 4e-4),
-        ("agd_online_B4_L1", ts.AGD(), {"batch_size": 4}, 4e-4),
+        pytest.param("agd_online_B4_L1", ts.AGD(), {"batch_size": 4}, 4e-4, marks=pytest.mark.long),
         ("agd_online_B1_L2_vgain_1overN", ts.AGD(readout_gain=1.0), {"trained": True}, 2e-4),
         ("fromage_B1", ts.Fromage(0.6), {}, 4e-4),
         ("heavy_ball_fixed_beta", ts.HeavyBall(0.05, beta=0.9), {}, 1e-13),
-        (
+        pytest.param(
             "signum",
             ts.Signum(0.3, beta=0.8),
             {},
-            7e-3,
-        ),  # the reference is cut at 24 ages, which costs it 5e-3
+            7e-3,  # the reference is cut at 24 ages, which costs it 5e-3
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_two_units(name, rule, options, allowed):
@@ -125,7 +127,7 @@ def test_heavy_ball_with_a_memory_of_order_N():
 @pytest.mark.parametrize(
     ("anchors", "name", "alpha"),
     [
-        (ONE, "agd_map_population", INF),
+        pytest.param(ONE, "agd_map_population", INF, marks=pytest.mark.long),
         (ONE, "agd_map_alpha2", 2.0),
         (TWO, "agd_map_population", INF),
         (TWO, "agd_map_alpha4", 4.0),
@@ -168,7 +170,11 @@ def test_trajectory_of_the_map(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "rule"), [("ode_sign_B1", ts.SignSGD(0.3)), ("ode_agd_online_B1_L1", ts.AGD())]
+    ("name", "rule"),
+    [
+        ("ode_sign_B1", ts.SignSGD(0.3)),
+        pytest.param("ode_agd_online_B1_L1", ts.AGD(), marks=pytest.mark.long),
+    ],
 )
 def test_trajectory_online(name, rule):
     case = REFERENCE["trajectories"][name]
@@ -206,7 +212,7 @@ def test_a_linear_unit_settles_at_the_floor_of_sign_sgd(sigma, B):
         np.testing.assert_allclose(D, (math.pi * eta / 4) ** 2, rtol=1e-6)
 
 
-@pytest.mark.parametrize("B", [1, 3])
+@pytest.mark.parametrize("B", mostly_long([1, 3], [1]))
 def test_linear_closed_forms_are_those_of_the_points(B, monkeypatch):
     rule = ts.MajorityVote(0.3, workers=3)
     problem = at(TWO["config"], rule, trained=True, batch_size=B, activation="linear")
@@ -232,8 +238,10 @@ def monte_carlo(problem, fixed, state, batches=400_000, seed=0):
     return h, np.asarray(state.v) * slope * e[..., None], e, g[..., :K]
 
 
-@pytest.mark.parametrize("activation", ["erf", "relu"])
-@pytest.mark.parametrize("sigma", [0.2, 0.0])
+@pytest.mark.parametrize(
+    ("activation", "sigma"),
+    mostly_long([("erf", 0.2), ("erf", 0.0), ("relu", 0.2), ("relu", 0.0)], [("erf", 0.2)]),
+)
 def test_sign_averages_of_batches_against_random_batches(activation, sigma):
     config = TWO["config"] | {"sigma": sigma, "v": [1.0, -0.7]}
     problem = at(config, ts.SignSGD(1.0, 1.0), trained=True, batch_size=3, activation=activation)
@@ -248,6 +256,7 @@ def test_sign_averages_of_batches_against_random_batches(activation, sigma):
     np.testing.assert_allclose(found.v, -np.sign((e[..., None] * g).sum(1)).mean(0), atol=6e-3)
 
 
+@pytest.mark.long
 def test_fromage_of_batches_against_random_batches():
     problem = at(TWO["config"], ts.Fromage(1.0, 1.0), trained=True, batch_size=3)
     _, fixed, state = problem
@@ -302,7 +311,7 @@ def counted_votes(alive, both, product, workers, samples=400_000):
     return votes.T @ votes / samples, strength
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("workers", mostly_long([1, 2, 3, 4, 7], [3, 4]))
 def test_laws_of_votes(workers):
     alive, both, product = np.array([0.8, 0.6]), 0.5, 0.3
     full = lambda diagonal, other: jnp.array([[diagonal[0], other], [other, diagonal[1]]])
@@ -338,7 +347,7 @@ def test_the_mean_vote_on_a_readout(workers, adversaries):
     )
 
 
-@pytest.mark.parametrize("options", [{}, {"batch_size": 2, "trained": True}])
+@pytest.mark.parametrize("options", mostly_long([{}, {"batch_size": 2, "trained": True}], [{}]))
 def test_a_vote_of_one_is_sign_sgd_and_an_adversary_turns_it_round(options):
     sign, vote, against = (
         velocity(*at(TWO["config"], rule, **options))
@@ -381,6 +390,7 @@ def test_agd_becomes_sgd_with_the_rate_K_gain_at_small_error():
     )  # proportional to the root of the error
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_long_memory_of_heavy_ball_becomes_sgd():
     start = ts.OrderParameters(TWO["config"]["Q"], TWO["config"]["R"], v=TWO["config"]["v"])
@@ -396,6 +406,7 @@ def test_a_long_memory_of_heavy_ball_becomes_sgd():
     assert gaps[1] < 0.3 * gaps[0] and gaps[1] < 0.02
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_heavy_ball_on_one_mode_of_a_structured_input_is_that_on_isotropic_inputs():
     given = rule_cases.committee(ts.HeavyBall(1.5, gamma=2.0), trained=True)(500)
@@ -417,6 +428,7 @@ def anisotropic_problem(Omega, rule, noise=0.2):
     return ts.Problem(task, ts.Student(3), rule)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_diagonal_covariance_needs_no_weights_but_agrees_with_them():
     # an Omega with one tiny entry off the diagonal takes the other road, through its weights
@@ -434,6 +446,7 @@ def test_a_diagonal_covariance_needs_no_weights_but_agrees_with_them():
         np.testing.assert_allclose(first[x], second[x], rtol=0, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_unit_covariance_is_the_isotropic_task():
     problem = anisotropic_problem(np.eye(40), ts.MajorityVote(0.3, workers=3))
@@ -522,6 +535,7 @@ def test_signs_on_a_covariance_need_coordinates():
         ts.integrate(several, drawn, [0.0, 1.0])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_gains_are_swept_and_do_not_compile_again():
     from odes import integrate as module

@@ -1,14 +1,17 @@
 """Two processes, as on two hosts."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
 import teacherstudent as ts
+from tests.processes import quick_compilation
 
 RUN = """
 import json, sys
@@ -43,11 +46,13 @@ except ValueError as error:
 
 @pytest.mark.slow
 def test_two_processes_share_the_seeds(tmp_path):
+    jax.config.update("jax_disable_most_optimizations", True)  # as in these processes
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
     start = lambda index: subprocess.Popen(
         [sys.executable, "-c", RUN, index, port, str(tmp_path / "run.npz")],
+        env=os.environ | quick_compilation(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

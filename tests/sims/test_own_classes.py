@@ -152,21 +152,28 @@ def test_a_rule_of_several_gradients_is_not_for_the_chain():
         ts.simulate(problem(rule=OfTwo(0.1)), START, TIMES, method="reduced", **FEW)
 
 
-def test_the_columns_of_a_rule_do_what_its_update_does(monkeypatch):
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ts.SGD(0.2, 0.1, weight_decay=0.3),
+        pytest.param(ts.SphericalSGD(0.2, 0.1), marks=pytest.mark.long),
+    ],
+    ids=["SGD", "SphericalSGD"],
+)
+def test_the_columns_of_a_rule_do_what_its_update_does(rule, monkeypatch):
     """SGD in the chain is written out for columns; without that its own `update` runs."""
     task, student = ts.TeacherStudent(2, noise=0.1), ts.Student(3, train_readout=True)
     start = ts.OrderParameters(np.eye(3), np.full((3, 2), 0.1), v=np.ones(3))
     given = {"N": 30, "seeds": 3, "method": "reduced", "dtype": "float64"}
-    for rule in (ts.SGD(0.2, 0.1, weight_decay=0.3), ts.SphericalSGD(0.2, 0.1)):
-        p = ts.Problem(task, student, rule)
-        by_columns = ts.simulate(p, start, [2.0], **given)
-        monkeypatch.setattr("sims.reduced.rules.BY_COLUMNS", {})
-        jax.clear_caches()
-        by_update = ts.simulate(p, start, [2.0], **given)
-        monkeypatch.undo()
-        jax.clear_caches()
-        np.testing.assert_allclose(by_update.Q, by_columns.Q, rtol=1e-9)
-        np.testing.assert_allclose(by_update.v, by_columns.v, rtol=1e-9)
+    p = ts.Problem(task, student, rule)
+    by_columns = ts.simulate(p, start, [2.0], **given)
+    monkeypatch.setattr("sims.reduced.rules.BY_COLUMNS", {})
+    jax.clear_caches()
+    by_update = ts.simulate(p, start, [2.0], **given)
+    monkeypatch.undo()
+    jax.clear_caches()
+    np.testing.assert_allclose(by_update.Q, by_columns.Q, rtol=1e-9)
+    np.testing.assert_allclose(by_update.v, by_columns.v, rtol=1e-9)
 
 
 def test_inputs_of_ones_own_are_drawn():
@@ -205,6 +212,7 @@ def test_inputs_that_are_changed_but_not_drawn_are_refused():
         ts.simulate(problem(Deeper(1, "erf", "sign", 0.5)), start, TIMES, seeds=1)
 
 
+@pytest.mark.long
 def test_components_of_ones_own_are_drawn_and_integrated():
     class Spikier(ts.SpikedCumulant):
         def components(self):

@@ -2,6 +2,8 @@
 their own.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -11,17 +13,9 @@ from tests.long import mostly_long
 from tests.sims import rule_cases
 from tests.sims.interruption import interrupted_after
 
-ALWAYS = (
-    "sign, B = 1, ReLU",
-    "vote, W = 3, B = 1",
-    "AGD, B = 1, v with gain 1 / N",
-    "Fromage, B = 1",
-    "heavy ball, beta = 0.9",
-)
-
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", mostly_long(rule_cases.CASES, ALWAYS))
+@pytest.mark.parametrize("name", mostly_long(rule_cases.CASES, ["vote, W = 3, B = 1"]))
 def test_networks_follow_the_theory(name):
     N, seeds = 500, 12
     problem, start, times = rule_cases.CASES[name](N)
@@ -50,7 +44,7 @@ def test_networks_follow_the_theory(name):
             "Fromage, B = 1",
             "Nero, B = 1",
         ],
-        ["AGD, B = 1, v frozen"],
+        [],
     ),
 )
 def test_deviations_shrink_with_the_root_of_the_dimension(name):
@@ -145,24 +139,32 @@ def test_the_orthogonal_start():
         ts.orthogonal_start(ts.Problem(ts.SpikedCumulant(5.0), ts.Student(1), ts.AGD()), 40)
 
 
-@pytest.mark.parametrize("trained", [False, True])
-def test_every_rule_runs_on_every_task(trained):
-    tasks = {
-        "hidden manifold": (ts.HiddenManifold(1, latent_ratio=0.5), {"R": [[0.2]]}),
-        "two classes": (ts.SpikedCumulant(5.0), {"m": [[0.2]]}),
-    }
-    for task, overlaps in tasks.values():
-        for rule in (
-            ts.SignSGD(0.1),
-            ts.MajorityVote(0.1, workers=2),
-            ts.AGD(),
-            ts.Fromage(0.1),
-            ts.Nero(0.1),
-            ts.Madam(0.1),
-        ):
-            problem = ts.Problem(task, ts.Student(1, train_readout=trained), rule)
-            start = ts.OrderParameters([[1.0]], **overlaps)
-            if isinstance(task, ts.HiddenManifold) and isinstance(rule, ts.Nero):
-                continue  # whose rows have length 1, which overlaps on a manifold do not say
-            found = ts.simulate(problem, start, [0.0, 0.5], N=24, seeds=1, progress=False)
-            assert np.isfinite(found.Q).all()
+TASKS = {
+    "hidden manifold": (ts.HiddenManifold(1, latent_ratio=0.5), {"R": [[0.2]]}),
+    "two classes": (ts.SpikedCumulant(5.0), {"m": [[0.2]]}),
+}
+RULES = {
+    "SignSGD": ts.SignSGD(0.1),
+    "MajorityVote": ts.MajorityVote(0.1, workers=2),
+    "AGD": ts.AGD(),
+    "Fromage": ts.Fromage(0.1),
+    "Nero": ts.Nero(0.1),
+    "Madam": ts.Madam(0.1),
+}
+EVERYWHERE = [
+    (task, rule, trained)
+    for task, rule, trained in itertools.product(TASKS, RULES, (False, True))
+    if (task, rule) != ("hidden manifold", "Nero")  # its rows have length 1
+]
+
+
+@pytest.mark.parametrize(
+    ("task", "rule", "trained"),
+    mostly_long(EVERYWHERE, [("hidden manifold", "SignSGD", False), ("two classes", "Nero", True)]),
+)
+def test_every_rule_runs_on_every_task(task, rule, trained):
+    inputs, overlaps = TASKS[task]
+    problem = ts.Problem(inputs, ts.Student(1, train_readout=trained), RULES[rule])
+    start = ts.OrderParameters([[1.0]], **overlaps)
+    found = ts.simulate(problem, start, [0.0, 0.5], N=24, seeds=1, progress=False)
+    assert np.isfinite(found.Q).all()

@@ -12,6 +12,7 @@ import pytest
 import teacherstudent as ts
 from sims.running.blocks import over_blocks
 from sims.running.loop import CALL_SECONDS, NEVER, Pace
+from tests.long import mostly_long
 from tests.sims.clocks import CLOCKS, bytes_of, clock, erratic, last_networks
 from tests.sims.interruption import interrupted_after
 
@@ -33,6 +34,7 @@ CASES = {
         "float32",
     ),
 }
+KEPT = ["spike", "chain"]  # whole weights and overlaps
 SIZES = {"spike": 1000}  # whose blocks, 13 steps of 5 seeds, no vector of the processor divides
 LAST = 284
 STEPS = [0, LAST]
@@ -66,7 +68,7 @@ def check_same(name: str, data, networks) -> None:
         np.testing.assert_array_equal(first, last)
 
 
-@pytest.mark.parametrize("name", list(CASES))
+@pytest.mark.parametrize("name", mostly_long(CASES, KEPT))
 @pytest.mark.parametrize("speed", list(CLOCKS))
 def test_a_slow_machine_has_the_numbers_of_a_fast_one(name, speed):
     with clock(CLOCKS[speed]()):
@@ -74,12 +76,12 @@ def test_a_slow_machine_has_the_numbers_of_a_fast_one(name, speed):
     check_same(name, data, networks)
 
 
-@pytest.mark.parametrize("name", list(CASES))
+@pytest.mark.parametrize("name", mostly_long(CASES, KEPT))
 def test_numbers_do_not_depend_on_the_recorded_times(name):
     check_same(name, *run(name, MORE_STEPS))
 
 
-@pytest.mark.parametrize("name", list(CASES))
+@pytest.mark.parametrize("name", mostly_long(CASES, KEPT))
 @pytest.mark.parametrize("steps", [0, 38, 200])
 def test_a_run_that_was_killed_goes_on_with_the_same_numbers(name, steps, tmp_path):
     path = tmp_path / "run.npz"

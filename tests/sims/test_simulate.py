@@ -43,7 +43,7 @@ def test_a_degenerate_start_has_its_overlaps_too():
 def test_a_seed_does_not_depend_on_what_runs_beside_it():
     problem, start = committee(batch_size=2), random_overlaps(3, 2)
     many = ts.simulate(problem, start, TIMES, N=60, seeds=9)
-    for seeds in ([7], [3, 7], range(5, 8)):
+    for seeds in ([7], range(5, 8)):
         few = ts.simulate(problem, start, TIMES, N=60, seeds=seeds)
         for name in ("Q", "R", "eps_g"):
             np.testing.assert_array_equal(few[name].sel(seed=7), many[name].sel(seed=7))
@@ -80,6 +80,7 @@ def test_times_are_whole_numbers_of_updates():
     np.testing.assert_allclose(simulation.time, [0.0, 0.01, 1.0, 1.24], atol=1e-15)
 
 
+@pytest.mark.long
 def test_float32_and_float64_agree_within_the_scatter():
     problem, start = committee(), random_overlaps(3, 2)
     single, double = (

@@ -24,9 +24,7 @@ TESTED = [  # `python -m benchmarks.agreement structured` runs them all
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", mostly_long(TESTED, ["sign, delta 0.5, both layers", "tanh generator"])
-)
+@pytest.mark.parametrize("name", mostly_long(TESTED, ["sign, delta 0.5, both layers"]))
 def test_mean_over_seeds_agrees(name):
     problem, start = set_up(name, N=400)
     theory = ts.integrate(problem, start, TIMES, rtol=1e-6)
@@ -54,6 +52,7 @@ def test_deviation_shrinks_with_the_square_root_of_the_dimension():
         assert -0.75 < exponent < -0.3, (name, values)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_limit_agrees_with_networks_on_their_own_manifolds():
     problem = ts.Problem(
@@ -65,6 +64,7 @@ def test_the_limit_agrees_with_networks_on_their_own_manifolds():
     assert report.attrs["verdict"].startswith("AGREE at"), report.attrs["verdict"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_inputs_that_are_not_centred_are_noticed():
     problem = ts.Problem(

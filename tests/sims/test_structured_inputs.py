@@ -152,6 +152,7 @@ def test_a_seed_does_not_depend_on_what_runs_beside_it():
         assert len(np.unique(many.Q.isel(time=-1, student=0, student_=0))) == 9
 
 
+@pytest.mark.long
 def test_a_generator_equals_the_manifold_that_it_is():
     task = manifold("tanh")
     rows = jnp.asarray(task.matrices(N)[0] / np.sqrt(D))
@@ -333,6 +334,7 @@ def test_a_batch_is_not_larger_than_the_bank():
         ts.simulate(problem, start, [0.0], bank=bank, test_samples=4)
 
 
+@pytest.mark.long
 def test_a_shared_bank_counts_as_one_sample_in_comparisons():
     task = ts.HiddenManifold(M, "erf", "sign", 0.5, seed=2)
     problem = ts.Problem(task, ts.Student(K), ts.SGD(0.2))

@@ -10,6 +10,7 @@ import teacherstudent as ts
 from sims.inputs.teacher_student import StandardNormal
 from sims.running.loop import TRAINING
 from sims.weights.steps import sample_keys
+from tests.long import mostly_long
 from tests.problems import committee
 
 K, M, N, STEPS = 3, 2, 17, 40
@@ -61,7 +62,10 @@ def weights(seed):
 
 
 @pytest.mark.parametrize("activation", list(ACTIVATIONS))
-@pytest.mark.parametrize(("eta_v", "batch_size", "kappa"), [(0.0, 1, 0.0), (0.2, 3, 0.1)])
+@pytest.mark.parametrize(
+    ("eta_v", "batch_size", "kappa"),
+    mostly_long([(0.0, 1, 0.0), (0.2, 3, 0.1)], [(0.2, 3, 0.1)]),
+)
 def test_steps_equal_plain_numpy(activation, eta_v, batch_size, kappa):
     eta = 0.02 if activation == "quadratic" else 0.4
     options = {"learning_rate": eta, "weight_decay": kappa, "batch_size": batch_size}

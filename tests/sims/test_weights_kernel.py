@@ -16,6 +16,7 @@ from sims.running.devices import place
 from sims.weights import steps as weights, training as weights_training
 from sims.weights.training import WeightsTraining
 from teacherstudent.results.datasets import description
+from tests.long import mostly_long
 from tests.sims.cuda import text_for_cuda
 from tests.sims.interruption import interrupted_after
 
@@ -76,7 +77,7 @@ def advanced(program, one, **options):
 
 
 @has_kernel
-@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("name", mostly_long(WEIGHTS, ["both layers, decay, own activations"]))
 def test_the_kernel_makes_the_same_steps(name):
     with jax.enable_x64(True):
         one = training(**WEIGHTS[name])
@@ -104,6 +105,7 @@ def interpreted_kernel(monkeypatch):
     weights_training.program.cache_clear()
 
 
+@pytest.mark.long
 @has_kernel
 @pytest.mark.slow
 def test_a_whole_simulation_in_the_kernel(interpreted_kernel, monkeypatch, tmp_path):

@@ -13,6 +13,7 @@ import pytest
 
 import teacherstudent as ts
 from teacherstudent.results.datasets import description
+from tests.processes import quick_compilation
 
 QUICK = """
 title = "A quick test"
@@ -26,6 +27,12 @@ simulation = { N = 80, seeds = 4 }
 
 
 def run(*arguments, cwd: Path, **environment) -> subprocess.CompletedProcess:
+    """A command, which takes the programs that the tests have compiled."""
+    return run_and_keep(*arguments, cwd=cwd, **quick_compilation(), **environment)
+
+
+def run_and_keep(*arguments, cwd: Path, **environment) -> subprocess.CompletedProcess:
+    """A command that keeps its programs where a user's are kept."""
     environment = os.environ | {"COLUMNS": "100"} | environment
     return subprocess.run(
         [sys.executable, "-m", "teacherstudent", *map(str, arguments)],
@@ -35,6 +42,38 @@ def run(*arguments, cwd: Path, **environment) -> subprocess.CompletedProcess:
         env=environment,
         timeout=300,
     )
+
+
+ONE_AFTER_ANOTHER = """
+import contextlib, io, json, sys
+from teacherstudent.command.cli import main
+
+found = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["teacherstudent", *arguments]
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            try:
+                main()
+                code = 0
+            except SystemExit as leaving:
+                code = leaving.code or 0
+    found.append((code, told.getvalue(), said.getvalue()))
+print(json.dumps(found))
+"""
+
+
+def run_one_after_another(*commands: list[str], cwd: Path) -> list[tuple[int, str, str]]:
+    """Exit code, output and errors of several commands, for which JAX is loaded only once."""
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | {"COLUMNS": "100"} | quick_compilation(),
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +122,16 @@ def test_an_existing_result_is_refused_without_force(workspace):
 
 
 def test_show_compare_and_plot_a_file(workspace):
-    shown = run("show", "results/quick.h5", cwd=workspace)
-    assert (
-        shown.returncode == 0 and "'learning_rate': 0.2" in shown.stdout and "AGREE" in shown.stdout
+    path = "results/quick.h5"
+    shown, compared, plotted = run_one_after_another(
+        ["show", path],
+        ["compare", path],
+        ["plot", path, "--out", "figures/quick.pdf"],
+        cwd=workspace,
     )
-    compared = run("compare", "results/quick.h5", cwd=workspace)
-    assert compared.returncode == 0 and "falls as N to the power" in compared.stdout
-    plotted = run("plot", "results/quick.h5", "--out", "figures/quick.pdf", cwd=workspace)
-    assert plotted.returncode == 0 and (workspace / "figures" / "quick.pdf").stat().st_size > 5000
+    assert shown[0] == 0 and "'learning_rate': 0.2" in shown[1] and "AGREE" in shown[1]
+    assert compared[0] == 0 and "falls as N to the power" in compared[1]
+    assert plotted[0] == 0 and (workspace / "figures" / "quick.pdf").stat().st_size > 5000
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"]])
@@ -107,13 +148,13 @@ def test_help_and_list_do_not_load_jax(arguments, tmp_path):
 
 def test_compiled_programs_are_kept_for_the_next_run(workspace):
     kept = Path(os.environ["XDG_CACHE_HOME"]) / "teacherstudent" / "compiled"
-    given = ("--theory-only", "--quiet", "--no-figure", "--set", "times.points=7")
+    given = ("run", "quick.toml", "--theory-only", "--quiet", "--no-figure")
     other = ("--set", "rule.learning_rate=0.45")  # which is the same program
     for name, more in (("first", ()), ("second", ()), ("third", other)):
-        assert (
-            run("run", "quick.toml", *given, *more, "--out", f"{name}.h5", cwd=workspace).returncode
-            == 0
+        done = run_and_keep(
+            *given, *more, "--out", f"{name}.h5", cwd=workspace, JAX_DISABLE_MOST_OPTIMIZATIONS="1"
         )
+        assert done.returncode == 0, done.stderr
         programs = {
             path.name for path in kept.iterdir() if path.name.endswith((".program", ".jax"))
         }
@@ -132,6 +173,7 @@ def test_compiled_programs_are_kept_for_the_next_run(workspace):
     assert abs(three.Q - one.Q).max() > 1e-3
 
 
+@pytest.mark.long
 def test_programs_that_are_not_whole_are_compiled_anew(workspace):
     """JAX's as well as the theory's; and in a folder that others can write none is taken, and the
     user is told.
@@ -140,8 +182,10 @@ def test_programs_that_are_not_whole_are_compiled_anew(workspace):
     given = ("run", "quick.toml", "--quiet", "--no-figure", "--size", 50)
     numbers = []
     for name in ("whole", "flipped", "writable"):
-        done = run(*given, "--out", f"{name}.h5", cwd=workspace)
-        assert done.returncode == 0
+        done = run_and_keep(
+            *given, "--out", f"{name}.h5", cwd=workspace, JAX_DISABLE_MOST_OPTIMIZATIONS="1"
+        )
+        assert done.returncode == 0, done.stderr
         assert ("others can write to the cache folder" in done.stderr) == (name == "writable")
         tree = ts.load(workspace / f"{name}.h5")
         numbers.append([tree[group].to_dataset().Q.values for group in ("theory", "simulation")])
@@ -158,6 +202,7 @@ def test_programs_that_are_not_whole_are_compiled_anew(workspace):
         np.testing.assert_array_equal(simulation, numbers[0][1])
 
 
+@pytest.mark.long
 def test_the_reduced_method_by_name(workspace):
     given = (
         "--set",
@@ -279,34 +324,10 @@ BAD_INPUT = [
     (["compare", "theory-less.h5"], "does not exist"),
 ]
 
-ONE_AFTER_ANOTHER = """
-import contextlib, io, json, sys
-from teacherstudent.command.cli import main
-
-found = []
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["teacherstudent", *arguments]
-    with contextlib.redirect_stderr(io.StringIO()) as said:
-        try:
-            main()
-            code = 0
-        except SystemExit as leaving:
-            code = leaving.code
-    found.append((code, said.getvalue()))
-print(json.dumps(found))
-"""
-
 
 def test_bad_input_is_one_sentence_and_exit_code_two(workspace):
-    given = json.dumps([arguments for arguments, _ in BAD_INPUT])
-    done = subprocess.run(
-        [sys.executable, "-c", ONE_AFTER_ANOTHER, given],
-        capture_output=True,
-        text=True,
-        cwd=workspace,
-        check=True,
-    )
-    for (arguments, message), (code, said) in zip(BAD_INPUT, json.loads(done.stdout), strict=True):
+    found = run_one_after_another(*[arguments for arguments, _ in BAD_INPUT], cwd=workspace)
+    for (arguments, message), (code, _, said) in zip(BAD_INPUT, found, strict=True):
         assert (code, message in said, "Traceback" in said) == (2, True, False), (
             f"{arguments}: {said}"
         )
@@ -319,6 +340,7 @@ def test_a_process_with_bad_input_ends_with_exit_code_two(workspace):
     assert failed.stderr.startswith("teacherstudent: ") and failed.stderr.count("\n") == 1
 
 
+@pytest.mark.long
 def test_a_run_that_diverges_fails_with_exit_code_one(workspace):
     failed = run(
         "run",
@@ -349,7 +371,8 @@ def interrupted(self, count):
     os.kill(os.getpid(), signal.SIGINT)
     return take_steps(self, count)
 loop.Training.take_steps = interrupted
-sys.argv = ["teacherstudent", "run", "quick.toml", "--out", "long.h5"]
+sizes = ["--seeds", "6", "--size", "60"]  # as in the workspace, whose programs are compiled
+sys.argv = ["teacherstudent", "run", "quick.toml", *sizes, "--out", "long.h5"]
 from teacherstudent.command.cli import main
 main()
 """
@@ -358,13 +381,18 @@ main()
 def test_interruption_leaves_nothing_behind(workspace):
     before = set(workspace.iterdir())
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], cwd=workspace, capture_output=True, text=True
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=workspace,
+        env=os.environ | quick_compilation(),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 130
     assert "interrupted; nothing was written" in done.stderr and "Traceback" not in done.stderr
     assert set(workspace.iterdir()) == before and not (workspace / "long.h5").exists()
 
 
+@pytest.mark.long
 def test_covariances_from_a_file(workspace):
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((30, 20)) / 6
@@ -389,6 +417,7 @@ def test_covariances_from_a_file(workspace):
     assert missing.returncode == 2 and "nothing.h5 does not exist" in missing.stderr
 
 
+@pytest.mark.long
 def test_a_warning_is_one_line(workspace):
     (workspace / "raw.toml").write_text(
         QUICK.replace(

@@ -128,6 +128,7 @@ def test_a_changed_loss_does_not_inherit_closed_forms():
     assert isinstance(field_averages_for(as_activation("erf"), Renamed(), 1), ClosedForms)
 
 
+@pytest.mark.long
 def test_theory_and_networks_descend_ones_own_loss():
     """A weight in front of the square loss is one in front of the learning rate."""
     start, times = ts.OrderParameters([[0.5]], m=[[0.3]]), [0.0, 0.5]

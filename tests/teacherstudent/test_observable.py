@@ -174,7 +174,7 @@ def test_alignment_is_a_cosine(theory):
 
 def test_with_two_classes_there_are_directions_and_biases():
     task = ts.SpikedCumulant(latent="rademacher", beta=2.0)
-    problem = ts.Problem(task, ts.Student(2, "tanh", train_bias=True), ts.SGD(0.1))
+    problem = ts.Problem(task, ts.Student(2, "erf", train_bias=True), ts.SGD(0.1))
     start = ts.OrderParameters(0.5 * np.eye(2), m=np.full((2, 1), 0.1), b=[0.1, 0.2])
     product = ts.Observable(
         "product", ("student", "direction"), r"$b_k m_{ka}$", of=lambda o: o.b[:, None] * o.m

@@ -67,6 +67,7 @@ def test_type_checkers_see_the_names_that_load():
     assert imported == ts.MODULE_OF
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_type_checker_knows_signatures(tmp_path):
     pytest.importorskip("mypy")

@@ -26,6 +26,7 @@ from teacherstudent.rules import (
     SphericalSGD,
 )
 from teacherstudent.rules.agd import automatic_rate
+from tests.long import mostly_long
 
 # Trajectories of two small networks in float64, of the rules' authors' own code where there is any.
 # Weights are (out, in).
@@ -306,7 +307,7 @@ def contract(names) -> list:
 
 
 every_rule = pytest.mark.parametrize(("build", "kind"), contract(SETTINGS))
-both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+both_dtypes = pytest.mark.parametrize("dtype", mostly_long([np.float32, np.float64], [np.float32]))
 
 
 def begun(rule, kind: str, dtype=np.float64):
@@ -701,7 +702,15 @@ def test_bad_values_are_refused_with_their_names(build, message):
         build()
 
 
-@pytest.mark.parametrize("rule", [AGD(), MajorityVote(0.01, workers=4), Nero(), Madam(0.03)])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        AGD(),
+        pytest.param(MajorityVote(0.01, workers=4), marks=pytest.mark.long),
+        pytest.param(Nero(), marks=pytest.mark.long),
+        pytest.param(Madam(0.03), marks=pytest.mark.long),
+    ],
+)
 def test_rule_trains_an_equinox_network(rule):
     with jax.numpy_rank_promotion("allow"):
         losses = losses_of_an_equinox_network(rule)
