@@ -39,6 +39,7 @@ from teacherstudent.results.datasets import check_observables, check_sweeps, dat
 from teacherstudent.results.floor import error_floor
 from teacherstudent.starts import Start, spectral_start
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
+from teacherstudent.tasks.sweeping import swept_numbers
 
 
 @arguments.checked
@@ -131,7 +132,9 @@ def integrate(
     method = chosen(solver, rtol)
     shows_progress = sys.stderr.isatty() if progress is None else progress
     extras = _extras(problem, nodes, spectral)
-    static = (tuple(problem.sweeps), method, max_steps, shows_progress, extras)
+    of_task = swept_numbers(problem.task)
+    sweeps = tuple((name, name in of_task) for name in problem.sweeps)
+    static = (sweeps, method, max_steps, shows_progress, extras)
     began = time.perf_counter()
     with jax.enable_x64(True):
         arguments = exact((problem.for_programs(), by_mode(problem, start), times, rtol, atol))

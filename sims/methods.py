@@ -2,6 +2,7 @@
 
 from sims.reduced.draws import rank
 from sims.reduced.rules import frame
+from teacherstudent.extensions.contract_checks import broken_rotation
 from teacherstudent.extensions.own_classes import changed_inputs, unknown_error
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
@@ -55,6 +56,9 @@ def obstacle(problem: Problem, start: Start, N: int) -> str | None:
             f"{type(problem.rule).__name__} takes {problem.rule.gradients} gradients at each "
             "update, and the chain of the overlaps draws one"
         )
+    broken = broken_rotation(problem, N)
+    if broken is not None:
+        return broken
     needed = frame(problem) + rank(problem.student.width, problem.samples(N))
     if needed > N:
         return (

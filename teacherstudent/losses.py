@@ -1,5 +1,6 @@
 """Losses l(phi, y) between the student's output phi and the label y."""
 
+import copy
 import functools
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -267,8 +268,8 @@ def _unknown(given, argument: str) -> str:
     if given.startswith("function:"):
         kind = given.removeprefix("function:")
         return (
-            f"{argument} was {kind}, a class of one's own, of which files keep only the name; make "
-            "the problem with that loss."
+            f"{argument} was {kind}, a class of one's own, of which files keep the name and "
+            "numbers only; make the problem with that loss."
         )
     near = get_close_matches(given, LOSSES, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -283,7 +284,8 @@ def name_or_loss(given: Any, argument: str = "loss") -> str | Loss:
     loss = as_loss(given, argument)
     if LOSSES.get(loss.name) == loss:
         return loss.name
-    return loss
+    # The problem keeps what the loss is now: its parameters may not change later.
+    return copy.copy(loss)
 
 
 def _check(loss: Loss, argument: str) -> None:

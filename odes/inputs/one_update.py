@@ -23,6 +23,7 @@ import jax
 from jaxtyping import Array, Float
 
 from teacherstudent.checking import contracts
+from teacherstudent.checking.contracts import check_registration
 from teacherstudent.extensions.own_classes import (
     brings_error,
     changed_activation,
@@ -98,7 +99,9 @@ class InputTheory(abc.ABC):
     2. Write `gradient(task, problem, fixed, state)`, the averages of one update (`Gradient`).  On
        inputs with a teacher, derive the class from `ts.AveragesWithTeacher` and change with
        `_replace` what your labels change of its answer.  On isotropic inputs Q is
-       `state.q[..., 0]` and R is `state.r[..., 0]`.
+       `state.q[..., 0]` and R is `state.r[..., 0]`.  The means `q`, `r`, `v` are linear in the
+       label, and `square` = E[delta_k delta_l x_tau^2] is quadratic in it: of a random label only
+       its mean and variance at given fields matter.
     3. Give the task a method `error` (`Task.error`), so that its error at given overlaps is known.
 
     A task whose components are a mixture of Gaussians (`MixtureTask`) needs none of this.
@@ -129,7 +132,8 @@ class InputTheory(abc.ABC):
     registered: ClassVar[dict[type[Task], "InputTheory"]] = {}
 
     def __init_subclass__(cls, task: type[Task] | None = None, **kwargs: Any):
-        super().__init_subclass__(**kwargs)
+        check_registration(cls, InputTheory, "task", "gradient", task, kwargs)
+        super().__init_subclass__()
         if task is None:
             return
         if not (isinstance(task, type) and issubclass(task, Task)):
@@ -138,7 +142,7 @@ class InputTheory(abc.ABC):
                 "such as ts.TeacherStudent."
             )
         InputTheory.registered[task] = cls()
-        if not contracts.is_ours(task):
+        if not contracts.is_ours(cls):
             # Programs may have been compiled with other averages of this class.
             jax.clear_caches()
 
@@ -160,6 +164,15 @@ def averages_of(kind: type[Task]) -> InputTheory:
     return InputTheory.registered[owner]
 
 
+def _brings_averages(task: Task) -> bool:
+    """Whether a theory was registered for the class of a task, with the labels and inputs it has.
+
+    That of another class of one's own holds for a subclass which changes neither.
+    """
+    owner = contracts.nearest(type(task), InputTheory.registered)
+    return owner in own_bases(task) and not contracts.changes(type(task), owner)
+
+
 def require_averages(problem: Problem) -> None:
     """Raise ValueError, with the reason, if the known averages are not those of a problem.
 
@@ -168,14 +181,19 @@ def require_averages(problem: Problem) -> None:
     """
     task, activation = problem.task, problem.student.activation
     changed = changed_law(task)
-    brings_averages = contracts.nearest(type(task), InputTheory.registered) in own_bases(task)
-    if changed is not None and not (brings_averages and brings_error(task)):
+    if changed is not None:
         name = type(task).__name__
-        raise ValueError(
-            f"{changed}, and no theory is known of that; write class "
-            f"TheoryOf{name}(ts.InputTheory, task={name}) with the averages of its updates, and a "
-            f"method {name}.error, or simulate."
-        )
+        missing = []
+        if not _brings_averages(task):
+            theory = f"class TheoryOf{name}(ts.InputTheory, task={name})"
+            missing.append(f"{theory} with the averages of its updates")
+        if not brings_error(task):
+            missing.append(f"a method {name}.error")
+        if missing:
+            raise ValueError(
+                f"{changed}, and no theory is known of that; write {', and '.join(missing)}, or "
+                "simulate."
+            )
     changed = changed_activation(activation)
     if changed is not None:
         raise ValueError(

@@ -48,6 +48,9 @@ NOISE_AT_POINTS = (12, 6.0)
 class TheoryOfAGD(RuleTheory, rule=AGD):
     """AGD in batches of order one."""
 
+    def takes_only_gradient(self, rule: AGD) -> bool:
+        return False
+
     def check(self, rule: AGD, problem: Problem) -> None:
         check_isotropic(rule, problem)
         if problem.batch_ratio is not None:

@@ -32,6 +32,9 @@ from teacherstudent.states.order_parameters import covariance
 class TheoryOfFromage(RuleTheory, rule=Fromage):
     """Fromage with lr = eta / sqrt N."""
 
+    def takes_only_gradient(self, rule: Fromage) -> bool:
+        return False
+
     def check(self, rule: Fromage, problem: Problem) -> None:
         check_isotropic(rule, problem)
         if rule.p_bound is not None:

@@ -48,6 +48,9 @@ class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
     (gamma).
     """
 
+    def takes_only_gradient(self, rule: HeavyBall) -> bool:
+        return rule.gamma is None
+
     def check(self, rule: HeavyBall, problem: Problem) -> None:
         if rule.gamma is not None and problem.task.HAS_CLASSES:
             raise ValueError(

@@ -81,6 +81,9 @@ class Signs(NamedTuple):
 class TheoryOfSigns(RuleTheory):
     """What the theories of rules that take the sign of one gradient have in common."""
 
+    def takes_only_gradient(self, rule: Any) -> bool:
+        return False
+
     def check(self, rule: Any, problem: Problem) -> None:
         """Raise ValueError unless the inputs are Gaussian, in a known basis."""
         task = problem.task

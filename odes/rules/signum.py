@@ -45,6 +45,9 @@ def ages(beta: float) -> int:
 class TheoryOfSignum(RuleTheory, rule=Signum):
     """Signum with beta fixed as N grows."""
 
+    def takes_only_gradient(self, rule: Signum) -> bool:
+        return False
+
     def check(self, rule: Signum, problem: Problem) -> None:
         check_isotropic(rule, problem)
         check_frozen_readout(rule, problem, "its sign depends on all ages at once")

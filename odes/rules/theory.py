@@ -22,7 +22,9 @@ from odes.inputs.one_update import (
     require_averages,
 )
 from teacherstudent.checking import contracts
+from teacherstudent.checking.contracts import check_registration
 from teacherstudent.extensions import contract_checks
+from teacherstudent.extensions.own_classes import changed_law
 from teacherstudent.problem import Problem
 from teacherstudent.rules import RULES, Madam, Rule
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
@@ -54,8 +56,17 @@ class RuleTheory(abc.ABC):
        t = updates / N.  `fixed` holds the spectrum and the teacher's overlaps (`Fixed`), `state`
        what moves (`State`).  `self.gradient(problem, fixed, state)` gives the averages of one
        update of any task: for a rule that is linear in the gradient they are all that is needed
-       (`odes/rules/sgd.py`).  Answer with `state._replace(q=..., r=..., v=..., b=...)`; layers
-       that are not trained are held by the caller.
+       needed.  Answer with `state._replace(q=..., r=..., v=..., b=...)`; layers that are not
+       trained are held by the caller.  For SGD, with `g = self.gradient(problem, fixed, state)`,
+
+           q = -eta (g.q + g.q.swapaxes(0, 1)) + eta^2 g.square
+           r = -eta g.r,    v = -eta_v g.v,    b = -eta_b g.b
+
+       where q (K, K, modes) and r (K, M, modes) have the modes of the inputs last, and `g.square`
+       has the mini-batch's 1 / B in it.  With the eigenvalues `fixed.rho` and their fractions p,
+       `fixed.weights`, the overlaps are Q = sum p rho q and R = sum p r, while lengths of weights
+       are |w_k|^2 / N = sum p q_kk: the same as Q_kk on isotropic inputs only, which have one mode,
+       rho = p = 1.
     3. If the theory does not hold everywhere, raise ValueError with the reason in `check`.
     4. If the rule remembers something, give its order parameters at t = 0 in `first_memory`.
     5. If the rule needs averages of its own by quadrature, say in `nodes` which; `velocity` is then
@@ -82,7 +93,8 @@ class RuleTheory(abc.ABC):
     registered: ClassVar[dict[type[Rule], "RuleTheory"]] = {}
 
     def __init_subclass__(cls, rule: type[Rule] | None = None, **kwargs: Any):
-        super().__init_subclass__(**kwargs)
+        check_registration(cls, RuleTheory, "rule", "velocity", rule, kwargs)
+        super().__init_subclass__()
         if rule is None:
             return
         if not (isinstance(rule, type) and issubclass(rule, Rule)):
@@ -91,7 +103,7 @@ class RuleTheory(abc.ABC):
                 "rules, such as ts.SGD."
             )
         RuleTheory.registered[rule] = cls()
-        if not contracts.is_ours(rule):
+        if not contracts.is_ours(cls):
             # Programs may have been compiled with another theory of this class.
             jax.clear_caches()
 
@@ -103,6 +115,15 @@ class RuleTheory(abc.ABC):
         self, rule: Any, problem: Problem, fixed: Fixed, state: State, replica: int
     ) -> State:
         """d(q, r, v, b, memory)/dt under the rule."""
+
+    def takes_only_gradient(self, rule: Any) -> bool:
+        """Whether `self.gradient` gives all averages that the velocity takes.
+
+        If so, the theory holds for every task whose averages of one update are known.  A theory
+        that takes others, such as those of the gradient's sign, has them for the labels of our
+        tasks only, and answers False.
+        """
+        return True
 
     def gradient(self, problem: Problem, fixed: Fixed, state: State) -> Gradient:
         """The averages of one update of a problem: fields q, r, square, v and b."""
@@ -153,6 +174,13 @@ def require_theory(problem: Problem) -> None:
     """Raise ValueError, with the reason, where a problem has no theory."""
     theory = theory_of(problem.rule)
     require_averages(problem)
+    changed = changed_law(problem.task)
+    if changed is not None and not theory.takes_only_gradient(problem.rule):
+        raise ValueError(
+            f"{changed}, and the theory of {type(problem.rule).__name__} takes other averages of "
+            "one update than an InputTheory has, which are known for our labels only; give a rule "
+            "such as SGD, or simulate."
+        )
     theory.check(problem.rule, problem)
 
 

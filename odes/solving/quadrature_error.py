@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from odes.inputs.one_update import averages_of as averages_of_one_update
 from odes.solving.precision import exact
 from teacherstudent.averages.field_space import FieldSpace
 from teacherstudent.averages.fields import ClosedForms, field_averages_for
 from teacherstudent.averages.mixture_fields import component_fields
 from teacherstudent.averages.quadrature import QuadratureAverages
+from teacherstudent.checking.contracts import is_ours
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.losses import Loss
 from teacherstudent.observables.generalisation import averages_of
@@ -25,6 +27,9 @@ NOTABLE = 1e-5  # an estimated error above this is worth a warning
 
 def averages_used(problem: Problem) -> str:
     """One line that names the averages: closed forms, or which quadrature."""
+    averages_of_task = averages_of_one_update(type(problem.task))
+    if not is_ours(type(averages_of_task)):
+        return f"those of {type(averages_of_task).__name__}"
     if problem.task.HAS_CLASSES:
         return _field_averages(problem).description
     averages = averages_of(problem)
@@ -78,10 +83,10 @@ def _remedy(problem: Problem) -> str:
 def _curves_of_each_task(problem: Problem, parts: tuple) -> Iterator[tuple[Task, list]]:
     """The tasks of a sweep as programs take them, each with its part of the answers.
 
-    With a teacher the averages are those of the activations, the same for all tasks.
+    With a teacher of ours the averages are those of the activations, the same for all noises.
     """
     swept = swept_numbers(problem.task)
-    if not problem.task.HAS_CLASSES:
+    if not problem.task.HAS_CLASSES and is_ours(type(problem.task)):
         yield exact(first_task(problem.task).for_programs()), list(parts)
         return
     shape = [len(values) for values in swept.values()]

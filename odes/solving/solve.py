@@ -129,8 +129,8 @@ def solve_all(
     )
     if start.v.ndim == 2:
         run = jax.vmap(run, in_axes=(None, ONE_START, None, None, None))
-    for name in reversed(sweeps):
-        run = _over_parameter(run, name, name in problem.task.NUMBERS)
+    for name, of_task in reversed(sweeps):
+        run = _over_parameter(run, name, of_task)
     answer = run(problem, start, times, rtol, atol)
     return {name: part for name, part in answer._asdict().items() if part is not None}
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the averages import the activations
     from teacherstudent.averages.shifted import ShiftedAverages
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Activation:
     """An activation g: R -> R, applied to each field.
 
@@ -95,6 +95,23 @@ class Activation:
                 f"Activation({checks.shortened(self.name)}, ...) would be mistaken for ours; give "
                 "it another name."
             )
+
+    def __eq__(self, other) -> bool:
+        """Two activations are one if all their parts are.
+
+        An object of a subclass may have parts that are not known here: it is only itself.
+        """
+        if type(self) is Activation and type(other) is Activation:
+            return self._parts() == other._parts()
+        return self is other
+
+    def __hash__(self) -> int:
+        if type(self) is Activation:
+            return hash(self._parts())
+        return object.__hash__(self)
+
+    def _parts(self) -> tuple:
+        return self.name, self.function, self.kinks, self.averages, self.shifted_averages
 
     def __call__(self, x: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
         """g(x)."""

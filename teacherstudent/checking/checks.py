@@ -177,7 +177,9 @@ def shortened(value) -> str:
 
 
 def kind_of(value) -> str:
-    """What a value is, by its class: "a Student", "an Activation"."""
+    """What a value is, by its class: "a Student", "the class Student"."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}, not an object of it"
     return with_article(type(value).__name__)
 
 
@@ -193,12 +195,15 @@ def shortened_text(text: str, most: int = 60) -> str:
     text = " ".join(text.split())
     if len(text) <= most:
         return text
-    return f"{text[: most - 3]}..."
+    start, _, cut = text[: most - 3].rpartition(" ")
+    if not start or len(cut) > most // 2:  # one long word
+        return f"{text[: most - 3]}..."
+    return f"{start} ..."
 
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, shortened."""
-    return shortened_text(str(error).split("\n")[0])
+    return shortened_text(str(error).split("\n")[0], 120)
 
 
 def integer(name: str, value, minimum: int = 1, maximum: int = LARGEST) -> int:

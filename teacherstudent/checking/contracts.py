@@ -74,8 +74,8 @@ def registered_parts(kind: type, base: type) -> set[str]:
     return set().union(*(_registered.get(one, ()) for one in between))
 
 
-def is_ours(kind: type) -> bool:
-    """Whether a class is defined in this package."""
+def is_ours(kind: type | Callable) -> bool:
+    """Whether a class or a function is defined in this package."""
     return kind.__module__.split(".")[0] in PACKAGES
 
 
@@ -114,7 +114,7 @@ class ForEachClass:
             return self.register(_first_annotation(kind), kind)
         if part is None:
             return functools.partial(self.register, kind)
-        if not is_ours(kind):
+        if not (is_ours(kind) and is_ours(part)):
             jax.clear_caches()  # programs of this class may have been compiled with another part
         self.registry[kind] = part
         _registered.setdefault(kind, set()).add(self.default.__name__)
@@ -168,3 +168,26 @@ def _first_annotation(part: Callable) -> type:
             "register(CLASS)."
         )
     return first.annotation
+
+
+def check_registration(
+    cls: type, base: type, keyword: str, method: str, owner: Any, unknown: dict[str, Any]
+) -> None:
+    """Raise ValueError if a theory of one's own names nothing that it is the theory of.
+
+    A class without `method` only shares code with others; one that has it is meant to be used.
+    """
+    title = f"class {cls.__name__}({base.__name__})"
+    way = f"write class {cls.__name__}(ts.{base.__name__}, {keyword}=...)"
+    if unknown:
+        raise ValueError(f"{title} has no argument {next(iter(unknown))!r}; {way}.")
+    if owner is not None and getattr(cls, method) is getattr(base, method):
+        raise ValueError(
+            f"{title} has no method {method}; write it, as help(ts.{base.__name__}) says."
+        )
+    written = method in vars(cls)
+    if owner is None and written and not is_ours(cls):
+        raise ValueError(
+            f"{title} has a method {method}, but says of no {keyword} that it is its theory, and "
+            f"would never be asked; {way}, with a class for {keyword}."
+        )

@@ -6,8 +6,11 @@ its method, what was found and what is wanted.
 """
 
 import dataclasses
+import traceback
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,7 +19,8 @@ import numpy as np
 
 from teacherstudent.averages.mixture_fields import Components
 from teacherstudent.checking import checks
-from teacherstudent.checking.contracts import is_ours
+from teacherstudent.checking.contracts import PACKAGES, is_ours
+from teacherstudent.checking.warn import warn_user
 from teacherstudent.extensions.own_classes import brings_error
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Rule
@@ -24,6 +28,7 @@ from teacherstudent.tasks.base import Labels, Task
 from teacherstudent.tasks.sweeping import first_task
 
 SAMPLES = 7  # a number that no other axis has by chance
+ROW = 9  # dimensions in which updates are tried
 SUM_TOLERANCE = 1e-6
 
 
@@ -40,15 +45,17 @@ def check_simulated(problem: Problem, N: int, dtype: str) -> None:
 def check_task(problem: Problem) -> None:
     """Raise ValueError if the task, or a field of the rule, breaks what both verbs rely on."""
     _check_fields(problem.rule)
+    warn_of_unused_methods(problem.rule)
     if is_ours(type(problem.task)):
         return
+    warn_of_unused_methods(problem.task)
     _check_fields(problem.task)
     task = first_task(problem.task)
     if task.HAS_CLASSES:
         _check_components(task)
     _check_fields(task.for_programs())
     if brings_error(task):
-        _check_error(task, problem)
+        _check_error(task.for_programs(), problem)
 
 
 def _check_fields(part: Task | Rule) -> None:
@@ -87,11 +94,20 @@ def shapes_of(where: str, function: Callable, *arguments) -> Any:
     try:
         return jax.eval_shape(function, *arguments)
     except Exception as error:  # of whatever the user's method calls
-        reason = f"{type(error).__name__}: {checks.first_line(error)}".rstrip(".")
         raise ValueError(
-            f"{where} fails when it is traced by JAX ({reason}); write it with jax.numpy, for the "
-            "arguments that the docstring of its base class names."
+            f"{where} fails when it is traced by JAX ({_reason(error)}); write it with jax.numpy, "
+            "for the arguments that the docstring of its base class names."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """An error's kind and message, and the user's line that it came from."""
+    text = f"{type(error).__name__}: {checks.first_line(error)}".rstrip(".")
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        inside = any(f"/{name}/" in frame.filename for name in ("site-packages", *PACKAGES))
+        if not inside:
+            return f"{text}, in line {frame.lineno} of {Path(frame.filename).name}"
+    return text
 
 
 def _check_rule(problem: Problem, N: int, dtype: str) -> None:
@@ -153,18 +169,81 @@ def _check_layers(where: str, found: Any, wanted: Mapping) -> None:
         _check_same(f"{where} answers {name}", found[name], layer)
 
 
+def broken_rotation(problem: Problem, N: int) -> str | None:
+    """Why a rule that calls itself rotation invariant is not; None if two updates bear it out.
+
+    The same updates are made in a rotated frame, and in one with more dimensions than it needs.
+    """
+    rule = problem.rule
+    if is_ours(type(rule)):
+        return None
+    numbers = np.random.default_rng(0)
+    shapes = {name: one.shape for name, one in _layers(problem, ROW, "float64").items()}
+    begun, *gradients = (
+        {name: numbers.standard_normal(shape) for name, shape in shapes.items()} for _ in range(3)
+    )
+    turn = np.linalg.qr(numbers.standard_normal((ROW, ROW)))[0]
+    frames = {
+        "sees the coordinate axes: in a rotated frame its updates lead to other weights": turn,
+        "takes N from the length of a row, which is shorter in a frame; take the argument N": (
+            np.eye(ROW, ROW + 3)
+        ),
+    }
+    expected = _after_updates(rule, begun, gradients, N, np.eye(ROW))
+    for why, frame in frames.items():
+        found = _after_updates(rule, begun, gradients, N, frame)
+        for name, layer in expected.items():
+            wanted = layer @ frame if name == "w" else layer
+            scale = np.abs(wanted - begun[name] @ frame if name == "w" else wanted - begun[name])
+            if not np.allclose(found[name], wanted, rtol=0, atol=1e-6 * scale.max()):
+                return f"{type(rule).__name__} says rotation_invariant = True, but {why}"
+    return None
+
+
+def _after_updates(rule: Rule, begun: Mapping, gradients: list, N: int, frame) -> dict:
+    """The layers after an update with each gradient, with all rows written in a frame."""
+
+    def in_frame(layers: Mapping) -> dict:
+        return {
+            name: jnp.asarray(layer @ frame if name == "w" else layer)
+            for name, layer in layers.items()
+        }
+
+    with jax.enable_x64(True):
+        layers = rule.begin(in_frame(begun))
+        memory = rule.memory(layers)
+        for gradient in gradients:
+            layers, memory = rule.update(layers, in_frame(gradient), memory, N)
+        return {name: np.asarray(layer) for name, layer in layers.items()}
+
+
+def warn_of_unused_methods(part: Task | Rule) -> None:
+    """Warn of a method of one's own whose name is nearly one of the contract, and which nobody
+    calls.
+    """
+    kind = type(part)
+    ours = next(base for base in kind.__mro__ if is_ours(base))
+    contract = [name for name in dir(ours) if not name.startswith("_")]
+    for base in kind.__mro__[: kind.__mro__.index(ours)]:
+        for name, value in vars(base).items():
+            if name.startswith("_") or name in contract or not callable(value):
+                continue
+            near = get_close_matches(name, contract, n=1, cutoff=0.8)
+            if near:
+                warn_user(
+                    f"{base.__name__} has a method {name}, which nothing here calls; did you mean "
+                    f"{near[0]}?"
+                )
+
+
 def _check_label(task: Task, dtype: str) -> None:
-    """Labels have to be one number for each sample."""
+    """Labels have to be one number for each sample, from its own fields alone."""
     where = f"{type(task).__name__}.label(fields, noise)"
     wanted = "ts.Labels(clean, noisy), or one label for each sample"
     own = jax.tree.map(partial(jnp.asarray, dtype=dtype), task.for_programs())
-    answer = shapes_of(
-        where,
-        type(task).label,
-        own,
-        _shape((SAMPLES, task.directions), dtype),
-        _shape((SAMPLES,), dtype),
-    )
+    fields = _shape((SAMPLES, task.directions), dtype)
+    _check_single_numbers(task)
+    answer = shapes_of(where, type(task).label, own, fields, _shape((SAMPLES,), dtype))
     parts = answer if isinstance(answer, Labels) else (answer,)
     for part in parts:
         if not hasattr(part, "shape"):
@@ -174,6 +253,36 @@ def _check_label(task: Task, dtype: str) -> None:
                 f"{where} answers an array of shape {part.shape}; it is to answer {wanted}, shape "
                 f"({SAMPLES},)."
             )
+    _check_samples_apart(where, own, dtype)
+
+
+def _check_single_numbers(task: Task) -> None:
+    """A list in a field of one's own is a sweep only if the class says so."""
+    for field in dataclasses.fields(task):
+        value = getattr(task, field.name, None)
+        if isinstance(value, list) and field.name not in task.NUMBERS:
+            kind = type(task).__name__
+            raise ValueError(
+                f"{kind}.{field.name} = {checks.shortened(value)} is a list; name it in "
+                f"{kind}.NUMBERS if it is to be swept, or give one number, or an array."
+            )
+
+
+def _check_samples_apart(where: str, task: Task, dtype: str) -> None:
+    """The label of a sample has to be the same whatever samples stand beside it."""
+    numbers = np.random.default_rng(0)
+    fields = jnp.asarray(numbers.standard_normal((SAMPLES, task.directions)), dtype)
+    noise = jnp.asarray(numbers.standard_normal(SAMPLES), dtype)
+    if task.HAS_CLASSES:
+        noise = jnp.sign(noise)
+    together = np.asarray(task.label(fields, noise))
+    apart = [task.label(fields[n : n + 1], noise[n : n + 1]) for n in range(SAMPLES)]
+    alone = np.concatenate(np.asarray(apart), axis=-1)
+    if not np.allclose(together, alone, rtol=1e-3, atol=1e-3, equal_nan=True):
+        raise ValueError(
+            f"{where} mixes samples: each label must depend on the fields and the noise of its own "
+            "sample only."
+        )
 
 
 def _check_error(task: Task, problem: Problem) -> None:

@@ -94,8 +94,13 @@ def own_bases(task: Task) -> tuple[type, ...]:
 
 
 def brings_error(task: Task) -> bool:
-    """Whether the class of a task has an `error` of its own."""
-    return any("error" in vars(base) for base in own_bases(task))
+    """Whether the class of a task has an `error` of its own.
+
+    One that it inherits from another class of one's own is that of the labels and inputs there: a
+    class that changes these needs another.
+    """
+    owner = next((base for base in own_bases(task) if "error" in vars(base)), None)
+    return owner is not None and not changes(type(task), owner)
 
 
 def changed_activation(activation: Activation) -> str | None:

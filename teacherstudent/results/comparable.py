@@ -241,7 +241,7 @@ def _impossible_errors(simulation: xr.Dataset) -> Iterator[str]:
     With mean mu of n samples x_i >= 0, sum x_i^2 <= (n mu)^2, so that the standard error of the
     mean is at most mu.
     """
-    if description(simulation)["problem"].get("loss") == "correlation":
+    if _loss_may_be_negative(simulation):
         return
     for variable in ("test_loss", "test_error"):
         error = f"{variable}_se"
@@ -273,10 +273,15 @@ def _range_of(variable: str, data: xr.Dataset) -> tuple[float, float]:
         return 0.0, HUGE
     if variable in ("eps_g", "test_error"):
         return -_floor(data), HUGE
-    has_sign = description(data)["problem"].get("loss") == "correlation"
-    if variable in ("loss", "test_loss") and not has_sign:
+    if variable in ("loss", "test_loss") and not _loss_may_be_negative(data):
         return -ROUNDING, HUGE
     return -HUGE, HUGE
+
+
+def _loss_may_be_negative(data: xr.Dataset) -> bool:
+    """Whether the loss is -y phi, or one of a user's own, of which nothing is known."""
+    loss = description(data)["problem"].get("loss", "square")
+    return loss == "correlation" or loss.startswith("function:")
 
 
 def _floor(data: xr.Dataset) -> float:

@@ -233,8 +233,8 @@ def _instance(kinds: Mapping[str, type], table: Mapping, where: str):
         hint = f"; did you mean {near[0]!r}?" if near else "."
         if isinstance(name, str) and "." in name:
             hint = (
-                "; it is a class of one's own, of which files keep only the name: make the "
-                "problem with that class."
+                "; it is a class of one's own, of which files keep the name and "
+                "numbers only: make the problem with that class."
             )
         shown = checks.shortened(name)
         raise ValueError(f"{where}.type = {shown} is not known; known are {', '.join(kinds)}{hint}")

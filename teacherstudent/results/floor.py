@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from teacherstudent.checking.checks import AnyArray
+from teacherstudent.checking.contracts import is_ours
 from teacherstudent.problem import Problem
+from teacherstudent.tasks.sweeping import each_task
 
 ROUNDING = 64 * np.finfo(np.float64).eps  # of one entry of I2, relative to the largest variance
 
@@ -30,11 +32,19 @@ def error_floor(
     Measured on noise-free runs to late times, errors of eps_g are a tenth to a half of this.  A
     negative eps_g is an error that shows: the floor is not below the largest of them.
     """
-    u = np.concatenate([_largest(v, axis=-1), np.abs(np.atleast_1d(problem.teacher.v_star))])
+    readouts = [np.abs(np.atleast_1d(task.v_star)) for task in _tasks(problem)]
+    u = np.concatenate([_largest(v, axis=-1), np.max(readouts, axis=0)])
     variance = max(1.0, _largest(Q).max(), _largest(T).max())
     of_solver = 0.5 * (u**2).sum() * (rtol * variance + atol)
     of_numbers = 0.5 * u.sum() ** 2 * ROUNDING * variance
     return float(of_solver + of_numbers + 2 * _largest(np.minimum(eps_g, 0.0)).max())
+
+
+def _tasks(problem: Problem) -> list:
+    """The tasks of a sweep; of ours one is enough, since the swept noise is not in the readout."""
+    if is_ours(type(problem.task)):
+        return [problem.teacher]
+    return list(each_task(problem.task))
 
 
 def _largest(part, axis: int | None = None) -> np.ndarray:

@@ -5,6 +5,7 @@ They are readable without colour.
 
 import io
 import os
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -293,7 +294,7 @@ def _crosses(axes: Axes, values: xr.DataArray, colour: str, label: str) -> None:
 def _entries(source: xr.Dataset, name: str) -> list[tuple[dict[str, int], str]]:
     """The entries of a variable with their labels.  Q is symmetric: its upper triangle."""
     dims = _own_dims(source, name)
-    symbol = source[name].attrs["symbol"].strip("$").split("_")[0]
+    symbol = _without_subscript(source[name].attrs["symbol"].strip("$"))
     entries = []
     for index in np.ndindex(*(source.sizes[dim] for dim in dims)):
         if name == "Q" and index[0] > index[1]:
@@ -301,6 +302,16 @@ def _entries(source: xr.Dataset, name: str) -> list[tuple[dict[str, int], str]]:
         subscript = "".join(str(number + 1) for number in index)
         entries.append((dict(zip(dims, index, strict=True)), f"${symbol}_{{{subscript}}}$"))
     return entries
+
+
+def _without_subscript(symbol: str) -> str:
+    r"""Q of Q_{kl}; a symbol that does not end with its only subscript in braces, {\|w_k\|}."""
+    match = re.fullmatch(r"([^_]*)_(\{[^{}]*\}|[^{}])", symbol)
+    if match:
+        return match[1]
+    if "_" in symbol:
+        return f"{{{symbol}}}"
+    return symbol
 
 
 def _values_of_sweep(source: xr.Dataset, name: str) -> list[tuple[dict[str, int], str]]:

@@ -53,6 +53,7 @@ class Rule(Described):
        what is no number is `equinox.field(static=True)`.
     2. Write `update(layers, gradient, memory, N)`.  `layers` is a dictionary of the layers that are
        trained, "w" (students, inputs) and, if they are trained, "v" and "b" (students,).
+       There is no randomness beside the samples: an update is a function of these arguments.
        `gradient` has the same form, and holds the derivatives of the batch-averaged loss
 
            d l / d w_k = v_k g'(lambda_k) l'(phi) x / sqrt N
@@ -71,7 +72,24 @@ class Rule(Described):
 
     A subclass that changes a rule inherits neither its theory nor its word on rotations.
 
+    A class with a number of its own declares it, and sets it in an `__init__` of its own:
+
     >>> import teacherstudent as ts
+    >>> class Pulled(ts.DescentRule):
+    ...     rotation_invariant = True
+    ...     pull: float
+    ...
+    ...     def __init__(self, learning_rate, readout_learning_rate=None, pull=0.0):
+    ...         super().__init__(learning_rate, readout_learning_rate)
+    ...         self.pull = pull
+    ...
+    ...     def update(self, layers, gradient, memory, N):
+    ...         moved = self.descend(layers, gradient, self.learning_rate, N)
+    ...         moved["w"] -= self.pull / N * layers["w"]
+    ...         return moved, memory
+    >>> Pulled(learning_rate=0.1, pull=0.5)
+    Pulled(learning_rate=0.1, pull=0.5)
+
     >>> class Doubled(ts.SGD):
     ...     def update(self, layers, gradient, memory, N):
     ...         twice = {name: 2 * slope for name, slope in gradient.items()}
@@ -112,6 +130,11 @@ class Rule(Described):
         The word of a class on rotations holds for its own methods: a subclass that changes them has
         to give its own.
         """
+        if not cls.rotation_invariant and not contracts.is_ours(cls):
+            return (
+                f"class {cls.__name__} does not say that it sees no coordinate axes, "
+                "rotation_invariant = True"
+            )
         if not cls.rotation_invariant:
             return f"{cls.__name__} depends on the coordinate axes"
         said_by = next(base for base in cls.__mro__ if "rotation_invariant" in vars(base))

@@ -93,10 +93,11 @@ class MixtureTask(Task):
     def for_programs(self) -> "MixtureTask":
         """The same class with its components as numbers, which is all that programs need of it.
 
-        A class with labels of its own keeps its fields, which these may depend on.
+        A class with labels or an error of its own keeps its fields, which these may depend on.
         """
         values: dict = {"computed": self.law()}
-        if type(self).label is MixtureTask.label:
+        kind = type(self)
+        if kind.label is MixtureTask.label and kind.error is MixtureTask.error:
             for field in dataclasses.fields(self):
                 values.setdefault(field.name, None)
         return with_fields(self, values)

@@ -74,4 +74,21 @@ def _with_numbers(task: Task, values: dict[str, float]) -> Task:
                 "keep it as one, or give one number and call integrate for each."
             )
         arguments[name] = getattr(task, name)
+    again = type(task)(**arguments)
+    if not _same_numbers(task, again):
+        raise ValueError(
+            f"{type(task).__name__}.{next(iter(values))} is a sequence, but the tasks at its "
+            "values cannot be made: __init__ keeps other numbers than it is given, so that making "
+            "a task from the fields of this one gives another; keep the arguments as fields and "
+            "compute from them in methods, or give one number and call integrate for each."
+        )
     return type(task)(**arguments | values)
+
+
+def _same_numbers(one: Task, other: Task) -> bool:
+    """Whether all fields of two tasks of one class are equal."""
+    leaves, structure = jax.tree.flatten(one)
+    others, structure_of_other = jax.tree.flatten(other)
+    if str(structure) != str(structure_of_other):
+        return False
+    return all(np.array_equal(*pair) for pair in zip(leaves, others, strict=True))

@@ -160,7 +160,7 @@ def test_files_name_a_class_of_ones_own_in_full():
     problem = ts.Problem(ts.TeacherStudent(1), ts.Student(1), SGD(0.1))
     described = describe_problem(problem)
     assert described["rule"]["type"].endswith("SGD") and described["rule"]["type"] != "SGD"
-    with pytest.raises(ValueError, match="a class of one's own, of which files keep only the name"):
+    with pytest.raises(ValueError, match="a class of one's own, of which files keep the name and"):
         problem_from(described)
 
 
