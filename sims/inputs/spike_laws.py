@@ -52,21 +52,26 @@ def spike_law(task: MixtureTask) -> SpikeLaw:
     components is a cluster.
     """
     p, y, A, S, sigma2 = map(np.asarray, task.law())
-    return Clusters(np.cumsum(p), y, A, np.stack([root(one) for one in S]), np.sqrt(sigma2))
+    cumulative = np.cumsum(p)
+    roots = np.stack([root(covariance) for covariance in S])
+    return Clusters(cumulative, y, A, roots, np.sqrt(sigma2))
 
 
 def _choose(key: Key[Array, ""], cumulative: Float[AnyArray, " choices"], dtype) -> Int[Array, ""]:
     """A random index, given the cumulative sums of the probabilities."""
-    index = jnp.searchsorted(
-        jnp.asarray(cumulative), jax.random.uniform(key, (), dtype), side="right"
-    )
-    return jnp.minimum(index, cumulative.shape[0] - 1)
+    cumulative = jnp.asarray(cumulative)
+    uniform = jax.random.uniform(key, (), dtype)
+    index = jnp.searchsorted(cumulative, uniform, side="right")
+    # The sum of all may miss 1 by rounding.
+    last = cumulative.shape[0] - 1
+    return jnp.minimum(index, last)
 
 
 def _class(key: Key[Array, ""], prior: Float[AnyArray, ""], dtype) -> Float[Array, ""]:
-    return jnp.where(
-        jax.random.uniform(key, (), dtype) < prior, jnp.ones((), dtype), -jnp.ones((), dtype)
-    )
+    """y = +1 with the probability `prior`, else y = -1."""
+    positive = jax.random.uniform(key, (), dtype) < prior
+    one = jnp.ones((), dtype)
+    return jnp.where(positive, one, -one)
 
 
 def _draw_latent(key: Key[Array, ""], latent: Latent, dtype) -> Float[Array, ""]:
@@ -74,9 +79,9 @@ def _draw_latent(key: Key[Array, ""], latent: Latent, dtype) -> Float[Array, ""]
         return jax.random.uniform(key, (), dtype, -math.sqrt(3), math.sqrt(3))
     if latent.given == "laplace":
         return jax.random.laplace(key, (), dtype) / math.sqrt(2)
-    return jnp.asarray(latent.nodes, dtype)[
-        _choose(key, jnp.asarray(np.cumsum(latent.weights), dtype), dtype)
-    ]
+    nodes = jnp.asarray(latent.nodes, dtype)
+    cumulative = jnp.asarray(np.cumsum(latent.weights), dtype)
+    return nodes[_choose(key, cumulative, dtype)]
 
 
 class Clusters(SpikeLaw):
@@ -91,11 +96,10 @@ class Clusters(SpikeLaw):
     def draw(self, key: Key[Array, ""], dtype) -> Spike:
         which, noise = jax.random.split(key)
         c = _choose(which, self.cumulative, dtype)
-        return Spike(
-            self.y[c],
-            self.A[c] + self.roots[c] @ jax.random.normal(noise, self.A.shape[-1:], dtype),
-            self.sigma[c],
-        )
+        directions = self.A.shape[-1:]
+        z = jax.random.normal(noise, directions, dtype)
+        s = self.A[c] + self.roots[c] @ z
+        return Spike(self.y[c], s, self.sigma[c])
 
 
 class SpikedCumulantLaw(SpikeLaw):
@@ -107,21 +111,20 @@ class SpikedCumulantLaw(SpikeLaw):
 
     def draw(self, key: Key[Array, ""], dtype) -> Spike:
         of_class, of_latent, noise = jax.random.split(key, 3)
-        y, g, z = (
-            _class(of_class, self.prior, dtype),
-            _draw_latent(of_latent, self.latent, dtype),
-            jax.random.normal(noise, (1,), dtype),
-        )
-        return Spike(
-            y,
-            jnp.where(y > 0, self.rho * g + jnp.sqrt(1 - self.rho**2) * z, z),
-            jnp.ones((), dtype),
-        )
+        y = _class(of_class, self.prior, dtype)
+        g = _draw_latent(of_latent, self.latent, dtype)
+        z = jax.random.normal(noise, (1,), dtype)
+        spiked = self.rho * g + jnp.sqrt(1 - self.rho**2) * z
+        s = jnp.where(y > 0, spiked, z)
+        sigma = jnp.ones((), dtype)
+        return Spike(y, s, sigma)
 
 
 @spike_law.register
 def law_of_spike(task: SpikedCumulant) -> SpikeLaw:
-    return SpikedCumulantLaw(np.asarray(task.class_prior), np.asarray(task.rho), task.latent)
+    prior = np.asarray(task.class_prior)
+    rho = np.asarray(task.rho)
+    return SpikedCumulantLaw(prior, rho, task.latent)
 
 
 class MixedCumulantLaw(SpikeLaw):
@@ -137,27 +140,30 @@ class MixedCumulantLaw(SpikeLaw):
 
     def draw(self, key: Key[Array, ""], dtype) -> Spike:
         of_class, of_latent, noise = jax.random.split(key, 3)
-        y, (z_u, z_v, lam) = (
-            _class(of_class, self.prior, dtype),
-            jax.random.normal(noise, (3,), dtype),
-        )
+        y = _class(of_class, self.prior, dtype)
+        z_u, z_v, lam = jax.random.normal(noise, (3,), dtype)
         nu = self._nu(lam, of_latent, dtype)
-        spiked = jnp.stack(
-            [self.root_beta_u * lam + z_u, self.rho_v * nu + jnp.sqrt(1 - self.rho_v**2) * z_v]
-        )
-        return Spike(y, jnp.where(y > 0, spiked, jnp.stack([z_u, z_v])), jnp.ones((), dtype))
+        along_u = self.root_beta_u * lam + z_u
+        along_v = self.rho_v * nu + jnp.sqrt(1 - self.rho_v**2) * z_v
+        spiked = jnp.stack([along_u, along_v])
+        normal = jnp.stack([z_u, z_v])
+        s = jnp.where(y > 0, spiked, normal)
+        sigma = jnp.ones((), dtype)
+        return Spike(y, s, sigma)
 
     def _nu(self, lam: Float[Array, ""], key: Key[Array, ""], dtype) -> Float[Array, ""]:
         if self.coupling == "independent":
             return _draw_latent(key, self.latent, dtype)
-        return jnp.sign(lam) if self.coupling == "sign" else jnp.sign(jnp.abs(lam) - MEDIAN)
+        if self.coupling == "sign":
+            return jnp.sign(lam)
+        return jnp.sign(jnp.abs(lam) - MEDIAN)
 
 
 @spike_law.register
 def law_of_two_spikes(task: MixedCumulant) -> SpikeLaw:
-    prior, root_beta_u, rho_v = map(
-        np.asarray, (task.class_prior, math.sqrt(task.beta_u), task.rho_v)
-    )
+    prior = np.asarray(task.class_prior)
+    root_beta_u = np.asarray(math.sqrt(task.beta_u))
+    rho_v = np.asarray(task.rho_v)
     return MixedCumulantLaw(prior, root_beta_u, rho_v, task.latent, task.coupling)
 
 
@@ -180,18 +186,20 @@ class Boxes(SpikeLaw):
         if self.cells.shape[-1] == 1:
             unit = uniform
         else:
-            cell = jnp.stack(
-                jnp.unravel_index(self._cell(c, jax.random.uniform(of_cell, (), dtype)), self.shape)
-            )
-            cell = cell.astype(dtype)
+            number = self._cell(c, jax.random.uniform(of_cell, (), dtype))
+            along_sides = jnp.unravel_index(number, self.shape)
+            cell = jnp.stack(along_sides).astype(dtype)
             unit = (cell + uniform) / jnp.asarray(self.shape, dtype)
-        return Spike(self.y[c], self.low[c] + self.side[c] * unit, jnp.ones((), dtype))
+        s = self.low[c] + self.side[c] * unit
+        sigma = jnp.ones((), dtype)
+        return Spike(self.y[c], s, sigma)
 
     def _cell(self, c: Int[Array, ""], uniform: Float[Array, ""]) -> Int[Array, ""]:
         """The first cell of cluster c whose cumulated probability exceeds `uniform`, by bisection:
         no row of cells is copied.
         """
-        last, found = self.cells.shape[-1] - 1, jnp.zeros((), c.dtype)
+        last = self.cells.shape[-1] - 1
+        found = jnp.zeros((), c.dtype)
         for bit in reversed(range(last.bit_length())):
             beyond = jnp.minimum(found + 2**bit, last + 1)
             found = jnp.where(self.cells[c, beyond - 1] <= uniform, beyond, found)
@@ -200,15 +208,19 @@ class Boxes(SpikeLaw):
 
 @spike_law.register
 def law_of_boxes(task: BoxMixture) -> SpikeLaw:
-    r, clusters = task.directions, range(len(task.weights))
-    low, side = task.boxes[..., 0], task.boxes[..., 1] - task.boxes[..., 0]
+    r = task.directions
+    clusters = len(task.weights)
+    low = task.boxes[..., 0]
+    side = task.boxes[..., 1] - low
     shape = (CELLS[r],) * r
     if task.densities is None:
-        cells = np.ones((len(task.weights), 1))
+        cells = np.ones((clusters, 1))
     else:
-        centres = (
-            np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=1) + 0.5
-        ) / np.asarray(shape)
-        values = np.stack([task.density(c, low[c] + side[c] * centres) for c in clusters])
+        numbers = np.arange(math.prod(shape))
+        corners = np.stack(np.unravel_index(numbers, shape), axis=1)
+        centres = (corners + 0.5) / np.asarray(shape)
+        densities = [task.density(c, low[c] + side[c] * centres) for c in range(clusters)]
+        values = np.stack(densities)
         cells = np.cumsum(values, axis=1) / values.sum(axis=1, keepdims=True)
-    return Boxes(np.cumsum(task.weights), cells, task.labels, low, side, shape)
+    cumulative = np.cumsum(task.weights)
+    return Boxes(cumulative, cells, task.labels, low, side, shape)

@@ -69,10 +69,13 @@ class ReluAverages(Averages):
 
     def I2(self, C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
         s = _areas(C)
-        return (s + (math.pi - _angle(s, C)) * C) / (2 * math.pi)
+        t = _angle(s, C)
+        return (s + (math.pi - t) * C) / (2 * math.pi)
 
     def J2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        return (math.pi - _angle(_areas(C), C)[: self.students]) / (2 * math.pi)
+        s = _areas(C)
+        t = _angle(s, C)[: self.students]
+        return (math.pi - t) / (2 * math.pi)
 
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
         variance = jnp.diag(C)[: self.students, None]
@@ -84,12 +87,16 @@ class ReluAverages(Averages):
         deviation = _root(jnp.diag(C))
         correlation = _ratio(C, deviation[:, None] * deviation[None, :])
         weighted = u * deviation
-        values = jnp.zeros(len(unordered_pairs(self.students)[0]))
+        k, _ = unordered_pairs(self.students)
+        values = jnp.zeros(len(k))
         for (_, b), (pairs, fields) in self._groups.items():
             blocks = correlation[fields[:, :, None], fields[:, None, :]]
-            moments = jax.vmap(partial(_half_space_moment, b=b))(blocks)
+            moment = partial(_half_space_moment, b=b)
+            moments = jax.vmap(moment)(blocks)
             multiplicity = 1 + b  # the pair a, b with a < b stands for two ordered pairs
-            factor = multiplicity * weighted[fields[:, 0]] * weighted[fields[:, b]]
+            of_a = weighted[fields[:, 0]]
+            of_b = weighted[fields[:, b]]
+            factor = multiplicity * of_a * of_b
             values = values.at[pairs].add(factor * moments)
         return values[pair_number(self.students)]
 
@@ -105,11 +112,14 @@ def _groups_of_equal_pattern(
     singular covariance.
     """
     groups: dict[tuple[int, int], list] = {}
-    for pair, (k, l) in enumerate(zip(*unordered_pairs(students), strict=True)):
+    pairs_of_students = zip(*unordered_pairs(students), strict=True)
+    for pair, (k, l) in enumerate(pairs_of_students):
         for a, b in zip(*unordered_pairs(fields), strict=True):
             distinct = tuple(dict.fromkeys((a, b, k, l)))
-            groups.setdefault((len(distinct), int(a != b)), []).append((pair, distinct))
-    return {key: columns(rows) for key, rows in groups.items()}
+            pattern = (len(distinct), int(a != b))
+            rows = groups.setdefault(pattern, [])
+            rows.append((pair, distinct))
+    return {pattern: columns(rows) for pattern, rows in groups.items()}
 
 
 def columns(rows: list[tuple]) -> tuple[np.ndarray, np.ndarray]:
@@ -123,6 +133,7 @@ def _half_space_moment(R: Float[Array, "n n"], b: int) -> Float[Array, ""]:
     """E[x_a x_b prod_s theta(x_s)] over n = 1..4 distinct fields with correlation matrix R, where a
     is field 0.
     """
+    # C_ab P_n(S)
     total = R[0, b] * orthant(R)
     orders = []
     for j, i in permutations(range(len(R)), 2):
@@ -131,9 +142,12 @@ def _half_space_moment(R: Float[Array, "n n"], b: int) -> Float[Array, ""]:
     if not orders:
         return total
     j, i, *others = np.array(orders).T
+    # C_bi|j, and the square root of C_ii|j.
     covariance = R[b, i] - R[b, j] * R[j, i]
-    slope = _ratio(covariance, _root(_variance_given(R[j, i]))) / (2 * math.pi)
-    return total + jnp.sum(R[0, j] * slope * _conditional_orthant(R, i, j, *others))
+    deviation = _root(_variance_given(R[j, i]))
+    slope = _ratio(covariance, deviation) / (2 * math.pi)
+    terms = R[0, j] * slope * _conditional_orthant(R, i, j, *others)
+    return total + jnp.sum(terms)
 
 
 def _without(size: int, *fields: int) -> tuple[int, ...]:
@@ -146,21 +160,26 @@ def orthant(R: Float[Array, "n n"]) -> Float[Array, ""]:
         return jnp.array(0.5)
     if len(R) == 4:
         return _four_orthant(R)
-    angles = _angle(_areas(R), R)[np.triu_indices(len(R), 1)]
-    return 0.5 - jnp.sum(angles) / (2 * math.pi * (len(R) - 1))
+    above_diagonal = np.triu_indices(len(R), 1)
+    angles = _angle(_areas(R), R)[above_diagonal]
+    each_field_in = len(R) - 1
+    return 0.5 - jnp.sum(angles) / (2 * math.pi * each_field_in)
 
 
 def _four_orthant(R: Float[Array, "4 4"]) -> Float[Array, ""]:
     """P_4 for the correlation matrix R."""
     splits = np.array([[0, 1, 2, 3], [0, 2, 1, 3], [0, 3, 1, 2]])
     candidates = R[splits[:, :, None], splits[:, None, :]]
-    largest_across = jnp.max(jnp.abs(candidates[:, :2, 2:]), axis=(1, 2))
+    across = candidates[:, :2, 2:]
+    largest_across = jnp.max(jnp.abs(across), axis=(1, 2))
     R = candidates[jnp.argmin(largest_across)]
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     angles = jnp.asarray((nodes + 1) * math.pi / 4)
-    slopes = jax.vmap(partial(_four_orthant_slope, R))(angles)
+    slope_at = partial(_four_orthant_slope, R)
+    slopes = jax.vmap(slope_at)(angles)
     apart = orthant(R[:2, :2]) * orthant(R[2:, 2:])
-    return apart + weights * math.pi / 4 @ slopes
+    lengths = weights * math.pi / 4
+    return apart + lengths @ slopes
 
 
 def _four_orthant_slope(R: Float[Array, "4 4"], angle: Float[Array, ""]) -> Float[Array, ""]:
@@ -168,8 +187,10 @@ def _four_orthant_slope(R: Float[Array, "4 4"], angle: Float[Array, ""]) -> Floa
     sin(angle).
     """
     across = np.kron([[0, 1], [1, 0]], np.ones((2, 2)))
-    scaled = R * (1 - across + across * jnp.sin(angle))
-    i, j, k, l = np.array([(0, 2, 1, 3), (0, 3, 1, 2), (1, 2, 0, 3), (1, 3, 0, 2)]).T
+    scale = 1 - across + across * jnp.sin(angle)
+    scaled = R * scale
+    orders = np.array([(0, 2, 1, 3), (0, 3, 1, 2), (1, 2, 0, 3), (1, 3, 0, 2)])
+    i, j, k, l = orders.T
     deviation = _root(_variance_given(scaled[i, j]))
     density = R[i, j] * jnp.cos(angle) / (2 * math.pi * deviation)
     return jnp.sum(density * _conditional_orthant(scaled, i, j, k, l))
@@ -193,16 +214,23 @@ def _conditional_orthant(
     jk = R[j, k] - R[i, j] * R[i, k]
     jl = R[j, l] - R[i, j] * R[i, l]
     kl = R[k, l] - R[i, k] * R[i, l]
-    variance_k = _nonzero(_variance_given(R[i, k]) - jk * _ratio(jk, variance_j))
-    variance_l = _nonzero(_variance_given(R[i, l]) - jl * _ratio(jl, variance_j))
+    # Given x_j = 0 as well.
+    variance_k = _variance_given(R[i, k]) - jk * _ratio(jk, variance_j)
+    variance_k = _nonzero(variance_k)
+    variance_l = _variance_given(R[i, l]) - jl * _ratio(jl, variance_j)
+    variance_l = _nonzero(variance_l)
     k_fixed = variance_k == 0
     l_fixed = variance_l == 0
     fixed = k_fixed | l_fixed
-    all_coincide = k_fixed & l_fixed & (_variance_given(R[k, l]) == 0)
+    k_is_l = _variance_given(R[k, l]) == 0
+    all_coincide = k_fixed & l_fixed & k_is_l
     limit = jnp.where(all_coincide, jnp.sign(R[k, l]) / 2, 0.0)
-    covariance = jnp.where(fixed, limit, kl - jk * _ratio(jl, variance_j))
-    area = _root(jnp.where(fixed, 1.0, variance_k * variance_l) - covariance**2)
-    return 0.5 - _angle(area, covariance) / (2 * math.pi)
+    covariance = kl - jk * _ratio(jl, variance_j)
+    covariance = jnp.where(fixed, limit, covariance)
+    variances = jnp.where(fixed, 1.0, variance_k * variance_l)
+    area = _root(variances - covariance**2)
+    angle = _angle(area, covariance)
+    return 0.5 - angle / (2 * math.pi)
 
 
 def _variance_given(correlation: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -218,8 +246,10 @@ def _nonzero(variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 def _areas(C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
     """s_ab = sqrt(C_aa C_bb - C_ab^2), exactly zero for a = b."""
     variance = jnp.diag(C)
-    squares = variance[:, None] * variance[None, :] - C**2
-    return _root(jnp.where(np.eye(len(C), dtype=bool), 0.0, squares))
+    products = variance[:, None] * variance[None, :]
+    squares = products - C**2
+    same = np.eye(len(C), dtype=bool)
+    return _root(jnp.where(same, 0.0, squares))
 
 
 def _angle(s: Float[Array, "*shape"], covariance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -227,7 +257,8 @@ def _angle(s: Float[Array, "*shape"], covariance: Float[Array, "*shape"]) -> Flo
     vanishes.
     """
     vanishes = (s == 0) & (covariance == 0)
-    return jnp.arctan2(jnp.where(vanishes, 1.0, s), covariance)
+    opposite = jnp.where(vanishes, 1.0, s)
+    return jnp.arctan2(opposite, covariance)
 
 
 def _root(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

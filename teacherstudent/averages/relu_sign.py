@@ -47,7 +47,8 @@ class ReluSignAverages(Averages):
 
     def I2(self, C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
         K = self.students
-        mixed = ROOT * C[:K, K:] * inverse_deviations(C[K:, K:])[None, :]
+        scale = inverse_deviations(C[K:, K:])
+        mixed = ROOT * C[:K, K:] * scale[None, :]
         of_students = self._of_students.I2(C[:K, :K])
         of_teachers = correlations_of_signs(C[K:, K:])
         return jnp.block([[of_students, mixed], [mixed.T, of_teachers]])
@@ -61,7 +62,8 @@ class ReluSignAverages(Averages):
 
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
         K = self.students
-        return jnp.pad(self._of_students.G2(C[:K, :K]), ((0, 0), (0, self.teachers)))
+        of_students = self._of_students.G2(C[:K, :K])
+        return jnp.pad(of_students, ((0, 0), (0, self.teachers)))
 
     def I4(
         self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
@@ -70,65 +72,91 @@ class ReluSignAverages(Averages):
         scale = inverse_deviations(C)
         R = C * scale[:, None] * scale[None, :]
         # The sign of a field that vanishes is zero, and so is a hidden unit.
-        deviations = jnp.concatenate([_root(jnp.diag(C)[:K]), jnp.ones(self.teachers)])
+        of_students = _root(jnp.diag(C)[:K])
+        deviations = jnp.concatenate([of_students, jnp.ones(self.teachers)])
         weights = jnp.where(scale > 0, u, 0.0) * deviations
-        values = jnp.zeros(len(unordered_pairs(K)[0]))
+        k, _ = unordered_pairs(K)
+        values = jnp.zeros(len(k))
         for pairs, fields in self._mixed:
-            moments = jax.vmap(_moment_with_sign)(_blocks(R, fields))
-            factor = 2 * weights[fields[:, 0]] * weights[fields[:, -1]]
+            blocks = _blocks(R, fields)
+            moments = jax.vmap(_moment_with_sign)(blocks)
+            weight_a = weights[fields[:, 0]]
+            weight_m = weights[fields[:, -1]]
+            factor = 2 * weight_a * weight_m
             values = values.at[pairs].add(factor * moments)
         for pairs, fields, teachers in self._labels:
-            signs = jax.vmap(partial(_positive_with_signs, teachers=teachers))(_blocks(R, fields))
-            factor = teachers * weights[fields[:, -1]] * weights[fields[:, -teachers]]
+            positive = partial(_positive_with_signs, teachers=teachers)
+            blocks = _blocks(R, fields)
+            signs = jax.vmap(positive)(blocks)
+            weight_n = weights[fields[:, -1]]
+            weight_m = weights[fields[:, -teachers]]
+            factor = teachers * weight_n * weight_m
             values = values.at[pairs].add(factor * signs)
-        return self._of_students.I4(C[:K, :K], u[:K]) + values[pair_number(K)]
+        between_students = self._of_students.I4(C[:K, :K], u[:K])
+        return between_students + values[pair_number(K)]
 
 
 def _sets_with_a_student(students: int, teachers: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """For all k <= l, a, m: the position of the pair k, l and the distinct fields, a first and m
     last; by their number.
     """
-    rows: dict[int, list] = {}
-    for pair, (k, l) in enumerate(zip(*unordered_pairs(students), strict=True)):
+    groups: dict[int, list] = {}
+    pairs_of_students = zip(*unordered_pairs(students), strict=True)
+    for pair, (k, l) in enumerate(pairs_of_students):
         for a in range(students):
             for m in range(students, students + teachers):
                 fields = (*dict.fromkeys((a, k, l)), m)
-                rows.setdefault(len(fields), []).append((pair, fields))
-    return [columns(group) for group in rows.values()]
+                rows = groups.setdefault(len(fields), [])
+                rows.append((pair, fields))
+    return [columns(rows) for rows in groups.values()]
 
 
 def _sets_with_labels(students: int, teachers: int) -> list[tuple[np.ndarray, np.ndarray, int]]:
     """For all k <= l and m <= n: the position of the pair, the distinct fields, and how many of
     them are the teacher's.
     """
-    rows: dict[tuple[int, int], list] = {}
-    for pair, (k, l) in enumerate(zip(*unordered_pairs(students), strict=True)):
+    groups: dict[tuple[int, int], list] = {}
+    pairs_of_students = zip(*unordered_pairs(students), strict=True)
+    for pair, (k, l) in enumerate(pairs_of_students):
         for m, n in zip(*unordered_pairs(teachers), strict=True):
             of_students = dict.fromkeys((k, l))
             of_teachers = dict.fromkeys((m + students, n + students))
             fields = (*of_students, *of_teachers)
-            rows.setdefault((len(fields), len(of_teachers)), []).append((pair, fields))
-    return [(*columns(group), count) for (_, count), group in rows.items()]
+            pattern = (len(fields), len(of_teachers))
+            rows = groups.setdefault(pattern, [])
+            rows.append((pair, fields))
+    sets = []
+    for (_, of_teacher), rows in groups.items():
+        sets.append((*columns(rows), of_teacher))
+    return sets
 
 
 def _blocks(R: Float[Array, "fields fields"], fields: np.ndarray) -> Float[Array, "sets n n"]:
     """The correlations within each set of fields; 1 on the diagonal, also of one that vanishes."""
     blocks = R[fields[:, :, None], fields[:, None, :]]
-    return jnp.where(np.eye(fields.shape[1], dtype=bool)[None], 1.0, blocks)
+    diagonal = np.eye(fields.shape[1], dtype=bool)
+    return jnp.where(diagonal[None], 1.0, blocks)
 
 
 def _moment_with_sign(R: Float[Array, "n n"]) -> Float[Array, ""]:
     """E[h_0 theta(h_0) .. theta(h_{n-2}) sign(h_{n-1})]."""
-    return 2 * _first_moment(R) - _first_moment(R[:-1, :-1])
+    with_teacher = _first_moment(R)
+    of_students = _first_moment(R[:-1, :-1])
+    return 2 * with_teacher - of_students
 
 
 def _first_moment(R: Float[Array, "n n"]) -> Float[Array, ""]:
     """F = E[h_0 prod theta] over all n fields."""
     total = jnp.zeros(())
     for j in range(len(R)):
-        others = np.array([i for i in range(len(R)) if i != j], dtype=int)
+        others = _all_but(j, len(R))
         total += R[0, j] * ROOT * _orthant_given_zero(R, j, others)
     return total
+
+
+def _all_but(one: int, size: int) -> np.ndarray:
+    """All indices below `size` but one."""
+    return np.array([i for i in range(size) if i != one], dtype=int)
 
 
 def _orthant_given_zero(R: Float[Array, "n n"], j: int, others: np.ndarray) -> Float[Array, ""]:
@@ -140,13 +168,16 @@ def _orthant_given_zero(R: Float[Array, "n n"], j: int, others: np.ndarray) -> F
     if not len(others):
         return jnp.ones(())
     block = R[others][:, others]
-    given = block - R[others, j][:, None] * R[j, others][None, :]
+    with_j = R[others, j]
+    given = block - with_j[:, None] * R[j, others][None, :]
     fixed = jnp.diag(given) < COINCIDENT
     any_fixed = fixed[:, None] | fixed[None, :]
     both_fixed = fixed[:, None] & fixed[None, :]
     limit = jnp.where(both_fixed, jnp.sign(block) / 2, 0.0)
-    limit = jnp.where(np.eye(len(others), dtype=bool), 1.0, limit)
-    return orthant(jnp.where(any_fixed, limit, given))
+    diagonal = np.eye(len(others), dtype=bool)
+    limit = jnp.where(diagonal, 1.0, limit)
+    correlations = jnp.where(any_fixed, limit, given)
+    return orthant(correlations)
 
 
 def _positive_with_signs(R: Float[Array, "n n"], teachers: int) -> Float[Array, ""]:
@@ -156,7 +187,7 @@ def _positive_with_signs(R: Float[Array, "n n"], teachers: int) -> Float[Array, 
     of_students = R[:-teachers, :-teachers]
     if teachers == 1:
         return orthant(of_students)
-    without_m = np.array([i for i in range(len(R)) if i != len(R) - 2])
+    without_m = _all_but(len(R) - 2, len(R))
     with_one = orthant(R[:-1, :-1]) + orthant(R[without_m][:, without_m])
     return 4 * orthant(R) - 2 * with_one + orthant(of_students)
 

@@ -56,28 +56,36 @@ class ShiftedRelu(ShiftedAverages):
     """Averages for a student with g(x) = max(x, 0)."""
 
     def values(self, mean: Mean, C: Covariance) -> PerUnit:
-        return _positive_part(mean, jnp.diag(C))
+        variance = jnp.diag(C)
+        return _positive_part(mean, variance)
 
     def slopes(self, mean: Mean, C: Covariance) -> PerUnit:
-        return Phi(_height(mean, jnp.diag(C)))
+        variance = jnp.diag(C)
+        return Phi(_height(mean, variance))
 
     def curvatures(self, mean: Mean, C: Covariance) -> PerUnit:
-        return _at_zero(mean, jnp.diag(C))
+        variance = jnp.diag(C)
+        return _at_zero(mean, variance)
 
     def I2(self, mean: Mean, C: Covariance) -> PerPair:
         return _products(mean, C)
 
     def S2(self, mean: Mean, C: Covariance) -> PerPair:
-        return _off_diagonal(_moments(mean, C).M_01, self.values(mean, C))
+        pairs = _moments(mean, C).M_01
+        values = self.values(mean, C)
+        return _off_diagonal(pairs, values)
 
     def J2(self, mean: Mean, C: Covariance) -> PerPair:
-        return _off_diagonal(_moments(mean, C).M_00, self.slopes(mean, C))
+        pairs = _moments(mean, C).M_00
+        slopes = self.slopes(mean, C)
+        return _off_diagonal(pairs, slopes)
 
     def G2(self, mean: Mean, C: Covariance) -> PerPair:
         variance = jnp.diag(C)
         k, j = np.ix_(range(self.students), range(self.students))
         given = _given_zero(mean[k], mean[j], variance[k], variance[j], C)
-        pairs = _at_zero(mean, variance)[:, None] * _positive_part(*given)
+        delta = _at_zero(mean, variance)[:, None]
+        pairs = delta * _positive_part(*given)
         return _off_diagonal(pairs, jnp.zeros_like(mean))
 
     def I4(self, mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
@@ -106,11 +114,12 @@ def _moments(mean: Mean, C: Covariance) -> Moments:
     # The two indices of a diagonal entry must not reach the formulas as separate fields that
     # coincide.
     same = np.eye(len(mean), dtype=bool)
-    R = jnp.where(same, 0.0, _ratio(C, scale[:, None] * scale[None, :]))
+    correlation = _ratio(C, scale[:, None] * scale[None, :])
+    R = jnp.where(same, 0.0, correlation)
     h_k, h_l = jnp.broadcast_arrays(height[:, None], height[None, :])
     M_00 = Phi2(h_k, h_l, jnp.clip(R, -1.0, 1.0))
-    # Of lambda_l given lambda_k = 0.
     given = _given_zero(mean[k], mean[l], variance[k], variance[l], C)
+    # P(l | k) and E[g_l | lambda_k = 0]; their transposes are P(k | l) and E[g_k | lambda_l = 0].
     above = Phi(_height(*given))
     part = _positive_part(*given)
     a_k = mean[:, None]
@@ -126,7 +135,8 @@ def _products(mean: Mean, C: Covariance) -> PerPair:
     squares = _square(mean, jnp.diag(C))
     if len(mean) == 1:
         return squares[:, None]
-    return _off_diagonal(_moments(mean, C).M_11, squares)
+    pairs = _moments(mean, C).M_11
+    return _off_diagonal(pairs, squares)
 
 
 def _two_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
@@ -159,7 +169,9 @@ def _many_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> P
     if K == 3:
         nodes = 16
     k, l = unordered_pairs(K)
-    orders = [_with_the_others(*pair, K) for pair in zip(k.tolist(), l.tolist(), strict=True)]
+    orders = []
+    for one, other in zip(k.tolist(), l.tolist(), strict=True):
+        orders.append(_with_the_others(one, other, K))
 
     def integrated(over_some, chosen):
         """The integrals of the chosen pairs, with the fields of each in its own order."""
@@ -178,53 +190,65 @@ def _many_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> P
 
 def _with_the_others(k: int, l: int, K: int) -> list[int]:
     """k and l, once if they are equal, and then all other units."""
-    return [*dict.fromkeys((k, l)), *(i for i in range(K) if i not in (k, l))]
+    first = list(dict.fromkeys((k, l)))
+    others = [i for i in range(K) if i not in first]
+    return first + others
 
 
 def _over_one(
     mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""], nodes: int
 ) -> Float[Array, ""]:
     """E[theta(lambda_0) (v . g - y)^2]."""
+    # lambda_0 = a_0 + s_0 z, and the others are a_i + slope_i z and a rest without z.
     slope = _ratio(C[1:, 0], _root(C[0, 0]))
-    z, weights = _above(_height(mean[0], C[0, 0]), _crossing(mean[1:], slope), nodes)
+    height = _height(mean[0], C[0, 0])
+    corners = _crossing(mean[1:], slope)
+    z, weights = _above(height, corners, nodes)
     fixed = mean[0] + _root(C[0, 0]) * z
     others = mean[1:][None, :] + z[:, None] * slope[None, :]
     rest = C[1:, 1:] - jnp.outer(slope, slope)
-    return weights @ _square_given(v[0] * fixed - y, others, rest, v[1:])
+    linear = v[0] * fixed - y
+    return weights @ _square_given(linear, others, rest, v[1:])
 
 
 def _over_two(
     mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""], nodes: int
 ) -> Float[Array, ""]:
     """E[theta(lambda_0) theta(lambda_1) (v . g - y)^2]."""
+    # lambda_i = a_i + slope0_i z_0 + slope1_i z_1 and a rest with neither.
     slope0 = _ratio(C[:, 0], _root(C[0, 0]))
     rest = C - jnp.outer(slope0, slope0)
-    variance = jnp.where(rest[1, 1] > FIXED * C[1, 1], rest[1, 1], 0.0)
+    varies = rest[1, 1] > FIXED * C[1, 1]
+    variance = jnp.where(varies, rest[1, 1], 0.0)
     scale1 = _root(variance)
     slope1 = _ratio(rest[2:, 1], scale1)
     # Where the line lambda_1 = 0 meets the lines on which the mean of another field vanishes.
     mean_on_line = mean[2:] * scale1 - slope1 * mean[1]
     slope_on_line = slope0[2:] * scale1 - slope1 * slope0[1]
     corners = _crossing(mean_on_line, slope_on_line)
-    z0, weights0 = _above(_height(mean[0], C[0, 0]), corners, nodes)
+    height = _height(mean[0], C[0, 0])
+    z0, weights0 = _above(height, corners, nodes)
     lam0 = mean[0] + slope0[0] * z0
     mean1 = mean[1] + slope0[1] * z0
     means = mean[2:][None, :] + slope0[2:][None, :] * z0[:, None]
-    inner = jax.vmap(
-        lambda one, rest_: _above(_height(one, variance), _crossing(rest_, slope1), nodes)
-    )
-    z1, weights1 = inner(mean1, means)
+
+    def nodes_given_first(mean1, means):
+        """The nodes z_1 for one z_0, from the means given it."""
+        height = _height(mean1, variance)
+        corners = _crossing(means, slope1)
+        return _above(height, corners, nodes)
+
+    z1, weights1 = jax.vmap(nodes_given_first)(mean1, means)
     lam1 = mean1[:, None] + scale1 * z1
     others = means[:, None, :] + z1[..., None] * slope1[None, None, :]
     linear = v[0] * lam0[:, None] + v[1] * lam1 - y
     count = linear.size
-    given = _square_given(
-        linear.reshape(count),
-        others.reshape(count, -1),
-        rest[2:, 2:] - jnp.outer(slope1, slope1),
-        v[2:],
-    )
-    return weights0 @ jnp.sum(weights1 * given.reshape(linear.shape), axis=1)
+    points = linear.reshape(count)
+    others = others.reshape(count, -1)
+    rest = rest[2:, 2:] - jnp.outer(slope1, slope1)
+    given = _square_given(points, others, rest, v[2:])
+    over_z1 = jnp.sum(weights1 * given.reshape(linear.shape), axis=1)
+    return weights0 @ over_z1
 
 
 def _square_given(
@@ -234,7 +258,8 @@ def _square_given(
     v: Float[Array, " others"],
 ) -> Float[Array, " points"]:
     """E[(linear + sum_i v_i g_i)^2] over the other fields, at many means with one covariance."""
-    value = _positive_part(mean, jnp.broadcast_to(jnp.diag(C), mean.shape)) @ v
+    variance = jnp.broadcast_to(jnp.diag(C), mean.shape)
+    value = _positive_part(mean, variance) @ v
 
     def square_of_sum(mean):
         return v @ _products(mean, C) @ v
@@ -253,8 +278,10 @@ def _above(
     all_cuts = jnp.concatenate([jnp.asarray(CUTS, cuts.dtype), cuts])
     inside = jnp.sort(jnp.clip(all_cuts, begin, RADIUS))
     ends = jnp.concatenate([begin[None], inside, end])
-    middle = (ends[:-1, None] + ends[1:, None]) / 2
-    half = (ends[1:, None] - ends[:-1, None]) / 2
+    left = ends[:-1, None]
+    right = ends[1:, None]
+    middle = (left + right) / 2
+    half = (right - left) / 2
     z = (middle + half * jnp.asarray(t)[None, :]).ravel()
     lengths = (half * jnp.asarray(weights)[None, :]).ravel()
     return z, lengths * density(z)
@@ -265,7 +292,8 @@ def _crossing(
 ) -> Float[Array, " fields"]:
     """Where mean + slope z vanishes; 0 where it does not move."""
     moves = jnp.abs(slope) > 0
-    return jnp.where(moves, -mean / jnp.where(moves, slope, 1.0), 0.0)
+    divisor = jnp.where(moves, slope, 1.0)
+    return jnp.where(moves, -mean / divisor, 0.0)
 
 
 def _height(
@@ -280,35 +308,44 @@ def _height(
 def _positive_part(
     mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
-    """E[max(x, 0)]."""
+    """E[max(x, 0)] = a Phi(h) + s phi(h)."""
     height = _height(mean, variance)
-    return mean * Phi(height) + _root(variance) * density(height)
+    inside = mean * Phi(height)
+    boundary = _root(variance) * density(height)
+    return inside + boundary
 
 
 def _square(
     mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
-    """E[max(x, 0)^2]."""
+    """E[max(x, 0)^2] = (a^2 + s^2) Phi(h) + a s phi(h)."""
     height = _height(mean, variance)
-    return (mean**2 + variance) * Phi(height) + mean * _root(variance) * density(height)
+    inside = (mean**2 + variance) * Phi(height)
+    boundary = mean * _root(variance) * density(height)
+    return inside + boundary
 
 
 def _at_zero(
     mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
     """The density of a field at zero; none where it does not vary."""
-    return _ratio(density(_height(mean, variance)), _root(variance))
+    height = _height(mean, variance)
+    return _ratio(density(height), _root(variance))
 
 
 def _given_zero(mean_k, mean_l, variance_k, variance_l, C: Covariance):
     """Mean and variance of lambda_l given lambda_k = 0, for all k (rows) and l."""
     slope = _ratio(C, variance_k)
     rest = variance_l - slope * C
-    return mean_l - slope * mean_k, jnp.where(rest > FIXED * variance_l, rest, 0.0)
+    mean = mean_l - slope * mean_k
+    variance = jnp.where(rest > FIXED * variance_l, rest, 0.0)
+    return mean, variance
 
 
 def _off_diagonal(pairs: PerPair, diagonal: PerUnit) -> PerPair:
-    return jnp.where(np.eye(len(diagonal), dtype=bool), diagonal[:, None], pairs)
+    """The values of all pairs, with those of single units on the diagonal."""
+    same = np.eye(len(diagonal), dtype=bool)
+    return jnp.where(same, diagonal[:, None], pairs)
 
 
 def _root(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -114,7 +114,8 @@ def oracle_loss(task: Task) -> float:
 def _twice_harmonic(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """2 q_+ q_- / (q_+ + q_-), zero where both are."""
     both = one + other
-    return 2 * one * (other / np.where(both > 0, both, 1.0))
+    divisor = np.where(both > 0, both, 1.0)
+    return 2 * one * (other / divisor)
 
 
 def _overlap(task, combine: Callable) -> float:
@@ -145,11 +146,13 @@ def laws(task) -> list[Law]:
 @laws.register
 def laws_of_spike(task: SpikedCumulant) -> list[Law]:
     def densities(s: Points) -> Densities:
-        return _joint(
-            task.class_prior, spiked_density(task.latent, task.rho, s[:, 0]), _normal(s[:, 0])
-        )
+        along_spike = s[:, 0]
+        spiked = spiked_density(task.latent, task.rho, along_spike)
+        normal = _normal(along_spike)
+        return _joint(task.class_prior, spiked, normal)
 
-    return [Law(densities, 1.0, [_parted(_spiked_parts(task.latent, task.rho))])]
+    breaks = _parted(_spiked_parts(task.latent, task.rho))
+    return [Law(densities, 1.0, [breaks])]
 
 
 @laws.register
@@ -168,7 +171,8 @@ def laws_of_two_spikes(task: MixedCumulant) -> list[Law]:
     def densities(s: Points) -> Densities:
         u, v = s.T
         spiked = _normal(u, 0.0, spread) * along_v_given_u(u, v)
-        return _joint(task.class_prior, spiked, _normal(u) * _normal(v))
+        normal = _normal(u) * _normal(v)
+        return _joint(task.class_prior, spiked, normal)
 
     breaks_of_u = _parted([(0.0, 1.0), (0.0, spread)])
     breaks_of_v = _parted(_spiked_parts(task.latent, task.rho_v))
@@ -188,12 +192,17 @@ def laws_of_boxes(task: BoxMixture) -> list[Law]:
     def densities(s: Points) -> Densities:
         joint = np.zeros((len(s), 2))
         for cluster in clusters:
-            low, high = task.boxes[cluster].T
-            inside = ((s >= low) & (s <= high)).all(axis=1)
-            centre = task.boxes[cluster].mean(axis=1)
-            values = task.density(cluster, np.where(inside[:, None], s, centre))
+            box = task.boxes[cluster]
+            low, high = box.T
+            within = (s >= low) & (s <= high)
+            inside = within.all(axis=1)
+            # A density of the user's own is asked only for points of its box.
+            centre = box.mean(axis=1)
+            points = np.where(inside[:, None], s, centre)
+            values = task.density(cluster, points)
             values = task.weights[cluster] * values / scales[cluster]
-            joint[:, _column(task.labels[cluster])] += np.where(inside, values, 0.0)
+            column = _column(task.labels[cluster])
+            joint[:, column] += np.where(inside, values, 0.0)
         return joint
 
     breaks = [np.unique(task.boxes[:, side]) for side in range(task.directions)]
@@ -206,11 +215,17 @@ def _column(label: float) -> int:
 
 
 def _joint(prior: float, positive: np.ndarray, negative: np.ndarray) -> Densities:
-    return np.stack([prior * positive, (1 - prior) * negative], axis=1)
+    """q_+ and q_- from the densities of s given the class."""
+    q_plus = prior * positive
+    q_minus = (1 - prior) * negative
+    return np.stack([q_plus, q_minus], axis=1)
 
 
 def _normal(s: np.ndarray, mean: float = 0.0, deviation: float = 1.0) -> np.ndarray:
-    return np.exp(-(((s - mean) / deviation) ** 2) / 2) / (deviation * math.sqrt(2 * math.pi))
+    """exp(-z^2 / 2) / (sqrt(2 pi) deviation), z = (s - mean) / deviation."""
+    z = (s - mean) / deviation
+    norm = deviation * math.sqrt(2 * math.pi)
+    return np.exp(-(z**2) / 2) / norm
 
 
 def spiked_density(latent: Latent, rho: float, s: np.ndarray) -> np.ndarray:
@@ -220,8 +235,10 @@ def spiked_density(latent: Latent, rho: float, s: np.ndarray) -> np.ndarray:
         if latent.given == "uniform":
             return _with_uniform(rho, width, np.abs(s))
         return _with_laplace(rho, width, np.abs(s))
-    values = zip(latent.nodes, latent.weights, strict=True)
-    return np.sum([weight * _normal(s, rho * g, width) for g, weight in values], axis=0)
+    densities = []
+    for g, weight in zip(latent.nodes, latent.weights, strict=True):
+        densities.append(weight * _normal(s, rho * g, width))
+    return np.sum(densities, axis=0)
 
 
 def _with_uniform(rho: float, width: float, s: np.ndarray) -> np.ndarray:
@@ -230,7 +247,9 @@ def _with_uniform(rho: float, width: float, s: np.ndarray) -> np.ndarray:
     (Phi((e - s) / width) - Phi((-e - s) / width)) / (2 e)
     """
     end = math.sqrt(3) * rho
-    return (special.ndtr((end - s) / width) - special.ndtr((-end - s) / width)) / (2 * end)
+    below_upper_end = special.ndtr((end - s) / width)
+    below_lower_end = special.ndtr((-end - s) / width)
+    return (below_upper_end - below_lower_end) / (2 * end)
 
 
 def _with_laplace(rho: float, width: float, s: np.ndarray) -> np.ndarray:
@@ -241,14 +260,18 @@ def _with_laplace(rho: float, width: float, s: np.ndarray) -> np.ndarray:
         a_-+ = (d width -+ s / width) / sqrt 2
     """
     decay = math.sqrt(2) / rho
-    near = (decay * width - s / width) / math.sqrt(2)
-    far = (decay * width + s / width) / math.sqrt(2)
-    gauss = np.exp(-((s / width) ** 2) / 2)
+    z = s / width
+    near = (decay * width - z) / math.sqrt(2)
+    far = (decay * width + z) / math.sqrt(2)
+    gauss = np.exp(-(z**2) / 2)
     # gauss erfcx(near) = tail erfc(near), and where near < 0 only the latter does not overflow.
-    tail = np.exp(np.minimum(decay * (decay * width**2 / 2 - s), 0.0))
+    exponent = decay * (decay * width**2 / 2 - s)
+    tail = np.exp(np.minimum(exponent, 0.0))
     right = gauss * special.erfcx(np.maximum(near, 0.0))
     left = tail * special.erfc(np.minimum(near, 0.0))
-    return decay / 4 * (np.where(near > 0, right, left) + gauss * special.erfcx(far))
+    same_side = np.where(near > 0, right, left)
+    other_side = gauss * special.erfcx(far)
+    return decay / 4 * (same_side + other_side)
 
 
 def _positive_given_field(task: MixedCumulant, s_u: np.ndarray) -> np.ndarray:
@@ -261,7 +284,10 @@ def _positive_given_field(task: MixedCumulant, s_u: np.ndarray) -> np.ndarray:
     mean = math.sqrt(task.beta_u) * s_u / spread  # over the standard deviation of lambda given s_u
     if task.coupling == "sign":
         return special.ndtr(mean)
-    return special.ndtr(mean - MEDIAN * spread) + special.ndtr(-mean - MEDIAN * spread)
+    median = MEDIAN * spread
+    above = special.ndtr(mean - median)
+    below = special.ndtr(-mean - median)
+    return above + below
 
 
 def _spiked_parts(latent: Latent, rho: float) -> list[tuple[float, float]]:
@@ -279,9 +305,12 @@ def _parted(parts: list[tuple[float, float]], finer: float = 1.0) -> np.ndarray:
     """Points every two widths, or `finer` times as many, within reach of each centre; those close
     to another left out.
     """
-    grid = np.linspace(-REACH, REACH, 1 + math.ceil(REACH * finer))
-    points = np.sort(np.concatenate([centre + width * grid for centre, width in parts]))
-    apart = min(width for _, width in parts if width > 0) / (2 * finer)
+    count = 1 + math.ceil(REACH * finer)
+    grid = np.linspace(-REACH, REACH, count)
+    around = [centre + width * grid for centre, width in parts]
+    points = np.sort(np.concatenate(around))
+    narrowest = min(width for _, width in parts if width > 0)
+    apart = narrowest / (2 * finer)
     kept = [points[0]]
     for point in points[1:-1]:
         if point - kept[-1] > apart:
@@ -291,10 +320,12 @@ def _parted(parts: list[tuple[float, float]], finer: float = 1.0) -> np.ndarray:
 
 def _by_variance(law: Components) -> list[Components]:
     """The components of each orthogonal variance."""
-    law = Components(*(np.asarray(part)[np.asarray(law.p) > 0] for part in law))
+    present = np.asarray(law.p) > 0
+    law = Components(*(np.asarray(part)[present] for part in law))
     order = np.argsort(law.sigma2)
     ordered = Components(*(part[order] for part in law))
-    steps = np.flatnonzero(np.diff(ordered.sigma2) > 1e-9 * ordered.sigma2[1:]) + 1
+    rises = np.diff(ordered.sigma2) > 1e-9 * ordered.sigma2[1:]
+    steps = np.flatnonzero(rises) + 1
     parts = [np.split(part, steps) for part in ordered]
     return [Components(*of_one_variance) for of_one_variance in zip(*parts, strict=True)]
 
@@ -312,17 +343,22 @@ def _gaussian(law: Components) -> Law:
     def densities(s: Points) -> Densities:
         joint = np.zeros((len(s), 2))
         for p, y, A, root in zip(law.p, law.y, law.A, roots, strict=True):
+            # With S = L L^T: z = L^-1 (s - A), and sqrt(det S) is the product of L's diagonal.
             z = np.linalg.solve(root, (s - A).T)
-            scale = p / (np.prod(np.diag(root)) * (2 * math.pi) ** (len(A) / 2))
-            joint[:, _column(y)] += scale * np.exp(-(z**2).sum(axis=0) / 2)
+            norm = np.prod(np.diag(root)) * (2 * math.pi) ** (len(A) / 2)
+            scale = p / norm
+            square = (z**2).sum(axis=0)
+            joint[:, _column(y)] += scale * np.exp(-square / 2)
         return joint
 
     breaks = []
     for a in range(law.A.shape[1]):
         widths = np.sqrt(law.S[:, a, a])
         # A density that is narrow along a diagonal needs finer cells than its widths say.
-        oblique = min(float((widths / np.sqrt(smallest)).max()), 10.0)
-        parts = list(zip(law.A[:, a].tolist(), widths.tolist(), strict=True))
+        ratios = widths / np.sqrt(smallest)
+        oblique = min(float(ratios.max()), 10.0)
+        centres = law.A[:, a].tolist()
+        parts = list(zip(centres, widths.tolist(), strict=True))
         breaks.append(_parted(parts, oblique))
     return Law(densities, float(law.p.sum()), breaks)
 
@@ -330,17 +366,23 @@ def _gaussian(law: Components) -> Law:
 def _integral_on_box(task: BoxMixture, cluster: int) -> float:
     """The integral of a cluster's density over its box."""
     low, high = task.boxes[cluster].T
+    sides = high - low
     points, weights = _gauss_legendre(BOX_NODES, task.directions)
-    values = task.density(cluster, low + (high - low) * points)
-    return float(np.prod(high - low) * (weights @ values))
+    values = task.density(cluster, low + sides * points)
+    volume = np.prod(sides)
+    return float(volume * (weights @ values))
 
 
 def _gauss_legendre(nodes: int, directions: int) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre nodes (nodes^r, r) and weights on the unit cube."""
     x, w = np.polynomial.legendre.leggauss(nodes)
-    points = np.meshgrid(*[(x + 1) / 2] * directions, indexing="ij")
-    weights = np.meshgrid(*[w / 2] * directions, indexing="ij")
-    return np.stack(points, axis=-1).reshape(-1, directions), np.prod(weights, axis=0).ravel()
+    axis = (x + 1) / 2
+    lengths = w / 2
+    grid = np.meshgrid(*[axis] * directions, indexing="ij")
+    factors = np.meshgrid(*[lengths] * directions, indexing="ij")
+    points = np.stack(grid, axis=-1).reshape(-1, directions)
+    weights = np.prod(factors, axis=0).ravel()
+    return points, weights
 
 
 def _by_cells(law: Law, combine: Callable) -> float:
@@ -348,18 +390,21 @@ def _by_cells(law: Law, combine: Callable) -> float:
     the whole.
     """
     r = len(law.breaks)
-    low = np.array(list(product(*(points[:-1] for points in law.breaks))))
-    high = np.array(list(product(*(points[1:] for points in law.breaks))))
-    corners = np.array(list(product((0.0, 0.5), repeat=r)))[:, None, :]
+    low = _all_of([points[:-1] for points in law.breaks])
+    high = _all_of([points[1:] for points in law.breaks])
+    # Of the 2^r parts of a cell, in units of its sides.
+    corners = _all_of([np.array([0.0, 0.5])] * r)[:, None, :]
     whole = _on_cells(law, combine, low, high)
     total = np.zeros(2)
     for _ in range(DEEPEST[r]):
-        part_low = low + corners * (high - low)
-        part_high = part_low + (high - low) / 2
+        side = high - low
+        part_low = low + corners * side
+        part_high = part_low + side / 2
         parts = _on_cells(law, combine, part_low.reshape(-1, r), part_high.reshape(-1, r))
         parts = parts.reshape(len(corners), -1, 2)
         together = parts.sum(axis=0)
-        rough = (np.abs(together - whole) > TOLERANCE[r]).any(axis=1)
+        wrong = np.abs(together - whole) > TOLERANCE[r]
+        rough = wrong.any(axis=1)
         total += together[~rough].sum(axis=0)
         low = part_low[:, rough].reshape(-1, r)
         high = part_high[:, rough].reshape(-1, r)
@@ -375,18 +420,28 @@ def _by_cells(law: Law, combine: Callable) -> float:
     return float(overlap)
 
 
+def _all_of(axes: list[np.ndarray]) -> Float[np.ndarray, "cells directions"]:
+    """All combinations of one number from each axis."""
+    return np.array(list(product(*axes)))
+
+
 def _on_cells(
     law: Law, combine: Callable, low: np.ndarray, high: np.ndarray
 ) -> Float[np.ndarray, "cells 2"]:
     """The integrals of combine(q_+, q_-) and of q_+ + q_- over each cell."""
-    unit, weights = _gauss_legendre(NODES, low.shape[1])
+    cells, directions = low.shape
+    unit, weights = _gauss_legendre(NODES, directions)
+    chunks = 1 + cells * len(unit) // CHUNK
     integrals = []
-    for part in np.array_split(np.arange(len(low)), 1 + len(low) * len(unit) // CHUNK):
-        size = high[part] - low[part]
-        s = low[part][:, None, :] + size[:, None, :] * unit
-        q = law.densities(s.reshape(-1, low.shape[1])).reshape(len(part), len(unit), 2)
-        values = np.stack([combine(q[..., 0], q[..., 1]), q.sum(axis=-1)], axis=-1)
-        volume = np.prod(size, axis=1)[:, None]
+    for part in np.array_split(np.arange(cells), chunks):
+        side = high[part] - low[part]
+        s = low[part][:, None, :] + side[:, None, :] * unit
+        densities = law.densities(s.reshape(-1, directions))
+        q = densities.reshape(len(part), len(unit), 2)
+        combined = combine(q[..., 0], q[..., 1])
+        density = q.sum(axis=-1)
+        values = np.stack([combined, density], axis=-1)
+        volume = np.prod(side, axis=1)[:, None]
         integrals.append(np.einsum("n,cnf->cf", weights, values) * volume)
     return np.concatenate(integrals)
 
@@ -396,10 +451,13 @@ def _by_points(law: Components, combine: Callable) -> float:
     density q_+ + q_-.
     """
     uniform = uniform_points(law.A.shape[1] + 1, 2**LOG2_POINTS)
-    chance = np.cumsum(law.p) / law.p.sum()
-    chosen = np.minimum(np.searchsorted(chance, uniform[:, 0], side="right"), len(chance) - 1)
+    cumulative = np.cumsum(law.p) / law.p.sum()
+    component = np.searchsorted(cumulative, uniform[:, 0], side="right")
+    component = np.minimum(component, len(cumulative) - 1)
     z = normals(uniform[:, 1:])
-    s = law.A[chosen] + np.einsum("nab,nb->na", np.linalg.cholesky(law.S)[chosen], z)
+    # s = A + L z with S = L L^T.
+    roots = np.linalg.cholesky(law.S)[component]
+    s = law.A[component] + np.einsum("nab,nb->na", roots, z)
     gaussian = _gaussian(law)
     q = gaussian.densities(s)
     ratio = combine(q[:, 0], q[:, 1]) / q.sum(axis=1)

@@ -18,7 +18,9 @@ DIVERGED = 1e6
 
 def bound_of_divergence(*start) -> float:
     """The size beyond which overlaps, readouts or biases that began here are called divergent."""
-    largest = [float(np.max(np.abs(part), initial=0.0)) for part in start]
+    largest = []
+    for part in start:
+        largest.append(float(np.max(np.abs(part), initial=0.0)))
     return DIVERGED * max(1.0, *largest)
 
 
@@ -33,11 +35,20 @@ def smallest_eigenvalue(
     symmetric beyond rounding, the answer is minus infinity.
     """
     batch = np.broadcast_shapes(Q.shape[:-2], R.shape[:-2], T.shape[:-2])
-    parts = (np.broadcast_to(part, (*batch, *part.shape[-2:])) for part in (Q, R, T))
-    C = covariance(*(np.array(part, np.float64) for part in parts))
+    blocks = []
+    for part in (Q, R, T):
+        whole = np.broadcast_to(part, (*batch, *part.shape[-2:]))
+        blocks.append(np.array(whole, np.float64))
+    C = covariance(*blocks)
     scale = np.maximum(1.0, np.abs(C).max(axis=(-1, -2)))
     usable = np.isfinite(scale)
-    C = np.where(usable[..., None, None], C, 0.0) / np.where(usable, scale, 1.0)[..., None, None]
-    skew = np.abs(C - np.swapaxes(C, -1, -2)).max(axis=(-1, -2))
-    smallest = np.linalg.eigvalsh((C + np.swapaxes(C, -1, -2)) / 2)[..., 0]
-    return np.where(usable & (skew <= PSD_TOLERANCE), smallest, -np.inf)
+    # LAPACK must not see what is not finite.
+    finite = np.where(usable[..., None, None], C, 0.0)
+    divisor = np.where(usable, scale, 1.0)
+    C = finite / divisor[..., None, None]
+    transposed = np.swapaxes(C, -1, -2)
+    skew = np.abs(C - transposed).max(axis=(-1, -2))
+    symmetric = (C + transposed) / 2
+    smallest = np.linalg.eigvalsh(symmetric)[..., 0]
+    usable = usable & (skew <= PSD_TOLERANCE)
+    return np.where(usable, smallest, -np.inf)

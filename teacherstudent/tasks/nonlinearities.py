@@ -48,7 +48,10 @@ class Coefficients(NamedTuple):
 
 
 def _relu_moment(q: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    return (np.sqrt(np.clip(1 - q**2, 0, None)) + (math.pi - np.arccos(q)) * q) / (2 * math.pi)
+    """(s + (pi - t) q) / (2 pi) with q = cos t and s = sin t."""
+    s = np.sqrt(np.clip(1 - q**2, 0, None))
+    t = np.arccos(q)
+    return (s + (math.pi - t) * q) / (2 * math.pi)
 
 
 CLOSED_FORMS: dict[Activation, tuple[Coefficients, Callable]] = {
@@ -102,7 +105,8 @@ def coefficients(f: Activation) -> Coefficients:
 
 
 def _by_quadrature(f: Activation) -> Coefficients:
-    fine, coarse = _integrals(f, NODES, RADIUS), _integrals(f, NODES * 3 // 4, RADIUS - 1)
+    fine = _integrals(f, NODES, RADIUS)
+    coarse = _integrals(f, NODES * 3 // 4, RADIUS - 1)
     error = max(abs(x - y) for x, y in zip(fine, coarse, strict=True))
     if not error < ALLOWED * max(1.0, fine.c):
         raise ValueError(
@@ -141,7 +145,8 @@ def hermite_expansion(f: Activation, orders: int) -> Float[np.ndarray, " orders"
     """E[f(s) He_n(s)] over s ~ N(0, 1) for n = 0..orders-1, He_n the probabilists' Hermite
     polynomials.
     """
-    return _hermite(f, orders, NODES) * np.sqrt([float(math.factorial(n)) for n in range(orders)])
+    factorials = [float(math.factorial(n)) for n in range(orders)]
+    return _hermite(f, orders, NODES) * np.sqrt(factorials)
 
 
 def _hermite(f: Activation, terms: int, nodes: int) -> Float[np.ndarray, " terms"]:
@@ -152,16 +157,19 @@ def _hermite(f: Activation, terms: int, nodes: int) -> Float[np.ndarray, " terms
     values = _values(f, s) * weights
     basis = [np.ones_like(s), s]
     for n in range(1, terms - 1):
-        basis.append((s * basis[n] - math.sqrt(n) * basis[n - 1]) / math.sqrt(n + 1))
+        # He_(n+1) = s He_n - n He_(n-1), each over the root of its factorial.
+        following = s * basis[n] - math.sqrt(n) * basis[n - 1]
+        basis.append(following / math.sqrt(n + 1))
     return np.stack(basis[:terms]) @ values
 
 
 def _integrals(f: Activation, nodes: int, radius: float) -> Coefficients:
     s, weights = normal_rule(f.cuts, nodes, radius)
     values = _values(f, s)
-    return Coefficients(
-        float(weights @ values), float(weights @ (s * values)), float(weights @ values**2)
-    )
+    a = weights @ values
+    b = weights @ (s * values)
+    c = weights @ values**2
+    return Coefficients(float(a), float(b), float(c))
 
 
 def _values(f: Activation, s: Float[np.ndarray, " nodes"]) -> Float[np.ndarray, " nodes"]:
@@ -177,8 +185,13 @@ def normal_rule(
     """
     ends = [-radius, *sorted(kink for kink in kinks if abs(kink) < radius), radius]
     t, w = np.polynomial.legendre.leggauss(nodes)
-    s = np.concatenate(
-        [(l + r) / 2 + (r - l) / 2 * t for l, r in zip(ends[:-1], ends[1:], strict=True)]
-    )
-    weights = np.concatenate([(r - l) / 2 * w for l, r in zip(ends[:-1], ends[1:], strict=True)])
+    pieces = []
+    lengths = []
+    for left, right in zip(ends[:-1], ends[1:], strict=True):
+        middle = (left + right) / 2
+        half = (right - left) / 2
+        pieces.append(middle + half * t)
+        lengths.append(half * w)
+    s = np.concatenate(pieces)
+    weights = np.concatenate(lengths)
     return s, weights * np.exp(-(s**2) / 2) / math.sqrt(2 * math.pi)
