@@ -77,6 +77,7 @@ def test_a_kink_that_is_not_named_is_found():
     assert max(description(theory)["report"]["quadrature_error"] for theory in theories) < 1e-8
 
 
+@pytest.mark.long
 def test_what_quadrature_cannot_resolve_is_told():
     problem = problem_with(lambda x: jnp.sin(40 * x), "erf", 1, 1, learning_rate=1e-4)
     with pytest.warns(
