@@ -95,15 +95,23 @@ def test_a_student_that_jumps_is_refused(student):
         problem_with(student, "erf")
 
 
-def test_case_of_a_linear_student_and_a_sign():
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        "sign",
+        pytest.param(
+            ts.Activation("my-sign", jnp.sign, kinks=(0.0,)), marks=pytest.mark.long, id="my-sign"
+        ),
+    ],
+)
+def test_case_of_a_linear_student_and_a_sign(teacher):
     """R = c + (R_0 - c) exp(-eta t), c = sqrt(2/pi): from the closed form, and from a function that
     nobody knows.
     """
     times = np.array([0.0, 1.0, 5.0, 20.0])
     c = np.sqrt(2 / np.pi)
-    for teacher in ("sign", ts.Activation("my-sign", jnp.sign, kinks=(0.0,))):
-        problem = ts.Problem(ts.TeacherStudent(1, teacher), ts.Student(1, "linear"), ts.SGD(0.3))
-        theory = ts.integrate(problem, ts.OrderParameters(Q=[[0.5]], R=[[0.1]]), times)
-        np.testing.assert_allclose(
-            theory.R.values.ravel(), c + (0.1 - c) * np.exp(-0.3 * times), atol=1e-8
-        )
+    problem = ts.Problem(ts.TeacherStudent(1, teacher), ts.Student(1, "linear"), ts.SGD(0.3))
+    theory = ts.integrate(problem, ts.OrderParameters(Q=[[0.5]], R=[[0.1]]), times)
+    np.testing.assert_allclose(
+        theory.R.values.ravel(), c + (0.1 - c) * np.exp(-0.3 * times), atol=1e-8
+    )
