@@ -11,6 +11,7 @@ from tests.faults.__main__ import KINDS, results_of
 WRITTEN = [kind for kind in KINDS if importlib.util.find_spec(f"tests.faults.{kind}")]
 
 
+# Starts and estimates are long: before their first trial they integrate or compile what all need.
 # Of the kinds with many quick trials some are tried at any time, spread over all that there are; of
 # the jumps one training, and the three students that jump.
 SHARE_AND_EVERY = {
@@ -21,7 +22,6 @@ SHARE_AND_EVERY = {
     "files": (0.001, 6),
     "programs": (0.001, 4),
     "same_numbers": (0.001, 5),
-    "starts": (0.001, 5),
     "fuzz": (0.001, 4),
 }
 

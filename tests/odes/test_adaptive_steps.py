@@ -108,7 +108,7 @@ def test_a_divergence_ends_it(solver):
 
 @pytest.mark.parametrize(
     ("solver", "first"),
-    mostly_long(list(itertools.product(SOLVERS, [0.0, 90.0])), [("Tsit5", 0.0), ("Dopri8", 90.0)]),
+    mostly_long(list(itertools.product(SOLVERS, [0.0, 90.0])), [("Dopri8", 90.0)]),
     indirect=["solver"],
 )
 def test_too_many_steps_end_it(solver, first):
@@ -122,7 +122,7 @@ def test_too_many_steps_end_it(solver, first):
     ("solver", "times"),
     mostly_long(
         list(itertools.product(SOLVERS, [[2.0, 4.0], [0.0, 4.0], [4.0]])),
-        [("Tsit5", [0.0, 4.0]), ("Dopri8", [4.0])],
+        [("Dopri8", [0.0, 4.0])],
     ),
     indirect=["solver"],
     ids=str,

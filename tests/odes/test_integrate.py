@@ -155,11 +155,11 @@ def test_gradient_of_both_layers_with_respect_to_the_start():
 FLOAT32_SCRIPT = """
 import jax, numpy as np, teacherstudent as ts
 assert not jax.config.read("jax_enable_x64")
-start = ts.OrderParameters([[0.5, 0.1], [0.1, 0.4]], [[0.1, 0.0, 0.2], [0.0, 0.1, 0.1]])
+start = ts.OrderParameters([[0.5]], [[0.1]])
 def error(rate):
-    problem = ts.Problem(ts.TeacherStudent(3, noise=0.1), ts.Student(2), ts.SGD(rate))
+    problem = ts.Problem(ts.TeacherStudent(1, noise=0.1), ts.Student(1), ts.SGD(rate))
     return ts.solve(problem, start, [0.0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5").eps_g[-1]
-problem = ts.Problem(ts.TeacherStudent(3, noise=0.1), ts.Student(2), ts.SGD(0.3))
+problem = ts.Problem(ts.TeacherStudent(1, noise=0.1), ts.Student(1), ts.SGD(0.3))
 theory = ts.integrate(problem, start, [0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5")
 assert theory.eps_g.dtype == np.float64 and error(0.3).dtype == np.float64
 slope = jax.grad(error)(0.3)
@@ -187,8 +187,8 @@ def test_float64_without_touching_the_users_settings():
     value, slope32, difference, slope64, refused = json.loads(
         run.stdout.replace("True", "true").replace("False", "false")
     )
-    start = ts.OrderParameters([[0.5, 0.1], [0.1, 0.4]], [[0.1, 0.0, 0.2], [0.0, 0.1, 0.1]])
-    problem = ts.Problem(ts.TeacherStudent(3, noise=0.1), ts.Student(2), ts.SGD(0.3))
+    start = ts.OrderParameters([[0.5]], [[0.1]])
+    problem = ts.Problem(ts.TeacherStudent(1, noise=0.1), ts.Student(1), ts.SGD(0.3))
     expected = ts.integrate(problem, start, [0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5").eps_g[
         -1
     ]

@@ -77,6 +77,7 @@ def test_a_kink_that_is_not_named_is_found():
     assert max(description(theory)["report"]["quadrature_error"] for theory in theories) < 1e-8
 
 
+@pytest.mark.long
 def test_what_quadrature_cannot_resolve_is_told():
     problem = problem_with(lambda x: jnp.sin(40 * x), "erf", 1, 1, learning_rate=1e-4)
     with pytest.warns(
@@ -94,15 +95,23 @@ def test_a_student_that_jumps_is_refused(student):
         problem_with(student, "erf")
 
 
-def test_case_of_a_linear_student_and_a_sign():
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        "sign",
+        pytest.param(
+            ts.Activation("my-sign", jnp.sign, kinks=(0.0,)), marks=pytest.mark.long, id="my-sign"
+        ),
+    ],
+)
+def test_case_of_a_linear_student_and_a_sign(teacher):
     """R = c + (R_0 - c) exp(-eta t), c = sqrt(2/pi): from the closed form, and from a function that
     nobody knows.
     """
     times = np.array([0.0, 1.0, 5.0, 20.0])
     c = np.sqrt(2 / np.pi)
-    for teacher in ("sign", ts.Activation("my-sign", jnp.sign, kinks=(0.0,))):
-        problem = ts.Problem(ts.TeacherStudent(1, teacher), ts.Student(1, "linear"), ts.SGD(0.3))
-        theory = ts.integrate(problem, ts.OrderParameters(Q=[[0.5]], R=[[0.1]]), times)
-        np.testing.assert_allclose(
-            theory.R.values.ravel(), c + (0.1 - c) * np.exp(-0.3 * times), atol=1e-8
-        )
+    problem = ts.Problem(ts.TeacherStudent(1, teacher), ts.Student(1, "linear"), ts.SGD(0.3))
+    theory = ts.integrate(problem, ts.OrderParameters(Q=[[0.5]], R=[[0.1]]), times)
+    np.testing.assert_allclose(
+        theory.R.values.ravel(), c + (0.1 - c) * np.exp(-0.3 * times), atol=1e-8
+    )

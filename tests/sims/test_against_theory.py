@@ -67,6 +67,7 @@ def test_deviation_shrinks_with_the_square_root_of_the_dimension(name):
         assert error < 0.15, (quantity, error)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_wrong_theory_is_noticed():
     problem, start = set_up("erf, first layer")

@@ -147,6 +147,7 @@ def test_seeds_that_have_not_escaped_are_nan():
     assert (found.final_overlap < 0.95).all()
 
 
+@pytest.mark.long
 def test_a_median_counts_seeds_that_have_not_escaped_as_late():
     found = ts.escape(MEAN, 40, seeds=16, enough=0.3, progress=False)
     escaped = np.isfinite(found.escape_step[0, :, 0])
@@ -166,7 +167,8 @@ def test_aligned_starts_are_on_the_positive_side():
         np.testing.assert_allclose((begin.w_star**2).mean(-1), 1.0)
 
 
-@pytest.mark.parametrize("aligned", mostly_long([True, False], [True]))
+@pytest.mark.long
+@pytest.mark.parametrize("aligned", [True, False])
 def test_overlaps_drawn_alone_have_the_law_of_those_of_weights(aligned):
     problem, N, seeds = (
         ts.Problem(ts.MixedCumulant(2.0, 5.0), ts.Student(3), ts.SGD(0.1)),

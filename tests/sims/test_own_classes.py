@@ -86,6 +86,7 @@ class Scaled(ts.TeacherStudent):
         return ts.TeacherStudent(self.width, self.activation, 2 * self.readout, 2 * self.noise)
 
 
+@pytest.mark.long
 def test_averages_of_ones_own_make_a_task():
     with pytest.raises(ValueError, match=r"class Scaled changes TeacherStudent.label"):
         ts.integrate(problem(Scaled(1)), START, TIMES)
@@ -254,6 +255,7 @@ def test_a_derivative_of_ones_own_trains_networks():
     assert abs(found.Q - expected.Q).isel(time=1).min() > 1e-3
 
 
+@pytest.mark.long
 def test_more_units_than_inputs():
     rng = np.random.default_rng(0)
     task = ts.TeacherStudent(2, "linear", readout=0.5, noise=1e-3**0.5)

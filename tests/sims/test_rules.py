@@ -87,6 +87,7 @@ def test_seeds_do_not_depend_on_each_other():
     np.testing.assert_array_equal(run([3]).Q.sel(seed=3), run([1, 3, 5]).Q.sel(seed=3))
 
 
+@pytest.mark.long
 def test_a_vote_draws_for_every_worker():
     # with signs of the same samples, three workers would be one: their vote is less noisy than a
     # single sign

@@ -91,6 +91,7 @@ def test_float32_and_float64_agree_within_the_scatter():
     assert float((abs(single.Q.mean("seed") - double.Q.mean("seed")) / scatter).max()) < 4.5
 
 
+@pytest.mark.long
 def test_held_out_error_agrees_with_the_closed_form():
     simulation = ts.simulate(
         committee(), random_overlaps(3, 2), [0.0, 3.0], N=100, seeds=4, test_samples=20_000

@@ -179,6 +179,7 @@ def test_a_generator_equals_the_manifold_that_it_is():
         assert float((abs(gap) / (error + 2e-3)).max()) < 4.5, name
 
 
+@pytest.mark.long
 def test_held_out_overlaps_and_error_are_sample_means():
     task = manifold("sign", layers=(3.0,))
     problem = problem_with(task)
@@ -200,6 +201,7 @@ def test_held_out_overlaps_and_error_are_sample_means():
     np.testing.assert_allclose(first.test_error_se, error.std() / np.sqrt(4000), rtol=0.1)
 
 
+@pytest.mark.long
 def test_a_bank_of_samples():
     task = manifold("tanh")
     problem = problem_with(task)
@@ -354,6 +356,7 @@ def test_a_shared_bank_counts_as_one_sample_in_comparisons():
         ts.simulate(problem, limit, [1.0], N=200, bank=bank)
 
 
+@pytest.mark.long
 def test_covariances_that_differ_are_told():
     one, other = (
         ts.GaussianEquivalent.anisotropic(ts.power_law(30, exponent), width=M)
@@ -385,6 +388,7 @@ def test_a_run_can_be_repeated_from_its_file(tmp_path):
         )
 
 
+@pytest.mark.long
 def test_a_theory_on_a_generator_can_be_repeated_from_its_file():
     task = ts.GaussianEquivalent.from_generator(lambda c: jnp.tanh(c), D, 60 * D, width=M)
     problem = problem_with(task)

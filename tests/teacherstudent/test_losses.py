@@ -101,6 +101,7 @@ def test_averages_of_ones_own_loss_by_another_quadrature():
         np.testing.assert_allclose(np.squeeze(getattr(found, name)), value, atol=1e-10)
 
 
+@pytest.mark.long
 def test_closed_forms_of_ones_own_loss_equal_quadrature():
     loss, g = Weighted(0.3), as_activation("erf")
     closed = field_averages_for(g, loss, 1)

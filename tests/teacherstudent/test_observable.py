@@ -123,6 +123,7 @@ def test_sweeps_and_batches_have_them_for_every_curve():
         np.testing.assert_allclose(curve.gaps, gaps_by_hand(curve), rtol=1e-13)
 
 
+@pytest.mark.long
 def test_they_are_nan_where_the_answer_is():
     problem = committee(2, 3, activation="quadratic", learning_rate=[0.01, 0.5])
     with pytest.warns(UserWarning, match="1 of 2 curves"):
@@ -230,6 +231,7 @@ def test_they_go_through_checkpoints(tmp_path):
         np.testing.assert_array_equal(resumed[name], straight[name])
 
 
+@pytest.mark.long
 def test_groups_of_seeds_are_put_together(monkeypatch):
     problem, start = committee(), random_overlaps(3, 2)
     arguments = {"N": N, "seeds": 4, "observables": [GAPS, LARGEST]}

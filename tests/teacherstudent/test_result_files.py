@@ -111,6 +111,7 @@ def test_numbers_lost_with_their_checksum_are_missed(saved, older):
         ts.load(saved)
 
 
+@pytest.mark.long
 def test_random_flips_change_nothing_or_are_refused(saved, older):
     content, rng, refused = saved.read_bytes(), np.random.default_rng(4), 0
     for bit in rng.integers(8 * len(content), size=60):
