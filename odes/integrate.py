@@ -31,6 +31,7 @@ from teacherstudent.observables.observable import (
     at_overlaps,
     listed,
     require_overlaps,
+    warn_of_infinities,
 )
 from teacherstudent.problem import Problem
 from teacherstudent.programs import kept_programs
@@ -310,7 +311,9 @@ def _labelled(
 
     quantities = {name: getattr(answer, name) for name in ALONG_TIME}
     T = np.asarray(start.T)[..., None, :, :]  # the same at all times
-    quantities |= at_overlaps(observables, answer.Q, answer.R, T, answer.v, answer.b)
+    recorded = at_overlaps(observables, answer.Q, answer.R, T, answer.v, answer.b)
+    warn_of_infinities(recorded, answered, times)
+    quantities |= recorded
     values = {name: numbers(found) for name, found in quantities.items() if found is not None}
     values["T"] = start.T
     leading: dict = dict(problem.sweeps)

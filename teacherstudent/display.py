@@ -11,6 +11,7 @@ A `Described` object is written as one would make it, without what is at its def
 
 import html
 import inspect
+import re
 import textwrap
 from typing import Any
 
@@ -31,8 +32,41 @@ class DescribedClass(type(eqx.Module)):  # type: ignore[misc]
     Names such as __init__ are left out: `help` would print what Python and Equinox say of them.
     """
 
+    def __call__(cls, *args, **kwargs):
+        """An object of the class; what its author forgot is said in one sentence."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except (AttributeError, TypeError) as error:
+            why = _what_is_missing(cls, str(error))
+            if why is None:
+                raise
+            raise TypeError(why) from error
+
     def __dir__(cls) -> list[str]:
         return [name for name in super().__dir__() if not name.startswith("__")]
+
+
+def _what_is_missing(cls: type, message: str) -> str | None:
+    """What a class of one's own lacks, if that is why no object of it can be made."""
+    undeclared = re.match(r"cannot assign to field '(\w+)'", message)
+    if undeclared:
+        name = undeclared[1]
+        return (
+            f"class {cls.__name__} sets {name}, which is no field of it; declare it in the class, "
+            f"{name}: float, or {name}: object = equinox.field(static=True) if it is no number."
+        )
+    unset = re.match(r"Field '(\w+)' was not initialized", message)
+    if unset:
+        return (
+            f"class {cls.__name__} has a field {unset[1]} that nothing sets; write __init__ with "
+            f"super().__init__(...) and self.{unset[1]} = ... in it."
+        )
+    if message.startswith("Can't instantiate abstract class"):
+        methods = ", ".join(sorted(cls.__abstractmethods__))  # type: ignore[attr-defined]
+        return (
+            f"class {cls.__name__} has no {methods} yet; help({cls.__mro__[1].__name__}) says how."
+        )
+    return None
 
 
 class Described(eqx.Module, metaclass=DescribedClass):

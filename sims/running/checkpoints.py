@@ -7,17 +7,20 @@ say).
 """
 
 import hashlib
+import inspect
 import json
 import os
 import time
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from teacherstudent.checking import contracts
 from teacherstudent.results.description import describe_problem
 
 EVERY_SECONDS = 60.0
@@ -34,12 +37,34 @@ class Saved(NamedTuple):
 
 def fingerprint(problem, arrays, settings) -> str:
     """A hash of everything that decides a simulation's numbers."""
-    digest = hashlib.sha256(
-        json.dumps([describe_problem(problem), settings], sort_keys=True).encode()
-    )
+    described = [describe_problem(problem), settings, own_sources(problem)]
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def own_sources(problem) -> list[str]:
+    """The source text of the user's own classes and functions in a problem, where there is one.
+
+    A class that was edited keeps its name, and trains on in another way.
+    """
+    sources = []
+    student = problem.student
+    teacher = getattr(problem.task, "activation", None)
+    for part in (problem.task, problem.rule, problem.loss, student.activation, teacher):
+        own: list[Any] = []
+        for base in type(part).__mro__:
+            if contracts.is_ours(base):
+                break
+            own.append(base)
+        function = getattr(part, "function", None)
+        if inspect.isfunction(function) and not contracts.is_ours(function):
+            own.append(function)
+        for one in own:
+            with suppress(OSError, TypeError):  # written at the prompt, or built in
+                sources.append(inspect.getsource(one))
+    return sources
 
 
 def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:

@@ -144,10 +144,17 @@ def _values_of(function: Callable, name: str, argument: str) -> np.ndarray:
     if (
         getattr(together, "shape", None) != x.shape
         or jnp.iscomplexobj(together)
-        or not jnp.allclose(together, apart, atol=1e-5)
+        or not jnp.allclose(together, apart, atol=1e-5, equal_nan=True)
     ):
         raise ValueError(
             f"{argument} = {name} is not elementwise; give a function of one field, such as "
             "jnp.tanh."
+        )
+    wrong = ~np.isfinite(np.asarray(together))
+    if wrong.any():
+        raise ValueError(
+            f"{argument} = {name} is {np.asarray(together)[wrong][0]} at x = {x[wrong][0]:.4g}; "
+            "fields are Gaussian and meet every number, so give a function that is finite "
+            "everywhere."
         )
     return np.round(np.asarray(together, dtype=np.float64), 5)

@@ -64,6 +64,7 @@ def find_singularities(
     or a slope that grows without bound at one of them.
     """
     derivatives = _Derivatives(function, name)
+    _check_elementwise(derivatives, name)
     grid = _grid()
     values = derivatives(grid)
     _check_finite(grid, values, name)
@@ -101,7 +102,27 @@ class _Derivatives:
                 f"the activation {self.name} cannot be evaluated and differentiated by JAX "
                 f"({type(error).__name__}); write it with jax.numpy, as a function of one field."
             ) from error
+        if any(part.shape != (4, BATCH) for part in parts):
+            raise _not_elementwise(self.name)
         return np.concatenate(parts, axis=1)[:, : len(points)]
+
+
+def _check_elementwise(derivatives: _Derivatives, name: str) -> None:
+    """Raise ValueError if the value at a point depends on the points beside it."""
+    points = np.linspace(-3.0, 3.0, 101)
+    values = derivatives(points)[0]
+    turned = derivatives(points[::-1])[0, ::-1]
+    beside_others = derivatives(np.append(points[:1], points[1:] + 0.25))[0, :1]
+    for one, other in ((values, turned), (values[:1], beside_others)):
+        if not np.allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True):
+            raise _not_elementwise(name)
+
+
+def _not_elementwise(name: str) -> ValueError:
+    return ValueError(
+        f"the activation {name} is not elementwise; give a function of one field, such as "
+        "jnp.tanh, which answers with an array of the shape that it is given."
+    )
 
 
 def _all_orders(function: Callable) -> Callable:

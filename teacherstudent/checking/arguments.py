@@ -50,7 +50,8 @@ def checked(function: Callable[P, Answer], prefix: str = "") -> Callable[P, Answ
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             title = _title(function, args)
-            raise TypeError(_wrong_names(title, signature, kwargs, error)) from None
+            fields = getattr(type(args[0]), "__dataclass_fields__", ()) if args else ()
+            raise TypeError(_wrong_names(title, signature, kwargs, error, fields)) from None
         for name, allowed in types_by_name.items():
             if name in given:
                 _check_type(prefix + name, given[name], allowed)
@@ -89,11 +90,23 @@ def _title(function: Callable, args: tuple) -> str:
 
 
 def _wrong_names(
-    title: str, signature: inspect.Signature, keywords: dict[str, Any], error: TypeError
+    title: str,
+    signature: inspect.Signature,
+    keywords: dict[str, Any],
+    error: TypeError,
+    fields: Iterable[str] = (),
 ) -> str:
-    """What is wrong with the names or the number of the arguments."""
+    """What is wrong with the names or the number of the arguments.
+
+    A class of one's own may have `fields` that the constructor it inherits does not know.
+    """
     known = [name for name in signature.parameters if name not in ("self", "cls")]
     unknown = [name for name in keywords if name not in known]
+    if unknown and unknown[0] in fields:
+        return (
+            f"{title} has a field {unknown[0]}, but the __init__ that it inherits takes only "
+            f"{', '.join(known)}; write an __init__ that takes {unknown[0]} as well."
+        )
     if unknown:
         return (
             f"{title} has no argument {checks.shortened(unknown[0])}; "

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.warn import warn_user
 from teacherstudent.display import Described
 from teacherstudent.states.order_parameters import OrderParameters
 
@@ -308,6 +309,23 @@ def at_overlaps(
     return {
         name: np.asarray(part).reshape(*states, *part.shape[1:]) for name, part in values.items()
     }
+
+
+def warn_of_infinities(
+    values: Mapping[str, np.ndarray], answered: np.ndarray, times: np.ndarray
+) -> None:
+    """Warn of an observable that is not finite where the order parameters are.
+
+    `answered` says at which states (*curves, times) these are known.
+    """
+    for name, array in values.items():
+        finite = np.isfinite(array).reshape(*answered.shape, -1).all(axis=-1)
+        wrong = (answered & ~finite).reshape(-1, len(times)).any(axis=0)
+        if wrong.any():
+            warn_user(
+                f"observable {name!r} is not finite at t = {times[wrong][0]:.6g}, where the order "
+                "parameters are."
+            )
 
 
 @partial(jax.jit, static_argnums=0)

@@ -138,8 +138,9 @@ def _overlap(task, combine: Callable) -> float:
 def laws(task) -> list[Law]:
     """The law of s for each orthogonal variance; a new task with two classes registers its own."""
     raise ValueError(
-        f"the densities of the task {type(task).__name__} are not known; register them with "
-        "oracle.laws."
+        f"the densities of the task {type(task).__name__} are not known, so that the best "
+        "classifier is not either; register them, "
+        "@teacherstudent.observables.oracle.laws.register(...)."
     )
 
 

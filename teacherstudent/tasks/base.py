@@ -56,10 +56,11 @@ class Task(Described):
 
     1. Subclass the task whose inputs are yours, such as `TeacherStudent`, and write
        `label(fields, noise)`: the labels, from the teacher's fields nu (samples, teachers) and one
-       standard normal number for each sample.  The answer is `ts.Labels(clean, noisy)`, or one
-       array of labels without noise.  Further numbers of the task are further fields of the class,
-       set in `__init__`; what is no number is `equinox.field(static=True)`.  Those that `NUMBERS`
-       names may be given as sequences, which `integrate` sweeps.
+       standard normal number for each sample, each label from its own sample alone.  The answer is
+       `ts.Labels(clean, noisy)`, or one array of labels without noise.  Further numbers of the task
+       are further fields of the class, set in `__init__`; what is no number is
+       `equinox.field(static=True)`.  Those that `NUMBERS` names may be given as sequences, which
+       `integrate` sweeps.
     2. Or, for inputs of two classes, subclass `MixtureTask` and write `directions` and
        `components` (`ts.Components`): theory, both simulators and the accuracy follow from them.
     3. A task with labels of its own is simulated, with whole weights or, on isotropic inputs, by
@@ -82,14 +83,23 @@ class Task(Described):
       `SpectralOverlaps`.
     - `INPUT_FIELDS`: fields that say how inputs are drawn, and nothing of labels or averages.
 
-    Labels that are clipped at +-1, after the noise:
+    A class with a number of its own declares it and sets it in an `__init__` of its own.  Labels
+    that are clipped at +-c, after the noise:
 
     >>> import jax.numpy as jnp
     >>> import teacherstudent as ts
     >>> class Clipped(ts.TeacherStudent):
+    ...     NUMBERS = ("noise", "most")
+    ...     most: float  # c
+    ...
+    ...     def __init__(self, width, activation="erf", readout=1.0, noise=0.0, most=1.0):
+    ...         super().__init__(width, activation, readout, noise)
+    ...         self.most = most
+    ...
     ...     def label(self, fields, noise):
     ...         clean, noisy = super().label(fields, noise)
-    ...         return ts.Labels(jnp.clip(clean, -1, 1), jnp.clip(noisy, -1, 1))
+    ...         most = self.most
+    ...         return ts.Labels(jnp.clip(clean, -most, most), jnp.clip(noisy, -most, most))
     >>> task = Clipped(width=1, activation="linear", noise=1.0)
     >>> print(task.label(jnp.array([[0.5], [0.5]]), jnp.array([0.25, 3.0])).noisy)
     [0.75 1.  ]
