@@ -179,7 +179,7 @@ def test_fields_that_do_not_vary(kind, K):
 
 
 @pytest.mark.parametrize(
-    ("kind", "K"), mostly_long([("erf", 3), ("relu", 2), (CUBIC, 2)], [("erf", 3)]), ids=str
+    ("kind", "K"), mostly_long([("erf", 3), ("relu", 2), (CUBIC, 2)], [(CUBIC, 2)]), ids=str
 )
 def test_gradients_are_finite_where_fields_coincide(kind, K):
     averages = shifted_averages_for(as_activation(kind), K)

@@ -12,6 +12,7 @@ WRITTEN = [kind for kind in KINDS if importlib.util.find_spec(f"tests.faults.{ki
 
 
 # Starts and estimates are long: before their first trial they integrate or compile what all need.
+# The cases of same_numbers at this share are always run in tests/sims/test_same_numbers.py.
 # Of the kinds with many quick trials some are tried at any time, spread over all that there are; of
 # the jumps one training, and the three students that jump.
 SHARE_AND_EVERY = {
@@ -21,7 +22,6 @@ SHARE_AND_EVERY = {
     "divergence": (0.001, 4),
     "files": (0.001, 6),
     "programs": (0.001, 4),
-    "same_numbers": (0.001, 5),
     "fuzz": (0.001, 4),
 }
 

@@ -77,6 +77,7 @@ def test_a_loss_of_ones_own_is_compared_by_content_and_cannot_be_read_back():
         ts.Problem(ts.TeacherStudent(1), ts.Student(1), ts.SGD(0.1), loss=PseudoHuber())
 
 
+@pytest.mark.long
 def test_averages_of_ones_own_loss_by_another_quadrature():
     """One unit: Gauss-Hermite over its field."""
     loss, g = PseudoHuber(0.7), as_activation("erf")
