@@ -79,6 +79,14 @@ def test_import_is_lazy():
     assert run.stdout.strip() == "[]"
 
 
+def test_the_command_line_says_what_it_can_without_numerics():
+    """`--help` takes a fifth of a second, most of it for typer."""
+    heavy = {"jax", "diffrax", "equinox", "matplotlib", "numpy", "xarray"}
+    code = f"import sys, teacherstudent.command.cli; print(sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("name", ["odes", "sims"])
 def test_a_strangers_package_in_the_way_is_named(name, tmp_path):
     (tmp_path / f"{name}.py").write_text("x = 1\n")

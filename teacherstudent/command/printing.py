@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -105,7 +105,7 @@ def error_cell(values: xr.DataArray) -> str:
     """A theory's number, or the mean of seeds with its standard error."""
     if "seed" not in values.dims:
         return f"{float(values):.5g}"
-    standard_error = np.nan
+    standard_error = math.nan
     if values.size > 1:
         standard_error = float(values.std(ddof=1)) / values.size**0.5
     return f"{float(values.mean()):.5g} +- {standard_error:.2g}"
@@ -144,13 +144,13 @@ def print_escape(found: xr.Dataset, title: str) -> None:
     for number in directions:
         exponent = float(found.exponent[number - 1])
         error = float(found.exponent_error[number - 1])
-        if not np.isnan(exponent):
+        if not math.isnan(exponent):
             typer.echo(f"direction {number}: median step ~ N^({exponent:.2f} +- {error:.2f})")
 
 
 def step_cell(step: float) -> str:
     """A median; nan where half of the seeds have not escaped."""
-    if np.isnan(step):
+    if math.isnan(step):
         return "not yet"
     return f"{step:.4g}"
 

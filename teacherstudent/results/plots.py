@@ -239,7 +239,7 @@ def _finish(axes: Axes, name: str, curves: Curves) -> None:
     _, labels = axes.get_legend_handles_labels()
     if 1 <= len(labels) <= MOST_LABELS:
         columns = 2 if len(labels) > MOST_LABELS // 2 else 1
-        axes.legend(fontsize=7, frameon=False, ncols=columns)
+        axes.legend(fontsize=7, framealpha=0.8, edgecolor="none", ncols=columns)
 
 
 def _line(axes: Axes, values: xr.DataArray, rank: int, label: str) -> None:
