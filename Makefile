@@ -11,10 +11,10 @@ DEMO = results/demo.h5
 demo: $(READY)  ## theory and finite networks from the same start: an HDF5 file and a picture
 	$(BIN)/teacherstudent run goldt-2019-scm-k3 --out $(DEMO) --force --set times.stop=400
 
-test: $(READY)  ## all tests but further cases of the long ones
+test: $(READY)  ## one or two cases of everything
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-long: $(READY)  ## these
+test-long: $(READY)  ## the further cases, and what takes long
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 test-fast: $(READY)  ## without the long ones; TESTS=tests/odes chooses some
