@@ -28,6 +28,7 @@ Agarwala & Paquette (arXiv:2411.12135); the equations here are this project's ow
 import numpy as np
 from jaxtyping import Float
 
+from teacherstudent.checking.checks import AnyArray
 from teacherstudent.problem import Problem
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks.base import with_fields
@@ -35,7 +36,7 @@ from teacherstudent.tasks.base import with_fields
 
 def sign_modes(
     problem: Problem, start: SpectralOverlaps
-) -> tuple[SpectralOverlaps, Float[np.ndarray, " modes"]]:
+) -> tuple[SpectralOverlaps, Float[AnyArray, " modes"]]:
     """The overlaps by mode of the signs, and the noise of each mode.
 
     Raises ValueError if a coordinate does not vary, Omega is not diagonal and the start has no
@@ -69,7 +70,7 @@ def sign_modes(
 
 def _diagonal_modes(
     start: SpectralOverlaps,
-) -> tuple[SpectralOverlaps, Float[np.ndarray, " modes"]]:
+) -> tuple[SpectralOverlaps, Float[AnyArray, " modes"]]:
     """Where Omega is diagonal: all overlaps change by a factor."""
     root = np.sqrt(start.rho)
     factor = root[:, None, None]
@@ -84,7 +85,7 @@ def _rotated_modes(
     Phi: Float[np.ndarray, "inputs latents"],
     w: Float[np.ndarray, "students inputs"],
     w_star: Float[np.ndarray, "teachers latents"],
-) -> tuple[SpectralOverlaps, Float[np.ndarray, " modes"]]:
+) -> tuple[SpectralOverlaps, Float[AnyArray, " modes"]]:
     """Where Omega is not diagonal: from the coordinates of the weights."""
     N, latents = Phi.shape
     variances = np.diagonal(Omega)

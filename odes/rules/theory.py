@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Float
 
 from odes.inputs.one_update import (
@@ -22,6 +21,7 @@ from odes.inputs.one_update import (
     require_averages,
 )
 from teacherstudent.checking import contracts
+from teacherstudent.checking.checks import AnyArray
 from teacherstudent.checking.contracts import check_registration
 from teacherstudent.extensions import contract_checks
 from teacherstudent.extensions.own_classes import changed_law
@@ -142,7 +142,7 @@ class RuleTheory(abc.ABC):
 
     def prepare_modes(
         self, problem: Problem, start: SpectralOverlaps
-    ) -> tuple[SpectralOverlaps, Float[np.ndarray, " modes"]]:
+    ) -> tuple[SpectralOverlaps, Float[AnyArray, " modes"]]:
         """The start in the modes in which the rule's drift is diagonal, and the noise of each mode.
 
         Unless a theory says otherwise these are the eigenvectors of the input covariance; the noise

@@ -253,7 +253,7 @@ def _check_label(task: Task, dtype: str) -> None:
                 f"{where} answers an array of shape {part.shape}; it is to answer {wanted}, shape "
                 f"({SAMPLES},)."
             )
-    _check_samples_apart(where, own, dtype)
+    _check_samples_apart(where, own, task.directions, dtype)
 
 
 def _check_single_numbers(task: Task) -> None:
@@ -268,10 +268,10 @@ def _check_single_numbers(task: Task) -> None:
             )
 
 
-def _check_samples_apart(where: str, task: Task, dtype: str) -> None:
+def _check_samples_apart(where: str, task: Task, directions: int, dtype: str) -> None:
     """The label of a sample has to be the same whatever samples stand beside it."""
     numbers = np.random.default_rng(0)
-    fields = jnp.asarray(numbers.standard_normal((SAMPLES, task.directions)), dtype)
+    fields = jnp.asarray(numbers.standard_normal((SAMPLES, directions)), dtype)
     noise = jnp.asarray(numbers.standard_normal(SAMPLES), dtype)
     if task.HAS_CLASSES:
         noise = jnp.sign(noise)
