@@ -14,8 +14,8 @@ demo: $(READY)  ## theory and finite networks from the same start: an HDF5 file 
 test: $(READY)  ## one or two cases of everything
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-long: $(READY)  ## the further cases, and what takes long
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
+test-long: $(READY)  ## the further cases, and what takes long; TESTS=tests/odes chooses some
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long $(TESTS)
 
 test-fast: $(READY)  ## without the long ones; TESTS=tests/odes chooses some
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not long" $(TESTS)
