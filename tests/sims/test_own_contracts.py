@@ -137,3 +137,36 @@ def test_a_checkpoint_knows_the_source_of_ones_own_classes():
     assert len(own) == 2
     assert "fields[:, 0].mean()" in own[0]
     assert own_sources(problem(ts.SGD(0.1))) == []
+
+
+class Surrogate(ts.Activation):
+    """tanh with a constant for its derivative."""
+
+    def __init__(self, slope):
+        super().__init__("surrogate", jnp.tanh)
+        object.__setattr__(self, "slope", slope)
+
+    def derivative(self, x):
+        return self.slope * jnp.ones_like(x)
+
+
+def test_two_objects_of_an_activations_subclass_are_two():
+    assert Surrogate(1.0) != Surrogate(0.0)
+    assert ts.Activation("sine", jnp.sin) == ts.Activation("sine", jnp.sin)
+
+
+class Power(ts.Loss):
+    name = "power"
+
+    def __init__(self, scale):
+        self.scale = scale
+
+    def value(self, output, label):
+        return self.scale * (output - label) ** 2
+
+
+def test_a_problem_keeps_its_loss_as_it_was():
+    loss = Power(1.0)
+    own = ts.Problem(ts.SpikedCumulant(3.0), ts.Student(1), ts.SGD(0.1), loss=loss)
+    loss.scale = 2.0
+    assert own.loss.scale == 1.0
