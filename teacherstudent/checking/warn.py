@@ -3,7 +3,7 @@
 import sys
 import warnings
 
-PACKAGES = ("teacherstudent", "odes", "sims")
+from teacherstudent.checking.contracts import PACKAGES
 
 
 def warn_user(sentence: str) -> None:

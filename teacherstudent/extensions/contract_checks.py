@@ -192,29 +192,30 @@ def broken_rotation(problem: Problem, N: int) -> str | None:
     expected = _after_updates(rule, begun, gradients, N, np.eye(ROW))
     for why, frame in frames.items():
         found = _after_updates(rule, begun, gradients, N, frame)
-        for name, layer in expected.items():
-            wanted = layer @ frame if name == "w" else layer
-            scale = np.abs(wanted - begun[name] @ frame if name == "w" else wanted - begun[name])
-            if not np.allclose(found[name], wanted, rtol=0, atol=1e-6 * scale.max()):
+        wanted = _in_frame(expected, frame)
+        before = _in_frame(begun, frame)
+        for name, layer in wanted.items():
+            moved = np.abs(layer - before[name]).max()
+            rounding = 1e-13 * np.abs(layer).max()
+            if not np.abs(found[name] - layer).max() <= 1e-6 * moved + rounding:  # nan, too
                 return f"{type(rule).__name__} says rotation_invariant = True, but {why}"
     return None
 
 
 def _after_updates(rule: Rule, begun: Mapping, gradients: list, N: int, frame) -> dict:
     """The layers after an update with each gradient, with all rows written in a frame."""
-
-    def in_frame(layers: Mapping) -> dict:
-        return {
-            name: jnp.asarray(layer @ frame if name == "w" else layer)
-            for name, layer in layers.items()
-        }
-
     with jax.enable_x64(True):
-        layers = rule.begin(in_frame(begun))
+        layers = rule.begin(jax.tree.map(jnp.asarray, _in_frame(begun, frame)))
         memory = rule.memory(layers)
         for gradient in gradients:
-            layers, memory = rule.update(layers, in_frame(gradient), memory, N)
+            slopes = jax.tree.map(jnp.asarray, _in_frame(gradient, frame))
+            layers, memory = rule.update(layers, slopes, memory, N)
         return {name: np.asarray(layer) for name, layer in layers.items()}
+
+
+def _in_frame(layers: Mapping, frame) -> dict:
+    """The layers with the rows of the first written in a frame."""
+    return {**layers, "w": layers["w"] @ frame}
 
 
 def warn_of_unused_methods(part: Task | Rule) -> None:
