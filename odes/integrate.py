@@ -22,6 +22,7 @@ from odes.solving.reach import Reach, failure, reach, tolerance
 from odes.solving.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.checking import arguments, checks, contracts
+from teacherstudent.checking.over_time import check_over_time
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError
 from teacherstudent.extensions.contract_checks import check_task
@@ -38,9 +39,11 @@ from teacherstudent.programs import kept_programs
 from teacherstudent.programs.compilation import default_platform, options
 from teacherstudent.results.datasets import check_observables, check_sweeps, dataset
 from teacherstudent.results.floor import error_floor
+from teacherstudent.schedules import at_time, is_named_kind, schedules_in
 from teacherstudent.starts import Start, spectral_start
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
-from teacherstudent.tasks.sweeping import swept_numbers
+from teacherstudent.tasks.base import with_fields
+from teacherstudent.tasks.sweeping import first_problem, swept_numbers
 
 
 @arguments.checked
@@ -120,8 +123,9 @@ def integrate(
     require_overlaps(observables)
     check_observables(observables, problem)
     check_sweeps(problem)
+    check_over_time(problem, times[0], times[-1], times)
     require_theory(problem)
-    check_task(problem)
+    check_task(first_problem(problem).at(times[0]))
     problem.task.warn_theory()
     if problem.task.HAS_MODES:
         start = spectral_start(problem, start)
@@ -140,12 +144,12 @@ def integrate(
     with jax.enable_x64(True):
         arguments = exact((problem.for_programs(), by_mode(problem, start), times, rtol, atol))
         answer = _solved(arguments, static)
-        error = _quadrature_error(problem, start, answer)
+        error = _quadrature_error(problem, start, times, answer)
     seconds = time.perf_counter() - began
     reached = reach(answer, start, times, tolerance(problem, rtol, atol, error))
     report = {"solver": method, "rtol": rtol, "atol": atol, "max_steps": max_steps}
     report["seconds"] = round(seconds, 4)
-    report |= _quality_of_solve(problem, start, answer, nodes, error, (rtol, atol))
+    report |= _quality_of_solve(problem, start, times, answer, nodes, error, (rtol, atol))
     label = partial(_labelled, problem, start, report=report, observables=observables)
     if reached.failed.any():
         _tell_failure(reached, answer, times, max_steps, label)
@@ -167,6 +171,7 @@ def _extras(problem: Problem, nodes: Nodes | None, spectral: bool) -> tuple[str,
 def _quality_of_solve(
     problem: Problem,
     start: Start,
+    times: np.ndarray,
     answer: Trajectory,
     nodes: Nodes | None,
     error: float | None,
@@ -180,9 +185,9 @@ def _quality_of_solve(
         facts["averages"] = nodes.description
     if error is not None:
         facts["quadrature_error"] = error
-    if hasattr(problem.task, "v_star"):  # eps_g is a small difference of student and teacher
+    if hasattr(type(problem.task), "v_star"):  # eps_g is a small difference of student and teacher
         facts["eps_g_floor"] = error_floor(
-            problem, answer.Q, start.T, answer.v, answer.eps_g, *allowed
+            problem, times, answer.Q, start.T, answer.v, answer.eps_g, *allowed
         )
     return facts
 
@@ -220,6 +225,8 @@ def _is_ours(problem: Problem) -> bool:
         activations.append(problem.task.activation)
     if not all(_is_named(one) for one in activations):
         return False
+    if not all(map(is_named_kind, schedules_in((problem.task, problem.rule)))):
+        return False
     return contracts.is_ours(type(problem.task)) and contracts.is_ours(type(problem.rule))
 
 
@@ -244,8 +251,12 @@ def _compiled(platform: str) -> Callable:
     )
 
 
-def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> float | None:
-    """The largest along all curves of a batch."""
+def _quadrature_error(
+    problem: Problem, start: Start, times: np.ndarray, answer: Trajectory
+) -> float | None:
+    """The largest along all curves of a batch; of a teacher that changes, with those of the first
+    and of the last time.
+    """
     if answer.rule_error is not None:
         finite = answer.rule_error[np.isfinite(answer.rule_error)]
         if not finite.size:
@@ -254,7 +265,13 @@ def _quadrature_error(problem: Problem, start: Start, answer: Trajectory) -> flo
     T = start.T
     if start.batch:
         T = T[:, None]
-    return quadrature_error(problem, T, *answer[:4])
+    teachers = {0: problem}
+    if schedules_in(problem.task):
+        teachers = {time: with_fields(problem, {"task": at_time(problem.task, time)})
+                    for time in (times[0], times[-1])}
+    errors = [quadrature_error(one, T, *answer[:4]) for one in teachers.values()]
+    known = [error for error in errors if error is not None]
+    return max(known, default=None)
 
 
 def _tell_failure(

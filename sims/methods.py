@@ -56,7 +56,7 @@ def obstacle(problem: Problem, start: Start, N: int) -> str | None:
             f"{type(problem.rule).__name__} takes {problem.rule.gradients} gradients at each "
             "update, and the chain of the overlaps draws one"
         )
-    broken = broken_rotation(problem, N)
+    broken = broken_rotation(problem.at(0.0), N)
     if broken is not None:
         return broken
     needed = frame(problem) + rank(problem.student.width, problem.samples(N))

@@ -28,6 +28,7 @@ from sims.running.loop import NEVER, Training
 from sims.weights import training as weights_training
 from sims.weights.training import TEST_BLOCK, WeightsTraining
 from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.over_time import check_over_time, rule_over_time
 from teacherstudent.errors import DivergenceError
 from teacherstudent.extensions.contract_checks import check_simulated
 from teacherstudent.extensions.own_classes import unknown_error
@@ -157,8 +158,9 @@ def simulate(
     checkpoint = _own_checkpoint(checkpoint)
     steps = _recorded_steps(times, problem.updates_per_time(N))
     problem.samples(N)  # raises ValueError if there are none
-    problem.rule.check_dimension(N)
-    check_simulated(problem, N, dtype)
+    check_over_time(problem, 0.0, times[-1], times)
+    rule_over_time(problem, 0.0, times[-1]).check_dimension(N)
+    check_simulated(problem.at(0.0), N, dtype)
     method = chosen(method, problem, start, N, _needs_weights(bank, test_samples, observables))
     if isinstance(start, OrderParameters) and problem.task.HAS_MODES:
         spectral_start(problem, start)  # raises ValueError if the start means nothing here
@@ -399,8 +401,9 @@ def _labelled(run: Run, seeds: list[int], rows: list[dict], report: dict) -> xr.
     recorded = np.asarray(run.steps[: len(rows)]) / run.problem.updates_per_time(run.N)
     values = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
     values["T"] = np.asarray(run.start.T)
-    if hasattr(run.problem.task, "v_star"):  # eps_g is a small difference of student and teacher
-        floor = error_floor(run.problem, values["Q"], values["T"], values["v"], values["eps_g"])
+    if hasattr(type(run.problem.task), "v_star"):  # eps_g is a small difference of student and teacher
+        overlaps = (values[name] for name in ("Q", "T", "v", "eps_g"))
+        floor = error_floor(run.problem, recorded, *overlaps)
         report = report | {"eps_g_floor": floor}
     return dataset(
         "simulation",

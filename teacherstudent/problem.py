@@ -1,6 +1,5 @@
 """A learning problem: task x student x update rule x loss."""
 
-import dataclasses
 from typing import cast
 
 import equinox as eqx
@@ -11,11 +10,12 @@ from teacherstudent.checking import arguments, checks, contracts
 from teacherstudent.display import Described
 from teacherstudent.losses import Loss, name_or_loss
 from teacherstudent.rules import AGD, RULES, Rule
+from teacherstudent.schedules import at_time, schedules_in
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks import MixtureTask, Task, TeacherTask
 from teacherstudent.tasks.base import with_fields
-from teacherstudent.tasks.sweeping import stacked_for_programs, swept_numbers
+from teacherstudent.tasks.sweeping import fields_of, stacked_for_programs, swept, swept_numbers
 
 
 class Student(Described):
@@ -93,7 +93,8 @@ class Problem(Described):
 
     A number of the rule, or one of the task's `NUMBERS` (the noise), may be a one-dimensional
     sequence: `integrate` then solves for every value, and for every combination if there are
-    several.
+    several.  It may also be a `Schedule`, a function of the time t, such as
+    `ts.exponential(0.5, rate=0.1)`; so may the teacher's readout.
 
     Raises ValueError if a value is outside its range or the parts do not fit together.
 
@@ -315,15 +316,33 @@ class Problem(Described):
     @property
     def sweeps(self) -> dict[str, np.ndarray]:
         """The parameters given as sequences, by name: the dimensions of a sweep."""
-        swept = swept_numbers(self.task)
-        for field in dataclasses.fields(self.rule):
-            value = getattr(self.rule, field.name)
-            if np.ndim(value) != 1:
-                continue
-            if field.name in swept:
+        sequences = swept_numbers(self.task)
+        for name, values in swept(self.rule, fields_of(self.rule)).items():
+            if name in sequences:
                 raise ValueError(
-                    f"the task and the rule both have a sequence for {field.name}, which would be "
+                    f"the task and the rule both have a sequence for {name}, which would be "
                     "one dimension of the answer; give one of them as a number."
                 )
-            swept[field.name] = np.asarray(value)
-        return swept
+            sequences[name] = values
+        return sequences
+
+    @property
+    def changes_with_time(self) -> bool:
+        """Whether a number of the task or of the rule is a schedule."""
+        return bool(schedules_in((self.task, self.rule)))
+
+    def at(self, t, dtype=None) -> "Problem":
+        """The problem with the numbers that its schedules have at the time t.
+
+        `dtype` is the float type of these numbers, that of t unless given.
+
+        >>> import teacherstudent as ts
+        >>> rule = ts.SGD(learning_rate=ts.piecewise([0.1, 0.5], [10.0]))
+        >>> problem = ts.Problem(ts.TeacherStudent(width=1), ts.Student(width=1), rule)
+        >>> print(problem.at(10.0).rule.learning_rate)
+        0.5
+        """
+        if not self.changes_with_time:
+            return self
+        values = {"task": at_time(self.task, t, dtype), "rule": at_time(self.rule, t, dtype)}
+        return with_fields(self, values)

@@ -73,19 +73,23 @@ def iterate(
     problem: Problem,
     T: Float[Array, "teachers teachers"],
     begin: Point,
+    begun: Int[Array, ""],
     updates: Int[Array, " times"],
 ) -> Point:
-    """The order parameters after increasing numbers of updates, along a leading axis."""
-    rule = problem.rule
-    assert isinstance(rule, AGD)
+    """The order parameters after increasing numbers of updates, along a leading axis.
 
-    def move(_, point: Point) -> Point:
-        return one_update(rule, problem, T, point)
+    `begun` is the number of updates that led to the first point.
+    """
+    assert isinstance(problem.rule, AGD)
+
+    def move(index, point: Point) -> Point:
+        now = problem.at(index.astype(jnp.float64))
+        return one_update(now.rule, now, T, point)
 
     def until(reached: tuple, target):
         done, point = reached
         point = jax.lax.fori_loop(done, target, move, point)
         return (target, point), point
 
-    first = (jnp.zeros((), updates.dtype), begin)
+    first = (begun, begin)
     return jax.lax.scan(until, first, updates)[1]

@@ -1,6 +1,6 @@
 """The adaptive solve without gradients, in the plainest loop around diffrax's own steps.
 
-    dy/dt = field(t, y, args),   y(0) given
+    dy/dt = field(t, y, args),   y(begin) given
 
 The Runge-Kutta steps, their interpolation and the step-size control are diffrax's.
 `diffrax.diffeqsolve` takes the same steps and gives the same numbers.  It can be differentiated and
@@ -44,21 +44,21 @@ def adaptive_steps(
     field: Callable,
     y: Any,
     args: Any,
+    begin: Float[Array, ""],
     times: Float[Array, " times"],
     observe: Callable,
     has_diverged: Callable,
     solver: Any,
-    controller: diffrax.PIDController,
+    controller: diffrax.AbstractAdaptiveStepSizeController,
     max_steps: int,
     meter: diffrax.AbstractProgressMeter,
 ) -> Solved:
-    """Solve dy/dt = field(t, y, args) from t = 0 by an explicit solver.
+    """Solve dy/dt = field(t, y, args) from t = `begin` by an explicit solver.
 
-    `observe(t, y, args)` is recorded at increasing times.  The solve ends at the last time, after
+    `observe(t, y, args)` is recorded at increasing times, none before `begin`.  The solve ends at the last time, after
     `max_steps`, or failed: where the state has diverged or steps become too small.
     """
     term = diffrax.ODETerm(field)
-    begin = jnp.zeros_like(times[-1])
     order = solver.error_order(term)
     stepper = _Stepper(
         term, args, times, begin, times[-1], observe, has_diverged, solver, controller, order, meter
@@ -80,6 +80,7 @@ class _Loop(NamedTuple):
     y: Any
     solver: Any
     controller: Any
+    jumped: Bool[Array, ""]  # whether the field jumps between the last step and the next
     meter: Any
     recorded: Int[Array, ""]  # the number of times that have been observed
     observed: Any
@@ -100,7 +101,7 @@ class _Stepper:
     observe: Callable
     has_diverged: Callable
     solver: Any
-    controller: diffrax.PIDController
+    controller: diffrax.AbstractAdaptiveStepSizeController
     order: Any
     meter: diffrax.AbstractProgressMeter
 
@@ -117,6 +118,7 @@ class _Stepper:
             y=y,
             solver=self.solver.init(self.term, self.begin, first, y, self.args),
             controller=jax.tree.map(jnp.asarray, controller),
+            jumped=jnp.zeros((), bool),
             meter=self.meter.init(),
             recorded=zero,
             observed=self._nothing_observed(y),
@@ -126,8 +128,8 @@ class _Stepper:
         )
 
     def _nothing_observed(self, y: Any) -> Any:
-        """Infinite observations; with t = 0 the only time no step is taken, and they are those at
-        the start.
+        """Infinite observations; with the first time the only one no step is taken, and they are
+        those at the start.
         """
         only_start = self.end <= self.begin
 
@@ -140,10 +142,10 @@ class _Stepper:
     def step(self, now: _Loop) -> _Loop:
         """Try one step, and record the observations that fall into it if it is accepted."""
         y, error, dense, memory, _ = self.solver.step(
-            self.term, now.t, now.stop, now.y, self.args, now.solver, False
+            self.term, now.t, now.stop, now.y, self.args, now.solver, now.jumped
         )
         error = jax.tree.map(_infinite_where_nan, error)
-        accepted, t, following, _, controller, result = self.controller.adapt_step_size(
+        accepted, t, following, jumped, controller, result = self.controller.adapt_step_size(
             now.t, now.stop, now.y, y, self.args, error, self.order, now.controller
         )
         t = jnp.minimum(t, self.end)
@@ -157,6 +159,7 @@ class _Stepper:
             y=y,
             solver=memory,
             controller=controller,
+            jumped=jnp.where(accepted, jumped, now.jumped),
             meter=self.meter.step(now.meter, t / self.end),
             recorded=recorded,
             observed=observed,

@@ -32,8 +32,10 @@ from teacherstudent.checking import arguments, checks
 from teacherstudent.observables.class_accuracy import accuracy_at
 from teacherstudent.observables.generalisation import error_of
 from teacherstudent.problem import Problem
+from teacherstudent.schedules import break_times
 from teacherstudent.starts import Start
 from teacherstudent.tasks.base import with_fields
+from teacherstudent.tasks.sweeping import fields_of, numbers_of, with_number
 
 # The curves of a sweep that step together, as often as the slowest of them needs.
 CURVES_AT_ONCE = 32
@@ -142,11 +144,13 @@ def _over_parameter(run, name: str, of_task: bool):
     """
 
     def rule_swept(problem, *rest):
+        fields = fields_of(problem.rule)
+
         def with_value(value):
-            rule = with_fields(problem.rule, {name: value})
+            rule = with_number(problem.rule, fields, name, value)
             return run(with_fields(problem, {"rule": rule}), *rest)
 
-        values = getattr(problem.rule, name)
+        values = numbers_of(problem.rule, fields)[name].value
         return jax.lax.map(with_value, values, batch_size=CURVES_AT_ONCE)
 
     def task_swept(problem, *rest):
@@ -167,9 +171,10 @@ def _solve_one(
         return _iterated(problem, start, times)
     fixed = Fixed(start.rho, start.weights, start.t, start.T, start.noise)
     begin = State(start.q, start.r, start.v, start.b)
-    memory = theory_of(problem.rule).first_memory(problem.rule, problem, fixed, begin)
+    now = problem.at(start.time)
+    memory = theory_of(now.rule).first_memory(now.rule, now, fixed, begin)
     begin = begin._replace(memory=memory)
-    check_answers(problem, fixed, begin)
+    check_answers(now, fixed, begin)
     first = pack(begin, problem)
 
     def observe(t, packed, args):
@@ -183,19 +188,21 @@ def _solve_one(
         _field,
         first,
         (problem, begin, fixed),
+        start.time,
         times,
         observe,
         lambda packed: has_diverged(packed, first, fixed, problem),
         getattr(diffrax, SOLVERS[solver])(),
-        _controller(rtol, atol, fixed),
+        _controller(rtol, atol, fixed, break_times((problem.task, problem.rule)), times[-1]),
         max_steps,
         _meter(progress),
     )
-    trajectory = _trajectory(problem, start, solved)
+    trajectory = _trajectory(problem, start, times, solved)
     trajectory = trajectory._replace(exceeded=has_diverged(solved.last, first, fixed, problem))
     if "rule error" in extras:
         last = unpack(solved.last, problem, begin)
-        trajectory = trajectory._replace(rule_error=_rule_error(problem, fixed, begin, last))
+        ends = ((start.time, begin), (solved.reached, last))
+        trajectory = trajectory._replace(rule_error=_rule_error(problem, fixed, ends))
     if "accuracy" in extras:
         states = trajectory[:4]
         accuracy = jax.lax.map(lambda state: accuracy_at(problem, *state), states)
@@ -203,7 +210,7 @@ def _solve_one(
     return trajectory
 
 
-def _trajectory(problem: Problem, start: ByMode, solved: Solved) -> Trajectory:
+def _trajectory(problem: Problem, start: ByMode, times, solved: Solved) -> Trajectory:
     """What was observed, with its errors and without extras."""
     Q, R, v, b, *densities = solved.observed
     q, r = densities or (None, None)
@@ -212,7 +219,7 @@ def _trajectory(problem: Problem, start: ByMode, solved: Solved) -> Trajectory:
         R,
         v,
         b,
-        eps_g=_errors(problem, start.T, (Q, R, v, b)),
+        eps_g=_errors(problem, times, start.T, (Q, R, v, b)),
         reached=solved.reached,
         diverged=solved.failed,
         exceeded=solved.failed,
@@ -223,14 +230,14 @@ def _trajectory(problem: Problem, start: ByMode, solved: Solved) -> Trajectory:
     )
 
 
-def _errors(problem: Problem, T, states: tuple) -> Float[Array, " time"]:
+def _errors(problem: Problem, times, T, states: tuple) -> Float[Array, " time"]:
     """eps_g, or the expected loss, at the order parameters (Q, R, v, b) of all times."""
 
     def error_at(state):
-        Q, R, v, b = state
-        return error_of(problem, Q, R, T, v, b)
+        t, Q, R, v, b = state
+        return error_of(problem.at(t), Q, R, T, v, b)
 
-    return jax.lax.map(error_at, states)
+    return jax.lax.map(error_at, (times, *states))
 
 
 def _loop(solver: str, gradients: bool) -> Callable:
@@ -242,14 +249,23 @@ def _loop(solver: str, gradients: bool) -> Callable:
     return adaptive_steps
 
 
-def _controller(rtol, atol, fixed: Fixed) -> diffrax.PIDController:
-    return diffrax.PIDController(
+def _controller(
+    rtol, atol, fixed: Fixed, breaks: list, end
+) -> diffrax.AbstractAdaptiveStepSizeController:
+    """The control of step sizes; no step goes over a time at which the field breaks off."""
+    controller = diffrax.PIDController(
         rtol=rtol,
         atol=atol,
         dtmin=1e-12,
         force_dtmin=False,
         norm=ErrorNorm(fixed.rho, fixed.weights),
     )
+    if not breaks:
+        return controller
+    times = jnp.stack([jnp.asarray(one, end.dtype) for one in breaks])
+    # The last step ends at the last time itself, not just before it.
+    inside = jnp.sort(jnp.where(times < end, times, jnp.inf))
+    return diffrax.ClipStepSizeController(controller, jump_ts=inside)
 
 
 def _meter(progress: bool) -> diffrax.AbstractProgressMeter:
@@ -262,18 +278,19 @@ def _meter(progress: bool) -> diffrax.AbstractProgressMeter:
 @jax.jit
 def _field(t, packed, args) -> tuple:
     problem, begin, fixed = args
-    return pack(vector_field(problem, fixed, unpack(packed, problem, begin)), problem)
+    now = problem.at(t)
+    return pack(vector_field(now, fixed, unpack(packed, now, begin)), now)
 
 
 def by_diffrax(
-    adjoint, field, y, args, times, observe, has_diverged, solver, controller, max_steps, meter
+    adjoint, field, y, args, begin, times, observe, has_diverged, solver, controller, max_steps, meter
 ) -> Solved:
     """The same as `adaptive_steps`, but it can be differentiated, and takes implicit solvers."""
     saved = [diffrax.SubSaveAt(ts=times, fn=observe), diffrax.SubSaveAt(t1=True)]
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(field),
         solver,
-        t0=0.0,
+        t0=begin,
         t1=times[-1],
         dt0=FIRST_STEP,
         y0=y,
@@ -299,22 +316,24 @@ def by_diffrax(
     )
 
 
-def _rule_error(problem: Problem, fixed: Fixed, begin: State, end: State) -> Float[Array, ""]:
+def _rule_error(problem: Problem, fixed: Fixed, ends: tuple) -> Float[Array, ""]:
     """A cautious estimate of the velocity's error, at the start and at the end, from its
     differences at other nodes.
     """
 
-    def error(state: State) -> Float[Array, ""]:
-        used = vector_field(problem, fixed, state)[:3]
+    def error(end: tuple) -> Float[Array, ""]:
+        t, state = end
+        now = problem.at(t)
+        used = vector_field(now, fixed, state)[:3]
         differences = []
         for replica in range(1, REPLICAS + 1):
-            others = vector_field(problem, fixed, state, replica)[:3]
+            others = vector_field(now, fixed, state, replica)[:3]
             for ours, other in zip(used, others, strict=True):
                 differences.append(jnp.max(jnp.abs(ours - other)))
         largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in used]))
         return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * largest
 
-    both = jax.tree.map(lambda *parts: jnp.stack(parts), begin, end)
+    both = jax.tree.map(lambda *parts: jnp.stack(parts), *ends)
     return jnp.max(jax.lax.map(error, both))
 
 
@@ -324,9 +343,10 @@ def _iterated(problem: Problem, start: ByMode, times: Float[Array, " times"]) ->
     q, r = jnp.asarray(start.q), jnp.asarray(start.r)
     updates = times.astype(jnp.int64)
     first = agd_map.Point(q[..., 0], r[..., 0], first_readout)
-    Q, R, v = agd_map.iterate(problem, T, first, updates)
+    begun = jnp.asarray(start.time).astype(updates.dtype)
+    Q, R, v = agd_map.iterate(problem, T, first, begun, updates)
     b = jnp.zeros_like(v)
-    eps_g = _errors(problem, T, (Q, R, v, b))
+    eps_g = _errors(problem, times, T, (Q, R, v, b))
     finite = jnp.isfinite(eps_g)
     failed = ~finite.all()
     return Trajectory(

@@ -50,8 +50,11 @@ class Trajectory(NamedTuple):
 
 
 class ByMode(NamedTuple):
-    """A start with the modes last; all but the spectrum may have a leading axis for a batch."""
+    """A start with the modes last; all but the spectrum and its time may have a leading axis for a
+    batch.
+    """
 
+    time: checks.Parameter
     rho: checks.Parameter
     weights: checks.Parameter
     noise: checks.Parameter
@@ -64,7 +67,7 @@ class ByMode(NamedTuple):
 
 
 # Along which axis each part of a batch of starts has its members.
-ONE_START = ByMode(None, None, None, *[0] * 6)
+ONE_START = ByMode(None, None, None, None, *[0] * 6)
 
 
 def by_mode(problem: Problem, start: Start) -> ByMode:
@@ -74,6 +77,7 @@ def by_mode(problem: Problem, start: Start) -> ByMode:
     start = spectral_start(problem, start)
     start, noise = theory_of(problem.rule).prepare_modes(problem, start)
     return ByMode(
+        time=0.0,
         rho=start.rho,
         weights=start.weights,
         noise=noise,
@@ -89,6 +93,7 @@ def by_mode(problem: Problem, start: Start) -> ByMode:
 def _one_mode(start: OrderParameters) -> ByMode:
     one = np.ones(1)
     return ByMode(
+        time=0.0,
         rho=one,
         weights=one,
         noise=one,

@@ -19,6 +19,7 @@ from sims.inputs.normals import normal_numbers
 from sims.running.network import fields
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.checking.contracts import for_each_class
+from teacherstudent.schedules import Schedule, is_schedule
 from teacherstudent.starts import Start
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks import Task
@@ -168,5 +169,14 @@ def check_has_weights(start: Start) -> None:
 
 
 def as_arrays(tree, dtype):
-    """The pytree with its arrays as JAX arrays of a float type."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
+    """The pytree with its arrays as JAX arrays of a float type.
+
+    The parameters of schedules stay in float64, since times have more digits than float32.
+    """
+
+    def arrays(leaf):
+        if isinstance(leaf, Schedule):
+            return jax.tree.map(lambda number: jnp.asarray(number, jnp.float64), leaf)
+        return jnp.asarray(leaf, dtype)
+
+    return jax.tree.map(arrays, tree, is_leaf=is_schedule)

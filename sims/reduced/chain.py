@@ -34,7 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.inputs.source import labels_of
+from sims.inputs.source import as_arrays, labels_of
 from sims.reduced.columns import (
     Column,
     Number,
@@ -56,6 +56,7 @@ from teacherstudent.extensions.own_classes import changed_labels
 from teacherstudent.losses import Loss, as_loss
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Rule
+from teacherstudent.schedules import Schedule, at_time, schedules_in
 from teacherstudent.tasks import Task
 
 
@@ -73,10 +74,22 @@ class Setting(eqx.Module):
     loss: str | Loss = eqx.field(static=True)
     task: Task | None  # if its class labels samples in its own way
     teacher: Any = eqx.field(static=True)  # g*, or None
-    v_star: list[Float[Array, ""]]
-    noise: Float[Array, ""]
+    v_star: list  # a number for each unit of the teacher, or one schedule for all of them
+    noise: Float[Array, ""] | Schedule
     basis: list[list[Float[Array, ""]]]  # T = basis basis^T
     N: Float[Array, ""]
+    per_time: Float[Array, ""]  # how many updates the time 1 is
+
+    @property
+    def changes_with_time(self) -> bool:
+        """Whether a number of the task or of the rule is a schedule."""
+        return bool(schedules_in(self))
+
+    def at(self, step: UInt32[Array, ""]) -> "Setting":
+        """The setting with the numbers at the time of a step."""
+        if not self.changes_with_time:
+            return self
+        return at_time(self, step.astype(self.N.dtype) / self.per_time, self.N.dtype)
 
 
 def setting(problem: Problem, basis, N: int, dtype) -> Setting:
@@ -87,26 +100,38 @@ def setting(problem: Problem, basis, N: int, dtype) -> Setting:
 
     task = None
     if changed_labels(problem.task):
-        task = jax.tree.map(number, problem.task.for_programs())
+        task = as_arrays(problem.task.for_programs(), dtype)
     teacher, v_star, noise = None, [], 0.0
     if not problem.task.HAS_CLASSES:
         teacher = problem.teacher.activation
-        v_star = [number(value) for value in problem.teacher.v_star]
+        v_star = readouts(problem, dtype)
         noise = problem.teacher.noise
     return Setting(
         width=problem.student.width,
         activation=problem.student.activation,
         readout=problem.student.train_readout,
         bias=problem.student.train_bias,
-        rule=jax.tree.map(number, problem.rule),
+        rule=as_arrays(problem.rule, dtype),
         loss=problem.loss,
         task=task,
         teacher=teacher,
         v_star=v_star,
-        noise=number(noise),
+        noise=as_arrays(noise, dtype),
         basis=[[number(entry) for entry in line] for line in basis],
         N=number(N),
+        per_time=number(problem.updates_per_time(N)),
     )
+
+
+def readouts(problem: Problem, dtype) -> list:
+    """The teacher's readout, a number or a schedule for each unit; one schedule may be for all."""
+    teacher = problem.teacher
+    readout = teacher.readout
+    if isinstance(readout, Schedule):
+        return [as_arrays(readout, dtype)]
+    if not isinstance(readout, tuple):
+        readout = teacher.v_star
+    return [as_arrays(one, dtype) for one in readout]
 
 
 class Chain(NamedTuple):
@@ -229,7 +254,10 @@ def _label(setting: Setting, one: Sample) -> Number:
     if setting.teacher is None:
         return one.label
     hidden = [setting.teacher(dot(line, one.s)) for line in setting.basis]
-    return dot(setting.v_star, hidden) + setting.noise * one.label
+    v_star = setting.v_star
+    if len(v_star) == 1:  # a schedule for all units has one number, or one for each
+        v_star = list(jnp.broadcast_to(v_star[0], (len(hidden),)))
+    return dot(v_star, hidden) + setting.noise * one.label
 
 
 def _added(sums: Sums, one: Sums) -> Sums:
@@ -366,7 +394,8 @@ def _run_group(setting: Setting, law: Law, keys, chain: Chain, first, count, blo
             draw = jax.tree.map(lambda part: part[index].astype(setting.N.dtype), drawn)
             sample = partial(_sample, draw)
             factor = list(draw.factor[:, None])
-            return step(setting, chain, law.samples, sample, factor, span.begin + index)
+            number = span.begin + index
+            return step(setting.at(number), chain, law.samples, sample, factor, number)
 
         return jax.lax.fori_loop(span.first, span.stop, one_step, chain)
 

@@ -28,14 +28,16 @@ SEEDS_AT_ONCE = 128
 def fits(setting: Setting, law: Law) -> bool:
     """Whether the kernel can run this.
 
-    Its activations and its rule must be written for a kernel, and the numbers of a seed fit into
-    registers.
+    Its activations and its rule must be written for a kernel, its numbers be constant, and those
+    of a seed fit into registers.
     """
     if elementary(setting.activation) is None:
         return False
     if setting.teacher is not None and elementary(setting.teacher) is None:
         return False
     if setting.task is not None or update_by_columns(setting.rule) is None:
+        return False
+    if setting.changes_with_time:
         return False
     # A kernel compiles our losses; a user's own may need functions that GPU kernels lack.
     if not isinstance(setting.loss, str):

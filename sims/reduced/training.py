@@ -72,7 +72,7 @@ class ReducedTraining(Training):
         bare = problem.for_programs()
         self.exact_problem = place.put(as_arrays(bare, jnp.float64), SHARED)
         self.keys = place.put(stream_keys(filled, TRAINING), FIRST)
-        begin = _begin(problem, starts, basis, frame_rows(problem), N)
+        begin = _begin(problem.at(self.now), starts, basis, frame_rows(problem), N)
         of_all = lambda part: jnp.broadcast_to(part, (*part.shape[:-1], len(filled)))
         self.run = place.put(jax.tree.map(of_all, begin), LAST)
         self.T = place.put(np.broadcast_to(starts[0].T, (len(filled), *starts[0].T.shape)), FIRST)
@@ -95,7 +95,7 @@ class ReducedTraining(Training):
     def record(self) -> dict[str, np.ndarray]:
         Q, R, v, b = overlaps(self.basis, self.run)
         rows = with_error(
-            self.exact_problem,
+            self.exact_problem.at(self.now),
             *self.place.put((Q, R), FIRST),
             self.T,
             *self.place.put((v, b), FIRST),

@@ -10,7 +10,9 @@ from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, UInt32
+from jaxtyping import Array, Float, UInt32
+
+from teacherstudent.problem import Problem
 
 State = TypeVar("State")
 
@@ -27,6 +29,11 @@ class Span(NamedTuple):
     def numbers(self, block: int) -> UInt32[Array, " block"]:
         """The numbers of all steps of the block."""
         return self.begin + jnp.arange(block, dtype=jnp.uint32)
+
+
+def time_of(problem: Problem, step: UInt32[Array, ""], N) -> Float[Array, ""]:
+    """The time t of a step, in float64, in which every step has a time of its own."""
+    return step.astype(jnp.float64) / problem.updates_per_time(N)
 
 
 def over_blocks(

@@ -22,6 +22,7 @@ import numpy as np
 
 from teacherstudent.checking import contracts
 from teacherstudent.results.description import describe_problem
+from teacherstudent.schedules import schedules_in
 
 EVERY_SECONDS = 60.0
 DIGEST = "sha256"  # the name of the array with the digest of the others
@@ -52,7 +53,9 @@ def own_sources(problem) -> list[str]:
     sources = []
     student = problem.student
     teacher = getattr(problem.task, "activation", None)
-    for part in (problem.task, problem.rule, problem.loss, student.activation, teacher):
+    schedules = schedules_in((problem.task, problem.rule))
+    parts = (problem.task, problem.rule, problem.loss, student.activation, teacher, *schedules)
+    for part in parts:
         own: list[Any] = []
         for base in type(part).__mro__:
             if contracts.is_ours(base):

@@ -119,6 +119,11 @@ class Training(abc.ABC):
         self.run = begin
 
     @property
+    def now(self) -> float:
+        """The time t of the networks: the number of steps taken over N, or the number itself."""
+        return self.done / self.problem.updates_per_time(self.N)
+
+    @property
     def program(self) -> str:
         """What a report says of the steps."""
         if self.fused:
@@ -191,9 +196,8 @@ class Training(abc.ABC):
         begin: dict[str, np.ndarray] = {}
         if self.steps[0] == 0:
             begin = (self.rows or [row])[0]
-        now = self.done / self.problem.updates_per_time(self.N)
         T = np.asarray(self.T)[: len(self.seeds)]
-        doubt = check_record(self.problem, self.seeds, T, row, begin, now)
+        doubt = check_record(self.problem, self.seeds, T, row, begin, self.now)
         if doubt is not None and not self.warned:
             self.warned = True
             warn_user(doubt)

@@ -34,10 +34,12 @@ NUMBERS_PER_THREAD = 48
 def fits(problem: Problem, N: int, seeds: int) -> bool:
     """Whether the kernel can run this.
 
-    It takes SGD on isotropic inputs with activations that a kernel has, if the weights of a seed
-    fit into registers and 32 bits can count the entries of every array.
+    It takes SGD with constant numbers on isotropic inputs, with activations that a kernel has, if
+    the weights of a seed fit into registers and 32 bits can count the entries of every array.
     """
     if type(problem.rule) is not SGD or type(problem.task) is not TeacherStudent:
+        return False
+    if problem.changes_with_time:
         return False
     activations = (problem.student.activation, problem.task.activation)
     known = all(elementary(g) is not None for g in activations)

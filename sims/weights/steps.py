@@ -15,13 +15,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
 from sims.inputs.source import Covariances, Inputs, Isotropic, Source, label
-from sims.running.blocks import Span, over_blocks
+from sims.running.blocks import Span, over_blocks, time_of
 from sims.running.loop import NEVER
 from sims.running.network import fields, gradient, output
 from sims.running.records import Record, with_error
 from teacherstudent.losses import as_loss
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
+from teacherstudent.tasks import Task
 
 
 class Run(NamedTuple):
@@ -87,10 +88,11 @@ def _steps(
     workers, samples = problem.rule.gradients, problem.samples(N)
     batches = draw_inputs(problem, source, N, span.numbers(block), key)
     readout, bias = problem.student.train_readout, problem.student.train_bias
+    dtype = run.student.w.dtype
 
-    def slopes(student: Network, batch: Inputs):
+    def slopes(task: Task, student: Network, batch: Inputs):
         """The gradient of the batch, or one of each worker's, with a leading axis."""
-        y = label(problem.task, batch, w_star).noisy
+        y = label(task, batch, w_star).noisy
         if workers == 1:
             return gradient(problem, student, batch.x, y)
         of_worker = partial(gradient, problem, student)
@@ -99,12 +101,13 @@ def _steps(
 
     def step(index, run: Run) -> Run:
         batch = jax.tree.map(lambda part: part[index], batches)
-        slope, phi = slopes(run.student, batch)
-        layers, memory = problem.rule.update(
+        now = problem.at(time_of(problem, span.begin + index, N), dtype)
+        slope, phi = slopes(now.task, run.student, batch)
+        layers, memory = now.rule.update(
             run.student.layers(readout, bias), slope.layers(readout, bias), run.memory, N
         )
-        now = jnp.where(jnp.isfinite(phi).all(), jnp.uint32(NEVER), span.begin + index)
-        return Run(run.student._replace(**layers), memory, jnp.minimum(run.diverged, now))
+        step = jnp.where(jnp.isfinite(phi).all(), jnp.uint32(NEVER), span.begin + index)
+        return Run(run.student._replace(**layers), memory, jnp.minimum(run.diverged, step))
 
     return jax.lax.fori_loop(span.first, span.stop, step, run)
 

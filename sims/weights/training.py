@@ -103,7 +103,7 @@ class WeightsTraining(Training):
         self.T = self._put(overlaps, jnp.float64)
         self.w_star = self._put(begin.w_star, dtype)
         given = Network(*(self._put(part, dtype) for part in (begin.w, begin.v, begin.b)))
-        student, memory = begin_networks(self.bare, given)
+        student, memory = begin_networks(self.bare.at(self.now, dtype), given)
         never = self.place.put(jnp.full(seeds, NEVER, jnp.uint32), FIRST)
         self.run = Run(student, memory, never)
 
@@ -165,12 +165,12 @@ class WeightsTraining(Training):
         """From the exact covariances of the inputs where they are known, else as measured."""
         student = self.run.student
         if self.covariances is not None:
-            arrays = (self.exact_problem, self.covariances, self.T, self.w_star, student)
+            arrays = (self.exact_problem.at(self.now), self.covariances, self.T, self.w_star, student)
             return record(*arrays, shared=self.shared_covariances)
         assert measured is not None, "simulate draws held-out samples for unknown covariances"
         v = student.v.astype(jnp.float64)
         b = student.b.astype(jnp.float64)
-        return with_error(self.exact_problem, measured.Q, measured.R, self.T, v, b)
+        return with_error(self.exact_problem.at(self.now), measured.Q, measured.R, self.T, v, b)
 
     def networks(self) -> NetworkWeights:
         student = self.run.student
@@ -180,9 +180,10 @@ class WeightsTraining(Training):
         """What the held-out samples say of the networks; None if there are none."""
         if not self.test_blocks:
             return None
+        now = self.bare.at(self.now, self.run.student.w.dtype)
         if self.bank is not None:
-            return measure_samples(self.bare, self.bank.all(), self.w_star, self.run.student)
-        arrays = (self.bare, self.source, self.w_star, self.test_keys, self.run.student)
+            return measure_samples(now, self.bank.all(), self.w_star, self.run.student)
+        arrays = (now, self.source, self.w_star, self.test_keys, self.run.student)
         return measure_held_out(
             *arrays, blocks=self.test_blocks, block=TEST_BLOCK, shared=self.shared
         )

@@ -8,6 +8,7 @@ import itertools
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,10 @@ LARGEST = 2**53  # beyond which not every integer is a float
 MOST_ENTRIES = 10**8  # of a range that becomes an array
 TEXT = (str, bytes, bytearray, memoryview)
 Parameter = float | Float[AnyArray, "..."]  # one number, or one for each value of a sweep
+
+
+class ChangesWithTime:
+    """What stands for a number and is none: a `Schedule`, of which numbers are known at a time."""
 
 
 def is_traced(value) -> bool:
@@ -83,12 +88,18 @@ def parameter(value):
 
 
 def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> None:
-    """Require a real finite number, or a sequence of them (a sweep), not below `minimum`."""
-    if is_traced(value):
+    """Require a real finite number, or a sequence of them (a sweep), not below `minimum`.
+
+    What changes with time passes: its numbers are looked at when the times are known.
+    """
+    if is_traced(value) or isinstance(value, ChangesWithTime):
         return
     array = real_numbers(value)
     if array is None:
-        raise ValueError(f"{name} = {shortened(value)} is not a number; give a real number.")
+        way = "give a real number"
+        if callable(value) and not isinstance(value, type):
+            way = "give a real number, or ts.Schedule(function) for a function of the time t"
+        raise ValueError(f"{name} = {shortened(value)} is not a number; {way}.")
     if array.ndim > 1 or array.size == 0:
         raise ValueError(
             f"{name} has shape {array.shape}; give one number, or a one-dimensional sequence to "
@@ -101,9 +112,11 @@ def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> N
         bound, too_small = "at least", values < minimum
     wrong = ~np.isfinite(values) | too_small
     if wrong.any():
+        allowed = "a finite number"
+        if np.isfinite(minimum):
+            allowed = f"a finite number {bound} {minimum:g}"
         raise ValueError(
-            f"{name} = {array[wrong].flat[0]} is not allowed; give a finite number {bound} "
-            f"{minimum:g}."
+            f"{name} = {array[wrong].flat[0]} is not allowed; give {allowed}."
         )
 
 
@@ -116,7 +129,9 @@ def optional_number(name: str, value, *, strict: bool = False) -> None:
 def fraction(name: str, value) -> None:
     """Require a number, or a sequence of them, in [0, 1)."""
     number(name, value)
-    if not is_traced(value) and np.max(value) >= 1:
+    if is_traced(value) or isinstance(value, ChangesWithTime):
+        return
+    if np.max(value) >= 1:
         raise ValueError(
             f"{name} = {np.max(value):g} is not allowed; give a number from 0 to below 1."
         )
@@ -135,6 +150,8 @@ def positive(name: str, value) -> float:
 
 def single(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> float:
     """One number, not below `minimum`, as a float."""
+    if isinstance(value, ChangesWithTime):
+        raise ValueError(f"{name} = {shortened(value)} cannot change with time; give one number.")
     number(name, value, minimum=minimum, strict=strict)
     if np.ndim(value):
         raise ValueError(f"{name} = {shortened(value)} is a sequence; give one number.")
@@ -174,6 +191,14 @@ def shortened(value) -> str:
         return shortened_text(repr(value))
     except Exception:  # whatever the code of a stranger's class raises, or an int too long for text
         return kind_of(value)
+
+
+def hint(name, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: a known one that is near to it, if any."""
+    near = get_close_matches(str(name), list(known), n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return "."
 
 
 def kind_of(value) -> str:

@@ -18,6 +18,7 @@ from teacherstudent.checking.contracts import nearest
 from teacherstudent.losses import as_loss
 from teacherstudent.problem import Problem, Student
 from teacherstudent.rules import RULES
+from teacherstudent.schedules import KINDS, Schedule
 from teacherstudent.starts import Start
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks import TASKS, MixtureTask, StructuredTask, Task, TeacherTask
@@ -97,15 +98,54 @@ def _plain(value: Any) -> Any:
     """A value as JSON and TOML can hold it."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Schedule):
+        return describe_schedule(value)
     if isinstance(value, Latent):
         return _listed(value.given)
     if isinstance(value, Activation):
         return _activation(value)
-    if isinstance(value, tuple) and any(map(callable, value)):
+    if isinstance(value, tuple):
         return [_plain(one) for one in value]
     if callable(value):
         return _function(value)
     return np.asarray(value).tolist()
+
+
+def describe_schedule(schedule: Schedule) -> dict:
+    """A schedule as a table: its kind, and its parameters.
+
+    A function, or a class of one's own, is known by its name, and is not read back.
+    """
+    kind = schedule.kind or type_name(type(schedule))
+    if type(schedule) is Schedule:
+        kind = "function"
+    return {"schedule": kind, **{name: _plain(one) for name, one in schedule.shown().items()}}
+
+
+def with_schedules(value: Any, where: str) -> Any:
+    """A value of a table, in which each table with the key `schedule` becomes that schedule.
+
+    Raises ValueError if the kind is unknown, or its parameters are not allowed.
+    """
+    if isinstance(value, list):
+        return [with_schedules(one, where) for one in value]
+    if not isinstance(value, Mapping) or "schedule" not in value:
+        return value
+    parameters = dict(value)
+    name = parameters.pop("schedule")
+    if not isinstance(name, str) or name not in KINDS:
+        hint = checks.hint(name, KINDS)
+        if name == "function" or (isinstance(name, str) and "." in name):
+            hint = (
+                "; it is a function or class of one's own, of which files keep the name only: "
+                "make the problem with it."
+            )
+        raise ValueError(
+            f"{where}.schedule = {checks.shortened(name)} is not known; known are "
+            f"{', '.join(KINDS)}{hint}"
+        )
+    parameters = {key: with_schedules(one, f"{where}.{key}") for key, one in parameters.items()}
+    return KINDS[name](**validated(_schema(KINDS[name]), parameters, f"{where}."))
 
 
 def _function(function: Callable) -> str:
@@ -229,8 +269,7 @@ def _instance(kinds: Mapping[str, type], table: Mapping, where: str):
     if name is None:
         raise ValueError(f"{where}.type is missing; known are {', '.join(kinds)}.")
     if not isinstance(name, str) or name not in kinds:
-        near = get_close_matches(str(name).rsplit(".", 1)[-1], kinds, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
+        hint = checks.hint(str(name).rsplit(".", 1)[-1], kinds)
         if isinstance(name, str) and "." in name:
             hint = (
                 "; it is a class of one's own, of which files keep the name and "
@@ -241,7 +280,8 @@ def _instance(kinds: Mapping[str, type], table: Mapping, where: str):
     make = kinds[name]
     if "path" in table and hasattr(make, "from_file"):
         make = make.from_file
-    return make(**validated(_schema(make), table, f"{where}."))
+    given = validated(_schema(make), table, f"{where}.")
+    return make(**{key: with_schedules(one, f"{where}.{key}") for key, one in given.items()})
 
 
 def _schema(kind: Callable) -> type[BaseModel]:

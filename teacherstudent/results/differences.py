@@ -36,9 +36,13 @@ def flat_description(data: xr.Dataset) -> dict[str, Any]:
     entries = flat({"problem": described["problem"], "start": described["start"]})
     selected = {name: float(data[name]) for name in data.coords if data[name].ndim == 0}
     for place, value in entries.items():
-        name = place.rsplit(".", 1)[-1]
+        name = "_".join(place.split(".")[2:])  # of a schedule's parameter its field and its name
         if name in selected:
             entries[place] = selected[name]
+        elif isinstance(value, list):
+            entries[place] = [
+                selected.get(f"{name}_{index}", one) for index, one in enumerate(value)
+            ]
         elif place.startswith("start.") and "start" in selected:
             entries[place] = value[int(selected["start"])]
     return entries

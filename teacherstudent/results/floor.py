@@ -12,13 +12,16 @@ from jaxtyping import Float
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.checking.contracts import is_ours
 from teacherstudent.problem import Problem
-from teacherstudent.tasks.sweeping import each_task
+from teacherstudent.schedules import at_time, schedules_in
+from teacherstudent.tasks.sweeping import each_task, first_task
 
+MOST_MOMENTS = 50  # at which a readout that changes with time is looked at
 ROUNDING = 64 * np.finfo(np.float64).eps  # of one entry of I2, relative to the largest variance
 
 
 def error_floor(
     problem: Problem,
+    times: Float[AnyArray, " time"],
     Q: Float[AnyArray, "*all students students"],
     T: Float[AnyArray, "*batch teachers teachers"],
     v: Float[AnyArray, "*all students"],
@@ -32,7 +35,7 @@ def error_floor(
     Measured on noise-free runs to late times, errors of eps_g are a tenth to a half of this.  A
     negative eps_g is an error that shows: the floor is not below the largest of them.
     """
-    readouts = [np.abs(np.atleast_1d(task.v_star)) for task in _tasks(problem)]
+    readouts = [np.abs(np.atleast_1d(task.v_star)) for task in _tasks(problem, times)]
     u = np.concatenate([_largest(v, axis=-1), np.max(readouts, axis=0)])
     variance = max(1.0, _largest(Q).max(), _largest(T).max())
     of_solver = 0.5 * (u**2).sum() * (rtol * variance + atol)
@@ -40,11 +43,18 @@ def error_floor(
     return float(of_solver + of_numbers + 2 * _largest(np.minimum(eps_g, 0.0)).max())
 
 
-def _tasks(problem: Problem) -> list:
-    """The tasks of a sweep; of ours one is enough, since the swept noise is not in the readout."""
-    if is_ours(type(problem.task)):
-        return [problem.teacher]
-    return list(each_task(problem.task))
+def _tasks(problem: Problem, times) -> list:
+    """The tasks of a sweep, at some times if they change.
+
+    Of ours one is enough of a sweep, since the swept noise is not in the readout.
+    """
+    tasks = [first_task(problem.task)]
+    if not is_ours(type(problem.task)):
+        tasks = list(each_task(problem.task))
+    if not schedules_in(problem.task):
+        return tasks
+    moments = times[np.linspace(0, len(times) - 1, MOST_MOMENTS).astype(int)]
+    return [at_time(task, time) for task in tasks for time in np.unique(moments)]
 
 
 def _largest(part, axis: int | None = None) -> np.ndarray:

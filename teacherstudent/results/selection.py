@@ -108,6 +108,8 @@ def _described(data: xr.Dataset, part: str) -> dict:
 
 def _selected(data: xr.Dataset, name: str, value: Any) -> Any:
     """A parameter of a sweep at the values that were selected from it; any other as it is."""
+    if isinstance(value, Mapping):
+        return _selected_schedule(data, name, value)
     if name not in SWEPT or not isinstance(value, list):
         return value
     if name not in data.coords:
@@ -115,6 +117,33 @@ def _selected(data: xr.Dataset, name: str, value: Any) -> Any:
             f"the data do not say of which {name} they are; select it without drop=True."
         )
     return data[name].values.tolist()
+
+
+def _selected_schedule(data: xr.Dataset, name: str, table: Mapping) -> dict:
+    """The table of a schedule, with its swept parameters at the values that were selected."""
+    selected = {}
+    for key, value in table.items():
+        inner = f"{name}_{key}"
+        if isinstance(value, Mapping):
+            selected[key] = _selected_schedule(data, inner, value)
+        elif inner in data.coords:
+            selected[key] = data[inner].values.tolist()
+        elif isinstance(value, list):
+            selected[key] = [
+                _selected_entry(data, f"{inner}_{index}", one) for index, one in enumerate(value)
+            ]
+        else:
+            selected[key] = value
+    return selected
+
+
+def _selected_entry(data: xr.Dataset, name: str, value: Any) -> Any:
+    """An entry of a list of a schedule's parameters, such as those of `piecewise`."""
+    if isinstance(value, Mapping):
+        return _selected_schedule(data, name, value)
+    if name in data.coords:
+        return data[name].values.tolist()
+    return value
 
 
 def _check_begins(data: xr.Dataset, record: Mapping) -> None:

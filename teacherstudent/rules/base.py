@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from teacherstudent.checking import arguments, checks, contracts
 from teacherstudent.display import Described
+from teacherstudent.schedules import is_schedule
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 
@@ -254,7 +255,12 @@ class DescentRule(RatedRule):
 
 
 def single_rate(rate, name: str = "learning_rate"):
-    """A rate that is one number, not a sweep."""
+    """A rate that is one number, not a sweep, and stays."""
+    if is_schedule(rate):
+        raise ValueError(
+            f"rule.{name} changes with time, which the networks of optax() do not know; give a "
+            "number, or optax.inject_hyperparams."
+        )
     if not checks.is_traced(rate) and jnp.ndim(rate):
         raise ValueError(f"rule.{name} is a sequence; optax() needs one number.")
     return rate

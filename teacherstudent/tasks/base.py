@@ -29,6 +29,7 @@ from teacherstudent.activations.activation import Activation, ActivationLike, as
 from teacherstudent.averages import averages_for
 from teacherstudent.checking import arguments, checks
 from teacherstudent.display import Described
+from teacherstudent.schedules import is_schedule
 from teacherstudent.states.order_parameters import covariance
 from teacherstudent.states.spectrum import Modes, Spectrum
 
@@ -173,6 +174,13 @@ class Task(Described):
         return with_fields(self, dict.fromkeys(self.INPUT_FIELDS))
 
 
+def _readout(given):
+    """The readout as arrays, or, where single units have schedules, as a tuple of numbers."""
+    if isinstance(given, list | tuple) and any(map(is_schedule, given)):
+        return tuple(checks.parameter(one) for one in given)
+    return checks.parameter(given)
+
+
 def with_fields(module: Module, values: Mapping[str, Any]) -> Module:
     """A copy of a module with other values of some fields, which are not checked again."""
     copy = object.__new__(type(module))
@@ -189,7 +197,8 @@ class TeacherTask(Task):
 
     - `width`: number M of teacher units.
     - `activation`: g*, a name, polynomial coefficients or an elementwise JAX function.
-    - `readout`: v*, one number for all units or one per unit.
+    - `readout`: v*, one number for all units or one per unit; or a schedule, or a list in which
+      some units have one.
     - `noise`: sigma, the standard deviation (not the variance) of the label noise.
 
     >>> import teacherstudent as ts
@@ -212,11 +221,14 @@ class TeacherTask(Task):
     def __init__(self, width: int, activation: ActivationLike = "erf", readout=1.0, noise=0.0):
         self.width = checks.integer("task.width", width)
         self.activation = as_function(activation, "task.activation")
-        self.readout = checks.parameter(readout)
+        self.readout = _readout(readout)
         self.noise = checks.parameter(noise)
 
     def __check_init__(self):
         checks.number("task.noise", self.noise)
+        if isinstance(self.readout, tuple):
+            self._check_readouts()
+            return
         if checks.is_numeric(self.readout) and np.ndim(self.readout) > 1:
             raise ValueError(
                 f"task.readout has shape {np.shape(self.readout)}; give one number for all teacher "
@@ -229,14 +241,30 @@ class TeacherTask(Task):
                 "give one number for all teacher units, or one per unit."
             )
 
+    def _check_readouts(self) -> None:
+        """Raise ValueError unless there is a number, or a schedule, for each unit."""
+        if len(self.readout) != self.width:
+            raise ValueError(
+                f"task.readout has {len(self.readout)} entries but task.width = {self.width}; "
+                "give one number or schedule for all teacher units, or one per unit."
+            )
+        for index, one in enumerate(self.readout):
+            checks.number(f"task.readout[{index}]", one, minimum=-np.inf)
+
     @property
     def directions(self) -> int:
         return self.width
 
     @property
     def v_star(self) -> Float[Array, " teachers"]:
-        """The teacher's readout v*, one entry per unit."""
-        return jnp.broadcast_to(jnp.asarray(self.readout), (self.width,))
+        """The teacher's readout v*, one entry per unit.
+
+        Where it changes with time, that of `Problem.at(t)` is known.
+        """
+        readout = self.readout
+        if isinstance(readout, tuple):
+            readout = jnp.stack([jnp.asarray(one) for one in readout])
+        return jnp.broadcast_to(jnp.asarray(readout), (self.width,))
 
     def label(
         self, fields: Float[Array, "samples teachers"], noise: Float[Array, " samples"]
