@@ -40,7 +40,8 @@ from teacherstudent.programs.compilation import default_platform, options
 from teacherstudent.results.datasets import check_observables, check_sweeps, dataset
 from teacherstudent.results.floor import error_floor
 from teacherstudent.schedules import at_time, is_named_kind, schedules_in
-from teacherstudent.starts import Start, spectral_start
+from teacherstudent.starts import Start, check_begins, spectral_start
+from teacherstudent.states.kept import KeptTheory
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks.base import with_fields
 from teacherstudent.tasks.sweeping import first_problem, swept_numbers
@@ -66,8 +67,10 @@ def integrate(
         d(Q, R, v)/dt = vector_field(Q, R, v),   t = updates / N,   N -> infinity
         with two classes: Q, m, v, b
 
-    - `times`: increasing times at which to answer, t >= 0; the start is at t = 0 (`log_times` is
-      dense near zero).
+    - `start`: where the run begins, at t = 0, or a state of another run (`ts.last_state`), from
+      which it goes on at its time.
+    - `times`: increasing times at which to answer, none before the start's (`log_times` is dense
+      near zero).
     - `rtol`, `atol`: error allowed per step of the adaptive solver.  Rules whose averages jump
       between frozen points (sign rules, Fromage) get at least 1e-5 and 1e-6; the report has what
       was used.
@@ -119,15 +122,16 @@ def integrate(
     max_steps = checks.integer("max_steps", max_steps)
     checks.one_of("spectral", spectral, (True, False))
     problem.check_start(start)
+    check_begins(start, times)
     observables = listed(observables)
     require_overlaps(observables)
     check_observables(observables, problem)
     check_sweeps(problem)
-    check_over_time(problem, times[0], times[-1], times)
+    check_over_time(problem, start.time, times[-1], times)
     require_theory(problem)
-    check_task(first_problem(problem).at(times[0]))
+    check_task(first_problem(problem).at(start.time))
     problem.task.warn_theory()
-    if problem.task.HAS_MODES:
+    if problem.task.HAS_MODES and start.kept is None:
         start = spectral_start(problem, start)
     if problem.batch_ratio is not None:
         _check_counts(times)
@@ -150,6 +154,8 @@ def integrate(
     report = {"solver": method, "rtol": rtol, "atol": atol, "max_steps": max_steps}
     report["seconds"] = round(seconds, 4)
     report |= _quality_of_solve(problem, start, times, answer, nodes, error, (rtol, atol))
+    if isinstance(start.kept, KeptTheory):
+        report["continued_at"] = start.time
     label = partial(_labelled, problem, start, report=report, observables=observables)
     if reached.failed.any():
         _tell_failure(reached, answer, times, max_steps, label)
@@ -333,22 +339,37 @@ def _labelled(
     quantities |= recorded
     values = {name: numbers(found) for name, found in quantities.items() if found is not None}
     values["T"] = start.T
+    values |= _end(answer)
     leading: dict = dict(problem.sweeps)
     if start.batch:
         leading["start"] = np.arange(start.batch[0])
     coordinates = {**leading, "time": times}
-    if answer.q is not None:
-        coordinates["rho"] = _eigenvalues(start)
+    begun = start
+    if isinstance(start.kept, KeptTheory):
+        begun = start.kept.start
+    if answer.q is not None or "q_last" in values:
+        coordinates["rho"] = _eigenvalues(begun)
     return dataset(
         "theory",
         problem,
-        start,
+        begun,
         coordinates=coordinates,
         variables=values,
         leading=tuple(leading),
         report=report,
         observables=observables,
     )
+
+
+def _end(answer: Trajectory) -> dict[str, np.ndarray]:
+    """What another theory needs to go on from the last time, beside the order parameters."""
+    end = {}
+    if answer.memory is not None and answer.memory.shape[-1]:
+        end["memory"] = answer.memory
+    if answer.q_last is not None and answer.r_last is not None and answer.q_last.shape[-1] > 1:
+        end["q_last"] = np.moveaxis(answer.q_last, -1, -3)
+        end["r_last"] = np.moveaxis(answer.r_last, -1, -3)
+    return end
 
 
 def _eigenvalues(start: Start) -> np.ndarray:

@@ -42,6 +42,7 @@ PUBLIC = {
     "teacherstudent.observables.oracle": ("oracle_error", "oracle_loss"),
     "teacherstudent.problem": ("Problem", "Student"),
     "teacherstudent.results.comparison": ("compare",),
+    "teacherstudent.results.continuing": ("last_state", "state_at"),
     "teacherstudent.results.files": ("load", "save"),
     "teacherstudent.results.plots": ("plot",),
     "teacherstudent.results.selection": ("problem_of", "start_of"),
@@ -57,6 +58,16 @@ PUBLIC = {
         "SignSGD",
         "Signum",
         "SphericalSGD",
+    ),
+    "teacherstudent.schedules": (
+        "Schedule",
+        "constant",
+        "cosine",
+        "exponential",
+        "linear",
+        "piecewise",
+        "power",
+        "warm_up",
     ),
     "teacherstudent.starts": (
         "orthogonal_start",
@@ -149,6 +160,10 @@ if TYPE_CHECKING:
         Student as Student,
     )
     from teacherstudent.results.comparison import compare as compare
+    from teacherstudent.results.continuing import (
+        last_state as last_state,
+        state_at as state_at,
+    )
     from teacherstudent.results.files import (
         load as load,
         save as save,
@@ -171,6 +186,16 @@ if TYPE_CHECKING:
         SphericalSGD as SphericalSGD,
     )
     from teacherstudent.rules.base import DescentRule as DescentRule, Rule as Rule
+    from teacherstudent.schedules import (
+        Schedule as Schedule,
+        constant as constant,
+        cosine as cosine,
+        exponential as exponential,
+        linear as linear,
+        piecewise as piecewise,
+        power as power,
+        warm_up as warm_up,
+    )
     from teacherstudent.starts import (
         orthogonal_start as orthogonal_start,
         random_start as random_start,

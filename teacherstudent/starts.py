@@ -313,6 +313,15 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
     return lifted
 
 
+def check_begins(start: Start, times) -> None:
+    """Raise ValueError if the first of the times is before that of the start."""
+    if times[0] < start.time:
+        raise ValueError(
+            f"times[0] = {times[0]:g} is before t = {start.time:g}, the time of the start; give "
+            "later times, or a start at t = 0."
+        )
+
+
 def weights_with_overlaps(start: OrderParameters, frame: np.ndarray) -> Weights:
     """Weights that have exactly the overlaps of `start`, along the orthonormal rows of `frame`,
     shape (K + M, N).

@@ -41,6 +41,25 @@ def unpack(packed: tuple[Any, ...], problem: Problem, begin: State) -> State:
     return state
 
 
+def all_numbers(memory: Any) -> Float[Array, " entries"]:
+    """What a rule remembers, a pytree of arrays, as one array."""
+    leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(memory)]
+    return jnp.concatenate([jnp.zeros(0), *leaves])
+
+
+def remembered(first: Any, numbers: Float[Array, " entries"]) -> Any:
+    """What a rule remembers, from all its numbers; `first` if there are none of this rule."""
+    leaves, structure = jax.tree.flatten(first)
+    sizes = [leaf.size for leaf in leaves]
+    if numbers.size != sum(sizes) or not sizes:
+        return first
+    parts, begin = [], 0
+    for leaf, size in zip(leaves, sizes, strict=True):
+        parts.append(numbers[begin : begin + size].reshape(leaf.shape))
+        begin += size
+    return structure.unflatten(parts)
+
+
 class ErrorNorm(eqx.Module):
     """The size of a step's errors over their tolerances: a root mean square over all numbers that
     move, in which a mode counts by its share of Q and of R.

@@ -14,7 +14,14 @@ from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules import agd_map
 from odes.rules.theory import check_answers, require_theory, theory_of
 from odes.solving.adaptive_steps import FIRST_STEP, Solved, adaptive_steps
-from odes.solving.packing import ErrorNorm, has_diverged, pack, unpack
+from odes.solving.packing import (
+    ErrorNorm,
+    all_numbers,
+    has_diverged,
+    pack,
+    remembered,
+    unpack,
+)
 from odes.solving.precision import in_float64
 from odes.solving.trajectory import (
     ONE_START,
@@ -173,7 +180,7 @@ def _solve_one(
     begin = State(start.q, start.r, start.v, start.b)
     now = problem.at(start.time)
     memory = theory_of(now.rule).first_memory(now.rule, now, fixed, begin)
-    begin = begin._replace(memory=memory)
+    begin = begin._replace(memory=remembered(memory, start.memory))
     check_answers(now, fixed, begin)
     first = pack(begin, problem)
 
@@ -198,9 +205,14 @@ def _solve_one(
         _meter(progress),
     )
     trajectory = _trajectory(problem, start, times, solved)
-    trajectory = trajectory._replace(exceeded=has_diverged(solved.last, first, fixed, problem))
+    last = unpack(solved.last, problem, begin)
+    trajectory = trajectory._replace(
+        exceeded=has_diverged(solved.last, first, fixed, problem),
+        q_last=last.q,
+        r_last=last.r,
+        memory=all_numbers(last.memory),
+    )
     if "rule error" in extras:
-        last = unpack(solved.last, problem, begin)
         ends = ((start.time, begin), (solved.reached, last))
         trajectory = trajectory._replace(rule_error=_rule_error(problem, fixed, ends))
     if "accuracy" in extras:
@@ -360,4 +372,7 @@ def _iterated(problem: Problem, start: ByMode, times: Float[Array, " times"]) ->
         exceeded=failed,
         steps=updates[-1],
         rejected=jnp.zeros_like(updates[-1]),
+        q_last=Q[-1][..., None],
+        r_last=R[-1][..., None],
+        memory=jnp.zeros(0),
     )

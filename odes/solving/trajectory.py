@@ -10,6 +10,7 @@ from odes.rules.theory import Nodes, theory_of
 from teacherstudent.checking import checks
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start, spectral_start
+from teacherstudent.states.kept import KeptTheory
 from teacherstudent.states.order_parameters import OrderParameters
 
 # Our names, and diffrax's.
@@ -31,6 +32,8 @@ class Trajectory(NamedTuple):
     - `q`, `r`: the densities over the modes, where they were asked for.
     - `accuracy`: the fraction of right classes, where the task has classes.
     - `rule_error`: an estimate of the velocity's error, where a rule has averages by quadrature.
+    - `q_last`, `r_last`, `memory`: the overlaps of every mode, the modes last, and all that the rule
+      remembers at the last time.
     """
 
     Q: Float[Array, "*batch time students students"]
@@ -47,6 +50,9 @@ class Trajectory(NamedTuple):
     r: Float[Array, "*batch time modes students teachers"] | None = None
     accuracy: Float[Array, "*batch time"] | None = None
     rule_error: Float[Array, "*batch"] | None = None
+    q_last: Float[Array, "*batch students students modes"] | None = None
+    r_last: Float[Array, "*batch students teachers modes"] | None = None
+    memory: Float[Array, "*batch entries"] | None = None
 
 
 class ByMode(NamedTuple):
@@ -64,36 +70,65 @@ class ByMode(NamedTuple):
     T: checks.Parameter
     v: checks.Parameter
     b: checks.Parameter
+    memory: checks.Parameter  # what the rule remembers, if it does so already
 
 
 # Along which axis each part of a batch of starts has its members.
-ONE_START = ByMode(None, None, None, None, *[0] * 6)
+ONE_START = ByMode(None, None, None, None, *[0] * 7)
 
 
 def by_mode(problem: Problem, start: Start) -> ByMode:
-    """The start's spectrum and densities; isotropic inputs have one mode, q = Q, r = R, t = T."""
+    """The start's spectrum and densities; isotropic inputs have one mode, q = Q, r = R, t = T.
+
+    A state of another theory has kept its densities.
+    """
+    if isinstance(start.kept, KeptTheory):
+        return _continued(problem, start, start.kept)
     if isinstance(start, OrderParameters) and not problem.task.HAS_MODES:
         return _one_mode(start)
-    start = spectral_start(problem, start)
-    start, noise = theory_of(problem.rule).prepare_modes(problem, start)
+    spectral = spectral_start(problem, start)
+    prepared, noise = theory_of(problem.rule).prepare_modes(problem, spectral)
+    v = prepared.v
     return ByMode(
-        time=0.0,
-        rho=start.rho,
-        weights=start.weights,
+        time=start.time,
+        rho=prepared.rho,
+        weights=prepared.weights,
         noise=noise,
-        q=_modes_last(start.q),
-        r=_modes_last(start.r),
-        t=_modes_last(start.t),
-        T=start.T,
-        v=start.v,
-        b=np.zeros(np.shape(start.v)),
+        q=_modes_last(prepared.q),
+        r=_modes_last(prepared.r),
+        t=_modes_last(prepared.t),
+        T=prepared.T,
+        v=v,
+        b=np.zeros(np.shape(v)),
+        memory=_nothing_remembered(v),
     )
+
+
+def _continued(problem: Problem, start: Start, kept: KeptTheory) -> ByMode:
+    """The end of another theory: what a rule of the same class remembers goes on, too."""
+    begin = by_mode(problem, kept.start)
+    if np.shape(begin.q) != np.shape(kept.q):
+        raise ValueError(
+            f"start is a state whose overlaps by mode have the shape {np.shape(kept.q)}, but those "
+            f"of this problem have {np.shape(begin.q)}; go on with a problem on the same inputs."
+        )
+    memory = begin.memory
+    if kept.rule == type(problem.rule).__name__:
+        memory = kept.memory
+    b = begin.b
+    if isinstance(start, OrderParameters):
+        b = start.b
+    return begin._replace(time=start.time, q=kept.q, r=kept.r, v=start.v, b=b, memory=memory)
+
+
+def _nothing_remembered(v) -> np.ndarray:
+    return np.zeros((*np.shape(v)[:-1], 0))
 
 
 def _one_mode(start: OrderParameters) -> ByMode:
     one = np.ones(1)
     return ByMode(
-        time=0.0,
+        time=start.time,
         rho=one,
         weights=one,
         noise=one,
@@ -103,6 +138,7 @@ def _one_mode(start: OrderParameters) -> ByMode:
         T=start.T,
         v=start.v,
         b=start.b,
+        memory=_nothing_remembered(start.v),
     )
 
 

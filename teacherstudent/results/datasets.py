@@ -70,6 +70,20 @@ VARIABLES = {
         "overlap of student and teacher units by mode",
         r"$r_{km}(\rho)$",
     ),
+    "q_last": (
+        ("rho", "student", "student_"),
+        "overlap of student units by mode at the last time",
+        r"$q_{kl}(\rho)$",
+    ),
+    "r_last": (
+        ("rho", "student", "teacher"),
+        "overlap of student and teacher units by mode at the last time",
+        r"$r_{km}(\rho)$",
+    ),
+    "memory": (("memory_entry",), "what the rule remembers at the last time", "memory"),
+    "chain": (("chain_entry",), "the chain of the overlaps at the last time", "chain"),
+    "w": (("student", "input"), "student weights at the last time", r"$w_k$"),
+    "w_teacher": (("teacher", "latent"), "teacher weights (or fixed directions) of each network", r"$w^*_m$"),
     "weights": (("rho",), "weights of the eigenvalues", r"$p(\rho)$"),
     "q_start": (
         ("rho", "student", "student_"),
@@ -88,6 +102,8 @@ VARIABLES = {
     "mean": (("input",), "mean of the inputs", r"$E x_i$"),
     "F": (("input", "latent"), "feature matrix", r"$F_{ir}$"),
 }
+# What another run needs to go on from the last time.
+OF_THE_END = ("q_last", "r_last", "memory", "chain", "w", "w_teacher")
 COORDINATES = {
     "time": ("updates over input dimension", r"$t$", "updates / N"),
     "seed": ("seed of the random stream", r"seed", "1"),
@@ -195,6 +211,7 @@ def dataset(
     report = dict(report)
     if len(coordinates["time"]):  # so that a part of the data can be told from the whole
         report["first_time"] = float(coordinates["time"][0])
+        report["last_time"] = float(coordinates["time"][-1])
     return xr.Dataset(data, coords=coords, attrs=described(kind, problem, report, start))
 
 
@@ -203,10 +220,13 @@ def _variable(name: str, values, leading: Sequence[str]) -> tuple:
     dims, long_name, symbol = VARIABLES[name]
     in_front = np.ndim(values) - len(dims)
     front = ("start",) * in_front
-    if "time" in dims:
+    if "time" in dims or name in OF_THE_END or "start" not in leading:
         front = tuple(leading)[:in_front]
     attributes = {"long_name": long_name, "symbol": symbol, "units": "1"}
-    return front + dims, np.asarray(values), attributes
+    encoding = {}
+    if name in OF_THE_END:
+        encoding = {"zlib": True, "shuffle": True, "complevel": 4}
+    return front + dims, np.asarray(values), attributes, encoding
 
 
 def _variable_of_observable(observable: Observable, values, leading: Sequence[str]) -> tuple:

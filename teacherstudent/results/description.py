@@ -80,7 +80,10 @@ def describe_start(start: Start, problem: Problem) -> dict:
 
     Of `SpectralOverlaps` they are those of all modes together.
     """
-    return {name: np.asarray(getattr(start, name)).tolist() for name in problem.task.START}
+    described = {name: np.asarray(getattr(start, name)).tolist() for name in problem.task.START}
+    if start.time:
+        described["time"] = start.time
+    return described
 
 
 def _fields(part: Any) -> dict:
@@ -260,6 +263,7 @@ class _StartTable(BaseModel):
     v: list | None = None
     m: list | None = None
     b: list | None = None
+    time: float = 0.0
 
 
 def _instance(kinds: Mapping[str, type], table: Mapping, where: str):

@@ -83,7 +83,30 @@ def start_of(data: xr.Dataset) -> Start:
     if data["time"].ndim == 0 and float(data["time"]) != 0.0:
         return _state(data, record)
     _check_begins(data, record)
+    if "continued_at" in record["report"]:
+        raise ValueError(
+            f"the data are of a run that went on from t = {record['report']['continued_at']:g} of "
+            "another one, and have no start of their own; take state_at, or one time, "
+            "isel(time=-1)."
+        )
     return _run_start(data, record)
+
+
+def described_run(data: xr.Dataset) -> dict:
+    """What a theory or a simulation says of itself."""
+    return _described(data, "start")
+
+
+def whole_start(data: xr.Dataset) -> Start:
+    """The start of the whole run, also of one that went on from another: all starts of a batch."""
+    return _run_start(data, described_run(data), whole=True)
+
+
+def state_of(data: xr.Dataset, batch: str = "") -> Start:
+    """The order parameters at the one time of the data; of a batch those along the dimension
+    `batch`.
+    """
+    return _state(data, described_run(data), batch)
 
 
 def _described(data: xr.Dataset, part: str) -> dict:
@@ -156,13 +179,16 @@ def _check_begins(data: xr.Dataset, record: Mapping) -> None:
         )
 
 
-def _run_start(data: xr.Dataset, record: Mapping) -> Start:
-    start = start_from(_of_batch(data, record["start"]))
+def _run_start(data: xr.Dataset, record: Mapping, whole: bool = False) -> Start:
+    described = record["start"]
+    if not whole or "start" in data.coords and "start" not in data.dims:
+        described = _of_batch(data, described)
+    start = start_from(described)
     if "q_start" in data:
         rho, weights, q, r, t = (
             data[name].values for name in ("rho", "weights", "q_start", "r_start", "t")
         )
-        return SpectralOverlaps(rho, weights, q, r, t, start.T, start.v)
+        return SpectralOverlaps(rho, weights, q, r, t, start.T, start.v, time=start.time)
     if "w_start" not in data:
         return start
     task = task_family(record["problem"]["task"])
@@ -181,37 +207,46 @@ def _of_batch(data: xr.Dataset, start: Mapping) -> dict:
         raise ValueError(
             "the data do not say of which start of the batch they are; select it without drop=True."
         )
-    return {name: np.asarray(value)[data["start"].values].tolist() for name, value in start.items()}
+    chosen = data["start"].values
+    return {
+        name: value if name == "time" else np.asarray(value)[chosen].tolist()
+        for name, value in start.items()
+    }
 
 
-def _state(data: xr.Dataset, record: Mapping) -> Start:
-    """The order parameters at the one time of the data."""
+def _state(data: xr.Dataset, record: Mapping, batch: str = "") -> Start:
+    """The order parameters at the one time of the data, or of a batch at that time."""
     time, task = float(data["time"]), task_family(record["problem"]["task"])
-    _check_one_state(data, record, time)
+    _check_one_state(data, record, time, batch)
     fixed = task.name_of("R")
     if not all(np.isfinite(data[name].values).all() for name in ("Q", fixed, "v")):
         raise ValueError(
             f"the run did not reach t = {time:g}: its order parameters are not finite there."
         )
-    T = _of_batch(data, record["start"]).get("T")
+    T = record["start"].get("T")
+    if T is not None and np.ndim(T) > 2 and batch != "seed":
+        T = _of_batch(data, record["start"])["T"]
+    if T is not None and batch in data["Q"].dims:
+        T = np.broadcast_to(T, (data.sizes[batch], *np.shape(T)[-2:]))
     if task.HAS_MODES or "q_start" in data:
         return _state_by_mode(data, T, time)
     overlaps: dict[str, Any] = {fixed: data[fixed].values}
     if "b" in data:
         overlaps["b"] = data["b"].values
-    return OrderParameters(_symmetric(data["Q"]), T=T, v=data["v"].values, **overlaps)
+    return OrderParameters(_symmetric(data["Q"].values), T=T, v=data["v"].values, **overlaps)
 
 
-def _check_one_state(data: xr.Dataset, record: Mapping, time: float) -> None:
-    """Raise ValueError unless the data hold one value of each overlap."""
-    extra = [str(name) for name in data["Q"].dims if name not in ("student", "student_")]
+def _check_one_state(data: xr.Dataset, record: Mapping, time: float, batch: str) -> None:
+    """Raise ValueError unless the data hold one value of each overlap, or a batch of them."""
+    units = ("student", "student_")
+    extra = [str(name) for name in data["Q"].dims if name not in (*units, batch)]
     if extra:
         example = ", ".join(f"{name}=0" for name in extra)
         raise ValueError(
             f"at t = {time:g} the data have a state for each {' and '.join(extra)}; select one, "
             f"isel({example}, time=...)."
         )
-    if data["Q"].dims != ("student", "student_"):
+    if data["Q"].dims[-2:] != units or set(data["Q"].dims) - {*units, batch}:
         raise ValueError(
             "the data have only some of the student's units; select no student from them."
         )
@@ -234,8 +269,8 @@ def _state_by_mode(data: xr.Dataset, T, time: float) -> SpectralOverlaps:
     )
     q = (q + q.swapaxes(-1, -2)) / 2
     sums = (
-        (np.einsum("t,tkl->kl", weights * rho, q), "Q"),
-        (np.einsum("t,tkm->km", weights, r), "R"),
+        (np.einsum("t,...tkl->...kl", weights * rho, q), "Q"),
+        (np.einsum("t,...tkm->...km", weights, r), "R"),
     )
     scale = max(1.0, np.abs(data["Q"].values).max())
     if any(np.abs(total - data[name].values).max() > 1e-6 * scale for total, name in sums):
@@ -246,6 +281,6 @@ def _state_by_mode(data: xr.Dataset, T, time: float) -> SpectralOverlaps:
     return SpectralOverlaps(rho, weights, q, r, t, T, v)
 
 
-def _symmetric(matrix: xr.DataArray) -> np.ndarray:
+def _symmetric(matrix: np.ndarray) -> np.ndarray:
     """The matrix without the rounding that sets its two triangles apart."""
-    return (matrix.values + matrix.values.T) / 2
+    return (matrix + np.swapaxes(matrix, -1, -2)) / 2

@@ -5,6 +5,7 @@ They are the overlaps Q, R, T (or Q, m), the readout v and the biases b.
 
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -62,6 +63,10 @@ class OrderParameters(Described):
     - `b`: its biases, shape (K,), zero unless given.
     - `weights`: first-layer weights with these overlaps, if the simulation is to begin from them
       and no others.
+    - `time`: the time t at which a run begins from them.
+
+    A state of a run (`ts.last_state`) also has what that run `kept` beside the order parameters, so
+    that it goes on exactly.
 
     A leading axis common to all is a batch of starts.
 
@@ -89,10 +94,12 @@ class OrderParameters(Described):
     v: Float[AnyArray, "*batch students"]
     b: Float[AnyArray, "*batch students"]
     weights: Weights | None = None
+    time: float = eqx.field(static=True, default=0.0)
+    kept: Any = eqx.field(static=True, default=None)
 
     @arguments.of("start.")
     def __init__(
-        self, Q, R=None, T=None, v=None, weights: Weights | None = None, *, m=None, b=None
+        self, Q, R=None, T=None, v=None, weights: Weights | None = None, *, m=None, b=None, time=0.0
     ):
         if (R is None) == (m is None):
             count = "neither" if R is None else "both"
@@ -108,6 +115,8 @@ class OrderParameters(Described):
         self.v = given_or_default("start.v", v, np.ones(self.students), self.batch)
         self.b = given_or_default("start.b", b, np.zeros(self.students), self.batch)
         self.weights = as_weights("start.weights", weights)
+        self.time = checks.single("start.time", time)
+        self.kept = None
 
     def __check_init__(self):
         arrays = {name: getattr(self, name) for name in ("Q", "R", "T", "v", "b")}
@@ -136,6 +145,8 @@ class OrderParameters(Described):
                 arguments[name] = getattr(self, name)
         if self.weights is not None:
             arguments["weights"] = self.weights
+        if self.time:
+            arguments["time"] = self.time
         return arguments
 
     @property

@@ -21,6 +21,7 @@ eigenvalues) instead of 1/N.
 
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -56,6 +57,7 @@ class SpectralOverlaps(Described):
     - `T` (M, M): w* w*^T / D, the unit matrix unless given (it is not the mean of t); `v` (K,): the
       readout, ones unless given.
     - `network`: first-layer weights with these overlaps, if the simulation is to begin from them.
+    - `time`: the time t at which a run begins from them.
 
     This is Gaussian equivalence in the form of Goldt et al., MSML 2021 (arXiv:2006.14709), with all
     eigenvectors of unit length; `from_latent_modes` reads the form of Goldt et al., Phys. Rev. X
@@ -82,9 +84,13 @@ class SpectralOverlaps(Described):
     T: Float[AnyArray, "*batch teachers teachers"]
     v: Float[AnyArray, "*batch students"]
     network: Weights | None = None
+    time: float = eqx.field(static=True, default=0.0)
+    kept: Any = eqx.field(static=True, default=None)
 
     @arguments.of("start.")
-    def __init__(self, rho, weights, q, r, t, T=None, v=None, network: Weights | None = None):
+    def __init__(
+        self, rho, weights, q, r, t, T=None, v=None, network: Weights | None = None, *, time=0.0
+    ):
         for name, value in (("rho", rho), ("weights", weights), ("q", q), ("r", r), ("t", t)):
             setattr(self, name, checks.array(f"start.{name}", value))
         if self.rho.ndim != 1 or self.rho.size == 0:
@@ -100,6 +106,8 @@ class SpectralOverlaps(Described):
         self.T = given_or_default("start.T", T, np.eye(self.teachers), self.batch)
         self.v = given_or_default("start.v", v, np.ones(self.students), self.batch)
         self.network = as_weights("start.network", network)
+        self.time = checks.single("start.time", time)
+        self.kept = None
 
     def __check_init__(self):
         batch, modes, K, M = self.batch, len(self.rho), self.students, self.teachers
@@ -136,6 +144,8 @@ class SpectralOverlaps(Described):
             arguments["v"] = self.v
         if self.network is not None:
             arguments["network"] = self.network
+        if self.time:
+            arguments["time"] = self.time
         return arguments
 
     @property

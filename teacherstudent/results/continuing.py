@@ -1,0 +1,227 @@
+"""States of a run, from which another run goes on at their time.
+
+A theory goes on from its order parameters, the overlaps of every mode and what its rule remembers;
+a simulation from its networks, with their random streams.  All of this is in the dataset.
+"""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.warn import warn_user
+from teacherstudent.results.description import task_family
+from teacherstudent.results.selection import described_run, state_of, whole_start
+from teacherstudent.starts import Start
+from teacherstudent.states.kept import KeptNetworks, KeptTheory
+from teacherstudent.states.order_parameters import OrderParameters
+from teacherstudent.states.spectral_overlaps import SpectralOverlaps
+from teacherstudent.tasks.base import with_fields
+
+CLOSE = 1e-9  # times that differ by less, relative to the last one, are the same
+
+
+@arguments.checked
+def last_state(data: xr.Dataset) -> Start:
+    """The state at the last time of a theory or a simulation, from which another run goes on.
+
+        more = ts.integrate(problem, ts.last_state(theory), times)
+
+    with times on the same axis, none before the last one of `theory`.  The problem may be another
+    one on the same inputs: another learning rate, another rule, another teacher readout.
+
+    - Of a theory: Q, R (or m), v and b, with the overlaps of every mode and what the rule
+      remembers.  The solver begins with a small step again, so that the answer is that of one run
+      up to its tolerance.
+    - Of a simulation by the chain of the overlaps (method "reduced"), or with whole weights and
+      `keep="weights"`: the networks with their random streams.  A simulation that goes on is that
+      of one run, bit by bit: it has the same seeds, N, method and dtype.
+    - Of a simulation that kept no weights: the order parameters of every seed, a batch of starts.
+      A simulation draws other weights with the same overlaps, and a momentum is forgotten.
+
+    `integrate` takes the state of a simulation as a batch of starts, one for each seed.
+
+    Raises ValueError if the data hold several curves, or not the last time of their run.
+
+    >>> import numpy as np
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(1, "linear"), ts.Student(1, "linear"), ts.SGD(0.3))
+    >>> start = ts.OrderParameters(Q=[[0.5]], R=[[0.1]])
+    >>> state = ts.last_state(ts.integrate(problem, start, times=[0.0, 1.0]))
+    >>> state.time
+    1.0
+    >>> more = ts.integrate(problem, state, times=[1.0, 5.0])
+    >>> once = ts.integrate(problem, start, times=[0.0, 1.0, 5.0])
+    >>> bool(np.allclose(more.R[-1], once.R[-1], atol=1e-9))
+    True
+    """
+    record = described_run(data)
+    _check_has_last(data, record)
+    if record["kind"] == "simulation":
+        return _last_networks(data, record)
+    return _last_of_theory(data, record)
+
+
+@arguments.checked
+def state_at(data: xr.Dataset, t: float) -> Start:
+    """The state at a recorded time of a theory or a simulation, from which another run goes on.
+
+    At the last time it is `last_state`.  At an earlier one it has the order parameters alone: of a
+    simulation those of every seed, a batch of starts, without weights; on inputs with several
+    eigenvalues a theory has them by mode only with `integrate(..., spectral=True)`.
+
+    Raises ValueError if the time was not recorded, and names the nearest one; or if the rule
+    remembers something, which is known at the last time only.
+
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(ts.TeacherStudent(1, "linear"), ts.Student(1, "linear"), ts.SGD(0.3))
+    >>> theory = ts.integrate(problem, ts.OrderParameters([[0.5]], [[0.1]]), times=[0.0, 1.0, 5.0])
+    >>> ts.state_at(theory, 1.0).time
+    1.0
+    """
+    record = described_run(data)
+    _check_has_times(data)
+    t = checks.single("t", t)
+    times = data["time"].values
+    index = int(np.argmin(np.abs(times - t)))
+    if abs(times[index] - t) > CLOSE * max(1.0, times[-1]):
+        raise ValueError(
+            f"t = {t:g} was not recorded; the nearest time is {times[index]:.10g}: give that, or "
+            "record t."
+        )
+    if index == len(times) - 1 and times[-1] == record["report"]["last_time"]:
+        return last_state(data)
+    if "memory" in data:
+        raise ValueError(
+            f"what the rule remembers is not known at t = {t:g}, only at the last time; run to "
+            "that time and take last_state."
+        )
+    return _with_time(state_of(data.isel(time=index), batch=_batch(record)), float(times[index]))
+
+
+def _batch(record: dict) -> str:
+    """The dimension of a dataset along which its states are a batch of starts."""
+    if record["kind"] == "simulation":
+        return "seed"
+    return "start"
+
+
+def _check_has_times(data: xr.Dataset) -> None:
+    if "time" not in data.dims or not data.sizes["time"]:
+        raise ValueError("the data have no dimension time; give a theory or a simulation.")
+
+
+def _check_has_last(data: xr.Dataset, record: dict) -> None:
+    """Raise ValueError unless the data go to the end of their run."""
+    _check_has_times(data)
+    last, end = float(data["time"][-1]), record["report"].get("last_time")
+    if last != end:
+        raise ValueError(
+            f"the data end at t = {last:g}, but their run at t = {end}; give all its times, or take "
+            f"state_at(data, {last:g})."
+        )
+
+
+def _with_time(state: Start, time: float, kept: Any = None) -> Start:
+    return with_fields(state, {"time": time, "kept": kept})
+
+
+def _last_of_theory(data: xr.Dataset, record: dict) -> Start:
+    """The order parameters at the end, with the modes and the memory of the solver."""
+    end, time = data.isel(time=-1), float(data["time"][-1])
+    several = "q_last" in data
+    if several:
+        q = np.moveaxis(data["q_last"].values, -3, -1)
+        r = np.moveaxis(data["r_last"].values, -3, -1)
+        state = _by_mode(end, data, record)
+    else:
+        state = state_of(end, batch="start")
+        q, r = state.Q[..., None], state.R[..., None]
+    memory = np.zeros((*np.shape(state.v)[:-1], 0))
+    if "memory" in data:
+        memory = data["memory"].values
+    kept = KeptTheory(_rule(record), whole_start(data), q, r, memory)
+    return _with_time(state, time, kept)
+
+
+def _rule(record: dict) -> str:
+    """The name of the rule's class, without that of its module."""
+    return str(record["problem"]["rule"]["type"]).rsplit(".", 1)[-1]
+
+
+def _by_mode(end: xr.Dataset, data: xr.Dataset, record: dict) -> Start:
+    """The overlaps of every mode at the end.
+
+    Rules of signs are solved in the modes of the signs, which are not those of the inputs: then the
+    state shows the overlaps of all modes together.
+    """
+    names = {"q": "q_last", "r": "r_last"}
+    modes = end.drop_vars([name for name in names if name in end])
+    modes = modes.rename({late: name for name, late in names.items()})
+    try:
+        return state_of(modes, batch="start")
+    except ValueError:
+        T = np.asarray(whole_start(data).T)
+        return OrderParameters(_symmetric(end["Q"].values), end["R"].values, T, end["v"].values)
+
+
+def _symmetric(Q: np.ndarray) -> np.ndarray:
+    return (Q + np.swapaxes(Q, -1, -2)) / 2
+
+
+def _last_networks(data: xr.Dataset, record: dict) -> Start:
+    """The networks at the end, with the order parameters of each."""
+    if "seed" not in data.dims:
+        raise ValueError(
+            "the data have one seed or a mean over seeds; give a simulation with its dimension "
+            "seed, isel(seed=[0])."
+        )
+    report = record["report"]
+    end, time = data.isel(time=-1), float(data["time"][-1])
+    state = _unchecked(end, record, whole_start(data))
+    facts = {
+        "rule": _rule(record),
+        "start": whole_start(data),
+        "method": report["method"],
+        "N": report["N"],
+        "dtype": report["dtype"],
+        "seeds": data["seed"].values.tolist(),
+        "step": report["last_step"],
+    }
+    if "chain" in data:
+        return _with_time(state, time, KeptNetworks(**facts, chain=data["chain"].values))
+    if "w" not in data:
+        warn_user(
+            'the simulation kept no networks (keep="weights"), so that one that goes on from here '
+            "draws others with the same overlaps, and what the rule remembers is forgotten."
+        )
+        return _with_time(state, time)
+    memory = np.zeros((len(facts["seeds"]), 0))
+    if "memory" in data:
+        memory = data["memory"].values
+    networks = KeptNetworks(
+        **facts,
+        w=data["w"].values,
+        v=np.asarray(state.v),
+        b=np.asarray(state.b),
+        w_star=data["w_teacher"].values,
+        memory=memory,
+    )
+    return _with_time(state, time, networks)
+
+
+def _unchecked(end: xr.Dataset, record: dict, start: Start) -> OrderParameters:
+    """The order parameters of every seed as they were measured.
+
+    Overlaps that were estimated from samples may be those of no weights: they are not checked.
+    """
+    task = task_family(record["problem"]["task"])
+    Q, R, v = (end[name].values for name in ("Q", task.name_of("R"), "v"))
+    seeds, K = v.shape
+    b = np.zeros((seeds, K))
+    if "b" in end:
+        b = end["b"].values
+    T = np.broadcast_to(np.asarray(start.T), (seeds, *np.shape(start.T)[-2:]))
+    empty = OrderParameters(np.eye(K), np.zeros((K, R.shape[-1])))
+    return with_fields(empty, {"Q": _symmetric(Q), "R": R, "T": T, "v": v, "b": b})
