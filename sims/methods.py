@@ -1,11 +1,14 @@
 """Which way to simulate: whole weights, or the chain of the overlaps where it is exact."""
 
+import numpy as np
+
 from sims.reduced.draws import rank
 from sims.reduced.rules import frame
 from teacherstudent.extensions.contract_checks import broken_rotation
 from teacherstudent.extensions.own_classes import changed_inputs, unknown_error
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
+from teacherstudent.states.kept import KeptNetworks
 from teacherstudent.states.order_parameters import OrderParameters
 
 METHODS = ("weights", "reduced", "auto")
@@ -46,8 +49,13 @@ def obstacle(problem: Problem, start: Start, N: int) -> str | None:
     unknown = unknown_error(problem.task, problem.student.activation)
     if unknown is not None:
         return f"{unknown}, and the chain of the overlaps has no samples to measure it on"
+    kept = start.kept
+    if isinstance(kept, KeptNetworks):
+        start = kept.start
     if not isinstance(start, OrderParameters):
         return "the start has overlaps by mode; give OrderParameters"
+    if start.batch and np.ptp(start.T, axis=0).max() > 0:
+        return "the starts of a batch have different T, and the chain has one frame for all of them"
     sees_axes = problem.rule.why_not_rotation_invariant()
     if sees_axes is not None:
         return f"{sees_axes}, so that their overlaps are no Markov chain"
@@ -56,7 +64,7 @@ def obstacle(problem: Problem, start: Start, N: int) -> str | None:
             f"{type(problem.rule).__name__} takes {problem.rule.gradients} gradients at each "
             "update, and the chain of the overlaps draws one"
         )
-    broken = broken_rotation(problem.at(0.0), N)
+    broken = broken_rotation(problem.at(start.time), N)
     if broken is not None:
         return broken
     needed = frame(problem) + rank(problem.student.width, problem.samples(N))

@@ -17,13 +17,14 @@ from sims.inputs import (  # noqa: F401 (they register their inputs)
     mixture,
     teacher_student,
 )
-from sims.inputs.source import SetUp, set_up
+from sims.inputs.source import SetUp, each_start, set_up_seeds
 from sims.methods import METHODS, chosen
 from sims.reduced import training as reduced_training
 from sims.reduced.training import ReducedTraining
 from sims.running import checkpoints, hosts
 from sims.running.devices import Place, place
-from sims.running.groups import Bytes, groups_that_fit, paths_of, run_groups
+from sims.running.continuing import networks_of
+from sims.running.groups import Bytes, Records, groups_that_fit, paths_of, run_groups
 from sims.running.loop import NEVER, Training
 from sims.weights import training as weights_training
 from sims.weights.training import TEST_BLOCK, WeightsTraining
@@ -37,7 +38,8 @@ from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import check_observables, dataset
 from teacherstudent.results.files import check_writable
 from teacherstudent.results.floor import error_floor
-from teacherstudent.starts import Start, check_rank, spectral_start
+from teacherstudent.starts import Start, check_begins, check_rank, spectral_start
+from teacherstudent.states.kept import KeptNetworks
 from teacherstudent.states.order_parameters import OrderParameters
 
 # Where the covariances of the inputs are not known, overlaps are measured on so many samples.
@@ -50,6 +52,7 @@ class Run(NamedTuple):
     problem: Problem
     start: Start
     N: int
+    all_seeds: list[int]
     seeds: list[int]  # of this process
     steps: list[int]  # at which to record
     dtype: str
@@ -58,6 +61,34 @@ class Run(NamedTuple):
     observables: tuple[Observable, ...]
     devices: Place
     sharing: int  # processes that share the memory of this host
+    keep: str | None  # "weights": the networks at the last time go into the answer
+
+    @property
+    def kept(self) -> KeptNetworks | None:
+        """The networks from which the run goes on, if its start is the state of another one."""
+        if isinstance(self.start.kept, KeptNetworks):
+            return self.start.kept
+        return None
+
+    @property
+    def begun(self) -> Start:
+        """The start of the whole run, from which inputs are set up."""
+        if self.kept is not None:
+            return self.kept.start
+        return self.start
+
+    def of_seeds(self, seeds: list[int]) -> KeptNetworks | None:
+        """The networks of some seeds."""
+        if self.kept is None:
+            return None
+        return networks_of(self.kept, seeds)
+
+    @property
+    def first_step(self) -> int:
+        """The number of updates before this run."""
+        if self.kept is not None:
+            return self.kept.step
+        return round(self.start.time * self.problem.updates_per_time(self.N))
 
 
 class Plan(NamedTuple):
@@ -74,13 +105,14 @@ def simulate(
     times,
     *,
     N: int | None = None,
-    seeds: int | Iterable[int] = 8,
-    method: str = "weights",
-    dtype: str = "float32",
+    seeds: int | Iterable[int] | None = None,
+    method: str | None = None,
+    dtype: str | None = None,
     test_samples: int = 0,
     bank=None,
     device: str | None = None,
     observables=(),
+    keep: str | None = None,
     checkpoint: str | os.PathLike | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -88,21 +120,25 @@ def simulate(
 
     - `start`: every seed gets weights of its own with exactly these overlaps or, if the start came
       from `start_from_weights`, exactly those weights.  On a hidden manifold, a seed without given
-      weights has a manifold of its own.
+      weights has a manifold of its own.  A batch of starts has one for each seed.  From the state
+      of another simulation (`ts.last_state`) the run goes on at its time: with the networks, the
+      seeds, N, method and dtype that it had, and the same random streams, so that all numbers are
+      those of one run.
     - `times`: increasing times t = updates / N at which to record (t = updates with
       `Problem.batch_ratio`).  Recorded is the nearest whole number of updates, and the coordinate
       `time` of the answer is that number over N.
     - `N`: the input dimension; may be left out if the start has weights or the task's arrays fix
       it.
-    - `seeds`: a number S (seeds 0..S-1) or the seeds themselves; under `jax.distributed` each
+    - `seeds`: a number S (seeds 0..S-1) or the seeds themselves, 8 unless given; under `jax.distributed` each
       process runs its share of them and returns the answer for all.  Each is a random stream of its
       own: its numbers do not depend on which others run beside it (on structured inputs up to the
       rounding of a matrix product).
-    - `method`: "weights" trains the full weight vectors.  "reduced" runs the exact Markov chain of
+    - `method`: "weights", the default, trains the full weight vectors.  "reduced" runs the exact Markov chain of
       the overlaps at this N, of the same law and at a cost that does not depend on N: for isotropic
       inputs (teacher-student, spikes, mixtures) and rules that see no coordinate axes (SGD,
       SphericalSGD, HeavyBall, AGD, Fromage).  "auto" takes it where it is exact.
-    - `dtype`: "float32" or "float64" for weights and inputs; overlaps are always summed in float64.
+    - `dtype`: "float32", the default, or "float64" for weights and inputs; overlaps are always
+      summed in float64.
     - `test_samples`: also record `test_error`, half the mean squared error against noise-free
       labels on this many held-out samples (rounded up to thousands; the same ones at each time),
       and its standard error `test_error_se`; with two classes, `test_loss` and `test_accuracy` with
@@ -116,6 +152,9 @@ def simulate(
       in groups, one after the other.
     - `observables`: a list of `ts.Observable` to be recorded at each time for every seed: of the
       order parameters with both methods, of the weights with whole weights only.
+    - `keep`: "weights" keeps the networks at the last time, `w` (seed, student, input) and
+      `w_teacher`, with what the rule remembers, in the type of `dtype` and compressed in files;
+      `ts.last_state` needs them.  The chain of the overlaps is always kept: it is small.
     - `checkpoint`: a file that keeps the state of a long run, about once a minute; if it exists,
       the run goes on from it.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
@@ -144,31 +183,38 @@ def simulate(
     True
     """
     times = checks.times(times)
+    problem.check_start(start)
+    check_begins(start, times)
+    N, seeds, method, dtype = _settings(start, N, seeds, method, dtype)
     checks.one_of("method", method, METHODS)
     checks.one_of("dtype", dtype, ("float32", "float64"))
+    if keep is not None:
+        checks.one_of("keep", keep, ("weights",))
     test_samples = checks.integer("test_samples", test_samples, minimum=0, maximum=10**8)
     observables = listed(observables)
-    _check_single(problem, start)
-    problem.check_start(start)
+    _check_single(problem)
     N = _dimension(N, problem, start)
     check_observables(observables, problem, N)
     all_seeds = checks.seeds(seeds)
+    _check_batch(start, all_seeds)
     own_seeds = hosts.share(all_seeds)
     devices = place(device)
     checkpoint = _own_checkpoint(checkpoint)
     steps = _recorded_steps(times, problem.updates_per_time(N))
     problem.samples(N)  # raises ValueError if there are none
-    check_over_time(problem, 0.0, times[-1], times)
-    rule_over_time(problem, 0.0, times[-1]).check_dimension(N)
-    check_simulated(problem.at(0.0), N, dtype)
-    method = chosen(method, problem, start, N, _needs_weights(bank, test_samples, observables))
-    if isinstance(start, OrderParameters) and problem.task.HAS_MODES:
+    check_over_time(problem, start.time, times[-1], times)
+    rule_over_time(problem, start.time, times[-1]).check_dimension(N)
+    check_simulated(problem.at(start.time), N, dtype)
+    needs_weights = _needs_weights(bank, test_samples, observables, keep)
+    method = chosen(method, problem, start, N, needs_weights)
+    if isinstance(start, OrderParameters) and problem.task.HAS_MODES and start.kept is None:
         spectral_start(problem, start)  # raises ValueError if the start means nothing here
     samples = _bank(problem, bank, N, test_samples)
     run = Run(
         problem,
         start,
         N,
+        all_seeds,
         own_seeds,
         steps,
         dtype,
@@ -177,20 +223,47 @@ def simulate(
         observables,
         devices,
         hosts.processes_here(),
+        keep,
     )
     began = time.perf_counter()
     report = {"method": method, "N": N, "dtype": dtype, "device": str(devices)}
     if bank is not None:
         report["bank"] = sample_bank.mark(bank)
-    rows = _rows(run, report, checkpoint, progress)
+    if run.kept is not None:
+        report["continued_at"] = start.time
+    records = _records(run, report, checkpoint, progress)
     report["seconds"] = round(time.perf_counter() - began, 3)
-    return _labelled(run, all_seeds, rows, report)
+    report["last_step"] = steps[-1]
+    return _labelled(run, all_seeds, records, report)
 
 
-def _rows(run: Run, report: dict, checkpoint: str | None, progress: bool | None) -> list[dict]:
-    """The records of the seeds of all processes, one for each time; `report` gets what they are
-    known from.
+def _settings(start: Start, N, seeds, method, dtype) -> tuple:
+    """The settings of a run, those that are not given from the simulation that it goes on from.
+
+    Raises ValueError if they are given and differ from these.
     """
+    defaults = {"N": None, "seeds": 8, "method": "weights", "dtype": "float32"}
+    if start.batch:
+        defaults["seeds"] = start.batch[0]
+    given = {"N": N, "seeds": seeds, "method": method, "dtype": dtype}
+    kept = start.kept
+    if not isinstance(kept, KeptNetworks):
+        return tuple(defaults[name] if one is None else one for name, one in given.items())
+    for name, one in given.items():
+        before = getattr(kept, name)
+        same = one is None or one == before
+        if name == "seeds" and one is not None:
+            same = checks.seeds(one) == list(before)
+        if not same:
+            raise ValueError(
+                f"{name} = {checks.shortened(one)}, but the start is the state of a simulation "
+                f"with {name} = {checks.shortened(before)}; leave {name} out to go on from it."
+            )
+    return tuple(getattr(kept, name) for name in given)
+
+
+def _records(run: Run, report: dict, checkpoint: str | None, progress: bool | None) -> Records:
+    """The records of the seeds of all processes; `report` gets what they are known from."""
     plan_of_method = {"reduced": _plan_of_overlaps, "weights": _plan_of_weights}
     with jax.enable_x64(True), jax.default_device(run.devices.devices[0]):
         plan = plan_of_method[report["method"]](run, report)
@@ -202,15 +275,16 @@ def _rows(run: Run, report: dict, checkpoint: str | None, progress: bool | None)
 
         try:
             with hosts.all_or_none():
-                rows = run_groups(plan.groups, begin, checkpoint, progress)
+                records = run_groups(plan.groups, begin, checkpoint, progress)
         except DivergenceError as error:
             if error.partial is not None:
-                error.partial = _labelled(run, run.seeds, error.partial, report)
+                error.partial = _labelled(run, run.seeds, Records(error.partial, {}), report)
             raise
-        rows = hosts.gathered(rows)
+        rows = hosts.gathered(records.rows)
+        (end,) = hosts.gathered([records.end])
         for path in paths_of(plan.groups, checkpoint):
             checkpoints.drop(path)
-    return rows
+    return Records(rows, end)
 
 
 def _plan_of_overlaps(run: Run, report: dict) -> Plan:
@@ -219,10 +293,18 @@ def _plan_of_overlaps(run: Run, report: dict) -> Plan:
     needed = reduced_training.bytes_needed(run.problem, run.N, run.dtype, run.devices.platform)
 
     def begin(group: list[int]) -> Training:
-        assert isinstance(run.start, OrderParameters)
-        starts = [run.start]
+        assert isinstance(run.begun, OrderParameters)
         return ReducedTraining(
-            run.problem, starts, run.N, group, run.steps, run.dtype, run.devices, run.observables
+            run.problem,
+            each_start(run.begun, run.all_seeds, group),
+            run.N,
+            group,
+            run.steps,
+            run.dtype,
+            run.devices,
+            run.observables,
+            run.first_step,
+            run.of_seeds(group),
         )
 
     return Plan(_groups(run, needed), begin)
@@ -230,9 +312,9 @@ def _plan_of_overlaps(run: Run, report: dict) -> Plan:
 
 def _plan_of_weights(run: Run, report: dict) -> Plan:
     """Networks with all their weights."""
-    problem, start, N = run.problem, run.start, run.N
+    problem, start, N = run.problem, run.begun, run.N
     groups = _groups(run, weights_training.bytes_needed(problem, start, N, run.dtype))
-    first = set_up(problem.task, start, N, groups[0])
+    first = set_up_seeds(problem.task, start, N, run.all_seeds, groups[0])
     _check_network(problem, start, first)
     error_unknown = unknown_error(problem.task, problem.student.activation)
     test_samples = _test_samples(run.test_samples, first, run.bank, error_unknown is not None)
@@ -250,7 +332,7 @@ def _plan_of_weights(run: Run, report: dict) -> Plan:
     def begin(group: list[int]) -> Training:
         networks = first
         if group is not groups[0]:
-            networks = set_up(problem.task, start, N, group)
+            networks = set_up_seeds(problem.task, start, N, run.all_seeds, group)
         return WeightsTraining(
             problem,
             networks,
@@ -261,6 +343,9 @@ def _plan_of_weights(run: Run, report: dict) -> Plan:
             banks,
             run.devices,
             run.observables,
+            run.first_step,
+            run.of_seeds(group),
+            keep=run.keep is not None,
         )
 
     return Plan(groups, begin)
@@ -279,12 +364,14 @@ def _own_checkpoint(checkpoint: str | os.PathLike | None) -> str | None:
     return hosts.path_of_process(path)
 
 
-def _needs_weights(bank, test_samples: int, observables: Sequence[Observable]) -> str:
+def _needs_weights(bank, test_samples: int, observables: Sequence[Observable], keep) -> str:
     """What of the arguments is there for networks with all their weights alone; "" for nothing."""
     if bank is not None:
         return "bank"
     if test_samples:
         return "test_samples"
+    if keep is not None:
+        return f"keep = {keep!r}"
     for one in observables:
         if one.needs_weights:
             return one.title
@@ -351,18 +438,22 @@ def _test_samples(
     return blocks * TEST_BLOCK
 
 
-def _check_single(problem: Problem, start: Start) -> None:
-    """Raise ValueError for several problems or several starts."""
+def _check_single(problem: Problem) -> None:
+    """Raise ValueError for several problems."""
     if problem.sweeps:
-        several = f"a sequence for {', '.join(problem.sweeps)}"
-    elif start.batch:
-        several = "a batch of starts"
-    else:
-        return
-    raise ValueError(
-        f"simulate runs one problem from one start, but was given {several}; call it once for "
-        "each value."
-    )
+        raise ValueError(
+            "simulate runs one problem, but was given a sequence for "
+            f"{', '.join(problem.sweeps)}; call it once for each value."
+        )
+
+
+def _check_batch(start: Start, seeds: list[int]) -> None:
+    """Raise ValueError unless a batch of starts has one for each seed."""
+    if start.batch and start.batch != (len(seeds),):
+        raise ValueError(
+            f"start is a batch of {start.batch[0]} starts, but there are {len(seeds)} seeds; give "
+            "one start for each seed, or one for all."
+        )
 
 
 def _dimension(N: int | None, problem: Problem, start: Start) -> int:
@@ -396,11 +487,12 @@ def _recorded_steps(times: np.ndarray, per_time: int) -> list[int]:
     return np.unique(np.rint(times * per_time).astype(np.int64)).tolist()
 
 
-def _labelled(run: Run, seeds: list[int], rows: list[dict], report: dict) -> xr.Dataset:
+def _labelled(run: Run, seeds: list[int], records: Records, report: dict) -> xr.Dataset:
     """The records as a dataset; fewer of them than steps if the run ended before."""
+    rows = records.rows
     recorded = np.asarray(run.steps[: len(rows)]) / run.problem.updates_per_time(run.N)
     values = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
-    values["T"] = np.asarray(run.start.T)
+    values["T"] = np.asarray(run.begun.T)
     if hasattr(type(run.problem.task), "v_star"):  # eps_g is a small difference of student and teacher
         overlaps = (values[name] for name in ("Q", "T", "v", "eps_g"))
         floor = error_floor(run.problem, recorded, *overlaps)
@@ -408,9 +500,9 @@ def _labelled(run: Run, seeds: list[int], rows: list[dict], report: dict) -> xr.
     return dataset(
         "simulation",
         run.problem,
-        run.start,
+        run.begun,
         coordinates={"seed": np.asarray(seeds), "time": recorded},
-        variables=values,
+        variables=values | records.end,
         leading=("seed",),
         report=report,
         observables=run.observables,

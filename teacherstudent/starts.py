@@ -8,6 +8,7 @@ from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import PSD_TOLERANCE, OrderParameters, Weights
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps, spectral_overlaps
 from teacherstudent.states.spectrum import MOST_NODES, Modes, Spectrum, merge_equal
+from teacherstudent.tasks.base import with_fields
 from teacherstudent.streams import WEIGHTS, WEIGHTS_OF_A_NETWORK, stream
 
 Start = OrderParameters | SpectralOverlaps
@@ -311,6 +312,15 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
     lifted = spectral_overlaps(spectrum, start)
     problem.check_start(lifted)
     return lifted
+
+
+def one_of_batch(start: Start, index: int) -> Start:
+    """One start of a batch; the eigenvalues of the inputs are those of all."""
+    values = {}
+    for name in ("Q", "R", "q", "r", "t", "T", "v", "b"):
+        if name in start.__dataclass_fields__:
+            values[name] = getattr(start, name)[index]
+    return with_fields(start, values)
 
 
 def check_begins(start: Start, times) -> None:

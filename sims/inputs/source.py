@@ -20,7 +20,7 @@ from sims.running.network import fields
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.checking.contracts import for_each_class
 from teacherstudent.schedules import Schedule, is_schedule
-from teacherstudent.starts import Start
+from teacherstudent.starts import Start, one_of_batch
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks import Task
 from teacherstudent.tasks.base import Labels
@@ -105,6 +105,32 @@ class SetUp(NamedTuple):
 def set_up(task: Task, start: Start, N: int, seeds: list[int]) -> SetUp:
     """The networks of each seed at the start, and the source of their inputs."""
     raise ValueError(f"the simulator cannot draw inputs of the task {type(task).__name__}.")
+
+
+def each_start(start: Start, all_seeds: list[int], seeds: list[int]) -> list[Start]:
+    """The starts of some seeds: one for all of them, or its own for each if it is a batch."""
+    if not start.batch:
+        return [start]
+    return [one_of_batch(start, all_seeds.index(seed)) for seed in seeds]
+
+
+def set_up_seeds(task: Task, start: Start, N: int, all_seeds: list[int], seeds: list[int]) -> SetUp:
+    """The networks of some seeds; of a batch of starts each begins from its own."""
+    if not start.batch:
+        return set_up(task, start, N, seeds)
+    starts = each_start(start, all_seeds, seeds)
+    single = [set_up(task, one, N, [seed]) for one, seed in zip(starts, seeds, strict=True)]
+
+    def joined(*parts):
+        return np.concatenate(parts)
+
+    begin = Begin(*map(joined, *(one.begin for one in single)))
+    first = single[0]
+    if first.shared:
+        return first._replace(begin=begin)
+    source = jax.tree.map(joined, *(one.source for one in single))
+    covariances = jax.tree.map(joined, *(one.covariances for one in single))
+    return SetUp(begin, source, covariances, shared=False)
 
 
 def label(task: Task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:

@@ -15,6 +15,7 @@ from sims.reduced.draws import Law, rank
 from sims.reduced.lengths import table
 from sims.reduced.rules import frame, frame_rows, rows_of_memory, trained_layers
 from sims.running import checkpoints
+from sims.running.continuing import all_numbers, from_numbers
 from sims.running.devices import FIRST, LAST, SHARED, Place
 from sims.running.groups import Bytes
 from sims.running.loop import NEVER, TRAINING, Training, stream_keys
@@ -23,6 +24,7 @@ from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem
 from teacherstudent.programs.compilation import options
 from teacherstudent.starts import root
+from teacherstudent.states.kept import KeptNetworks
 from teacherstudent.states.order_parameters import OrderParameters
 
 # Of the rows: an update, of order 1 / N, must not be lost to rounding.  Random numbers are as asked
@@ -48,9 +50,11 @@ class ReducedTraining(Training):
         dtype: str,
         place: Place,
         observables: Sequence[Observable] = (),
+        first_step: int = 0,
+        kept: KeptNetworks | None = None,
     ):
-        """`starts` has one start for all seeds, or one for each."""
-        super().__init__(problem, N, seeds, steps, place, observables)
+        """`starts` has one start for all seeds, or one for each; `kept` are chains to go on from."""
+        super().__init__(problem, N, seeds, steps, place, observables, first_step)
         filled = place.filled(seeds)
         if len(starts) > 1:
             starts = [*starts, *[starts[-1]] * (len(filled) - len(seeds))]
@@ -75,6 +79,9 @@ class ReducedTraining(Training):
         begin = _begin(problem.at(self.now), starts, basis, frame_rows(problem), N)
         of_all = lambda part: jnp.broadcast_to(part, (*part.shape[:-1], len(filled)))
         self.run = place.put(jax.tree.map(of_all, begin), LAST)
+        if kept is not None:
+            assert kept.chain is not None, "simulate takes the method of the networks"
+            self.run = self._filled(from_numbers(begin, kept.chain, self.axis))
         self.T = place.put(np.broadcast_to(starts[0].T, (len(filled), *starts[0].T.shape)), FIRST)
         entries = samples * (P + 2) + q * (q + 1) // 2
         at_once = WIDTH if place.platform == "cpu" else len(filled) // len(place.devices)
@@ -82,7 +89,9 @@ class ReducedTraining(Training):
         block = max(1, min(256, BLOCK_BYTES.get(place.platform, GPU_BLOCK_BYTES) // bytes_per_step))
         self.blocks = {"loop": block, "kernel": block}
         arrays = [getattr(one, name) for one in starts for name in ("Q", "R", "T", "v", "b")]
-        settings = ["reduced", N, steps, seeds, dtype, *self.marks_of_observables]
+        if kept is not None:
+            arrays.append(kept.chain)
+        settings = ["reduced", N, steps, seeds, dtype, first_step, *self.marks_of_observables]
         self.mark = checkpoints.fingerprint(problem, arrays, settings)
         kernel = place.kernel("sims.reduced.kernel")
         if kernel is not None and kernel.fits(self.setting, self.law):
@@ -91,6 +100,9 @@ class ReducedTraining(Training):
     def advanced(self, first, count) -> Chain:
         steps = program(self.place, self.block, self.fused)
         return steps(self.setting, self.law, self.keys, self.run, first, count)
+
+    def end(self) -> dict[str, np.ndarray]:
+        return {"chain": all_numbers(self.run, len(self.seeds), self.axis, np.float64)}
 
     def record(self) -> dict[str, np.ndarray]:
         Q, R, v, b = overlaps(self.basis, self.run)

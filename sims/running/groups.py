@@ -1,6 +1,6 @@
 """All seeds of a simulation, in groups that fit the memory together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,17 @@ class Bytes(NamedTuple):
 
     shared: int
     of_seed: int
+
+
+class Records(NamedTuple):
+    """What a simulation answers, the seeds first in every array.
+
+    - `rows`: one dictionary for each recorded time.
+    - `end`: what another simulation needs to go on from the last of them.
+    """
+
+    rows: list[dict[str, np.ndarray]]
+    end: dict[str, np.ndarray]
 
 
 def groups_that_fit(
@@ -53,7 +64,7 @@ def run_groups(
     begin: Callable[[list[int]], Training],
     checkpoint: str | None,
     progress: bool | None,
-) -> list[dict[str, np.ndarray]]:
+) -> Records:
     """The records of all seeds, one group after the other; their checkpoints stay.
 
     Raises DivergenceError, whose `partial` has the records before if there is one group.
@@ -61,6 +72,7 @@ def run_groups(
     several = len(groups) > 1
     _check_same_groups(several, checkpoint)
     records: list[list[dict[str, np.ndarray]]] = []
+    ends = []
     label = ""
     for number, path in enumerate(paths_of(groups, checkpoint)):
         training = None  # the memory of the last group is for the next one
@@ -75,10 +87,12 @@ def run_groups(
                 error.partial = training.rows
             raise
         records.append(training.rows)
-    return [_of_all_groups(rows) for rows in zip(*records, strict=True)]
+        ends.append(training.end())
+    rows = [_of_all_groups(rows) for rows in zip(*records, strict=True)]
+    return Records(rows, _of_all_groups(ends))
 
 
-def _of_all_groups(rows: tuple[dict[str, np.ndarray], ...]) -> dict[str, np.ndarray]:
+def _of_all_groups(rows: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The record of all seeds at one time, from those of the groups."""
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 

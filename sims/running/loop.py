@@ -86,6 +86,7 @@ class Training(abc.ABC):
         steps: list[int],
         place: Place,
         observables: Sequence[Observable] = (),
+        first_step: int = 0,
     ):
         self.problem = problem
         self.N = N
@@ -93,7 +94,7 @@ class Training(abc.ABC):
         self.steps = steps
         self.place = place
         self.observables = tuple(observables)
-        self.done = 0
+        self.done = first_step
         self.rows: list[dict[str, np.ndarray]] = []
 
     @abc.abstractmethod
@@ -138,6 +139,10 @@ class Training(abc.ABC):
     @abc.abstractmethod
     def record(self) -> dict[str, np.ndarray]:
         """The order parameters of every seed now."""
+
+    @abc.abstractmethod
+    def end(self) -> dict[str, np.ndarray]:
+        """What another simulation needs to go on from now, the seeds first."""
 
     def networks(self) -> NetworkWeights:
         """The weights of every seed now, where they are kept."""

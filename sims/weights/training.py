@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from sims.inputs.bank import Banks
 from sims.inputs.source import LEAST_ROWS, Begin, SetUp, Source, as_arrays
 from sims.inputs.teacher_student import StandardNormal
 from sims.running import checkpoints
+from sims.running.continuing import all_numbers, from_numbers
 from sims.running.devices import FIRST, SHARED, Place
 from sims.running.groups import Bytes
 from sims.running.loop import NEVER, TESTING, TRAINING, Training, stream_keys
@@ -30,6 +32,7 @@ from teacherstudent.observables.observable import NetworkWeights, Observable
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
 from teacherstudent.starts import Start
+from teacherstudent.states.kept import KeptNetworks
 
 # Bytes of inputs drawn at once: on a CPU, what stays in a core's cache.
 BLOCK_BYTES = {"cpu": 2**18}
@@ -57,24 +60,34 @@ class WeightsTraining(Training):
         banks: Banks | None = None,
         place: Place | None = None,
         observables: Sequence[Observable] = (),
+        first_step: int = 0,
+        kept: KeptNetworks | None = None,
+        keep: bool = False,
     ):
+        """`kept` are networks to go on from, `keep` says whether those at the end are answered."""
         if place is None:
             place = Place((jax.local_devices()[0],))
         begin = set_up.begin
         source = set_up.source
         if banks is not None:
             source = banks.training
-        super().__init__(problem, begin.w.shape[-1], seeds, steps, place, observables)
+        super().__init__(problem, begin.w.shape[-1], seeds, steps, place, observables, first_step)
+        self.keep = keep
         self.shared = set_up.shared or banks is not None
         self.shared_covariances = set_up.shared
         self.error_is_known = unknown_error(problem.task, problem.student.activation) is None
         self.test_blocks = math.ceil(test_samples / TEST_BLOCK)
         self._put_problem(dtype)
         self._put_inputs(set_up, source, banks, dtype)
-        self._put_networks(begin, dtype)
+        if kept is not None:
+            begin = _continued(begin, kept)
+        self._put_networks(begin, dtype, kept)
         self._choose_blocks(source, dtype)
         arrays = [*begin, *jax.tree.leaves((source, set_up.covariances, banks))]
-        settings = ["weights", steps, seeds, dtype, test_samples, *self.marks_of_observables]
+        if kept is not None:
+            arrays.append(kept.memory)
+        settings = ["weights", steps, seeds, dtype, test_samples, first_step]
+        settings += self.marks_of_observables
         self.mark = checkpoints.fingerprint(problem, arrays, settings)
         if dtype == "float32" and self._fits_kernel(source):
             self.use_kernel()
@@ -96,16 +109,34 @@ class WeightsTraining(Training):
         self.keys = self.place.put(stream_keys(filled, TRAINING), FIRST)
         self.test_keys = self.place.put(stream_keys(filled, TESTING), FIRST)
 
-    def _put_networks(self, begin: Begin, dtype: str) -> None:
-        """Students as the rule begins from them, and teachers, on the devices."""
+    def _put_networks(self, begin: Begin, dtype: str, kept: KeptNetworks | None) -> None:
+        """Students as the rule begins from them, and teachers, on the devices.
+
+        Networks that go on under the same rule stay as they are, with what the rule remembers.
+        """
         seeds = len(self.place.filled(self.seeds))
         overlaps = np.einsum("smn,sln->sml", begin.w_star, begin.w_star) / begin.w_star.shape[-1]
         self.T = self._put(overlaps, jnp.float64)
         self.w_star = self._put(begin.w_star, dtype)
         given = Network(*(self._put(part, dtype) for part in (begin.w, begin.v, begin.b)))
         student, memory = begin_networks(self.bare.at(self.now, dtype), given)
+        if kept is not None and kept.rule == type(self.problem.rule).__name__:
+            student = given
+            memory = self._remembered(memory, kept)
         never = self.place.put(jnp.full(seeds, NEVER, jnp.uint32), FIRST)
         self.run = Run(student, memory, never)
+
+    def _remembered(self, first: Any, kept: KeptNetworks) -> Any:
+        """What the rule remembers of networks that go on.
+
+        It begins anew if it has to remember other layers than before.
+        """
+        numbers = sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(first))
+        if kept.memory is None or kept.memory.shape[1] != numbers or not numbers:
+            return first
+        missing = len(self.place.filled(self.seeds)) - len(self.seeds)
+        filled = np.concatenate([kept.memory, *[kept.memory[-1:]] * missing])
+        return self.place.like(from_numbers(first, filled, self.axis), first)
 
     def _put(self, tree, dtype, shared: bool = False):
         """Arrays on the devices: those that all seeds share, or with an entry for each seed.
@@ -149,6 +180,20 @@ class WeightsTraining(Training):
         steps = program(self.place, self.block, self.shared, self.fused)
         return steps(self.bare, self.source, self.w_star, self.keys, self.run, first, count)
 
+    def end(self) -> dict[str, np.ndarray]:
+        if not self.keep:
+            return {}
+        seeds = len(self.seeds)
+        memory = jax.tree.leaves(self.run.memory)
+        kept = {"w": self.run.student.w, "w_teacher": self.w_star}
+        arrays = {name: np.asarray(part)[:seeds] for name, part in kept.items()}
+        if memory:
+            # In float64 every number of another type, such as a count, is exact, too.
+            one_type = all(leaf.dtype == self.run.student.w.dtype for leaf in memory)
+            dtype = self.run.student.w.dtype if one_type else np.float64
+            arrays["memory"] = all_numbers(memory, seeds, self.axis, dtype)
+        return arrays
+
     def record(self) -> dict[str, np.ndarray]:
         measured = self._held_out()
         values = self._order_parameters(measured)._asdict()
@@ -187,6 +232,19 @@ class WeightsTraining(Training):
         return measure_held_out(
             *arrays, blocks=self.test_blocks, block=TEST_BLOCK, shared=self.shared
         )
+
+
+def _continued(begin: Begin, kept: KeptNetworks) -> Begin:
+    """Networks that go on, with their teachers.
+
+    Teachers are made anew, since the float32 of a file has lost digits of theirs.  Another machine
+    may make others (linear algebra rounds differently): then those of the file are right.
+    """
+    w_star = begin.w_star
+    same = w_star.shape == kept.w_star.shape
+    if not same or not np.allclose(w_star, kept.w_star, rtol=1e-5, atol=1e-5):
+        w_star = kept.w_star
+    return Begin(kept.w, kept.v, w_star, kept.b)
 
 
 def _block(

@@ -115,7 +115,8 @@ def _check_has_times(data: xr.Dataset) -> None:
 def _check_has_last(data: xr.Dataset, record: dict) -> None:
     """Raise ValueError unless the data go to the end of their run."""
     _check_has_times(data)
-    last, end = float(data["time"][-1]), record["report"].get("last_time")
+    last = float(data["time"][-1])
+    end = record["report"].get("last_time", last)  # files of older versions do not say
     if last != end:
         raise ValueError(
             f"the data end at t = {last:g}, but their run at t = {end}; give all its times, or take "
