@@ -22,6 +22,7 @@ from sims.methods import METHODS, chosen
 from sims.reduced import training as reduced_training
 from sims.reduced.training import ReducedTraining
 from sims.running import checkpoints, hosts
+from sims.running.callback import Callback, checked_callback
 from sims.running.devices import Place, place
 from sims.running.groups import Bytes, groups_that_fit, paths_of, run_groups
 from sims.running.loop import NEVER, Training
@@ -31,7 +32,8 @@ from teacherstudent.checking import arguments, checks
 from teacherstudent.errors import DivergenceError
 from teacherstudent.extensions.contract_checks import check_simulated
 from teacherstudent.extensions.own_classes import unknown_error
-from teacherstudent.observables.observable import Observable, listed
+from teacherstudent.observables.built_in import requested_of_networks
+from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import check_observables, dataset
 from teacherstudent.results.files import check_writable
@@ -55,6 +57,7 @@ class Run(NamedTuple):
     test_samples: int
     bank: sample_bank.Bank | None
     observables: tuple[Observable, ...]
+    callback: Callback | None
     devices: Place
     sharing: int  # processes that share the memory of this host
 
@@ -80,6 +83,7 @@ def simulate(
     bank=None,
     device: str | None = None,
     observables=(),
+    callback=None,
     checkpoint: str | os.PathLike | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -113,8 +117,19 @@ def simulate(
     - `device`: "cpu" or "gpu", all of this kind with the seeds shared out over them, or one of
       them, "gpu:1"; JAX's default kind unless given.  Seeds that do not fit the memory together run
       in groups, one after the other.
-    - `observables`: a list of `ts.Observable` to be recorded at each time for every seed: of the
-      order parameters with both methods, of the weights with whole weights only.
+    - `observables`: what else to record at each time for every seed: a list of `ts.Observable`, of
+      `ts.error_on`, and of names.  Of the order parameters, with both methods: "alignment",
+      "norms", "effective_rank", "participation_ratio"; "sign_agreement" with a teacher, "accuracy"
+      with two classes.  Of the weights, with whole weights only: "weight_histogram"
+      (`ts.weight_histogram`), "sparsity" (`ts.sparsity`) and "participation",
+      N sum_i w_i^4 / (sum_i w_i^2)^2.
+    - `callback`: a function f(t, record) that is called after each recorded time, with what was
+      recorded: arrays with the seeds first, by the names of the answer.  Where it returns True the
+      run stops, the answer has the times so far, and the report `stopped_by_callback`, the time.
+      What it raises passes through, the checkpoint kept.  Of seeds in groups it sees one group
+      after the other, and later groups train up to where an earlier one was stopped; of a run that
+      goes on from a checkpoint it sees all records, too.  A checkpoint of a run that was stopped
+      stays: without the callback the same call goes on from there.
     - `checkpoint`: a file that keeps the state of a long run, about once a minute; if it exists,
       the run goes on from it.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
@@ -146,9 +161,10 @@ def simulate(
     checks.one_of("method", method, METHODS)
     checks.one_of("dtype", dtype, ("float32", "float64"))
     test_samples = checks.integer("test_samples", test_samples, minimum=0, maximum=10**8)
-    observables = listed(observables)
     _check_single(problem, start)
     problem.check_start(start)
+    observables = requested_of_networks(observables, problem).observables
+    watcher = checked_callback(callback, problem)
     N = _dimension(N, problem, start)
     check_observables(observables, problem, N)
     all_seeds = checks.seeds(seeds)
@@ -173,6 +189,7 @@ def simulate(
         test_samples,
         samples,
         observables,
+        watcher,
         devices,
         hosts.processes_here(),
     )
@@ -181,6 +198,9 @@ def simulate(
     if bank is not None:
         report["bank"] = sample_bank.mark(bank)
     rows = _rows(run, report, checkpoint, progress)
+    if watcher is not None and watcher.stopped:
+        last = run.steps[len(rows) - 1]
+        report["stopped_by_callback"] = last / problem.updates_per_time(N)
     report["seconds"] = round(time.perf_counter() - began, 3)
     return _labelled(run, all_seeds, rows, report)
 
@@ -200,14 +220,15 @@ def _rows(run: Run, report: dict, checkpoint: str | None, progress: bool | None)
 
         try:
             with hosts.all_or_none():
-                rows = run_groups(plan.groups, begin, checkpoint, progress)
+                rows = run_groups(plan.groups, begin, checkpoint, progress, run.callback)
         except DivergenceError as error:
             if error.partial is not None:
                 error.partial = _labelled(run, run.seeds, error.partial, report)
             raise
         rows = hosts.gathered(rows)
-        for path in paths_of(plan.groups, checkpoint):
-            checkpoints.drop(path)
+        if len(rows) == len(run.steps):  # one that was stopped may go on
+            for path in paths_of(plan.groups, checkpoint):
+                checkpoints.drop(path)
     return rows
 
 

@@ -14,6 +14,7 @@ from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules import agd_map
 from odes.rules.theory import check_answers, require_theory, theory_of
 from odes.solving.adaptive_steps import FIRST_STEP, Solved, adaptive_steps
+from odes.solving.drift import DRIFTS, drifts_along
 from odes.solving.packing import ErrorNorm, has_diverged, pack, unpack
 from odes.solving.precision import in_float64
 from odes.solving.trajectory import (
@@ -171,12 +172,15 @@ def _solve_one(
     begin = begin._replace(memory=memory)
     check_answers(problem, fixed, begin)
     first = pack(begin, problem)
+    drifts = [name for name in DRIFTS if name in extras]
 
     def observe(t, packed, args):
         state = unpack(packed, problem, begin)
         observed = [*overlaps(fixed, state), state.v, state.b]
         if "densities" in extras:
             observed += [jnp.moveaxis(state.q, -1, 0), jnp.moveaxis(state.r, -1, 0)]
+        if drifts:
+            observed.append(packed)
         return tuple(observed)
 
     solved = _loop(solver, gradients)(
@@ -191,6 +195,10 @@ def _solve_one(
         max_steps,
         _meter(progress),
     )
+    packed = None
+    if drifts:
+        *observed, packed = solved.observed
+        solved = solved._replace(observed=tuple(observed))
     trajectory = _trajectory(problem, start, solved)
     trajectory = trajectory._replace(exceeded=has_diverged(solved.last, first, fixed, problem))
     if "rule error" in extras:
@@ -200,6 +208,8 @@ def _solve_one(
         states = trajectory[:4]
         accuracy = jax.lax.map(lambda state: accuracy_at(problem, *state), states)
         trajectory = trajectory._replace(accuracy=accuracy)
+    if drifts:
+        trajectory = trajectory._replace(**drifts_along(drifts, problem, fixed, begin, packed))
     return trajectory
 
 

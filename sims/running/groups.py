@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sims.running.callback import Callback
 from sims.running.devices import Place
 from sims.running.loop import Training
 from teacherstudent.errors import DivergenceError
@@ -53,8 +54,12 @@ def run_groups(
     begin: Callable[[list[int]], Training],
     checkpoint: str | None,
     progress: bool | None,
+    callback: Callback | None = None,
 ) -> list[dict[str, np.ndarray]]:
     """The records of all seeds, one group after the other; their checkpoints stay.
+
+    Where a callback has stopped a group, the later ones train no longer than that, and the records
+    are those that all have.
 
     Raises DivergenceError, whose `partial` has the records before if there is one group.
     """
@@ -65,17 +70,19 @@ def run_groups(
     for number, path in enumerate(paths_of(groups, checkpoint)):
         training = None  # the memory of the last group is for the next one
         training = begin(groups[number])
+        if records:
+            training.steps = training.steps[: len(records[-1])]
         if several:
             label = f"seeds {number + 1}/{len(groups)}"
         try:
-            training.finish(path, progress, label)
+            training.finish(path, progress, label, callback)
         except DivergenceError as error:
             error.partial = None
             if training.rows and not several:
                 error.partial = training.rows
             raise
-        records.append(training.rows)
-    return [_of_all_groups(rows) for rows in zip(*records, strict=True)]
+        records.append(training.rows[: len(training.steps)])
+    return [_of_all_groups(rows) for rows in zip(*records, strict=False)]
 
 
 def _of_all_groups(rows: tuple[dict[str, np.ndarray], ...]) -> dict[str, np.ndarray]:
