@@ -60,6 +60,7 @@ class Observable(Described):
        w_star (M, D) goes to `of_weights=` instead, and may have the dimensions "input" (N) and
        "latent" (D), too.
     4. Pass it in a list: `integrate(..., observables=[...])`, `simulate(..., observables=[...])`.
+       Names of built-in ones, such as "alignment", may stand beside it.
 
     - `name`: of the variable in the dataset.
     - `dims`: the dimensions of one answer.

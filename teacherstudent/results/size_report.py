@@ -22,7 +22,8 @@ from teacherstudent.results.verdict import Report
 
 TINY = np.finfo(float).tiny
 SMALLEST_READOUT = 0.1  # by its nature, which a trained readout is compared with
-AT_FROZEN_POINTS = ("accuracy", "sign_agreement")  # means of indicators
+# The errors of means of indicators over frozen points.
+OF_FROZEN_POINTS = {"accuracy": ACCURACY_ERROR, "sign_agreement": 5e-4}
 Columns = dict[str, tuple[tuple, Any, dict[str, str]]]
 
 
@@ -94,7 +95,7 @@ def variable_of(
     scale = natural_scale(name, theory, simulation)
     epsilon = float(np.finfo(description(simulation)["report"]["dtype"]).eps)
     moved = np.abs(simulation.time.values - times) / np.where(times > 0, times, 1.0)
-    in_points = ACCURACY_ERROR if name in AT_FROZEN_POINTS else 0.0
+    in_points = OF_FROZEN_POINTS.get(name, 0.0)
     in_time = np.abs(slopes.in_time[name].reshape(limit.shape)).max(axis=1)
     counted = np.ones(len(times), bool)
     if name == "eps_g":
