@@ -16,6 +16,7 @@ import xarray as xr
 
 from odes.rules.theory import Nodes, require_theory, theory_of
 from odes.solving import vector_field  # noqa: F401 (it registers what rules and tasks need)
+from odes.solving.drift import DRIFTS
 from odes.solving.precision import exact
 from odes.solving.quadrature_error import averages_used, quadrature_error
 from odes.solving.reach import Reach, failure, reach, tolerance
@@ -27,11 +28,11 @@ from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError
 from teacherstudent.extensions.contract_checks import check_task
 from teacherstudent.extensions.own_classes import changed_law
+from teacherstudent.observables.built_in import requested_of_theory
 from teacherstudent.observables.observable import (
     Observable,
+    TheoryObservable,
     at_overlaps,
-    listed,
-    require_overlaps,
     warn_of_infinities,
 )
 from teacherstudent.problem import Problem
@@ -78,8 +79,11 @@ def integrate(
       runs.
     - `spectral`: also answer with the densities q(rho, t) and r(rho, t) over the eigenvalues rho of
       the input covariance.
-    - `observables`: a list of `ts.Observable`, functions of the order parameters to be recorded at
-      each time under their names.
+    - `observables`: what else to record at each time: a list of `ts.Observable`, functions of the
+      order parameters; of `ts.error_on`; and of names: "alignment", "norms", "effective_rank",
+      "participation_ratio" or "sign_agreement"; "drift_Q", "drift_R" (with two classes "drift_m",
+      "drift_b"), "drift_v" for dQ/dt, dR/dt, dv/dt, and "diffusion_Q" for the part of dQ/dt of
+      second order in the update; "densities", as `spectral`.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
 
     Parameters given as sequences (`Problem.sweeps`) and a batch of starts add their dimensions to
@@ -123,8 +127,8 @@ def integrate(
     checks.one_of("spectral", spectral, (True, False))
     problem.check_start(start)
     check_begins(start, times)
-    observables = listed(observables)
-    require_overlaps(observables)
+    observables, densities = requested_of_theory(observables, problem)
+    spectral = spectral or densities
     check_observables(observables, problem)
     check_sweeps(problem)
     check_over_time(problem, start.time, times[-1], times)
@@ -135,12 +139,14 @@ def integrate(
         start = spectral_start(problem, start)
     if problem.batch_ratio is not None:
         _check_counts(times)
+        _refuse_drifts(observables)
         solver = "map"
     nodes = theory_of(problem.rule).nodes(problem.rule, problem)
     rtol, atol = tolerances(nodes, rtol, atol)
     method = chosen(solver, rtol)
     shows_progress = sys.stderr.isatty() if progress is None else progress
     extras = _extras(problem, nodes, spectral)
+    extras += tuple(one.part for one in observables if isinstance(one, TheoryObservable))
     of_task = swept_numbers(problem.task)
     sweeps = tuple((name, name in of_task) for name in problem.sweeps)
     static = (sweeps, method, max_steps, shows_progress, extras)
@@ -208,6 +214,16 @@ def _check_counts(times: np.ndarray) -> None:
         )
 
 
+def _refuse_drifts(observables: Sequence[Observable]) -> None:
+    """Raise ValueError for a derivative in time, where time counts updates."""
+    for one in observables:
+        if one.IN_SOLVE:
+            raise ValueError(
+                f"{one.title} is a derivative in time, but with batch_ratio time counts updates; "
+                "leave it out, or give batch_size."
+            )
+
+
 def _solved(arguments: tuple, static: tuple) -> Trajectory:
     """The trajectory of `solve_all`, as NumPy arrays."""
 
@@ -273,8 +289,10 @@ def _quadrature_error(
         T = T[:, None]
     teachers = {0: problem}
     if schedules_in(problem.task):
-        teachers = {time: with_fields(problem, {"task": at_time(problem.task, time)})
-                    for time in (times[0], times[-1])}
+        teachers = {
+            time: with_fields(problem, {"task": at_time(problem.task, time)})
+            for time in (times[0], times[-1])
+        }
     errors = [quadrature_error(one, T, *answer[:4]) for one in teachers.values()]
     known = [error for error in errors if error is not None]
     return max(known, default=None)
@@ -295,7 +313,7 @@ def _tell_failure(
         before = {
             name: values[:count]
             for name, values in answer._asdict().items()
-            if name in ALONG_TIME and values is not None
+            if name in (*ALONG_TIME, *DRIFTS) and values is not None
         }
         error.partial = label(times[:count], answer._replace(**before), reached.answered[:count])
     raise error
@@ -337,6 +355,9 @@ def _labelled(
     recorded = at_overlaps(observables, answer.Q, answer.R, T, answer.v, answer.b)
     warn_of_infinities(recorded, answered, times)
     quantities |= recorded
+    for one in observables:
+        if isinstance(one, TheoryObservable):
+            quantities[one.name] = getattr(answer, one.part)
     values = {name: numbers(found) for name, found in quantities.items() if found is not None}
     values["T"] = start.T
     values |= _end(answer)

@@ -22,8 +22,9 @@ from sims.methods import METHODS, chosen
 from sims.reduced import training as reduced_training
 from sims.reduced.training import ReducedTraining
 from sims.running import checkpoints, hosts
-from sims.running.devices import Place, place
+from sims.running.callback import Callback, checked_callback
 from sims.running.continuing import networks_of
+from sims.running.devices import Place, place
 from sims.running.groups import Bytes, Records, groups_that_fit, paths_of, run_groups
 from sims.running.loop import NEVER, Training
 from sims.weights import training as weights_training
@@ -33,7 +34,8 @@ from teacherstudent.checking.over_time import check_over_time, rule_over_time
 from teacherstudent.errors import DivergenceError
 from teacherstudent.extensions.contract_checks import check_simulated
 from teacherstudent.extensions.own_classes import unknown_error
-from teacherstudent.observables.observable import Observable, listed
+from teacherstudent.observables.built_in import requested_of_networks
+from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import check_observables, dataset
 from teacherstudent.results.files import check_writable
@@ -59,6 +61,7 @@ class Run(NamedTuple):
     test_samples: int
     bank: sample_bank.Bank | None
     observables: tuple[Observable, ...]
+    callback: Callback | None
     devices: Place
     sharing: int  # processes that share the memory of this host
     keep: str | None  # "weights": the networks at the last time go into the answer
@@ -113,6 +116,7 @@ def simulate(
     device: str | None = None,
     observables=(),
     keep: str | None = None,
+    callback=None,
     checkpoint: str | os.PathLike | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -150,11 +154,22 @@ def simulate(
     - `device`: "cpu" or "gpu", all of this kind with the seeds shared out over them, or one of
       them, "gpu:1"; JAX's default kind unless given.  Seeds that do not fit the memory together run
       in groups, one after the other.
-    - `observables`: a list of `ts.Observable` to be recorded at each time for every seed: of the
-      order parameters with both methods, of the weights with whole weights only.
+    - `observables`: what else to record at each time for every seed: a list of `ts.Observable`, of
+      `ts.error_on`, and of names.  Of the order parameters, with both methods: "alignment",
+      "norms", "effective_rank", "participation_ratio"; "sign_agreement" with a teacher, "accuracy"
+      with two classes.  Of the weights, with whole weights only: "weight_histogram"
+      (`ts.weight_histogram`), "sparsity" (`ts.sparsity`) and "participation",
+      N sum_i w_i^4 / (sum_i w_i^2)^2.
     - `keep`: "weights" keeps the networks at the last time, `w` (seed, student, input) and
       `w_teacher`, with what the rule remembers, in the type of `dtype` and compressed in files;
       `ts.last_state` needs them.  The chain of the overlaps is always kept: it is small.
+    - `callback`: a function f(t, record) that is called after each recorded time, with what was
+      recorded: arrays with the seeds first, by the names of the answer.  Where it returns True the
+      run stops, the answer has the times so far, and the report `stopped_by_callback`, the time.
+      What it raises passes through, the checkpoint kept.  Of seeds in groups it sees one group
+      after the other, and later groups train up to where an earlier one was stopped; of a run that
+      goes on from a checkpoint it sees all records, too.  A checkpoint of a run that was stopped
+      stays: without the callback the same call goes on from there.
     - `checkpoint`: a file that keeps the state of a long run, about once a minute; if it exists,
       the run goes on from it.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
@@ -191,8 +206,9 @@ def simulate(
     if keep is not None:
         checks.one_of("keep", keep, ("weights",))
     test_samples = checks.integer("test_samples", test_samples, minimum=0, maximum=10**8)
-    observables = listed(observables)
     _check_single(problem)
+    observables = requested_of_networks(observables, problem).observables
+    watcher = checked_callback(callback, problem)
     N = _dimension(N, problem, start)
     check_observables(observables, problem, N)
     all_seeds = checks.seeds(seeds)
@@ -221,6 +237,7 @@ def simulate(
         test_samples,
         samples,
         observables,
+        watcher,
         devices,
         hosts.processes_here(),
         keep,
@@ -232,8 +249,11 @@ def simulate(
     if run.kept is not None:
         report["continued_at"] = start.time
     records = _records(run, report, checkpoint, progress)
+    last_step = steps[len(records.rows) - 1]
+    report["last_step"] = last_step
+    if watcher is not None and watcher.stopped:
+        report["stopped_by_callback"] = last_step / problem.updates_per_time(N)
     report["seconds"] = round(time.perf_counter() - began, 3)
-    report["last_step"] = steps[-1]
     return _labelled(run, all_seeds, records, report)
 
 
@@ -275,15 +295,16 @@ def _records(run: Run, report: dict, checkpoint: str | None, progress: bool | No
 
         try:
             with hosts.all_or_none():
-                records = run_groups(plan.groups, begin, checkpoint, progress)
+                records = run_groups(plan.groups, begin, checkpoint, progress, run.callback)
         except DivergenceError as error:
             if error.partial is not None:
                 error.partial = _labelled(run, run.seeds, Records(error.partial, {}), report)
             raise
         rows = hosts.gathered(records.rows)
         (end,) = hosts.gathered([records.end])
-        for path in paths_of(plan.groups, checkpoint):
-            checkpoints.drop(path)
+        if len(rows) == len(run.steps):  # one that was stopped may go on
+            for path in paths_of(plan.groups, checkpoint):
+                checkpoints.drop(path)
     return Records(rows, end)
 
 
@@ -493,7 +514,9 @@ def _labelled(run: Run, seeds: list[int], records: Records, report: dict) -> xr.
     recorded = np.asarray(run.steps[: len(rows)]) / run.problem.updates_per_time(run.N)
     values = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
     values["T"] = np.asarray(run.begun.T)
-    if hasattr(type(run.problem.task), "v_star"):  # eps_g is a small difference of student and teacher
+    if hasattr(
+        type(run.problem.task), "v_star"
+    ):  # eps_g is a small difference of student and teacher
         overlaps = (values[name] for name in ("Q", "T", "v", "eps_g"))
         floor = error_floor(run.problem, recorded, *overlaps)
         report = report | {"eps_g_floor": floor}

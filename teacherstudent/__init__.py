@@ -40,6 +40,8 @@ PUBLIC = {
     "teacherstudent.observables.likelihood_ratio": ("likelihood_ratio_norm",),
     "teacherstudent.observables.observable": ("Observable",),
     "teacherstudent.observables.oracle": ("oracle_error", "oracle_loss"),
+    "teacherstudent.observables.other_task": ("error_on",),
+    "teacherstudent.observables.weights": ("sparsity", "weight_histogram"),
     "teacherstudent.problem": ("Problem", "Student"),
     "teacherstudent.results.comparison": ("compare",),
     "teacherstudent.results.continuing": ("last_state", "state_at"),
@@ -154,6 +156,11 @@ if TYPE_CHECKING:
     from teacherstudent.observables.oracle import (
         oracle_error as oracle_error,
         oracle_loss as oracle_loss,
+    )
+    from teacherstudent.observables.other_task import error_on as error_on
+    from teacherstudent.observables.weights import (
+        sparsity as sparsity,
+        weight_histogram as weight_histogram,
     )
     from teacherstudent.problem import (
         Problem as Problem,

@@ -6,7 +6,7 @@ and nothing else.  A step from t to t + 1/N uses the numbers at t.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -101,8 +101,9 @@ class Schedule(checks.ChangesWithTime, Described):
 def _parameter(name: str, value, *, minimum: float = -math.inf, strict: bool = False):
     """A parameter of a schedule: a number, or a sequence of them, which is a sweep."""
     value = checks.parameter(value)
-    checks.number(f"schedule.{name}" if "." not in name else name, value, minimum=minimum,
-                  strict=strict)
+    checks.number(
+        f"schedule.{name}" if "." not in name else name, value, minimum=minimum, strict=strict
+    )
     return value
 
 

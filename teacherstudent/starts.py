@@ -8,8 +8,8 @@ from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import PSD_TOLERANCE, OrderParameters, Weights
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps, spectral_overlaps
 from teacherstudent.states.spectrum import MOST_NODES, Modes, Spectrum, merge_equal
-from teacherstudent.tasks.base import with_fields
 from teacherstudent.streams import WEIGHTS, WEIGHTS_OF_A_NETWORK, stream
+from teacherstudent.tasks.base import with_fields
 
 Start = OrderParameters | SpectralOverlaps
 

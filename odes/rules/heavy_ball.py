@@ -75,6 +75,12 @@ class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
             return self._velocity_with_beta(rule, problem, fixed, state)
         return self._velocity_with_gamma(rule, problem, fixed, state)
 
+    def diffusion(self, rule: HeavyBall, problem: Problem, fixed: Fixed, state: State):
+        if rule.beta is None:  # the noise enters the momentum, and moves q through it
+            return super().diffusion(rule, problem, fixed, state)
+        eta = rule.learning_rate / (1 - rule.beta)
+        return eta**2 * gradient(problem, fixed, state).square
+
     def _velocity_with_beta(
         self, rule: HeavyBall, problem: Problem, fixed: Fixed, state: State
     ) -> State:

@@ -25,6 +25,9 @@ class TheoryOfSGD(RuleTheory, rule=SGD):
         mean = gradient(problem, fixed, state)
         return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b, rule.weight_decay)
 
+    def diffusion(self, rule: SGD, problem: Problem, fixed: Fixed, state: State):
+        return rule.learning_rate**2 * gradient(problem, fixed, state).square
+
 
 THEORY_OF_SGD = TheoryOfSGD()
 
@@ -37,6 +40,10 @@ class TheoryOfSphericalSGD(RuleTheory, rule=SphericalSGD):
     ) -> State:
         free = THEORY_OF_SGD.velocity(rule.sgd, problem, fixed, state, replica)
         return on_sphere(free, fixed, state)
+
+    def diffusion(self, rule: SphericalSGD, problem: Problem, fixed: Fixed, state: State):
+        noise = THEORY_OF_SGD.diffusion(rule.sgd, problem, fixed, state)
+        return on_sphere(state._replace(q=noise), fixed, state).q
 
 
 def descent(state: State, mean: Gradient, eta, eta_v, eta_b, decay=0.0) -> State:

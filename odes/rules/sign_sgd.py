@@ -113,12 +113,20 @@ class TheoryOfSignSGD(TheoryOfSigns, rule=SignSGD):
     def velocity(
         self, rule: SignSGD, problem: Problem, fixed: Fixed, state: State, replica: int
     ) -> State:
-        Q, R = overlaps(fixed, state)
-        C = covariance(Q, R, fixed.T)
-        signs = signs_of_one(problem, C, state.v, replica)
-        drift = C_2 * signs.tilt
-        mean = sign_gradient(drift, signs.product, signs.up - signs.down, C, fixed, state)
+        mean = _mean_sign(problem, fixed, state, replica)
         return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b)
+
+    def diffusion(self, rule: SignSGD, problem: Problem, fixed: Fixed, state: State):
+        return rule.learning_rate**2 * _mean_sign(problem, fixed, state).square
+
+
+def _mean_sign(problem: Problem, fixed: Fixed, state: State, replica: int = 0) -> Gradient:
+    """The averages of the sign of one gradient."""
+    Q, R = overlaps(fixed, state)
+    C = covariance(Q, R, fixed.T)
+    signs = signs_of_one(problem, C, state.v, replica)
+    drift = C_2 * signs.tilt
+    return sign_gradient(drift, signs.product, signs.up - signs.down, C, fixed, state)
 
 
 def is_linear(problem: Problem) -> bool:

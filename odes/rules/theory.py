@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from odes.inputs.one_update import (
     Fixed,
@@ -73,6 +73,8 @@ class RuleTheory(abc.ABC):
        also called with `replica` 1, 2, 3 for its value with other nodes, from which the error is
        estimated.
     6. If the rule sees more of the input covariance than its eigenvalues, write `prepare_modes`.
+    7. If dq/dt is a sum of terms of first and of second order in the update, give the latter in
+       `diffusion`; the observable "diffusion_Q" is made of it.
 
     A rule that only shrinks the weights, dw/dt = -w, moves q = w w^T at twice the rate:
 
@@ -128,6 +130,19 @@ class RuleTheory(abc.ABC):
     def gradient(self, problem: Problem, fixed: Fixed, state: State) -> Gradient:
         """The averages of one update of a problem: fields q, r, square, v and b."""
         return gradient(problem, fixed, state)
+
+    def diffusion(
+        self, rule: Any, problem: Problem, fixed: Fixed, state: State
+    ) -> Float[Array, "students students modes"]:
+        """The part of dq/dt that is of second order in the update; ValueError where there is none.
+
+        For SGD it is eta^2 square, what the noise of the samples adds.
+        """
+        raise ValueError(
+            f"observable 'diffusion_Q': the theory of {type(rule).__name__} does not split dQ/dt "
+            "into terms of first and of second order in the update; leave it out, or give "
+            "'drift_Q'."
+        )
 
     def first_memory(self, rule: Any, problem: Problem, fixed: Fixed, state: State) -> Any:
         """What the rule keeps beside the order parameters at t = 0."""

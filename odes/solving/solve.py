@@ -14,6 +14,7 @@ from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules import agd_map
 from odes.rules.theory import check_answers, require_theory, theory_of
 from odes.solving.adaptive_steps import FIRST_STEP, Solved, adaptive_steps
+from odes.solving.drift import DRIFTS, drifts_along
 from odes.solving.packing import (
     ErrorNorm,
     all_numbers,
@@ -183,12 +184,15 @@ def _solve_one(
     begin = begin._replace(memory=remembered(memory, start.memory))
     check_answers(now, fixed, begin)
     first = pack(begin, problem)
+    drifts = [name for name in DRIFTS if name in extras]
 
     def observe(t, packed, args):
         state = unpack(packed, problem, begin)
         observed = [*overlaps(fixed, state), state.v, state.b]
         if "densities" in extras:
             observed += [jnp.moveaxis(state.q, -1, 0), jnp.moveaxis(state.r, -1, 0)]
+        if drifts:
+            observed.append(packed)
         return tuple(observed)
 
     solved = _loop(solver, gradients)(
@@ -204,6 +208,10 @@ def _solve_one(
         max_steps,
         _meter(progress),
     )
+    packed = None
+    if drifts:
+        *observed, packed = solved.observed
+        solved = solved._replace(observed=tuple(observed))
     trajectory = _trajectory(problem, start, times, solved)
     last = unpack(solved.last, problem, begin)
     trajectory = trajectory._replace(
@@ -219,6 +227,10 @@ def _solve_one(
         states = trajectory[:4]
         accuracy = jax.lax.map(lambda state: accuracy_at(problem, *state), states)
         trajectory = trajectory._replace(accuracy=accuracy)
+    if drifts:
+        trajectory = trajectory._replace(
+            **drifts_along(drifts, problem, times, fixed, begin, packed)
+        )
     return trajectory
 
 
@@ -295,7 +307,18 @@ def _field(t, packed, args) -> tuple:
 
 
 def by_diffrax(
-    adjoint, field, y, args, begin, times, observe, has_diverged, solver, controller, max_steps, meter
+    adjoint,
+    field,
+    y,
+    args,
+    begin,
+    times,
+    observe,
+    has_diverged,
+    solver,
+    controller,
+    max_steps,
+    meter,
 ) -> Solved:
     """The same as `adaptive_steps`, but it can be differentiated, and takes implicit solvers."""
     saved = [diffrax.SubSaveAt(ts=times, fn=observe), diffrax.SubSaveAt(t1=True)]

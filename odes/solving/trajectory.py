@@ -31,6 +31,7 @@ class Trajectory(NamedTuple):
     - `steps`, `rejected`: how many steps the solver tried, and how many of them it rejected.
     - `q`, `r`: the densities over the modes, where they were asked for.
     - `accuracy`: the fraction of right classes, where the task has classes.
+    - `drift_Q` to `diffusion_Q`: parts of the equations (`drift.py`), where they were asked for.
     - `rule_error`: an estimate of the velocity's error, where a rule has averages by quadrature.
     - `q_last`, `r_last`, `memory`: the overlaps of every mode, the modes last, and all that the rule
       remembers at the last time.
@@ -53,6 +54,11 @@ class Trajectory(NamedTuple):
     q_last: Float[Array, "*batch students students modes"] | None = None
     r_last: Float[Array, "*batch students teachers modes"] | None = None
     memory: Float[Array, "*batch entries"] | None = None
+    drift_Q: Float[Array, "*batch time students students"] | None = None
+    drift_R: Float[Array, "*batch time students teachers"] | None = None
+    drift_v: Float[Array, "*batch time students"] | None = None
+    drift_b: Float[Array, "*batch time students"] | None = None
+    diffusion_Q: Float[Array, "*batch time students students"] | None = None
 
 
 class ByMode(NamedTuple):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sims.running.callback import Callback
 from sims.running.devices import Place
 from sims.running.loop import Training
 from teacherstudent.errors import DivergenceError
@@ -64,8 +65,12 @@ def run_groups(
     begin: Callable[[list[int]], Training],
     checkpoint: str | None,
     progress: bool | None,
+    callback: Callback | None = None,
 ) -> Records:
     """The records of all seeds, one group after the other; their checkpoints stay.
+
+    Where a callback has stopped a group, the later ones train no longer than that, and the records
+    are those that all have.
 
     Raises DivergenceError, whose `partial` has the records before if there is one group.
     """
@@ -77,19 +82,26 @@ def run_groups(
     for number, path in enumerate(paths_of(groups, checkpoint)):
         training = None  # the memory of the last group is for the next one
         training = begin(groups[number])
+        if records:
+            training.steps = training.steps[: len(records[-1])]
         if several:
             label = f"seeds {number + 1}/{len(groups)}"
         try:
-            training.finish(path, progress, label)
+            training.finish(path, progress, label, callback)
         except DivergenceError as error:
             error.partial = None
             if training.rows and not several:
                 error.partial = training.rows
             raise
-        records.append(training.rows)
-        ends.append(training.end())
-    rows = [_of_all_groups(rows) for rows in zip(*records, strict=True)]
-    return Records(rows, _of_all_groups(ends))
+        rows = training.rows[: len(training.steps)]
+        records.append(rows)
+        last_step = training.steps[len(rows) - 1]
+        ends.append(training.end() if training.done == last_step else {})
+    rows = [_of_all_groups(rows) for rows in zip(*records, strict=False)]
+    end = {}
+    if all(ends) and len({len(rows) for rows in records}) == 1:
+        end = _of_all_groups(ends)
+    return Records(rows, end)
 
 
 def _of_all_groups(rows: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

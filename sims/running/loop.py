@@ -14,6 +14,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from sims.running import checkpoints
+from sims.running.callback import Callback
 from sims.running.devices import Place
 from sims.running.divergence import check_record
 from teacherstudent.checking.warn import warn_user
@@ -160,16 +161,25 @@ class Training(abc.ABC):
     @property
     def marks_of_observables(self) -> list[list]:
         """What a checkpoint's fingerprint holds of the observables: not what they compute."""
-        return [[one.name, list(one.dims)] for one in self.observables]
+        return [[one.name, list(one.dims), *one.coordinates] for one in self.observables]
 
     def finish(
-        self, checkpoint: str | os.PathLike | None, progress: bool | None, label: str = ""
+        self,
+        checkpoint: str | os.PathLike | None,
+        progress: bool | None,
+        label: str = "",
+        callback: Callback | None = None,
     ) -> None:
         """Train to the last step, going on from the checkpoint if there is one, which then holds
         the end of the run.
+
+        A callback may end it before.  It also sees the records that the checkpoint has, so that a
+        run ends at the same time whether or not it was interrupted.
         """
         if checkpoint:
             self._resume(checkpoint)
+        if callback is not None and self._stops_before(callback):
+            return
         keeper = checkpoints.Keeper(checkpoint, self.mark)
         pace = Pace()
         with progress_bar(self.steps[-1], progress, label, initial=self.done) as bar:
@@ -184,7 +194,30 @@ class Training(abc.ABC):
                 row = self.record()
                 self.check(row)
                 self.rows.append(row | self.observed(row))
+                if callback is not None and self._stops(callback, keeper):
+                    break
         keeper.keep(self._without_fill, self.done, self.rows)
+
+    def _stops_before(self, callback: Callback) -> bool:
+        """Whether a callback stops at a record of the checkpoint; the later ones are left out."""
+        for index, row in enumerate(self.rows[: len(self.steps)]):
+            if callback.stops(self._time(self.steps[index]), row):
+                self.rows = self.rows[: index + 1]
+                return True
+        return False
+
+    def _stops(self, callback: Callback, keeper: checkpoints.Keeper) -> bool:
+        """Whether a callback stops at the last record; one that fails leaves the checkpoint of
+        all that was done.
+        """
+        try:
+            return callback.stops(self._time(self.done), self.rows[-1])
+        except BaseException:
+            keeper.keep(self._without_fill, self.done, self.rows)
+            raise
+
+    def _time(self, step: int) -> float:
+        return step / self.problem.updates_per_time(self.N)
 
     def _resume(self, checkpoint: str | os.PathLike) -> None:
         """Go on from a checkpoint, if there is one."""
@@ -231,7 +264,7 @@ class Training(abc.ABC):
         if diverged.min() != NEVER:
             seed = self.seeds[int(diverged.argmin())]
             step = int(diverged.min())
-            reached = step / self.problem.updates_per_time(self.N)
+            reached = self._time(step)
             raise DivergenceError(
                 f"the network of seed {seed} diverges at t = {reached:.6g} (step {step}); "
                 "lower the learning rate, or stop before.",

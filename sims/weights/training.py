@@ -210,7 +210,13 @@ class WeightsTraining(Training):
         """From the exact covariances of the inputs where they are known, else as measured."""
         student = self.run.student
         if self.covariances is not None:
-            arrays = (self.exact_problem.at(self.now), self.covariances, self.T, self.w_star, student)
+            arrays = (
+                self.exact_problem.at(self.now),
+                self.covariances,
+                self.T,
+                self.w_star,
+                student,
+            )
             return record(*arrays, shared=self.shared_covariances)
         assert measured is not None, "simulate draws held-out samples for unknown covariances"
         v = student.v.astype(jnp.float64)

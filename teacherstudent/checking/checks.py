@@ -115,9 +115,7 @@ def number(name: str, value, *, minimum: float = 0.0, strict: bool = False) -> N
         allowed = "a finite number"
         if np.isfinite(minimum):
             allowed = f"a finite number {bound} {minimum:g}"
-        raise ValueError(
-            f"{name} = {array[wrong].flat[0]} is not allowed; give {allowed}."
-        )
+        raise ValueError(f"{name} = {array[wrong].flat[0]} is not allowed; give {allowed}.")
 
 
 def optional_number(name: str, value, *, strict: bool = False) -> None:

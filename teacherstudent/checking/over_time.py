@@ -163,7 +163,9 @@ def _along(name: str, schedule: Schedule, times, units: tuple[int, ...]) -> np.n
             f"{name} = {checks.shortened(schedule)} answers an array of shape "
             f"{values.shape[1:]} at one time; it is to answer one number."
         )
-    if not (jnp.issubdtype(values.dtype, jnp.floating) or jnp.issubdtype(values.dtype, jnp.integer)):
+    if not (
+        jnp.issubdtype(values.dtype, jnp.floating) or jnp.issubdtype(values.dtype, jnp.integer)
+    ):
         raise ValueError(
             f"{name} = {checks.shortened(schedule)} answers values of the type {values.dtype}; it "
             "is to answer a real number."

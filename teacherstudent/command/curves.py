@@ -23,6 +23,7 @@ from teacherstudent.command.tables import (
     read_simulation,
     read_times,
 )
+from teacherstudent.observables.built_in import requested_of_networks, requested_of_theory
 from teacherstudent.problem import Problem
 from teacherstudent.results.comparison import RATES
 from teacherstudent.results.datasets import VARIABLES, as_tree, description
@@ -66,6 +67,11 @@ class Curves:
             simulation = read_simulation(outer.simulation)
         with sentences.collected():
             random = read_random(outer.start or {})
+        sentences.raise_together()
+        with sentences.collected():
+            requested_of_theory(theory.observables or [], problem, "theory.observables")
+        with sentences.collected():
+            requested_of_networks(simulation.observables or [], problem, "simulation.observables")
         sentences.raise_together()
         start = make_start(problem, outer.start or {}, random, simulation.sizes)
         return cls(problem, start, times, theory, simulation)
@@ -141,7 +147,8 @@ class Clones(Curves):
         """The theory, with the expected loss of students trained on clones of the inputs."""
         theory = super().integrated(progress)
         options = self.theory.options()
-        options.pop("spectral", None)  # which clones do not have
+        for name in ("spectral", "observables"):  # which clones do not have
+            options.pop(name, None)
         start = cast(OrderParameters, self.start)  # with_clones refuses any other
         return ts.with_clones(self.problem, theory, start, **options)
 

@@ -41,6 +41,7 @@ class TheoryTable(Table):
     solver: Literal["auto", "tsit5", "dopri8", "kvaerno5"] | None = None
     max_steps: PositiveInt | None = None
     spectral: bool | None = None
+    observables: list[str] | None = None
 
 
 class SimulationTable(Table):
@@ -51,6 +52,7 @@ class SimulationTable(Table):
     method: Literal["weights", "reduced", "auto"] | None = None
     dtype: Literal["float32", "float64"] | None = None
     test_samples: int | None = Field(default=None, ge=0)
+    observables: list[str] | None = None
 
     @property
     def sizes(self) -> list[int]:

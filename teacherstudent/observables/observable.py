@@ -9,9 +9,10 @@ at those of every finite network; `compare` then compares them like Q and R.  A 
 has weights, so that only `simulate` records the second kind.
 """
 
+import abc
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -22,6 +23,7 @@ from jaxtyping import Array, Float
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.display import Described
+from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import OrderParameters
 
 STATES_AT_ONCE = 256  # an observable with an integral in it holds thousands of points per state
@@ -58,15 +60,17 @@ class Observable(Described):
        w_star (M, D) goes to `of_weights=` instead, and may have the dimensions "input" (N) and
        "latent" (D), too.
     4. Pass it in a list: `integrate(..., observables=[...])`, `simulate(..., observables=[...])`.
+       Names of built-in ones, such as "alignment", may stand beside it.
 
     - `name`: of the variable in the dataset.
     - `dims`: the dimensions of one answer.
     - `symbol`: in LaTeX, for axes.
     - `long_name`: in words, the name unless given.
     - `units`: "1" for what has none.
+    - `coordinates`: the numbers along dimensions of your own, {"bin": [0.5, 1.5]}.
 
-    Raises ValueError if the name is no identifier, a dimension occurs twice, or not exactly one of
-    the two functions is given.
+    Raises ValueError if the name is no identifier, a dimension occurs twice, not exactly one of the
+    two functions is given, or a coordinate is none of `dims`.
 
     >>> import jax.numpy as jnp
     >>> import teacherstudent as ts
@@ -85,14 +89,31 @@ class Observable(Described):
     of_weights: Callable[[NetworkWeights], Any] | None = eqx.field(static=True)
     long_name: str = eqx.field(static=True)
     units: str = eqx.field(static=True)
+    # Pairs of a dimension and its numbers: programs are compiled for what can be hashed.
+    coordinates: tuple[tuple[str, tuple[float, ...]], ...] = eqx.field(static=True)
+
+    IS_VARIABLE: ClassVar[bool] = False  # whether results know a variable of this name
+    IN_SOLVE: ClassVar[bool] = False  # whether the solve of the theory answers it
 
     @arguments.of("observable.")
-    def __init__(self, name, dims, symbol, of=None, *, of_weights=None, long_name=None, units="1"):
+    def __init__(
+        self,
+        name,
+        dims,
+        symbol,
+        of=None,
+        *,
+        of_weights=None,
+        long_name=None,
+        units="1",
+        coordinates=None,
+    ):
         self.name = _checked_name(name)
         self.dims = _checked_dims(self.title, dims)
         self.symbol = _checked_text(self.title, "symbol", symbol)
         self.long_name = _checked_text(self.title, "long_name", long_name or name)
         self.units = _checked_text(self.title, "units", units)
+        self.coordinates = _checked_coordinates(self.title, coordinates, self.dims)
         _check_functions(self.title, of, of_weights)
         self.of = of
         self.of_weights = of_weights
@@ -118,6 +139,42 @@ class Observable(Described):
     def value(self, state: OrderParameters | NetworkWeights) -> Float[Array, "..."]:
         """The observable at one state, in float64."""
         return jnp.asarray(self.function(state)).astype(jnp.float64)
+
+
+class VariableObservable(Observable):
+    """An observable of which results know the variable already, such as the accuracy."""
+
+    IS_VARIABLE: ClassVar[bool] = True
+
+
+class TheoryObservable(Observable):
+    """A quantity that the solve of the theory answers along with its states.
+
+    `part` is what the solve calls it: with two classes drift_m is its drift_R.
+    """
+
+    part: str = eqx.field(static=True)
+
+    IN_SOLVE: ClassVar[bool] = True
+
+    def __init__(self, name, dims, symbol, part, long_name):
+        self.name = name
+        self.dims = dims
+        self.symbol = symbol
+        self.of = None
+        self.of_weights = None
+        self.long_name = long_name
+        self.units = "1"
+        self.coordinates = ()
+        self.part = part
+
+
+class ObservableOfProblem(Described):
+    """What becomes an observable once the problem is known, such as `ts.error_on`."""
+
+    @abc.abstractmethod
+    def of_problem(self, problem: Problem) -> Observable:
+        """The observable for a problem; ValueError, with the reason, if there is none."""
 
 
 def _checked_name(name) -> str:
@@ -149,6 +206,33 @@ def _checked_dims(title: str, dims) -> tuple[str, ...]:
     return names
 
 
+def _checked_coordinates(
+    title: str, coordinates, dims: tuple[str, ...]
+) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    if coordinates is None:
+        return ()
+    if not isinstance(coordinates, Mapping):
+        raise ValueError(
+            f"{title} has coordinates = {checks.shortened(coordinates)}; give a dictionary of the "
+            "numbers along its dimensions, such as {'bin': [0.5, 1.5]}."
+        )
+    pairs = []
+    for dim, numbers in coordinates.items():
+        if dim not in dims:
+            raise ValueError(
+                f"{title} has coordinates for {checks.shortened(dim)}, but dims = {dims}; give "
+                "them for one of its dimensions."
+            )
+        along = checks.finite_array(f"coordinates[{dim!r}] of {title}", numbers)
+        if along.ndim != 1:
+            raise ValueError(
+                f"{title} has coordinates of shape {along.shape} for {dim!r}; give one number for "
+                "each entry."
+            )
+        pairs.append((dim, tuple(along.tolist())))
+    return tuple(pairs)
+
+
 def _checked_text(title: str, argument: str, text) -> str:
     if not isinstance(text, str):
         raise ValueError(f"{title} has {argument} = {checks.shortened(text)}; give a string.")
@@ -169,30 +253,6 @@ def _check_functions(title: str, of, of_weights) -> None:
         )
 
 
-def listed(observables) -> tuple[Observable, ...]:
-    """The argument `observables` of a verb as a tuple.
-
-    Raises ValueError unless it is a list of `Observable`s with different names.
-    """
-    if isinstance(observables, Observable):
-        raise ValueError(f"observables is one Observable; give a list, [{observables.name}].")
-    if not isinstance(observables, list | tuple):
-        raise ValueError(
-            f"observables is {checks.kind_of(observables)}; give a list of ts.Observable."
-        )
-    names: set[str] = set()
-    for index, one in enumerate(observables):
-        if not isinstance(one, Observable):
-            raise ValueError(
-                f"observables[{index}] is {checks.kind_of(one)}; give a ts.Observable(name, dims, "
-                "symbol, of)."
-            )
-        if one.name in names:
-            raise ValueError(f"observables has two of the name {one.name!r}; rename one of them.")
-        names.add(one.name)
-    return tuple(observables)
-
-
 def require_overlaps(observables: Iterable[Observable]) -> None:
     """Raise ValueError for an observable that the theory cannot record."""
     for one in observables:
@@ -201,6 +261,16 @@ def require_overlaps(observables: Iterable[Observable]) -> None:
                 f"{one.title} is a function of a network's weights, which the limit N -> infinity "
                 "does not have; give it to simulate, or write it as a function of the overlaps "
                 "(of=)."
+            )
+
+
+def require_networks(observables: Iterable[Observable]) -> None:
+    """Raise ValueError for an observable that networks cannot record."""
+    for one in observables:
+        if one.IN_SOLVE:
+            raise ValueError(
+                f"{one.title} is a part of the order-parameter equations, which networks do not "
+                "have; give it to integrate."
             )
 
 
@@ -217,6 +287,11 @@ def check_answers(
     """
     sizes = dict(sizes)
     for one in observables:
+        for dim, numbers in one.coordinates:
+            sizes.setdefault(dim, len(numbers))
+    for one in observables:
+        if one.IN_SOLVE:
+            continue
         shape = _shape_of_answer(one, students, teachers, sizes)
         if len(shape) != len(one.dims):
             raise ValueError(
@@ -295,7 +370,7 @@ def at_overlaps(
     """The observables of overlaps at many states (times, curves, seeds), by name: arrays (*states,
     *dims).
     """
-    chosen = tuple(one for one in observables if not one.needs_weights)
+    chosen = tuple(one for one in observables if one.of is not None)
     if not chosen:
         return {}
     states = np.shape(v)[:-1]

@@ -16,7 +16,6 @@ from teacherstudent.results.selection import described_run, state_of, whole_star
 from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks, KeptTheory
 from teacherstudent.states.order_parameters import OrderParameters
-from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks.base import with_fields
 
 CLOSE = 1e-9  # times that differ by less, relative to the last one, are the same

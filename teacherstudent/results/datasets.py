@@ -83,7 +83,11 @@ VARIABLES = {
     "memory": (("memory_entry",), "what the rule remembers at the last time", "memory"),
     "chain": (("chain_entry",), "the chain of the overlaps at the last time", "chain"),
     "w": (("student", "input"), "student weights at the last time", r"$w_k$"),
-    "w_teacher": (("teacher", "latent"), "teacher weights (or fixed directions) of each network", r"$w^*_m$"),
+    "w_teacher": (
+        ("teacher", "latent"),
+        "teacher weights (or fixed directions) of each network",
+        r"$w^*_m$",
+    ),
     "weights": (("rho",), "weights of the eigenvalues", r"$p(\rho)$"),
     "q_start": (
         ("rho", "student", "student_"),
@@ -164,7 +168,7 @@ def check_observables(
     taken = {*VARIABLES, *COORDINATES, *dimensions, *problem.sweeps, *problem.task.ARRAYS}
     names = {one.name for one in observables}
     for one in observables:
-        if one.name in taken:
+        if one.name in taken and not one.IS_VARIABLE:
             raise ValueError(f"{one.title}: results have a {one.name} of their own; rename it.")
         for dim in one.dims:
             if dim not in sizes and dim in taken | names:
@@ -172,7 +176,21 @@ def check_observables(
                     f"{one.title} has the dimension {dim!r}, which is something else in the "
                     f"results of this problem; give one of {', '.join(sizes)}, or a new name."
                 )
+    _check_coordinates(observables)
     check_answers(observables, problem.student.width, problem.task.directions, sizes)
+
+
+def _check_coordinates(observables: Sequence[Observable]) -> None:
+    """Raise ValueError if two observables have other numbers along one dimension."""
+    first: dict[str, tuple[str, tuple[float, ...]]] = {}
+    for one in observables:
+        for dim, numbers in one.coordinates:
+            title, others = first.setdefault(dim, (one.title, numbers))
+            if numbers != others:
+                raise ValueError(
+                    f"{one.title} has other coordinates along {dim!r} than {title}; give both the "
+                    "same ones, or name another dimension."
+                )
 
 
 def dataset(
@@ -201,6 +219,8 @@ def dataset(
         if name in arrays:
             coordinates[name] = arrays.pop(name)
     own = {one.name: one for one in observables}
+    for one in observables:
+        coordinates |= {dim: np.asarray(numbers) for dim, numbers in one.coordinates}
     data = {}
     for name, values in arrays.items():
         if name in own:
@@ -240,12 +260,16 @@ def _variable_of_observable(observable: Observable, values, leading: Sequence[st
 
 
 def observables_in_common(*results: xr.Dataset) -> list[str]:
-    """The names of the observables along time that all of several datasets have."""
+    """The names of the observables along time that all of several datasets have.
+
+    Of theories the accuracy is no observable, but of networks, which record it if it is asked for.
+    """
+    known = set(VARIABLES)
+    if len(results) > 1:
+        known.remove("accuracy")
     first = results[0]
     names = [str(name) for name in first.data_vars if "time" in first[name].dims]
-    return [
-        name for name in names if name not in VARIABLES and all(name in other for other in results)
-    ]
+    return [name for name in names if name not in known and all(name in one for one in results)]
 
 
 def described(

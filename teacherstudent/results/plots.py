@@ -168,9 +168,10 @@ def _draw_classification(axes: Axes, curves: Curves) -> None:
     if theory is not None and "accuracy" in theory:
         error = 1 - theory.accuracy
         axes.plot(theory.time, error, "-", color=shade(0), lw=1.4, label="theory", zorder=3)
-    tested = [one for one in curves.networks if "test_accuracy" in one]
+    tested = [one for one in curves.networks if "test_accuracy" in one or "accuracy" in one]
     for rank, one in enumerate(tested):
-        _points(axes, 1 - one.test_accuracy, shade(1 + rank), mark(rank), _size_label(one))
+        name = "test_accuracy" if "test_accuracy" in one else "accuracy"
+        _points(axes, 1 - one[name], shade(1 + rank), mark(rank), _size_label(one))
     if "oracle_error" in source and np.isfinite(source.oracle_error):
         axes.axhline(float(source.oracle_error), color="0.4", ls=":", lw=1.2, label="oracle")
     set_time_axis(axes, source)

@@ -17,11 +17,13 @@ from teacherstudent.results.deviations import (
     tests_of_directions,
     windows,
 )
-from teacherstudent.results.held_out import HeldOut, held_out_measures
+from teacherstudent.results.held_out import ACCURACY_ERROR, HeldOut, held_out_measures
 from teacherstudent.results.verdict import Report
 
 TINY = np.finfo(float).tiny
 SMALLEST_READOUT = 0.1  # by its nature, which a trained readout is compared with
+# The errors of means of indicators over frozen points.
+OF_FROZEN_POINTS = {"accuracy": ACCURACY_ERROR, "sign_agreement": 5e-4}
 Columns = dict[str, tuple[tuple, Any, dict[str, str]]]
 
 
@@ -93,6 +95,7 @@ def variable_of(
     scale = natural_scale(name, theory, simulation)
     epsilon = float(np.finfo(description(simulation)["report"]["dtype"]).eps)
     moved = np.abs(simulation.time.values - times) / np.where(times > 0, times, 1.0)
+    in_points = OF_FROZEN_POINTS.get(name, 0.0)
     in_time = np.abs(slopes.in_time[name].reshape(limit.shape)).max(axis=1)
     counted = np.ones(len(times), bool)
     if name == "eps_g":
@@ -105,7 +108,7 @@ def variable_of(
         begin=in_one_axis(begin[name], 0)[None],
         scale=scale,
         rounding=4 * epsilon,
-        numerical=numerical_error(theory) * scale + moved * in_time,
+        numerical=numerical_error(theory) * scale + moved * in_time + in_points,
         counted=counted,
     )
 
