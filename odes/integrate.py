@@ -385,11 +385,12 @@ def _labelled(
 def _end(answer: Trajectory) -> dict[str, np.ndarray]:
     """What another theory needs to go on from the last time, beside the order parameters."""
     end = {}
-    if answer.memory is not None and answer.memory.shape[-1]:
-        end["memory"] = answer.memory
-    if answer.q_last is not None and answer.r_last is not None and answer.q_last.shape[-1] > 1:
-        end["q_last"] = np.moveaxis(answer.q_last, -1, -3)
-        end["r_last"] = np.moveaxis(answer.r_last, -1, -3)
+    q, r, memory = (np.asarray(part) for part in (answer.q_last, answer.r_last, answer.memory))
+    if memory.shape[-1]:
+        end["memory"] = memory
+    if q.shape[-1] > 1:
+        end["q_last"] = np.moveaxis(q, -1, -3)
+        end["r_last"] = np.moveaxis(r, -1, -3)
     return end
 
 

@@ -133,14 +133,14 @@ def simulate(
       `time` of the answer is that number over N.
     - `N`: the input dimension; may be left out if the start has weights or the task's arrays fix
       it.
-    - `seeds`: a number S (seeds 0..S-1) or the seeds themselves, 8 unless given; under `jax.distributed` each
-      process runs its share of them and returns the answer for all.  Each is a random stream of its
-      own: its numbers do not depend on which others run beside it (on structured inputs up to the
-      rounding of a matrix product).
-    - `method`: "weights", the default, trains the full weight vectors.  "reduced" runs the exact Markov chain of
-      the overlaps at this N, of the same law and at a cost that does not depend on N: for isotropic
-      inputs (teacher-student, spikes, mixtures) and rules that see no coordinate axes (SGD,
-      SphericalSGD, HeavyBall, AGD, Fromage).  "auto" takes it where it is exact.
+    - `seeds`: a number S (seeds 0..S-1) or the seeds themselves, 8 unless given; under
+      `jax.distributed` each process runs its share of them and returns the answer for all.  Each is
+      a random stream of its own: its numbers do not depend on which others run beside it (on
+      structured inputs up to the rounding of a matrix product).
+    - `method`: "weights", the default, trains the full weight vectors.  "reduced" runs the exact
+      Markov chain of the overlaps at this N, of the same law and at a cost that does not depend on
+      N: for isotropic inputs (teacher-student, spikes, mixtures) and rules that see no coordinate
+      axes (SGD, SphericalSGD, HeavyBall, AGD, Fromage).  "auto" takes it where it is exact.
     - `dtype`: "float32", the default, or "float64" for weights and inputs; overlaps are always
       summed in float64.
     - `test_samples`: also record `test_error`, half the mean squared error against noise-free
@@ -314,10 +314,10 @@ def _plan_of_overlaps(run: Run, report: dict) -> Plan:
     needed = reduced_training.bytes_needed(run.problem, run.N, run.dtype, run.devices.platform)
 
     def begin(group: list[int]) -> Training:
-        assert isinstance(run.begun, OrderParameters)
+        starts = each_start(run.begun, run.all_seeds, group)
         return ReducedTraining(
             run.problem,
-            each_start(run.begun, run.all_seeds, group),
+            [one for one in starts if isinstance(one, OrderParameters)],
             run.N,
             group,
             run.steps,
@@ -517,8 +517,8 @@ def _labelled(run: Run, seeds: list[int], records: Records, report: dict) -> xr.
     if hasattr(
         type(run.problem.task), "v_star"
     ):  # eps_g is a small difference of student and teacher
-        overlaps = (values[name] for name in ("Q", "T", "v", "eps_g"))
-        floor = error_floor(run.problem, recorded, *overlaps)
+        Q, T, v, eps_g = (values[name] for name in ("Q", "T", "v", "eps_g"))
+        floor = error_floor(run.problem, recorded, Q, T, v, eps_g)
         report = report | {"eps_g_floor": floor}
     return dataset(
         "simulation",

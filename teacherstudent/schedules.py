@@ -365,8 +365,7 @@ def is_schedule(value: Any) -> bool:
 
 def is_named_kind(schedule: Schedule) -> bool:
     """Whether the name of a schedule's kind and its parameters say all of it."""
-    inside = [leaf for leaf in jax.tree.leaves(vars(schedule), is_leaf=is_schedule)]
-    parts = [schedule, *(leaf for leaf in inside if isinstance(leaf, Schedule))]
+    parts = [schedule, *schedules_in(vars(schedule))]
     return all(KINDS.get(one.kind) is type(one) for one in parts)
 
 

@@ -1,5 +1,7 @@
 """Where learning starts: order parameters of random weights or of weights that you have."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -316,7 +318,7 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
 
 def one_of_batch(start: Start, index: int) -> Start:
     """One start of a batch; the eigenvalues of the inputs are those of all."""
-    values = {}
+    values: dict[str, Any] = {}
     for name in ("Q", "R", "q", "r", "t", "T", "v", "b"):
         if name in start.__dataclass_fields__:
             values[name] = getattr(start, name)[index]

@@ -80,10 +80,10 @@ def iterate(
 
     `begun` is the number of updates that led to the first point.
     """
-    assert isinstance(problem.rule, AGD)
 
     def move(index, point: Point) -> Point:
         now = problem.at(index.astype(jnp.float64))
+        assert isinstance(now.rule, AGD)
         return one_update(now.rule, now, T, point)
 
     def until(reached: tuple, target):

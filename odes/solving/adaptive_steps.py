@@ -55,8 +55,9 @@ def adaptive_steps(
 ) -> Solved:
     """Solve dy/dt = field(t, y, args) from t = `begin` by an explicit solver.
 
-    `observe(t, y, args)` is recorded at increasing times, none before `begin`.  The solve ends at the last time, after
-    `max_steps`, or failed: where the state has diverged or steps become too small.
+    `observe(t, y, args)` is recorded at increasing times, none before `begin`.  The solve ends at
+    the last time, after `max_steps`, or failed: where the state has diverged or steps become too
+    small.
     """
     term = diffrax.ODETerm(field)
     order = solver.error_order(term)

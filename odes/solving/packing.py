@@ -49,7 +49,7 @@ def all_numbers(memory: Any) -> Float[Array, " entries"]:
 
 def remembered(first: Any, numbers: Float[Array, " entries"]) -> Any:
     """What a rule remembers, from all its numbers; `first` if there are none of this rule."""
-    leaves, structure = jax.tree.flatten(first)
+    leaves = jax.tree.leaves(first)
     sizes = [leaf.size for leaf in leaves]
     if numbers.size != sum(sizes) or not sizes:
         return first
@@ -57,7 +57,7 @@ def remembered(first: Any, numbers: Float[Array, " entries"]) -> Any:
     for leaf, size in zip(leaves, sizes, strict=True):
         parts.append(numbers[begin : begin + size].reshape(leaf.shape))
         begin += size
-    return structure.unflatten(parts)
+    return jax.tree.unflatten(jax.tree.structure(first), parts)
 
 
 class ErrorNorm(eqx.Module):

@@ -33,8 +33,8 @@ class Trajectory(NamedTuple):
     - `accuracy`: the fraction of right classes, where the task has classes.
     - `drift_Q` to `diffusion_Q`: parts of the equations (`drift.py`), where they were asked for.
     - `rule_error`: an estimate of the velocity's error, where a rule has averages by quadrature.
-    - `q_last`, `r_last`, `memory`: the overlaps of every mode, the modes last, and all that the rule
-      remembers at the last time.
+    - `q_last`, `r_last`, `memory`: the overlaps of every mode, the modes last, and all that the
+      rule remembers at the last time.
     """
 
     Q: Float[Array, "*batch time students students"]

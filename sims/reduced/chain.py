@@ -75,7 +75,7 @@ class Setting(eqx.Module):
     task: Task | None  # if its class labels samples in its own way
     teacher: Any = eqx.field(static=True)  # g*, or None
     v_star: list  # a number for each unit of the teacher, or one schedule for all of them
-    noise: Float[Array, ""] | Schedule
+    noise: Any  # a number or a schedule
     basis: list[list[Float[Array, ""]]]  # T = basis basis^T
     N: Float[Array, ""]
     per_time: Float[Array, ""]  # how many updates the time 1 is

@@ -53,7 +53,7 @@ class ReducedTraining(Training):
         first_step: int = 0,
         kept: KeptNetworks | None = None,
     ):
-        """`starts` has one start for all seeds, or one for each; `kept` are chains to go on from."""
+        """`starts` has one start for all seeds, or one for each; `kept` are chains that go on."""
         super().__init__(problem, N, seeds, steps, place, observables, first_step)
         filled = place.filled(seeds)
         if len(starts) > 1:

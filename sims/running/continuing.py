@@ -38,7 +38,7 @@ def from_numbers(like: Any, numbers: Float[np.ndarray, "seeds entries"], axis: i
 
     Raises ValueError if that needs another count of numbers.
     """
-    leaves, structure = jax.tree.flatten(like)
+    leaves = jax.tree.leaves(like)
     shapes = [np.delete(np.shape(leaf), axis) for leaf in leaves]
     sizes = [math.prod(shape) for shape in shapes]
     if sum(sizes) != numbers.shape[1]:
@@ -51,4 +51,4 @@ def from_numbers(like: Any, numbers: Float[np.ndarray, "seeds entries"], axis: i
         part = numbers[:, begin : begin + size].reshape(len(numbers), *shape)
         parts.append(np.moveaxis(part, 0, axis).astype(leaf.dtype))
         begin += size
-    return structure.unflatten(parts)
+    return jax.tree.unflatten(jax.tree.structure(like), parts)

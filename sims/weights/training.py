@@ -246,6 +246,8 @@ def _continued(begin: Begin, kept: KeptNetworks) -> Begin:
     Teachers are made anew, since the float32 of a file has lost digits of theirs.  Another machine
     may make others (linear algebra rounds differently): then those of the file are right.
     """
+    assert kept.w is not None and kept.v is not None and kept.b is not None
+    assert kept.w_star is not None, "simulate takes the method of the networks"
     w_star = begin.w_star
     same = w_star.shape == kept.w_star.shape
     if not same or not np.allclose(w_star, kept.w_star, rtol=1e-5, atol=1e-5):

@@ -76,7 +76,7 @@ def _check_values(
     name = f"{where}.{field}"
     if any(map(checks.is_traced, jax.tree.leaves(schedule))):
         return
-    units = ()
+    units: tuple[int, ...] = ()
     if field == "readout" and where == "task":
         units = (part.width,)
     values = _values(name, schedule, times, units)
@@ -133,14 +133,15 @@ def _values(
 
     A teacher's readout may have a value for each of its units; then nothing is swept.
     """
-    leaves, structure = jax.tree.flatten(schedule)
-    combinations = [leaves]
+    leaves, structure = jax.tree.leaves(schedule), jax.tree.structure(schedule)
+    combinations = [tuple(leaves)]
     if not units:
         combinations = list(itertools.product(*map(np.atleast_1d, leaves)))
     columns = []
     with jax.enable_x64(True):
         for combination in combinations:
-            one = structure.unflatten([jnp.asarray(leaf, jnp.float64) for leaf in combination])
+            numbers = [jnp.asarray(leaf, jnp.float64) for leaf in combination]
+            one = jax.tree.unflatten(structure, numbers)
             columns.append(_along(name, one, times, units))
     return np.stack(columns, axis=1)
 

@@ -118,8 +118,8 @@ def _check_has_last(data: xr.Dataset, record: dict) -> None:
     end = record["report"].get("last_time", last)  # files of older versions do not say
     if last != end:
         raise ValueError(
-            f"the data end at t = {last:g}, but their run at t = {end}; give all its times, or take "
-            f"state_at(data, {last:g})."
+            f"the data end at t = {last:g}, but their run at t = {end}; give all its times, or "
+            f"take state_at(data, {last:g})."
         )
 
 

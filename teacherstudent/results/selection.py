@@ -144,7 +144,7 @@ def _selected(data: xr.Dataset, name: str, value: Any) -> Any:
 
 def _selected_schedule(data: xr.Dataset, name: str, table: Mapping) -> dict:
     """The table of a schedule, with its swept parameters at the values that were selected."""
-    selected = {}
+    selected: dict[str, Any] = {}
     for key, value in table.items():
         inner = f"{name}_{key}"
         if isinstance(value, Mapping):

@@ -16,7 +16,7 @@ from jaxtyping import Float
 class KeptTheory:
     """The end of a theory, in the modes in which it was solved.
 
-    - `rule`: the class of its rule, by name; a rule of another class begins with nothing remembered.
+    - `rule`: the class of its rule, by name; one of another class begins with nothing remembered.
     - `start`: the start of the whole run, which has the spectrum.
     - `q`, `r`: the overlaps, with the modes last.
     - `memory`: all numbers that the rule remembers, one after the other.
@@ -33,7 +33,7 @@ class KeptTheory:
 class KeptNetworks:
     """The end of a simulation.
 
-    - `rule`: the class of its rule, by name; a rule of another class begins with nothing remembered.
+    - `rule`: the class of its rule, by name; one of another class begins with nothing remembered.
     - `start`: the start of the whole run, from which its inputs were set up.
     - `method`, `N`, `dtype`, `seeds`: as the run had them; `step` is the number of its updates.
     - `w`, `w_star`, `v`, `b`, `memory`: the networks, and what the rule remembers of them, where

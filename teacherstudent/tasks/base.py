@@ -227,7 +227,7 @@ class TeacherTask(Task):
     def __check_init__(self):
         checks.number("task.noise", self.noise)
         if isinstance(self.readout, tuple):
-            self._check_readouts()
+            self._check_readouts(self.readout)
             return
         if checks.is_numeric(self.readout) and np.ndim(self.readout) > 1:
             raise ValueError(
@@ -241,14 +241,14 @@ class TeacherTask(Task):
                 "give one number for all teacher units, or one per unit."
             )
 
-    def _check_readouts(self) -> None:
+    def _check_readouts(self, readouts: tuple) -> None:
         """Raise ValueError unless there is a number, or a schedule, for each unit."""
-        if len(self.readout) != self.width:
+        if len(readouts) != self.width:
             raise ValueError(
-                f"task.readout has {len(self.readout)} entries but task.width = {self.width}; "
+                f"task.readout has {len(readouts)} entries but task.width = {self.width}; "
                 "give one number or schedule for all teacher units, or one per unit."
             )
-        for index, one in enumerate(self.readout):
+        for index, one in enumerate(readouts):
             checks.number(f"task.readout[{index}]", one, minimum=-np.inf)
 
     @property
