@@ -1,0 +1,310 @@
+"""Several problems one after the other, on one time axis: curricula, continual learning, changes of
+the rule.
+
+Each phase begins where the last one ended: with its order parameters in theory, with its networks in
+the simulation.  A phase lasts for a given time, or until a recorded quantity crosses a threshold.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from teacherstudent.checking import arguments, checks
+from teacherstudent.display import Described, shown_value
+from teacherstudent.observables.observable import Observable
+from teacherstudent.problem import Problem
+
+
+class Until(Described):
+    """The end of a phase at a threshold: `ts.until("eps_g", below=1e-3, within=100.0)`.
+
+        the first t with quantity(t) < below (or > above), or the phase's duration `within`
+
+    - `quantity`: "eps_g" (or "loss"), the name of a built-in observable that is one number, such as
+      "effective_rank", or a `ts.Observable` of the order parameters that is one number.
+    - `below`, `above`: the threshold, one of the two.
+    - `within`: the longest duration of the phase; unless given it lasts until the threshold is
+      crossed, however long that takes.
+
+    The theory locates the crossing in time to the tolerance of the solver; a simulation looks at
+    its recorded times, for each seed by itself.  A crossing is looked for at the end of each step:
+    one that is taken back within a step is not seen.
+
+    Raises ValueError unless one threshold is given and all numbers are finite.
+
+    >>> import teacherstudent as ts
+    >>> ts.until("eps_g", below=1e-3)
+    until('eps_g', below=0.001)
+    """
+
+    quantity: str | Observable = eqx.field(static=True)
+    below: float | None = eqx.field(static=True)
+    above: float | None = eqx.field(static=True)
+    within: float | None = eqx.field(static=True)
+
+    @arguments.of("until.")
+    def __init__(self, quantity, *, below=None, above=None, within=None):
+        if not isinstance(quantity, str | Observable):
+            raise ValueError(
+                f"until.quantity = {checks.shortened(quantity)}; give the name of a quantity such "
+                "as 'eps_g', or a ts.Observable."
+            )
+        if isinstance(quantity, Observable) and (quantity.dims or quantity.needs_weights):
+            raise ValueError(
+                f"until.quantity is the {quantity.title}, which is not one number of the order "
+                "parameters; give one with dims = () and of=."
+            )
+        if (below is None) == (above is None):
+            count = "neither" if below is None else "both"
+            raise ValueError(
+                f"until has {count} of below and above; give one threshold, such as below=1e-3."
+            )
+        self.quantity = quantity
+        self.below = _threshold("until.below", below)
+        self.above = _threshold("until.above", above)
+        self.within = None if within is None else checks.positive("until.within", within)
+
+    def __repr__(self) -> str:
+        return f"until({self._words()})"
+
+    def _words(self) -> str:
+        named = {"below": self.below, "above": self.above, "within": self.within}
+        parts = [f"{name}={shown_value(one)}" for name, one in named.items() if one is not None]
+        return ", ".join([repr(self.name), *parts])
+
+    @property
+    def name(self) -> str:
+        """The name of the quantity."""
+        if isinstance(self.quantity, Observable):
+            return self.quantity.name
+        return self.quantity
+
+    @property
+    def level(self) -> float:
+        """The threshold."""
+        if self.below is not None:
+            return self.below
+        assert self.above is not None
+        return self.above
+
+    @property
+    def falling(self) -> bool:
+        """Whether the phase ends when the quantity falls below the threshold."""
+        return self.below is not None
+
+    def is_met(self, values) -> Any:
+        """Whether the values of the quantity are beyond the threshold."""
+        if self.falling:
+            return values < self.level
+        return values > self.level
+
+    def nearest(self, values) -> float:
+        """Of some values the one that is nearest to the other side of the threshold."""
+        if self.falling:
+            return float(np.nanmin(values))
+        return float(np.nanmax(values))
+
+
+def until(quantity, *, below=None, above=None, within=None) -> Until:
+    """The end of a phase of a `Protocol` at a threshold; see `help(ts.Until)`.
+
+    >>> import teacherstudent as ts
+    >>> ts.until("loss", below=0.2, within=50.0).within
+    50.0
+    """
+    return Until(quantity, below=below, above=above, within=within)
+
+
+def _threshold(name: str, value) -> float | None:
+    if value is None:
+        return None
+    return checks.single(name, value, minimum=-math.inf)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One problem of a protocol, and how long it lasts."""
+
+    problem: Problem
+    end: float | Until
+
+    @property
+    def longest(self) -> float:
+        """The longest that the phase may last; inf if only a threshold ends it."""
+        if isinstance(self.end, Until):
+            return self.end.within or math.inf
+        return self.end
+
+    @property
+    def threshold(self) -> Until | None:
+        """The threshold that ends the phase, if there is one."""
+        if isinstance(self.end, Until):
+            return self.end
+        return None
+
+
+class Protocol(Described):
+    """Several problems one after the other: it goes where a problem goes.
+
+        ts.Protocol((first, 60.0), (second, ts.until("eps_g", below=1e-3)), (third, 60.0))
+
+    Each phase is a pair of a problem and its duration in units of time, t = updates / N, or a
+    threshold at which it ends (`ts.until`).  All phases have one time axis; the schedules of a
+    problem are functions of this time.  At a switch the order parameters, in a simulation the
+    networks and their random streams, go on; what the rule remembers goes on if the next phase has
+    the same rule and trains the same layers, and begins anew otherwise.  What is recorded at the
+    time of a switch is the end of the phase before it.
+
+    From phase to phase may change: the rule and its numbers, the loss, the batch, the noise, the
+    teacher's readout and activation, which layers are trained and which units are frozen; with two
+    classes the law along the same directions.  The inputs and the widths stay.  Several teachers
+    are the units of one: the first task reads some of them, the second others, and the overlaps
+    with all of them are followed from the start:
+
+        first = ts.TeacherStudent(width=4, readout=[1, 1, 0, 0])
+        second = ts.TeacherStudent(width=4, readout=[0, 0, 1, 1])
+
+    The answers of `integrate` and `simulate` have the number of the phase, `phase`, along time and
+    the times of the switches, `switch_time`.
+
+    Raises ValueError if a phase is no such pair, lasts no time, or does not fit the first one.
+
+    Lee, Goldt & Saxe, ICML 2021 (arXiv:2107.04384), for continual learning.
+
+    >>> import numpy as np
+    >>> import teacherstudent as ts
+    >>> student, rule = ts.Student(width=2), ts.SGD(0.5)
+    >>> tasks = [ts.TeacherStudent(2, readout=readout) for readout in ([1, 0], [0, 1])]
+    >>> first, second = [ts.Problem(task, student, rule) for task in tasks]
+    >>> protocol = ts.Protocol((first, 20.0), (second, 20.0))
+    >>> start = ts.OrderParameters(Q=0.1 * np.eye(2), R=0.1 * np.eye(2))
+    >>> theory = ts.integrate(protocol, start, [0.0, 20.0, 40.0], observables=[ts.error_on(tasks[0])])
+    >>> theory.phase.values
+    array([0, 0, 1])
+    >>> bool(theory.eps_g_other[2] > theory.eps_g_other[1])  # the first task is forgotten
+    True
+    """
+
+    phases: tuple[Phase, ...] = eqx.field(static=True)
+
+    def __init__(self, *phases):
+        self.phases = tuple(_phase(index, one) for index, one in enumerate(phases))
+        if not self.phases:
+            raise ValueError("a protocol has no phases; give pairs (problem, duration).")
+        first = self.phases[0].problem
+        for index, phase in enumerate(self.phases[1:], start=1):
+            _check_fits(index, phase.problem, first)
+
+    def shown(self) -> dict[str, Any]:
+        return {f"phase {index}": (one.problem, one.end) for index, one in enumerate(self.phases)}
+
+    def __repr__(self) -> str:
+        lines = [f"    ({one.problem!r}, {one.end!r})," for one in self.phases]
+        return "\n".join(["Protocol(", *lines, ")"])
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The problems of all phases."""
+        return [phase.problem for phase in self.phases]
+
+    @property
+    def latest_switches(self) -> list[float]:
+        """The latest times at which each phase but the last may end; inf where thresholds decide."""
+        return np.cumsum([phase.longest for phase in self.phases])[:-1].tolist()
+
+    def check_times(self, begin: float, times) -> None:
+        """Raise ValueError if the times end before the last phase begins, or go on after it."""
+        length = sum(phase.longest for phase in self.phases)
+        if times[-1] > begin + length * (1 + 1e-12):
+            raise ValueError(
+                f"times[-1] = {times[-1]:g} is after t = {begin + length:g}, where the protocol "
+                "ends; give earlier times, or a longer last phase."
+            )
+        for number, switch in enumerate(self.latest_switches, start=1):
+            if math.isfinite(switch) and begin + switch >= times[-1]:
+                raise ValueError(
+                    f"times[-1] = {times[-1]:g}, but phase {number} of the protocol begins at t = "
+                    f"{begin + switch:g}; give times that reach it, or leave that phase out."
+                )
+
+
+def _phase(index: int, given) -> Phase:
+    """A phase of a pair (problem, duration)."""
+    if not isinstance(given, tuple | list) or len(given) != 2 or not isinstance(given[0], Problem):
+        raise ValueError(
+            f"phase {index} of the protocol is {checks.shortened(given)}; give a pair (problem, "
+            "duration)."
+        )
+    problem, end = given
+    if problem.sweeps:
+        raise ValueError(
+            f"phase {index} of the protocol has a sequence for {', '.join(problem.sweeps)}; a "
+            "protocol has one value of each number: make one for each value."
+        )
+    if isinstance(end, Until):
+        return Phase(problem, end)
+    return Phase(problem, checks.positive(f"phase {index} of the protocol: duration", end))
+
+
+def _check_fits(index: int, problem: Problem, first: Problem) -> None:
+    """Raise ValueError unless a problem can go on where the first one ended."""
+    title = f"phase {index} of the protocol"
+    student, other = problem.student, first.student
+    if (student.width, student.activation) != (other.width, other.activation):
+        raise ValueError(
+            f"{title} has another student than phase 0 ({student} and {other}); its width and "
+            "activation cannot change."
+        )
+    if problem.task.directions != first.task.directions:
+        raise ValueError(
+            f"{title} has {problem.task.directions} {problem.task.FIXED_VECTORS}, but phase 0 "
+            f"{first.task.directions}; give both tasks all of them, with readout 0 where a task "
+            "does not use one."
+        )
+    if not _same_inputs(problem, first):
+        raise ValueError(
+            f"{title} has other inputs than phase 0 ({problem.task} and {first.task}); only the "
+            "labels can change."
+        )
+    if (problem.batch_ratio is None) != (first.batch_ratio is None):
+        raise ValueError(
+            f"{title} and phase 0 count time in different units, since only one of them has a "
+            "batch_ratio; give both one, or none."
+        )
+
+
+def _same_inputs(problem: Problem, first: Problem) -> bool:
+    """Whether two tasks have the same inputs: with two classes, the same fixed directions."""
+    task, other = problem.task, first.task
+    if task.HAS_CLASSES or other.HAS_CLASSES:
+        return task.HAS_CLASSES and other.HAS_CLASSES
+    if type(task) is not type(other):
+        return not task.HAS_MODES and not other.HAS_MODES
+    for name in (*task.INPUT_FIELDS, *task.ARRAYS):
+        if not _equal(getattr(task, name, None), getattr(other, name, None)):
+            return False
+    return True
+
+
+def _equal(one, other) -> bool:
+    if one is other:
+        return True
+    try:
+        return bool(np.array_equal(np.asarray(one), np.asarray(other)))
+    except (TypeError, ValueError):
+        return bool(one == other)
+
+
+def problems_of(problem: Problem | Protocol) -> list[Problem]:
+    """The problems of a protocol, or the one problem."""
+    if isinstance(problem, Protocol):
+        return problem.problems
+    return [problem]
+
+
+def first_of(problem: Problem | Protocol) -> Problem:
+    """The first problem of a protocol, or the one problem."""
+    return problems_of(problem)[0]
