@@ -7,13 +7,13 @@ the block.
 
 import abc
 import math
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, UInt32
 
 from sims.inputs.normals import normal_numbers
 from sims.running.network import fields
@@ -34,11 +34,13 @@ class Inputs(NamedTuple):
     noise.
 
     Of inputs of two classes the latents are the inputs themselves, and `zeta` is the class y = +-1.
+    Samples of a fixed set have their labels, noise included, in `y`.
     """
 
     x: Float[Array, "samples inputs"]
     latent: Float[Array, "samples latents"]
     zeta: Float[Array, " samples"]
+    y: Float[Array, " samples"] | None = None
 
 
 class Source(eqx.Module):
@@ -50,6 +52,29 @@ class Source(eqx.Module):
     @abc.abstractmethod
     def draw(self, keys: Key[Array, " samples"]) -> Inputs:
         """One independent input for each key, in the float type of the source's arrays."""
+
+    def draw_steps(
+        self, steps: UInt32[Array, " steps"], key: Key[Array, ""], keys: Key[Array, " samples"]
+    ) -> Inputs:
+        """The inputs of these steps of one seed, those of the first step first.
+
+        `keys` has one for each sample, which is all that fresh inputs need.  A source that keeps an
+        order of its samples looks at the numbers of the steps and at the seed's `key`.
+        """
+        return self.draw(keys)
+
+    def axes(self, shared: bool) -> Any:
+        """Along which axis the arrays have their seeds, None where all seeds share them: for all
+        arrays, or a tree of these.
+        """
+        return seed_axis(shared)
+
+
+def seed_axis(shared: bool) -> int | None:
+    """The axis of an array along which it has its seeds; None if all share one."""
+    if shared:
+        return None
+    return 0
 
 
 class Isotropic(eqx.Module):
@@ -107,7 +132,11 @@ def set_up(task: Task, start: Start, N: int, seeds: list[int]) -> SetUp:
 
 
 def label(task: Task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
-    """The labels of inputs under a teacher with weights w*, or their classes."""
+    """The labels of inputs under a teacher with weights w*, or their classes; fixed labels as they
+    are.
+    """
+    if inputs.y is not None:
+        return Labels(inputs.y, inputs.y)
     return labels_of(task, fields(w_star, inputs.latent), inputs.zeta)
 
 
