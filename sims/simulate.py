@@ -157,6 +157,7 @@ def simulate(
     times = checks.times(times)
     checks.one_of("method", method, METHODS)
     checks.one_of("dtype", dtype, ("float32", "float64"))
+    _check_one_set(bank, data)
     if test_samples is None:
         test_samples = 0 if data is None else HELD_OUT
     test_samples = checks.integer("test_samples", test_samples, minimum=0, maximum=10**8)
@@ -173,11 +174,13 @@ def simulate(
     problem.samples(N)  # raises ValueError if there are none
     problem.rule.check_dimension(N)
     check_simulated(problem, N, dtype)
-    method = chosen(method, problem, start, N, _needs_weights(bank, data, test_samples, observables))
+    method = chosen(
+        method, problem, start, N, _needs_weights(bank, data, test_samples, observables)
+    )
     if isinstance(start, OrderParameters) and problem.task.HAS_MODES:
         spectral_start(problem, start)  # raises ValueError if the start means nothing here
     samples = _bank(problem, bank, N, test_samples)
-    fixed = _training_set(problem, start, data, bank, N, own_seeds)
+    fixed = _training_set(problem, start, data, N, all_seeds)
     run = Run(
         problem,
         start,
@@ -332,17 +335,21 @@ def _bank(problem: Problem, bank, N: int, test_samples: int) -> sample_bank.Bank
     )
 
 
-def _training_set(
-    problem: Problem, start: Start, data: Dataset | None, bank, N: int, seeds: list[int]
-) -> Dataset | None:
-    """The argument `data`, checked."""
-    if data is None:
-        return None
-    if bank is not None:
+def _check_one_set(bank, data: Dataset | None) -> None:
+    """Raise ValueError for two sets of samples."""
+    if bank is not None and data is not None:
         raise ValueError(
             "bank and data are both given, samples with fresh noise and samples with fixed "
             "labels; leave one of them out."
         )
+
+
+def _training_set(
+    problem: Problem, start: Start, data: Dataset | None, N: int, seeds: list[int]
+) -> Dataset | None:
+    """The argument `data`, checked."""
+    if data is None:
+        return None
     fixed = training_set.prepared(data, problem, start, N)
     if data.order == "in order" and start.network is not None and len(seeds) > 1:
         warn_user(

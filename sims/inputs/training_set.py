@@ -22,7 +22,6 @@ from sims.inputs.source import Inputs, SetUp, Source, label
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.extensions.own_classes import changed_inputs, changed_labels
 from teacherstudent.problem import Problem
-from teacherstudent.rules import Network
 from teacherstudent.starts import Start
 from teacherstudent.tasks import Task
 from teacherstudent.tasks.base import with_fields
@@ -101,10 +100,12 @@ def shuffled(
         swapped = _coin(jnp.maximum(places, partner) ^ salt)
         return jnp.where(swapped, partner, places)
 
-    return jax.lax.fori_loop(0, rounds, one_round, places, unroll=8)
+    return jax.lax.fori_loop(0, rounds, one_round, places, unroll=4)
 
 
-def _words(key: Key[Array, ""], number: UInt64[Array, ""], rounds: int) -> UInt32[Array, "rounds 2"]:
+def _words(
+    key: Key[Array, ""], number: UInt64[Array, ""], rounds: int
+) -> UInt32[Array, "rounds 2"]:
     """The random numbers of the rounds of one pass."""
     of_pass = jax.random.fold_in(key, number.astype(jnp.uint32))
     return jax.random.bits(of_pass, (rounds, 2), jnp.uint32)
