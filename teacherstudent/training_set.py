@@ -33,7 +33,8 @@ class Dataset(Described):
     - `c`: the latents that the teacher sees, shape (P, D).  Left out they are the inputs, for tasks
       whose latents are the inputs, and for samples with labels.
     - `y`: the labels, shape (P,), with their noise; the classes +-1 for tasks of two classes, which
-      need them.  Left out, each network learns from labels of its own teacher,
+      need them.  They are of one teacher, so that the start is to have weights
+      (`start_from_weights`).  Left out, each network learns from labels of its own teacher,
       y_p = phi*(c_p) + sigma zeta_p, with one zeta_p ~ N(0, 1) for each sample.
     - `noise`: sigma, the standard deviation of that noise; left out, it is the task's own.  With
       `y` the noise is in the labels, and the task's own is not used.
@@ -41,8 +42,9 @@ class Dataset(Described):
       network's own random stream; "with replacement", each sample drawn from all P.
     - `seed`: of zeta; the same for all networks.
 
-    A batch may run over the end of a pass, into the next one.  The arrays are copied and cannot be
-    changed.
+    A batch may run over the end of a pass, into the next one.  With B = P all orders but the last
+    are the gradient of the whole set, and "in order" takes the least time and memory.  The arrays
+    are copied and cannot be changed.
 
     Raises ValueError for arrays that do not fit each other or are not finite, for `noise` beside
     `y`, and for an order that is not known.  `simulate` raises it for those that do not fit the

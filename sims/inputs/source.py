@@ -7,6 +7,7 @@ the block.
 
 import abc
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -34,13 +35,41 @@ class Inputs(NamedTuple):
     noise.
 
     Of inputs of two classes the latents are the inputs themselves, and `zeta` is the class y = +-1.
-    Samples of a fixed set have their labels, noise included, in `y`.
     """
 
     x: Float[Array, "samples inputs"]
     latent: Float[Array, "samples latents"]
     zeta: Float[Array, " samples"]
-    y: Float[Array, " samples"] | None = None
+
+    def mapped(self, change: Callable[[Array], Array]) -> "Inputs":
+        """All arrays changed alike; where the latent is the input itself, one array is kept."""
+        x = change(self.x)
+        latent = x
+        if self.latent is not self.x:
+            latent = change(self.latent)
+        return Inputs(x, latent, change(self.zeta))
+
+    def labels(self, task: Task, w_star: Float[Array, "teachers latents"]) -> Labels:
+        """Those of a teacher with weights w*, or their classes."""
+        return labels_of(task, fields(w_star, self.latent), self.zeta)
+
+
+class LabelledInputs(NamedTuple):
+    """Inputs of a fixed set with their labels, noise included."""
+
+    x: Float[Array, "samples inputs"]
+    y: Float[Array, " samples"]
+
+    def mapped(self, change: Callable[[Array], Array]) -> "LabelledInputs":
+        """All arrays changed alike."""
+        return LabelledInputs(change(self.x), change(self.y))
+
+    def labels(self, task: Task, w_star: Float[Array, "teachers latents"]) -> Labels:
+        """The fixed ones, whatever the teacher."""
+        return Labels(self.y, self.y)
+
+
+Samples = Inputs | LabelledInputs
 
 
 class Source(eqx.Module):
@@ -50,12 +79,12 @@ class Source(eqx.Module):
     least_rows: ClassVar[int] = 1
 
     @abc.abstractmethod
-    def draw(self, keys: Key[Array, " samples"]) -> Inputs:
+    def draw(self, keys: Key[Array, " samples"]) -> Samples:
         """One independent input for each key, in the float type of the source's arrays."""
 
     def draw_steps(
         self, steps: UInt32[Array, " steps"], key: Key[Array, ""], keys: Key[Array, " samples"]
-    ) -> Inputs:
+    ) -> Samples:
         """The inputs of these steps of one seed, those of the first step first.
 
         `keys` has one for each sample, which is all that fresh inputs need.  A source that keeps an
@@ -131,13 +160,9 @@ def set_up(task: Task, start: Start, N: int, seeds: list[int]) -> SetUp:
     raise ValueError(f"the simulator cannot draw inputs of the task {type(task).__name__}.")
 
 
-def label(task: Task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
-    """The labels of inputs under a teacher with weights w*, or their classes; fixed labels as they
-    are.
-    """
-    if inputs.y is not None:
-        return Labels(inputs.y, inputs.y)
-    return labels_of(task, fields(w_star, inputs.latent), inputs.zeta)
+def label(task: Task, inputs: Samples, w_star: Float[Array, "teachers latents"]) -> Labels:
+    """The labels of inputs under a teacher with weights w*, or their classes, or fixed ones."""
+    return inputs.labels(task, w_star)
 
 
 def labels_of(

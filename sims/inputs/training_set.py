@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt32, UInt64
 
-from sims.inputs.source import Inputs, SetUp, Source, label
+from sims.inputs.source import Inputs, LabelledInputs, SetUp, Source, label
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.extensions.own_classes import changed_inputs, changed_labels
 from teacherstudent.problem import Problem
@@ -37,7 +37,7 @@ class FixedSet(Source):
     y: Float[AnyArray, "*seeds samples"]
     order: str = eqx.field(static=True)
 
-    def draw(self, keys: Key[Array, " samples"]) -> Inputs:
+    def draw(self, keys: Key[Array, " samples"]) -> LabelledInputs:
         """Samples drawn with replacement."""
 
         def choose(key):
@@ -47,7 +47,7 @@ class FixedSet(Source):
 
     def draw_steps(
         self, steps: UInt32[Array, " steps"], key: Key[Array, ""], keys: Key[Array, " samples"]
-    ) -> Inputs:
+    ) -> LabelledInputs:
         if self.order == "with replacement":
             return self.draw(keys)
         P = len(self.x)
@@ -61,11 +61,9 @@ class FixedSet(Source):
         """Inputs are shared, and labels are not, whatever the fresh inputs of the task are."""
         return with_fields(self, {"x": None, "y": 0})
 
-    def _taken(self, chosen) -> Inputs:
+    def _taken(self, chosen) -> LabelledInputs:
         """The samples with these numbers."""
-        x, y = self.x[chosen], self.y[chosen]
-        # The noise is in the labels.
-        return Inputs(x, latent=x, zeta=jnp.zeros_like(y), y=y)
+        return LabelledInputs(self.x[chosen], self.y[chosen])
 
 
 def positions(steps: UInt32[Array, " steps"], per_step: int) -> UInt64[Array, " samples"]:
@@ -90,10 +88,11 @@ def shuffled(
     most = min(len(places), (len(places) - 2) // P + 2)  # passes that these samples can be of
     numbers = passes[0] + jnp.arange(most, dtype=jnp.uint64)
     words = jax.vmap(lambda number: _words(key, number, rounds))(numbers)
-    words = words[(passes - passes[0]).astype(jnp.uint32)]
+    which = (passes - passes[0]).astype(jnp.uint32)
 
     def one_round(number, places):
-        pivot, salt = words[:, number, 0] % P, words[:, number, 1]
+        pivot = (words[:, number, 0] % P)[which]
+        salt = words[:, number, 1][which]
         partner = pivot - places
         partner = jnp.where(places > pivot, partner + P, partner)
         # Both partners toss the same coin.

@@ -14,7 +14,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.inputs.source import Covariances, Inputs, Isotropic, Source, label, seed_axis
+from sims.inputs.source import (
+    Covariances,
+    Inputs,
+    Isotropic,
+    Samples,
+    Source,
+    label,
+    seed_axis,
+)
 from sims.running.blocks import Span, over_blocks
 from sims.running.loop import NEVER
 from sims.running.network import fields, gradient, output
@@ -82,7 +90,7 @@ def _steps(
     batches = draw_inputs(problem, source, N, span.numbers(block), key)
     readout, bias = problem.student.train_readout, problem.student.train_bias
 
-    def slopes(student: Network, batch: Inputs):
+    def slopes(student: Network, batch: Samples):
         """The gradient of the batch, or one of each worker's, with a leading axis."""
         y = label(problem.task, batch, w_star).noisy
         if workers == 1:
@@ -105,7 +113,7 @@ def _steps(
 
 def draw_inputs(
     problem: Problem, source: Source, N: int, steps: UInt32[Array, " steps"], key: Key[Array, ""]
-) -> Inputs:
+) -> Samples:
     """One seed's inputs of these steps: arrays (steps, samples of a step, ...)."""
     samples = problem.rule.gradients * problem.samples(N)
     inputs = source.draw_steps(steps, key, sample_keys(key, steps, samples))
@@ -113,15 +121,7 @@ def draw_inputs(
     def by_step(part):
         return part.reshape(len(steps), samples, *part.shape[1:])
 
-    x = by_step(inputs.x)
-    # Where the latent is the input itself, one array is kept and read.
-    latent = x
-    if inputs.latent is not inputs.x:
-        latent = by_step(inputs.latent)
-    y = None
-    if inputs.y is not None:
-        y = by_step(inputs.y)
-    return Inputs(x, latent, by_step(inputs.zeta), y)
+    return inputs.mapped(by_step)
 
 
 def sample_keys(

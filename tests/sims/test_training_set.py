@@ -454,9 +454,9 @@ import jax, numpy as np
 jax.config.update("jax_enable_x64", True)
 import teacherstudent as ts
 assert len(jax.devices()) == 2
-problem = ts.Problem(ts.TeacherStudent(2, noise=0.2), ts.Student(3), ts.SGD(0.3), batch_size=2)
+problem = ts.Problem(ts.TeacherStudent(2), ts.Student(3), ts.SGD(0.3), batch_size=2)
 start = ts.OrderParameters(0.5 * np.eye(3), 0.1 * np.ones((3, 2)))
-data = ts.Dataset(np.random.default_rng(0).standard_normal((23, 17)))
+data = ts.Dataset(np.random.default_rng(0).standard_normal((23, 17)), noise=0.2)
 both, one = (
     ts.simulate(problem, start, [0.0, 9.0], seeds=3, data=data, device=device)
     for device in ("cpu", "cpu:1")
