@@ -16,6 +16,7 @@ from sims.inputs import (  # noqa: F401 (they register their inputs)
     hidden_manifold,
     mixture,
     teacher_student,
+    training_set,
 )
 from sims.inputs.source import SetUp, each_start, set_up_seeds
 from sims.methods import METHODS, chosen
@@ -31,6 +32,7 @@ from sims.weights import training as weights_training
 from sims.weights.training import TEST_BLOCK, WeightsTraining
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.over_time import check_over_time, rule_over_time
+from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError
 from teacherstudent.extensions.contract_checks import check_simulated
 from teacherstudent.extensions.own_classes import unknown_error
@@ -43,6 +45,7 @@ from teacherstudent.results.floor import error_floor
 from teacherstudent.starts import Start, check_begins, check_rank, spectral_start
 from teacherstudent.states.kept import KeptNetworks
 from teacherstudent.states.order_parameters import OrderParameters
+from teacherstudent.training_set import Dataset
 
 # Where the covariances of the inputs are not known, overlaps are measured on so many samples.
 HELD_OUT = 4000
@@ -60,6 +63,7 @@ class Run(NamedTuple):
     dtype: str
     test_samples: int
     bank: sample_bank.Bank | None
+    data: Dataset | None
     observables: tuple[Observable, ...]
     callback: Callback | None
     devices: Place
@@ -111,8 +115,9 @@ def simulate(
     seeds: int | Iterable[int] | None = None,
     method: str | None = None,
     dtype: str | None = None,
-    test_samples: int = 0,
+    test_samples: int | None = None,
     bank=None,
+    data: Dataset | None = None,
     device: str | None = None,
     observables=(),
     keep: str | None = None,
@@ -131,8 +136,8 @@ def simulate(
     - `times`: increasing times t = updates / N at which to record (t = updates with
       `Problem.batch_ratio`).  Recorded is the nearest whole number of updates, and the coordinate
       `time` of the answer is that number over N.
-    - `N`: the input dimension; may be left out if the start has weights or the task's arrays fix
-      it.
+    - `N`: the input dimension; may be left out if the start has weights, `data` is given, or the
+      task's arrays fix it.
     - `seeds`: a number S (seeds 0..S-1) or the seeds themselves, 8 unless given; under
       `jax.distributed` each process runs its share of them and returns the answer for all.  Each is
       a random stream of its own: its numbers do not depend on which others run beside it (on
@@ -146,11 +151,18 @@ def simulate(
     - `test_samples`: also record `test_error`, half the mean squared error against noise-free
       labels on this many held-out samples (rounded up to thousands; the same ones at each time),
       and its standard error `test_error_se`; with two classes, `test_loss` and `test_accuracy` with
-      their standard errors.
+      their standard errors.  None is 4000 with `data`, and none without.
     - `bank`: a pair (x, c) of inputs (samples, N) and latents (samples, D): each step draws from
       these samples, with replacement, instead of fresh inputs; label noise is fresh at each draw.
       The inputs are as the generator makes them: the task's mean is subtracted.  The last
       `test_samples` (not rounded) are held out.
+    - `data`: a `ts.Dataset`, P samples with fixed labels on which the networks train over and over,
+      as in batch learning.  Also recorded is `train_error`, half the mean squared error on all of
+      them against their noisy labels (with two classes `train_loss`, the mean loss), at the cost of
+      as many steps for each recorded time.  The task says what is tested: Q, R, eps_g and
+      `test_error` are of fresh inputs of its own law, and mean nothing for samples of another one.
+      As of a bank's, the task's mean is subtracted from the inputs.  No theory here is of a fixed
+      set: `compare` says so.
     - `device`: "cpu" or "gpu", all of this kind with the seeds shared out over them, or one of
       them, "gpu:1"; JAX's default kind unless given.  Seeds that do not fit the memory together run
       in groups, one after the other.
@@ -205,11 +217,14 @@ def simulate(
     checks.one_of("dtype", dtype, ("float32", "float64"))
     if keep is not None:
         checks.one_of("keep", keep, ("weights",))
+    _check_one_set(bank, data)
+    if test_samples is None:
+        test_samples = 0 if data is None else HELD_OUT
     test_samples = checks.integer("test_samples", test_samples, minimum=0, maximum=10**8)
     _check_single(problem)
     observables = requested_of_networks(observables, problem).observables
     watcher = checked_callback(callback, problem)
-    N = _dimension(N, problem, start)
+    N = _dimension(N, problem, start, data)
     check_observables(observables, problem, N)
     all_seeds = checks.seeds(seeds)
     _check_batch(start, all_seeds)
@@ -221,11 +236,12 @@ def simulate(
     check_over_time(problem, start.time, times[-1], times)
     rule_over_time(problem, start.time, times[-1]).check_dimension(N)
     check_simulated(problem.at(start.time), N, dtype)
-    needs_weights = _needs_weights(bank, test_samples, observables, keep)
+    needs_weights = _needs_weights(bank, data, test_samples, observables, keep)
     method = chosen(method, problem, start, N, needs_weights)
     if isinstance(start, OrderParameters) and problem.task.HAS_MODES and start.kept is None:
         spectral_start(problem, start)  # raises ValueError if the start means nothing here
     samples = _bank(problem, bank, N, test_samples)
+    fixed = _training_set(problem, start, data, N, all_seeds)
     run = Run(
         problem,
         start,
@@ -236,6 +252,7 @@ def simulate(
         dtype,
         test_samples,
         samples,
+        fixed,
         observables,
         watcher,
         devices,
@@ -248,6 +265,10 @@ def simulate(
         report["bank"] = sample_bank.mark(bank)
     if run.kept is not None:
         report["continued_at"] = start.time
+    if data is not None:
+        per_step = problem.rule.gradients * problem.samples(N)
+        passes = steps[-1] * per_step / len(data)
+        report["data"] = training_set.mark(data) | {"passes": passes}
     records = _records(run, report, checkpoint, progress)
     last_step = steps[len(records.rows) - 1]
     report["last_step"] = last_step
@@ -334,9 +355,15 @@ def _plan_of_overlaps(run: Run, report: dict) -> Plan:
 def _plan_of_weights(run: Run, report: dict) -> Plan:
     """Networks with all their weights."""
     problem, start, N = run.problem, run.begun, run.N
-    groups = _groups(run, weights_training.bytes_needed(problem, start, N, run.dtype))
+    needed = weights_training.bytes_needed(problem, start, N, run.dtype)
+    if run.data is not None:
+        more = weights_training.training_set_bytes(run.data, run.dtype)
+        needed = Bytes(needed.shared + more.shared, needed.of_seed + more.of_seed)
+    groups = _groups(run, needed)
     first = set_up_seeds(problem.task, start, N, run.all_seeds, groups[0])
     _check_network(problem, start, first)
+    if run.data is not None:
+        training_set.check_shared(first, problem)
     error_unknown = unknown_error(problem.task, problem.student.activation)
     test_samples = _test_samples(run.test_samples, first, run.bank, error_unknown is not None)
     banks = None
@@ -367,6 +394,7 @@ def _plan_of_weights(run: Run, report: dict) -> Plan:
             run.first_step,
             run.of_seeds(group),
             keep=run.keep is not None,
+            data=run.data,
         )
 
     return Plan(groups, begin)
@@ -385,10 +413,12 @@ def _own_checkpoint(checkpoint: str | os.PathLike | None) -> str | None:
     return hosts.path_of_process(path)
 
 
-def _needs_weights(bank, test_samples: int, observables: Sequence[Observable], keep) -> str:
+def _needs_weights(bank, data, test_samples: int, observables: Sequence[Observable], keep) -> str:
     """What of the arguments is there for networks with all their weights alone; "" for nothing."""
     if bank is not None:
         return "bank"
+    if data is not None:
+        return "data"
     if test_samples:
         return "test_samples"
     if keep is not None:
@@ -411,6 +441,30 @@ def _bank(problem: Problem, bank, N: int, test_samples: int) -> sample_bank.Bank
     return sample_bank.checked(
         bank, N, problem.task.latent_dimension(N), test_samples, problem.teacher.input_mean
     )
+
+
+def _check_one_set(bank, data: Dataset | None) -> None:
+    """Raise ValueError for two sets of samples."""
+    if bank is not None and data is not None:
+        raise ValueError(
+            "bank and data are both given, samples with fresh noise and samples with fixed "
+            "labels; leave one of them out."
+        )
+
+
+def _training_set(
+    problem: Problem, start: Start, data: Dataset | None, N: int, seeds: list[int]
+) -> Dataset | None:
+    """The argument `data`, checked."""
+    if data is None:
+        return None
+    fixed = training_set.prepared(data, problem, start, N)
+    if data.order == "in order" and start.network is not None and len(seeds) > 1:
+        warn_user(
+            f"all {len(seeds)} seeds are one network: they begin from the same weights and see "
+            'the same samples in the same order; give seeds=1, or order="shuffled".'
+        )
+    return fixed
 
 
 def _check_network(problem: Problem, start: Start, networks: SetUp) -> None:
@@ -477,14 +531,16 @@ def _check_batch(start: Start, seeds: list[int]) -> None:
         )
 
 
-def _dimension(N: int | None, problem: Problem, start: Start) -> int:
-    """The input dimension, as given or as the weights of the start or the arrays of the task fix
-    it.
+def _dimension(N: int | None, problem: Problem, start: Start, data: Dataset | None) -> int:
+    """The input dimension, as given or as the weights of the start, the arrays of the task or
+    fixed samples have it.
     """
     fixed, holder = problem.task.input_dimension, "the task has inputs"
     if start.network is not None:
         fixed, holder = int(start.network.w.shape[-1]), "the start has weights"
     size = fixed if N is None else N
+    if size is None and data is not None:
+        size = data.x.shape[1]
     if size is None:
         raise ValueError("N is missing; give the input dimension of the networks.")
     if fixed not in (None, size):

@@ -93,6 +93,7 @@ PUBLIC = {
     "teacherstudent.clones": ("clone",),
     "teacherstudent.tasks.mixture": ("MixtureTask",),
     "teacherstudent.times": ("linear_times", "log_times"),
+    "teacherstudent.training_set": ("Dataset",),
 }
 MODULE_OF = {name: module for module, names in PUBLIC.items() for name in names}
 
@@ -230,3 +231,4 @@ if TYPE_CHECKING:
         linear_times as linear_times,
         log_times as log_times,
     )
+    from teacherstudent.training_set import Dataset as Dataset

@@ -1,8 +1,8 @@
 """Several problems one after the other, on one time axis: curricula, continual learning, changes of
 the rule.
 
-Each phase begins where the last one ended: with its order parameters in theory, with its networks in
-the simulation.  A phase lasts for a given time, or until a recorded quantity crosses a threshold.
+Each phase begins where the last one ended: with its order parameters in theory, with its networks
+in the simulation.  A phase lasts for a given time, or until a recorded quantity crosses a threshold.
 """
 
 import math
@@ -181,7 +181,8 @@ class Protocol(Described):
     >>> first, second = [ts.Problem(task, student, rule) for task in tasks]
     >>> protocol = ts.Protocol((first, 20.0), (second, 20.0))
     >>> start = ts.OrderParameters(Q=0.1 * np.eye(2), R=0.1 * np.eye(2))
-    >>> theory = ts.integrate(protocol, start, [0.0, 20.0, 40.0], observables=[ts.error_on(tasks[0])])
+    >>> forgetting = [ts.error_on(tasks[0])]
+    >>> theory = ts.integrate(protocol, start, [0.0, 20.0, 40.0], observables=forgetting)
     >>> theory.phase.values
     array([0, 0, 1])
     >>> bool(theory.eps_g_other[2] > theory.eps_g_other[1])  # the first task is forgotten
@@ -212,7 +213,9 @@ class Protocol(Described):
 
     @property
     def latest_switches(self) -> list[float]:
-        """The latest times at which each phase but the last may end; inf where thresholds decide."""
+        """The latest times at which each phase but the last may end; inf where thresholds alone
+        decide.
+        """
         return np.cumsum([phase.longest for phase in self.phases])[:-1].tolist()
 
     def check_times(self, begin: float, times) -> None:

@@ -7,13 +7,14 @@ the block.
 
 import abc
 import math
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, UInt32
 
 from sims.inputs.normals import normal_numbers
 from sims.running.network import fields
@@ -41,6 +42,36 @@ class Inputs(NamedTuple):
     latent: Float[Array, "samples latents"]
     zeta: Float[Array, " samples"]
 
+    def mapped(self, change: Callable[[Array], Array]) -> "Inputs":
+        """All arrays changed alike; where the latent is the input itself, one array is kept."""
+        x = change(self.x)
+        latent = x
+        if self.latent is not self.x:
+            latent = change(self.latent)
+        return Inputs(x, latent, change(self.zeta))
+
+    def labels(self, task: Task, w_star: Float[Array, "teachers latents"]) -> Labels:
+        """Those of a teacher with weights w*, or their classes."""
+        return labels_of(task, fields(w_star, self.latent), self.zeta)
+
+
+class LabelledInputs(NamedTuple):
+    """Inputs of a fixed set with their labels, noise included."""
+
+    x: Float[Array, "samples inputs"]
+    y: Float[Array, " samples"]
+
+    def mapped(self, change: Callable[[Array], Array]) -> "LabelledInputs":
+        """All arrays changed alike."""
+        return LabelledInputs(change(self.x), change(self.y))
+
+    def labels(self, task: Task, w_star: Float[Array, "teachers latents"]) -> Labels:
+        """The fixed ones, whatever the teacher."""
+        return Labels(self.y, self.y)
+
+
+Samples = Inputs | LabelledInputs
+
 
 class Source(eqx.Module):
     """Where inputs come from."""
@@ -49,8 +80,31 @@ class Source(eqx.Module):
     least_rows: ClassVar[int] = 1
 
     @abc.abstractmethod
-    def draw(self, keys: Key[Array, " samples"]) -> Inputs:
+    def draw(self, keys: Key[Array, " samples"]) -> Samples:
         """One independent input for each key, in the float type of the source's arrays."""
+
+    def draw_steps(
+        self, steps: UInt32[Array, " steps"], key: Key[Array, ""], keys: Key[Array, " samples"]
+    ) -> Samples:
+        """The inputs of these steps of one seed, those of the first step first.
+
+        `keys` has one for each sample, which is all that fresh inputs need.  A source that keeps an
+        order of its samples looks at the numbers of the steps and at the seed's `key`.
+        """
+        return self.draw(keys)
+
+    def axes(self, shared: bool) -> Any:
+        """Along which axis the arrays have their seeds, None where all seeds share them: for all
+        arrays, or a tree of these.
+        """
+        return seed_axis(shared)
+
+
+def seed_axis(shared: bool) -> int | None:
+    """The axis of an array along which it has its seeds; None if all share one."""
+    if shared:
+        return None
+    return 0
 
 
 class Isotropic(eqx.Module):
@@ -133,9 +187,9 @@ def set_up_seeds(task: Task, start: Start, N: int, all_seeds: list[int], seeds: 
     return SetUp(begin, source, covariances, shared=False)
 
 
-def label(task: Task, inputs: Inputs, w_star: Float[Array, "teachers latents"]) -> Labels:
-    """The labels of inputs under a teacher with weights w*, or their classes."""
-    return labels_of(task, fields(w_star, inputs.latent), inputs.zeta)
+def label(task: Task, inputs: Samples, w_star: Float[Array, "teachers latents"]) -> Labels:
+    """The labels of inputs under a teacher with weights w*, or their classes, or fixed ones."""
+    return inputs.labels(task, w_star)
 
 
 def labels_of(

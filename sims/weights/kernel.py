@@ -16,7 +16,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.inputs.source import Source
+from sims.inputs.source import Inputs, Source
 from sims.running.blocks import Span, over_blocks
 from sims.running.elementary import elementary
 from sims.running.loop import NEVER
@@ -87,6 +87,7 @@ def train_weights_in_kernel(
     def steps_of_block(span: Span, run: Run) -> Run:
         draw = partial(draw_inputs, problem, source, N, span.numbers(block))
         inputs = jax.vmap(draw)(keys)
+        assert isinstance(inputs, Inputs), "see fits"
         x = inputs.x.reshape(seeds, -1, N)
         zeta = inputs.zeta.reshape(seeds, -1)
         arrays = (run.student.w, run.student.v, run.diverged[:, None])

@@ -14,7 +14,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.inputs.source import Covariances, Inputs, Isotropic, Source, label
+from sims.inputs.source import (
+    Covariances,
+    Inputs,
+    Isotropic,
+    Samples,
+    Source,
+    label,
+    seed_axis,
+)
 from sims.running.blocks import Span, over_blocks, time_of
 from sims.running.loop import NEVER
 from sims.running.network import fields, gradient, output
@@ -62,22 +70,16 @@ def train_weights(
 ) -> Run:
     """The runs after `count` more steps, of which the first has the number `first`.
 
-    The source is one for all seeds if it is `shared`; otherwise its arrays have an entry for each.
+    The source is one for all seeds if it is `shared`; otherwise its arrays have an entry for each,
+    as its own `axes` say.
     """
     one_seed = partial(_steps, problem, block)
-    all_seeds = jax.vmap(one_seed, in_axes=(_seed_axis(shared), 0, 0, 0, None))
+    all_seeds = jax.vmap(one_seed, in_axes=(source.axes(shared), 0, 0, 0, None))
 
     def steps_of_block(span: Span, run: Run) -> Run:
         return all_seeds(source, w_star, keys, run, span)
 
     return over_blocks(steps_of_block, run, first, count, block)
-
-
-def _seed_axis(shared: bool) -> int | None:
-    """The axis of an array along which it has its seeds; None if all share one."""
-    if shared:
-        return None
-    return 0
 
 
 def _steps(
@@ -90,7 +92,7 @@ def _steps(
     readout, bias = problem.student.train_readout, problem.student.train_bias
     dtype = run.student.w.dtype
 
-    def slopes(task: Task, student: Network, batch: Inputs):
+    def slopes(task: Task, student: Network, batch: Samples):
         """The gradient of the batch, or one of each worker's, with a leading axis."""
         y = label(task, batch, w_star).noisy
         if workers == 1:
@@ -114,20 +116,15 @@ def _steps(
 
 def draw_inputs(
     problem: Problem, source: Source, N: int, steps: UInt32[Array, " steps"], key: Key[Array, ""]
-) -> Inputs:
+) -> Samples:
     """One seed's inputs of these steps: arrays (steps, samples of a step, ...)."""
     samples = problem.rule.gradients * problem.samples(N)
-    inputs = source.draw(sample_keys(key, steps, samples))
+    inputs = source.draw_steps(steps, key, sample_keys(key, steps, samples))
 
     def by_step(part):
         return part.reshape(len(steps), samples, *part.shape[1:])
 
-    x = by_step(inputs.x)
-    # Where the latent is the input itself, one array is kept and read.
-    latent = x
-    if inputs.latent is not inputs.x:
-        latent = by_step(inputs.latent)
-    return Inputs(x, latent, by_step(inputs.zeta))
+    return inputs.mapped(by_step)
 
 
 def sample_keys(
@@ -163,7 +160,7 @@ def record(
     def overlaps(exact, w, w_star):
         return exact.overlaps(w, w_star)
 
-    all_seeds = jax.vmap(overlaps, in_axes=(_seed_axis(shared), 0, 0))
+    all_seeds = jax.vmap(overlaps, in_axes=(seed_axis(shared), 0, 0))
     Q, R = all_seeds(covariances, student.w, w_star)
     return with_error(problem, Q, R, T, student.v, student.b)
 
@@ -227,6 +224,39 @@ def measure_samples(problem: Problem, inputs: Inputs, w_star, student: Network) 
         return _means(_sums(problem, student, w_star, inputs), len(inputs.x))
 
     return jax.lax.map(one_seed, (w_star, student))
+
+
+@partial(jax.jit, static_argnames="chunk")
+def measure_training(
+    problem: Problem,
+    x: Float[Array, "samples inputs"],
+    y: Float[Array, "seeds samples"],
+    student: Network,
+    chunk: int,
+) -> Float[Array, " seeds"]:
+    """The mean loss of every seed on all samples of a training set, against their noisy labels.
+
+    A chunk of the samples at once bounds the memory.
+    """
+    samples = len(x)
+    chunk = min(chunk, samples)
+
+    def one_seed(arrays):
+        y, student = arrays
+
+        def add(number, total):
+            # The last chunk ends with the last sample; what it repeats does not count again.
+            begin = jnp.minimum(number * chunk, samples - chunk)
+            x_chunk, y_chunk = (jax.lax.dynamic_slice_in_dim(a, begin, chunk) for a in (x, y))
+            phi = output(problem, student, x_chunk)
+            loss = as_loss(problem.loss).value(phi, y_chunk).astype(jnp.float64)
+            is_new = begin + jnp.arange(chunk) >= number * chunk
+            return total + jnp.where(is_new, loss, 0.0).sum()
+
+        total = jax.lax.fori_loop(0, -(-samples // chunk), add, jnp.zeros((), jnp.float64))
+        return total / samples
+
+    return jax.lax.map(one_seed, (y, student))
 
 
 class _Sums(NamedTuple):

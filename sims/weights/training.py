@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from sims.inputs.bank import Banks
 from sims.inputs.source import LEAST_ROWS, Begin, SetUp, Source, as_arrays
 from sims.inputs.teacher_student import StandardNormal
+from sims.inputs.training_set import FixedSet, labels_of_teachers, mark, with_noise
 from sims.running import checkpoints
 from sims.running.continuing import all_numbers, from_numbers
 from sims.running.devices import FIRST, SHARED, Place
@@ -24,6 +26,7 @@ from sims.weights.steps import (
     begin_networks,
     measure_held_out,
     measure_samples,
+    measure_training,
     record,
     train_weights,
 )
@@ -33,6 +36,7 @@ from teacherstudent.problem import Problem
 from teacherstudent.rules import Network
 from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks
+from teacherstudent.training_set import Dataset
 
 # Bytes of inputs drawn at once: on a CPU, what stays in a core's cache.
 BLOCK_BYTES = {"cpu": 2**18}
@@ -63,6 +67,7 @@ class WeightsTraining(Training):
         first_step: int = 0,
         kept: KeptNetworks | None = None,
         keep: bool = False,
+        data: Dataset | None = None,
     ):
         """`kept` are networks to go on from, `keep` says whether those at the end are answered."""
         if place is None:
@@ -82,14 +87,18 @@ class WeightsTraining(Training):
         if kept is not None:
             begin = _continued(begin, kept)
         self._put_networks(begin, dtype, kept)
-        self._choose_blocks(source, dtype)
         arrays = [*begin, *jax.tree.leaves((source, set_up.covariances, banks))]
         if kept is not None:
             arrays.append(kept.memory)
         settings = ["weights", steps, seeds, dtype, test_samples, first_step]
         settings += self.marks_of_observables
+        self.training_set: FixedSet | None = None
+        if data is not None:
+            self._put_training_set(data, dtype)
+            settings.append(mark(data))
+        self._choose_blocks(self.source, dtype)
         self.mark = checkpoints.fingerprint(problem, arrays, settings)
-        if dtype == "float32" and self._fits_kernel(source):
+        if dtype == "float32" and self._fits_kernel(self.source):
             self.use_kernel()
 
     def _put_problem(self, dtype: str) -> None:
@@ -102,6 +111,7 @@ class WeightsTraining(Training):
         """Source, covariances and held-out samples on the devices, and the keys of the seeds."""
         filled = self.place.filled(self.seeds)
         self.source = self._put(source, dtype, shared=self.shared)
+        self.test_source = self.source
         self.covariances = self._put(set_up.covariances, jnp.float64, shared=set_up.shared)
         self.bank = None
         if banks is not None:
@@ -137,6 +147,21 @@ class WeightsTraining(Training):
         missing = len(self.place.filled(self.seeds)) - len(self.seeds)
         filled = np.concatenate([kept.memory, *[kept.memory[-1:]] * missing])
         return self.place.like(from_numbers(first, filled, self.axis), first)
+
+    def _put_training_set(self, data: Dataset, dtype: str) -> None:
+        """The fixed samples and their labels on the devices; held-out ones stay fresh."""
+        x = self._put(data.x, dtype, shared=True)
+        if data.y is not None:
+            y = self._put(np.tile(data.y, (len(self.seeds), 1)), dtype)
+        else:
+            latents = x
+            if data.c is not None:
+                latents = self._put(data.c, dtype, shared=True)
+            zeta = self._put(data.zeta(), dtype, shared=True)
+            task = as_arrays(with_noise(self.bare.task, data), dtype)
+            y = self.place.put(labels_of_teachers(task, latents, zeta, self.w_star), FIRST)
+        self.training_set = FixedSet(x, y, data.order)
+        self.source = self.training_set
 
     def _put(self, tree, dtype, shared: bool = False):
         """Arrays on the devices: those that all seeds share, or with an entry for each seed.
@@ -177,7 +202,8 @@ class WeightsTraining(Training):
         return kernel.fits(self.problem, self.N, self._seeds_per_device)
 
     def advanced(self, first, count) -> Run:
-        steps = program(self.place, self.block, self.shared, self.fused)
+        axes = self.source.axes(self.shared)
+        steps = program(self.place, self.block, self.shared, self.fused, axes)
         return steps(self.bare, self.source, self.w_star, self.keys, self.run, first, count)
 
     def end(self) -> dict[str, np.ndarray]:
@@ -204,6 +230,9 @@ class WeightsTraining(Training):
             for name, value in measured._asdict().items():
                 if name.startswith("test_"):
                     values[name] = value
+        if self.training_set is not None:
+            arrays = (self.bare, self.training_set.x, self.training_set.y, self.run.student)
+            values["train_error"] = measure_training(*arrays, chunk=TEST_BLOCK)
         return {name: np.asarray(value)[: len(self.seeds)] for name, value in values.items()}
 
     def _order_parameters(self, measured: HeldOut | None) -> Record:
@@ -234,7 +263,7 @@ class WeightsTraining(Training):
         now = self.bare.at(self.now, self.run.student.w.dtype)
         if self.bank is not None:
             return measure_samples(now, self.bank.all(), self.w_star, self.run.student)
-        arrays = (now, self.source, self.w_star, self.test_keys, self.run.student)
+        arrays = (now, self.test_source, self.w_star, self.test_keys, self.run.student)
         return measure_held_out(
             *arrays, blocks=self.test_blocks, block=TEST_BLOCK, shared=self.shared
         )
@@ -276,8 +305,8 @@ def _block(
 
 
 @cache
-def program(place: Place, block: int, shared: bool, fused: bool):
-    """The compiled steps, on every device with its own seeds."""
+def program(place: Place, block: int, shared: bool, fused: bool, axes: Any):
+    """The compiled steps, on every device with its own seeds; `axes` are those of the source."""
     if fused:
         # Imported here, since not every jax has Triton in Pallas.
         from sims.weights import kernel as weights_kernel
@@ -287,9 +316,30 @@ def program(place: Place, block: int, shared: bool, fused: bool):
         steps = partial(train_weights, block=block, shared=shared)
     if len(place.devices) == 1:
         return steps
-    source = SHARED if shared else FIRST
+    source = jax.tree.map(_spec, axes, is_leaf=_is_shared)
     specs = (SHARED, source, FIRST, FIRST, FIRST, SHARED, SHARED)
     return jax.jit(place.sharded(steps, specs, FIRST), donate_argnums=4)
+
+
+def _is_shared(axis: Any) -> bool:
+    """Whether all seeds have an array in common."""
+    return axis is None
+
+
+def _spec(axis: int | None) -> PartitionSpec:
+    """Where an array with its seeds along this axis is."""
+    return SHARED if _is_shared(axis) else FIRST
+
+
+def training_set_bytes(data: Dataset, dtype: str) -> Bytes:
+    """Memory of a training set: its inputs and what the teacher sees once, its labels for each
+    seed.
+    """
+    number = np.dtype(dtype).itemsize
+    inputs = data.x.size
+    if data.c is not None:
+        inputs += data.c.size
+    return Bytes(number * inputs, number * len(data))
 
 
 def bytes_needed(problem: Problem, start: Start, N: int, dtype: str) -> Bytes:

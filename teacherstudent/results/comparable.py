@@ -271,9 +271,9 @@ def _range_of(variable: str, data: xr.Dataset) -> tuple[float, float]:
         return 0.0, 0.5  # the deviation of a single sample that is right or wrong
     if variable.endswith("_se"):
         return 0.0, HUGE
-    if variable in ("eps_g", "test_error"):
+    if variable in ("eps_g", "test_error", "train_error"):
         return -_floor(data), HUGE
-    if variable in ("loss", "test_loss") and not _loss_may_be_negative(data):
+    if variable in ("loss", "test_loss", "train_loss") and not _loss_may_be_negative(data):
         return -ROUNDING, HUGE
     return -HUGE, HUGE
 

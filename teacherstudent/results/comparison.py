@@ -93,6 +93,9 @@ def compare(
     >>> report.attrs["verdict"].split(" at ")[0]
     'AGREE'
 
+    Theories are of fresh samples at each update.  Of networks that trained on a fixed set of them,
+    `simulate(..., data=)`, the verdict says so in a note.
+
     Raises TypeError or ValueError if theory and simulation are not what integrate and simulate
     return, have no time or not the same units in common, or the theory is a sweep.
     """
@@ -163,11 +166,21 @@ def _record(
         "times_compared": times,
         "times_of_theory": theory.sizes["time"],
         "differences": differing_entries(theory, networks[-1]),
+        "fixed_samples": _fixed_samples(networks),
         "largest": [report.largest for report in reports],
         "directions": directions,
         "below_floor": reports[-1].below_floor,
         "fault": None if fault is None else fault.sentence,
     }
+
+
+def _fixed_samples(networks: Sequence[xr.Dataset]) -> dict | None:
+    """What the largest networks with a fixed training set say of it; None if there are none."""
+    for one in reversed(networks):
+        said = description(one)["report"].get("data")
+        if said is not None:
+            return said
+    return None
 
 
 def _is_compared(name: str, theory: xr.Dataset, networks: Sequence[xr.Dataset]) -> bool:

@@ -58,6 +58,8 @@ VARIABLES = {
     ),
     "directions": (("direction", "latent"), "fixed directions", r"$u_a$"),
     "test_error": (("time",), "error on held-out samples", r"$\hat\epsilon_g$"),
+    "train_error": (("time",), "error on the training set", r"$\hat\epsilon_t$"),
+    "train_loss": (("time",), "loss on the training set", r"$\hat E_t\ell$"),
     "w_start": (("student", "input"), "student weights at the start", r"$w_k$"),
     "w_star": (("teacher", "latent"), "teacher weights", r"$w^*_m$"),
     "q": (

@@ -31,8 +31,9 @@ from teacherstudent.results.files import write_atomically
 from teacherstudent.results.titles import title_of, wrapped
 from teacherstudent.results.variants_figure import draw_variants
 
-# What is measured beside an error on held-out samples.
+# What is measured beside an error: on held-out samples, and on a fixed training set.
 HELD_OUT = {"eps_g": "test_error", "loss": "test_loss"}
+TRAINING = {"eps_g": "train_error", "loss": "train_loss"}
 CLONES = {1: "trained on clone: means", 2: "trained on clone: means, covariances"}
 MOST_LABELS = 10  # of a legend
 MOST_COLUMNS = 4  # of panels
@@ -181,7 +182,7 @@ def _draw_classification(axes: Axes, curves: Curves) -> None:
 
 
 def _draw_error(axes: Axes, name: str, curves: Curves) -> None:
-    """The error: all sizes of networks, each with what it measured on held-out samples."""
+    """The error: all sizes of networks, each with what it measured on samples."""
     theory = curves.theory
     for index, (selection, label) in enumerate(_values_of_sweep(curves.source, name)):
         if theory is not None:
@@ -190,10 +191,11 @@ def _draw_error(axes: Axes, name: str, curves: Curves) -> None:
             colour = shade(index + 1 + rank)
             values = one[name].isel(selection)
             _points(axes, values, colour, mark(index + rank), _size_label(one))
-            if HELD_OUT[name] in one:
-                measured = one[HELD_OUT[name]].isel(selection)
-                words = HELD_OUT[name].replace("_", " ")
-                _crosses(axes, measured, colour, f"their {words}, N = {size_of(one)}")
+            for measure, shape in ((HELD_OUT[name], "x"), (TRAINING[name], "+")):
+                if measure in one:
+                    words = measure.replace("_", " ")
+                    label = f"their {words}, N = {size_of(one)}"
+                    _crosses(axes, one[measure].isel(selection), colour, label, shape)
     if name == "loss" and theory is not None and "clone_loss" in theory:
         _draw_clones(axes, theory)
     if name == "eps_g":
@@ -270,8 +272,8 @@ def _points(axes: Axes, values: xr.DataArray, colour: str, shape: str, label: st
     )
 
 
-def _crosses(axes: Axes, values: xr.DataArray, colour: str, label: str) -> None:
-    """Means over seeds of what was measured on held-out samples, with standard errors as bars."""
+def _crosses(axes: Axes, values: xr.DataArray, colour: str, label: str, shape: str) -> None:
+    """Means over seeds of what was measured on samples, with standard errors as bars."""
     time = values.time.values
     seeds = values.sizes["seed"]
     error = xr.zeros_like(values.isel(seed=0))
@@ -282,7 +284,7 @@ def _crosses(axes: Axes, values: xr.DataArray, colour: str, label: str) -> None:
         time[some],
         values.mean("seed").values[some],
         error.values[some],
-        fmt="x",
+        fmt=shape,
         color=colour,
         ms=4.5,
         mew=0.9,

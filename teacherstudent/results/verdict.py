@@ -47,6 +47,23 @@ def verdict_of(
 
     `record` holds the sizes `N`, their `seeds`, and what else the comparison says of itself.
     """
+    return _decided(reports, record, rate, fault) + _on_fixed_samples(record.get("fixed_samples"))
+
+
+def _on_fixed_samples(data: Mapping[str, Any] | None) -> str:
+    """That the theory is not of a fixed training set, if the networks had one."""
+    if data is None:
+        return ""
+    return (
+        f" NOTE: the networks trained on {data['samples']} fixed samples (data, "
+        f"{data['passes']:.3g} passes), and the theory is of fresh samples at each update."
+    )
+
+
+def _decided(
+    reports: Sequence[Report], record: Mapping[str, Any], rate: str, fault: Fault | None
+) -> str:
+    """The verdict but for how the samples of the networks were drawn."""
     N = record["N"][-1]
     if fault is not None:
         if fault.refutes:

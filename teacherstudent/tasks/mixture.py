@@ -60,6 +60,7 @@ class MixtureTask(Task):
             "R": "m",
             "eps_g": "loss",
             "test_error": "test_loss",
+            "train_error": "train_loss",
             "test_error_se": "test_loss_se",
             "w_star": "directions",
         }

@@ -293,6 +293,7 @@ MAY_TAKE: dict[str, Callable[[Any], bool]] = {
     "start": _any_of(ts.OrderParameters, ts.SpectralOverlaps),
     "dataset": _any_of(xr.Dataset),
     "results": _any_of(xr.Dataset, xr.DataTree),
+    "training_set": _any_of(ts.Dataset),
     "datasets": _any_of(xr.Dataset, list, tuple),
     "trees": _any_of(dict),
     "pair": _any_of(list, tuple),

@@ -273,6 +273,11 @@ CALLS: dict[str, Call] = dict(
             lambda: {"problem": problem(), "start": start()},
             "problem: problem, start: start, nodes: count",
         ),
+        _call(
+            "Dataset",
+            lambda: {"x": np.ones((3, 4))},
+            "x: reals, c: reals?, y: reals?, noise: real?, order: text, seed: count",
+        ),
         _call("log_times", lambda: {"stop": 10.0}, "stop: real, points: count, first: real"),
         _call("linear_times", lambda: {"stop": 10.0}, "stop: real, points: count"),
         _call("marchenko_pastur", lambda: {"ratio": 0.5}, "ratio: real, nodes: count"),
@@ -294,8 +299,8 @@ CALLS: dict[str, Call] = dict(
             "simulate",
             lambda: {"problem": problem(), "start": start(), "times": TIMES, "N": 10, "seeds": 2},
             "problem: problem, start: start, times: reals, N: count, seeds: counts, method: "
-            "text, dtype: text, test_samples: count, bank: pair?, device: text?, checkpoint: "
-            "path?, progress: flag?",
+            "text, dtype: text, test_samples: count?, bank: pair?, data: training_set?, device: "
+            "text?, checkpoint: path?, progress: flag?",
         ),
         _call(
             "escape",
