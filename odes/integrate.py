@@ -387,7 +387,7 @@ def _end(answer: Trajectory) -> dict[str, np.ndarray]:
     end = {}
     q, r, memory = (np.asarray(part) for part in (answer.q_last, answer.r_last, answer.memory))
     if memory.shape[-1]:
-        end["memory"] = memory
+        end["memory_last"] = memory
     if q.shape[-1] > 1:
         end["q_last"] = np.moveaxis(q, -1, -3)
         end["r_last"] = np.moveaxis(r, -1, -3)

@@ -172,8 +172,8 @@ def simulate(
       with two classes.  Of the weights, with whole weights only: "weight_histogram"
       (`ts.weight_histogram`), "sparsity" (`ts.sparsity`) and "participation",
       N sum_i w_i^4 / (sum_i w_i^2)^2.
-    - `keep`: "weights" keeps the networks at the last time, `w` (seed, student, input) and
-      `w_teacher`, with what the rule remembers, in the type of `dtype` and compressed in files;
+    - `keep`: "weights" keeps the networks at the last time, `w_last` (seed, student, input)
+      and `w_star_last`, with what the rule remembers, in the type of `dtype` and compressed in files;
       `ts.last_state` needs them.  The chain of the overlaps is always kept: it is small.
     - `callback`: a function f(t, record) that is called after each recorded time, with what was
       recorded: arrays with the seeds first, by the names of the answer.  Where it returns True the

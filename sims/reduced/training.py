@@ -102,7 +102,7 @@ class ReducedTraining(Training):
         return steps(self.setting, self.law, self.keys, self.run, first, count)
 
     def end(self) -> dict[str, np.ndarray]:
-        return {"chain": all_numbers(self.run, len(self.seeds), self.axis, np.float64)}
+        return {"chain_last": all_numbers(self.run, len(self.seeds), self.axis, np.float64)}
 
     def record(self) -> dict[str, np.ndarray]:
         Q, R, v, b = overlaps(self.basis, self.run)

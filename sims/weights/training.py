@@ -211,13 +211,13 @@ class WeightsTraining(Training):
             return {}
         seeds = len(self.seeds)
         memory = jax.tree.leaves(self.run.memory)
-        kept = {"w": self.run.student.w, "w_teacher": self.w_star}
+        kept = {"w_last": self.run.student.w, "w_star_last": self.w_star}
         arrays = {name: np.asarray(part)[:seeds] for name, part in kept.items()}
         if memory:
             # In float64 every number of another type, such as a count, is exact, too.
             one_type = all(leaf.dtype == self.run.student.w.dtype for leaf in memory)
             dtype = self.run.student.w.dtype if one_type else np.float64
-            arrays["memory"] = all_numbers(memory, seeds, self.axis, dtype)
+            arrays["memory_last"] = all_numbers(memory, seeds, self.axis, dtype)
         return arrays
 
     def record(self) -> dict[str, np.ndarray]:

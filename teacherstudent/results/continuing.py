@@ -91,7 +91,7 @@ def state_at(data: xr.Dataset, t: float) -> Start:
         )
     if index == len(times) - 1 and times[-1] == record["report"]["last_time"]:
         return last_state(data)
-    if "memory" in data:
+    if "memory_last" in data:
         raise ValueError(
             f"what the rule remembers is not known at t = {t:g}, only at the last time; run to "
             "that time and take last_state."
@@ -139,8 +139,8 @@ def _last_of_theory(data: xr.Dataset, record: dict) -> Start:
         state = state_of(end, batch="start")
         q, r = state.Q[..., None], state.R[..., None]
     memory = np.zeros((*np.shape(state.v)[:-1], 0))
-    if "memory" in data:
-        memory = data["memory"].values
+    if "memory_last" in data:
+        memory = data["memory_last"].values
     kept = KeptTheory(_rule(record), whole_start(data), q, r, memory)
     return _with_time(state, time, kept)
 
@@ -189,23 +189,23 @@ def _last_networks(data: xr.Dataset, record: dict) -> Start:
         "seeds": data["seed"].values.tolist(),
         "step": report["last_step"],
     }
-    if "chain" in data:
-        return _with_time(state, time, KeptNetworks(**facts, chain=data["chain"].values))
-    if "w" not in data:
+    if "chain_last" in data:
+        return _with_time(state, time, KeptNetworks(**facts, chain=data["chain_last"].values))
+    if "w_last" not in data:
         warn_user(
             'the simulation kept no networks (keep="weights"), so that one that goes on from here '
             "draws others with the same overlaps, and what the rule remembers is forgotten."
         )
         return _with_time(state, time)
     memory = np.zeros((len(facts["seeds"]), 0))
-    if "memory" in data:
-        memory = data["memory"].values
+    if "memory_last" in data:
+        memory = data["memory_last"].values
     networks = KeptNetworks(
         **facts,
-        w=data["w"].values,
+        w=data["w_last"].values,
         v=np.asarray(state.v),
         b=np.asarray(state.b),
-        w_star=data["w_teacher"].values,
+        w_star=data["w_star_last"].values,
         memory=memory,
     )
     return _with_time(state, time, networks)

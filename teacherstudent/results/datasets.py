@@ -82,10 +82,10 @@ VARIABLES = {
         "overlap of student and teacher units by mode at the last time",
         r"$r_{km}(\rho)$",
     ),
-    "memory": (("memory_entry",), "what the rule remembers at the last time", "memory"),
-    "chain": (("chain_entry",), "the chain of the overlaps at the last time", "chain"),
-    "w": (("student", "input"), "student weights at the last time", r"$w_k$"),
-    "w_teacher": (
+    "memory_last": (("memory_entry",), "what the rule remembers at the last time", "memory"),
+    "chain_last": (("chain_entry",), "the chain of the overlaps at the last time", "chain"),
+    "w_last": (("student", "input"), "student weights at the last time", r"$w_k$"),
+    "w_star_last": (
         ("teacher", "latent"),
         "teacher weights (or fixed directions) of each network",
         r"$w^*_m$",
@@ -109,7 +109,7 @@ VARIABLES = {
     "F": (("input", "latent"), "feature matrix", r"$F_{ir}$"),
 }
 # What another run needs to go on from the last time.
-OF_THE_END = ("q_last", "r_last", "memory", "chain", "w", "w_teacher")
+OF_THE_END = ("q_last", "r_last", "memory_last", "chain_last", "w_last", "w_star_last")
 COORDINATES = {
     "time": ("updates over input dimension", r"$t$", "updates / N"),
     "seed": ("seed of the random stream", r"seed", "1"),
