@@ -9,13 +9,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import xarray as xr
 
+from odes.phases import along_phases
 from odes.rules.theory import Nodes, require_theory, theory_of
 from odes.solving import vector_field  # noqa: F401 (it registers what rules and tasks need)
+from odes.solving.crossing import VELOCITY, Crossing
 from odes.solving.drift import DRIFTS
 from odes.solving.precision import exact
 from odes.solving.quadrature_error import averages_used, quadrature_error
@@ -38,6 +41,7 @@ from teacherstudent.observables.observable import (
 from teacherstudent.problem import Problem
 from teacherstudent.programs import kept_programs
 from teacherstudent.programs.compilation import default_platform, options
+from teacherstudent.protocol import Protocol, Until, problems_of
 from teacherstudent.results.datasets import check_observables, check_sweeps, dataset
 from teacherstudent.results.floor import error_floor
 from teacherstudent.schedules import at_time, is_named_kind, schedules_in
@@ -50,7 +54,7 @@ from teacherstudent.tasks.sweeping import first_problem, swept_numbers
 
 @arguments.checked
 def integrate(
-    problem: Problem,
+    problem: Problem | Protocol,
     start: Start,
     times,
     *,
@@ -68,6 +72,7 @@ def integrate(
         d(Q, R, v)/dt = vector_field(Q, R, v),   t = updates / N,   N -> infinity
         with two classes: Q, m, v, b
 
+    - `problem`: a problem, or a `ts.Protocol` of several, one after the other.
     - `start`: where the run begins, at t = 0, or a state of another run (`ts.last_state`), from
       which it goes on at its time.
     - `times`: increasing times at which to answer, none before the start's (`log_times` is dense
@@ -119,53 +124,132 @@ def integrate(
     >>> bool(theory.eps_g[1] < theory.eps_g[0])
     True
     """
+    options = _checked(Options(rtol, atol, solver, max_steps, spectral, observables, progress))
     times = checks.times(times)
-    rtol = checks.positive("rtol", rtol)
-    atol = checks.positive("atol", atol)
-    checks.one_of("solver", solver, ("auto", *SOLVERS))
-    max_steps = checks.integer("max_steps", max_steps)
-    checks.one_of("spectral", spectral, (True, False))
-    problem.check_start(start)
+    problems_of(problem)[0].check_start(start)
     check_begins(start, times)
-    observables, densities = requested_of_theory(observables, problem)
-    spectral = spectral or densities
-    check_observables(observables, problem)
-    check_sweeps(problem)
+    if isinstance(problem, Protocol):
+        run, crossing = partial(_run, options), partial(_crossing, options)
+        return along_phases(run, crossing, problem, start, times)
     check_over_time(problem, start.time, times[-1], times)
+    return _run(options, problem, start, times)
+
+
+class Options(NamedTuple):
+    """The options of `integrate`."""
+
+    rtol: float
+    atol: float
+    solver: str
+    max_steps: int
+    spectral: bool
+    observables: Any
+    progress: bool | None
+
+
+def _checked(options: Options) -> Options:
+    """The options, each in its range."""
+    checks.one_of("solver", options.solver, ("auto", *SOLVERS))
+    checks.one_of("spectral", options.spectral, (True, False))
+    return options._replace(
+        rtol=checks.positive("rtol", options.rtol),
+        atol=checks.positive("atol", options.atol),
+        max_steps=checks.integer("max_steps", options.max_steps),
+    )
+
+
+class Plan(NamedTuple):
+    """How one problem is solved from one start."""
+
+    start: Start
+    nodes: Nodes | None
+    rtol: float
+    atol: float
+    method: str
+    progress: bool
+
+
+def _plan(options: Options, problem: Problem, start: Start) -> Plan:
+    """The solver and its tolerances; ValueError where a problem has no theory."""
+    check_sweeps(problem)
     require_theory(problem)
     check_task(first_problem(problem).at(start.time))
     problem.task.warn_theory()
     if problem.task.HAS_MODES and start.kept is None:
         start = spectral_start(problem, start)
+    nodes = theory_of(problem.rule).nodes(problem.rule, problem)
+    rtol, atol = tolerances(nodes, options.rtol, options.atol)
+    method = chosen(options.solver, rtol)
+    if problem.batch_ratio is not None:
+        method = "map"
+    progress = options.progress
+    if progress is None:
+        progress = sys.stderr.isatty()
+    return Plan(start, nodes, rtol, atol, method, progress)
+
+
+def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) -> xr.Dataset:
+    """The theory of one problem from one start."""
+    observables, densities = requested_of_theory(options.observables, problem)
+    check_observables(observables, problem)
     if problem.batch_ratio is not None:
         _check_counts(times)
         _refuse_drifts(observables)
-        solver = "map"
-    nodes = theory_of(problem.rule).nodes(problem.rule, problem)
-    rtol, atol = tolerances(nodes, rtol, atol)
-    method = chosen(solver, rtol)
-    shows_progress = sys.stderr.isatty() if progress is None else progress
-    extras = _extras(problem, nodes, spectral)
+    plan = _plan(options, problem, start)
+    extras = _extras(problem, plan.nodes, options.spectral or densities)
     extras += tuple(one.part for one in observables if isinstance(one, TheoryObservable))
-    of_task = swept_numbers(problem.task)
-    sweeps = tuple((name, name in of_task) for name in problem.sweeps)
-    static = (sweeps, method, max_steps, shows_progress, extras)
     began = time.perf_counter()
     with jax.enable_x64(True):
-        arguments = exact((problem.for_programs(), by_mode(problem, start), times, rtol, atol))
-        answer = _solved(arguments, static)
-        error = _quadrature_error(problem, start, times, answer)
+        answer = _solved(plan, problem, times, options.max_steps, extras)
+        error = _quadrature_error(problem, plan.start, times, answer)
     seconds = time.perf_counter() - began
-    reached = reach(answer, start, times, tolerance(problem, rtol, atol, error))
-    report = {"solver": method, "rtol": rtol, "atol": atol, "max_steps": max_steps}
+    allowed = (plan.rtol, plan.atol)
+    reached = reach(answer, plan.start, times, tolerance(problem, *allowed, error))
+    report = {"solver": plan.method, "rtol": plan.rtol, "atol": plan.atol}
+    report["max_steps"] = options.max_steps
     report["seconds"] = round(seconds, 4)
-    report |= _quality_of_solve(problem, start, times, answer, nodes, error, (rtol, atol))
+    report |= _quality_of_solve(problem, plan.start, times, answer, plan.nodes, error, allowed)
     if isinstance(start.kept, KeptTheory):
         report["continued_at"] = start.time
-    label = partial(_labelled, problem, start, report=report, observables=observables)
+    label = partial(_labelled, problem, plan.start, report=report, observables=observables)
     if reached.failed.any():
-        _tell_failure(reached, answer, times, max_steps, label)
+        _tell_failure(reached, answer, times, options.max_steps, label)
     return label(times, answer, reached.answered)
+
+
+def _crossing(
+    options: Options, problem: Problem, start: Start, last: float, until: Until
+) -> float | None:
+    """The time at which the quantity of a threshold crosses it; None if it does not before `last`.
+
+    Raises ValueError if the quantity is none of one number.
+    """
+    plan = _plan(options, problem, start)
+    if plan.method == "map":
+        raise ValueError(
+            "until: with batch_ratio time counts updates, and nothing is crossed between two of "
+            "them; give a duration."
+        )
+    crossing = Crossing(quantity_of(until, problem))
+    times = np.array([start.time, last])
+    with jax.enable_x64(True):
+        answer = _solved(plan, problem, times, options.max_steps, (), crossing, until.level)
+    if answer.crossed is None or not answer.crossed:
+        return None
+    return float(answer.reached)
+
+
+def quantity_of(until: Until, problem: Problem) -> str | Observable:
+    """The quantity of a threshold: the error or the velocity by name, or an observable."""
+    if until.quantity in (problem.task.name_of("eps_g"), VELOCITY):
+        return until.quantity
+    (one,), _ = requested_of_theory([until.quantity], problem)
+    if one.dims or one.IN_SOLVE:
+        raise ValueError(
+            f"until: the {one.title} is not one number of the order parameters; give "
+            f"{problem.task.name_of('eps_g')!r}, or an observable with dims = ()."
+        )
+    return one
 
 
 def _extras(problem: Problem, nodes: Nodes | None, spectral: bool) -> tuple[str, ...]:
@@ -224,14 +308,28 @@ def _refuse_drifts(observables: Sequence[Observable]) -> None:
             )
 
 
-def _solved(arguments: tuple, static: tuple) -> Trajectory:
-    """The trajectory of `solve_all`, as NumPy arrays."""
+def _solved(
+    plan: Plan,
+    problem: Problem,
+    times: np.ndarray,
+    max_steps: int,
+    extras: tuple[str, ...],
+    crossing: Crossing | None = None,
+    level: float = 0.0,
+) -> Trajectory:
+    """The trajectory of `solve_all`, as NumPy arrays; to be called where float64 is enabled."""
+    begin = by_mode(problem, plan.start)
+    arguments = exact((problem.for_programs(), begin, times, plan.rtol, plan.atol, level))
+    of_task = swept_numbers(problem.task)
+    sweeps = tuple((name, name in of_task) for name in problem.sweeps)
+    static = (sweeps, plan.method, max_steps, plan.progress, extras, crossing)
 
     def compiler_options() -> dict | None:
         return options("cpu", quick=True)
 
     platform = default_platform()
-    if platform == "cpu" and kept_programs.wanted() and _is_ours(arguments[0]):
+    keeps = kept_programs.wanted() and _is_ours(arguments[0]) and crossing is None
+    if platform == "cpu" and keeps:
         answer = kept_programs.run(_solve_all, arguments, static, compiler_options)
     else:
         answer = _compiled(platform)(*arguments, *static)
@@ -269,7 +367,7 @@ def _solve_all() -> Callable:
 def _compiled(platform: str) -> Callable:
     """`solve_all` for a kind of device."""
     return jax.jit(
-        _solve_all(), static_argnums=range(5, 10), compiler_options=options(platform, quick=True)
+        _solve_all(), static_argnums=range(6, 12), compiler_options=options(platform, quick=True)
     )
 
 

@@ -28,6 +28,7 @@ from sims.running.continuing import networks_of
 from sims.running.devices import Place, place
 from sims.running.groups import Bytes, Records, groups_that_fit, paths_of, run_groups
 from sims.running.loop import NEVER, Training
+from sims.running.phases import PhasedTraining
 from sims.weights import training as weights_training
 from sims.weights.training import TEST_BLOCK, WeightsTraining
 from teacherstudent.checking import arguments, checks
@@ -39,12 +40,15 @@ from teacherstudent.extensions.own_classes import unknown_error
 from teacherstudent.observables.built_in import requested_of_networks
 from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem
+from teacherstudent.protocol import Protocol, problems_of
 from teacherstudent.results.datasets import check_observables, dataset
 from teacherstudent.results.files import check_writable
 from teacherstudent.results.floor import error_floor
+from teacherstudent.results.phases import with_protocol
 from teacherstudent.starts import Start, check_begins, check_rank, spectral_start
 from teacherstudent.states.kept import KeptNetworks
 from teacherstudent.states.order_parameters import OrderParameters
+from teacherstudent.tasks.base import with_fields
 from teacherstudent.training_set import Dataset
 
 # Where the covariances of the inputs are not known, overlaps are measured on so many samples.
@@ -52,9 +56,10 @@ HELD_OUT = 4000
 
 
 class Run(NamedTuple):
-    """What a call of `simulate` asks for, checked."""
+    """What a call of `simulate` asks for, checked; of a protocol the first problem is `problem`."""
 
     problem: Problem
+    protocol: Protocol | None
     start: Start
     N: int
     all_seeds: list[int]
@@ -78,6 +83,13 @@ class Run(NamedTuple):
         return None
 
     @property
+    def problems(self) -> list[Problem]:
+        """The problems of all phases."""
+        if self.protocol is not None:
+            return self.protocol.problems
+        return [self.problem]
+
+    @property
     def begun(self) -> Start:
         """The start of the whole run, from which inputs are set up."""
         if self.kept is not None:
@@ -98,16 +110,16 @@ class Run(NamedTuple):
         return round(self.start.time * self.problem.updates_per_time(self.N))
 
 
-class Plan(NamedTuple):
-    """Seeds in groups that fit the memory, and how the training of one group begins."""
+class Method(NamedTuple):
+    """A way to simulate: the memory that it takes, and how the training of some seeds begins."""
 
-    groups: list[list[int]]
-    begin: Callable[[list[int]], Training]
+    bytes_needed: Callable[[Run], Bytes]
+    begin: Callable[[Run, dict, list[int]], Training]
 
 
 @arguments.checked
 def simulate(
-    problem: Problem,
+    problem: Problem | Protocol,
     start: Start,
     times,
     *,
@@ -127,6 +139,7 @@ def simulate(
 ) -> xr.Dataset:
     """Train finite networks on `problem` from `start`: the finite-N counterpart of `integrate`.
 
+    - `problem`: a problem, or a `ts.Protocol` of several, one after the other.
     - `start`: every seed gets weights of its own with exactly these overlaps or, if the start came
       from `start_from_weights`, exactly those weights.  On a hidden manifold, a seed without given
       weights has a manifold of its own.  A batch of starts has one for each seed.  From the state
@@ -172,8 +185,8 @@ def simulate(
       with two classes.  Of the weights, with whole weights only: "weight_histogram"
       (`ts.weight_histogram`), "sparsity" (`ts.sparsity`) and "participation",
       N sum_i w_i^4 / (sum_i w_i^2)^2.
-    - `keep`: "weights" keeps the networks at the last time, `w_last` (seed, student, input)
-      and `w_star_last`, with what the rule remembers, in the type of `dtype` and compressed in files;
+    - `keep`: "weights" keeps the networks at the last time, `w_last` (seed, student, input) and
+      `w_star_last`, with what the rule remembers, in the type of `dtype` and compressed in files;
       `ts.last_state` needs them.  The chain of the overlaps is always kept: it is small.
     - `callback`: a function f(t, record) that is called after each recorded time, with what was
       recorded: arrays with the seeds first, by the names of the answer.  Where it returns True the
@@ -210,8 +223,13 @@ def simulate(
     True
     """
     times = checks.times(times)
-    problem.check_start(start)
+    problems = problems_of(problem)
+    first = problems[0]
+    for one in problems:
+        one.check_start(start)
     check_begins(start, times)
+    if isinstance(problem, Protocol):
+        problem.check_times(start.time, times)
     N, seeds, method, dtype = _settings(start, N, seeds, method, dtype)
     checks.one_of("method", method, METHODS)
     checks.one_of("dtype", dtype, ("float32", "float64"))
@@ -221,29 +239,30 @@ def simulate(
     if test_samples is None:
         test_samples = 0 if data is None else HELD_OUT
     test_samples = checks.integer("test_samples", test_samples, minimum=0, maximum=10**8)
-    _check_single(problem)
-    observables = requested_of_networks(observables, problem).observables
-    watcher = checked_callback(callback, problem)
-    N = _dimension(N, problem, start, data)
-    check_observables(observables, problem, N)
+    _check_single(first)
+    requested = [requested_of_networks(observables, one).observables for one in problems]
+    watcher = checked_callback(callback, first)
+    N = _dimension(N, first, start, data)
+    check_observables(requested[0], first, N)
     all_seeds = checks.seeds(seeds)
     _check_batch(start, all_seeds)
     own_seeds = hosts.share(all_seeds)
     devices = place(device)
     checkpoint = _own_checkpoint(checkpoint)
-    steps = _recorded_steps(times, problem.updates_per_time(N))
-    problem.samples(N)  # raises ValueError if there are none
-    check_over_time(problem, start.time, times[-1], times)
-    rule_over_time(problem, start.time, times[-1]).check_dimension(N)
-    check_simulated(problem.at(start.time), N, dtype)
-    needs_weights = _needs_weights(bank, data, test_samples, observables, keep)
-    method = chosen(method, problem, start, N, needs_weights)
-    if isinstance(start, OrderParameters) and problem.task.HAS_MODES and start.kept is None:
-        spectral_start(problem, start)  # raises ValueError if the start means nothing here
-    samples = _bank(problem, bank, N, test_samples)
-    fixed = _training_set(problem, start, data, N, all_seeds)
+    steps = _recorded_steps(times, first.updates_per_time(N))
+    for one in problems:
+        one.samples(N)  # raises ValueError if there are none
+        check_over_time(one, start.time, times[-1], times)
+        rule_over_time(one, start.time, times[-1]).check_dimension(N)
+        check_simulated(one.at(start.time), N, dtype)
+    needs_weights = _needs_weights(bank, data, test_samples, requested[0], keep)
+    methods = {chosen(method, one, start, N, needs_weights) for one in problems}
+    method = "weights" if "weights" in methods else "reduced"
+    if isinstance(start, OrderParameters) and first.task.HAS_MODES and start.kept is None:
+        spectral_start(first, start)  # raises ValueError if the start means nothing here
     run = Run(
-        problem,
+        first,
+        problem if isinstance(problem, Protocol) else None,
         start,
         N,
         all_seeds,
@@ -251,14 +270,15 @@ def simulate(
         steps,
         dtype,
         test_samples,
-        samples,
-        fixed,
-        observables,
+        _bank(first, bank, N, test_samples),
+        None,
+        requested[0],
         watcher,
         devices,
         hosts.processes_here(),
         keep,
     )
+    run = run._replace(data=_training_set(first, run.begun, data, N, all_seeds))
     began = time.perf_counter()
     report = {"method": method, "N": N, "dtype": dtype, "device": str(devices)}
     if bank is not None:
@@ -266,14 +286,14 @@ def simulate(
     if run.kept is not None:
         report["continued_at"] = start.time
     if data is not None:
-        per_step = problem.rule.gradients * problem.samples(N)
+        per_step = first.rule.gradients * first.samples(N)
         passes = steps[-1] * per_step / len(data)
         report["data"] = training_set.mark(data) | {"passes": passes}
-    records = _records(run, report, checkpoint, progress)
+    records = _records(run, requested, report, checkpoint, progress)
     last_step = steps[len(records.rows) - 1]
     report["last_step"] = last_step
     if watcher is not None and watcher.stopped:
-        report["stopped_by_callback"] = last_step / problem.updates_per_time(N)
+        report["stopped_by_callback"] = last_step / first.updates_per_time(N)
     report["seconds"] = round(time.perf_counter() - began, 3)
     return _labelled(run, all_seeds, records, report)
 
@@ -303,20 +323,28 @@ def _settings(start: Start, N, seeds, method, dtype) -> tuple:
     return tuple(getattr(kept, name) for name in given)
 
 
-def _records(run: Run, report: dict, checkpoint: str | None, progress: bool | None) -> Records:
-    """The records of the seeds of all processes; `report` gets what they are known from."""
-    plan_of_method = {"reduced": _plan_of_overlaps, "weights": _plan_of_weights}
+def _records(
+    run: Run, requested: list, report: dict, checkpoint: str | None, progress: bool | None
+) -> Records:
+    """The records of the seeds of all processes; `report` gets what they are known from.
+
+    `requested` are the observables of each phase.
+    """
+    method = BY_METHOD[report["method"]]
     with jax.enable_x64(True), jax.default_device(run.devices.devices[0]):
-        plan = plan_of_method[report["method"]](run, report)
+        groups = _groups(run, method.bytes_needed(run))
 
         def begin(group: list[int]) -> Training:
-            training = plan.begin(group)
+            if run.protocol is None:
+                training = method.begin(run, report, group)
+            else:
+                training = _begin_phases(run, run.protocol, requested, method, report, group)
             report["program"] = training.program
             return training
 
         try:
             with hosts.all_or_none():
-                records = run_groups(plan.groups, begin, checkpoint, progress, run.callback)
+                records = run_groups(groups, begin, checkpoint, progress, run.callback)
         except DivergenceError as error:
             if error.partial is not None:
                 error.partial = _labelled(run, run.seeds, Records(error.partial, {}), report)
@@ -324,80 +352,106 @@ def _records(run: Run, report: dict, checkpoint: str | None, progress: bool | No
         rows = hosts.gathered(records.rows)
         (end,) = hosts.gathered([records.end])
         if len(rows) == len(run.steps):  # one that was stopped may go on
-            for path in paths_of(plan.groups, checkpoint):
+            for path in paths_of(groups, checkpoint):
                 checkpoints.drop(path)
     return Records(rows, end)
 
 
-def _plan_of_overlaps(run: Run, report: dict) -> Plan:
+def _begin_phases(
+    run: Run,
+    protocol: Protocol,
+    requested: list,
+    method: Method,
+    report: dict,
+    group: list[int],
+) -> Training:
+    """The training of some seeds through the phases of a protocol."""
+
+    def begin(number: int, networks: KeptNetworks | None, step: int) -> Training:
+        start = run.start
+        if networks is not None:
+            state = {"kept": networks, "time": step / run.problem.updates_per_time(run.N)}
+            start = with_fields(start, state)
+        phase = run._replace(
+            problem=protocol.problems[number], start=start, observables=requested[number]
+        )
+        return method.begin(phase, report, group)
+
+    return PhasedTraining(protocol, begin, run.begun, run.first_step)
+
+
+def _bytes_of_overlaps(run: Run) -> Bytes:
+    return reduced_training.bytes_needed(run.problem, run.N, run.dtype, run.devices.platform)
+
+
+def _begin_overlaps(run: Run, report: dict, group: list[int]) -> Training:
     """The chain of the overlaps."""
     report["overlaps"] = "exact"
-    needed = reduced_training.bytes_needed(run.problem, run.N, run.dtype, run.devices.platform)
-
-    def begin(group: list[int]) -> Training:
-        starts = each_start(run.begun, run.all_seeds, group)
-        return ReducedTraining(
-            run.problem,
-            [one for one in starts if isinstance(one, OrderParameters)],
-            run.N,
-            group,
-            run.steps,
-            run.dtype,
-            run.devices,
-            run.observables,
-            run.first_step,
-            run.of_seeds(group),
-        )
-
-    return Plan(_groups(run, needed), begin)
+    starts = each_start(run.begun, run.all_seeds, group)
+    training = ReducedTraining(
+        run.problem,
+        [one for one in starts if isinstance(one, OrderParameters)],
+        run.N,
+        group,
+        run.steps,
+        run.dtype,
+        run.devices,
+        run.observables,
+        run.first_step,
+        run.of_seeds(group),
+    )
+    report["chain_rows"] = len(training.run.triangle)
+    return training
 
 
-def _plan_of_weights(run: Run, report: dict) -> Plan:
+def _bytes_of_weights(run: Run) -> Bytes:
+    needed = weights_training.bytes_needed(run.problem, run.begun, run.N, run.dtype)
+    if run.data is None:
+        return needed
+    more = weights_training.training_set_bytes(run.data, run.dtype)
+    return Bytes(needed.shared + more.shared, needed.of_seed + more.of_seed)
+
+
+def _begin_weights(run: Run, report: dict, group: list[int]) -> Training:
     """Networks with all their weights."""
     problem, start, N = run.problem, run.begun, run.N
-    needed = weights_training.bytes_needed(problem, start, N, run.dtype)
+    networks = set_up_seeds(problem.task, start, N, run.all_seeds, group)
+    _check_network(problem, start, networks)
     if run.data is not None:
-        more = weights_training.training_set_bytes(run.data, run.dtype)
-        needed = Bytes(needed.shared + more.shared, needed.of_seed + more.of_seed)
-    groups = _groups(run, needed)
-    first = set_up_seeds(problem.task, start, N, run.all_seeds, groups[0])
-    _check_network(problem, start, first)
-    if run.data is not None:
-        training_set.check_shared(first, problem)
+        training_set.check_shared(networks, problem)
     error_unknown = unknown_error(problem.task, problem.student.activation)
-    test_samples = _test_samples(run.test_samples, first, run.bank, error_unknown is not None)
+    test_samples = _test_samples(run.test_samples, networks, run.bank, error_unknown is not None)
     banks = None
     if run.bank is not None:
         per_step = problem.rule.gradients * problem.samples(N)
         banks = sample_bank.divided(run.bank, test_samples, per_step)
     report["test_samples"] = test_samples
     report["overlaps"] = "exact covariances"
-    if first.covariances is None:
+    if networks.covariances is None:
         report["overlaps"] = "held-out samples"
     if error_unknown is not None:
         report["error"] = f"held-out samples: {error_unknown}"
+    return WeightsTraining(
+        problem,
+        networks,
+        group,
+        run.steps,
+        run.dtype,
+        test_samples,
+        banks,
+        run.devices,
+        run.observables,
+        run.first_step,
+        run.of_seeds(group),
+        keep=run.keep is not None,
+        data=run.data,
+    )
 
-    def begin(group: list[int]) -> Training:
-        networks = first
-        if group is not groups[0]:
-            networks = set_up_seeds(problem.task, start, N, run.all_seeds, group)
-        return WeightsTraining(
-            problem,
-            networks,
-            group,
-            run.steps,
-            run.dtype,
-            test_samples,
-            banks,
-            run.devices,
-            run.observables,
-            run.first_step,
-            run.of_seeds(group),
-            keep=run.keep is not None,
-            data=run.data,
-        )
 
-    return Plan(groups, begin)
+BY_METHOD = {
+    "reduced": Method(_bytes_of_overlaps, _begin_overlaps),
+    "weights": Method(_bytes_of_weights, _begin_weights),
+}
 
 
 def _groups(run: Run, needed: Bytes) -> list[list[int]]:
@@ -570,13 +624,11 @@ def _labelled(run: Run, seeds: list[int], records: Records, report: dict) -> xr.
     recorded = np.asarray(run.steps[: len(rows)]) / run.problem.updates_per_time(run.N)
     values = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
     values["T"] = np.asarray(run.begun.T)
-    if hasattr(
-        type(run.problem.task), "v_star"
-    ):  # eps_g is a small difference of student and teacher
+    if hasattr(type(run.problem.task), "v_star"):  # eps_g is a small difference
         Q, T, v, eps_g = (values[name] for name in ("Q", "T", "v", "eps_g"))
-        floor = error_floor(run.problem, recorded, Q, T, v, eps_g)
-        report = report | {"eps_g_floor": floor}
-    return dataset(
+        floors = [error_floor(one, recorded, Q, T, v, eps_g) for one in run.problems]
+        report = report | {"eps_g_floor": max(floors)}
+    data = dataset(
         "simulation",
         run.problem,
         run.begun,
@@ -586,3 +638,6 @@ def _labelled(run: Run, seeds: list[int], records: Records, report: dict) -> xr.
         report=report,
         observables=run.observables,
     )
+    if run.protocol is not None:
+        data = with_protocol(data, run.protocol)
+    return data

@@ -32,7 +32,7 @@ PUBLIC = {
     "teacherstudent.averages.mixture_fields": ("Components",),
     "teacherstudent.command.experiment": ("Experiment",),
     "teacherstudent.contrasts": ("ica_problem",),
-    "teacherstudent.errors": ("DivergenceError", "SolverError"),
+    "teacherstudent.errors": ("DivergenceError", "SolverError", "ThresholdError"),
     "teacherstudent.losses": ("Loss",),
     "teacherstudent.observables.alignment": ("alignment",),
     "teacherstudent.observables.class_accuracy": ("accuracy",),
@@ -43,6 +43,7 @@ PUBLIC = {
     "teacherstudent.observables.other_task": ("error_on",),
     "teacherstudent.observables.weights": ("sparsity", "weight_histogram"),
     "teacherstudent.problem": ("Problem", "Student"),
+    "teacherstudent.protocol": ("Protocol", "Until", "until"),
     "teacherstudent.results.comparison": ("compare",),
     "teacherstudent.results.continuing": ("last_state", "state_at"),
     "teacherstudent.results.files": ("load", "save"),
@@ -142,6 +143,7 @@ if TYPE_CHECKING:
     from teacherstudent.errors import (
         DivergenceError as DivergenceError,
         SolverError as SolverError,
+        ThresholdError as ThresholdError,
     )
     from teacherstudent.losses import Loss as Loss
     from teacherstudent.observables.alignment import alignment as alignment
@@ -166,6 +168,11 @@ if TYPE_CHECKING:
     from teacherstudent.problem import (
         Problem as Problem,
         Student as Student,
+    )
+    from teacherstudent.protocol import (
+        Protocol as Protocol,
+        Until as Until,
+        until as until,
     )
     from teacherstudent.results.comparison import compare as compare
     from teacherstudent.results.continuing import (

@@ -33,3 +33,20 @@ class DivergenceError(SolverError):
     def __init__(self, message: str, time: float, partial=None):
         super().__init__(message, time)
         self.partial = partial
+
+
+class ThresholdError(ValueError):
+    """A phase of a protocol did not reach the threshold that ends it, and others were to follow.
+
+    - `time`: the last time asked for, in the units of `times` (t = updates / N).
+    - `partial`: the dataset up to there.
+
+    >>> import teacherstudent as ts
+    >>> ts.ThresholdError("not reached by t = 10", time=10.0).time
+    10.0
+    """
+
+    def __init__(self, message: str, time: float, partial=None):
+        super().__init__(message)
+        self.time = time
+        self.partial = partial

@@ -1,8 +1,8 @@
-"""Several problems one after the other, on one time axis: curricula, continual learning, changes of
-the rule.
+"""Several problems one after the other: curricula, continual learning, changes of the rule.
 
-Each phase begins where the last one ended: with its order parameters in theory, with its networks
-in the simulation.  A phase lasts for a given time, or until a recorded quantity crosses a threshold.
+Each phase begins where the last one ended, on the same time axis: with its order parameters in
+theory, with its networks in the simulation.  A phase lasts for a given time, or until a quantity
+crosses a threshold.
 """
 
 import math
@@ -13,6 +13,7 @@ import equinox as eqx
 import numpy as np
 
 from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.warn import warn_user
 from teacherstudent.display import Described, shown_value
 from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem
@@ -203,8 +204,11 @@ class Protocol(Described):
         return {f"phase {index}": (one.problem, one.end) for index, one in enumerate(self.phases)}
 
     def __repr__(self) -> str:
-        lines = [f"    ({one.problem!r}, {one.end!r})," for one in self.phases]
-        return "\n".join(["Protocol(", *lines, ")"])
+        lines = ["Protocol("]
+        for one in self.phases:
+            problem = repr(one.problem).replace("\n", "\n    ")
+            lines.append(f"    ({problem}, {one.end!r}),")
+        return "\n".join([*lines, ")"])
 
     @property
     def problems(self) -> list[Problem]:
@@ -212,11 +216,16 @@ class Protocol(Described):
         return [phase.problem for phase in self.phases]
 
     @property
-    def latest_switches(self) -> list[float]:
-        """The latest times at which each phase but the last may end; inf where thresholds alone
-        decide.
-        """
-        return np.cumsum([phase.longest for phase in self.phases])[:-1].tolist()
+    def certain_switches(self) -> list[float]:
+        """The times at which phases end that no threshold decides, from the begin of the first."""
+        switches = []
+        time = 0.0
+        for phase in self.phases[:-1]:
+            if phase.threshold is not None:
+                break
+            time += phase.longest
+            switches.append(time)
+        return switches
 
     def check_times(self, begin: float, times) -> None:
         """Raise ValueError if the times end before the last phase begins, or go on after it."""
@@ -226,8 +235,8 @@ class Protocol(Described):
                 f"times[-1] = {times[-1]:g} is after t = {begin + length:g}, where the protocol "
                 "ends; give earlier times, or a longer last phase."
             )
-        for number, switch in enumerate(self.latest_switches, start=1):
-            if math.isfinite(switch) and begin + switch >= times[-1]:
+        for number, switch in enumerate(self.certain_switches, start=1):
+            if begin + switch >= times[-1]:
                 raise ValueError(
                     f"times[-1] = {times[-1]:g}, but phase {number} of the protocol begins at t = "
                     f"{begin + switch:g}; give times that reach it, or leave that phase out."
@@ -299,6 +308,14 @@ def _equal(one, other) -> bool:
         return bool(np.array_equal(np.asarray(one), np.asarray(other)))
     except (TypeError, ValueError):
         return bool(one == other)
+
+
+def warn_of_end(end: float, last: float) -> None:
+    """Warn that a protocol ended before the last time, as thresholds may have it."""
+    warn_user(
+        f"the protocol ends at t = {end:.6g}, before the last time t = {last:g}; the times after "
+        "it are left out."
+    )
 
 
 def problems_of(problem: Problem | Protocol) -> list[Problem]:

@@ -30,6 +30,7 @@ class Solved(NamedTuple):
     - `reached`: the time of the last state.
     - `failed`: whether the state diverged, or steps became too small.
     - `steps`, `rejected`: how many steps were tried, and how many of them were not accepted.
+    - `crossed`: whether the solve ended at a threshold, where there is one.
     """
 
     observed: Any
@@ -38,6 +39,7 @@ class Solved(NamedTuple):
     failed: Bool[Array, ""]
     steps: Int[Array, ""]
     rejected: Int[Array, ""]
+    crossed: Bool[Array, ""] | None = None
 
 
 def adaptive_steps(

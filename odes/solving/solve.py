@@ -8,12 +8,14 @@ from functools import partial
 import diffrax
 import jax
 import jax.numpy as jnp
+import optimistix
 from jaxtyping import Array, Float
 
 from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules import agd_map
 from odes.rules.theory import check_answers, require_theory, theory_of
 from odes.solving.adaptive_steps import FIRST_STEP, Solved, adaptive_steps
+from odes.solving.crossing import Crossing
 from odes.solving.drift import DRIFTS, drifts_along
 from odes.solving.packing import (
     ErrorNorm,
@@ -124,10 +126,12 @@ def solve(
 
 
 def solve_all(
-    problem, start, times, rtol, atol, sweeps, solver, max_steps, progress, extras
+    problem, start, times, rtol, atol, level, sweeps, solver, max_steps, progress, extras, crossing
 ) -> dict[str, Array]:
     """The parts of the trajectory of every combination of the swept parameters and, innermost, of
     every start of a batch.
+
+    Where there is a `crossing`, the solve ends where its quantity crosses the level.
     """
     run = partial(
         _solve_one,
@@ -136,12 +140,13 @@ def solve_all(
         progress=progress,
         extras=extras,
         gradients=False,
+        crossing=crossing,
     )
     if start.v.ndim == 2:
-        run = jax.vmap(run, in_axes=(None, ONE_START, None, None, None))
+        run = jax.vmap(run, in_axes=(None, ONE_START, None, None, None, None))
     for name, of_task in reversed(sweeps):
         run = _over_parameter(run, name, of_task)
-    answer = run(problem, start, times, rtol, atol)
+    answer = run(problem, start, times, rtol, atol, level)
     return {name: part for name, part in answer._asdict().items() if part is not None}
 
 
@@ -170,9 +175,24 @@ def _over_parameter(run, name: str, of_task: bool):
     return task_swept if of_task else rule_swept
 
 
-@partial(jax.jit, static_argnames=("solver", "max_steps", "progress", "extras", "gradients"))
+STATIC = ("solver", "max_steps", "progress", "extras", "gradients", "crossing")
+
+
+@partial(jax.jit, static_argnames=STATIC)
 def _solve_one(
-    problem, start, times, rtol, atol, *, solver, max_steps, progress, extras, gradients
+    problem,
+    start,
+    times,
+    rtol,
+    atol,
+    level=0.0,
+    *,
+    solver,
+    max_steps,
+    progress,
+    extras,
+    gradients,
+    crossing=None,
 ) -> Trajectory:
     """The trajectory of one problem from one start."""
     if solver == "map":
@@ -195,7 +215,12 @@ def _solve_one(
             observed.append(packed)
         return tuple(observed)
 
-    solved = _loop(solver, gradients)(
+    loop = _loop(solver, gradients)
+    if crossing is not None:
+        distance = _distance(crossing, problem, fixed, begin, level)
+        forward = diffrax.ForwardMode()
+        loop = partial(by_diffrax, forward, distance=distance, tolerance=(rtol, atol))
+    solved = loop(
         _field,
         first,
         (problem, begin, fixed),
@@ -249,6 +274,7 @@ def _trajectory(problem: Problem, start: ByMode, times, solved: Solved) -> Traje
         exceeded=solved.failed,
         steps=solved.steps,
         rejected=solved.rejected,
+        crossed=solved.crossed,
         q=q,
         r=r,
     )
@@ -306,6 +332,19 @@ def _field(t, packed, args) -> tuple:
     return pack(vector_field(now, fixed, unpack(packed, now, begin)), now)
 
 
+def _distance(
+    crossing: Crossing, problem: Problem, fixed: Fixed, begin: State, level
+) -> Callable[..., Float[Array, ""]]:
+    """How far the quantity of a crossing is from the level, as a function of time and state."""
+
+    def distance(t, y, args, **kwargs):
+        now = problem.at(t)
+        state = unpack(y, now, begin)
+        return crossing.value(now, fixed, state) - level
+
+    return distance
+
+
 def by_diffrax(
     adjoint,
     field,
@@ -319,8 +358,18 @@ def by_diffrax(
     controller,
     max_steps,
     meter,
+    distance: Callable | None = None,
+    tolerance: tuple = (),
 ) -> Solved:
-    """The same as `adaptive_steps`, but it can be differentiated, and takes implicit solvers."""
+    """The same as `adaptive_steps`, but it can be differentiated, and takes implicit solvers.
+
+    Where a `distance` is given, the solve ends at its first zero, located to the tolerance.
+    """
+    conditions = {"diverged": lambda t, y, args, **kwargs: has_diverged(y)}
+    locate: optimistix.AbstractRootFinder | None = None
+    if distance is not None:
+        conditions["crossed"] = distance
+        locate = optimistix.Newton(*tolerance)
     saved = [diffrax.SubSaveAt(ts=times, fn=observe), diffrax.SubSaveAt(t1=True)]
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(field),
@@ -332,14 +381,15 @@ def by_diffrax(
         args=args,
         saveat=diffrax.SaveAt(subs=saved),
         stepsize_controller=controller,
-        event=diffrax.Event(lambda t, packed, args, **kwargs: has_diverged(packed)),
+        event=diffrax.Event(conditions, locate),
         max_steps=max_steps,
         throw=False,
         adjoint=adjoint,
         progress_meter=meter,
     )
     observed, last = solution.ys
-    diverged = solution.result == diffrax.RESULTS.event_occurred
+    diverged = solution.event_mask["diverged"]
+    crossed = solution.event_mask.get("crossed")
     too_small_steps = solution.result == diffrax.RESULTS.dt_min_reached
     return Solved(
         observed,
@@ -348,6 +398,7 @@ def by_diffrax(
         failed=diverged | too_small_steps,
         steps=solution.stats["num_steps"],
         rejected=solution.stats["num_rejected_steps"],
+        crossed=crossed,
     )
 
 

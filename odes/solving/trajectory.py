@@ -29,6 +29,7 @@ class Trajectory(NamedTuple):
     - `diverged`: whether the solver stopped before the last time.
     - `exceeded`: whether it did so because the state was beyond the bound of divergence.
     - `steps`, `rejected`: how many steps the solver tried, and how many of them it rejected.
+    - `crossed`: whether the solver stopped at a threshold, where there is one.
     - `q`, `r`: the densities over the modes, where they were asked for.
     - `accuracy`: the fraction of right classes, where the task has classes.
     - `drift_Q` to `diffusion_Q`: parts of the equations (`drift.py`), where they were asked for.
@@ -47,6 +48,7 @@ class Trajectory(NamedTuple):
     exceeded: Bool[Array, "*batch"]
     steps: Int[Array, "*batch"]
     rejected: Int[Array, "*batch"]
+    crossed: Bool[Array, "*batch"] | None = None
     q: Float[Array, "*batch time modes students students"] | None = None
     r: Float[Array, "*batch time modes students teachers"] | None = None
     accuracy: Float[Array, "*batch time"] | None = None

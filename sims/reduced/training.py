@@ -1,7 +1,9 @@
 """Training in the frame of the overlaps: what `sims.running.loop` needs of the reduced chain."""
 
+import math
 from collections.abc import Sequence
 from functools import cache, partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,7 @@ from sims.running.records import with_error
 from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem
 from teacherstudent.programs.compilation import options
-from teacherstudent.starts import root
+from teacherstudent.starts import Start, root
 from teacherstudent.states.kept import KeptNetworks
 from teacherstudent.states.order_parameters import OrderParameters
 
@@ -70,18 +72,14 @@ class ReducedTraining(Training):
             problem.task.directions,
             frame_rows(problem),
         )
+        self.dtype = dtype
         self.law = place.put(as_arrays(law, dtype), SHARED)
         self.setting = place.put(setting(problem, basis, N, STATE), SHARED)
         self.basis = basis
         bare = problem.for_programs()
         self.exact_problem = place.put(as_arrays(bare, jnp.float64), SHARED)
         self.keys = place.put(stream_keys(filled, TRAINING), FIRST)
-        begin = _begin(problem.at(self.now), starts, basis, frame_rows(problem), N)
-        of_all = lambda part: jnp.broadcast_to(part, (*part.shape[:-1], len(filled)))
-        self.run = place.put(jax.tree.map(of_all, begin), LAST)
-        if kept is not None:
-            assert kept.chain is not None, "simulate takes the method of the networks"
-            self.run = self._filled(from_numbers(begin, kept.chain, self.axis))
+        self.run = self._chains(starts, kept)
         self.T = place.put(np.broadcast_to(starts[0].T, (len(filled), *starts[0].T.shape)), FIRST)
         entries = samples * (P + 2) + q * (q + 1) // 2
         at_once = WIDTH if place.platform == "cpu" else len(filled) // len(place.devices)
@@ -96,6 +94,43 @@ class ReducedTraining(Training):
         kernel = place.kernel("sims.reduced.kernel")
         if kernel is not None and kernel.fits(self.setting, self.law):
             self.use_kernel()
+
+    def _chains(self, starts: list[OrderParameters], kept: KeptNetworks | None) -> Chain:
+        """The chains of all seeds: from the starts, or as they were kept.
+
+        Under another rule than before, or if it has to remember other layers, they go on with
+        nothing remembered.
+        """
+        rows, filled = frame_rows(self.problem), len(self.place.filled(self.seeds))
+        now = self.problem.at(self.now)
+        begin = _begin(now, _rows_of_starts(starts, self.basis, rows), self.N)
+        if kept is None:
+            of_all = jax.tree.map(
+                lambda part: jnp.broadcast_to(part, (*part.shape[:-1], filled)), begin
+            )
+            return self.place.put(of_all, LAST)
+        assert kept.chain is not None, "simulate takes the method of the networks"
+        goes_on = kept.rule == type(self.problem.rule).__name__
+        goes_on = goes_on and kept.chain.shape[1] == _numbers_of_one(begin)
+        if goes_on:
+            chains = from_numbers(begin, kept.chain, self.axis)
+        else:
+            K, A = self.problem.student.width, len(self.basis)
+            chains = _begin(now, _rows_of_chain(kept, K, A, rows), self.N)
+        return self.place.put(_repeated(chains, filled), LAST)
+
+    def kept(self, start: Start) -> KeptNetworks:
+        return KeptNetworks(
+            rule=type(self.problem.rule).__name__,
+            start=start,
+            method="reduced",
+            N=self.N,
+            dtype=self.dtype,
+            seeds=list(self.seeds),
+            step=self.done,
+            chain=self.end()["chain_last"],
+            chain_rows=len(self.run.triangle),
+        )
 
     def advanced(self, first, count) -> Chain:
         steps = program(self.place, self.block, self.fused)
@@ -117,8 +152,20 @@ class ReducedTraining(Training):
         }
 
 
-def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int, N: int) -> Chain:
-    """The chains of all starts, with what the rule makes of its first weights and remembers.
+class Rows(NamedTuple):
+    """The rows of students in the frame, for each start, and their other layers.
+
+    Below them is room for the rows of what the rule remembers.
+    """
+
+    fixed: Float[np.ndarray, "starts rows fixed"]
+    triangle: Float[np.ndarray, "starts rows rows"]
+    v: Float[np.ndarray, "starts students"]
+    b: Float[np.ndarray, "starts students"]
+
+
+def _rows_of_starts(starts: list[OrderParameters], basis: np.ndarray, rows: int) -> Rows:
+    """The rows that have the overlaps of the starts.
 
     fixed basis^T = R, and what is left of Q is in the triangle.
     """
@@ -129,10 +176,43 @@ def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int, N:
         fixed[index, :K] = np.asarray(start.R) @ np.linalg.pinv(basis)
         left = root(np.asarray(start.Q) - fixed[index, :K] @ fixed[index, :K].T)
         triangle[index, :K, :K] = np.transpose(np.linalg.qr(left.T, mode="r"))
+    v = np.stack([np.asarray(start.v) for start in starts])
+    b = np.stack([np.asarray(start.b) for start in starts])
+    return Rows(fixed, triangle, v, b)
+
+
+def _rows_of_chain(kept: KeptNetworks, K: int, A: int, rows: int) -> Rows:
+    """The rows of the students of another chain, without what its rule remembers.
+
+    Its numbers stand as in `Chain`: the columns of all its rows, then readout and biases.
+    """
+    assert kept.chain is not None
+    before, seeds = kept.chain_rows, len(kept.chain)
+    numbers = iter(np.moveaxis(kept.chain, 1, 0))
+
+    def taken(count: int) -> np.ndarray:
+        return np.stack([next(numbers) for _ in range(count)], axis=-1)
+
+    fixed = np.zeros((seeds, rows, A))
+    triangle = np.zeros((seeds, rows, rows))
+    for a in range(A):
+        fixed[:, :K, a] = taken(before)[:, :K]
+    for j in range(before):
+        column = taken(before - j)
+        if j < K:
+            triangle[:, j:K, j] = column[:, : K - j]
+    return Rows(fixed, triangle, taken(K), taken(K))
+
+
+def _begin(problem: Problem, begun: Rows, N: int) -> Chain:
+    """The chains of all starts, with what the rule makes of its first weights and remembers."""
+    K = problem.student.width
+    fixed, triangle = begun.fixed.copy(), begun.triangle.copy()
+    A, rows = fixed.shape[-1], triangle.shape[-1]
     layers = {
         "w": np.sqrt(N) * np.concatenate([fixed, triangle], axis=-1)[:, :K],
-        "v": np.stack([np.asarray(start.v) for start in starts]),
-        "b": np.stack([np.asarray(start.b) for start in starts]),
+        "v": begun.v,
+        "b": begun.b,
     }
     others = _begin_rule(problem, layers, fixed, triangle, N)
     return Chain(
@@ -141,7 +221,7 @@ def _begin(problem: Problem, starts: list[OrderParameters], basis, rows: int, N:
         _column(layers["v"]),
         _column(layers["b"]),
         [_column(part) for part in others],
-        jnp.full((1, len(starts)), NEVER, jnp.uint32),
+        jnp.full((1, len(fixed)), NEVER, jnp.uint32),
     )
 
 
@@ -173,6 +253,17 @@ def _begin_rule(problem: Problem, layers: dict, fixed, triangle, N: int) -> list
     for index in range(len(triangle)):
         triangle[index] = np.transpose(np.linalg.qr(together[index, :, A:].T, mode="r"))
     return others
+
+
+def _numbers_of_one(chain: Chain) -> int:
+    """How many numbers the chain of one seed has."""
+    return sum(math.prod(part.shape[:-1]) for part in jax.tree.leaves(chain))
+
+
+def _repeated(chains: Chain, count: int) -> Chain:
+    """The chains, the last one repeated until there are so many."""
+    members = np.minimum(np.arange(count), chains.diverged.shape[-1] - 1)
+    return jax.tree.map(lambda part: np.asarray(part)[..., members], chains)
 
 
 def _column(part: np.ndarray) -> Float[Array, "*shape seeds"]:

@@ -71,7 +71,9 @@ def own_sources(problem) -> list[str]:
 
 
 def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
-    """The state in a checkpoint, with the structure of `run`, or None if there is no such file.
+    """The state in a checkpoint, or None if there is no such file.
+
+    It has the structure of `run`; without one it is a list of arrays.
 
     Raises ValueError if the file is no checkpoint, is damaged or belongs to another simulation.
     """
@@ -102,12 +104,14 @@ def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
             "method, dtype, test samples or observables, or one whose seeds ran in other groups; "
             "name another file, or delete it to begin anew."
         )
-    leaves, structure = jax.tree.flatten(run)
     states = [name for name in content if name.startswith("state_")]
-    if len(states) != len(leaves):
-        raise ValueError(f"{where} was written by another version; delete it to begin anew.")
-    leaves = [content[f"state_{number}"] for number in range(len(states))]
-    return Saved(jax.tree.unflatten(structure, leaves), int(content["done"]), _rows(content))
+    saved = [content[f"state_{number}"] for number in range(len(states))]
+    if run is not None:
+        leaves, structure = jax.tree.flatten(run)
+        if len(states) != len(leaves):
+            raise ValueError(f"{where} was written by another version; delete it to begin anew.")
+        saved = jax.tree.unflatten(structure, saved)
+    return Saved(saved, int(content["done"]), _rows(content))
 
 
 def _rows(content: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:

@@ -93,6 +93,7 @@ def run_groups(
             if training.rows and not several:
                 error.partial = training.rows
             raise
+        training.warn_of_thresholds()
         rows = training.rows[: len(training.steps)]
         records.append(rows)
         last_step = training.steps[len(rows) - 1]

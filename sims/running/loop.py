@@ -26,6 +26,8 @@ from teacherstudent.observables.observable import (
     at_weights,
 )
 from teacherstudent.problem import Problem
+from teacherstudent.starts import Start
+from teacherstudent.states.kept import KeptNetworks
 
 NEVER = 2**32 - 1  # the step at which a network that has not diverged has diverged
 # The streams of a seed's key; its starting weights come from NumPy with the same seed.
@@ -77,6 +79,7 @@ class Training(abc.ABC):
     axis: ClassVar[int]
     mark: str
     fused = False  # whether the steps are one kernel
+    counted: np.ndarray | None = None  # which seeds may diverge; all unless some are elsewhere
     warned = False  # whether weights beyond the bound of divergence were warned of
 
     def __init__(
@@ -142,6 +145,10 @@ class Training(abc.ABC):
         """The order parameters of every seed now."""
 
     @abc.abstractmethod
+    def kept(self, start: Start) -> KeptNetworks:
+        """The networks now, from which another training goes on; `start` is that of the run."""
+
+    @abc.abstractmethod
     def end(self) -> dict[str, np.ndarray]:
         """What another simulation needs to go on from now, the seeds first."""
 
@@ -183,7 +190,8 @@ class Training(abc.ABC):
         keeper = checkpoints.Keeper(checkpoint, self.mark)
         pace = Pace()
         with progress_bar(self.steps[-1], progress, label, initial=self.done) as bar:
-            for target in self.steps[len(self.rows) :]:
+            while len(self.rows) < len(self.steps):
+                target = self.next_stop()
                 while self.done < target:
                     count = pace.count(self.done, target, self.block)
                     began = time.perf_counter()
@@ -191,12 +199,26 @@ class Training(abc.ABC):
                     pace.measure(count, time.perf_counter() - began)
                     bar.update(count)
                     keeper.keep_if_due(self._without_fill, self.done, self.rows)
+                if self.done < self.steps[len(self.rows)]:
+                    self.turn({})
+                    continue
                 row = self.record()
                 self.check(row)
                 self.rows.append(row | self.observed(row))
+                self.turn(self.rows[-1])
                 if callback is not None and self._stops(callback, keeper):
                     break
         keeper.keep(self._without_fill, self.done, self.rows)
+
+    def next_stop(self) -> int:
+        """The step at which to look at the networks next: not after the next record."""
+        return self.steps[len(self.rows)]
+
+    def turn(self, row: dict[str, np.ndarray]) -> None:
+        """What happens at a stop, after what was recorded there, if anything: nothing."""
+
+    def warn_of_thresholds(self) -> None:
+        """Warn of what a protocol has not reached at the end; there is none here."""
 
     def _stops_before(self, callback: Callback) -> bool:
         """Whether a callback stops at a record of the checkpoint; the later ones are left out."""
@@ -261,6 +283,8 @@ class Training(abc.ABC):
         self.run = self.advanced(jnp.asarray(self.done, jnp.uint32), jnp.asarray(count, jnp.uint32))
         self.done += count
         diverged = np.asarray(self.run.diverged).ravel()  # waits for the device
+        if self.counted is not None:
+            diverged = np.where(self.counted, diverged[: len(self.counted)], NEVER)
         if diverged.min() != NEVER:
             seed = self.seeds[int(diverged.argmin())]
             step = int(diverged.min())

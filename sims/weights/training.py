@@ -206,18 +206,41 @@ class WeightsTraining(Training):
         steps = program(self.place, self.block, self.shared, self.fused, axes)
         return steps(self.bare, self.source, self.w_star, self.keys, self.run, first, count)
 
+    def kept(self, start: Start) -> KeptNetworks:
+        seeds = len(self.seeds)
+        student = self.run.student
+        return KeptNetworks(
+            rule=type(self.problem.rule).__name__,
+            start=start,
+            method="weights",
+            N=self.N,
+            dtype=str(student.w.dtype),
+            seeds=list(self.seeds),
+            step=self.done,
+            w=np.asarray(student.w)[:seeds],
+            v=np.asarray(student.v)[:seeds],
+            b=np.asarray(student.b)[:seeds],
+            w_star=np.asarray(self.w_star)[:seeds],
+            memory=self._all_memory(),
+        )
+
+    def _all_memory(self) -> np.ndarray:
+        """All numbers that the rule remembers of each network."""
+        memory = jax.tree.leaves(self.run.memory)
+        dtype = self.run.student.w.dtype
+        if any(leaf.dtype != dtype for leaf in memory):
+            dtype = np.dtype(np.float64)  # in which a count, say, is exact, too
+        return all_numbers(memory, len(self.seeds), self.axis, dtype)
+
     def end(self) -> dict[str, np.ndarray]:
         if not self.keep:
             return {}
         seeds = len(self.seeds)
-        memory = jax.tree.leaves(self.run.memory)
         kept = {"w_last": self.run.student.w, "w_star_last": self.w_star}
         arrays = {name: np.asarray(part)[:seeds] for name, part in kept.items()}
-        if memory:
-            # In float64 every number of another type, such as a count, is exact, too.
-            one_type = all(leaf.dtype == self.run.student.w.dtype for leaf in memory)
-            dtype = self.run.student.w.dtype if one_type else np.float64
-            arrays["memory_last"] = all_numbers(memory, seeds, self.axis, dtype)
+        memory = self._all_memory()
+        if memory.shape[1]:
+            arrays["memory_last"] = memory
         return arrays
 
     def record(self) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ import xarray as xr
 
 from teacherstudent.results.datasets import (
     DESCRIPTION,
+    OF_THE_END,
     VARIABLES,
     description,
     observables_in_common,
@@ -182,6 +183,17 @@ def _check_pair(theory: xr.Dataset, simulation: xr.Dataset) -> None:
                 f"the theory has {name} over {theory[name].dims} and the simulation over "
                 f"{simulation[name].dims}; give both verbs the same observable."
             )
+
+
+def what_is_compared(data: xr.Dataset) -> xr.Dataset:
+    """The data without what another run needs to go on, and up to where the first seed has ended
+    the last phase of a protocol.
+    """
+    if "phase" in data and "seed" in data.dims:
+        phases = len(description(data).get("protocol", []))
+        inside = (data["phase"] < phases).all("seed").values
+        data = data.isel(time=np.flatnonzero(inside))
+    return data.drop_vars([*OF_THE_END, "phase", "switch_time"], errors="ignore")
 
 
 class Fault(NamedTuple):

@@ -107,8 +107,8 @@ def compare(
     change = None
     if faster is not None:
         change = change_of_rate(theory, faster)
-    theory = theory.transpose("time", ...)
-    networks = sorted(networks, key=size_of)
+    theory = what_is_compared(theory).transpose("time", ...)
+    networks = sorted(map(what_is_compared, networks), key=size_of)
     fault = first_fault(theory, networks)
     with warnings.catch_warnings(), np.errstate(all="ignore" if fault else "warn"):
         if fault:  # which makes means of nothing, or of what is no number

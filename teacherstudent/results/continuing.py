@@ -147,7 +147,8 @@ def _last_of_theory(data: xr.Dataset, record: dict) -> Start:
 
 def _rule(record: dict) -> str:
     """The name of the rule's class, without that of its module."""
-    return str(record["problem"]["rule"]["type"]).rsplit(".", 1)[-1]
+    name = record["report"].get("last_rule", record["problem"]["rule"]["type"])
+    return str(name).rsplit(".", 1)[-1]
 
 
 def _by_mode(end: xr.Dataset, data: xr.Dataset, record: dict) -> Start:
@@ -190,7 +191,10 @@ def _last_networks(data: xr.Dataset, record: dict) -> Start:
         "step": report["last_step"],
     }
     if "chain_last" in data:
-        return _with_time(state, time, KeptNetworks(**facts, chain=data["chain_last"].values))
+        chain = KeptNetworks(
+            **facts, chain=data["chain_last"].values, chain_rows=report["chain_rows"]
+        )
+        return _with_time(state, time, chain)
     if "w_last" not in data:
         warn_user(
             'the simulation kept no networks (keep="weights"), so that one that goes on from here '
@@ -209,6 +213,18 @@ def _last_networks(data: xr.Dataset, record: dict) -> Start:
         memory=memory,
     )
     return _with_time(state, time, networks)
+
+
+def state_orders(data: xr.Dataset) -> tuple[np.ndarray, ...]:
+    """Q, R (or m), T, v and b at all times of a theory or a simulation."""
+    record = described_run(data)
+    task = task_family(record["problem"]["task"])
+    Q, R, v = (data[name].values for name in ("Q", task.name_of("R"), "v"))
+    b = np.zeros(v.shape)
+    if "b" in data:
+        b = data["b"].values
+    T = np.asarray(whole_start(data).T)
+    return Q, R, T, v, b
 
 
 def _unchecked(end: xr.Dataset, record: dict, start: Start) -> OrderParameters:

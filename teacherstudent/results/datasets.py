@@ -72,6 +72,8 @@ VARIABLES = {
         "overlap of student and teacher units by mode",
         r"$r_{km}(\rho)$",
     ),
+    "phase": (("time",), "phase of the protocol", "phase"),
+    "switch_time": (("switch",), "time at which the next phase begins", r"$t_s$"),
     "q_last": (
         ("rho", "student", "student_"),
         "overlap of student units by mode at the last time",
@@ -109,6 +111,7 @@ VARIABLES = {
     "F": (("input", "latent"), "feature matrix", r"$F_{ir}$"),
 }
 # What another run needs to go on from the last time.
+WITH_LEADING = ("switch_time",)
 OF_THE_END = ("q_last", "r_last", "memory_last", "chain_last", "w_last", "w_star_last")
 COORDINATES = {
     "time": ("updates over input dimension", r"$t$", "updates / N"),
@@ -242,7 +245,8 @@ def _variable(name: str, values, leading: Sequence[str]) -> tuple:
     dims, long_name, symbol = VARIABLES[name]
     in_front = np.ndim(values) - len(dims)
     front = ("start",) * in_front
-    if "time" in dims or name in OF_THE_END or "start" not in leading:
+    of_each = (*OF_THE_END, *WITH_LEADING)
+    if "time" in dims or name in of_each or "start" not in leading:
         front = tuple(leading)[:in_front]
     attributes = {"long_name": long_name, "symbol": symbol, "units": "1"}
     encoding = {}

@@ -16,7 +16,9 @@ from teacherstudent.activations.activation import ACTIVATIONS, Activation, polyn
 from teacherstudent.checking import checks
 from teacherstudent.checking.contracts import nearest
 from teacherstudent.losses import as_loss
+from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem, Student
+from teacherstudent.protocol import Protocol, Until
 from teacherstudent.rules import RULES
 from teacherstudent.schedules import KINDS, Schedule
 from teacherstudent.starts import Start
@@ -112,6 +114,59 @@ def _plain(value: Any) -> Any:
     if callable(value):
         return _function(value)
     return np.asarray(value).tolist()
+
+
+def describe_protocol(protocol: Protocol) -> list[dict]:
+    """The phases of a protocol, each a problem with its duration or threshold."""
+    phases = []
+    for phase in protocol.phases:
+        described = describe_problem(phase.problem)
+        if isinstance(phase.end, Until):
+            described["until"] = _describe_until(phase.end)
+        else:
+            described["duration"] = phase.end
+        phases.append(described)
+    return phases
+
+
+def _describe_until(until: Until) -> dict:
+    quantity = until.quantity
+    if isinstance(quantity, Observable):
+        quantity = f"observable:{quantity.name}"
+    described = {"quantity": quantity}
+    for name in ("below", "above", "within"):
+        value = getattr(until, name)
+        if value is not None:
+            described[name] = value
+    return described
+
+
+def phase_end_from(table: dict, where: str) -> float | Until:
+    """The duration, or the threshold, of the table of a phase; it is taken out of the table.
+
+    Raises ValueError if there is not exactly one of them, or an observable of one's own.
+    """
+    duration, until = table.pop("duration", None), table.pop("until", None)
+    if (duration is None) == (until is None):
+        count = "neither" if until is None else "both"
+        raise ValueError(
+            f"{where} has {count} of duration and until; give one, such as duration = 60.0 or "
+            'until = {quantity = "eps_g", below = 1e-3}.'
+        )
+    if until is None:
+        return checks.positive(f"{where}.duration", duration)
+    if not isinstance(until, Mapping):
+        raise ValueError(
+            f"{where}.until = {checks.shortened(until)} is not a table; give one such as "
+            '{quantity = "eps_g", below = 1e-3}.'
+        )
+    given = validated(_schema(Until), until, f"{where}.until.")
+    if str(given["quantity"]).startswith("observable:"):
+        raise ValueError(
+            f"{where}.until.quantity = {given['quantity']!r} is an observable of one's own, of "
+            "which files keep the name only: make the protocol with it."
+        )
+    return Until(**given)
 
 
 def describe_schedule(schedule: Schedule) -> dict:

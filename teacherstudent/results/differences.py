@@ -33,7 +33,10 @@ def differing_entries(theory: xr.Dataset, simulation: xr.Dataset) -> list[str]:
 def flat_description(data: xr.Dataset) -> dict[str, Any]:
     """Problem and start of a dataset by the places of their entries, "problem.rule.beta"."""
     described = description(data)
-    entries = flat({"problem": described["problem"], "start": described["start"]})
+    parts = {"problem": described["problem"], "start": described["start"]}
+    for number, phase in enumerate(described.get("protocol", [])):
+        parts[f"protocol[{number}]"] = phase
+    entries = flat(parts)
     selected = {name: float(data[name]) for name in data.coords if data[name].ndim == 0}
     for place, value in entries.items():
         name = "_".join(place.split(".")[2:])  # of a schedule's parameter its field and its name

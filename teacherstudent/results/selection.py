@@ -13,8 +13,14 @@ import xarray as xr
 
 from teacherstudent.checking import arguments
 from teacherstudent.problem import Problem
+from teacherstudent.protocol import Protocol, first_of
 from teacherstudent.results.datasets import COORDINATES, DESCRIPTION, description
-from teacherstudent.results.description import problem_from, start_from, task_family
+from teacherstudent.results.description import (
+    phase_end_from,
+    problem_from,
+    start_from,
+    task_family,
+)
 from teacherstudent.starts import Start, start_from_weights
 from teacherstudent.states.order_parameters import OrderParameters, Weights
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
@@ -23,9 +29,9 @@ SWEPT = [name for name in COORDINATES if name not in ("time", "seed", "start", "
 
 
 @arguments.checked
-def problem_of(data: xr.Dataset) -> Problem:
-    """The problem of a theory or simulation, from its own description and arrays; of a selected
-    curve, with its number.
+def problem_of(data: xr.Dataset) -> Problem | Protocol:
+    """The problem, or the protocol, of a theory or simulation, from its own description and arrays;
+    of a selected curve, with its number.
 
     >>> import teacherstudent as ts
     >>> problem = ts.Problem(ts.TeacherStudent(1, "linear"), ts.Student(1, "linear"), ts.SGD(0.3))
@@ -39,7 +45,17 @@ def problem_of(data: xr.Dataset) -> Problem:
     (`drop=True`).
     """
     record = _described(data, "problem")
-    described = record["problem"]
+    if "protocol" not in record:
+        return _problem_from(data, record, record["problem"])
+    phases = []
+    for number, table in enumerate(record["protocol"]):
+        end = phase_end_from(table, f"protocol[{number}]")
+        phases.append((_problem_from(data, record, table), end))
+    return Protocol(*phases)
+
+
+def _problem_from(data: xr.Dataset, record: Mapping, described: dict) -> Problem:
+    """The problem of a description, with the arrays that the data keep of it."""
     kind = task_family(described["task"])
     if record["kind"] == "theory":  # which needs of a generator only its covariances
         described["task"].pop("generator", None)
@@ -196,7 +212,7 @@ def _run_start(data: xr.Dataset, record: Mapping, whole: bool = False) -> Start:
     fixed = data[task.name_of("w_star")].values
     if not task.HAS_MODES:
         return OrderParameters(start.Q, start.R, start.T, start.v, Weights(w, fixed), b=start.b)
-    return start_from_weights(problem_of(data), w, start.v, fixed)
+    return start_from_weights(first_of(problem_of(data)), w, start.v, fixed)
 
 
 def _of_batch(data: xr.Dataset, start: Mapping) -> dict:

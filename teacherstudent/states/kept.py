@@ -38,7 +38,8 @@ class KeptNetworks:
     - `method`, `N`, `dtype`, `seeds`: as the run had them; `step` is the number of its updates.
     - `w`, `w_star`, `v`, `b`, `memory`: the networks, and what the rule remembers of them, where
       whole weights were trained.
-    - `chain`: all numbers of the chain of the overlaps, where that was run.
+    - `chain`: all numbers of the chain of the overlaps, where that was run; `chain_rows` is how
+      many rows it has in its frame.
     """
 
     rule: str
@@ -54,3 +55,4 @@ class KeptNetworks:
     w_star: Float[np.ndarray, "seeds teachers latents"] | None = None
     memory: Float[np.ndarray, "seeds entries"] | None = None
     chain: Float[np.ndarray, "seeds entries"] | None = None
+    chain_rows: int = 0
