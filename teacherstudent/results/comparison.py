@@ -33,6 +33,7 @@ from teacherstudent.results.comparable import (
     first_fault,
     moves,
     size_of,
+    what_is_compared,
 )
 from teacherstudent.results.datasets import (
     DESCRIPTION,
