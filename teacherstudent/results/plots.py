@@ -176,6 +176,7 @@ def _draw_classification(axes: Axes, curves: Curves) -> None:
     if "oracle_error" in source and np.isfinite(source.oracle_error):
         axes.axhline(float(source.oracle_error), color="0.4", ls=":", lw=1.2, label="oracle")
     set_time_axis(axes, source)
+    _draw_switches(axes, curves)
     axes.set_ylabel("$1 - P(y\\phi > 0)$")
     axes.set_title("classification error", fontsize=9)
     axes.legend(fontsize=7, frameon=False)
@@ -234,8 +235,9 @@ def _draw_entries(axes: Axes, name: str, curves: Curves) -> None:
 
 
 def _finish(axes: Axes, name: str, curves: Curves) -> None:
-    """Names of the axes, and a legend unless it is too long."""
+    """Names of the axes, the switches of a protocol, and a legend unless it is too long."""
     set_time_axis(axes, curves.source)
+    _draw_switches(axes, curves)
     attributes = curves.source_of(name).variables[name].attrs
     axes.set_ylabel(attributes["symbol"])
     axes.set_title(attributes["long_name"], fontsize=9)
@@ -243,6 +245,17 @@ def _finish(axes: Axes, name: str, curves: Curves) -> None:
     if 1 <= len(labels) <= MOST_LABELS:
         columns = 2 if len(labels) > MOST_LABELS // 2 else 1
         axes.legend(fontsize=7, framealpha=0.8, edgecolor="none", ncols=columns)
+
+
+def _draw_switches(axes: Axes, curves: Curves) -> None:
+    """A line where the next phase of a protocol begins: of the theory, or of the median network."""
+    if "switch_time" not in curves.source:
+        return
+    times = curves.source["switch_time"]
+    others = [dim for dim in times.dims if dim != "switch"]
+    for time in times.median(others).values:
+        if np.isfinite(time):
+            axes.axvline(time, color="0.6", ls="--", lw=0.8, zorder=0)
 
 
 def _line(axes: Axes, values: xr.DataArray, rank: int, label: str) -> None:

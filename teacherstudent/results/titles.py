@@ -1,5 +1,8 @@
 """The problem of a result in one line, for titles."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -23,13 +26,31 @@ def title_of(source: xr.Dataset) -> str:
     else:
         parts.append(f"{problem['loss']} loss")
     for name, value in rule.items():
-        if isinstance(value, float) and value:
-            parts.append(f"{name.replace('_', ' ')} {value:g}")
-    if isinstance(task.get("noise"), float) and task["noise"]:
-        parts.append(f"noise {task['noise']:g}")
+        if _is_shown(value):
+            parts.append(f"{name.replace('_', ' ')} {_in_words(value)}")
+    if _is_shown(task.get("noise")):
+        parts.append(f"noise {_in_words(task['noise'])}")
     parts += _batches(problem)
     parts.append(_trained(student))
+    phases = description(source).get("protocol", [])
+    if phases:
+        parts.append(f"phase 1 of {len(phases)}")
     return ", ".join(parts)
+
+
+def _is_shown(value: Any) -> bool:
+    """Whether a value is a number that is not zero, or changes with time."""
+    if isinstance(value, Mapping):
+        return "schedule" in value
+    return isinstance(value, float) and value != 0
+
+
+def _in_words(value: Any) -> str:
+    """A number, or a schedule with its numbers."""
+    if not isinstance(value, Mapping):
+        return f"{value:g}"
+    parameters = [one for one in value.values() if isinstance(one, float)]
+    return f"{value['schedule']}({'; '.join(f'{one:g}' for one in parameters)})"
 
 
 def _batches(problem: dict) -> list[str]:
