@@ -53,6 +53,7 @@ PUBLIC = {
     "teacherstudent.rules": (
         "AGD",
         "Fromage",
+        "GradientFlow",
         "HeavyBall",
         "Madam",
         "MajorityVote",
@@ -192,6 +193,7 @@ if TYPE_CHECKING:
         AGD as AGD,
         SGD as SGD,
         Fromage as Fromage,
+        GradientFlow as GradientFlow,
         HeavyBall as HeavyBall,
         Madam as Madam,
         MajorityVote as MajorityVote,

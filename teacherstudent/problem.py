@@ -25,6 +25,8 @@ class Student(Described):
     - `activation`: g, a name, polynomial coefficients or an elementwise JAX function.
     - `train_readout`: whether v is trained too; otherwise v keeps its value at the start (ones: a
       committee machine).
+    - `frozen`: the numbers of units that do not learn, [0, 2]: their weights, readouts and biases
+      keep the values that they have at the start, and have no part in the gradient.
     - `train_bias`: whether the biases b are trained; otherwise they keep their values at the start
       (zero).  Biases are known for tasks with two classes, not yet for those with a teacher.
 
@@ -39,6 +41,7 @@ class Student(Described):
     activation: Activation = eqx.field(static=True)
     train_readout: bool = eqx.field(static=True)
     train_bias: bool = eqx.field(static=True)
+    frozen: tuple[int, ...] | None = eqx.field(static=True)
 
     @arguments.of("student.")
     def __init__(
@@ -47,15 +50,45 @@ class Student(Described):
         activation: ActivationLike = "erf",
         train_readout: bool = False,
         train_bias: bool = False,
+        frozen=None,
     ):
         self.width = checks.integer("student.width", width)
         self.activation = as_activation(activation, "student.activation")
         self.train_readout = train_readout
         self.train_bias = train_bias
+        self.frozen = _frozen_units(frozen, self.width)
+
+    @property
+    def moving(self) -> np.ndarray:
+        """1 for each unit that learns, 0 for one that is frozen, shape (K,)."""
+        moving = np.ones(self.width)
+        moving[list(self.frozen or ())] = 0.0
+        return moving
 
     def __check_init__(self):
         checks.one_of("student.train_bias", self.train_bias, (True, False))
         checks.one_of("student.train_readout", self.train_readout, (True, False))
+
+
+def _frozen_units(given, width: int) -> tuple[int, ...] | None:
+    """The numbers of frozen units, each once; None if there are none."""
+    if given is None:
+        return None
+    if not isinstance(given, list | tuple | np.ndarray):
+        raise ValueError(
+            f"student.frozen = {checks.shortened(given)}; give a list of units, such as [0, 2]."
+        )
+    units = sorted({checks.integer("student.frozen", one, minimum=0) for one in given})
+    if units and units[-1] >= width:
+        raise ValueError(
+            f"student.frozen has the unit {units[-1]}, but student.width = {width}; units are "
+            f"numbered from 0 to {width - 1}."
+        )
+    if len(units) == width:
+        raise ValueError(
+            "student.frozen has all units, so that nothing is left to learn; leave one out."
+        )
+    return tuple(units) or None
 
 
 def _any_nonzero(array) -> bool:

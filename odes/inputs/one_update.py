@@ -20,6 +20,7 @@ import abc
 from typing import Any, ClassVar, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from teacherstudent.checking import contracts
@@ -152,8 +153,20 @@ class InputTheory(abc.ABC):
 
 
 def gradient(problem: Problem, fixed: Fixed, state: State) -> Gradient:
-    """The averages of one update of a problem."""
-    return averages_of(type(problem.task)).gradient(problem.task, problem, fixed, state)
+    """The averages of one update of a problem: frozen units have no part in it."""
+    averages = averages_of(type(problem.task))
+    mean = averages.gradient(problem.task, problem, fixed, state)
+    if not problem.student.frozen:
+        return mean
+    moving = jnp.asarray(problem.student.moving)
+    rows = moving[:, None, None]
+    return Gradient(
+        q=rows * mean.q,
+        r=rows * mean.r,
+        square=rows * moving[None, :, None] * mean.square,
+        v=moving * mean.v,
+        b=moving * mean.b,
+    )
 
 
 def averages_of(kind: type[Task]) -> InputTheory:

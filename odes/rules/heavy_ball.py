@@ -51,6 +51,9 @@ class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
     def takes_only_gradient(self, rule: HeavyBall) -> bool:
         return rule.gamma is None
 
+    def holds_frozen_units(self, rule: HeavyBall) -> bool:
+        return True
+
     def check(self, rule: HeavyBall, problem: Problem) -> None:
         if rule.gamma is not None and problem.task.HAS_CLASSES:
             raise ValueError(
@@ -103,13 +106,15 @@ class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
         m_mean = _along_momentum(problem, fixed, state)
         memory = Buffer(
             p=-2 * gamma * m.p + m_mean + _transposed(m_mean) + mean.square,
-            c=-gamma * m.c + mean.q - eta * m.p,
+            c=-gamma * m.c + mean.q - eta * m.p * jnp.asarray(problem.student.moving)[:, None],
             d=-gamma * m.d + mean.r,
             v=-gamma * m.v + mean.v,
         )
+        moving = jnp.asarray(problem.student.moving)[:, None, None]
+        pull = moving * m.c
         return state._replace(
-            q=-eta * (m.c + _transposed(m.c)),
-            r=-eta * m.d,
+            q=-eta * (pull + _transposed(pull)),
+            r=-eta * moving * m.d,
             v=-rule.eta_v * m.v,
             memory=memory,
         )
@@ -121,7 +126,8 @@ def _along_momentum(problem: Problem, fixed: Fixed, state: State):
     Q, R = overlaps(fixed, state)
     J = moments(problem, covariance(Q, R, fixed.T), state.v).J
     m = state.memory
-    return along(J[:, :K], J[:, K:], fixed.rho, _transposed(m.c), _transposed(m.d))
+    mean = along(J[:, :K], J[:, K:], fixed.rho, _transposed(m.c), _transposed(m.d))
+    return jnp.asarray(problem.student.moving)[:, None, None] * mean
 
 
 def _transposed(overlap: Float[Array, "rows columns modes"]):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from odes.inputs.one_update import Fixed, Gradient, State, gradient
 from odes.rules.theory import RuleTheory
 from teacherstudent.problem import Problem
-from teacherstudent.rules import SGD, SphericalSGD
+from teacherstudent.rules import SGD, GradientFlow, SphericalSGD
 
 
 class TheoryOfSGD(RuleTheory, rule=SGD):
@@ -23,13 +23,35 @@ class TheoryOfSGD(RuleTheory, rule=SGD):
         self, rule: SGD, problem: Problem, fixed: Fixed, state: State, replica: int
     ) -> State:
         mean = gradient(problem, fixed, state)
-        return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b, rule.weight_decay)
+        decay = decays(problem, rule.weight_decay)
+        return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b, decay)
 
     def diffusion(self, rule: SGD, problem: Problem, fixed: Fixed, state: State):
         return rule.learning_rate**2 * gradient(problem, fixed, state).square
 
+    def holds_frozen_units(self, rule: SGD) -> bool:
+        return True
+
 
 THEORY_OF_SGD = TheoryOfSGD()
+
+
+class TheoryOfGradientFlow(RuleTheory, rule=GradientFlow):
+    """SGD's flow without its terms of second order, in units of the learning rate."""
+
+    def velocity(
+        self, rule: GradientFlow, problem: Problem, fixed: Fixed, state: State, replica: int
+    ) -> State:
+        mean = gradient(problem, fixed, state)
+        mean = mean._replace(square=jnp.zeros_like(mean.square))
+        decay = decays(problem, rule.weight_decay)
+        return descent(state, mean, 1.0, rule.readout_rate, rule.bias_rate, decay)
+
+    def diffusion(self, rule: GradientFlow, problem: Problem, fixed: Fixed, state: State):
+        return jnp.zeros_like(state.q)
+
+    def holds_frozen_units(self, rule: GradientFlow) -> bool:
+        return True
 
 
 class TheoryOfSphericalSGD(RuleTheory, rule=SphericalSGD):
@@ -45,13 +67,27 @@ class TheoryOfSphericalSGD(RuleTheory, rule=SphericalSGD):
         noise = THEORY_OF_SGD.diffusion(rule.sgd, problem, fixed, state)
         return on_sphere(state._replace(q=noise), fixed, state).q
 
+    def holds_frozen_units(self, rule: SphericalSGD) -> bool:
+        return True
+
+
+def decays(problem: Problem, decay):
+    """The weight decay of each unit: none of those that are frozen."""
+    if not problem.student.frozen:
+        return decay
+    return decay * jnp.asarray(problem.student.moving)
+
 
 def descent(state: State, mean: Gradient, eta, eta_v, eta_b, decay=0.0) -> State:
-    """d(q, r, v, b)/dt of steps -eta times the mean of one update, with weight decay."""
-    shrinking = -eta * mean.q - decay * state.q
+    """d(q, r, v, b)/dt of steps -eta times the mean of one update, with weight decay.
+
+    The decay may be one number, or one for each unit.
+    """
+    by_mode = jnp.reshape(decay, (-1, 1, 1))
+    shrinking = -eta * mean.q - by_mode * state.q
     return state._replace(
         q=shrinking + shrinking.swapaxes(0, 1) + eta**2 * mean.square,
-        r=-eta * mean.r - decay * state.r,
+        r=-eta * mean.r - by_mode * state.r,
         v=-eta_v * mean.v - decay * state.v,
         b=-eta_b * mean.b,
     )

@@ -127,6 +127,14 @@ class RuleTheory(abc.ABC):
         """
         return True
 
+    def holds_frozen_units(self, rule: Any) -> bool:
+        """Whether the velocity is that of a student with frozen units (`Student.frozen`).
+
+        `self.gradient` has no part of these units.  A theory answers True if nothing else moves
+        them, such as weight decay, or if its velocity leaves it out.
+        """
+        return False
+
     def gradient(self, problem: Problem, fixed: Fixed, state: State) -> Gradient:
         """The averages of one update of a problem: fields q, r, square, v and b."""
         return gradient(problem, fixed, state)
@@ -195,6 +203,12 @@ def require_theory(problem: Problem) -> None:
             f"{changed}, and the theory of {type(problem.rule).__name__} takes other averages of "
             "one update than an InputTheory has, which are known for our labels only; give a rule "
             "such as SGD, or simulate."
+        )
+    if problem.student.frozen and not theory.holds_frozen_units(problem.rule):
+        raise ValueError(
+            f"student.frozen = {list(problem.student.frozen)}: the theory of "
+            f"{type(problem.rule).__name__} is not known where single units are frozen; leave it "
+            "out, give a rule such as SGD, or simulate."
         )
     theory.check(problem.rule, problem)
 

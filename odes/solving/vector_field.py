@@ -41,4 +41,7 @@ def vector_field(problem: Problem, fixed: Fixed, state: State, replica: int = 0)
         velocity = velocity._replace(v=jnp.zeros_like(state.v))
     if not problem.student.train_bias:
         velocity = velocity._replace(b=jnp.zeros_like(state.b))
+    if problem.student.frozen:
+        moving = jnp.asarray(problem.student.moving)
+        velocity = velocity._replace(v=moving * velocity.v, b=moving * velocity.b)
     return velocity

@@ -70,6 +70,7 @@ class Setting(eqx.Module):
     activation: Any = eqx.field(static=True)  # g
     readout: bool = eqx.field(static=True)
     bias: bool = eqx.field(static=True)
+    moving: Any  # 1 for each unit that learns, 0 for one that is frozen; None if all learn
     rule: Rule
     loss: str | Loss = eqx.field(static=True)
     task: Task | None  # if its class labels samples in its own way
@@ -111,6 +112,7 @@ def setting(problem: Problem, basis, N: int, dtype) -> Setting:
         activation=problem.student.activation,
         readout=problem.student.train_readout,
         bias=problem.student.train_bias,
+        moving=number(problem.student.moving) if problem.student.frozen else None,
         rule=as_arrays(problem.rule, dtype),
         loss=problem.loss,
         task=task,
@@ -298,13 +300,15 @@ def _updated_chain(
     if len(chain.triangle) > K:
         below = [column[K:] for column in columns]
         memory_rows = [*below, *_zeros(below[0], new_columns)]
+    before = _trained(setting, students, chain.v, chain.b)
     layers, memory = updated(
         setting.rule,
-        _trained(setting, students, chain.v, chain.b),
-        _trained(setting, *slope),
+        before,
+        _without_frozen(setting, _trained(setting, *slope)),
         Memory(memory_rows, chain.memory),
         setting.N,
     )
+    layers = _with_frozen(setting, layers, before)
     rows = layers.w
     if memory.rows is not None:
         rows = [joined(upper, lower) for upper, lower in zip(layers.w, memory.rows, strict=True)]
@@ -317,6 +321,22 @@ def _updated_chain(
         memory=memory.others,
         diverged=jnp.minimum(chain.diverged, now),
     )
+
+
+def _without_frozen(setting: Setting, slope: Layers) -> Layers:
+    """The gradient, zero for the units that are frozen."""
+    if setting.moving is None:
+        return slope
+    moving = setting.moving[:, None]
+    return jax.tree.map(lambda column: column * moving, slope)
+
+
+def _with_frozen(setting: Setting, moved: Layers, before: Layers) -> Layers:
+    """The layers after an update, with the units that are frozen as they were before."""
+    if setting.moving is None:
+        return moved
+    moving = setting.moving[:, None] > 0
+    return jax.tree.map(lambda new, old: jnp.where(moving, new, old), moved, before)
 
 
 def _zeros(column: Column, count: int) -> list[Column]:

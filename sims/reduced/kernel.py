@@ -37,7 +37,7 @@ def fits(setting: Setting, law: Law) -> bool:
         return False
     if setting.task is not None or update_by_columns(setting.rule) is None:
         return False
-    if setting.changes_with_time:
+    if setting.changes_with_time or setting.moving is not None:
         return False
     # A kernel compiles our losses; a user's own may need functions that GPU kernels lack.
     if not isinstance(setting.loss, str):

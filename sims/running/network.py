@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from teacherstudent.losses import as_loss
-from teacherstudent.problem import Problem
+from teacherstudent.problem import Problem, Student
 from teacherstudent.rules import Network
 
 
@@ -22,6 +22,26 @@ def output(
 ) -> Float[Array, " samples"]:
     """phi(x) = sum_k v_k g(w_k . x / sqrt N + b_k)."""
     return problem.student.activation(fields(student.w, x) + student.b[None, :]) @ student.v
+
+
+def without_frozen(student: Student, slope: Network) -> Network:
+    """The gradient, zero for the units that are frozen."""
+    if not student.frozen:
+        return slope
+    moving = jnp.asarray(student.moving, slope.w.dtype)
+    return Network(slope.w * moving[:, None], slope.v * moving, slope.b * moving)
+
+
+def with_frozen(student: Student, moved: Network, before: Network) -> Network:
+    """The network after an update, with the units that are frozen as they were before."""
+    if not student.frozen:
+        return moved
+    moving = jnp.asarray(student.moving, bool)
+    return Network(
+        w=jnp.where(moving[:, None], moved.w, before.w),
+        v=jnp.where(moving, moved.v, before.v),
+        b=jnp.where(moving, moved.b, before.b),
+    )
 
 
 def gradient(

@@ -25,7 +25,7 @@ from sims.inputs.source import (
 )
 from sims.running.blocks import Span, over_blocks, time_of
 from sims.running.loop import NEVER
-from sims.running.network import fields, gradient, output
+from sims.running.network import fields, gradient, output, with_frozen, without_frozen
 from sims.running.records import Record, with_error
 from teacherstudent.losses import as_loss
 from teacherstudent.problem import Problem
@@ -105,11 +105,13 @@ def _steps(
         batch = jax.tree.map(lambda part: part[index], batches)
         now = problem.at(time_of(problem, span.begin + index, N), dtype)
         slope, phi = slopes(now.task, run.student, batch)
+        slope = without_frozen(problem.student, slope)
         layers, memory = now.rule.update(
             run.student.layers(readout, bias), slope.layers(readout, bias), run.memory, N
         )
         step = jnp.where(jnp.isfinite(phi).all(), jnp.uint32(NEVER), span.begin + index)
-        return Run(run.student._replace(**layers), memory, jnp.minimum(run.diverged, step))
+        student = with_frozen(problem.student, run.student._replace(**layers), run.student)
+        return Run(student, memory, jnp.minimum(run.diverged, step))
 
     return jax.lax.fori_loop(span.first, span.stop, step, run)
 

@@ -20,6 +20,7 @@ from teacherstudent.checking import checks
 from teacherstudent.observables.observable import Observable, check_answers
 from teacherstudent.problem import Problem
 from teacherstudent.results.description import describe_problem, describe_start
+from teacherstudent.rules import Rule
 from teacherstudent.starts import Start
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks import Task
@@ -114,7 +115,7 @@ VARIABLES = {
 WITH_LEADING = ("switch_time",)
 OF_THE_END = ("q_last", "r_last", "memory_last", "chain_last", "w_last", "w_star_last")
 COORDINATES = {
-    "time": ("updates over input dimension", r"$t$", "updates / N"),
+    "time": Rule.TIME,
     "seed": ("seed of the random stream", r"seed", "1"),
     "start": ("index of the start", r"start", "1"),
     "rho": ("eigenvalue of the input covariance", r"$\rho$", "1"),
@@ -322,6 +323,8 @@ def _coordinate(name: str, values, problem: Problem):
     """A coordinate with its attributes; a parameter of a rule of one's own is known by its name."""
     parameter = (name.replace("_", " "), name, "1")
     long_name, symbol, units = COORDINATES.get(name, parameter)
+    if name == "time":
+        long_name, symbol, units = problem.rule.TIME
     if name == "time" and problem.batch_ratio is not None:
         long_name, units = "updates", "updates"
     return (name, np.asarray(values), {"long_name": long_name, "symbol": symbol, "units": units})

@@ -43,7 +43,9 @@ def error_name(source: xr.Dataset) -> str:
 def time_label(*sources: xr.Dataset) -> str:
     """What the time of some data counts, as the name of an axis."""
     units = sorted({source.time.attrs["units"] for source in sources})
-    return "time $t$ = " + " or ".join(unit.replace("N", "$N$") for unit in units)
+    symbol = sources[0].time.attrs.get("symbol", "$t$")
+    shown = [unit.replace("N", "$N$").replace("eta", r"$\eta$") for unit in units]
+    return f"time {symbol} = " + " or ".join(shown)
 
 
 def set_time_axis(axes: Axes, source: xr.Dataset) -> None:

@@ -3,6 +3,7 @@
 from teacherstudent.rules.agd import AGD
 from teacherstudent.rules.base import Layers, Network, Rule
 from teacherstudent.rules.fromage import Fromage
+from teacherstudent.rules.gradient_flow import GradientFlow
 from teacherstudent.rules.heavy_ball import HeavyBall
 from teacherstudent.rules.madam import Madam
 from teacherstudent.rules.majority_vote import MajorityVote
@@ -25,6 +26,7 @@ RULES = {
         Fromage,
         Nero,
         Madam,
+        GradientFlow,
     )
 }
 

@@ -99,6 +99,8 @@ class Rule(Described):
     'class Doubled changes SGD.update, and does not say whether it is rotation_invariant'
     """
 
+    # What time is: in words, its symbol and its units.
+    TIME: ClassVar[tuple[str, str, str]] = ("updates over input dimension", r"$t$", "updates / N")
     TRAINS_BIASES: ClassVar[bool] = True
     rotation_invariant: ClassVar[bool] = False
 
