@@ -32,6 +32,9 @@ class Schedule(checks.ChangesWithTime, Described):
       packages, such as optax, count updates: give the N of the run, and the count that they are
       handed is N t, in theory and simulation.
 
+    On a GPU the fused kernels take constant numbers only; with a schedule the same steps run as a
+    loop.
+
     A class of one's own is a subclass with its numbers as fields, `__call__(t)`, and
     `jump_times()` if it jumps.  Files hold the named kinds (`exponential`, `power`, `cosine`,
     `linear`, `warm_up`, `piecewise`, `constant`) with their numbers, of a function only its name.

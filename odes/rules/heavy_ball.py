@@ -106,7 +106,9 @@ class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
         m_mean = _along_momentum(problem, fixed, state)
         memory = Buffer(
             p=-2 * gamma * m.p + m_mean + _transposed(m_mean) + mean.square,
-            c=-gamma * m.c + mean.q - eta * m.p * jnp.asarray(problem.student.moving)[:, None],
+            c=-gamma * m.c
+            + mean.q
+            - eta * m.p * jnp.asarray(problem.student.moving)[None, :, None],
             d=-gamma * m.d + mean.r,
             v=-gamma * m.v + mean.v,
         )

@@ -144,8 +144,11 @@ class _Stepper:
 
     def step(self, now: _Loop) -> _Loop:
         """Try one step, and record the observations that fall into it if it is accepted."""
+        jumped: Any = False  # known while compiling, it saves an evaluation of the field
+        if isinstance(self.controller, diffrax.ClipStepSizeController):
+            jumped = now.jumped
         y, error, dense, memory, _ = self.solver.step(
-            self.term, now.t, now.stop, now.y, self.args, now.solver, now.jumped
+            self.term, now.t, now.stop, now.y, self.args, now.solver, jumped
         )
         error = jax.tree.map(_infinite_where_nan, error)
         accepted, t, following, jumped, controller, result = self.controller.adapt_step_size(

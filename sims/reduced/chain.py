@@ -112,7 +112,7 @@ def setting(problem: Problem, basis, N: int, dtype) -> Setting:
         activation=problem.student.activation,
         readout=problem.student.train_readout,
         bias=problem.student.train_bias,
-        moving=number(problem.student.moving) if problem.student.frozen else None,
+        moving=_moving(problem, dtype),
         rule=as_arrays(problem.rule, dtype),
         loss=problem.loss,
         task=task,
@@ -123,6 +123,13 @@ def setting(problem: Problem, basis, N: int, dtype) -> Setting:
         N=number(N),
         per_time=number(problem.updates_per_time(N)),
     )
+
+
+def _moving(problem: Problem, dtype) -> Float[Array, " students"] | None:
+    """1 for each unit that learns, 0 for one that is frozen; None if all learn."""
+    if not problem.student.frozen:
+        return None
+    return jnp.asarray(problem.student.moving, dtype)
 
 
 def readouts(problem: Problem, dtype) -> list:

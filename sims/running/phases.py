@@ -213,7 +213,9 @@ class PhasedTraining(Training):
         per_time = self.problem.updates_per_time(self.N)
         begun = self.begun[:, 1:]
         switches = np.where(begun == NOT_YET, np.nan, begun / per_time)
-        end = {"switch_time": switches}
+        end = {}
+        if switches.shape[1]:
+            end["switch_time"] = switches
         if len(self.trainings) == 1:  # else the networks have ended in different phases
             (training,) = self.trainings.values()
             end |= training.end()

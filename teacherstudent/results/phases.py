@@ -45,10 +45,12 @@ def joined(
             data[name] = chosen[-1][name]
     switches = np.full(len(protocol.phases) - 1, np.nan)
     switches[: len(begun) - 1] = begun[1:]
-    data["switch_time"] = (("switch",), switches)
+    if switches.size:
+        data["switch_time"] = (("switch",), switches)
     together = xr.Dataset(data)
     for name in ("phase", "switch_time"):
-        together[name].attrs = attributes_of(name)
+        if name in together:
+            together[name].attrs = attributes_of(name)
     together.attrs = _attributes(protocol, parts, together["time"].values)
     return together
 
