@@ -46,7 +46,7 @@ from teacherstudent.results.datasets import check_observables, check_sweeps, dat
 from teacherstudent.results.floor import error_floor
 from teacherstudent.schedules import at_time, is_named_kind, schedules_in
 from teacherstudent.starts import Start, check_begins, spectral_start
-from teacherstudent.states.kept import KeptTheory
+from teacherstudent.states.kept import KeptNetworks, KeptTheory
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks.base import with_fields
 from teacherstudent.tasks.sweeping import first_problem, swept_numbers
@@ -175,7 +175,8 @@ def _plan(options: Options, problem: Problem, start: Start) -> Plan:
     require_theory(problem)
     check_task(first_problem(problem).at(start.time))
     problem.task.warn_theory()
-    if problem.task.HAS_MODES and start.kept is None:
+    if problem.task.HAS_MODES and not isinstance(start.kept, KeptTheory):
+        _refuse_networks(problem, start)
         start = spectral_start(problem, start)
     nodes = theory_of(problem.rule).nodes(problem.rule, problem)
     rtol, atol = tolerances(nodes, options.rtol, options.atol)
@@ -186,6 +187,18 @@ def _plan(options: Options, problem: Problem, start: Start) -> Plan:
     if progress is None:
         progress = sys.stderr.isatty()
     return Plan(start, nodes, rtol, atol, method, progress)
+
+
+def _refuse_networks(problem: Problem, start: Start) -> None:
+    """Raise ValueError for networks on inputs with several eigenvalues, whose overlaps by mode
+    their order parameters do not tell.
+    """
+    if isinstance(start.kept, KeptNetworks):
+        raise ValueError(
+            "start is the state of a simulation, which does not tell the overlaps by mode that "
+            f"{type(problem.task).__name__} needs; make a start of the weights of one seed, "
+            "start_from_weights(problem, w=data.w_last[0], v=..., w_star=data.w_star_last[0])."
+        )
 
 
 def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) -> xr.Dataset:

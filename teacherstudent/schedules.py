@@ -36,7 +36,8 @@ class Schedule(checks.ChangesWithTime, Described):
     loop.
 
     A class of one's own is a subclass with its numbers as fields, `__call__(t)`, and
-    `jump_times()` if it jumps.  Files hold the named kinds (`exponential`, `power`, `cosine`,
+    `jump_times()` if it jumps; what says how many jumps there are is no number that may change,
+    but `equinox.field(static=True)`.  Files hold the named kinds (`exponential`, `power`, `cosine`,
     `linear`, `warm_up`, `piecewise`, `constant`) with their numbers, of a function only its name.
     A parameter of a named kind may be a sequence, which `integrate` sweeps.
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from teacherstudent.checking import checks
+from teacherstudent.checking.contracts import is_ours
 from teacherstudent.problem import Problem
 from teacherstudent.schedules import Schedule, break_times, named_schedules
 from teacherstudent.tasks.base import with_fields
@@ -57,6 +58,8 @@ def _times_to_look_at(problem: Problem, first: float, last: float, times) -> np.
 
 def _check_jumps(name: str, schedule: Schedule, last: float) -> None:
     """Raise ValueError if a schedule jumps before the beginning, or after the last time."""
+    if not is_ours(type(schedule)):
+        _check_traceable(name, schedule)
     for jump in schedule.jump_times():
         if checks.is_traced(jump):
             continue
@@ -67,6 +70,18 @@ def _check_jumps(name: str, schedule: Schedule, last: float) -> None:
                 f"{name} = {checks.shortened(schedule)} jumps at t = {time:g}, outside the run "
                 f"from t = 0 to {last:g}; leave that jump out, or give times that reach it."
             )
+
+
+def _check_traceable(name: str, schedule: Schedule) -> None:
+    """Raise ValueError if the jumps of a class of one's own cannot be taken from traced numbers."""
+    try:
+        jax.eval_shape(lambda one: [*one.jump_times(), *one.kink_times()], schedule)
+    except Exception as error:  # of whatever the user's method calls
+        raise ValueError(
+            f"{name}: {type(schedule).__name__}.jump_times() fails when it is traced by JAX "
+            f"({type(error).__name__}); declare what says how many jumps there are as "
+            "equinox.field(static=True)."
+        ) from error
 
 
 def _check_values(
