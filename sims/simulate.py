@@ -231,10 +231,7 @@ def simulate(
     if isinstance(problem, Protocol):
         problem.check_times(start.time, times)
     N, seeds, method, dtype = _settings(start, N, seeds, method, dtype)
-    checks.one_of("method", method, METHODS)
-    checks.one_of("dtype", dtype, ("float32", "float64"))
-    if keep is not None:
-        checks.one_of("keep", keep, ("weights",))
+    _check_names(method, dtype, keep)
     _check_one_set(bank, data)
     if test_samples is None:
         test_samples = 0 if data is None else HELD_OUT
@@ -251,15 +248,10 @@ def simulate(
     checkpoint = _own_checkpoint(checkpoint)
     steps = _recorded_steps(times, first.updates_per_time(N))
     for one in problems:
-        one.samples(N)  # raises ValueError if there are none
-        check_over_time(one, start.time, times[-1], times)
-        rule_over_time(one, start.time, times[-1]).check_dimension(N)
-        check_simulated(one.at(start.time), N, dtype)
+        _check_problem(one, start, times, N, dtype)
     needs_weights = _needs_weights(bank, data, test_samples, requested[0], keep)
     methods = {chosen(method, one, start, N, needs_weights) for one in problems}
     method = "weights" if "weights" in methods else "reduced"
-    if isinstance(start, OrderParameters) and first.task.HAS_MODES and start.kept is None:
-        spectral_start(first, start)  # raises ValueError if the start means nothing here
     run = Run(
         first,
         problem if isinstance(problem, Protocol) else None,
@@ -280,15 +272,7 @@ def simulate(
     )
     run = run._replace(data=_training_set(first, run.begun, data, N, all_seeds))
     began = time.perf_counter()
-    report = {"method": method, "N": N, "dtype": dtype, "device": str(devices)}
-    if bank is not None:
-        report["bank"] = sample_bank.mark(bank)
-    if run.kept is not None:
-        report["continued_at"] = start.time
-    if data is not None:
-        per_step = first.rule.gradients * first.samples(N)
-        passes = steps[-1] * per_step / len(data)
-        report["data"] = training_set.mark(data) | {"passes": passes}
+    report = _first_report(run, method, bank, data)
     records = _records(run, requested, report, checkpoint, progress)
     last_step = steps[len(records.rows) - 1]
     report["last_step"] = last_step
@@ -296,6 +280,38 @@ def simulate(
         report["stopped_by_callback"] = last_step / first.updates_per_time(N)
     report["seconds"] = round(time.perf_counter() - began, 3)
     return _labelled(run, all_seeds, records, report)
+
+
+def _check_names(method: str, dtype: str, keep: str | None) -> None:
+    """Raise ValueError for an unknown name of a setting."""
+    checks.one_of("method", method, METHODS)
+    checks.one_of("dtype", dtype, ("float32", "float64"))
+    if keep is not None:
+        checks.one_of("keep", keep, ("weights",))
+
+
+def _check_problem(problem: Problem, start: Start, times: np.ndarray, N: int, dtype: str) -> None:
+    """Raise ValueError for what networks in N dimensions cannot be trained on."""
+    problem.samples(N)  # raises ValueError if there are none
+    check_over_time(problem, start.time, times[-1], times)
+    rule_over_time(problem, start.time, times[-1]).check_dimension(N)
+    check_simulated(problem.at(start.time), N, dtype)
+    if isinstance(start, OrderParameters) and problem.task.HAS_MODES and start.kept is None:
+        spectral_start(problem, start)  # raises ValueError if the start means nothing here
+
+
+def _first_report(run: Run, method: str, bank, data: Dataset | None) -> dict:
+    """What a report says before the run: its settings, and the samples that were given."""
+    report = {"method": method, "N": run.N, "dtype": run.dtype, "device": str(run.devices)}
+    if bank is not None:
+        report["bank"] = sample_bank.mark(bank)
+    if run.kept is not None:
+        report["continued_at"] = run.start.time
+    if data is not None:
+        per_step = run.problem.rule.gradients * run.problem.samples(run.N)
+        passes = run.steps[-1] * per_step / len(data)
+        report["data"] = training_set.mark(data) | {"passes": passes}
+    return report
 
 
 def _settings(start: Start, N, seeds, method, dtype) -> tuple:

@@ -4,6 +4,7 @@ diffrax's.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import diffrax
 import jax
@@ -205,6 +206,9 @@ def _solve_one(
     check_answers(now, fixed, begin)
     first = pack(begin, problem)
     drifts = [name for name in DRIFTS if name in extras]
+    distance = None
+    if crossing is not None:
+        distance = _distance(crossing, problem, fixed, begin, level)
 
     def observe(t, packed, args):
         state = unpack(packed, problem, begin)
@@ -215,12 +219,7 @@ def _solve_one(
             observed.append(packed)
         return tuple(observed)
 
-    loop = _loop(solver, gradients)
-    if crossing is not None:
-        distance = _distance(crossing, problem, fixed, begin, level)
-        forward = diffrax.ForwardMode()
-        loop = partial(by_diffrax, forward, distance=distance, tolerance=(rtol, atol))
-    solved = loop(
+    solved = _loop(solver, gradients, distance, (rtol, atol))(
         _field,
         first,
         (problem, begin, fixed),
@@ -237,26 +236,23 @@ def _solve_one(
     if drifts:
         *observed, packed = solved.observed
         solved = solved._replace(observed=tuple(observed))
-    trajectory = _trajectory(problem, start, times, solved)
     last = unpack(solved.last, problem, begin)
-    trajectory = trajectory._replace(
+    trajectory = _trajectory(problem, start, times, solved)._replace(
         exceeded=has_diverged(solved.last, first, fixed, problem),
         q_last=last.q,
         r_last=last.r,
         memory=all_numbers(last.memory),
     )
+    more: dict[str, Any] = {}
     if "rule error" in extras:
         ends = ((start.time, begin), (solved.reached, last))
-        trajectory = trajectory._replace(rule_error=_rule_error(problem, fixed, ends))
+        more["rule_error"] = _rule_error(problem, fixed, ends)
     if "accuracy" in extras:
         states = trajectory[:4]
-        accuracy = jax.lax.map(lambda state: accuracy_at(problem, *state), states)
-        trajectory = trajectory._replace(accuracy=accuracy)
+        more["accuracy"] = jax.lax.map(lambda state: accuracy_at(problem, *state), states)
     if drifts:
-        trajectory = trajectory._replace(
-            **drifts_along(drifts, problem, times, fixed, begin, packed)
-        )
-    return trajectory
+        more |= drifts_along(drifts, problem, times, fixed, begin, packed)
+    return trajectory._replace(**more)
 
 
 def _trajectory(problem: Problem, start: ByMode, times, solved: Solved) -> Trajectory:
@@ -290,10 +286,13 @@ def _errors(problem: Problem, times, T, states: tuple) -> Float[Array, " time"]:
     return jax.lax.map(error_at, (times, *states))
 
 
-def _loop(solver: str, gradients: bool) -> Callable:
-    """The loop over steps: diffrax's where gradients or an implicit solver need it."""
+def _loop(solver: str, gradients: bool, distance: Callable | None, tolerance: tuple) -> Callable:
+    """The loop over steps: diffrax's where gradients, an implicit solver or an event need it."""
     if gradients:
         return partial(by_diffrax, diffrax.RecursiveCheckpointAdjoint())
+    if distance is not None:
+        forward = diffrax.ForwardMode()
+        return partial(by_diffrax, forward, distance=distance, tolerance=tolerance)
     if solver in IMPLICIT:
         return partial(by_diffrax, diffrax.ForwardMode())
     return adaptive_steps
