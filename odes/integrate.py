@@ -135,7 +135,8 @@ def integrate(
     require_theory(problem)
     check_task(first_problem(problem).at(start.time))
     problem.task.warn_theory()
-    if problem.task.HAS_MODES and start.kept is None:
+    if problem.task.HAS_MODES and not isinstance(start.kept, KeptTheory):
+        _check_modes_known(start)
         start = spectral_start(problem, start)
     if problem.batch_ratio is not None:
         _check_counts(times)
@@ -202,6 +203,19 @@ def _quality_of_solve(
             problem, times, answer.Q, start.T, answer.v, answer.eps_g, *allowed
         )
     return facts
+
+
+def _check_modes_known(start: Start) -> None:
+    """Raise ValueError for a state without the overlaps of every mode.
+
+    Weights of a start know no mode but by the teacher (`spectral_start`), those of a later time do.
+    """
+    if start.time and not isinstance(start, SpectralOverlaps):
+        raise ValueError(
+            f"start is a state at t = {start.time:g} without overlaps by mode, which a theory on "
+            "inputs with several eigenvalues needs; go on from a theory: last_state, or state_at "
+            "of integrate(..., spectral=True)."
+        )
 
 
 def _check_counts(times: np.ndarray) -> None:

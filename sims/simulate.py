@@ -246,6 +246,8 @@ def simulate(
     report = {"method": method, "N": N, "dtype": dtype, "device": str(devices)}
     if bank is not None:
         report["bank"] = sample_bank.mark(bank)
+    if start.batch:
+        report["seeds"] = all_seeds
     if run.kept is not None:
         report["continued_at"] = start.time
     records = _records(run, report, checkpoint, progress)

@@ -99,7 +99,9 @@ def described_run(data: xr.Dataset) -> dict:
 
 
 def whole_start(data: xr.Dataset) -> Start:
-    """The start of the whole run, also of one that went on from another: all starts of a batch."""
+    """The start of the whole run, also of one that went on from another: all starts of a batch, of
+    a part of a theory those that were selected.
+    """
     return _run_start(data, described_run(data), whole=True)
 
 
@@ -185,7 +187,7 @@ def _check_begins(data: xr.Dataset, record: Mapping) -> None:
 
 def _run_start(data: xr.Dataset, record: Mapping, whole: bool = False) -> Start:
     described = record["start"]
-    if not whole or "start" in data.coords and "start" not in data.dims:
+    if not whole or "start" in data.coords:
         described = _of_batch(data, described)
     start = start_from(described)
     if "q_start" in data:
