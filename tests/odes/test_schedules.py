@@ -154,9 +154,7 @@ INDEPENDENT = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", mostly_long(INDEPENDENT, ["exponential", "switched readout"])
-)
+@pytest.mark.parametrize("name", mostly_long(INDEPENDENT, ["exponential", "switched readout"]))
 def test_agrees_with_scipy_on_independent_equations(name):
     problem, numbers, jumps = INDEPENDENT[name]
     theory = ts.integrate(problem, begin(), TIMES, rtol=1e-10, atol=1e-12)
@@ -209,9 +207,7 @@ JOINED = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", mostly_long(JOINED, ["heavy ball"])
-)
+@pytest.mark.parametrize("name", mostly_long(JOINED, ["heavy ball"]))
 def test_pieces_are_joined_runs(name):
     (whole, before, after, jump), start = JOINED[name]
     if name == "hidden manifold":
@@ -302,7 +298,6 @@ def test_a_jump_at_the_last_time_changes_nothing_but_the_error():
     readout = ts.integrate(switched, begin(), TIMES)
     assert_close(readout, steady, 1e-13, ["Q", "R", "v"])
     np.testing.assert_allclose(readout.eps_g[:-1], steady.eps_g[:-1], rtol=0, atol=1e-13)
-    state = ts.last_state(steady)
     expected = ts.generalisation_error(switched.at(TIMES[-1]), ts.state_at(steady, TIMES[-1]))
     assert float(readout.eps_g[-1]) == pytest.approx(float(expected), rel=1e-9)
     assert abs(readout.eps_g[-1] - steady.eps_g[-1]) > 0.1
