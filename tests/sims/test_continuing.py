@@ -306,21 +306,23 @@ def test_a_stopped_run_and_a_checkpoint_go_on(method, tmp_path):
 ON_DEVICES = """
 import numpy as np
 import teacherstudent as ts
-rule = ts.HeavyBall(0.5, gamma=2.0)
-problem = ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(3), rule)
-start = ts.random_start(problem, N=50, seed=0)
-for method, keep in (("weights", "weights"), ("reduced", None)):
+heavy = ts.HeavyBall(0.5, gamma=2.0)
+# The chain of a rule that remembers rows rounds differently on two devices, also of one run.
+cases = (("weights", heavy, 0), ("reduced", ts.SGD(0.5), 0), ("reduced", heavy, 1e-12))
+for method, rule, allowed in cases:
+    problem = ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(3), rule)
+    start = ts.random_start(problem, N=50, seed=0)
+    keep = "weights" if method == "weights" else None
     given = {"N": 60, "seeds": 5, "method": method, "keep": keep}
     whole = ts.simulate(problem, start, [0, 1, 2], device="cpu:0", **given)
     for one, other in (("cpu", "cpu"), ("cpu", "cpu:1"), ("cpu:1", "cpu")):
         first = ts.simulate(problem, start, [0, 1], device=one, **given)
-        state = ts.last_state(first)
-        second = ts.simulate(problem, state, [1, 2], keep=keep, device=other)
+        second = ts.simulate(problem, ts.last_state(first), [1, 2], keep=keep, device=other)
         for name in second.data_vars:
             expected = whole[name]
             if "time" in expected.dims:
                 expected = expected[:, 1:]
-            np.testing.assert_array_equal(second[name], expected)
+            np.testing.assert_allclose(second[name], expected, rtol=0, atol=allowed)
 """
 
 
