@@ -183,7 +183,7 @@ RULES = {
     "heavy ball, beta": (lambda x: learning(0.05, rule=ts.HeavyBall, beta=x), 0.7),
     "heavy ball, gamma": (lambda x: learning(0.3, rule=ts.HeavyBall, gamma=x), 2.3),
     "Fromage": (lambda x: learning(x, rule=ts.Fromage), 0.3),
-    "Fromage, bound": (lambda x: learning(0.3, rule=ts.Fromage, p_bound=x), 1.1),
+    "Fromage, bound": (lambda x: learning(0.3, rule=ts.Fromage, p_bound=x), 0.95),
     "AGD": (lambda x: learning(x, rule=ts.AGD, readout_gain=0.7), 0.3),
     "sign": (lambda x: learning(x, rule=ts.SignSGD), 0.3),
     "Signum": (lambda x: learning(x, rule=ts.Signum), 0.3),
@@ -191,7 +191,7 @@ RULES = {
     "Nero": (lambda x: learning(x, rule=ts.Nero, gamma=3.0), 0.3),
     "Nero, beta": (lambda x: learning(0.3, rule=ts.Nero, beta=x), 0.7),
     "Madam": (lambda x: learning(x, rule=ts.Madam), 0.3),
-    "Madam, scale": (lambda x: learning(0.3, rule=ts.Madam, p_scale=x), 3.1),
+    "Madam, bound": (lambda x: learning(0.3, rule=ts.Madam, g_bound=x), 0.5),
 }
 CHAINS = ("sphere", "heavy ball, beta", "heavy ball, gamma", "Fromage", "Fromage, bound", "AGD")
 
