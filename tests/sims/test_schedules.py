@@ -218,6 +218,17 @@ def test_every_rule_takes_schedules(name, method):
     assert abs(other.Q[:, -1] - plain.Q[:, -1]).max() > 1e-5
 
 
+@pytest.mark.long
+@pytest.mark.xfail(strict=True, reason="Madam looks at p_scale once, when it begins")
+def test_a_scale_that_is_read_once_is_refused_or_followed():
+    """A schedule that changes nothing after t = 0 is to be told."""
+    scale = ts.piecewise([1.1, 0.5], [1.0])
+    one, other = (
+        run(learning(0.3, rule=ts.Madam, p_scale=number), [0.0, 2.0]) for number in (1.1, scale)
+    )
+    assert abs(one.Q - other.Q).max() > 1e-3
+
+
 def classes(rate):
     student = ts.Student(K, train_readout=True, train_bias=True)
     return ts.Problem(ts.SpikedCumulant(beta=3.0), student, ts.SGD(rate), loss="logistic")
