@@ -46,7 +46,7 @@ from teacherstudent.results.datasets import check_observables, check_sweeps, dat
 from teacherstudent.results.floor import error_floor
 from teacherstudent.schedules import at_time, is_named_kind, schedules_in
 from teacherstudent.starts import Start, check_begins, spectral_start
-from teacherstudent.states.kept import KeptNetworks, KeptTheory
+from teacherstudent.states.kept import KeptTheory
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks.base import with_fields
 from teacherstudent.tasks.sweeping import first_problem, swept_numbers
@@ -176,7 +176,7 @@ def _plan(options: Options, problem: Problem, start: Start) -> Plan:
     check_task(first_problem(problem).at(start.time))
     problem.task.warn_theory()
     if problem.task.HAS_MODES and not isinstance(start.kept, KeptTheory):
-        _refuse_networks(problem, start)
+        _check_modes_known(start)
         start = spectral_start(problem, start)
     nodes = theory_of(problem.rule).nodes(problem.rule, problem)
     rtol, atol = tolerances(nodes, options.rtol, options.atol)
@@ -187,18 +187,6 @@ def _plan(options: Options, problem: Problem, start: Start) -> Plan:
     if progress is None:
         progress = sys.stderr.isatty()
     return Plan(start, nodes, rtol, atol, method, progress)
-
-
-def _refuse_networks(problem: Problem, start: Start) -> None:
-    """Raise ValueError for networks on inputs with several eigenvalues, whose overlaps by mode
-    their order parameters do not tell.
-    """
-    if isinstance(start.kept, KeptNetworks):
-        raise ValueError(
-            "start is the state of a simulation, which does not tell the overlaps by mode that "
-            f"{type(problem.task).__name__} needs; make a start of the weights of one seed, "
-            "start_from_weights(problem, w=data.w_last[0], v=..., w_star=data.w_star_last[0])."
-        )
 
 
 def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) -> xr.Dataset:
@@ -299,6 +287,19 @@ def _quality_of_solve(
             problem, times, answer.Q, start.T, answer.v, answer.eps_g, *allowed
         )
     return facts
+
+
+def _check_modes_known(start: Start) -> None:
+    """Raise ValueError for a state without the overlaps of every mode.
+
+    Weights of a start know no mode but by the teacher (`spectral_start`), those of a later time do.
+    """
+    if start.time and not isinstance(start, SpectralOverlaps):
+        raise ValueError(
+            f"start is a state at t = {start.time:g} without overlaps by mode, which a theory on "
+            "inputs with several eigenvalues needs; go on from a theory: last_state, or state_at "
+            "of integrate(..., spectral=True)."
+        )
 
 
 def _check_counts(times: np.ndarray) -> None:

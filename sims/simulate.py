@@ -305,6 +305,8 @@ def _first_report(run: Run, method: str, bank, data: Dataset | None) -> dict:
     report = {"method": method, "N": run.N, "dtype": run.dtype, "device": str(run.devices)}
     if bank is not None:
         report["bank"] = sample_bank.mark(bank)
+    if run.start.batch:
+        report["seeds"] = run.all_seeds
     if run.kept is not None:
         report["continued_at"] = run.start.time
     if data is not None:

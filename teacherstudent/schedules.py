@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.display import Described, called, shown_value
@@ -82,10 +82,10 @@ class Schedule(checks.ChangesWithTime, Described):
         self.jumps = tuple(_parameter("schedule.jumps", one) for one in checks.listed(jumps))
         self.updates_per_time = checks.positive("schedule.updates_per_time", updates_per_time)
 
-    def __call__(self, t) -> Float[Array, "..."]:
+    def __call__(self, t) -> Array:
         """The number at the time t."""
         assert self.function is not None, "a class of one's own writes __call__"
-        return self.function(self.updates_per_time * t)
+        return jnp.asarray(self.function(self.updates_per_time * t))
 
     def jump_times(self) -> tuple:
         """The times at which the number jumps."""
@@ -104,10 +104,13 @@ class Schedule(checks.ChangesWithTime, Described):
 
 def _parameter(name: str, value, *, minimum: float = -math.inf, strict: bool = False):
     """A parameter of a schedule: a number, or a sequence of them, which is a sweep."""
+    title = f"schedule.{name}" if "." not in name else name
+    if isinstance(value, Schedule):
+        raise ValueError(
+            f"{title} = {checks.shortened(value)} cannot change with time; give one number."
+        )
     value = checks.parameter(value)
-    checks.number(
-        f"schedule.{name}" if "." not in name else name, value, minimum=minimum, strict=strict
-    )
+    checks.number(title, value, minimum=minimum, strict=strict)
     return value
 
 

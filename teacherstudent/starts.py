@@ -317,11 +317,21 @@ def spectral_start(problem: Problem, start: Start, nodes: int = 24) -> SpectralO
 
 
 def one_of_batch(start: Start, index: int) -> Start:
-    """One start of a batch; the eigenvalues of the inputs are those of all."""
+    """One start of a batch."""
+    return _members(start, index)
+
+
+def some_of_batch(start: Start, members: list[int]) -> Start:
+    """Some starts of a batch, a batch of their own."""
+    return _members(start, members)
+
+
+def _members(start: Start, members: int | list[int]) -> Start:
+    """One or some starts of a batch; the eigenvalues of the inputs are those of all."""
     values: dict[str, Any] = {}
     for name in ("Q", "R", "q", "r", "t", "T", "v", "b"):
         if name in start.__dataclass_fields__:
-            values[name] = getattr(start, name)[index]
+            values[name] = getattr(start, name)[members]
     return with_fields(start, values)
 
 

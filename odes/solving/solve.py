@@ -222,7 +222,7 @@ def _solve_one(
     solved = _loop(solver, gradients, distance, (rtol, atol))(
         _field,
         first,
-        (problem, begin, fixed),
+        (problem, begin, fixed, times[-1]),
         start.time,
         times,
         observe,
@@ -326,8 +326,10 @@ def _meter(progress: bool) -> diffrax.AbstractProgressMeter:
 # Compiled by itself, it is traced once, not in each place that diffrax calls it from.
 @jax.jit
 def _field(t, packed, args) -> tuple:
-    problem, begin, fixed = args
-    now = problem.at(t)
+    problem, begin, fixed, end = args
+    # A number that jumps at the last time itself would be part of the last step, and reject it.
+    just_before = t * (1 - 2 * jnp.finfo(t.dtype).eps)
+    now = problem.at(jnp.where(t < end, t, just_before))
     return pack(vector_field(now, fixed, unpack(packed, now, begin)), now)
 
 

@@ -301,8 +301,13 @@ def _continued(begin: Begin, kept: KeptNetworks) -> Begin:
     assert kept.w is not None and kept.v is not None and kept.b is not None
     assert kept.w_star is not None, "simulate takes the method of the networks"
     w_star = begin.w_star
-    same = w_star.shape == kept.w_star.shape
-    if not same or not np.allclose(w_star, kept.w_star, rtol=1e-5, atol=1e-5):
+    if w_star.shape != kept.w_star.shape:
+        raise ValueError(
+            "the start is a state of another problem: its teachers (or fixed directions) are of "
+            f"shape {kept.w_star.shape[1:]}, but those on these inputs of {w_star.shape[1:]}; go "
+            "on with a problem on the same inputs."
+        )
+    if not np.allclose(w_star, kept.w_star, rtol=1e-5, atol=1e-5):
         w_star = kept.w_star
     return Begin(kept.w, kept.v, w_star, kept.b)
 

@@ -108,13 +108,15 @@ def _check_values(
 
 
 def _check_finite(name: str, schedule: Schedule, times, values) -> None:
-    finite = np.isfinite(values).reshape(len(times), -1).all(axis=1)
+    rows = values.reshape(len(times), -1)
+    finite = np.isfinite(rows).all(axis=1)
     if finite.all():
         return
     index = int(np.argmin(finite))
+    first = rows[index][~np.isfinite(rows[index])][0]
     raise ValueError(
-        f"{name} = {checks.shortened(schedule)} is {np.ravel(values[index])[0]:g} at t = "
-        f"{times[index]:.6g}; give a schedule that is finite at every time of the run."
+        f"{name} = {checks.shortened(schedule)} is {first:g} at t = {times[index]:.6g}; give a "
+        "schedule that is finite at every time of the run."
     )
 
 
@@ -143,7 +145,7 @@ def _check_as_given(part: Any, field: str, value) -> None:
 
 def _values(
     name: str, schedule: Schedule, times: Float[np.ndarray, " times"], units: tuple[int, ...] = ()
-) -> Float[np.ndarray, "times sweep"]:
+) -> Float[np.ndarray, "times sweep *units"]:
     """The values of a schedule at some times, for each combination of its swept parameters.
 
     A teacher's readout may have a value for each of its units; then nothing is swept.

@@ -13,7 +13,7 @@ from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.results.description import task_family
 from teacherstudent.results.selection import described_run, state_of, whole_start
-from teacherstudent.starts import Start
+from teacherstudent.starts import Start, some_of_batch
 from teacherstudent.states.kept import KeptNetworks, KeptTheory
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks.base import with_fields
@@ -96,14 +96,21 @@ def state_at(data: xr.Dataset, t: float) -> Start:
             f"what the rule remembers is not known at t = {t:g}, only at the last time; run to "
             "that time and take last_state."
         )
-    return _with_time(state_of(data.isel(time=index), batch=_batch(record)), float(times[index]))
+    now = data.isel(time=index)
+    if "seed" in data.dims:
+        state: Start = _unchecked(now, record, _start_of_seeds(data, record))
+    else:
+        state = state_of(now, batch="start")
+    return _with_time(state, float(times[index]))
 
 
-def _batch(record: dict) -> str:
-    """The dimension of a dataset along which its states are a batch of starts."""
-    if record["kind"] == "simulation":
-        return "seed"
-    return "start"
+def _start_of_seeds(data: xr.Dataset, record: dict) -> Start:
+    """The start of a whole simulation; of a batch of starts those of the seeds that are left."""
+    start = whole_start(data)
+    if not start.batch:
+        return start
+    seeds = record["report"]["seeds"]
+    return some_of_batch(start, [seeds.index(seed) for seed in data["seed"].values.tolist()])
 
 
 def _check_has_times(data: xr.Dataset) -> None:
@@ -180,10 +187,11 @@ def _last_networks(data: xr.Dataset, record: dict) -> Start:
         )
     report = record["report"]
     end, time = data.isel(time=-1), float(data["time"][-1])
-    state = _unchecked(end, record, whole_start(data))
+    start = _start_of_seeds(data, record)
+    state = _unchecked(end, record, start)
     facts = {
         "rule": _rule(record),
-        "start": whole_start(data),
+        "start": start,
         "method": report["method"],
         "N": report["N"],
         "dtype": report["dtype"],

@@ -202,8 +202,8 @@ def with_schedules(value: Any, where: str) -> Any:
             f"{where}.schedule = {checks.shortened(name)} is not known; known are "
             f"{', '.join(KINDS)}{hint}"
         )
-    parameters = {key: with_schedules(one, f"{where}.{key}") for key, one in parameters.items()}
-    return KINDS[name](**validated(_schema(KINDS[name]), parameters, f"{where}."))
+    given = validated(_schema(KINDS[name]), parameters, f"{where}.")
+    return KINDS[name](**{key: with_schedules(one, f"{where}.{key}") for key, one in given.items()})
 
 
 def _function(function: Callable) -> str:

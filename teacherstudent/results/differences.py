@@ -42,19 +42,23 @@ def flat_description(data: xr.Dataset) -> dict[str, Any]:
         name = "_".join(place.split(".")[2:])  # of a schedule's parameter its field and its name
         if name in selected:
             entries[place] = selected[name]
-        elif isinstance(value, list):
+        elif not isinstance(value, list):
+            continue
+        elif place.startswith("start.") and "start" in selected:
+            entries[place] = value[int(selected["start"])]
+        else:
             entries[place] = [
                 selected.get(f"{name}_{index}", one) for index, one in enumerate(value)
             ]
-        elif place.startswith("start.") and "start" in selected:
-            entries[place] = value[int(selected["start"])]
     return entries
 
 
 def flat(tables: Mapping, prefix: str = "") -> dict[str, Any]:
-    """The entries of nested tables by their places."""
+    """The entries of nested tables by their places; a list of tables is one of its indices."""
     entries = {}
     for key, value in tables.items():
+        if isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+            value = {str(index): one for index, one in enumerate(value)}
         if isinstance(value, Mapping):
             entries.update(flat(value, f"{prefix}{key}."))
         else:

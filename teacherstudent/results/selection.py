@@ -26,6 +26,7 @@ from teacherstudent.states.order_parameters import OrderParameters, Weights
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 
 SWEPT = [name for name in COORDINATES if name not in ("time", "seed", "start", "rho")]
+LISTS = ("values", "times", "jumps")  # parameters of schedules that are lists without being swept
 
 
 @arguments.checked
@@ -114,7 +115,9 @@ def described_run(data: xr.Dataset) -> dict:
 
 
 def whole_start(data: xr.Dataset) -> Start:
-    """The start of the whole run, also of one that went on from another: all starts of a batch."""
+    """The start of the whole run, also of one that went on from another: all starts of a batch, of
+    a part of a theory those that were selected.
+    """
     return _run_start(data, described_run(data), whole=True)
 
 
@@ -147,10 +150,17 @@ def _described(data: xr.Dataset, part: str) -> dict:
 
 def _selected(data: xr.Dataset, name: str, value: Any) -> Any:
     """A parameter of a sweep at the values that were selected from it; any other as it is."""
+    if name == "readout":  # of a teacher, with a number for each unit: it is not swept
+        return value
     if isinstance(value, Mapping):
         return _selected_schedule(data, name, value)
     if name not in SWEPT or not isinstance(value, list):
         return value
+    return _coordinate(data, name)
+
+
+def _coordinate(data: xr.Dataset, name: str) -> Any:
+    """The value, or values, of a swept number that the data are of."""
     if name not in data.coords:
         raise ValueError(
             f"the data do not say of which {name} they are; select it without drop=True."
@@ -163,26 +173,22 @@ def _selected_schedule(data: xr.Dataset, name: str, table: Mapping) -> dict:
     selected: dict[str, Any] = {}
     for key, value in table.items():
         inner = f"{name}_{key}"
-        if isinstance(value, Mapping):
-            selected[key] = _selected_schedule(data, inner, value)
-        elif inner in data.coords:
-            selected[key] = data[inner].values.tolist()
-        elif isinstance(value, list):
+        if key in LISTS and isinstance(value, list):
             selected[key] = [
                 _selected_entry(data, f"{inner}_{index}", one) for index, one in enumerate(value)
             ]
         else:
-            selected[key] = value
+            selected[key] = _selected_entry(data, inner, value)
     return selected
 
 
 def _selected_entry(data: xr.Dataset, name: str, value: Any) -> Any:
-    """An entry of a list of a schedule's parameters, such as those of `piecewise`."""
+    """A parameter of a schedule, or an entry of a list of them, such as those of `piecewise`."""
     if isinstance(value, Mapping):
         return _selected_schedule(data, name, value)
-    if name in data.coords:
-        return data[name].values.tolist()
-    return value
+    if not isinstance(value, list):
+        return value
+    return _coordinate(data, name)
 
 
 def _check_begins(data: xr.Dataset, record: Mapping) -> None:
@@ -197,7 +203,7 @@ def _check_begins(data: xr.Dataset, record: Mapping) -> None:
 
 def _run_start(data: xr.Dataset, record: Mapping, whole: bool = False) -> Start:
     described = record["start"]
-    if not whole or "start" in data.coords and "start" not in data.dims:
+    if not whole or "start" in data.coords:
         described = _of_batch(data, described)
     start = start_from(described)
     if "q_start" in data:

@@ -56,10 +56,12 @@ def solved(loop, solver, field, y, argument, times, max_steps=10_000, meter=None
     def diverged(y):
         return jnp.max(jnp.abs(y)) > 1e6
 
+    zero = jnp.zeros(())
+
     @jax.jit
     def solve(y, argument, times):
         return loop(
-            field, y, argument, times, observe, diverged, solver, controller, max_steps, meter
+            field, y, argument, zero, times, observe, diverged, solver, controller, max_steps, meter
         )
 
     return solve(jnp.asarray(y), jnp.asarray(argument), jnp.asarray(times))
