@@ -26,10 +26,10 @@ from odes.solving.reach import Reach, failure, reach, tolerance
 from odes.solving.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.checking import arguments, checks, contracts
-from teacherstudent.checking.over_time import check_over_time
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError
 from teacherstudent.extensions.contract_checks import check_task
+from teacherstudent.extensions.over_time import check_over_time
 from teacherstudent.extensions.own_classes import changed_law
 from teacherstudent.observables.built_in import requested_of_theory
 from teacherstudent.observables.observable import (

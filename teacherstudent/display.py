@@ -83,7 +83,7 @@ class Described(eqx.Module, metaclass=DescribedClass):
 
     def __repr__(self) -> str:
         parts = [f"{name}={shown_value(value)}" for name, value in self.shown().items()]
-        return called(type(self).__name__, parts)
+        return _called(type(self).__name__, parts)
 
     def _repr_html_(self) -> str:
         """A table of two columns, for notebooks."""
@@ -117,7 +117,7 @@ def shown_value(value: Any) -> str:
     fields = getattr(value, "_fields", None)
     if isinstance(value, tuple) and fields is not None:
         parts = [f"{name}={shown_value(part)}" for name, part in zip(fields, value, strict=True)]
-        return called(type(value).__name__, parts)
+        return _called(type(value).__name__, parts)
     if hasattr(value, "given"):  # a latent law keeps what its user gave
         return repr(value.given)
     if isinstance(getattr(value, "name", None), str):  # an activation
@@ -143,7 +143,7 @@ def _shown_array(array: np.ndarray) -> str:
     return text.replace(".,", ",").replace(".]", "]")
 
 
-def called(name: str, parts: list[str]) -> str:
+def _called(name: str, parts: list[str]) -> str:
     """A call with these arguments, on one line if there is room."""
     line = f"{name}({', '.join(parts)})"
     if len(line) <= LINE and "\n" not in line and not (name and _is_nested(parts)):

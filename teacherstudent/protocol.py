@@ -109,6 +109,7 @@ class Until(Described):
         return float(np.nanmax(values))
 
 
+@arguments.checked
 def until(quantity, *, below=None, above=None, within=None) -> Until:
     """The end of a phase of a `Protocol` at a threshold; see `help(ts.Until)`.
 
@@ -192,6 +193,7 @@ class Protocol(Described):
 
     phases: tuple[Phase, ...] = eqx.field(static=True)
 
+    @arguments.of("protocol.")
     def __init__(self, *phases):
         self.phases = tuple(_phase(index, one) for index, one in enumerate(phases))
         if not self.phases:

@@ -174,7 +174,7 @@ def describe_schedule(schedule: Schedule) -> dict:
 
     A function, or a class of one's own, is known by its name, and is not read back.
     """
-    kind = schedule.kind or type_name(type(schedule))
+    kind = type_name(type(schedule))
     if type(schedule) is Schedule:
         kind = "function"
     return {"schedule": kind, **{name: _plain(one) for name, one in schedule.shown().items()}}
@@ -234,7 +234,7 @@ def type_name(kind: type) -> str:
 
     One of ours, or one that was added to ours, has its own; any other its full name.
     """
-    known = {**TASKS, **RULES}
+    known = {**TASKS, **RULES, **KINDS}
     if known.get(kind.__name__) is kind:
         return kind.__name__
     return f"{kind.__module__}.{kind.__qualname__}"

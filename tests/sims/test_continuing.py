@@ -352,7 +352,7 @@ def test_the_weights_have_the_recorded_overlaps():
     np.testing.assert_allclose(np.einsum("ski,sli->skl", w, w) / N, end.Q, rtol=0, atol=1e-13)
     np.testing.assert_allclose(np.einsum("ski,smi->skm", w, w_star) / N, end.R, atol=1e-13)
     bare = ts.simulate(isotropic(ts.SGD(0.5)), begin(), FIRST, N=N, seeds=3, dtype="float64")
-    assert "w" not in bare and "memory" not in bare
+    assert "w_last" not in bare and "memory_last" not in bare
     np.testing.assert_array_equal(bare.Q, data.Q)
 
 
@@ -373,7 +373,10 @@ def test_the_weights_on_given_inputs_have_the_recorded_overlaps():
 def test_what_is_kept_is_compressed_and_checked_in_files(tmp_path):
     data = run(isotropic(RULES["heavy ball"]), begin(), FIRST)
     chain = run(isotropic(RULES["heavy ball"]), begin(), FIRST, method="reduced")
-    for simulation, names in ((data, ("w_last", "w_star_last", "memory_last")), (chain, ("chain_last",))):
+    for simulation, names in (
+        (data, ("w_last", "w_star_last", "memory_last")),
+        (chain, ("chain_last",)),
+    ):
         path = tmp_path / f"{names[0]}.h5"
         ts.save(path, simulation=simulation)
         with h5py.File(path) as file:

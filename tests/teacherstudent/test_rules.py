@@ -349,7 +349,8 @@ def kinds_of_leaves(tree):
 
 
 def test_every_rule_is_under_contract():
-    assert SETTINGS.keys() == RULES.keys()
+    """All but gradient flow, which has no updates."""
+    assert SETTINGS.keys() == RULES.keys() - {"GradientFlow"}
 
 
 @every_rule

@@ -183,7 +183,7 @@ NAMED = [
 ]
 
 
-@pytest.mark.parametrize("schedule", NAMED, ids=lambda one: one.kind)
+@pytest.mark.parametrize("schedule", NAMED, ids=lambda one: type(one).__name__)
 def test_named_kinds_are_read_back(schedule):
     problem = ts.Problem(
         ts.TeacherStudent(M, noise=schedule, readout=[schedule, 0.5]),
