@@ -43,6 +43,7 @@ from teacherstudent.programs import kept_programs
 from teacherstudent.programs.compilation import default_platform, options
 from teacherstudent.protocol import Protocol, Until, problems_of
 from teacherstudent.results.datasets import check_observables, check_sweeps, dataset
+from teacherstudent.results.description import describe_start
 from teacherstudent.results.floor import error_floor
 from teacherstudent.schedules import at_time, is_named_kind, schedules_in
 from teacherstudent.starts import Start, check_begins, spectral_start
@@ -212,6 +213,7 @@ def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) ->
     report |= _quality_of_solve(problem, plan.start, times, answer, plan.nodes, error, allowed)
     if isinstance(start.kept, KeptTheory):
         report["continued_at"] = start.time
+        report["state"] = describe_start(start, problem)
     label = partial(_labelled, problem, plan.start, report=report, observables=observables)
     if reached.failed.any():
         _tell_failure(reached, answer, times, options.max_steps, label)

@@ -17,8 +17,9 @@ def differing_entries(theory: xr.Dataset, simulation: xr.Dataset) -> list[str]:
 
     Of a curve that was selected from a sweep, or from a batch of starts, the selected value counts.
     """
-    expected = flat_description(theory)
     found = flat_description(simulation)
+    # Networks that began at the state of a theory are compared with one that went on from it.
+    expected = flat_description(theory, from_state="start.time" in found)
     names = expected.keys() | found.keys()
     different = [
         name for name in names if not equal_to_rounding(expected.get(name), found.get(name))
@@ -30,10 +31,16 @@ def differing_entries(theory: xr.Dataset, simulation: xr.Dataset) -> list[str]:
     return sorted(different)
 
 
-def flat_description(data: xr.Dataset) -> dict[str, Any]:
-    """Problem and start of a dataset by the places of their entries, "problem.rule.beta"."""
+def flat_description(data: xr.Dataset, from_state: bool = False) -> dict[str, Any]:
+    """Problem and start of a dataset by the places of their entries, "problem.rule.beta".
+
+    `from_state` takes the state from which a theory went on, if it did, in place of its start.
+    """
     described = description(data)
-    parts = {"problem": described["problem"], "start": described["start"]}
+    start = described["start"]
+    if from_state:
+        start = described["report"].get("state", start)
+    parts = {"problem": described["problem"], "start": start}
     for number, phase in enumerate(described.get("protocol", [])):
         parts[f"protocol[{number}]"] = phase
     entries = flat(parts)

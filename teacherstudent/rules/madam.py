@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.rules.base import RatedRule, replacing
+from teacherstudent.schedules import is_schedule
 
 # The memory of the running mean of squared gradients.
 MEMORY = 0.999
@@ -67,6 +68,8 @@ class Madam(RatedRule):
         self.g_bound = checks.parameter(g_bound)
 
     def __check_init__(self):
+        if is_schedule(self.p_scale):  # the largest weights are set when training begins
+            checks.single("rule.p_scale", self.p_scale)
         checks.number("rule.p_scale", self.p_scale, strict=True)
         checks.number("rule.g_bound", self.g_bound, strict=True)
 

@@ -429,9 +429,6 @@ def test_networks_go_on_from_a_theory_with_its_overlaps_at_its_time():
 
 
 @pytest.mark.long
-@pytest.mark.xfail(
-    strict=True, reason="the theory describes the start at t = 0, the simulation the state at 1.2"
-)
 def test_a_theory_and_networks_from_the_same_state_have_the_same_start():
     problem = isotropic(ts.SGD(0.5))
     state = ts.last_state(ts.integrate(problem, begin(), FIRST))
