@@ -234,6 +234,9 @@ def _solve_one(
         _meter(progress),
     )
     packed = None
+    first_distance = None
+    if crossing is not None:
+        first_distance = distance(start.time, first, None)
     if drifts:
         *observed, packed = solved.observed
         solved = solved._replace(observed=tuple(observed))
@@ -244,6 +247,7 @@ def _solve_one(
         q_last=last.q,
         r_last=last.r,
         memory=all_numbers(last.memory),
+        first_distance=first_distance,
     )
     if "rule error" in extras:
         ends = ((start.time, begin), (solved.reached, last))

@@ -128,7 +128,7 @@ def _check_as_given(part: Any, field: str, value) -> None:
 
 def _values(
     name: str, schedule: Schedule, times: Float[np.ndarray, " times"], units: tuple[int, ...] = ()
-) -> Float[np.ndarray, "times sweep"]:
+) -> Float[np.ndarray, "times sweep *units"]:
     """The values of a schedule at some times, for each combination of its swept parameters.
 
     A teacher's readout may have a value for each of its units; then nothing is swept.

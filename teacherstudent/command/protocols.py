@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from teacherstudent.command.tables import PhaseTable, Tables
+from teacherstudent.observables.thresholds import quantity_of
 from teacherstudent.problem import Problem
-from teacherstudent.protocol import Protocol
+from teacherstudent.protocol import Protocol, Until
 from teacherstudent.results.description import Sentences, parsed, phase_end_from, problem_from
 
 KINDS = ("type", "schedule")  # a table that names another one has other entries
@@ -44,7 +45,10 @@ def _phase(shared: Mapping, entries: Mapping, where: str) -> tuple:
     """The problem of one phase, and its end."""
     given = dict(parsed(PhaseTable, entries, f"{where}.").options())
     end = phase_end_from(given, where)
-    return problem_from(_with_entries(shared, given)), end
+    problem = problem_from(_with_entries(shared, given))
+    if isinstance(end, Until):
+        quantity_of(end, problem)  # raises ValueError if it is none
+    return problem, end
 
 
 def _with_entries(table: Mapping, entries: Mapping) -> dict[str, Any]:

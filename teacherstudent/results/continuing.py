@@ -180,6 +180,7 @@ def _last_networks(data: xr.Dataset, record: dict) -> Start:
         )
     report = record["report"]
     end, time = data.isel(time=-1), float(data["time"][-1])
+    _check_all_there(data, time)
     state = _unchecked(end, record, whole_start(data))
     facts = {
         "rule": _rule(record),
@@ -213,6 +214,17 @@ def _last_networks(data: xr.Dataset, record: dict) -> Start:
         memory=memory,
     )
     return _with_time(state, time, networks)
+
+
+def _check_all_there(data: xr.Dataset, time: float) -> None:
+    """Raise ValueError if some seeds ended the last phase of a protocol before the others."""
+    finite = np.isfinite(data["Q"].isel(time=-1)).all(["student", "student_"])
+    if not finite.all():
+        raise ValueError(
+            f"seed {int(data['seed'][np.argmin(finite.values)])} ended the protocol before "
+            f"t = {time:g}, and has no state there; take state_at at a time at which all seeds "
+            "are in it, or give the last phase a duration."
+        )
 
 
 def state_orders(data: xr.Dataset) -> tuple[np.ndarray, ...]:
