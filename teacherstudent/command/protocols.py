@@ -60,9 +60,10 @@ def _with_entries(table: Mapping, entries: Mapping) -> dict[str, Any]:
     for key, value in entries.items():
         before = table.get(key)
         answer[key] = value
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
-            if not _is_another_kind(value, before):
-                answer[key] = _with_entries(before, value)
+        if not isinstance(value, Mapping) or not isinstance(before, Mapping):
+            continue
+        if not _is_another_kind(value, before):
+            answer[key] = _with_entries(before, value)
     return answer
 
 

@@ -218,10 +218,11 @@ def _last_networks(data: xr.Dataset, record: dict) -> Start:
 
 def _check_all_there(data: xr.Dataset, time: float) -> None:
     """Raise ValueError if some seeds ended the last phase of a protocol before the others."""
-    finite = np.isfinite(data["Q"].isel(time=-1)).all(["student", "student_"])
+    Q = data["Q"].isel(time=-1).transpose("seed", ...).values
+    finite = np.isfinite(Q).all(axis=(1, 2))
     if not finite.all():
         raise ValueError(
-            f"seed {int(data['seed'][np.argmin(finite.values)])} ended the protocol before "
+            f"seed {int(data['seed'][np.argmin(finite)])} ended the protocol before "
             f"t = {time:g}, and has no state there; take state_at at a time at which all seeds "
             "are in it, or give the last phase a duration."
         )

@@ -68,7 +68,7 @@ def test_each_phase_begins_where_the_one_before_it_ended(change):
     assert theory.phase.values.tolist() == [0, 0, 0, 1, 1]
     assert theory.switch_time.values.tolist() == [1.0]
     stays = ts.integrate(first, start, joined_times(FIRST, SECOND), **EXACT)
-    assert float(abs(theory.Q[-1] - stays.Q[-1]).max()) > 1e-3  # it is no change of nothing
+    assert float(abs(theory.Q[-1] - stays.Q[-1]).max()) > 1e-4  # it is no change of nothing
 
 
 def test_momentum_goes_on_in_the_same_rule_and_begins_anew_after_another_one():
@@ -137,6 +137,9 @@ def test_every_mode_of_a_hidden_manifold_goes_on():
     assert_same(later, shifted.isel(time=slice(1, None)), 1e-7)
 
 
+AT_LEVEL = ts.until("eps_g", below=0.2)
+
+
 def several_starts() -> ts.OrderParameters:
     starts = [begin(seed) for seed in (0, 1)]
     return ts.OrderParameters(
@@ -144,7 +147,7 @@ def several_starts() -> ts.OrderParameters:
     )
 
 
-@pytest.mark.parametrize("end", [1.0, ts.until("eps_g", below=0.2)])
+@pytest.mark.parametrize("end", mostly_long([AT_LEVEL, 1.0], [AT_LEVEL]))
 def test_each_start_of_a_batch_goes_through_the_phases(end):
     times = [0.0, 0.5, 1.0, 3.0, 6.0]
     protocol = ts.Protocol((on_teacher(0), end), (on_teacher(1), 10.0))
@@ -205,6 +208,7 @@ def test_a_threshold_is_located(quantity, threshold):
     assert not until.is_met(values[:-1]).any()
 
 
+@pytest.mark.long
 def test_the_velocity_is_a_threshold_of_the_theory():
     until = ts.until("velocity", below=0.1)
     _, time = switched(until)
@@ -214,7 +218,7 @@ def test_the_velocity_is_a_threshold_of_the_theory():
     assert fastest == pytest.approx(0.1, abs=1e-7)
 
 
-@pytest.mark.parametrize("solver", mostly_long(["tsit5", "kvaerno5"], ["tsit5"]))
+@pytest.mark.parametrize("solver", mostly_long(["tsit5", "kvaerno5"], []))
 def test_solvers_agree_on_the_time_of_a_threshold(solver):
     until = ts.until("eps_g", below=0.1)
     assert switched(until, solver)[1] == pytest.approx(switched(until, "dopri8")[1], rel=1e-6)
@@ -267,6 +271,7 @@ def test_the_last_phase_may_end_at_a_threshold():
     assert ts.integrate(never, begin(), LONG).time.values.tolist() == LONG
 
 
+@pytest.mark.long
 def test_thresholds_of_two_classes_are_of_the_loss():
     first, second, start = CHANGES["law"]
     protocol = ts.Protocol((first, ts.until("loss", below=0.56)), (second, 100.0))

@@ -171,6 +171,7 @@ def test_a_verdict_counts_the_networks_that_did_not_switch(theory, networks):
     assert "in no network before the last time" in ts.compare(theory, late).attrs["verdict"]
 
 
+@pytest.mark.long
 def test_a_loss_that_is_negative_in_one_phase_is_compared():
     protocol = ts.Protocol((two_classes(), 1.0), (two_classes(loss="correlation"), 1.0))
     theory = ts.integrate(protocol, begin_of_classes(), [0.0, 1.0, 2.0])
