@@ -26,7 +26,6 @@ from odes.solving.reach import Reach, failure, reach, tolerance
 from odes.solving.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.checking import arguments, checks, contracts
-from teacherstudent.checking.over_time import check_over_time
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError
 from teacherstudent.extensions.contract_checks import check_task
@@ -39,6 +38,7 @@ from teacherstudent.observables.observable import (
     warn_of_infinities,
 )
 from teacherstudent.observables.thresholds import quantity_of
+from teacherstudent.over_time import check_over_time
 from teacherstudent.problem import Problem
 from teacherstudent.programs import kept_programs
 from teacherstudent.programs.compilation import default_platform, options

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from teacherstudent.checking.over_time import check_over_time
 from teacherstudent.errors import DivergenceError, ThresholdError
 from teacherstudent.observables.thresholds import VELOCITY
+from teacherstudent.over_time import check_over_time
 from teacherstudent.protocol import Phase, Protocol, warn_of_end
 from teacherstudent.results.continuing import last_state
 from teacherstudent.results.datasets import DESCRIPTION, description

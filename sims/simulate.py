@@ -32,7 +32,6 @@ from sims.running.phases import PhasedTraining
 from sims.weights import training as weights_training
 from sims.weights.training import TEST_BLOCK, WeightsTraining
 from teacherstudent.checking import arguments, checks
-from teacherstudent.checking.over_time import check_over_time, rule_over_time
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError
 from teacherstudent.extensions.contract_checks import check_simulated
@@ -40,6 +39,7 @@ from teacherstudent.extensions.own_classes import unknown_error
 from teacherstudent.observables.built_in import requested_of_networks
 from teacherstudent.observables.observable import Observable
 from teacherstudent.observables.thresholds import quantity_of_networks
+from teacherstudent.over_time import check_over_time, rule_over_time
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, problems_of
 from teacherstudent.results.datasets import check_observables, dataset

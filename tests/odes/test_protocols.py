@@ -54,7 +54,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", mostly_long(CHANGES, ["teacher", "rule", "law"]))
+@pytest.mark.parametrize("change", mostly_long(CHANGES, ["teacher", "rule"]))
 def test_each_phase_begins_where_the_one_before_it_ended(change):
     """The second phase by itself, from the numbers at its begin as a start at t = 0."""
     first, second, start = CHANGES[change]
@@ -281,6 +281,9 @@ def test_thresholds_of_two_classes_are_of_the_loss():
 
 
 @pytest.mark.long
+@pytest.mark.xfail(
+    strict=True, raises=ValueError, reason="Newton's method needs derivatives, which it has not"
+)
 def test_thresholds_of_two_classes_are_of_the_accuracy():
     """It is of frozen points: a step function in the last digits."""
     first, second, start = CHANGES["law"]

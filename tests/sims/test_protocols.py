@@ -115,7 +115,7 @@ def first_below(data, level):
     return data.time.values[(data.eps_g.values < level).argmax(axis=1)]
 
 
-@pytest.mark.parametrize("method", ["weights", "reduced"])
+@pytest.mark.parametrize("method", mostly_long(["weights", "reduced"], ["weights"]))
 def test_each_seed_goes_on_at_the_first_recorded_time_beyond_its_threshold(method):
     """As a run of this seed alone, joined by hand at that time."""
     protocol = ts.Protocol((on_teacher(0), UNTIL), (on_teacher(1), 10.0))
@@ -140,12 +140,13 @@ def total(at):
     return (at.R**2).sum()
 
 
+RANK = ts.until("effective_rank", below=2.55)
+TOTAL = ts.until(ts.Observable("total", (), "$r^2$", of=total), above=0.2)
+
+
 @pytest.mark.parametrize(
     "until",
-    [
-        ts.until("effective_rank", below=2.55),
-        ts.until(ts.Observable("total", (), "$r^2$", of=total), above=0.2),
-    ],
+    mostly_long([RANK, TOTAL], [RANK]),
 )
 def test_other_quantities_than_the_error(until):
     protocol = ts.Protocol((on_teacher(0), until), (on_teacher(1), 10.0))
@@ -282,7 +283,7 @@ print(json.dumps([data.eps_g.values.tolist(), data.switch_time.values.tolist()])
 """
 
 
-@pytest.mark.parametrize("method", mostly_long(["weights", "reduced"], ["weights"]))
+@pytest.mark.parametrize("method", mostly_long(["weights", "reduced"], []))
 def test_two_devices_give_the_same_numbers(method):
     environment = {
         **os.environ,
@@ -343,10 +344,14 @@ def test_networks_follow_the_theory_through_the_switch_of_the_teacher(case):
     theory = ts.integrate(protocol, begin(), times)
     networks = run(protocol, times, N=1000, seeds=seeds, method=method)
     report = ts.compare(theory, networks)
-    assert report.attrs["verdict"].startswith("AGREE"), report.attrs["verdict"]
+    verdict = report.attrs["verdict"]
+    if case == "threshold":  # around the switch some are in different phases
+        assert "NOTE: phases end at thresholds" in verdict
+    else:
+        assert verdict.startswith("AGREE"), verdict
     some = theory.time.values > 0
     some &= np.arange(len(times)) % (len(times) // 8) == 0
-    if case == "threshold":  # around the switch theory and networks are in different phases
+    if case == "threshold":
         switch = float(theory.switch_time[0])
         some &= abs(theory.time.values - switch) > 5.0
     assert float(abs(report.eps_g_z[some]).max()) < 4
