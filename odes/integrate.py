@@ -18,7 +18,7 @@ import xarray as xr
 from odes.phases import along_phases
 from odes.rules.theory import Nodes, require_theory, theory_of
 from odes.solving import vector_field  # noqa: F401 (it registers what rules and tasks need)
-from odes.solving.crossing import VELOCITY, Crossing
+from odes.solving.crossing import Crossing
 from odes.solving.drift import DRIFTS
 from odes.solving.precision import exact
 from odes.solving.quadrature_error import averages_used, quadrature_error
@@ -38,6 +38,7 @@ from teacherstudent.observables.observable import (
     at_overlaps,
     warn_of_infinities,
 )
+from teacherstudent.observables.thresholds import quantity_of
 from teacherstudent.problem import Problem
 from teacherstudent.programs import kept_programs
 from teacherstudent.programs.compilation import default_platform, options
@@ -225,6 +226,8 @@ def _crossing(
 ) -> float | None:
     """The time at which the quantity of a threshold crosses it; None if it does not before `last`.
 
+    Where the threshold is met at the begin, it is that time.
+
     Raises ValueError if the quantity is none of one number.
     """
     plan = _plan(options, problem, start)
@@ -237,22 +240,12 @@ def _crossing(
     times = np.array([start.time, last])
     with jax.enable_x64(True):
         answer = _solved(plan, problem, times, options.max_steps, (), crossing, until.level)
-    if answer.crossed is None or not answer.crossed:
+    assert answer.first_distance is not None and answer.crossed is not None
+    if until.is_met(until.level + answer.first_distance):
+        return start.time
+    if not answer.crossed:
         return None
     return float(answer.reached)
-
-
-def quantity_of(until: Until, problem: Problem) -> str | Observable:
-    """The quantity of a threshold: the error or the velocity by name, or an observable."""
-    if until.quantity in (problem.task.name_of("eps_g"), VELOCITY):
-        return until.quantity
-    (one,), _ = requested_of_theory([until.quantity], problem)
-    if one.dims or one.IN_SOLVE:
-        raise ValueError(
-            f"until: the {one.title} is not one number of the order parameters; give "
-            f"{problem.task.name_of('eps_g')!r}, or an observable with dims = ()."
-        )
-    return one
 
 
 def _extras(problem: Problem, nodes: Nodes | None, spectral: bool) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import xarray as xr
 
 from teacherstudent.errors import DivergenceError, ThresholdError
 from teacherstudent.extensions.over_time import check_over_time
+from teacherstudent.observables.thresholds import VELOCITY
 from teacherstudent.protocol import Phase, Protocol, warn_of_end
 from teacherstudent.results.continuing import last_state
 from teacherstudent.results.datasets import DESCRIPTION, description
@@ -96,12 +97,15 @@ def _not_crossed(
     """The error of a phase that does not end before the last time."""
     until = phase.threshold
     assert until is not None
-    nearest = until.nearest(values_of(until, phase.problem, parts[-1]))
-    extreme = "smallest" if until.falling else "largest"
+    how_near = ""
+    if until.name != VELOCITY:  # which is no quantity of one time
+        nearest = until.nearest(values_of(until, phase.problem, parts[-1]))
+        extreme = "smallest" if until.falling else "largest"
+        how_near = f" (the {extreme} {until.name} is {nearest:.6g})"
     return ThresholdError(
-        f"phase {number} of the protocol, {until}, does not end before t = {times[-1]:g}: the "
-        f"{extreme} {until.name} is {nearest:.6g}, so that phase {number + 1} does not begin; give "
-        "another threshold, later times, or within=, the longest that it may last.",
+        f"phase {number} of the protocol, {until}, does not end before t = {times[-1]:g}"
+        f"{how_near}, so that phase {number + 1} does not begin; give another threshold, later "
+        "times, or within=, the longest that it may last.",
         float(times[-1]),
         joined(protocol, parts, begun, times),
     )

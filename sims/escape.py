@@ -35,6 +35,7 @@ from teacherstudent.checking import arguments, checks
 from teacherstudent.extensions.own_classes import changed_law
 from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import described
+from teacherstudent.schedules import named_schedules
 from teacherstudent.starts import orthonormal_rows
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.streams import WEIGHTS, stream
@@ -88,7 +89,8 @@ def escape(
     median against log N with its `exponent_error` from resampled seeds.  Steps are resolved to 2
     percent.
 
-    Raises ValueError for input that does not fit, and for a task without classes;
+    Raises ValueError for input that does not fit, for a task without classes and for numbers that
+    change with time;
     `DivergenceError` if a network stops being finite.
 
     Ben Arous, Gheissari & Jagannath, JMLR 22 (2021); Bardone & Goldt, ICML 2024 (arXiv:2404.08602).
@@ -161,6 +163,13 @@ def _check_task(problem: Problem) -> None:
         raise ValueError(
             f"{changed}; escape draws inputs from the components of a task, and labels them by "
             "their class."
+        )
+    if problem.changes_with_time:
+        named = [("task", problem.task), ("rule", problem.rule)]
+        places = [f"{where}.{field}" for where, one in named for field, _ in named_schedules(one)]
+        raise ValueError(
+            f"{places[0]} changes with time, but escape lasts N^k updates, with times of its own "
+            "for each size; give a number."
         )
     if problem.sweeps:
         raise ValueError(

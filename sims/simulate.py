@@ -39,6 +39,7 @@ from teacherstudent.extensions.over_time import check_over_time, rule_over_time
 from teacherstudent.extensions.own_classes import unknown_error
 from teacherstudent.observables.built_in import requested_of_networks
 from teacherstudent.observables.observable import Observable
+from teacherstudent.observables.thresholds import quantity_of_networks
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, problems_of
 from teacherstudent.results.datasets import check_observables, dataset
@@ -230,6 +231,9 @@ def simulate(
     check_begins(start, times)
     if isinstance(problem, Protocol):
         problem.check_times(start.time, times)
+        for phase in problem.phases:
+            if phase.threshold is not None:
+                quantity_of_networks(phase.threshold, phase.problem)  # ValueError if it is none
     N, seeds, method, dtype = _settings(start, N, seeds, method, dtype)
     _check_names(method, dtype, keep)
     _check_one_set(bank, data)

@@ -312,6 +312,33 @@ class piecewise(Schedule):
         return tuple(time for value in self.values for time in _times_of(value, "kink_times"))
 
 
+class Scaled(Schedule):
+    """A multiple of another schedule."""
+
+    of: Schedule | None = None
+    factor: checks.Parameter = 1.0
+
+    def __init__(self, of, factor):
+        self.of = of
+        self.factor = factor
+
+    def __call__(self, t):
+        return self.factor * value_at(self.of, t)
+
+    def jump_times(self):
+        return _times_of(self.of, "jump_times")
+
+    def kink_times(self):
+        return _times_of(self.of, "kink_times")
+
+
+def scaled(value: float | Schedule, factor: float) -> float | Schedule:
+    """A number, or a schedule, times a factor."""
+    if isinstance(value, Schedule):
+        return Scaled(value, factor)
+    return factor * value
+
+
 def _number_or_schedule(name: str, value):
     if isinstance(value, Schedule):
         return value

@@ -7,7 +7,13 @@ import pytest
 
 from tests.long import mostly_long
 
-VERDICTS = ("AGREE at N = 1000", "AGREE at N = 400", "AGREE at N = 300", "SignSGD AGREE")
+VERDICTS = (
+    "AGREE at N = 1000",
+    "AGREE at N = 400",
+    "AGREE at N = 300",
+    "AGREE at N = 500",
+    "SignSGD AGREE",
+)
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 

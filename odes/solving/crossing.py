@@ -10,10 +10,9 @@ from odes.inputs.one_update import Fixed, State, overlaps
 from odes.solving.vector_field import vector_field
 from teacherstudent.observables.generalisation import error_of
 from teacherstudent.observables.observable import Observable
+from teacherstudent.observables.thresholds import VELOCITY
 from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import OrderParameters
-
-VELOCITY = "velocity"  # the largest rate at which an overlap, readout or bias moves
 
 
 @dataclass(frozen=True)

@@ -233,6 +233,9 @@ def _solve_one(
         _meter(progress),
     )
     packed = None
+    first_distance = None
+    if crossing is not None:
+        first_distance = distance(start.time, first, None)
     if drifts:
         *observed, packed = solved.observed
         solved = solved._replace(observed=tuple(observed))
@@ -242,6 +245,7 @@ def _solve_one(
         q_last=last.q,
         r_last=last.r,
         memory=all_numbers(last.memory),
+        first_distance=first_distance,
     )
     more: dict[str, Any] = {}
     if "rule error" in extras:

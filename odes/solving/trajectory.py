@@ -30,6 +30,7 @@ class Trajectory(NamedTuple):
     - `exceeded`: whether it did so because the state was beyond the bound of divergence.
     - `steps`, `rejected`: how many steps the solver tried, and how many of them it rejected.
     - `crossed`: whether the solver stopped at a threshold, where there is one.
+    - `first_distance`: how far the quantity of a threshold is from it at the begin.
     - `q`, `r`: the densities over the modes, where they were asked for.
     - `accuracy`: the fraction of right classes, where the task has classes.
     - `drift_Q` to `diffusion_Q`: parts of the equations (`drift.py`), where they were asked for.
@@ -49,6 +50,7 @@ class Trajectory(NamedTuple):
     steps: Int[Array, "*batch"]
     rejected: Int[Array, "*batch"]
     crossed: Bool[Array, "*batch"] | None = None
+    first_distance: Float[Array, "*batch"] | None = None
     q: Float[Array, "*batch time modes students students"] | None = None
     r: Float[Array, "*batch time modes students teachers"] | None = None
     accuracy: Float[Array, "*batch time"] | None = None

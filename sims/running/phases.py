@@ -19,6 +19,7 @@ from sims.running.divergence import check_record
 from sims.running.loop import Training
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.observables.observable import Observable, at_overlaps
+from teacherstudent.observables.thresholds import quantity_of_networks
 from teacherstudent.protocol import Phase, Protocol, Until
 from teacherstudent.results.description import describe_protocol
 from teacherstudent.starts import Start
@@ -80,16 +81,17 @@ class PhasedTraining(Training):
 
     def next_stop(self) -> int:
         recorded = self.steps[len(self.rows)]
-        ends = [end for end in self._ends() if end > self.done]
+        # A run that goes on from a checkpoint may stand at the end of a phase.
+        ends = [end for end in self._ends() if end >= self.done]
         return int(min([recorded, *ends]))
 
     def _ends(self) -> np.ndarray:
-        """The steps at which the present phases of the seeds end by their durations."""
+        """The steps at which the present phases of the seeds end at the latest."""
         per_time = self.problem.updates_per_time(self.N)
         ends = np.full(len(self.seeds), np.inf)
         for number, phase in enumerate(self.phases):
             inside = self.phase == number
-            if phase.threshold is None and inside.any():
+            if inside.any() and math.isfinite(phase.longest):
                 ends[inside] = self.begun[inside, number] + round(phase.longest * per_time)
         return ends
 
@@ -154,8 +156,7 @@ class PhasedTraining(Training):
                 del self.trainings[number]
 
     def _crossed(self) -> np.ndarray:
-        """Which seeds have crossed the threshold of their phase, or were in it long enough."""
-        per_time = self.problem.updates_per_time(self.N)
+        """Which seeds have crossed the threshold of their phase."""
         crossed = np.zeros(len(self.seeds), bool)
         for number, phase in enumerate(self.phases):
             until = phase.threshold
@@ -165,22 +166,18 @@ class PhasedTraining(Training):
             values = self._quantity(until, number)
             nearest = until.nearest(values[inside])
             self.nearest[number] = until.nearest([nearest, self.nearest.get(number, nearest)])
-            longest = phase.longest * per_time
-            long_enough = self.done - self.begun[:, number] >= longest
-            crossed |= inside & (until.is_met(values) | long_enough)
+            crossed |= inside & until.is_met(values)
         return crossed
 
     def _quantity(self, until: Until, number: int) -> np.ndarray:
         """The quantity of a threshold at the last record, for each seed."""
         training, row = self.trainings[number], self.latest[number]
-        name = until.name
-        if name == training.problem.task.name_of("eps_g"):
+        quantity = quantity_of_networks(until, training.problem)
+        if not isinstance(quantity, Observable):
             return row["eps_g"]
-        if not isinstance(until.quantity, Observable):
-            return row[name]
         T = np.asarray(self.T)[: len(self.seeds)]
-        values = at_overlaps([until.quantity], row["Q"], row["R"], T, row["v"], row["b"])
-        return values[name]
+        values = at_overlaps([quantity], row["Q"], row["R"], T, row["v"], row["b"])
+        return values[quantity.name]
 
     def _move(self, number: int, moving: np.ndarray) -> None:
         """Let some seeds go on from a phase to the next."""

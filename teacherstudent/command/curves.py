@@ -15,6 +15,7 @@ import xarray as xr
 
 import teacherstudent as ts
 from teacherstudent.checking import checks
+from teacherstudent.command.protocols import learnt
 from teacherstudent.command.tables import (
     RandomTable,
     SimulationTable,
@@ -25,9 +26,11 @@ from teacherstudent.command.tables import (
 )
 from teacherstudent.observables.built_in import requested_of_networks, requested_of_theory
 from teacherstudent.problem import Problem
+from teacherstudent.protocol import Protocol, first_of, problems_of
 from teacherstudent.results.comparison import RATES
 from teacherstudent.results.datasets import VARIABLES, as_tree, description
-from teacherstudent.results.description import Sentences, parsed, problem_from, start_from
+from teacherstudent.results.description import Sentences, parsed, start_from
+from teacherstudent.schedules import scaled
 from teacherstudent.starts import Start, check_rank, random_start, spectral_start
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks import Task
@@ -43,7 +46,7 @@ class Curves:
     NEEDED: ClassVar = ("task", "student", "rule", "start", "times")
     NETWORKS: ClassVar = "simulation"  # the table that says which networks are trained
 
-    problem: Problem
+    problem: Problem | Protocol
     start: Start
     times: np.ndarray
     theory: TheoryTable
@@ -58,7 +61,7 @@ class Curves:
         outer = outer_tables(tables, cls.NEEDED)
         sentences = Sentences()
         with sentences.collected():
-            problem = problem_from(outer.problem)
+            problem = learnt(outer)
         with sentences.collected():
             times = read_times(outer.times or {})
         with sentences.collected():
@@ -68,19 +71,20 @@ class Curves:
         with sentences.collected():
             random = read_random(outer.start or {})
         sentences.raise_together()
+        first = first_of(problem)
         with sentences.collected():
-            requested_of_theory(theory.observables or [], problem, "theory.observables")
+            requested_of_theory(theory.observables or [], first, "theory.observables")
         with sentences.collected():
-            requested_of_networks(simulation.observables or [], problem, "simulation.observables")
+            requested_of_networks(simulation.observables or [], first, "simulation.observables")
         sentences.raise_together()
-        start = make_start(problem, outer.start or {}, random, simulation.sizes)
+        start = make_start(first, outer.start or {}, random, simulation.sizes)
         return cls(problem, start, times, theory, simulation)
 
     def run(self, progress: bool | None, device: str | None, theory_only: bool) -> xr.DataTree:
         """Theory and, unless only that is wanted, networks and their comparison."""
         if theory_only:
             return as_tree(theory=self.integrated(progress))
-        if self.problem.sweeps or self.start.batch:
+        if first_of(self.problem).sweeps or self.start.batch:
             raise ValueError(
                 "this experiment sweeps a parameter, which only the theory can; add --theory-only "
                 "(theory_only=True)."
@@ -95,9 +99,9 @@ class Curves:
         # A progress bar calls back from the compiled program, which then could not be kept.
         with waiting("integrating", progress):
             theory = self.solution(self.problem)
-        return with_oracle(self.problem.task, theory)
+        return with_oracle(self.problem, theory)
 
-    def solution(self, problem: Problem) -> xr.Dataset:
+    def solution(self, problem: Problem | Protocol) -> xr.Dataset:
         """What `integrate` answers for a problem, with the options of this experiment."""
         options = self.theory.options()
         return ts.integrate(problem, self.start, self.times, progress=False, **options)
@@ -124,8 +128,11 @@ class Curves:
         """The theory at slightly larger learning rates, from the same program.
 
         From it a comparison knows which error of the learning rate it could have seen.  None where
-        the rule has no rate, where the first theory took long, or where this one diverges.
+        the rule has no rate, where the first theory took long, or where this one diverges; and of a
+        protocol, each phase of which has rates of its own.
         """
+        if isinstance(self.problem, Protocol):
+            return None
         names = [name for name in RATES if getattr(self.problem.rule, name, None)]
         if not names or description(theory)["report"]["seconds"] > LONG_SOLVE:
             return None
@@ -133,7 +140,7 @@ class Curves:
         def rates(problem: Problem) -> list:
             return [getattr(problem.rule, name) for name in names]
 
-        larger = [LARGER * rate for rate in rates(self.problem)]
+        larger = [scaled(rate, LARGER) for rate in rates(self.problem)]
         try:
             return self.solution(eqx.tree_at(rates, self.problem, larger))
         except RuntimeError:  # it diverges, or takes too many steps
@@ -143,8 +150,19 @@ class Curves:
 class Clones(Curves):
     """The same, with the networks that learn from the first moments of the inputs only."""
 
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Any]) -> Curves:
+        """As of `Curves`; ValueError for a protocol."""
+        if tables.get("protocol") is not None:
+            raise ValueError(
+                "clones = true and protocol: clones are followed through one problem; leave one of "
+                "them out."
+            )
+        return super().from_tables(tables)
+
     def integrated(self, progress: bool | None) -> xr.Dataset:
         """The theory, with the expected loss of students trained on clones of the inputs."""
+        assert isinstance(self.problem, Problem)
         theory = super().integrated(progress)
         options = self.theory.options()
         for name in ("spectral", "observables"):  # which clones do not have
@@ -153,14 +171,18 @@ class Clones(Curves):
         return ts.with_clones(self.problem, theory, start, **options)
 
 
-def with_oracle(task: Task, theory: xr.Dataset) -> xr.Dataset:
-    """The theory with the error of the best classifier, where the task has classes and it is
-    known.
+def with_oracle(problem: Problem | Protocol, theory: xr.Dataset) -> xr.Dataset:
+    """The theory with the error of the best classifier, where the task has classes and it is known.
+
+    Of a protocol it is left out where it changes from phase to phase.
     """
-    if not task.HAS_CLASSES:
+    first, *later = problems_of(problem)
+    if not first.task.HAS_CLASSES:
         return theory
     try:
-        error = ts.oracle_error(task)
+        error = ts.oracle_error(first.task)
+        if any(ts.oracle_error(one.task) != error for one in later):
+            return theory
     except ValueError:  # a law without a density
         return theory
     _, long_name, symbol = VARIABLES["oracle_error"]

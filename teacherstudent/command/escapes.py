@@ -14,7 +14,7 @@ from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import as_tree
 from teacherstudent.results.description import Sentences, problem_from
 
-NOT_WITH_ESCAPE = ("start", "times", "theory", "simulation", "clones")
+NOT_WITH_ESCAPE = ("protocol", "start", "times", "theory", "simulation", "clones")
 
 
 @dataclass(frozen=True)

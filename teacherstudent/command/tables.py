@@ -100,6 +100,19 @@ class RandomTable(Table):
     readout_scale: float | None = None
 
 
+class PhaseTable(Table):
+    """A phase of a protocol: its end, and in what its problem differs from that of the file."""
+
+    duration: Any = None
+    until: Any = None
+    task: dict | None = None
+    student: dict | None = None
+    rule: dict | None = None
+    loss: str | None = None
+    batch_size: int | None = None
+    batch_ratio: float | None = Field(default=None, allow_inf_nan=True)
+
+
 class Tables(Table):
     """All that an experiment's file may have."""
 
@@ -111,6 +124,7 @@ class Tables(Table):
     loss: str | None = None
     batch_size: int | None = None
     batch_ratio: float | None = Field(default=None, allow_inf_nan=True)
+    protocol: list[dict] | None = None
     start: dict | None = None
     times: dict | None = None
     theory: dict = {}

@@ -11,6 +11,7 @@ import xarray as xr
 from teacherstudent.checking import checks
 from teacherstudent.command.curves import Curves
 from teacherstudent.command.tables import merged, outer_tables
+from teacherstudent.protocol import first_of
 from teacherstudent.results.datasets import as_tree
 
 
@@ -53,10 +54,12 @@ class Variants:
 
 def _variant(tables: Mapping[str, Any]) -> Curves:
     curves = None
-    if not any(tables.get(name) for name in ("clones", "escape", "variants")):
+    if not any(tables.get(name) for name in ("clones", "escape", "variants", "protocol")):
         curves = Curves.from_tables(tables)
-    if curves is None or curves.problem.sweeps or curves.start.batch:
-        raise ValueError("a variant has a start and times, and no clones, sweeps or escape.")
+    if curves is None or first_of(curves.problem).sweeps or curves.start.batch:
+        raise ValueError(
+            "a variant has a start and times, and no clones, sweeps, escape or protocol."
+        )
     return curves
 
 

@@ -78,6 +78,21 @@ def requested_of_networks(observables, problem: Problem, argument="observables")
     return Requested(recorded, False)
 
 
+def one_number(quantity, problem: Problem, argument: str) -> Observable:
+    """The observable, given as such or by its name, if it is one number of the order parameters.
+
+    Raises ValueError for any other.
+    """
+    made = _made(quantity, problem, argument)
+    if isinstance(made, str) or made.dims or made.IN_SOLVE or made.needs_weights:
+        name = made if isinstance(made, str) else made.name
+        raise ValueError(
+            f"{argument} = {name!r} is not one number of the order parameters; give "
+            f"{problem.task.name_of('eps_g')!r}, or an observable with dims = ()."
+        )
+    return made
+
+
 def built_in(problem: Problem) -> dict[str, Callable[[], Any]]:
     """How the observable of each name comes about for a problem."""
     known: dict[str, Callable[[], Any]] = {

@@ -10,6 +10,7 @@ from teacherstudent.averages import Averages, averages_for
 from teacherstudent.checking import arguments
 from teacherstudent.extensions.own_classes import unknown_error
 from teacherstudent.problem import Problem
+from teacherstudent.schedules import named_schedules
 from teacherstudent.states.order_parameters import OrderParameters
 
 
@@ -86,10 +87,20 @@ def check_error_known(problem: Problem) -> None:
 
 def _error_at(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
     check_error_known(problem)
+    _check_one_teacher(problem)
     problem.check_start(at)
     with jax.enable_x64(True):
         state = [jnp.asarray(part, jnp.float64) for part in (at.Q, at.R, at.T, at.v, at.b)]
         return _batched_error(problem.for_programs(), *state)
+
+
+def _check_one_teacher(problem: Problem) -> None:
+    """Raise ValueError if the teacher changes with time, which order parameters do not have."""
+    for field, _ in named_schedules(problem.task):
+        if field != "noise":  # which is not part of the error
+            raise ValueError(
+                f"task.{field} changes with time; give the problem at one time, problem.at(t)."
+            )
 
 
 @jax.jit

@@ -291,9 +291,10 @@ def _range_of(variable: str, data: xr.Dataset) -> tuple[float, float]:
 
 
 def _loss_may_be_negative(data: xr.Dataset) -> bool:
-    """Whether the loss is -y phi, or one of a user's own, of which nothing is known."""
-    loss = description(data)["problem"].get("loss", "square")
-    return loss == "correlation" or loss.startswith("function:")
+    """Whether the loss of a phase is -y phi, or one of a user's own, of which nothing is known."""
+    facts = description(data)
+    losses = [one.get("loss", "square") for one in facts.get("protocol", [facts["problem"]])]
+    return any(loss == "correlation" or loss.startswith("function:") for loss in losses)
 
 
 def _floor(data: xr.Dataset) -> float:

@@ -18,7 +18,7 @@ that is where Gaussian equivalence fails.
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ from teacherstudent.results.datasets import (
 from teacherstudent.results.deviations import slopes
 from teacherstudent.results.differences import differing_entries
 from teacherstudent.results.size_report import Slopes, report_of_size
+from teacherstudent.results.switches import Switch, first_gap
 from teacherstudent.results.verdict import Report, verdict_of
 
 COMPARED = ("eps_g", "loss", "Q", "R", "m", "v", "b")
@@ -95,7 +96,8 @@ def compare(
     'AGREE'
 
     Theories are of fresh samples at each update.  Of networks that trained on a fixed set of them,
-    `simulate(..., data=)`, the verdict says so in a note.
+    `simulate(..., data=)`, the verdict says so in a note; as it does where the phases of a protocol
+    end at thresholds, and theory and networks went on at different times.
 
     Raises TypeError or ValueError if theory and simulation are not what integrate and simulate
     return, have no time or not the same units in common, or the theory is a sweep.
@@ -108,13 +110,15 @@ def compare(
     change = None
     if faster is not None:
         change = change_of_rate(theory, faster)
+    networks = sorted(networks, key=size_of)
+    gap = first_gap(theory, networks[-1])
     theory = what_is_compared(theory).transpose("time", ...)
-    networks = sorted(map(what_is_compared, networks), key=size_of)
+    networks = list(map(what_is_compared, networks))
     fault = first_fault(theory, networks)
     with warnings.catch_warnings(), np.errstate(all="ignore" if fault else "warn"):
         if fault:  # which makes means of nothing, or of what is no number
             warnings.simplefilter("ignore", RuntimeWarning)
-        return _compared(theory, networks, several, fault, change)
+        return _compared(theory, networks, several, fault, change, gap)
 
 
 def _compared(
@@ -123,6 +127,7 @@ def _compared(
     several: bool,
     fault: Fault | None,
     change: xr.Dataset | None,
+    gap: Switch | None,
 ) -> xr.Dataset:
     names = [name for name in COMPARED if _is_compared(name, theory, networks)]
     both = [theory, *networks]
@@ -143,10 +148,14 @@ def _compared(
     if several:
         answer = xr.concat([report.data for report in reports], dim=_size_index(networks))
     record = _record(theory, networks, reports, len(times), fault)
+    if gap is not None:
+        record["switch"] = gap._asdict()
     if len(networks) > 1:
         record["exponents"] = {name: fitted_exponent(answer, name) for name in names}
     rate = TIME if change is None else RATE
     record["verdict"] = verdict_of(reports, record, rate, fault)
+    if gap is not None:
+        record["verdict"] += gap.sentence()
     return answer.assign_attrs({"verdict": record["verdict"], DESCRIPTION: json.dumps(record)})
 
 
@@ -291,10 +300,19 @@ def factor_of_rates(theory: xr.Dataset, faster: xr.Dataset) -> float | None:
     """By which factor all learning rates of two theories differ; None if by none, or by several."""
     slow = description(theory)["problem"]["rule"]
     fast = description(faster)["problem"]["rule"]
-    factors = [float(fast[name]) / float(slow[name]) for name in RATES if slow.get(name)]
+    factors = [_factor(slow[name], fast[name]) for name in RATES if slow.get(name)]
     if not factors or not np.allclose(factors, factors[0]) or factors[0] == 1:
         return None
     return factors[0]
+
+
+def _factor(slow, fast) -> float:
+    """By which factor a described rate is larger than another one; nan of other schedules."""
+    if not isinstance(slow, Mapping) and not isinstance(fast, Mapping):
+        return float(fast) / float(slow)
+    if isinstance(fast, Mapping) and fast.get("of") == slow:
+        return float(fast["factor"])
+    return np.nan
 
 
 def _size_index(networks: Sequence[xr.Dataset]) -> xr.DataArray:

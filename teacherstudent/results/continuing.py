@@ -187,6 +187,7 @@ def _last_networks(data: xr.Dataset, record: dict) -> Start:
         )
     report = record["report"]
     end, time = data.isel(time=-1), float(data["time"][-1])
+    _check_all_there(data, time)
     start = _start_of_seeds(data, record)
     state = _unchecked(end, record, start)
     facts = {
@@ -221,6 +222,18 @@ def _last_networks(data: xr.Dataset, record: dict) -> Start:
         memory=memory,
     )
     return _with_time(state, time, networks)
+
+
+def _check_all_there(data: xr.Dataset, time: float) -> None:
+    """Raise ValueError if some seeds ended the last phase of a protocol before the others."""
+    Q = data["Q"].isel(time=-1).transpose("seed", ...).values
+    finite = np.isfinite(Q).all(axis=(1, 2))
+    if not finite.all():
+        raise ValueError(
+            f"seed {int(data['seed'][np.argmin(finite)])} ended the protocol before "
+            f"t = {time:g}, and has no state there; take state_at at a time at which all seeds "
+            "are in it, or give the last phase a duration."
+        )
 
 
 def state_orders(data: xr.Dataset) -> tuple[np.ndarray, ...]:

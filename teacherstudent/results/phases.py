@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from teacherstudent.observables.observable import Observable, at_overlaps
+from teacherstudent.observables.thresholds import quantity_of
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, Until, warn_of_end
 from teacherstudent.results.continuing import state_orders
@@ -110,7 +111,7 @@ def values_of(until: Until, problem: Problem, data: xr.Dataset) -> np.ndarray:
     """The quantity of a threshold at all times of a dataset."""
     if until.name in data:
         return data[until.name].values
-    if not isinstance(until.quantity, Observable):
-        return np.full(1, np.nan)
+    quantity = quantity_of(until, problem)
+    assert isinstance(quantity, Observable), "the error is in the data"
     Q, R, T, v, b = state_orders(data)
-    return at_overlaps([until.quantity], Q, R, T, v, b)[until.name]
+    return at_overlaps([quantity], Q, R, T, v, b)[until.name]

@@ -109,7 +109,7 @@ def test_a_theory_that_goes_on_is_that_of_one_run(name):
     assert max(ends.values()) < 1e-12, ends
     state = ts.last_state(first)
     assert isinstance(state, ts.SpectralOverlaps) == problem.task.HAS_MODES
-    assert ("memory" in second) == isinstance(problem.rule, ts.HeavyBall)
+    assert ("memory_last" in second) == isinstance(problem.rule, ts.HeavyBall)
 
 
 ROUGH = {
@@ -389,7 +389,7 @@ def test_a_part_of_a_run_has_no_last_state(theory):
 def test_a_memory_at_an_earlier_time_is_not_known(with_memory):
     with pytest.raises(ValueError, match="what the rule remembers is not known at t = 0.4, only"):
         ts.state_at(with_memory, 0.4)
-    assert ts.state_at(with_memory, 1.0).kept.memory.size
+    assert ts.state_at(with_memory, 1.0).kept.memory_last.size
 
 
 def test_a_run_that_went_on_has_no_start_of_its_own(theory):

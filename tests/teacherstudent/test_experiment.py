@@ -150,7 +150,7 @@ def test_variants_replace_what_stands_beside_them():
         ),
         (
             {"variants": {"one": {"rule": {"type": "SGD", "learning_rate": [0.1, 0.2]}}}},
-            "no clones, sweeps or escape",
+            "no clones, sweeps, escape or protocol",
         ),
     ],
 )
