@@ -239,7 +239,16 @@ def _crossing(
     crossing = Crossing(quantity_of(until, problem))
     times = np.array([start.time, last])
     with jax.enable_x64(True):
-        answer = _solved(plan, problem, times, options.max_steps, (), crossing, until.level)
+        try:
+            answer = _solved(plan, problem, times, options.max_steps, (), crossing, until.level)
+        except ValueError as error:
+            if "ustom_vmap" not in str(error) and "ifferentiat" not in str(error):
+                raise
+            raise ValueError(
+                f"until.quantity = {until.name!r} has no derivative, by which the theory would "
+                f"locate its crossing; give {problem.task.name_of('eps_g')!r}, or an observable "
+                "that is smooth."
+            ) from error
     assert answer.first_distance is not None and answer.crossed is not None
     if until.is_met(until.level + answer.first_distance):
         return start.time

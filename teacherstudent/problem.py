@@ -50,6 +50,7 @@ class Student(Described):
         activation: ActivationLike = "erf",
         train_readout: bool = False,
         train_bias: bool = False,
+        *,
         frozen=None,
     ):
         self.width = checks.integer("student.width", width)

@@ -234,7 +234,7 @@ def _solve_one(
     )
     packed = None
     first_distance = None
-    if crossing is not None:
+    if distance is not None:
         first_distance = distance(start.time, first, None)
     if drifts:
         *observed, packed = solved.observed

@@ -185,14 +185,19 @@ def _check_pair(theory: xr.Dataset, simulation: xr.Dataset) -> None:
             )
 
 
-def what_is_compared(data: xr.Dataset) -> xr.Dataset:
-    """The data without what another run needs to go on, and up to where the first seed has ended
-    the last phase of a protocol.
+def in_one_phase(theory: xr.Dataset, simulation: xr.Dataset) -> xr.Dataset:
+    """The simulation at the times at which all its networks are in the phase of a protocol that
+    the theory is in at the nearest time: at the same one, where it has it.
     """
-    if "phase" in data and "seed" in data.dims:
-        phases = len(description(data).get("protocol", []))
-        inside = (data["phase"] < phases).all("seed").values
-        data = data.isel(time=np.flatnonzero(inside))
+    if "phase" not in theory or "phase" not in simulation:
+        return simulation
+    expected = theory["phase"].sel(time=simulation["time"], method="nearest")
+    same = (simulation["phase"] == expected.values).all("seed").values
+    return simulation.isel(time=np.flatnonzero(same))
+
+
+def what_is_compared(data: xr.Dataset) -> xr.Dataset:
+    """The data without what another run needs to go on, and without the phases of a protocol."""
     return data.drop_vars([*OF_THE_END, "phase", "switch_time"], errors="ignore")
 
 

@@ -31,6 +31,7 @@ from teacherstudent.results.comparable import (
     check_form,
     check_theory,
     first_fault,
+    in_one_phase,
     moves,
     size_of,
     what_is_compared,
@@ -97,7 +98,8 @@ def compare(
 
     Theories are of fresh samples at each update.  Of networks that trained on a fixed set of them,
     `simulate(..., data=)`, the verdict says so in a note; as it does where the phases of a protocol
-    end at thresholds, and theory and networks went on at different times.
+    end at thresholds, and theory and networks went on at different times.  Times at which they are
+    in different phases are left out.
 
     Raises TypeError or ValueError if theory and simulation are not what integrate and simulate
     return, have no time or not the same units in common, or the theory is a sweep.
@@ -112,8 +114,8 @@ def compare(
         change = change_of_rate(theory, faster)
     networks = sorted(networks, key=size_of)
     gap = first_gap(theory, networks[-1])
+    networks = [what_is_compared(in_one_phase(theory, one)) for one in networks]
     theory = what_is_compared(theory).transpose("time", ...)
-    networks = list(map(what_is_compared, networks))
     fault = first_fault(theory, networks)
     with warnings.catch_warnings(), np.errstate(all="ignore" if fault else "warn"):
         if fault:  # which makes means of nothing, or of what is no number

@@ -71,7 +71,7 @@ def assert_continues(problem, start, allowed, names=("Q", "R", "v", "eps_g"), **
     whole = ts.integrate(problem, start, ALL, **options)
     first = ts.integrate(problem, start, FIRST, **options)
     second = ts.integrate(problem, ts.last_state(first), SECOND, **options)
-    names = [*names, *[one for one in ("q_last", "r_last", "memory") if one in whole]]
+    names = [*names, *[one for one in ("q_last", "r_last", "memory_last") if one in whole]]
     for name, difference in differing(whole, second, names).items():
         assert difference < allowed, (name, difference)
     assert float(abs(whole["Q"][-1] - whole["Q"][2]).max()) > 1e-3
@@ -159,7 +159,7 @@ def test_another_rule_begins_with_nothing_remembered():
     expected = ts.integrate(other, bare, np.asarray(SECOND) - 1.0, **TIGHT)
     found = ts.integrate(other, state, SECOND, **TIGHT)
     assert max(differing(expected, found, ["Q", "R", "v", "eps_g"]).values()) < INTERPOLATED
-    assert "memory" not in found
+    assert "memory_last" not in found
 
 
 def test_it_goes_on_twice_in_a_row():
@@ -192,7 +192,7 @@ def test_it_goes_on_from_a_saved_file(tmp_path):
     ts.save(tmp_path / "run.h5", theory=first)
     again = ts.load(tmp_path / "run.h5")["theory"].dataset
     one, other = (ts.integrate(problem, ts.last_state(data), SECOND) for data in (first, again))
-    for name in ("Q", "R", "v", "eps_g", "q_last", "r_last", "memory"):
+    for name in ("Q", "R", "v", "eps_g", "q_last", "r_last", "memory_last"):
         np.testing.assert_array_equal(one[name], other[name])
     ts.save(tmp_path / "more.h5", theory=other)
     whole = ts.integrate(problem, start, ALL)
@@ -207,7 +207,7 @@ def test_a_batch_of_starts_goes_on():
     starts = [random_overlaps(K, M, seed=seed, v=V) for seed in range(4)]
     whole = ts.integrate(problem, batch_of(*starts), ALL, **TIGHT)
     first = ts.integrate(problem, batch_of(*starts), FIRST, **TIGHT)
-    names = ["Q", "R", "v", "eps_g", "memory", "T"]
+    names = ["Q", "R", "v", "eps_g", "memory_last", "T"]
     for members in (slice(None), [1, 3], 2):
         state = ts.last_state(first.isel(start=members))
         found = ts.integrate(problem, state, SECOND, **TIGHT)
@@ -225,7 +225,7 @@ def test_a_curve_of_a_sweep_goes_on():
     state = ts.last_state(first.isel(learning_rate=1))
     found = ts.integrate(problem(0.8), state, SECOND, **TIGHT)
     whole = ts.integrate(problem(0.8), start, ALL, **TIGHT)
-    names = ["Q", "R", "v", "eps_g", "memory"]
+    names = ["Q", "R", "v", "eps_g", "memory_last"]
     assert max(differing(whole, found, names).values()) < INTERPOLATED
     swept = ts.integrate(problem([0.4, 0.8]), state, SECOND, **TIGHT)
     assert swept.sizes["learning_rate"] == 2
@@ -389,7 +389,7 @@ def test_a_part_of_a_run_has_no_last_state(theory):
 def test_a_memory_at_an_earlier_time_is_not_known(with_memory):
     with pytest.raises(ValueError, match="what the rule remembers is not known at t = 0.4, only"):
         ts.state_at(with_memory, 0.4)
-    assert ts.state_at(with_memory, 1.0).kept.memory_last.size
+    assert ts.state_at(with_memory, 1.0).kept.memory.size
 
 
 def test_a_run_that_went_on_has_no_start_of_its_own(theory):
