@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from odes.rules.theory import Nodes, theory_of
+from odes.rules.theory import Nodes, RuleTheory, theory_of
 from teacherstudent.checking import checks
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start, spectral_start
@@ -125,10 +125,27 @@ def _continued(problem: Problem, start: Start, kept: KeptTheory) -> ByMode:
     memory = begin.memory
     if kept.rule == type(problem.rule).__name__:
         memory = kept.memory
+    elif len(begin.rho) > 1:
+        _check_same_modes(kept.rule, type(problem.rule).__name__)
     b = begin.b
     if isinstance(start, OrderParameters):
         b = start.b
     return begin._replace(time=start.time, q=kept.q, r=kept.r, v=start.v, b=b, memory=memory)
+
+
+def _check_same_modes(before: str, now: str) -> None:
+    """Raise ValueError unless two rules, by the names of their classes, have the same modes.
+
+    Those of the signs of inputs are not the eigenvectors of their covariance.
+    """
+    for rule, theory in RuleTheory.registered.items():
+        own = type(theory).prepare_modes is not RuleTheory.prepare_modes
+        if own and rule.__name__ in (before, now):
+            raise ValueError(
+                f"the rule changes from {before} to {now}, and {rule.__name__} has other modes of "
+                "these inputs: the overlaps by mode cannot go on; simulate, or begin anew from "
+                "OrderParameters."
+            )
 
 
 def _nothing_remembered(v) -> np.ndarray:

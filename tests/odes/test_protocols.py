@@ -387,3 +387,16 @@ def test_solve_follows_schedules():
     np.testing.assert_allclose(solved.eps_g, theory.eps_g, atol=1e-9)
     with pytest.raises(ValueError, match="problem is a Protocol; give a Problem"):
         ts.solve(ts.Protocol((problem, 1.0)), begin(), times)
+
+
+def test_rules_of_other_modes_cannot_go_on():
+    """SignSGD is solved in the modes of the signs of the inputs, SGD in those of the inputs."""
+    Omega = np.diag(np.linspace(0.5, 1.5, 12))
+    task = ts.GaussianEquivalent(Omega, Omega[:, :6] * 0.4, width=2)
+    descent, signs = (
+        ts.Problem(task, ts.Student(width=3), rule) for rule in (ts.SGD(0.2), ts.SignSGD(0.2))
+    )
+    start = ts.random_start(descent, seed=0)
+    for first, second in ((descent, signs), (signs, descent)):
+        with pytest.raises(ValueError, match="SignSGD has other modes of these inputs"):
+            ts.integrate(ts.Protocol((first, 1.0), (second, 1.0)), start, [0.0, 2.0])
