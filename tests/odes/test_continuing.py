@@ -162,6 +162,7 @@ def test_another_rule_begins_with_nothing_remembered():
     assert "memory_last" not in found
 
 
+@pytest.mark.long
 def test_it_goes_on_twice_in_a_row():
     """Also through a time at which nothing is done, and over a first time after the state's."""
     problem, start = CASES["heavy ball"]
@@ -185,6 +186,7 @@ def test_a_state_at_time_zero_is_the_start():
     np.testing.assert_array_equal(again.Q, whole.Q)
 
 
+@pytest.mark.long
 def test_it_goes_on_from_a_saved_file(tmp_path):
     problem, start = CASES["manifold, heavy ball"]
     start = ts.spectral_start(problem, start, nodes=6)
@@ -309,6 +311,7 @@ def test_a_curve_selected_from_a_batch_is_compared_by_its_own_start():
     assert "differ in" not in ts.compare(theory.isel(start=1), networks).attrs["verdict"]
 
 
+@pytest.mark.long
 def test_a_curve_selected_from_a_sweep_of_schedules_is_compared_by_its_own_number():
     def problem(rate):
         return committee(learning_rate=ts.piecewise([ts.exponential(0.3, rate=rate), 0.1], [0.5]))

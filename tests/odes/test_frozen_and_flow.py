@@ -23,6 +23,7 @@ def problem(rule, **student) -> ts.Problem:
     return ts.Problem(task, ts.Student(width=3, train_readout=True, **student), rule)
 
 
+@pytest.mark.long
 def test_a_frozen_unit_that_does_nothing_leaves_a_smaller_student():
     """With readout 0 a frozen unit is not there: the others learn as a student without it."""
     whole = start()
@@ -61,6 +62,7 @@ def test_frozen_units_stay_and_the_others_move(rule):
     assert abs(theory.Q[-1, 0, 1] - theory.Q[0, 0, 1]).max() > 1e-3
 
 
+@pytest.mark.long
 def test_frozen_biases_stay():
     student = ts.Student(width=3, train_bias=True, frozen=[0])
     mixture = ts.Problem(ts.SpikedCumulant(beta=2.0), student, ts.SGD(0.3))
@@ -107,6 +109,7 @@ def test_gradient_flow_of_a_linear_unit_is_known():
     np.testing.assert_allclose(theory.Q[:, 0, 0], Q, atol=1e-10)
 
 
+@pytest.mark.long
 def test_sgd_goes_to_gradient_flow_in_first_order_of_the_learning_rate():
     tau = np.array([0.0, 1.0, 2.0])
     flow = ts.integrate(problem(ts.GradientFlow(readout_rate=0.5)), start(), tau)
@@ -119,6 +122,7 @@ def test_sgd_goes_to_gradient_flow_in_first_order_of_the_learning_rate():
     np.testing.assert_allclose(ratios, 2.0, atol=0.15)
 
 
+@pytest.mark.long
 def test_gradient_flow_decays_like_sgd_with_the_same_ratio():
     """Weight decay is in units of the learning rate."""
     eta = 1e-4
@@ -128,6 +132,7 @@ def test_gradient_flow_decays_like_sgd_with_the_same_ratio():
     np.testing.assert_allclose(flow.Q, sgd.Q, atol=1e-4)
 
 
+@pytest.mark.long
 def test_gradient_flow_runs_to_convergence_with_an_implicit_solver():
     protocol = ts.Protocol((problem(ts.GradientFlow()), ts.until("velocity", below=1e-6)))
     with pytest.warns(UserWarning, match="the protocol ends at"):

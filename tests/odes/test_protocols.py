@@ -71,6 +71,7 @@ def test_each_phase_begins_where_the_one_before_it_ended(change):
     assert float(abs(theory.Q[-1] - stays.Q[-1]).max()) > 1e-4  # it is no change of nothing
 
 
+@pytest.mark.long
 def test_momentum_goes_on_in_the_same_rule_and_begins_anew_after_another_one():
     ball = on_teacher(0, ts.HeavyBall(0.4, gamma=1.5))
     times = joined_times(FIRST, SECOND)
@@ -115,6 +116,7 @@ def test_a_teacher_that_switches_is_a_schedule_of_its_readout():
     assert abs(float(in_phases.eps_g[2] - at_once.eps_g[2])) > 1e-3
 
 
+@pytest.mark.long
 def test_schedules_are_functions_of_the_one_time_axis():
     rate = ts.exponential(0.5, rate=1.0)
     times = joined_times(FIRST, SECOND)
@@ -123,6 +125,7 @@ def test_schedules_are_functions_of_the_one_time_axis():
     assert_same(ts.integrate(ts.Protocol(*phases), begin(), times, **EXACT), once, 1e-9)
 
 
+@pytest.mark.long
 def test_every_mode_of_a_hidden_manifold_goes_on():
     start = ts.OrderParameters(Q=np.eye(2), R=[[0.2, 0.0], [0.1, 0.3]])
     times = joined_times(FIRST, SECOND)
@@ -147,6 +150,7 @@ def several_starts() -> ts.OrderParameters:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", mostly_long([AT_LEVEL, 1.0], [AT_LEVEL]))
 def test_each_start_of_a_batch_goes_through_the_phases(end):
     times = [0.0, 0.5, 1.0, 3.0, 6.0]
@@ -323,6 +327,7 @@ def test_a_divergence_keeps_the_phases_before_it():
     assert caught.value.partial.switch_time.values.tolist() == [1.0]
 
 
+@pytest.mark.long
 def test_a_state_at_the_end_of_a_protocol_goes_on():
     ball = on_teacher(1, ts.HeavyBall(0.4, gamma=1.5))
     times = joined_times(FIRST, SECOND)
@@ -377,6 +382,7 @@ def test_the_times_fit_the_phases(times, message):
         ts.integrate(protocol, begin(), times)
 
 
+@pytest.mark.long
 def test_solve_follows_schedules():
     """The pure function behind `integrate`, with numbers that change with time."""
     problem = on_teacher(0, ts.SGD(ts.piecewise([0.5, ts.exponential(0.3, 0.5)], [1.0])))

@@ -234,6 +234,7 @@ def jumping(t):
     return jnp.where(t >= 1.7, 0.8, 0.2)
 
 
+@pytest.mark.long
 def test_the_solver_stops_at_a_jump_that_it_is_told_of():
     told, untold, steady = (
         ts.integrate(learning(rate), begin(), TIMES, rtol=1e-9, atol=1e-11)
@@ -266,6 +267,7 @@ def test_the_solver_stops_at_a_kink(rate):
     assert effort(told)[1] < effort(untold)[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("times", "jump"),
     [
@@ -345,6 +347,7 @@ def test_the_solve_with_gradients_takes_the_same_steps(solver):
 # ---------------------------------------------------------------- sweeps and batches
 
 
+@pytest.mark.long
 def test_sweeps_equal_single_runs():
     """Each curve stops at its own jump."""
     jumps, rates, noises = [0.7, 1.7, 4.0], [0.1, 0.5], [0.0, 0.8]

@@ -72,6 +72,7 @@ def test_networks_with_a_frozen_unit_have_its_theory(method):
     assert z.max() < 4.5
 
 
+@pytest.mark.long
 def test_a_unit_is_frozen_in_one_phase_of_a_protocol():
     rule = ts.HeavyBall(0.2, gamma=1.0)
     protocol = ts.Protocol((problem(rule, ()), 2.0), (problem(rule), 1.0), (problem(rule, ()), 1.0))

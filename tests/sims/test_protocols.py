@@ -230,6 +230,7 @@ class Own(Exception):
     """An exception of the user's own."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("record", mostly_long([3, 17, 20], [17]))
 def test_a_callback_that_fails_between_phases_leaves_a_checkpoint(record, tmp_path):
     whole = run(MIXED, DENSE, method="reduced")
@@ -266,6 +267,7 @@ def test_a_checkpoint_belongs_to_its_protocol(tmp_path):
         run(other, DENSE, checkpoint=path)
 
 
+@pytest.mark.long
 def test_groups_of_seeds_go_through_the_phases_as_all_together(monkeypatch):
     whole = run(MIXED, DENSE)
     monkeypatch.setattr(
@@ -330,6 +332,7 @@ AGAINST = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("case", mostly_long(AGAINST, ["durations"]))
 def test_networks_follow_the_theory_through_the_switch_of_the_teacher(case):

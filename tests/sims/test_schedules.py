@@ -135,6 +135,7 @@ def test_steps_equal_plain_numpy(name):
     assert abs(late @ late.T / N - last.Q.values).max() > 1e-6  # one step too late is noticed
 
 
+@pytest.mark.long
 def test_the_error_is_that_of_the_teacher_at_the_recorded_time():
     """At a jump it is the new teacher; weights and overlaps do not jump."""
     problem = learning(readout=ts.piecewise([V_STAR, -V_STAR], [1.0]))

@@ -285,6 +285,7 @@ def test_full_batches_of_a_linear_network_find_the_least_squares():
     np.testing.assert_allclose(networks.train_error[0, 2], least, rtol=1e-6)
 
 
+@pytest.mark.long
 def test_fewer_samples_than_weights_are_learnt_with_their_noise():
     size, samples = 60, 30
     problem = ts.Problem(
@@ -304,6 +305,7 @@ def test_fewer_samples_than_weights_are_learnt_with_their_noise():
     assert (networks.train_error[:, 0] > 0.5).all()
 
 
+@pytest.mark.long
 def test_as_many_samples_as_steps_are_online_learning():
     problem, start, size = committee(noise=0.3), random_overlaps(3, 2), 500
     times = [0.0, 1.0, 4.0]
@@ -321,6 +323,7 @@ def test_as_many_samples_as_steps_are_online_learning():
         assert float(abs(report[f"{name}_z"]).isel(time=slice(1, None)).max()) < 4
 
 
+@pytest.mark.long
 def test_a_theory_of_fresh_samples_is_not_that_of_few():
     problem, start = committee(noise=0.3), random_overlaps(3, 2)
     times = [0.0, 5.0, 20.0]
@@ -332,6 +335,7 @@ def test_a_theory_of_fresh_samples_is_not_that_of_few():
     assert "200 fixed samples (data, 10 passes)" in verdict
 
 
+@pytest.mark.long
 def test_seeds_are_streams_of_their_own():
     problem = both_layers()
     w, v, w_star = given_weights()
@@ -466,6 +470,7 @@ for name in ("Q", "R", "eps_g", "train_error", "test_error"):
 """
 
 
+@pytest.mark.long
 def test_two_devices_give_the_same_numbers():
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",

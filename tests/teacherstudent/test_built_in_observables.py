@@ -40,6 +40,7 @@ def eigenvalues(data):
     return np.linalg.eigvalsh(data.Q.transpose(..., "student", "student_").values)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", ["theory", "networks"])
 def test_those_of_overlaps_are_what_numpy_makes_of_them(side, request):
     data = request.getfixturevalue(side)
@@ -94,6 +95,7 @@ def test_the_error_on_another_task_is_that_of_another_problem(side, request):
     assert abs(expected - float(here.eps_g)) > 0.01
 
 
+@pytest.mark.long
 def test_with_two_classes_the_error_on_another_task_is_its_loss():
     problem, start = two_classes()
     other = ts.SpikedCumulant(latent="rademacher", beta=0.5)
@@ -125,6 +127,7 @@ def test_the_drift_is_the_slope_of_the_trajectory():
         assert abs(drift).max() > 0.01
 
 
+@pytest.mark.long
 def test_with_two_classes_there_is_a_drift_of_m_and_b():
     h = 1e-3
     problem, start = two_classes()
@@ -139,6 +142,7 @@ def test_with_two_classes_there_is_a_drift_of_m_and_b():
         ts.integrate(problem, start, TIMES, observables=["drift_R"])
 
 
+@pytest.mark.long
 def test_inputs_with_modes_have_the_drift_of_all_modes():
     h = 1e-3
     task = ts.HiddenManifold(width=2, latent_ratio=0.4)
@@ -232,6 +236,7 @@ def test_densities_are_those_of_spectral(theory):
         np.testing.assert_allclose(theory[name], other[name], rtol=1e-12)
 
 
+@pytest.mark.long
 def test_sweeps_and_batches_have_the_drift_of_every_curve(theory):
     starts = [random_overlaps(3, 2, seed=seed) for seed in (1, 0)]
     fields = {name: np.stack([getattr(one, name) for one in starts]) for name in ("Q", "R", "T")}
@@ -304,6 +309,7 @@ def test_sparsity_and_participation_are_moments_of_the_weights(networks):
     np.testing.assert_allclose(networks.participation, ratio, rtol=1e-10)
 
 
+@pytest.mark.long
 def test_files_keep_the_bins(networks, tmp_path):
     ts.save(tmp_path / "run.h5", simulation=networks)
     loaded = ts.load(tmp_path / "run.h5")["simulation"].dataset
@@ -312,6 +318,7 @@ def test_files_keep_the_bins(networks, tmp_path):
     ts.plot(ts.load(tmp_path / "run.h5"), tmp_path / "run.png")
 
 
+@pytest.mark.long
 def test_with_two_classes_networks_record_the_accuracy(tmp_path):
     problem, start = two_classes()
     theory = ts.integrate(problem, start, TIMES, observables=["accuracy", "norms"])
@@ -344,6 +351,7 @@ def test_networks_have_the_theorys_observables():
     assert ts.compare(wrong, networks).verdict.startswith("DISAGREE")
 
 
+@pytest.mark.long
 def test_names_are_written_in_the_files_of_experiments():
     changes = {
         "theory.observables": ["alignment", "drift_Q"],

@@ -129,6 +129,7 @@ def test_files_give_the_protocol_back(theory, networks, tmp_path):
     np.testing.assert_allclose(more.Q[-1], once.Q[-1], atol=1e-7)
 
 
+@pytest.mark.long
 def test_an_observable_of_ones_own_is_not_read_back():
     until = ts.until(ts.Observable("total", (), "$r^2$", of=total), above=0.2)
     protocol = ts.Protocol((on_teacher(0), until), (on_teacher(1), 10.0))
@@ -332,6 +333,7 @@ def test_what_is_wrong_beside_the_phases_is_said_once():
     assert str(caught.value).count("learning_rate = -1") == 1
 
 
+@pytest.mark.long
 def test_the_error_of_the_best_classifier_is_left_out_where_it_changes():
     from teacherstudent.command.curves import with_oracle
 
@@ -355,6 +357,7 @@ def test_larger_rates_of_a_schedule_are_its_multiples():
     assert scaled(0.2, 1.5) == pytest.approx(0.3)
 
 
+@pytest.mark.long
 def test_an_experiment_with_a_schedule_knows_which_error_of_the_rate_it_would_see():
     tables = {key: value for key, value in TABLES.items() if key != "protocol"}
     rate = {"schedule": "exponential", "initial": 0.5, "rate": 0.1}

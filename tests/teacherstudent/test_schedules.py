@@ -217,12 +217,14 @@ def test_functions_and_own_classes_keep_their_name_alone(schedule, kept):
         problem_from(described)
 
 
+@pytest.mark.long
 def test_a_dataset_names_a_function_and_does_not_make_it_up():
     data = theory(ts.Schedule(falling))
     with pytest.raises(ValueError, match=r"rule.learning_rate.schedule = 'function' is not known"):
         ts.problem_of(data)
 
 
+@pytest.mark.long
 def test_the_problem_of_a_saved_dataset(tmp_path):
     problem = learning(
         ts.warm_up(ts.exponential(0.5, rate=0.1), duration=1.0), noise=ts.cosine(0.2, duration=2.0)
@@ -338,6 +340,7 @@ def test_what_is_wrong_in_a_file_is_told(tmp_path, rate, message):
 # ---------------------------------------------------------------- schedules of optax
 
 
+@pytest.mark.long
 def test_schedules_of_optax_count_updates():
     N = 200
     decay = optax.exponential_decay(0.5, transition_steps=N, decay_rate=np.exp(-0.7))
@@ -533,6 +536,7 @@ def test_the_range_is_that_of_the_number_that_changes(problem, message):
         ts.integrate(problem, random_overlaps(K, M), TIMES)
 
 
+@pytest.mark.long
 def test_numbers_that_changed_before_a_run_went_on_are_not_looked_at():
     """A state at t = 1 begins after the jump, and after the times at which the rate is no rate."""
     start = ts.state_at(theory(0.3), 1.0)
