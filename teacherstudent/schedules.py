@@ -377,8 +377,7 @@ def is_schedule(value: Any) -> bool:
 
 def is_named_kind(schedule: Schedule) -> bool:
     """Whether the name of a schedule's kind and its parameters say all of it."""
-    parts = [schedule, *schedules_in(vars(schedule))]
-    return all(KINDS.get(type(one).__name__) is type(one) for one in parts)
+    return all(KINDS.get(type(one).__name__) is type(one) for one in all_schedules(schedule))
 
 
 def value_at(value, t):
@@ -406,6 +405,24 @@ def schedules_in(tree) -> list[Schedule]:
     """All schedules of a pytree; those inside another one count as part of it."""
     leaves = jax.tree.leaves(tree, is_leaf=is_schedule)
     return [leaf for leaf in leaves if isinstance(leaf, Schedule)]
+
+
+def all_schedules(tree) -> list[Schedule]:
+    """All schedules of a pytree, with those inside others."""
+    found = []
+    for schedule in schedules_in(tree):
+        found += [schedule, *all_schedules(vars(schedule))]
+    return found
+
+
+def values_along(tree, times) -> list[np.ndarray]:
+    """The values of all schedules of a pytree at some times."""
+    values = []
+    with jax.enable_x64(True):
+        for schedule in schedules_in(tree):
+            along = jax.vmap(lambda t, one=schedule: jnp.asarray(one(t)))
+            values.append(np.asarray(along(jnp.asarray(times, jnp.float64))))
+    return values
 
 
 def named_schedules(part) -> Iterator[tuple[str, Schedule]]:

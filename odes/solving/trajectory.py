@@ -125,7 +125,7 @@ def _continued(problem: Problem, start: Start, kept: KeptTheory) -> ByMode:
     memory = begin.memory
     if kept.rule == type(problem.rule).__name__:
         memory = kept.memory
-    elif len(begin.rho) > 1:
+    elif np.size(begin.rho) > 1:
         _check_same_modes(kept.rule, type(problem.rule).__name__)
     b = begin.b
     if isinstance(start, OrderParameters):

@@ -90,6 +90,7 @@ class ReducedTraining(Training):
         if kept is not None:
             arrays.append(kept.chain)
         settings = ["reduced", N, steps, seeds, dtype, first_step, *self.marks_of_observables]
+        arrays += self.values_of_schedules()
         self.mark = checkpoints.fingerprint(problem, arrays, settings)
         kernel = place.kernel("sims.reduced.kernel")
         if kernel is not None and kernel.fits(self.setting, self.law):

@@ -22,7 +22,7 @@ import numpy as np
 
 from teacherstudent.checking import contracts
 from teacherstudent.results.description import describe_problem
-from teacherstudent.schedules import schedules_in
+from teacherstudent.schedules import all_schedules
 
 EVERY_SECONDS = 60.0
 DIGEST = "sha256"  # the name of the array with the digest of the others
@@ -53,7 +53,7 @@ def own_sources(problem) -> list[str]:
     sources = []
     student = problem.student
     teacher = getattr(problem.task, "activation", None)
-    schedules = schedules_in((problem.task, problem.rule))
+    schedules = all_schedules((problem.task, problem.rule))
     parts = (problem.task, problem.rule, problem.loss, student.activation, teacher, *schedules)
     for part in parts:
         own: list[Any] = []

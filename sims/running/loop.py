@@ -26,6 +26,7 @@ from teacherstudent.observables.observable import (
     at_weights,
 )
 from teacherstudent.problem import Problem
+from teacherstudent.schedules import values_along
 from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks
 
@@ -33,6 +34,7 @@ NEVER = 2**32 - 1  # the step at which a network that has not diverged has diver
 # The streams of a seed's key; its starting weights come from NumPy with the same seed.
 TRAINING = 0
 TESTING = 1
+MOMENTS = 100  # at which schedules are looked at for the fingerprint of a checkpoint
 CALL_SECONDS = 0.25  # between two looks at the progress bar, at Ctrl-C and at the checkpoint
 
 
@@ -164,6 +166,15 @@ class Training(abc.ABC):
             of_weights = at_weights(self.observables, *self.networks())
             values |= {name: found[: len(self.seeds)] for name, found in of_weights.items()}
         return values
+
+    def values_of_schedules(self) -> list[np.ndarray]:
+        """What a checkpoint's fingerprint holds of numbers that change with time.
+
+        A function keeps its text where a number that it takes from outside changes.
+        """
+        chosen = np.linspace(0, self.steps[-1], MOMENTS).astype(np.int64)
+        times = chosen / self.problem.updates_per_time(self.N)
+        return values_along((self.problem.task, self.problem.rule), times)
 
     @property
     def marks_of_observables(self) -> list[list]:

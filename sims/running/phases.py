@@ -16,12 +16,13 @@ import numpy as np
 
 from sims.running import checkpoints
 from sims.running.divergence import check_record
-from sims.running.loop import Training
+from sims.running.loop import MOMENTS, Training
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.observables.observable import Observable, at_overlaps
 from teacherstudent.observables.thresholds import quantity_of_networks
 from teacherstudent.protocol import Phase, Protocol, Until
 from teacherstudent.results.description import describe_protocol
+from teacherstudent.schedules import values_along
 from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks
 
@@ -58,7 +59,11 @@ class PhasedTraining(Training):
         self.blocks = first.blocks
         self.fused = first.fused
         described = [describe_protocol(protocol), first.mark]
-        self.mark = checkpoints.fingerprint(first.problem, [], described)
+        values = []
+        for problem in protocol.problems:
+            times = np.linspace(0, first.steps[-1], MOMENTS) / problem.updates_per_time(first.N)
+            values += values_along((problem.task, problem.rule), times)
+        self.mark = checkpoints.fingerprint(first.problem, values, described)
         self.trainings = {0: first}
         self.latest: dict[int, dict[str, np.ndarray]] = {}  # what each phase recorded last
         self.phase = np.zeros(len(first.seeds), np.int64)

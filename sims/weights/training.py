@@ -97,6 +97,7 @@ class WeightsTraining(Training):
             self._put_training_set(data, dtype)
             settings.append(mark(data))
         self._choose_blocks(self.source, dtype)
+        arrays += self.values_of_schedules()
         self.mark = checkpoints.fingerprint(problem, arrays, settings)
         if dtype == "float32" and self._fits_kernel(self.source):
             self.use_kernel()

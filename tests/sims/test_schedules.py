@@ -388,6 +388,20 @@ def test_an_interrupted_run_goes_on_with_its_schedule(method, tmp_path):
     assert_same(run(problem, times, method=method, checkpoint=path), straight)
 
 
+def test_a_checkpoint_belongs_to_the_values_of_a_function(tmp_path):
+    """The text of a function is the same when a number that it takes from outside is another."""
+
+    def fading(factor):
+        return learning(ts.warm_up(ts.Schedule(lambda t: factor / (1 + t)), duration=1.0))
+
+    path = tmp_path / "run.ckpt"
+    with interrupted_after(90):
+        run(fading(0.5), [0.0, 6.0], checkpoint=path)
+    with pytest.raises(ValueError, match="checkpoint"):
+        run(fading(0.6), [0.0, 6.0], checkpoint=path)
+    run(fading(0.5), [0.0, 6.0], checkpoint=path)
+
+
 def changed(initial, jump, noise):
     rate = ts.piecewise([ts.exponential(initial, rate=0.1 * initial), 0.2], [jump])
     return learning(rate, noise=ts.cosine(noise, duration=1 + noise))
