@@ -162,6 +162,7 @@ def test_large_variances(kind, tolerance):
             np.testing.assert_allclose(one, other, rtol=0, atol=tolerance)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("correlation", mostly_long([None, 0.3, -0.99, 0.9999], [None]))
 def test_relu_with_the_logistic_loss(correlation):
     # one field, and two that are far from parallel or almost parallel
@@ -195,6 +196,7 @@ def test_slopes_of_the_expected_loss(kind, K):
     np.testing.assert_allclose(by_C + by_C.T, found.J, rtol=0, atol=tolerance)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "K"), mostly_long([("erf", 2), ("relu", 2), ("tanh", 4)], [("relu", 2)])
 )

@@ -94,6 +94,7 @@ def test_vanishing_student():
     assert error("erf", jnp.diag(jnp.array([1.0, 0.0, 0.5, 2.0]))) < 1e-11
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("student", "teacher"), mostly_long(MIXED, [("gelu", "tanh")]))
 def test_more_nodes_change_nothing(student, teacher):

@@ -31,6 +31,7 @@ def test_reference_with_a_student_near_a_teacher(integral):
     assert_agrees("relu", integral, rtol=0, atol=1e-10, only=KINDS == "near_student_teacher")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fields", mostly_long([[0, 1, 3, 4], [2, 0, 4, 3], [1, 2, 3, 4]], [[2, 0, 4, 3]])
 )
@@ -99,6 +100,7 @@ def scalar_and_gradient():
     return weighted_sum(ReluAverages(2, 2), seed=3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("index", mostly_long([1, 5, 19], [5]))
 def test_gradient(index):
     assert_gradient(*scalar_and_gradient(), jnp.asarray(COVARIANCES[index]), seed=4, rtol=1e-6)

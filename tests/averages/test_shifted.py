@@ -165,6 +165,7 @@ def test_derivatives_with_respect_to_the_means(kind):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["erf", "relu", CUBIC], ids=str)
 @pytest.mark.parametrize("K", mostly_long([1, 3], [3]))
 def test_fields_that_do_not_vary(kind, K):

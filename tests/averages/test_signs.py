@@ -34,6 +34,7 @@ def test_choice(student):
     assert type(averages("sign", "erf")) is QuadratureAverages
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("student", mostly_long(CLOSED, ["erf", "relu"]))
 def test_closed_forms_are_the_integrals(student):

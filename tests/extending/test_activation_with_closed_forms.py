@@ -70,6 +70,7 @@ def problem(activation) -> ts.Problem:
     return ts.Problem(ts.TeacherStudent(1, activation), ts.Student(1, activation), ts.SGD(0.5))
 
 
+@pytest.mark.long
 def test_closed_forms_equal_quadrature():
     theory = ts.integrate(problem(SINE), START, TIMES)
     assert json.loads(theory.attrs["teacherstudent"])["report"]["averages"] == (

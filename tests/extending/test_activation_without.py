@@ -28,6 +28,7 @@ def test_its_kinks_are_found():
     np.testing.assert_allclose(leaky.singularities.kinks(), [(1.0, 0.9)], atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", mostly_long(["weights", "reduced"], ["weights"]))
 def test_theory_agrees_with_networks(method, tmp_path):
     theory = ts.integrate(problem(ARCTAN), START, TIMES)

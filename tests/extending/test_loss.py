@@ -32,6 +32,7 @@ def problem(loss) -> ts.Problem:
     return ts.Problem(ts.SpikedCumulant(beta=3.0), ts.Student(1), ts.SGD(0.3), loss=loss)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", mostly_long(["weights", "reduced"], ["weights"]))
 def test_theory_agrees_with_networks(method, tmp_path):
     theory = ts.integrate(problem(Huber(0.7)), START, TIMES)

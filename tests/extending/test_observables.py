@@ -26,6 +26,7 @@ START = ts.OrderParameters(Q=[[0.6, 0.1], [0.1, 0.4]], R=[[0.3], [0.1]])
 TIMES = [0.0, 1.0, 3.0]
 
 
+@pytest.mark.long
 def test_an_observable_of_overlaps_is_compared(tmp_path):
     theory = ts.integrate(PROBLEM, START, TIMES, observables=[COSINE])
     expected = theory.R / np.sqrt([[0.6], [0.4]])

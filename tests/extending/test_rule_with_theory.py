@@ -58,6 +58,7 @@ def problem(rule) -> ts.Problem:
     return ts.Problem(ts.TeacherStudent(1, noise=0.2), ts.Student(2, train_readout=True), rule)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", mostly_long(["weights", "reduced"], ["weights"]))
 def test_theory_agrees_with_networks(method, tmp_path):
     own = problem(AttractedUnits(0.5, 0.3, attraction=0.4))

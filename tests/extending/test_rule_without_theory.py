@@ -48,6 +48,7 @@ def test_theory_is_refused():
         ts.integrate(problem(0.2), START, TIMES)
 
 
+@pytest.mark.long
 def test_both_methods_agree(tmp_path):
     by_method = {
         method: ts.simulate(problem(0.2), START, TIMES, N=200, seeds=24, method=method)
@@ -63,6 +64,7 @@ def test_both_methods_agree(tmp_path):
     ts.plot(loaded.to_dataset(), tmp_path / "own.png")
 
 
+@pytest.mark.long
 def test_a_length_that_is_never_reached_is_heavy_ball():
     ours = ts.Problem(ts.TeacherStudent(1), ts.Student(2), ts.HeavyBall(0.25, beta=0.5))
     theory = ts.integrate(ours, START, TIMES)

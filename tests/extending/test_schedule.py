@@ -38,6 +38,7 @@ def problem(rate) -> ts.Problem:
     return ts.Problem(ts.TeacherStudent(width=1, noise=0.1), ts.Student(width=2), ts.SGD(rate))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", mostly_long(["weights", "reduced"], ["reduced"]))
 def test_theory_agrees_with_networks(method, tmp_path):
     restarted = problem(Restarted(1.0, rate=0.7, period=1.5, restarts=1))

@@ -68,6 +68,7 @@ def test_networks_learn_from_labels_whose_theory_is_not_known():
     np.testing.assert_array_equal(networks.eps_g, networks.test_error)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", mostly_long(["weights", "reduced"], ["weights"]))
 def test_theory_agrees_with_networks(method, tmp_path):
     own = problem(KnownGain(1))
@@ -83,6 +84,7 @@ def test_theory_agrees_with_networks(method, tmp_path):
     ts.plot(loaded, tmp_path / "gain.png")
 
 
+@pytest.mark.long
 def test_its_own_number_is_swept():
     spreads = [0.0, 1.0, 2.0]
     theory = ts.integrate(problem(KnownGain(1, spread=spreads)), START, TIMES)

@@ -11,12 +11,10 @@ from tests.faults.__main__ import KINDS, results_of
 WRITTEN = [kind for kind in KINDS if importlib.util.find_spec(f"tests.faults.{kind}")]
 
 
-# Starts and estimates are long: before their first trial they integrate or compile what all need.
+# Starts, estimates and jumps are long: before their first trial they integrate, compile or train.
 # The cases of same_numbers at this share are always run in tests/sims/test_same_numbers.py.
-# Of the kinds with many quick trials some are tried at any time, spread over all that there are; of
-# the jumps one training, and the three students that jump.
+# Of the kinds with many quick trials some are tried at any time, spread over all that there are.
 SHARE_AND_EVERY = {
-    "jumps": (0.003, 1),
     "subclasses": (0.001, 4),
     "comparison": (0.001, 4),
     "divergence": (0.001, 4),

@@ -55,6 +55,7 @@ def test_rules_with_other_averages_do_not_take_those_of_our_labels(rule):
         ts.integrate(problem(Louder(1), rule), START, TIMES)
 
 
+@pytest.mark.long
 def test_a_rule_of_the_gradient_alone_takes_the_averages_of_the_task():
     for rule in (ts.SGD(0.5), ts.HeavyBall(0.1, beta=0.5)):
         found = ts.integrate(problem(Louder(1), rule), START, TIMES)

@@ -54,6 +54,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("order", mostly_long(CASES, [1]))
 def test_medians_and_exponents_are_those_of_the_exact_reduced_process(order):

@@ -60,6 +60,7 @@ def test_weights_with_a_frozen_unit_against_a_plain_loop():
     np.testing.assert_allclose(networks.v[0, -1], v, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["weights", "reduced"])
 def test_networks_with_a_frozen_unit_have_its_theory(method):
     frozen = problem(ts.SGD(0.5, weight_decay=0.1))

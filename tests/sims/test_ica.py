@@ -22,6 +22,7 @@ SLOPES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("contrast", mostly_long(CONTRASTS, ["gauss"]))
 def test_one_step_on_many_samples_lands_near_the_spike(contrast):
     # The step is G_4 c_4 alpha^3 / 3! u plus noise of variance E G'(s)^2 / n in each of N
@@ -91,6 +92,7 @@ def repeated():
     }
 
 
+@pytest.mark.long
 def test_the_same_samples_at_each_step_lead_to_a_fixed_point(repeated):
     same = repeated[False]
     np.testing.assert_allclose(same.isel(step=-1), same.isel(step=-2), atol=1e-9)

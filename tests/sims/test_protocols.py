@@ -41,6 +41,7 @@ def later_than(data, t):
     return data.sel(time=data.time > t)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("problem", "method"),
     [(on_teacher(0), "weights"), (BALL, "weights"), (BALL, "reduced")],

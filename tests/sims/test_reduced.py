@@ -340,6 +340,7 @@ def printed_on_two_devices(script: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_two_devices_give_the_same_numbers():
     assert printed_on_two_devices(IN_THE_LOOP) == (
         "device = 'cpu:2' is not on this machine; here are: cpu:0, cpu:1.\n"

@@ -14,6 +14,7 @@ from tests.sims import rule_cases
 from tests.sims.interruption import interrupted_after
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", mostly_long(rule_cases.CASES, ["vote, W = 3, B = 1"]))
 def test_networks_follow_the_theory(name):

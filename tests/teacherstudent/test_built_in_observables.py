@@ -335,6 +335,7 @@ def test_with_two_classes_networks_record_the_accuracy(tmp_path):
     ts.plot(ts.save(tmp_path / "run.h5", simulation=networks), tmp_path / "run.png")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_networks_have_the_theorys_observables():
     problem, start = committee(), random_overlaps(3, 2)

@@ -173,6 +173,7 @@ def test_alignment_is_a_cosine(theory):
     assert (abs(found.alignment) <= 1).all()
 
 
+@pytest.mark.long
 def test_with_two_classes_there_are_directions_and_biases():
     task = ts.SpikedCumulant(latent="rademacher", beta=2.0)
     problem = ts.Problem(task, ts.Student(2, "erf", train_bias=True), ts.SGD(0.1))

@@ -111,6 +111,7 @@ def test_a_description_has_every_phase():
     assert [one["task"]["readout"] for one in (first, second)] == [[1.0, 0.0], [0.0, 1.0]]
 
 
+@pytest.mark.long
 def test_files_give_the_protocol_back(theory, networks, tmp_path):
     report = ts.compare(theory, networks)
     tree = ts.save(tmp_path / "both.h5", theory=theory, simulation=networks, comparison=report)
