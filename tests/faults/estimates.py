@@ -321,7 +321,7 @@ def compiled_rule(case: RuleCase):
             velocity.q[..., 0],
             velocity.r[..., 0],
             velocity.v,
-            _rule_error(problem, fixed, state, state),
+            _rule_error(problem, fixed, ((jnp.zeros(()), state), (jnp.zeros(()), state))),
         )
 
     return in_float64(everything)
