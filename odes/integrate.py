@@ -501,9 +501,9 @@ def _labelled(
 def _end(answer: Trajectory) -> dict[str, np.ndarray]:
     """What another theory needs to go on from the last time, beside the order parameters."""
     end = {}
-    q, r, memory = (np.asarray(part) for part in (answer.q_last, answer.r_last, answer.memory))
-    if memory.shape[-1]:
-        end["memory_last"] = memory
+    q, r = np.asarray(answer.q_last), np.asarray(answer.r_last)
+    if answer.memory is not None:
+        end["memory_last"] = np.asarray(answer.memory)
     if q.shape[-1] > 1:
         end["q_last"] = np.moveaxis(q, -1, -3)
         end["r_last"] = np.moveaxis(r, -1, -3)

@@ -244,7 +244,7 @@ def _solve_one(
         exceeded=has_diverged(solved.last, first, fixed, problem),
         q_last=last.q,
         r_last=last.r,
-        memory=all_numbers(last.memory),
+        memory=all_numbers(last.memory) if jax.tree.leaves(last.memory) else None,
         first_distance=first_distance,
     )
     more: dict[str, Any] = {}
@@ -453,5 +453,4 @@ def _iterated(problem: Problem, start: ByMode, times: Float[Array, " times"]) ->
         rejected=jnp.zeros_like(updates[-1]),
         q_last=Q[-1][..., None],
         r_last=R[-1][..., None],
-        memory=jnp.zeros(0),
     )

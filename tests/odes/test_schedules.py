@@ -11,6 +11,7 @@ from scipy.integrate import solve_ivp
 import teacherstudent as ts
 from odes import integrate as module
 from odes.rules import agd_map
+from odes.solving.solve import CURVES_AT_ONCE
 from teacherstudent.results.datasets import description
 from tests.long import mostly_long
 from tests.odes import plain_erf
@@ -345,6 +346,15 @@ def test_the_solve_with_gradients_takes_the_same_steps(solver):
 
 
 # ---------------------------------------------------------------- sweeps and batches
+
+
+def test_as_many_curves_as_step_together():
+    """A batch of the largest size has no array without entries in its answer."""
+    rates = np.linspace(0.1, 0.5, CURVES_AT_ONCE)
+    problem = ts.Problem(ts.TeacherStudent(1), ts.Student(2), ts.SGD(rates))
+    start = ts.OrderParameters(Q=0.5 * np.eye(2), R=[[0.1], [0.2]])
+    theory = ts.integrate(problem, start, [0.0, 1.0])
+    assert theory.sizes["learning_rate"] == CURVES_AT_ONCE
 
 
 @pytest.mark.long
