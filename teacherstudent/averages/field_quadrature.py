@@ -1,0 +1,216 @@
+"""Averages over Gaussian fields with any activations and any means, by quadrature.
+
+Of two fields the first is integrated over at nodes, and the second averaged given it
+(`hermite_series.py`), so that
+
+    E[f(h_a) g(h_b)] = E_z[f(h_a) gamma_0(mu_b(z), s_b)].
+
+Differentiation sees no jumps, so that derivatives in the sense of distributions get their delta
+functions here.  With H_j the height of the jump of g_b at x_j, kappa_j that of the student's g' at
+x_j, and p_a the density of h_a,
+
+    J2(k, b) = E[g'(h_k) g_b'(h_b)] + sum_j H_j p_b(x_j) E[g'(h_k) | h_b = x_j]
+    G2(k, c) = E[g''(h_k) g_c(h_c)] + sum_j kappa_j p_k(x_j) E[g_c(h_c) | h_k = x_j],
+
+where only teachers b have jumps.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import combinations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from teacherstudent.activations.activation import Activation
+from teacherstudent.averages.given_fields import Law, SquaredOutput, crossings
+from teacherstudent.averages.hermite_series import HermiteSeries
+from teacherstudent.averages.hidden_units import Group, HiddenUnit, safe_root
+from teacherstudent.averages.nested_rule import FIXED
+from teacherstudent.averages.nodes import ball, pieces, ratio
+from teacherstudent.averages.resolution import Resolution
+
+MOST_NODES = 2e7  # of one integral over two fields and what is averaged given them
+BESIDE = 1e-13  # a distance from a kink that stays on its side of it
+
+
+class FieldQuadrature:
+    """Averages over the fields of K student units and, behind them, M teacher units."""
+
+    def __init__(
+        self,
+        student: Activation,
+        teacher: Activation,
+        students: int,
+        teachers: int,
+        resolution: Resolution,
+        symmetric: bool,
+    ):
+        self.students = students
+        self.teachers = teachers
+        self.resolution = resolution
+        self.symmetric = symmetric
+        self.student = HiddenUnit(student, resolution)
+        self.teacher = HiddenUnit(teacher, resolution)
+
+    def of_two(
+        self, law: Law, fields: range, others: range, front: Callable, back: Callable
+    ) -> Float[Array, "fields others"]:
+        """E[front(h_a) back(h_b)] for fields a of one kind and others b of one kind.
+
+        `front` takes an activation and a field, `back` chooses a `HermiteSeries` of a hidden unit;
+        its first coefficient is taken.
+        """
+
+        def one(a, b):
+            h, weights, mean, deviation = self._pair(law, a, b, fields, others)
+            series = back(self._unit(others)).coefficients(mean, deviation)
+            return jnp.sum(weights * front(self._unit(fields).activation, h) * series[0])
+
+        return self._for_pairs(one, fields, others)
+
+    def along_other(
+        self, law: Law, fields: range, others: range, front: Callable
+    ) -> Float[Array, "fields others"]:
+        """E[front(h_a) (h_b - E h_b) g_b(h_b)], for tests by Stein's lemma."""
+
+        def one(a, b):
+            h, weights, mean, deviation = self._pair(law, a, b, fields, others)
+            series = self._unit(others).value.coefficients(mean, deviation)
+            inner = (mean - law.mean[b]) * series[0] + deviation * series[1]
+            return jnp.sum(weights * front(self._unit(fields).activation, h) * inner)
+
+        return self._for_pairs(one, fields, others)
+
+    def _for_pairs(self, one: Callable, fields: range, others: range):
+        """one(a, b) for all pairs: those of one field a together, one a after the other."""
+        if not len(fields) or not len(others):
+            return jnp.zeros((len(fields), len(others)))
+        columns = jnp.arange(others.start, others.stop)
+
+        def row(a):
+            return jax.vmap(lambda b: one(a, b))(columns)
+
+        return jax.lax.map(jax.checkpoint(row), jnp.arange(fields.start, fields.stop))
+
+    def _unit(self, fields: range) -> HiddenUnit:
+        if fields.start < self.students:
+            return self.student
+        return self.teacher
+
+    def _pair(self, law: Law, a, b, fields: range, others: range):
+        """Nodes for the field a: its values, their weights, and mean and deviation of b given
+        it.
+        """
+        deviation = safe_root(law.C[a, a])
+        slope = ratio(law.C[a, b], deviation)
+        rest = law.C[b, b] - slope**2
+        rest = jnp.where(rest > FIXED * law.C[b, b], rest, 0.0)
+        cuts = [ratio(kink - law.mean[a], deviation)[None] for kink in self._unit(fields).cuts]
+        for kink in self._unit(others).cuts:
+            cuts += [cut[None] for cut in crossings(kink - law.mean[b], slope, rest)]
+        if cuts:
+            nodes = self.resolution.piece_nodes
+            z, weights = pieces(jnp.concatenate(cuts), nodes, self.resolution.radius)
+        else:
+            points, normal = ball(1, self.resolution.spacing, self.resolution.radius)
+            z, weights = jnp.asarray(points[:, 0]), jnp.asarray(normal)
+        h = law.mean[a] + deviation * z
+        if self._unit(fields).cuts:
+            # A field that does not vary may sit on a kink: half of the nodes go to each side.
+            h = h + jnp.where(deviation > 0, 0.0, BESIDE) * jnp.sign(z) * (1 + jnp.abs(h))
+        return h, weights, law.mean[b] + slope * z, safe_root(rest)
+
+    def deltas(
+        self,
+        law: Law,
+        fields: range,
+        others: range,
+        jumps: list[tuple[float, float]],
+        back: Callable[[HiddenUnit], HermiteSeries],
+    ) -> Float[Array, "fields others"]:
+        """sum_j height_j p_a(x_j) E[back(h_b) | h_a = x_j]."""
+        series = back(self._unit(others))
+
+        def one(a, b):
+            variance = law.C[a, a]
+            varies = variance > 0
+            safe = jnp.where(varies, variance, 1.0)
+            rest = law.C[b, b] - law.C[a, b] ** 2 / safe
+            rest = jnp.where(rest > FIXED * law.C[b, b], rest, 0.0)
+            total = jnp.zeros(())
+            for x, height in jumps:
+                away = x - law.mean[a]
+                density = jnp.exp(-(away**2) / (2 * safe)) / jnp.sqrt(2 * math.pi * safe)
+                mean = law.mean[b] + law.C[a, b] / safe * away
+                average = series.coefficients(mean, safe_root(rest))[0]
+                total += jnp.where(varies, height * density * average, 0.0)
+            return total
+
+        return self._for_pairs(one, fields, others)
+
+    def squared_output(
+        self, law: Law, u: Float[Array, " fields"], offset: Float[Array, ""]
+    ) -> Float[Array, "students students"]:
+        """E[g'(h_k) g'(h_l) (sum_a u_a g_a(h_a) + offset)^2] for all pairs of units."""
+        self._check_cost()
+        students = range(self.students)
+        alone = self._squared(law, u, offset, [(k,) for k in students])
+        pairs = list(combinations(students, 2))
+        if not pairs:
+            return jnp.diag(alone)
+        k, l = np.array(pairs).T
+        both = jnp.zeros((self.students, self.students))
+        both = both.at[k, l].set(self._squared(law, u, offset, pairs))
+        return both + both.T + jnp.diag(alone)
+
+    def _squared(self, law: Law, u, offset, fixed: list[tuple]) -> Float[Array, " pairs"]:
+        """The same for units, or pairs of them, one after the other to bound the memory."""
+        fields = range(self.students + self.teachers)
+        others = [[field for field in fields if field not in units] for units in fixed]
+        groups = (
+            Group(self.student, self.students - len(fixed[0])),
+            Group(self.teacher, self.teachers),
+        )
+        average = SquaredOutput(self.student, groups, self.resolution, self.symmetric)
+
+        def one(units):
+            return average.of(law, u, offset, *units)
+
+        chosen = (np.array(fixed), np.array(others, int).reshape(len(fixed), -1))
+        return jax.lax.map(jax.checkpoint(one), jax.tree.map(jnp.asarray, chosen))
+
+    def _check_cost(self) -> None:
+        """Raise ValueError if the integral over two student fields has more nodes than a machine
+        takes.
+        """
+        kinks = len(self.student.cuts)
+        if not kinks or self.students < 2:
+            return
+        nodes = (kinks**2 + 1) * (2 * kinks + 1) * self.resolution.piece_nodes**2
+        nodes *= len(self.student.series.nodes)
+        if nodes > MOST_NODES:
+            raise ValueError(
+                f"the averages of student.activation = {self.student.activation.name} need "
+                f"{nodes:.1g} nodes each: they are divided at {kinks} points where it jumps or has "
+                "a kink; give a function with fewer of them, or simulate."
+            )
+
+
+def field(activation: Activation, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return h
+
+
+def value(activation: Activation, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return activation(h)
+
+
+def slope(activation: Activation, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return activation.derivative(h)
+
+
+def curvature(activation: Activation, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """g''(h), by forward differentiation."""
+    return jax.jvp(activation.derivative, (h,), (jnp.ones_like(h),))[1]

@@ -1,0 +1,149 @@
+"""Averages with the fields of one or two units fixed at nodes, and all others given these.
+
+With h_k, h_l = m + L z at nodes z (`nodes.py`), the others have
+
+    E[h_a | z] = m_a + (B z)_a,   Cov(h_a, h_b | z) = (C - B B^T)_ab,   B = Cov(h, (h_k, h_l)) L^-T
+
+so that the expensive average of the theory,
+
+    E[g'(h_k) g'(h_l) (sum_a u_a g_a(h_a) + c)^2] = E_z[g'(h_k) g'(h_l) (mean(z)^2 + variance(z))]
+
+is one over a plane (`hidden_units.py` has mean and variance), and over a line where k = l.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from teacherstudent.averages.hidden_units import Group, HiddenUnit, output_given, safe_root
+from teacherstudent.averages.nested_rule import FIXED, cholesky
+from teacherstudent.averages.nodes import ball, cut_line, cut_plane, pieces, ratio
+from teacherstudent.averages.resolution import Resolution
+
+# On both sides of a kink of another field, in deviations that this field has left.
+WIDTHS = 6.0
+BESIDE = 1e-13  # a distance from a kink that stays on its side of it
+
+
+class Law(NamedTuple):
+    """The fields, Gaussian: those of the student first."""
+
+    mean: Float[Array, " fields"]
+    C: Float[Array, "fields fields"]
+
+
+class Given(NamedTuple):
+    """The law of other fields where some are fixed: means at each node, covariance."""
+
+    mean: Float[Array, "others nodes"]
+    C: Float[Array, "others others"]
+
+
+def given(law: Law, L, slopes, z, others) -> Given:
+    """The law of the other fields at the nodes z (nodes, fixed); slopes is B (others, fixed)."""
+    mean = law.mean[others][:, None] + slopes @ z.T
+    C = law.C[others][:, others] - slopes @ slopes.T
+    diagonal = jnp.diag(C)
+    # Fields that coincide with the fixed ones up to rounding.
+    free = diagonal > FIXED * jnp.diag(law.C)[others]
+    return Given(mean, jnp.where(free[:, None] & free[None, :], C, 0.0))
+
+
+def slopes_of(law: Law, L, fixed, others) -> Float[Array, "others fixed"]:
+    """B with B L^T = Cov(others, fixed); a direction without variance has none."""
+    cross = law.C[others][:, fixed]
+    columns = []
+    for j in range(len(fixed)):
+        rest = cross[:, j]
+        for i in range(j):
+            rest = rest - columns[i] * L[j, i]
+        columns.append(ratio(rest, jnp.broadcast_to(L[j, j], rest.shape)))
+    return jnp.stack(columns, axis=1)
+
+
+class SquaredOutput:
+    """E[g'(h_k) g'(h_l) (sum_a u_a g_a(h_a) + c)^2] for one pair of units or one unit."""
+
+    def __init__(
+        self,
+        student: HiddenUnit,
+        groups: tuple[Group, ...],
+        resolution: Resolution,
+        symmetric: bool,
+    ):
+        self.student = student
+        self.groups = groups
+        self.resolution = resolution
+        self.symmetric = symmetric
+
+    def of(
+        self,
+        law: Law,
+        u: Float[Array, " fields"],
+        offset: Float[Array, ""],
+        fixed: Float[Array, " fixed"],
+        others: Float[Array, " others"],
+    ) -> Float[Array, ""]:
+        """The average with the units `fixed`, one or two, and all `others`, by their numbers."""
+        mean = law.mean[fixed]
+        L = cholesky(law.C[fixed][:, fixed])
+        slopes = slopes_of(law, L, fixed, others)
+        z, weights = self._nodes(law, mean, L, slopes, others)
+        h = mean[None, :] + z @ L.T
+        if self.student.cuts:
+            h = h + beside(z, L)
+        rest = given(law, L, slopes, z, others)
+        output = output_given(self.groups, rest.mean, rest.C, u[others])
+        total = output.mean + self.student.activation(h) @ u[fixed] + offset
+        slope = self.student.activation.derivative(h)
+        power = 3 - len(fixed)  # one unit stands for both
+        return jnp.sum(weights * jnp.prod(slope, axis=1) ** power * (total**2 + output.variance))
+
+    def _nodes(self, law, mean, L, slopes, others):
+        resolution = self.resolution
+        if len(mean) == 2 and self.student.cuts:
+            return cut_plane(
+                self.student.cuts, mean, L, resolution.piece_nodes, resolution.radius
+            )
+        kinked = any(group.unit.cuts for group in self.groups if group.count)
+        if len(mean) == 1 and (kinked or self.student.cuts):
+            return self._cut_line(law, mean, L, slopes, others)
+        z, weights = ball(len(mean), resolution.spacing, resolution.radius, self.symmetric)
+        return jnp.asarray(z), jnp.asarray(weights)
+
+    def _cut_line(self, law, mean, L, slopes, others):
+        """Nodes on the pieces between the kinks of this field and of all others."""
+        cuts = [ratio(kink - mean, L[:, 0]) for kink in self.student.cuts]
+        rest = jnp.diag(law.C)[others] - slopes[:, 0] ** 2
+        begin = 0
+        for group in self.groups:
+            fields = slice(begin, begin + group.count)
+            begin += group.count
+            for kink in group.unit.cuts:
+                cuts += crossings(
+                    kink - law.mean[others][fields], slopes[fields, 0], rest[fields]
+                )
+        z, weights = pieces(
+            jnp.concatenate(cuts), self.resolution.piece_nodes, self.resolution.radius
+        )
+        return z[:, None], weights
+
+
+def crossings(distance, slope, variance) -> list[Float[Array, " fields"]]:
+    """Where slope z meets a kink at a distance, and where its step begins and ends if a variance
+    is left.
+    """
+    centre = ratio(distance, slope)
+    width = WIDTHS * ratio(safe_root(variance), jnp.abs(slope))
+    return [centre - width, centre, centre + width]
+
+
+def beside(z, L) -> Float[Array, "nodes fixed"]:
+    """A small step for fields that do not vary and may sit on a kink: half of the nodes go to each
+    side of it.
+    """
+    still = jnp.diag(L)[None, :] == 0
+    side = jnp.sign(jnp.sum(z, axis=1))[:, None]
+    return jnp.where(still, BESIDE, 0.0) * side

@@ -1,0 +1,135 @@
+"""The Hermite coefficients of a function of one Gaussian field.
+
+For h = mu + s x with x ~ N(0, 1) and normalised Hermite polynomials he_n = He_n / sqrt(n!),
+
+    gamma_n(mu, s) = E[f(mu + s x) he_n(x)],   f(mu + s x) = sum_n gamma_n he_n(x).
+
+By Mehler's formula two such fields of correlation rho have
+
+    E[f_a(h_a) f_b(h_b)] = sum_n rho^n gamma_an gamma_bn.
+
+The smooth part of f is averaged at equidistant nodes x, the truncated powers (x - x_j)_+^p / p! of
+its jumps in closed form.  With m = (mu - x_j) / s and the normal density phi(m),
+
+    gamma_n = s^n / sqrt(n!) I_{p - n}                                     n <= p
+    gamma_n = s^p / sqrt(n!) (-1)^i He_i(m) phi(m),   i = n - p - 1        n > p
+
+where I_p = E[(h - x_j)_+^p / p!] has I_0 = P(h > x_j) and
+
+    I_1 = (mu - x_j) I_0 + s phi(m),    p I_p = (mu - x_j) I_{p-1} + s^2 I_{p-2}.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from teacherstudent.averages.jumps import ORDERS, Jumps
+from teacherstudent.averages.resolution import Resolution
+
+FAR = 40.0  # a field without variance is this many deviations from any point
+
+
+class HermiteSeries:
+    """The first coefficients of a function with known jumps."""
+
+    def __init__(self, function: Callable, jumps: Jumps, resolution: Resolution, terms: int):
+        self.function = function
+        self.jumps = jumps
+        self.terms = terms
+        self.nodes, weights = equidistant(resolution.hidden_spacing, resolution.hidden_radius)
+        self.polynomials = hermite_polynomials(self.nodes, terms) * weights[None, :]
+
+    def coefficients(
+        self, mean: Float[Array, "*shape"], deviation: Float[Array, "*#shape"]
+    ) -> Float[Array, "terms *shape"]:
+        """gamma_0, gamma_1, ... of fields N(mean, deviation^2); the deviation may be zero."""
+        x = jnp.asarray(self.nodes).reshape(-1, *[1] * mean.ndim)
+        values = self._smooth(mean[None] + deviation[None] * x)
+        flat = jnp.asarray(self.polynomials) @ values.reshape(len(self.nodes), -1)
+        series = flat.reshape(self.terms, *mean.shape)
+        for point, row in zip(self.jumps.points, self.jumps.heights, strict=True):
+            series += truncated_powers(mean - point, deviation, row, self.terms)
+        return series
+
+    def _smooth(self, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        if not self.jumps.points:
+            return self.function(h)
+        return self.function(h) - self.jumps.singular_part(h)
+
+
+def truncated_powers(
+    mean: Float[Array, "*shape"],
+    deviation: Float[Array, "*#shape"],
+    heights: tuple[float, ...],
+    terms: int,
+) -> Float[Array, "terms *shape"]:
+    """The coefficients of sum_p heights[p] h_+^p / p! for h = mean + deviation x."""
+    deviation = jnp.broadcast_to(deviation, mean.shape)
+    m = standardised(mean, deviation)
+    density = jnp.exp(-(m**2) / 2) / math.sqrt(2 * math.pi)
+    integrals = _integrals(mean, deviation, m, density)
+    beyond = _beyond(m, density, terms)
+    series = []
+    for n in range(terms):
+        total = jnp.zeros_like(mean)
+        for p, height in enumerate(heights):
+            if height == 0:
+                continue
+            if n <= p:
+                total += height / math.sqrt(math.factorial(n)) * deviation**n * integrals[p - n]
+            else:
+                i = n - p - 1
+                # sqrt(i! / n!)
+                factor = math.exp((math.lgamma(i + 1) - math.lgamma(n + 1)) / 2)
+                total += height * (-1) ** i * factor * deviation**p * beyond[i]
+        series.append(total)
+    return jnp.stack(series)
+
+
+def standardised(
+    mean: Float[Array, "*shape"], deviation: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """mean / deviation, far from zero on the side of the mean where there is no deviation."""
+    varies = deviation > 0
+    ratio = mean / jnp.where(varies, deviation, 1.0)
+    return jnp.where(varies, jnp.clip(ratio, -FAR, FAR), FAR * jnp.sign(mean))
+
+
+def _integrals(mean, deviation, m, density) -> list[Float[Array, "*shape"]]:
+    """I_0, I_1, ..., E[h_+^p / p!]."""
+    first = jax.scipy.special.ndtr(m)
+    integrals = [first, mean * first + deviation * density]
+    for p in range(2, ORDERS):
+        integrals.append((mean * integrals[-1] + deviation**2 * integrals[-2]) / p)
+    return integrals
+
+
+def _beyond(m, density, count: int) -> list[Float[Array, "*shape"]]:
+    """he_i(m) phi(m) for i = 0, 1, ..."""
+    parts = [density, m * density]
+    for i in range(1, count):
+        parts.append((m * parts[-1] - math.sqrt(i) * parts[-2]) / math.sqrt(i + 1))
+    return parts
+
+
+def equidistant(
+    spacing: float, radius: float
+) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
+    """Nodes on [-radius, radius], one of them at zero, and their normal weights."""
+    half = math.floor(radius / spacing)
+    z = spacing * np.arange(-half, half + 1)
+    return z, spacing * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+
+def hermite_polynomials(
+    x: Float[np.ndarray, " nodes"], terms: int
+) -> Float[np.ndarray, "terms nodes"]:
+    """he_0(x), he_1(x), ..., normalised."""
+    rows = [np.ones_like(x), x]
+    for n in range(1, terms - 1):
+        rows.append((x * rows[-1] - math.sqrt(n) * rows[-2]) / math.sqrt(n + 1))
+    return np.stack(rows[:terms])

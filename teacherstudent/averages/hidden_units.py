@@ -1,0 +1,187 @@
+"""Hidden units given some of the fields: the mean and the variance of their weighted sum.
+
+Given fields that were fixed, the others are Gaussian with means mu_a, variances s_a^2 and
+correlations rho_ab that do not depend on where those were fixed.  With the Hermite coefficients
+gamma_an of g_a(mu_a + s_a x) (`hermite_series.py`), Mehler's formula gives
+
+    E[sum_a u_a g_a]   = sum_a u_a gamma_a0
+    Var[sum_a u_a g_a] = sum_{n > 0} sum_ab u_a u_b rho_ab^n gamma_an gamma_bn.
+
+The series falls off as fast as the gamma: exponentially for an analytic g, and where a student has
+learnt a teacher its rest cancels as the two units do.  With kinks it falls off as n^(-5/2) only.
+Then the terms a = b are Var[g_a], known without a series, and of the others
+
+    R = sum_{n >= n_0} rho^n gamma_an gamma_bn
+
+is added for the kinks alone, (h - x)_+, of which the whole sum is known: its second derivative in
+rho is s_a^2 s_b^2 times the density at the two kinks (Price's theorem),
+
+    E[(h_a - x)_+ (h_b - y)_+] = I_a I_b + rho s_a s_b Phi(m_a) Phi(m_b)
+                                 + s_a s_b int_0^rho (rho - r) e^{-q(r)} / (2 pi sqrt(1 - r^2)) dr
+    q(r) = (m_a^2 - 2 r m_a m_b + m_b^2) / (2 (1 - r^2)),   m_a = (mu_a - x) / s_a.
+"""
+
+import math
+from functools import lru_cache
+from itertools import combinations
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from teacherstudent.activations.activation import Activation
+from teacherstudent.averages.hermite_series import (
+    HermiteSeries,
+    standardised,
+    truncated_powers,
+)
+from teacherstudent.averages.jumps import Jumps, jumps_of
+from teacherstudent.averages.resolution import Resolution
+
+ANGLES = 20  # Gauss-Legendre nodes for the integral over the correlation
+
+
+class HiddenUnit:
+    """One activation, as its averages need it."""
+
+    def __init__(self, activation: Activation, resolution: Resolution):
+        jumps, jumps_of_square = _jumps(activation)
+        self.activation = activation
+        self.cuts = activation.cuts
+        self.kinks = activation.singularities.kinks()
+        self.series = HermiteSeries(activation, jumps, resolution, resolution.terms)
+        self.value = HermiteSeries(activation, jumps, resolution, 2)
+        self.slope = HermiteSeries(activation.derivative, jumps.of_derivative(), resolution, 1)
+        self.square = HermiteSeries(self._squared, jumps_of_square, resolution, 1)
+
+    def _squared(self, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return self.activation(h) ** 2
+
+
+@lru_cache(maxsize=256)
+def _jumps(activation: Activation) -> tuple[Jumps, Jumps]:
+    """The jumps of g and of g^2."""
+    of_function = jumps_of(activation, activation.cuts)
+    return of_function, jumps_of(lambda x: activation(x) ** 2, activation.cuts)
+
+
+class Group(NamedTuple):
+    """Some fields, one after the other, with the same activation."""
+
+    unit: HiddenUnit
+    count: int
+
+
+class Output(NamedTuple):
+    """Mean and variance of a weighted sum of hidden units, at each node."""
+
+    mean: Float[Array, " nodes"]
+    variance: Float[Array, " nodes"]
+
+
+def output_given(
+    groups: tuple[Group, ...],
+    mean: Float[Array, "fields nodes"],
+    covariance: Float[Array, "fields fields"],
+    u: Float[Array, " fields"],
+) -> Output:
+    """Mean and variance of sum_a u_a g_a(h_a) for fields with means that depend on the node."""
+    if not mean.shape[0]:
+        nothing = jnp.zeros(mean.shape[1])
+        return Output(nothing, nothing)
+    deviation = safe_root(jnp.diag(covariance))
+    correlation = _correlations(covariance, deviation)
+    series = _by_group(groups, mean, deviation, lambda unit: unit.series)
+    weights = u[:, None] * u[None, :]
+    alone = np.zeros(len(u), bool)
+    for group, fields in _ranges(groups):
+        alone[fields] = bool(group.unit.cuts)
+    coupling = weights * jnp.where(np.diag(alone), 0.0, 1.0)
+    terms = series.shape[0]
+    powers = jnp.cumprod(jnp.broadcast_to(correlation, (terms - 1, *correlation.shape)), axis=0)
+    higher = series[1:]
+    variance = jnp.sum(jnp.matmul(coupling * powers, higher) * higher, axis=(0, 1))
+    first = series[0]
+    if alone.any():
+        square = _by_group(groups, mean, deviation, lambda unit: unit.square)[0]
+        variance += (u**2 * alone) @ (square - first**2)
+        variance += _beyond_series(groups, mean, deviation, correlation, u, terms)
+    return Output(u @ first, variance)
+
+
+def _by_group(groups, mean, deviation, series_of) -> Float[Array, "terms fields nodes"]:
+    parts = []
+    for group, fields in _ranges(groups):
+        series = series_of(group.unit)
+        parts.append(series.coefficients(mean[fields], deviation[fields, None]))
+    return jnp.concatenate(parts, axis=1)
+
+
+def _ranges(groups: tuple[Group, ...]) -> list[tuple[Group, slice]]:
+    ranges = []
+    begin = 0
+    for group in groups:
+        if group.count:
+            ranges.append((group, slice(begin, begin + group.count)))
+        begin += group.count
+    return ranges
+
+
+def safe_root(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The square root, with derivative zero where x is zero."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
+
+
+def _correlations(covariance, deviation) -> Float[Array, "fields fields"]:
+    product = deviation[:, None] * deviation[None, :]
+    varies = product > 0
+    correlation = jnp.where(varies, covariance / jnp.where(varies, product, 1.0), 0.0)
+    return jnp.clip(correlation, -1.0, 1.0)
+
+
+def _beyond_series(groups, mean, deviation, correlation, u, terms) -> Float[Array, " nodes"]:
+    """What the series of `terms` terms leaves out for the kinks of two fields."""
+    fields, points, heights = [], [], []
+    for group, range_ in _ranges(groups):
+        for field in range(range_.start, range_.stop):
+            for point, height in group.unit.kinks:
+                fields.append(field)
+                points.append(point)
+                heights.append(height)
+    pairs = [(i, j) for i, j in combinations(range(len(fields)), 2) if fields[i] != fields[j]]
+    if not pairs:
+        return jnp.zeros(mean.shape[1])
+    field = np.array(fields)
+    height = jnp.asarray(heights)
+    distance = mean[field] - jnp.asarray(points)[:, None]
+    scale = deviation[field]
+    first, second = np.array(pairs).T
+    rho = correlation[field[first], field[second]]
+    series = truncated_powers(distance, scale[:, None], (0.0, 1.0), terms)
+    powers = rho[None, :] ** np.arange(terms)[:, None]
+    known = jnp.einsum("tp,tpn,tpn->pn", powers, series[:, first], series[:, second])
+    whole = _product_of_kinks(distance, scale, rho, series[:2], first, second)
+    each = 2 * u[field[first]] * u[field[second]] * height[first] * height[second]
+    return each @ (whole - known)
+
+
+def _product_of_kinks(distance, scale, rho, lowest, first, second) -> Float[Array, "pairs nodes"]:
+    """E[(h_a)_+ (h_b)_+] for pairs of fields with these means and deviations."""
+    m = standardised(distance, jnp.broadcast_to(scale[:, None], distance.shape))
+    a, b = m[first], m[second]
+    t, weights = np.polynomial.legendre.leggauss(ANGLES)
+    angle = jnp.arcsin(jnp.clip(rho, -1.0, 1.0))
+    # r = sin(theta), so that dr / sqrt(1 - r^2) = d theta.
+    integral = jnp.zeros_like(a)
+    for node, weight in zip(t, weights, strict=True):
+        theta = angle * (node + 1) / 2
+        r = jnp.sin(theta)
+        q = ((a - b) ** 2 + 2 * (1 - r)[:, None] * a * b) / (2 * jnp.cos(theta) ** 2)[:, None]
+        integral += (weight * angle / 2 * (rho - r))[:, None] * jnp.exp(-q)
+    product = (scale[first] * scale[second])[:, None]
+    by_two = lowest[0, first] * lowest[0, second]
+    linear = rho[:, None] * lowest[1, first] * lowest[1, second]
+    return by_two + linear + product * integral / (2 * math.pi)
