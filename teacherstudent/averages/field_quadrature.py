@@ -18,6 +18,7 @@ where only teachers b have jumps.
 import math
 from collections.abc import Callable
 from itertools import combinations
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,29 @@ MOST_NODES = 2e7  # of one integral over two fields and what is averaged given t
 BESIDE = 1e-13  # a distance from a kink that stays on its side of it
 
 
+class OfOne(NamedTuple):
+    """E[g(h_a)], E[g'(h_a)] and E[g''(h_a)]."""
+
+    value: Float[Array, " fields"]
+    slope: Float[Array, " fields"]
+    curvature: Float[Array, " fields"]
+
+
+class OfTwo(NamedTuple):
+    """Averages of two fields h_a, h_b with g_a and g_b.
+
+        I2 = E[g_a g_b],   S2 = E[g_a' g_b],   J2 = E[g_a' g_b'],   G2 = E[g_a'' g_b]
+        along_a = E[(h_a - E h_a) g_a' g_b],   along_b = E[(h_b - E h_b) g_a' g_b]
+    """
+
+    I2: Float[Array, "fields others"]
+    S2: Float[Array, "fields others"]
+    J2: Float[Array, "fields others"]
+    G2: Float[Array, "fields others"]
+    along_a: Float[Array, "fields others"]
+    along_b: Float[Array, "fields others"]
+
+
 class FieldQuadrature:
     """Averages over the fields of K student units and, behind them, M teacher units."""
 
@@ -51,43 +75,61 @@ class FieldQuadrature:
         self.students = students
         self.teachers = teachers
         self.resolution = resolution
+        self.lines = resolution.of_lines()
         self.symmetric = symmetric
         self.student = HiddenUnit(student, resolution)
         self.teacher = HiddenUnit(teacher, resolution)
 
-    def of_two(
-        self, law: Law, fields: range, others: range, front: Callable, back: Callable
-    ) -> Float[Array, "fields others"]:
-        """E[front(h_a) back(h_b)] for fields a of one kind and others b of one kind.
-
-        `front` takes an activation and a field, `back` chooses a `HermiteSeries` of a hidden unit;
-        its first coefficient is taken.
+    def of_two(self, law: Law, fields: range, others: range) -> "OfTwo":
+        """The averages of two fields a and b, a of one kind and b of one kind, but for their delta
+        functions.
         """
+        front = self._unit(fields).activation
+        back = self._unit(others)
 
         def one(a, b):
             h, weights, mean, deviation = self._pair(law, a, b, fields, others)
-            series = back(self._unit(others)).coefficients(mean, deviation)
-            return jnp.sum(weights * front(self._unit(fields).activation, h) * series[0])
+            zeroth, first = back.value.coefficients(mean, deviation)
+            (slope_of_b,) = back.slope.coefficients(mean, deviation)
+            slope = front.derivative(h)
+            along_b = (mean - law.mean[b]) * zeroth + deviation * first
+            return OfTwo(
+                I2=jnp.sum(weights * front(h) * zeroth),
+                S2=jnp.sum(weights * slope * zeroth),
+                J2=jnp.sum(weights * slope * slope_of_b),
+                G2=jnp.sum(weights * curvature(front, h) * zeroth),
+                along_a=jnp.sum(weights * slope * (h - law.mean[a]) * zeroth),
+                along_b=jnp.sum(weights * slope * along_b),
+            )
 
-        return self._for_pairs(one, fields, others)
+        return OfTwo(*self._for_pairs(one, fields, others))
 
-    def along_other(
-        self, law: Law, fields: range, others: range, front: Callable
-    ) -> Float[Array, "fields others"]:
-        """E[front(h_a) (h_b - E h_b) g_b(h_b)], for tests by Stein's lemma."""
+    def of_one(self, law: Law) -> "OfOne":
+        """The averages of each student field alone, but for its delta functions."""
+        activation = self.student.activation
 
-        def one(a, b):
-            h, weights, mean, deviation = self._pair(law, a, b, fields, others)
-            series = self._unit(others).value.coefficients(mean, deviation)
-            inner = (mean - law.mean[b]) * series[0] + deviation * series[1]
-            return jnp.sum(weights * front(self._unit(fields).activation, h) * inner)
+        def one(a):
+            h, weights = self._nodes_of(law, a, range(self.students), [])
+            return OfOne(
+                value=jnp.sum(weights * activation(h)),
+                slope=jnp.sum(weights * activation.derivative(h)),
+                curvature=jnp.sum(weights * curvature(activation, h)),
+            )
 
-        return self._for_pairs(one, fields, others)
+        return OfOne(*jax.vmap(one)(jnp.arange(self.students)))
+
+    def densities(
+        self, law: Law, jumps: list[tuple[float, float]]
+    ) -> Float[Array, " students"]:
+        """sum_j height_j p_a(x_j) of the student's fields."""
+        variance = jnp.diag(law.C)[: self.students]
+        total = jnp.zeros(self.students)
+        for x, height in jumps:
+            total += height * _density(x - law.mean[: self.students], variance)
+        return total
 
     def _for_pairs(self, one: Callable, fields: range, others: range):
         """one(a, b) for all pairs: those of one field a together, one a after the other."""
-        if not len(fields) or not len(others):
-            return jnp.zeros((len(fields), len(others)))
         columns = jnp.arange(others.start, others.stop)
 
         def row(a):
@@ -108,20 +150,29 @@ class FieldQuadrature:
         slope = ratio(law.C[a, b], deviation)
         rest = law.C[b, b] - slope**2
         rest = jnp.where(rest > FIXED * law.C[b, b], rest, 0.0)
-        cuts = [ratio(kink - law.mean[a], deviation)[None] for kink in self._unit(fields).cuts]
+        cuts = []
         for kink in self._unit(others).cuts:
             cuts += [cut[None] for cut in crossings(kink - law.mean[b], slope, rest)]
+        h, weights = self._nodes_of(law, a, fields, cuts)
+        z = ratio(h - law.mean[a], deviation)
+        return h, weights, law.mean[b] + slope * z, safe_root(rest)
+
+    def _nodes_of(self, law: Law, a, fields: range, cuts: list):
+        """Values of the field a and their weights, between its own kinks and further cuts."""
+        deviation = safe_root(law.C[a, a])
+        kinks = self._unit(fields).cuts
+        cuts = cuts + [ratio(kink - law.mean[a], deviation)[None] for kink in kinks]
         if cuts:
-            nodes = self.resolution.piece_nodes
-            z, weights = pieces(jnp.concatenate(cuts), nodes, self.resolution.radius)
+            nodes = self.lines.piece_nodes
+            z, weights = pieces(jnp.concatenate(cuts), nodes, self.lines.radius)
         else:
-            points, normal = ball(1, self.resolution.spacing, self.resolution.radius)
+            points, normal = ball(1, self.lines.spacing, self.lines.radius)
             z, weights = jnp.asarray(points[:, 0]), jnp.asarray(normal)
         h = law.mean[a] + deviation * z
-        if self._unit(fields).cuts:
+        if kinks:
             # A field that does not vary may sit on a kink: half of the nodes go to each side.
             h = h + jnp.where(deviation > 0, 0.0, BESIDE) * jnp.sign(z) * (1 + jnp.abs(h))
-        return h, weights, law.mean[b] + slope * z, safe_root(rest)
+        return h, weights
 
     def deltas(
         self,
@@ -143,10 +194,9 @@ class FieldQuadrature:
             total = jnp.zeros(())
             for x, height in jumps:
                 away = x - law.mean[a]
-                density = jnp.exp(-(away**2) / (2 * safe)) / jnp.sqrt(2 * math.pi * safe)
                 mean = law.mean[b] + law.C[a, b] / safe * away
                 average = series.coefficients(mean, safe_root(rest))[0]
-                total += jnp.where(varies, height * density * average, 0.0)
+                total += height * _density(away, variance) * average
             return total
 
         return self._for_pairs(one, fields, others)
@@ -199,16 +249,14 @@ class FieldQuadrature:
             )
 
 
-def field(activation: Activation, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    return h
-
-
-def value(activation: Activation, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    return activation(h)
-
-
-def slope(activation: Activation, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    return activation.derivative(h)
+def _density(
+    x: Float[Array, "*shape"], variance: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """That of N(0, variance) at x; zero where there is no variance."""
+    varies = variance > 0
+    safe = jnp.where(varies, variance, 1.0)
+    density = jnp.exp(-(x**2) / (2 * safe)) / jnp.sqrt(2 * math.pi * safe)
+    return jnp.where(varies, density, 0.0)
 
 
 def curvature(activation: Activation, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

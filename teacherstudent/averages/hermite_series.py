@@ -71,21 +71,22 @@ def truncated_powers(
     deviation = jnp.broadcast_to(deviation, mean.shape)
     m = standardised(mean, deviation)
     density = jnp.exp(-(m**2) / 2) / math.sqrt(2 * math.pi)
-    integrals = _integrals(mean, deviation, m, density)
+    orders = [p for p, height in enumerate(heights) if height]
+    if not orders:
+        return jnp.zeros((terms, *mean.shape))
+    integrals = _integrals(mean, deviation, m, density, orders[-1])
     beyond = _beyond(m, density, terms)
     series = []
     for n in range(terms):
         total = jnp.zeros_like(mean)
-        for p, height in enumerate(heights):
-            if height == 0:
-                continue
+        for p in orders:
             if n <= p:
-                total += height / math.sqrt(math.factorial(n)) * deviation**n * integrals[p - n]
+                total += heights[p] / math.sqrt(math.factorial(n)) * deviation**n * integrals[p - n]
             else:
                 i = n - p - 1
                 # sqrt(i! / n!)
                 factor = math.exp((math.lgamma(i + 1) - math.lgamma(n + 1)) / 2)
-                total += height * (-1) ** i * factor * deviation**p * beyond[i]
+                total += heights[p] * (-1) ** i * factor * deviation**p * beyond[i]
         series.append(total)
     return jnp.stack(series)
 
@@ -99,20 +100,25 @@ def standardised(
     return jnp.where(varies, jnp.clip(ratio, -FAR, FAR), FAR * jnp.sign(mean))
 
 
-def _integrals(mean, deviation, m, density) -> list[Float[Array, "*shape"]]:
-    """I_0, I_1, ..., E[h_+^p / p!]."""
+def _integrals(mean, deviation, m, density, highest: int) -> list[Float[Array, "*shape"]]:
+    """I_0, I_1, ... of h, up to E[h_+^p / p!] of the highest order p."""
     first = jax.scipy.special.ndtr(m)
     integrals = [first, mean * first + deviation * density]
-    for p in range(2, ORDERS):
+    for p in range(2, highest + 1):
         integrals.append((mean * integrals[-1] + deviation**2 * integrals[-2]) / p)
     return integrals
 
 
-def _beyond(m, density, count: int) -> list[Float[Array, "*shape"]]:
-    """he_i(m) phi(m) for i = 0, 1, ..."""
-    parts = [density, m * density]
-    for i in range(1, count):
-        parts.append((m * parts[-1] - math.sqrt(i) * parts[-2]) / math.sqrt(i + 1))
+def _beyond(m, density, count: int) -> Float[Array, "count *shape"]:
+    """he_i(m) phi(m) for i = 0, 1, ..., normalised."""
+
+    def following(parts, i):
+        before, last = parts
+        new = (m * last - jnp.sqrt(i) * before) / jnp.sqrt(i + 1.0)
+        return (last, new), last
+
+    nothing = jnp.zeros_like(density)
+    _, parts = jax.lax.scan(following, (nothing, density), jnp.arange(count, dtype=m.dtype))
     return parts
 
 
@@ -122,7 +128,8 @@ def equidistant(
     """Nodes on [-radius, radius], one of them at zero, and their normal weights."""
     half = math.floor(radius / spacing)
     z = spacing * np.arange(-half, half + 1)
-    return z, spacing * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    weights = np.exp(-(z**2) / 2)
+    return z, weights / weights.sum()
 
 
 def hermite_polynomials(

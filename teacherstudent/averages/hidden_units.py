@@ -52,8 +52,9 @@ class HiddenUnit:
         self.cuts = activation.cuts
         self.kinks = activation.singularities.kinks()
         self.series = HermiteSeries(activation, jumps, resolution, resolution.terms)
-        self.value = HermiteSeries(activation, jumps, resolution, 2)
-        self.slope = HermiteSeries(activation.derivative, jumps.of_derivative(), resolution, 1)
+        lines = resolution.of_lines()
+        self.value = HermiteSeries(activation, jumps, lines, 2)
+        self.slope = HermiteSeries(activation.derivative, jumps.of_derivative(), lines, 1)
         self.square = HermiteSeries(self._squared, jumps_of_square, resolution, 1)
 
     def _squared(self, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -175,12 +176,11 @@ def _product_of_kinks(distance, scale, rho, lowest, first, second) -> Float[Arra
     t, weights = np.polynomial.legendre.leggauss(ANGLES)
     angle = jnp.arcsin(jnp.clip(rho, -1.0, 1.0))
     # r = sin(theta), so that dr / sqrt(1 - r^2) = d theta.
-    integral = jnp.zeros_like(a)
-    for node, weight in zip(t, weights, strict=True):
-        theta = angle * (node + 1) / 2
-        r = jnp.sin(theta)
-        q = ((a - b) ** 2 + 2 * (1 - r)[:, None] * a * b) / (2 * jnp.cos(theta) ** 2)[:, None]
-        integral += (weight * angle / 2 * (rho - r))[:, None] * jnp.exp(-q)
+    theta = angle[None, :] * jnp.asarray((t + 1) / 2)[:, None]
+    r = jnp.sin(theta)[..., None]
+    q = ((a - b) ** 2 + 2 * (1 - r) * a * b) / (2 * jnp.cos(theta) ** 2)[..., None]
+    lengths = jnp.asarray(weights)[:, None] * angle[None, :] / 2
+    integral = jnp.sum((lengths * (rho - r[..., 0]))[..., None] * jnp.exp(-q), axis=0)
     product = (scale[first] * scale[second])[:, None]
     by_two = lowest[0, first] * lowest[0, second]
     linear = rho[:, None] * lowest[1, first] * lowest[1, second]

@@ -32,9 +32,9 @@ def ball(dimensions: int, spacing: float, radius: float, half: bool = False) -> 
     square = np.sum(xi**2, axis=1)
     # The corners of the cube weigh no more than what lies outside of it.
     inside = square <= radius**2
-    weights = np.exp(-square / 2) * (spacing / math.sqrt(2 * math.pi)) ** dimensions
     xi = xi[inside]
-    weights = weights[inside]
+    weights = np.exp(-square[inside] / 2)
+    weights = weights / weights.sum()
     if half:
         middle = len(xi) // 2  # zero itself: nodes are in the order of their coordinates
         weights[middle] /= 2

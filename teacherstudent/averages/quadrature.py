@@ -1,7 +1,7 @@
 """Averages for any two activations, by quadrature; `field_quadrature.py` has the integrals.
 
-`error` estimates the error at a given covariance by two routes.  One are rules with fewer nodes.
-They are blind to what no rule sees, a jump that was not found; the other is Stein's lemma, which
+`error` estimates the error at a given covariance by two routes.  One is a rule with fewer nodes.
+It is blind to what no rule sees, a jump that was not found; the other is Stein's lemma, which
 needs no derivative of g_c and none of g':
 
     E[g'(h_k) h_x g_c(h_c)] = C_kx G2(k, c) + C_xc J2(k, c),   x = k and x = c.
@@ -16,12 +16,7 @@ from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.base import Averages
-from teacherstudent.averages.field_quadrature import (
-    FieldQuadrature,
-    curvature,
-    slope,
-    value,
-)
+from teacherstudent.averages.field_quadrature import FieldQuadrature, OfTwo
 from teacherstudent.averages.given_fields import Law
 from teacherstudent.averages.nested_rule import ROUNDING
 from teacherstudent.averages.quasi_random import CAUTION
@@ -50,41 +45,55 @@ class QuadratureAverages(Averages):
         self.fields = FieldQuadrature(
             student, teacher, students, teachers, resolution, symmetric
         )
+        self._last: tuple[Array, tuple[OfTwo, OfTwo]] | None = None
 
     def I2(self, C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
-        def block(a, b):
-            return self.fields.of_two(_law(C), a, b, value, lambda unit: unit.value)
-
-        k, m = self._ranges()
-        mixed = block(k, m)
-        return jnp.block([[_symmetric(block(k, k)), mixed], [mixed.T, _symmetric(block(m, m))]])
+        of_students, mixed = self._of_two(C)
+        m = range(self.students, len(C))
+        of_teachers = self.fields.of_two(_law(C), m, m)
+        return jnp.block(
+            [
+                [_symmetric(of_students.I2), mixed.I2],
+                [mixed.I2.T, _symmetric(of_teachers.I2)],
+            ]
+        )
 
     def J2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        def block(b):
-            return self.fields.of_two(_law(C), k, b, slope, lambda unit: unit.slope)
-
-        k, m = self._ranges()
-        of_teachers = block(m)
+        of_students, mixed = self._of_two(C)
+        of_teachers = mixed.J2
         jumps = self.teacher.singularities.jumps()
         if jumps:
+            k, m = self._ranges()
             of_teachers += self.fields.deltas(_law(C), m, k, jumps, lambda unit: unit.slope).T
-        return jnp.concatenate([_symmetric(block(k)), of_teachers], axis=1)
+        return jnp.concatenate([_symmetric(of_students.J2), of_teachers], axis=1)
 
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
-        def block(c):
-            smooth = self.fields.of_two(_law(C), k, c, curvature, lambda unit: unit.value)
-            if not kinks:
-                return smooth
-            return smooth + self.fields.deltas(_law(C), k, c, kinks, lambda unit: unit.value)
-
-        k, m = self._ranges()
+        smooth = jnp.concatenate([block.G2 for block in self._of_two(C)], axis=1)
         kinks = self.student.singularities.kinks()
-        return jnp.concatenate([block(k), block(m)], axis=1)
+        if not kinks:
+            return smooth
+        k = range(self.students)
+        deltas = [
+            self.fields.deltas(_law(C), k, c, kinks, lambda unit: unit.value)
+            for c in self._ranges()
+        ]
+        return smooth + jnp.concatenate(deltas, axis=1)
 
     def I4(
         self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
     ) -> Float[Array, "students students"]:
         return self.fields.squared_output(_law(C), u, jnp.zeros(()))
+
+    def _of_two(self, C: Float[Array, "fields fields"]) -> tuple[OfTwo, OfTwo]:
+        """The averages of two students, and of a student and a teacher.
+
+        Those at the last covariance are kept: J2, G2 and I2 are asked for one after the other.
+        """
+        if self._last is None or self._last[0] is not C:
+            k, m = self._ranges()
+            law = _law(C)
+            self._last = (C, (self.fields.of_two(law, k, k), self.fields.of_two(law, k, m)))
+        return self._last[1]
 
     def _ranges(self) -> tuple[range, range]:
         return range(self.students), range(self.students, self.students + self.teachers)
@@ -94,21 +103,16 @@ class QuadratureAverages(Averages):
     ) -> Float[Array, ""]:
         """A cautious estimate of the largest absolute error of I2, J2, G2 and I4 at C and u.
 
-        A multiple of the largest difference from rules with fewer nodes, or of what is missing in
+        A multiple of the largest difference from a rule with fewer nodes, or of what is missing in
         Stein's lemma.
         """
         used = self._all(C, u)
         differences = [self._missing_by_parts(C, used[1], used[2])]
-        for replica in (1, 2):
-            coarse = QuadratureAverages(
-                self.student,
-                self.teacher,
-                self.students,
-                self.teachers,
-                self.resolution.coarser(replica),
-            )
-            for fine_part, coarse_part in zip(used, coarse._all(C, u), strict=True):
-                differences.append(jnp.max(jnp.abs(fine_part - coarse_part)))
+        coarse = QuadratureAverages(
+            self.student, self.teacher, self.students, self.teachers, self.resolution.coarser()
+        )
+        for fine_part, coarse_part in zip(used, coarse._all(C, u), strict=True):
+            differences.append(jnp.max(jnp.abs(fine_part - coarse_part)))
         largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in used]))
         return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * largest
 
@@ -124,21 +128,14 @@ class QuadratureAverages(Averages):
         G2: Float[Array, "students fields"],
     ) -> Float[Array, ""]:
         """The largest error of G2, or of J2, that would explain what Stein's lemma lacks."""
-        k, m = self._ranges()
-
-        def along_student(activation, h):
-            return h * activation.derivative(h)
-
-        from_k = [
-            self.fields.of_two(_law(C), k, c, along_student, lambda unit: unit.value)
-            for c in (k, m)
-        ]
-        from_c = [self.fields.along_other(_law(C), k, c, slope) for c in (k, m)]
+        blocks = self._of_two(C)
+        along_student = jnp.concatenate([block.along_a for block in blocks], axis=1)
+        along_other = jnp.concatenate([block.along_b for block in blocks], axis=1)
         C_kc = C[: self.students]
         C_kk = jnp.diag(C)[: self.students, None]
         C_cc = jnp.diag(C)[None, :]
-        from_student = jnp.abs(jnp.concatenate(from_k, axis=1) - C_kk * G2 - C_kc * J2)
-        from_other = jnp.abs(jnp.concatenate(from_c, axis=1) - C_kc * G2 - C_cc * J2)
+        from_student = jnp.abs(along_student - C_kk * G2 - C_kc * J2)
+        from_other = jnp.abs(along_other - C_kc * G2 - C_cc * J2)
         missing_G2 = _ratio(from_student, C_kk)
         missing_J2 = _ratio(from_other, C_cc)
         return jnp.max(jnp.maximum(missing_G2, missing_J2))

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, replace
 
+COARSER = 1.13  # how much farther apart the nodes are by which the error is estimated
+
 
 @dataclass(frozen=True)
 class Resolution:
@@ -17,29 +19,38 @@ class Resolution:
       for nodes.
     """
 
-    spacing: float = 0.4
-    radius: float = 6.5
-    hidden_spacing: float = 0.35
-    hidden_radius: float = 9.0
-    terms: int = 40
-    piece_nodes: int = 20
+    spacing: float = 0.25
+    radius: float = 6.6
+    hidden_spacing: float = 0.3
+    hidden_radius: float = 9.1
+    terms: int = 32
+    piece_nodes: int = 16
     log2_points: int = 14
 
-    def coarser(self, replica: int) -> "Resolution":
-        """One with fewer nodes and terms, to estimate errors from the difference; replica 1 or 2
-        for how few.
-
-        Nodes do not sit where those of the finer one do.
-        """
-        factor = 1 + 0.09 * replica
+    def of_lines(self) -> "Resolution":
+        """That of averages over two fields: finer, since they cost little."""
         return replace(
             self,
-            spacing=self.spacing * factor,
+            spacing=self.spacing / 2,
+            radius=self.radius + 0.5,
+            hidden_spacing=self.hidden_spacing / 2,
+            hidden_radius=self.hidden_radius + 0.5,
+            piece_nodes=2 * self.piece_nodes,
+        )
+
+    def coarser(self) -> "Resolution":
+        """One with fewer nodes and terms, to estimate errors from the difference.
+
+        Its nodes do not sit where those of this one do, but for zero.
+        """
+        return replace(
+            self,
+            spacing=self.spacing * COARSER,
             radius=self.radius - 0.2,
-            hidden_spacing=self.hidden_spacing * factor,
+            hidden_spacing=self.hidden_spacing * COARSER,
             hidden_radius=self.hidden_radius - 0.2,
-            terms=max(3, math.floor(self.terms * (1 - 0.1 * replica))),
-            piece_nodes=max(4, self.piece_nodes - replica - self.piece_nodes // 12),
+            terms=max(3, math.floor(self.terms / COARSER)),
+            piece_nodes=max(4, math.floor(self.piece_nodes / COARSER)),
         )
 
     @property
