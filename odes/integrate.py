@@ -21,10 +21,12 @@ from odes.solving import vector_field  # noqa: F401 (it registers what rules and
 from odes.solving.crossing import Crossing
 from odes.solving.drift import DRIFTS
 from odes.solving.precision import exact
-from odes.solving.quadrature_error import averages_used, quadrature_error
+from odes.solving.quadrature_error import averages_used, quadrature_error, warn_of_error
 from odes.solving.reach import Reach, failure, reach, tolerance
+from odes.solving.resolution import Refinement, first_refinement
 from odes.solving.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
+from teacherstudent.averages.resolution import Quadrature
 from teacherstudent.checking import arguments, checks, contracts
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError
@@ -66,6 +68,7 @@ def integrate(
     max_steps: int = 100_000,
     spectral: bool = False,
     observables=(),
+    quadrature: Quadrature | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Integrate the order-parameter equations of `problem` from `start`: the theory's counterpart
@@ -91,6 +94,8 @@ def integrate(
       "participation_ratio" or "sign_agreement"; "drift_Q", "drift_R" (with two classes "drift_m",
       "drift_b"), "drift_v" for dQ/dt, dR/dt, dv/dt, and "diffusion_Q" for the part of dQ/dt of
       second order in the update; "densities", as `spectral`.
+    - `quadrature`: a `ts.Quadrature`, how averages without closed forms are computed; None is at an
+      accuracy that follows from rtol.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
 
     Parameters given as sequences (`Problem.sweeps`) and a batch of starts add their dimensions to
@@ -126,7 +131,9 @@ def integrate(
     >>> bool(theory.eps_g[1] < theory.eps_g[0])
     True
     """
-    options = _checked(Options(rtol, atol, solver, max_steps, spectral, observables, progress))
+    options = _checked(
+        Options(rtol, atol, solver, max_steps, spectral, observables, quadrature, progress)
+    )
     times = checks.times(times)
     problems_of(problem)[0].check_start(start)
     check_begins(start, times)
@@ -146,6 +153,7 @@ class Options(NamedTuple):
     max_steps: int
     spectral: bool
     observables: Any
+    quadrature: Quadrature | None
     progress: bool | None
 
 
@@ -153,6 +161,10 @@ def _checked(options: Options) -> Options:
     """The options, each in its range."""
     checks.one_of("solver", options.solver, ("auto", *SOLVERS))
     checks.one_of("spectral", options.spectral, (True, False))
+    if options.quadrature is not None and not isinstance(options.quadrature, Quadrature):
+        raise ValueError(
+            f"quadrature = {checks.shortened(options.quadrature)}; give ts.Quadrature(accuracy=...)."
+        )
     return options._replace(
         rtol=checks.positive("rtol", options.rtol),
         atol=checks.positive("atol", options.atol),
@@ -163,7 +175,9 @@ def _checked(options: Options) -> Options:
 class Plan(NamedTuple):
     """How one problem is solved from one start."""
 
+    problem: Problem
     start: Start
+    refinement: Refinement | None
     nodes: Nodes | None
     rtol: float
     atol: float
@@ -188,7 +202,10 @@ def _plan(options: Options, problem: Problem, start: Start) -> Plan:
     progress = options.progress
     if progress is None:
         progress = sys.stderr.isatty()
-    return Plan(start, nodes, rtol, atol, method, progress)
+    refinement = first_refinement(problem, start, options.quadrature, rtol)
+    if refinement is not None:
+        problem = refinement.of(problem)
+    return Plan(problem, start, refinement, nodes, rtol, atol, method, progress)
 
 
 def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) -> xr.Dataset:
@@ -202,9 +219,8 @@ def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) ->
     extras = _extras(problem, plan.nodes, options.spectral or densities)
     extras += tuple(one.part for one in observables if isinstance(one, TheoryObservable))
     began = time.perf_counter()
-    with jax.enable_x64(True):
-        answer = _solved(plan, problem, times, options.max_steps, extras)
-        error = _quadrature_error(problem, plan.start, times, answer)
+    plan, answer, error = _refined(plan, times, options.max_steps, extras)
+    problem = plan.problem
     seconds = time.perf_counter() - began
     allowed = (plan.rtol, plan.atol)
     reached = reach(answer, plan.start, times, tolerance(problem, *allowed, error))
@@ -219,6 +235,30 @@ def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) ->
     if reached.failed.any():
         _tell_failure(reached, answer, times, options.max_steps, label)
     return label(times, answer, reached.answered)
+
+
+def _refined(
+    plan: Plan, times: np.ndarray, max_steps: int, extras: tuple[str, ...]
+) -> tuple[Plan, Trajectory, float | None]:
+    """The answer with averages that are good enough, and the estimate of their error.
+
+    The plan that comes back is that of the last attempt.
+    """
+    while True:
+        with jax.enable_x64(True):
+            answer = _solved(plan, plan.problem, times, max_steps, extras)
+            error = _quadrature_error(plan.problem, plan.start, times, answer)
+        finer = None
+        if plan.refinement is not None and answer.rule_error is None:
+            states = (plan.start.T, answer.Q, answer.R, answer.b)
+            finer = plan.refinement.after(plan.problem, *states, error)
+        if finer is None:
+            break
+        plan = plan._replace(problem=finer.of(plan.problem), refinement=finer)
+    if error is not None and answer.rule_error is None:
+        wanted = plan.refinement and plan.refinement.quadrature.accuracy
+        warn_of_error(plan.problem, error, wanted)
+    return plan, answer, error
 
 
 def _crossing(
@@ -240,7 +280,8 @@ def _crossing(
     times = np.array([start.time, last])
     with jax.enable_x64(True):
         try:
-            answer = _solved(plan, problem, times, options.max_steps, (), crossing, until.level)
+            found = (options.max_steps, (), crossing, until.level)
+            answer = _solved(plan, plan.problem, times, *found)
         except ValueError as error:
             if "ustom_vmap" not in str(error) and "ifferentiat" not in str(error):
                 raise

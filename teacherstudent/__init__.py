@@ -30,6 +30,7 @@ PUBLIC = {
     "teacherstudent.averages": ("Averages", "ShiftedAverages", "averages_for"),
     "teacherstudent.averages.field_averages": ("FieldAverages",),
     "teacherstudent.averages.mixture_fields": ("Components",),
+    "teacherstudent.averages.resolution": ("Quadrature",),
     "teacherstudent.command.experiment": ("Experiment",),
     "teacherstudent.contrasts": ("ica_problem",),
     "teacherstudent.errors": ("DivergenceError", "SolverError", "ThresholdError"),
@@ -138,6 +139,7 @@ if TYPE_CHECKING:
     )
     from teacherstudent.averages.field_averages import FieldAverages as FieldAverages
     from teacherstudent.averages.mixture_fields import Components as Components
+    from teacherstudent.averages.resolution import Quadrature as Quadrature
     from teacherstudent.clones import clone as clone
     from teacherstudent.command.experiment import Experiment as Experiment
     from teacherstudent.contrasts import ica_problem as ica_problem

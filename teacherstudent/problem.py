@@ -6,6 +6,7 @@ import equinox as eqx
 import numpy as np
 
 from teacherstudent.activations.activation import Activation, ActivationLike, as_activation
+from teacherstudent.averages.resolution import Resolution
 from teacherstudent.checking import arguments, checks, contracts
 from teacherstudent.display import Described
 from teacherstudent.losses import Loss, name_or_loss
@@ -148,6 +149,8 @@ class Problem(Described):
     loss: str | Loss = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
     batch_ratio: float | None = eqx.field(static=True)
+    # Of averages without closed forms; `integrate` chooses it, and None is the default one.
+    resolution: Resolution | None = eqx.field(static=True)
 
     @arguments.checked
     def __init__(
@@ -165,6 +168,7 @@ class Problem(Described):
         self.loss = name_or_loss(loss)
         self.batch_size = checks.integer("batch_size", batch_size)
         self.batch_ratio = _ratio(batch_ratio)
+        self.resolution = None
 
     def __check_init__(self):
         contracts.require_unchanged(self, Problem)

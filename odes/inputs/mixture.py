@@ -33,7 +33,9 @@ class AveragesOfClasses(InputTheory, task=MixtureTask):
         S = jnp.asarray(law.S)
         sigma2 = jnp.asarray(law.sigma2)
         fields = component_fields(law, Q, m, b)
-        averages = component_averages(problem.student, problem.loss, law, fields, state.v)
+        averages = component_averages(
+            problem.student, problem.loss, law, fields, state.v, problem.resolution
+        )
         a, J, D, readout, _ = averages
         mean_l = fields.mean - b[None, :]
         # Each average is that along the component's mean, and that of Stein's lemma.

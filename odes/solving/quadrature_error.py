@@ -10,16 +10,18 @@ from jaxtyping import Array, Float
 from odes.inputs.one_update import averages_of as averages_of_one_update
 from odes.solving.precision import exact
 from teacherstudent.averages.field_space import FieldSpace
-from teacherstudent.averages.fields import ClosedForms, field_averages_for
+from teacherstudent.averages.fields import ClosedForms, FieldByField, field_averages_for
 from teacherstudent.averages.mixture_fields import component_fields
 from teacherstudent.averages.quadrature import QuadratureAverages
+from teacherstudent.averages.resolution import DEFAULT
 from teacherstudent.checking.contracts import is_ours
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.losses import Loss
-from teacherstudent.observables.generalisation import averages_of
+from teacherstudent.observables.generalisation import averages_of, output_weights
 from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import covariance
 from teacherstudent.tasks import Task
+from teacherstudent.tasks.base import with_fields
 from teacherstudent.tasks.sweeping import each_task, first_task, swept_numbers
 
 NOTABLE = 1e-5  # an estimated error above this is worth a warning
@@ -34,8 +36,15 @@ def averages_used(problem: Problem) -> str:
         return _field_averages(problem).description
     averages = averages_of(problem)
     if isinstance(averages, QuadratureAverages):
-        return "quadrature, field by field"
+        return f"quadrature, field by field: {averages.resolution.description}"
     return f"closed forms of {problem.student.activation.name}"
+
+
+def needs_quadrature(problem: Problem) -> bool:
+    """Whether the averages of one update have no closed forms."""
+    if problem.task.HAS_CLASSES:
+        return not isinstance(_field_averages(problem), ClosedForms)
+    return isinstance(averages_of(problem), QuadratureAverages)
 
 
 def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
@@ -44,27 +53,33 @@ def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
 
     These are the state with the longest student vectors, since the error grows with the variance of
     the fields; the one in which two fields are closest to each other, since kinks then meet; and
-    the last one.  None if the averages are closed forms.  Warns if it is above 1e-5.
+    the last one.  None if the averages are closed forms.
 
     Shapes: T (teachers, teachers) or (*batch, 1, teachers, teachers), the others (*batch, time,
     ...).
     """
-    estimate = _estimate(problem)
-    if estimate is None:
+    if not needs_quadrature(problem):
         return None
     errors = []
     for task, parts in _curves_of_each_task(problem, (Q, R, v, b)):
+        one = with_fields(problem, {"task": task})
+        estimate = _error_with_teacher
+        if problem.task.HAS_CLASSES:
+            estimate = _error_with_classes
         for state in _states_at_risk(T, *parts):
-            errors.append(float(estimate(task, *state)))
-    if not errors:
-        return None
-    largest = max(errors)
-    if largest > NOTABLE:
-        warn_user(
-            f"the averages of this theory are by quadrature and may be off by {largest:.1g}; "
-            f"{_remedy(problem)}",
-        )
-    return largest
+            errors.append(float(estimate(_for_estimate(one), *state)))
+    return max(errors, default=None)
+
+
+def warn_of_error(problem: Problem, error: float, wanted: float | None) -> None:
+    """Say that averages are not as good as wanted, or worse than is usual."""
+    if error <= (wanted or NOTABLE):
+        return
+    asked = f", not the {wanted:.1g} asked for" if wanted else ""
+    warn_user(
+        f"the averages of this theory are by quadrature and may be off by {error:.1g}{asked}; "
+        f"{_remedy(problem)}",
+    )
 
 
 def _remedy(problem: Problem) -> str:
@@ -120,39 +135,34 @@ def _at_risk(
     return sorted({int(longest), int(apart.max(axis=(1, 2)).argmax()), len(Q) - 1})
 
 
-def _estimate(problem: Problem):
-    """The error of the averages for one task at one state (T, Q, R, v, b), as a compiled function;
-    None for closed forms.
-    """
-    if problem.task.HAS_CLASSES:
-        return _estimate_of_classes(problem)
+def _for_estimate(problem: Problem) -> Problem:
+    """What the estimate depends on, so that another rule has the same program."""
+    return with_fields(problem, {"rule": None})
+
+
+@jax.jit
+def _error_with_teacher(problem: Problem, T, Q, R, v, b) -> Float[Array, ""]:
+    """The error of the averages at one state."""
     averages = averages_of(problem)
-    if not isinstance(averages, QuadratureAverages):
-        return None
-
-    def error(task, T, Q, R, v, b) -> Float[Array, ""]:
-        u = jnp.concatenate([v, -task.v_star])
-        return averages.error(covariance(Q, R, T), u)
-
-    return jax.jit(error)
+    assert isinstance(averages, QuadratureAverages)
+    return averages.error(covariance(Q, R, T), output_weights(problem, v))
 
 
-def _estimate_of_classes(problem: Problem):
+@jax.jit
+def _error_with_classes(problem: Problem, T, Q, m, v, b) -> Float[Array, ""]:
     """The same with two classes: the error of the mean over components is at most the mean of their
     errors.
     """
     averages = _field_averages(problem)
-    if not isinstance(averages, FieldSpace):
-        return None
-
-    def mean_error(task, T, Q, m, v, b) -> Float[Array, ""]:
-        law = task.law()
-        fields, y = component_fields(law, Q, m, b), jnp.asarray(law.y)
-        errors = jax.lax.map(lambda one: averages.error(one[0], one[1], v, one[2]), (*fields, y))
-        return jnp.asarray(law.p) @ errors
-
-    return jax.jit(mean_error)
+    assert not isinstance(averages, ClosedForms)
+    law = problem.classes.law()
+    components = (*component_fields(law, Q, m, b), jnp.asarray(law.y))
+    errors = jax.lax.map(lambda one: averages.error(one[0], one[1], v, one[2]), components)
+    return jnp.asarray(law.p) @ errors
 
 
-def _field_averages(problem: Problem) -> ClosedForms | FieldSpace:
-    return field_averages_for(problem.student.activation, problem.loss, problem.student.width)
+def _field_averages(problem: Problem) -> ClosedForms | FieldByField | FieldSpace:
+    resolution = problem.resolution or DEFAULT
+    return field_averages_for(
+        problem.student.activation, problem.loss, problem.student.width, resolution
+    )

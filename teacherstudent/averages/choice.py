@@ -8,6 +8,7 @@ from teacherstudent.activations.activation import Activation, polynomial_of
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.polynomial import averages_of_polynomials
 from teacherstudent.averages.quadrature import QuadratureAverages
+from teacherstudent.averages.resolution import DEFAULT, Resolution
 from teacherstudent.averages.shifted import ShiftedAverages
 from teacherstudent.averages.shifted_polynomial import ShiftedPolynomial
 from teacherstudent.checking import arguments
@@ -15,14 +16,18 @@ from teacherstudent.checking import arguments
 
 @arguments.checked
 def averages_for(
-    student: Activation, teacher: Activation, students: int, teachers: int
+    student: Activation,
+    teacher: Activation,
+    students: int,
+    teachers: int,
+    resolution: Resolution | None = None,
 ) -> Averages:
     """The averages for K = `students` units with activation g and M = `teachers` units with
     activation g*.
 
     These are closed forms where both are polynomials, both erf, or both ReLU, for erf, ReLU and
     linear students of a sign, and where an activation of a user's own brings them; quadrature for
-    any other pair.
+    any other pair, at a `resolution` that is the default one unless given.
 
     Raises ValueError if an activation answers with something else than averages.
 
@@ -36,7 +41,7 @@ def averages_for(
     """
     closed = _closed_forms(student, teacher, students, teachers)
     if closed is None:
-        return QuadratureAverages(student, teacher, students, teachers)
+        return QuadratureAverages(student, teacher, students, teachers, resolution or DEFAULT)
     if not isinstance(closed, Averages):
         raise ValueError(_wrong_kind(student, "averages", closed, "Averages"))
     if (closed.students, closed.teachers) != (students, teachers):

@@ -43,9 +43,7 @@ for erf, 2e-5 for tanh, 1e-7 for ReLU at variances of 10 and K = 2.  `error` est
 a given state from rules with fewer nodes on a shorter range, or from other points.
 """
 
-import math
 from functools import cache
-from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -55,13 +53,14 @@ from jaxtyping import Array, Float
 from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.field_averages import FieldAverages
 from teacherstudent.averages.nested_rule import ROUNDING, cholesky
+from teacherstudent.averages.nodes import ball, cut_line, cut_plane
 from teacherstudent.averages.quasi_random import CAUTION, REPLICAS, normals, uniform_points
 from teacherstudent.losses import Loss
 
 RADIUS = 7.25
 SMOOTH_NODES = {1: 201, 2: 97, 3: 39}
 PIECE_NODES = {1: 64, 2: 32}
-LOG2_POINTS = 13  # of Sobol points, before the mirror images
+LOG2_POINTS = 14  # the base-2 logarithm of the number of points, with their mirror images
 
 
 class FieldSpace:
@@ -71,17 +70,25 @@ class FieldSpace:
     points.
     """
 
-    def __init__(self, activation: Activation, loss: Loss, students: int, replica: int = 0):
+    def __init__(
+        self,
+        activation: Activation,
+        loss: Loss,
+        students: int,
+        replica: int = 0,
+        log2_points: int = LOG2_POINTS,
+    ):
         self.activation = activation
         self.loss = loss
         self.students = students
         self.replica = replica
+        self.log2_points = log2_points
 
     @property
     def description(self) -> str:
         """One line that says which rule it is."""
         if self._scattered:
-            return f"{2 * self._points} frozen Sobol points in field space"
+            return f"{2**self.log2_points} frozen Sobol points in field space"
         kind = "pieces between kinks" if self.activation.cuts else "equidistant nodes"
         return f"tensor rule in field space, {self._nodes} nodes an axis ({kind})"
 
@@ -122,7 +129,9 @@ class FieldSpace:
         """
 
         def averages_of(replica: int) -> FieldAverages:
-            rule = FieldSpace(self.activation, self.loss, self.students, replica)
+            rule = FieldSpace(
+                self.activation, self.loss, self.students, replica, self.log2_points
+            )
             averages = rule.averages(mean, C, v, y)
             return averages._replace(J=averages.J @ C)
 
@@ -158,101 +167,28 @@ class FieldSpace:
             return count
         return count * (15 - self.replica) // 16
 
-    @property
-    def _points(self) -> int:
-        return 2**LOG2_POINTS
-
     def _rule(
         self, mean: Float[Array, " students"], L: Float[Array, "students students"]
     ) -> tuple[Float[Array, "nodes students"], Float[Array, " nodes"]]:
         """Nodes xi and weights."""
         if self._scattered:
-            points = jnp.asarray(normal_points(self.students, self._points, self.replica))
+            points = jnp.asarray(normal_points(self.students, 2 ** (self.log2_points - 1), self.replica))
             weights = jnp.full(2 * len(points), 0.5 / len(points))
             return jnp.concatenate([points, -points]), weights
-        if self.activation.cuts and self.students == 1:
-            return self._cut_line(mean, L[:, 0])
-        if self.activation.cuts:
-            return self._cut_plane(mean, L)
-        z, step = np.linspace(-self._radius, self._radius, self._nodes, retstep=True)
-        axes = np.meshgrid(*[z] * self.students, indexing="ij")
-        xi = np.stack([axis.ravel() for axis in axes], axis=1)
-        square = np.sum(xi**2, axis=1)
-        # The corners of the cube weigh no more than what lies outside of it.
-        inside = square <= self._radius**2
-        weights = np.exp(-square / 2) * (step / math.sqrt(2 * math.pi)) ** self.students
-        return jnp.asarray(xi[inside]), jnp.asarray(weights[inside])
-
-    def _cut_line(
-        self, mean: Float[Array, " fields"], scale: Float[Array, " fields"]
-    ) -> tuple[Float[Array, "nodes 1"], Float[Array, " nodes"]]:
-        """Nodes t and weights for kinked functions of the fields mean + scale t."""
-        cuts = [_ratio(kink - mean, scale) for kink in self.activation.cuts]
-        t, weights = self._pieces(jnp.concatenate(cuts))
-        return t[:, None], weights
-
-    def _cut_plane(
-        self, mean: Float[Array, "2"], L: Float[Array, "2 2"]
-    ) -> tuple[Float[Array, "nodes 2"], Float[Array, " nodes"]]:
-        """xi = s across + t along: on lines s = const both fields meet their kinks at an angle of
-        45 degrees or more.
-        """
-        along = _transverse(L)
-        across = jnp.array([[0.0, -1.0], [1.0, 0.0]]) @ along
-        corners = []
-        for kinks in product(self.activation.cuts, repeat=2):
-            target = jnp.array(kinks, mean.dtype) - mean
-            corners.append(_corner(target, L) @ across)
-        s, weights_s = self._pieces(jnp.stack(corners))
-
-        def on_line(distance):
-            return self._cut_line(mean + (L @ across) * distance, L @ along)
-
-        t, weights_t = jax.vmap(on_line)(s)
-        xi = s[:, None, None] * across[None, None, :] + t * along[None, None, :]
-        return xi.reshape(-1, 2), (weights_s[:, None] * weights_t).ravel()
-
-    def _pieces(
-        self, cuts: Float[Array, " cuts"]
-    ) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
-        """Gauss-Legendre nodes on each piece of [-R, R], with the normal density."""
-        t, weights = np.polynomial.legendre.leggauss(self._nodes)
-        edge = jnp.full((1,), self._radius, cuts.dtype)
-        inside = jnp.sort(jnp.clip(cuts, -self._radius, self._radius))
-        ends = jnp.concatenate([-edge, inside, edge])
-        middle = (ends[:-1, None] + ends[1:, None]) / 2
-        half = (ends[1:, None] - ends[:-1, None]) / 2
-        z = (middle + half * jnp.asarray(t)[None, :]).ravel()
-        lengths = (half * jnp.asarray(weights)[None, :]).ravel()
-        return z, lengths * jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+        kinks = self.activation.cuts
+        if kinks and self.students == 1:
+            t, weights = cut_line(kinks, mean, L[:, 0], self._nodes, self._radius)
+            return t[:, None], weights
+        if kinks:
+            return cut_plane(kinks, mean, L, self._nodes, self._radius)
+        spacing = 2 * self._radius / (self._nodes - 1)
+        xi, weights = ball(self.students, spacing, self._radius)
+        return jnp.asarray(xi), jnp.asarray(weights)
 
 
 def _largest(parts) -> Float[Array, ""]:
     """The largest absolute value of several arrays."""
     return jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in parts]))
-
-
-def _ratio(top: Float[Array, "*shape"], bottom: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """top / bottom, and 0 where bottom is: a field that does not move meets no kink."""
-    zero = bottom == 0
-    return jnp.where(zero, 0.0, top / jnp.where(zero, 1.0, bottom))
-
-
-def _corner(target: Float[Array, "2"], L: Float[Array, "2 2"]) -> Float[Array, "2"]:
-    """xi with L xi = target: where two lines of kinks meet."""
-    first = _ratio(target[0], L[0, 0])
-    return jnp.stack([first, _ratio(target[1] - L[1, 0] * first, L[1, 1])])
-
-
-def _transverse(L: Float[Array, "2 2"]) -> Float[Array, "2"]:
-    """The direction halfway between those in which the two fields vary."""
-    square = jnp.sum(L**2, axis=1, keepdims=True)
-    first, second = L / jnp.sqrt(jnp.where(square > 0, square, 1.0))
-    along = first + jnp.where(first @ second < 0, -1.0, 1.0) * second
-    length2 = along @ along
-    moves = length2 > 0
-    direction = jnp.where(moves, along, jnp.array([1.0, 0.0]))
-    return direction / jnp.sqrt(jnp.where(moves, length2, 1.0))
 
 
 def _over_triangle(

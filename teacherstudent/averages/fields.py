@@ -1,5 +1,5 @@
-"""The averages of one update in one mixture component: in closed form if activation and loss have
-one, else in field space.
+"""The averages of one update in one mixture component: from averages of the activation where the
+loss says how, in closed form if the activation has one, and in field space for all other losses.
 
 A sample of a component with fields lambda ~ N(mean, C) and label y moves unit k by
 
@@ -10,23 +10,27 @@ A sample of a component with fields lambda ~ N(mean, C) and label y moves unit k
 derivatives (`shifted.py`); the loss knows how those of an update follow (`Loss.averages`).
 """
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.choice import shifted_averages_for
 from teacherstudent.averages.field_averages import FieldAverages
 from teacherstudent.averages.field_space import FieldSpace
+from teacherstudent.averages.nested_rule import ROUNDING
+from teacherstudent.averages.quasi_random import CAUTION
+from teacherstudent.averages.resolution import DEFAULT, Resolution
 from teacherstudent.averages.shifted import ShiftedAverages
+from teacherstudent.averages.shifted_quadrature import ShiftedQuadrature
 from teacherstudent.losses import Loss, as_loss
 
 
-class ClosedForms:
-    """The averages of one update from closed forms of an activation."""
+class FromActivation:
+    """The averages of one update from averages of the activation."""
 
-    def __init__(self, shifted: ShiftedAverages, loss: Loss, name: str):
+    def __init__(self, shifted: ShiftedAverages, loss: Loss):
         self.shifted = shifted
         self.loss = loss
-        self.description = f"closed forms of {name}"
 
     def averages(
         self,
@@ -39,13 +43,52 @@ class ClosedForms:
         return self.loss.averages(self.shifted, mean, C, v, y)
 
 
+class ClosedForms(FromActivation):
+    """The same, where those of the activation are closed forms."""
+
+    def __init__(self, shifted: ShiftedAverages, loss: Loss, name: str):
+        super().__init__(shifted, loss)
+        self.description = f"closed forms of {name}"
+
+
+class FieldByField(FromActivation):
+    """The same by quadrature."""
+
+    def __init__(self, activation: Activation, loss: Loss, students: int, resolution: Resolution):
+        super().__init__(ShiftedQuadrature(activation, students, resolution), loss)
+        self.activation = activation
+        self.students = students
+        self.resolution = resolution
+        self.description = f"quadrature, field by field: {resolution.description}"
+
+    def error(
+        self,
+        mean: Float[Array, " students"],
+        C: Float[Array, "students students"],
+        v: Float[Array, " students"],
+        y: Float[Array, ""],
+    ) -> Float[Array, ""]:
+        """A cautious estimate of the largest absolute error of a, J C, D, b and the loss, from the
+        difference of a coarser rule.
+        """
+        other = FieldByField(self.activation, self.loss, self.students, self.resolution.coarser())
+        used = self.averages(mean, C, v, y)
+        coarse = other.averages(mean, C, v, y)
+        used = used._replace(J=used.J @ C)
+        coarse = coarse._replace(J=coarse.J @ C)
+        differences = [jnp.max(jnp.abs(x - y)) for x, y in zip(used, coarse, strict=True)]
+        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in used]))
+        return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * largest
+
+
 def field_averages_for(
-    activation: Activation, loss: str | Loss, students: int
-) -> ClosedForms | FieldSpace:
+    activation: Activation, loss: str | Loss, students: int, resolution: Resolution = DEFAULT
+) -> ClosedForms | FieldByField | FieldSpace:
     """Closed forms where both the activation and the loss have them; quadrature for all else."""
     loss = as_loss(loss)
-    if loss.has_closed_forms:
-        shifted = shifted_averages_for(activation, students)
-        if shifted is not None:
-            return ClosedForms(shifted, loss, activation.name)
-    return FieldSpace(activation, loss, students)
+    if not loss.has_closed_forms:
+        return FieldSpace(activation, loss, students, log2_points=resolution.log2_points)
+    shifted = shifted_averages_for(activation, students)
+    if shifted is None:
+        return FieldByField(activation, loss, students, resolution)
+    return ClosedForms(shifted, loss, activation.name)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from teacherstudent.averages.field_averages import FieldAverages
 from teacherstudent.averages.fields import field_averages_for
+from teacherstudent.averages.resolution import DEFAULT, Resolution
 from teacherstudent.checking.checks import AnyArray
 
 
@@ -66,10 +67,15 @@ def component_fields(
 
 
 def component_averages(
-    student, loss, law: Components, fields: ComponentFields, v: Float[Array, " students"]
+    student,
+    loss,
+    law: Components,
+    fields: ComponentFields,
+    v: Float[Array, " students"],
+    resolution: Resolution | None = None,
 ) -> FieldAverages:
     """The averages of one update, with the components as first axis."""
-    averages = field_averages_for(student.activation, loss, v.shape[0])
+    averages = field_averages_for(student.activation, loss, v.shape[0], resolution or DEFAULT)
     in_components = jax.vmap(averages.averages, in_axes=(0, 0, None, 0))
     return in_components(*fields, v, jnp.asarray(law.y))
 

@@ -20,9 +20,7 @@ from teacherstudent.averages.field_quadrature import FieldQuadrature, OfTwo
 from teacherstudent.averages.given_fields import Law
 from teacherstudent.averages.nested_rule import ROUNDING
 from teacherstudent.averages.quasi_random import CAUTION
-from teacherstudent.averages.resolution import Resolution
-
-DEFAULT = Resolution()
+from teacherstudent.averages.resolution import DEFAULT, Resolution
 
 
 class QuadratureAverages(Averages):

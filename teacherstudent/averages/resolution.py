@@ -1,7 +1,10 @@
 """How finely averages by quadrature are computed."""
 
+import dataclasses
 import math
 from dataclasses import dataclass, replace
+
+from teacherstudent.checking import arguments, checks
 
 COARSER = 1.13  # how much farther apart the nodes are by which the error is estimated
 
@@ -60,3 +63,115 @@ class Resolution:
             f"nodes at distances of {self.spacing:.3g}, {self.terms} terms for the correlation of "
             "two other fields"
         )
+
+
+DEFAULT = Resolution()
+
+FINEST, ROUGHEST = 1e-11, 1e-2  # the accuracies that can be asked for
+LARGEST_SPACING, MOST_TERMS, MOST_PIECE_NODES = 2.0, 400, 200
+LARGEST_RADIUS = 20.0
+LOG2_POINTS = (8, 20)
+
+
+@dataclass(frozen=True)
+class Quadrature:
+    """How averages without closed forms are to be computed, `integrate(..., quadrature=)`.
+
+    - `accuracy`: the absolute error that averages may have (relative, of averages above 1).  Unless
+      given it is the solver's `rtol`, at least 1e-10 and at most 1e-5.
+
+    Nodes and terms follow from the accuracy, unless they are given, too:
+
+    - `spacing`, `radius`: of equidistant nodes for the fields that are integrated over directly, in
+      standard deviations of the field.
+    - `hidden_spacing`, `hidden_radius`: the same for the fields that are averaged over given those.
+    - `terms`: of Mehler's series sum_n rho^n gamma_an gamma_bn for the correlation rho that is left
+      between two of the latter.
+    - `piece_nodes`: Gauss-Legendre nodes on each piece between two kinks of an activation.
+    - `log2_points`: the base-2 logarithm of the number of frozen points for losses other than
+      "square" and "correlation" and K >= 4 units.
+
+    The report of a theory names what was used, and estimates the error.
+
+    Raises ValueError for an accuracy that double precision cannot give, and for nodes out of range.
+
+    >>> import teacherstudent as ts
+    >>> problem = ts.Problem(
+    ...     ts.TeacherStudent(1, "tanh"), ts.Student(1, "tanh"), ts.SGD(learning_rate=0.5)
+    ... )
+    >>> start = ts.OrderParameters(Q=[[0.5]], R=[[0.1]], T=[[1.0]])
+    >>> rough = ts.Quadrature(accuracy=1e-4)
+    >>> theory = ts.integrate(problem, start, [0.0, 1.0], quadrature=rough)
+    >>> round(float(theory.eps_g[1]), 3)
+    0.116
+    """
+
+    accuracy: float | None = None
+    spacing: float | None = None
+    radius: float | None = None
+    hidden_spacing: float | None = None
+    hidden_radius: float | None = None
+    terms: int | None = None
+    piece_nodes: int | None = None
+    log2_points: int | None = None
+
+    def __post_init__(self):
+        if self.accuracy is not None:
+            accuracy = checks.positive("quadrature.accuracy", self.accuracy)
+            if not FINEST <= accuracy <= ROUGHEST:
+                raise ValueError(
+                    f"quadrature.accuracy = {accuracy:.3g} cannot be had: averages are sums of "
+                    f"float64 numbers, and nodes are known for {FINEST:g} to {ROUGHEST:g}; give a "
+                    "number in this range."
+                )
+            object.__setattr__(self, "accuracy", accuracy)
+        for name in ("spacing", "hidden_spacing"):
+            self._check_number(name, 1e-3, LARGEST_SPACING)
+        for name in ("radius", "hidden_radius"):
+            self._check_number(name, 3.0, LARGEST_RADIUS)
+        self._check_integer("terms", 2, MOST_TERMS)
+        self._check_integer("piece_nodes", 4, MOST_PIECE_NODES)
+        self._check_integer("log2_points", *LOG2_POINTS)
+
+    def _check_number(self, name: str, least: float, most: float) -> None:
+        given = getattr(self, name)
+        if given is None:
+            return
+        number = checks.positive(f"quadrature.{name}", given)
+        self._check_range(name, number, least, most)
+        object.__setattr__(self, name, number)
+
+    def _check_integer(self, name: str, least: int, most: int) -> None:
+        given = getattr(self, name)
+        if given is None:
+            return
+        number = checks.integer(f"quadrature.{name}", given)
+        self._check_range(name, number, least, most)
+        object.__setattr__(self, name, number)
+
+    def _check_range(self, name: str, number: float, least: float, most: float) -> None:
+        if not least <= number <= most:
+            raise ValueError(
+                f"quadrature.{name} = {number:g} is out of range; give {least:g} to {most:g}."
+            )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all nodes and terms are given."""
+        return len(self._given()) == len(dataclasses.fields(Resolution))
+
+    def changed(self, chosen: Resolution) -> Resolution:
+        """A resolution with the nodes and terms that are given."""
+        return replace(chosen, **self._given())
+
+    def of_nodes(self) -> Resolution:
+        """The resolution, where all is given."""
+        return Resolution(**self._given())
+
+    def _given(self) -> dict:
+        names = [field.name for field in dataclasses.fields(Resolution)]
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+# A dataclass writes its own constructor; this one also checks the names of its arguments.
+Quadrature.__init__ = arguments.checked(Quadrature.__init__)  # type: ignore[method-assign]

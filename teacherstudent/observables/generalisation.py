@@ -128,6 +128,7 @@ def averages_of(problem: Problem) -> Averages:
         problem.teacher.activation,
         problem.student.width,
         problem.teacher.width,
+        problem.resolution,
     )
 
 
