@@ -1,6 +1,7 @@
 """Which averages a theory uses, and how far those by quadrature may be off along a solution."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from teacherstudent.checking.warn import warn_user
 from teacherstudent.losses import Loss
 from teacherstudent.observables.generalisation import averages_of, output_weights
 from teacherstudent.problem import Problem
+from teacherstudent.programs.compilation import default_platform, options
 from teacherstudent.states.order_parameters import covariance
 from teacherstudent.tasks import Task
 from teacherstudent.tasks.base import with_fields
@@ -63,9 +65,7 @@ def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
     errors = []
     for task, parts in _curves_of_each_task(problem, (Q, R, v, b)):
         one = with_fields(problem, {"task": task})
-        estimate = _error_with_teacher
-        if problem.task.HAS_CLASSES:
-            estimate = _error_with_classes
+        estimate = _estimate(problem.task.HAS_CLASSES, default_platform())
         for state in _states_at_risk(T, *parts):
             errors.append(float(estimate(_for_estimate(one), *state)))
     return max(errors, default=None)
@@ -140,7 +140,15 @@ def _for_estimate(problem: Problem) -> Problem:
     return with_fields(problem, {"rule": None})
 
 
-@jax.jit
+@cache
+def _estimate(classes: bool, platform: str) -> Callable:
+    """The estimate at one state, compiled for a kind of device."""
+    estimate = _error_with_teacher
+    if classes:
+        estimate = _error_with_classes
+    return jax.jit(estimate, compiler_options=options(platform, quick=True))
+
+
 def _error_with_teacher(problem: Problem, T, Q, R, v, b) -> Float[Array, ""]:
     """The error of the averages at one state."""
     averages = averages_of(problem)
@@ -148,7 +156,6 @@ def _error_with_teacher(problem: Problem, T, Q, R, v, b) -> Float[Array, ""]:
     return averages.error(covariance(Q, R, T), output_weights(problem, v))
 
 
-@jax.jit
 def _error_with_classes(problem: Problem, T, Q, m, v, b) -> Float[Array, ""]:
     """The same with two classes: the error of the mean over components is at most the mean of their
     errors.

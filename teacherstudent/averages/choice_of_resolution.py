@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float
 
 from teacherstudent.activations.activation import Activation
-from teacherstudent.averages.hermite_series import hermite_polynomials
 from teacherstudent.averages.jumps import Jumps, jumps_of
 from teacherstudent.averages.resolution import Resolution
+from teacherstudent.averages.rule import hermite_polynomials
 
 SPACINGS = (0.7, 0.6, 0.5, 0.42, 0.36, 0.3, 0.25, 0.21, 0.17, 0.14, 0.11, 0.085, 0.06, 0.045)
 TERMS = (4, 8, 12, 16, 20, 26, 32, 40, 56, 80, 112, 160)
@@ -73,9 +73,7 @@ def _rounded_up(variance: float) -> float:
     return 2.0 ** (math.ceil(2 * math.log2(variance) - 1e-9) / 2)
 
 
-def _hidden_radius(
-    series: Callable, deviation: float, terms: int, accuracy: float
-) -> float:
+def _hidden_radius(series: Callable, deviation: float, terms: int, accuracy: float) -> float:
     """Beyond it, the normal density leaves nothing of the smooth part of g times a Hermite
     polynomial of the last order.
 

@@ -30,8 +30,8 @@ from teacherstudent.averages.given_fields import Law, SquaredOutput, crossings
 from teacherstudent.averages.hermite_series import HermiteSeries
 from teacherstudent.averages.hidden_units import Group, HiddenUnit, safe_root
 from teacherstudent.averages.nested_rule import FIXED
-from teacherstudent.averages.nodes import ball, pieces, ratio
-from teacherstudent.averages.resolution import Resolution
+from teacherstudent.averages.nodes import Piece, pieces, ratio
+from teacherstudent.averages.rule import Rule
 
 MOST_NODES = 2e7  # of one integral over two fields and what is averaged given them
 BESIDE = 1e-13  # a distance from a kink that stays on its side of it
@@ -48,8 +48,8 @@ class OfOne(NamedTuple):
 class OfTwo(NamedTuple):
     """Averages of two fields h_a, h_b with g_a and g_b.
 
-        I2 = E[g_a g_b],   S2 = E[g_a' g_b],   J2 = E[g_a' g_b'],   G2 = E[g_a'' g_b]
-        along_a = E[(h_a - E h_a) g_a' g_b],   along_b = E[(h_b - E h_b) g_a' g_b]
+    I2 = E[g_a g_b],   S2 = E[g_a' g_b],   J2 = E[g_a' g_b'],   G2 = E[g_a'' g_b]
+    along_a = E[(h_a - E h_a) g_a' g_b],   along_b = E[(h_b - E h_b) g_a' g_b]
     """
 
     I2: Float[Array, "fields others"]
@@ -69,16 +69,13 @@ class FieldQuadrature:
         teacher: Activation,
         students: int,
         teachers: int,
-        resolution: Resolution,
-        symmetric: bool,
+        rule: Rule,
     ):
         self.students = students
         self.teachers = teachers
-        self.resolution = resolution
-        self.lines = resolution.of_lines()
-        self.symmetric = symmetric
-        self.student = HiddenUnit(student, resolution)
-        self.teacher = HiddenUnit(teacher, resolution)
+        self.rule = rule
+        self.student = HiddenUnit(student, rule)
+        self.teacher = HiddenUnit(teacher, rule)
 
     def of_two(self, law: Law, fields: range, others: range) -> "OfTwo":
         """The averages of two fields a and b, a of one kind and b of one kind, but for their delta
@@ -118,9 +115,7 @@ class FieldQuadrature:
 
         return OfOne(*jax.vmap(one)(jnp.arange(self.students)))
 
-    def densities(
-        self, law: Law, jumps: list[tuple[float, float]]
-    ) -> Float[Array, " students"]:
+    def densities(self, law: Law, jumps: list[tuple[float, float]]) -> Float[Array, " students"]:
         """sum_j height_j p_a(x_j) of the student's fields."""
         variance = jnp.diag(law.C)[: self.students]
         total = jnp.zeros(self.students)
@@ -163,11 +158,11 @@ class FieldQuadrature:
         kinks = self._unit(fields).cuts
         cuts = cuts + [ratio(kink - law.mean[a], deviation)[None] for kink in kinks]
         if cuts:
-            nodes = self.lines.piece_nodes
-            z, weights = pieces(jnp.concatenate(cuts), nodes, self.lines.radius)
+            rule = self.rule
+            piece = Piece(rule.line_piece, rule.line_piece_weights, rule.line_radius)
+            z, weights = pieces(jnp.concatenate(cuts), piece)
         else:
-            points, normal = ball(1, self.lines.spacing, self.lines.radius)
-            z, weights = jnp.asarray(points[:, 0]), jnp.asarray(normal)
+            z, weights = jnp.asarray(self.rule.line), jnp.asarray(self.rule.line_weights)
         h = law.mean[a] + deviation * z
         if kinks:
             # A field that does not vary may sit on a kink: half of the nodes go to each side.
@@ -224,7 +219,7 @@ class FieldQuadrature:
             Group(self.student, self.students - len(fixed[0])),
             Group(self.teacher, self.teachers),
         )
-        average = SquaredOutput(self.student, groups, self.resolution, self.symmetric)
+        average = SquaredOutput(self.student, groups, self.rule)
 
         def one(units):
             return average.of(law, u, offset, *units)
@@ -239,7 +234,7 @@ class FieldQuadrature:
         kinks = len(self.student.cuts)
         if not kinks or self.students < 2:
             return
-        nodes = (kinks**2 + 1) * (2 * kinks + 1) * self.resolution.piece_nodes**2
+        nodes = (kinks**2 + 1) * (2 * kinks + 1) * len(self.rule.piece) ** 2
         nodes *= len(self.student.series.nodes)
         if nodes > MOST_NODES:
             raise ValueError(
@@ -249,9 +244,7 @@ class FieldQuadrature:
             )
 
 
-def _density(
-    x: Float[Array, "*shape"], variance: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
+def _density(x: Float[Array, "*shape"], variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """That of N(0, variance) at x; zero where there is no variance."""
     varies = variance > 0
     safe = jnp.where(varies, variance, 1.0)

@@ -53,8 +53,9 @@ from jaxtyping import Array, Float
 from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.field_averages import FieldAverages
 from teacherstudent.averages.nested_rule import ROUNDING, cholesky
-from teacherstudent.averages.nodes import ball, cut_line, cut_plane
+from teacherstudent.averages.nodes import Piece, cut_line, cut_plane
 from teacherstudent.averages.quasi_random import CAUTION, REPLICAS, normals, uniform_points
+from teacherstudent.averages.rule import ball
 from teacherstudent.losses import Loss
 
 RADIUS = 7.25
@@ -129,9 +130,7 @@ class FieldSpace:
         """
 
         def averages_of(replica: int) -> FieldAverages:
-            rule = FieldSpace(
-                self.activation, self.loss, self.students, replica, self.log2_points
-            )
+            rule = FieldSpace(self.activation, self.loss, self.students, replica, self.log2_points)
             averages = rule.averages(mean, C, v, y)
             return averages._replace(J=averages.J @ C)
 
@@ -172,15 +171,18 @@ class FieldSpace:
     ) -> tuple[Float[Array, "nodes students"], Float[Array, " nodes"]]:
         """Nodes xi and weights."""
         if self._scattered:
-            points = jnp.asarray(normal_points(self.students, 2 ** (self.log2_points - 1), self.replica))
+            points = jnp.asarray(
+                normal_points(self.students, 2 ** (self.log2_points - 1), self.replica)
+            )
             weights = jnp.full(2 * len(points), 0.5 / len(points))
             return jnp.concatenate([points, -points]), weights
         kinks = self.activation.cuts
-        if kinks and self.students == 1:
-            t, weights = cut_line(kinks, mean, L[:, 0], self._nodes, self._radius)
-            return t[:, None], weights
         if kinks:
-            return cut_plane(kinks, mean, L, self._nodes, self._radius)
+            piece = Piece(*np.polynomial.legendre.leggauss(self._nodes), self._radius)
+            if self.students == 2:
+                return cut_plane(kinks, mean, L, piece)
+            t, weights = cut_line(kinks, mean, L[:, 0], piece)
+            return t[:, None], weights
         spacing = 2 * self._radius / (self._nodes - 1)
         xi, weights = ball(self.students, spacing, self._radius)
         return jnp.asarray(xi), jnp.asarray(weights)

@@ -10,6 +10,7 @@ A sample of a component with fields lambda ~ N(mean, C) and label y moves unit k
 derivatives (`shifted.py`); the loss knows how those of an update follow (`Loss.averages`).
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -20,6 +21,7 @@ from teacherstudent.averages.field_space import FieldSpace
 from teacherstudent.averages.nested_rule import ROUNDING
 from teacherstudent.averages.quasi_random import CAUTION
 from teacherstudent.averages.resolution import DEFAULT, Resolution
+from teacherstudent.averages.rule import both_rules, rule_of
 from teacherstudent.averages.shifted import ShiftedAverages
 from teacherstudent.averages.shifted_quadrature import ShiftedQuadrature
 from teacherstudent.losses import Loss, as_loss
@@ -55,7 +57,8 @@ class FieldByField(FromActivation):
     """The same by quadrature."""
 
     def __init__(self, activation: Activation, loss: Loss, students: int, resolution: Resolution):
-        super().__init__(ShiftedQuadrature(activation, students, resolution), loss)
+        rule = rule_of(resolution, symmetric=False)
+        super().__init__(ShiftedQuadrature(activation, students, rule), loss)
         self.activation = activation
         self.students = students
         self.resolution = resolution
@@ -71,13 +74,15 @@ class FieldByField(FromActivation):
         """A cautious estimate of the largest absolute error of a, J C, D, b and the loss, from the
         difference of a coarser rule.
         """
-        other = FieldByField(self.activation, self.loss, self.students, self.resolution.coarser())
-        used = self.averages(mean, C, v, y)
-        coarse = other.averages(mean, C, v, y)
-        used = used._replace(J=used.J @ C)
-        coarse = coarse._replace(J=coarse.J @ C)
-        differences = [jnp.max(jnp.abs(x - y)) for x, y in zip(used, coarse, strict=True)]
-        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in used]))
+
+        def by_rule(rule):
+            shifted = ShiftedQuadrature(self.activation, self.students, rule)
+            averages = self.loss.averages(shifted, mean, C, v, y)
+            return averages._replace(J=averages.J @ C)
+
+        parts = jax.lax.map(by_rule, both_rules(self.resolution, symmetric=False))
+        differences = [jnp.max(jnp.abs(part[0] - part[1])) for part in parts]
+        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part[0])) for part in parts]))
         return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * largest
 
 

@@ -14,13 +14,12 @@ is one over a plane (`hidden_units.py` has mean and variance), and over a line w
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.averages.hidden_units import Group, HiddenUnit, output_given, safe_root
 from teacherstudent.averages.nested_rule import FIXED, cholesky
-from teacherstudent.averages.nodes import ball, cut_line, cut_plane, pieces, ratio
-from teacherstudent.averages.resolution import Resolution
+from teacherstudent.averages.nodes import Piece, cut_plane, pieces, ratio
+from teacherstudent.averages.rule import Rule
 
 # On both sides of a kink of another field, in deviations that this field has left.
 WIDTHS = 6.0
@@ -70,13 +69,11 @@ class SquaredOutput:
         self,
         student: HiddenUnit,
         groups: tuple[Group, ...],
-        resolution: Resolution,
-        symmetric: bool,
+        rule: Rule,
     ):
         self.student = student
         self.groups = groups
-        self.resolution = resolution
-        self.symmetric = symmetric
+        self.rule = rule
 
     def of(
         self,
@@ -95,23 +92,23 @@ class SquaredOutput:
         if self.student.cuts:
             h = h + beside(z, L)
         rest = given(law, L, slopes, z, others)
-        output = output_given(self.groups, rest.mean, rest.C, u[others])
+        output = output_given(self.groups, rest.mean, rest.C, u[others], self.rule.terms)
         total = output.mean + self.student.activation(h) @ u[fixed] + offset
         slope = self.student.activation.derivative(h)
         power = 3 - len(fixed)  # one unit stands for both
         return jnp.sum(weights * jnp.prod(slope, axis=1) ** power * (total**2 + output.variance))
 
     def _nodes(self, law, mean, L, slopes, others):
-        resolution = self.resolution
+        rule = self.rule
         if len(mean) == 2 and self.student.cuts:
-            return cut_plane(
-                self.student.cuts, mean, L, resolution.piece_nodes, resolution.radius
-            )
+            piece = Piece(rule.piece, rule.piece_weights, rule.radius)
+            return cut_plane(self.student.cuts, mean, L, piece)
+        if len(mean) == 2:
+            return jnp.asarray(rule.plane), jnp.asarray(rule.plane_weights)
         kinked = any(group.unit.cuts for group in self.groups if group.count)
-        if len(mean) == 1 and (kinked or self.student.cuts):
+        if kinked or self.student.cuts:
             return self._cut_line(law, mean, L, slopes, others)
-        z, weights = ball(len(mean), resolution.spacing, resolution.radius, self.symmetric)
-        return jnp.asarray(z), jnp.asarray(weights)
+        return jnp.asarray(rule.line)[:, None], jnp.asarray(rule.line_weights)
 
     def _cut_line(self, law, mean, L, slopes, others):
         """Nodes on the pieces between the kinks of this field and of all others."""
@@ -122,12 +119,9 @@ class SquaredOutput:
             fields = slice(begin, begin + group.count)
             begin += group.count
             for kink in group.unit.cuts:
-                cuts += crossings(
-                    kink - law.mean[others][fields], slopes[fields, 0], rest[fields]
-                )
-        z, weights = pieces(
-            jnp.concatenate(cuts), self.resolution.piece_nodes, self.resolution.radius
-        )
+                cuts += crossings(kink - law.mean[others][fields], slopes[fields, 0], rest[fields])
+        piece = Piece(self.rule.piece, self.rule.piece_weights, self.rule.radius)
+        z, weights = pieces(jnp.concatenate(cuts), piece)
         return z[:, None], weights
 
 

@@ -27,8 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from teacherstudent.averages.jumps import ORDERS, Jumps
-from teacherstudent.averages.resolution import Resolution
+from teacherstudent.averages.jumps import Jumps
+from teacherstudent.averages.rule import Nodes
 
 FAR = 40.0  # a field without variance is this many deviations from any point
 
@@ -36,12 +36,18 @@ FAR = 40.0  # a field without variance is this many deviations from any point
 class HermiteSeries:
     """The first coefficients of a function with known jumps."""
 
-    def __init__(self, function: Callable, jumps: Jumps, resolution: Resolution, terms: int):
+    def __init__(
+        self,
+        function: Callable,
+        jumps: Jumps,
+        nodes: Nodes,
+        polynomials: Float[Array | np.ndarray, "terms nodes"],
+    ):
         self.function = function
         self.jumps = jumps
-        self.terms = terms
-        self.nodes, weights = equidistant(resolution.hidden_spacing, resolution.hidden_radius)
-        self.polynomials = hermite_polynomials(self.nodes, terms) * weights[None, :]
+        self.nodes = nodes
+        self.polynomials = polynomials
+        self.terms = len(polynomials)
 
     def coefficients(
         self, mean: Float[Array, "*shape"], deviation: Float[Array, "*#shape"]
@@ -120,23 +126,3 @@ def _beyond(m, density, count: int) -> Float[Array, "count *shape"]:
     nothing = jnp.zeros_like(density)
     _, parts = jax.lax.scan(following, (nothing, density), jnp.arange(count, dtype=m.dtype))
     return parts
-
-
-def equidistant(
-    spacing: float, radius: float
-) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
-    """Nodes on [-radius, radius], one of them at zero, and their normal weights."""
-    half = math.floor(radius / spacing)
-    z = spacing * np.arange(-half, half + 1)
-    weights = np.exp(-(z**2) / 2)
-    return z, weights / weights.sum()
-
-
-def hermite_polynomials(
-    x: Float[np.ndarray, " nodes"], terms: int
-) -> Float[np.ndarray, "terms nodes"]:
-    """he_0(x), he_1(x), ..., normalised."""
-    rows = [np.ones_like(x), x]
-    for n in range(1, terms - 1):
-        rows.append((x * rows[-1] - math.sqrt(n) * rows[-2]) / math.sqrt(n + 1))
-    return np.stack(rows[:terms])

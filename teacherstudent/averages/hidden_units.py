@@ -26,7 +26,6 @@ from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -38,7 +37,7 @@ from teacherstudent.averages.hermite_series import (
     truncated_powers,
 )
 from teacherstudent.averages.jumps import Jumps, jumps_of
-from teacherstudent.averages.resolution import Resolution
+from teacherstudent.averages.rule import Rule
 
 ANGLES = 20  # Gauss-Legendre nodes for the integral over the correlation
 
@@ -46,16 +45,19 @@ ANGLES = 20  # Gauss-Legendre nodes for the integral over the correlation
 class HiddenUnit:
     """One activation, as its averages need it."""
 
-    def __init__(self, activation: Activation, resolution: Resolution):
+    def __init__(self, activation: Activation, rule: Rule):
         jumps, jumps_of_square = _jumps(activation)
         self.activation = activation
         self.cuts = activation.cuts
         self.kinks = activation.singularities.kinks()
-        self.series = HermiteSeries(activation, jumps, resolution, resolution.terms)
-        lines = resolution.of_lines()
-        self.value = HermiteSeries(activation, jumps, lines, 2)
-        self.slope = HermiteSeries(activation.derivative, jumps.of_derivative(), lines, 1)
-        self.square = HermiteSeries(self._squared, jumps_of_square, resolution, 1)
+        hidden = (rule.hidden, rule.hidden_polynomials)
+        finer = (rule.hidden_line, rule.hidden_line_polynomials)
+        mean = (rule.hidden, rule.hidden_polynomials[:1])
+        slope = (rule.hidden_line, rule.hidden_line_polynomials[:1])
+        self.series = HermiteSeries(activation, jumps, *hidden)
+        self.square = HermiteSeries(self._squared, jumps_of_square, *mean)
+        self.value = HermiteSeries(activation, jumps, *finer)
+        self.slope = HermiteSeries(activation.derivative, jumps.of_derivative(), *slope)
 
     def _squared(self, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return self.activation(h) ** 2
@@ -87,6 +89,7 @@ def output_given(
     mean: Float[Array, "fields nodes"],
     covariance: Float[Array, "fields fields"],
     u: Float[Array, " fields"],
+    terms: Float[Array | np.ndarray, " terms"],
 ) -> Output:
     """Mean and variance of sum_a u_a g_a(h_a) for fields with means that depend on the node."""
     if not mean.shape[0]:
@@ -100,8 +103,9 @@ def output_given(
     for group, fields in _ranges(groups):
         alone[fields] = bool(group.unit.cuts)
     coupling = weights * jnp.where(np.diag(alone), 0.0, 1.0)
-    terms = series.shape[0]
-    powers = jnp.cumprod(jnp.broadcast_to(correlation, (terms - 1, *correlation.shape)), axis=0)
+    count = len(terms) - 1
+    powers = jnp.cumprod(jnp.broadcast_to(correlation, (count, *correlation.shape)), axis=0)
+    powers = powers * terms[1:, None, None]
     higher = series[1:]
     variance = jnp.sum(jnp.matmul(coupling * powers, higher) * higher, axis=(0, 1))
     first = series[0]
@@ -161,8 +165,8 @@ def _beyond_series(groups, mean, deviation, correlation, u, terms) -> Float[Arra
     scale = deviation[field]
     first, second = np.array(pairs).T
     rho = correlation[field[first], field[second]]
-    series = truncated_powers(distance, scale[:, None], (0.0, 1.0), terms)
-    powers = rho[None, :] ** np.arange(terms)[:, None]
+    series = truncated_powers(distance, scale[:, None], (0.0, 1.0), len(terms))
+    powers = rho[None, :] ** np.arange(len(terms))[:, None] * terms[:, None]
     known = jnp.einsum("tp,tpn,tpn->pn", powers, series[:, first], series[:, second])
     whole = _product_of_kinks(distance, scale, rho, series[:2], first, second)
     each = 2 * u[field[first]] * u[field[second]] * height[first] * height[second]

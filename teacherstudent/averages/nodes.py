@@ -1,15 +1,13 @@
-"""Nodes and weights for one and for two Gaussian fields, smooth or with kinks.
+"""Nodes and weights for one and for two Gaussian fields with kinks.
 
-Fields without kinks get equidistant nodes with the normal density: for analytic integrands this
-trapezoidal rule converges exponentially, and the poles of tanh off the real axis, which slow down
-Gauss-Hermite rules, do little harm.  Fields with kinks are integrated over pieces between them, with
-Gauss-Legendre nodes on each.  In a plane the inner axis crosses the lines on which either field
-meets a kink at 45 degrees or more, however close the two fields are, and is cut there; the outer
-one is cut where two lines meet.
+They are integrated over pieces between the kinks, with Gauss-Legendre nodes on each.  In a plane
+the inner axis crosses the lines on which either field meets a kink at 45 degrees or more, however
+close the two fields are, and is cut there; the outer one is cut where two lines meet.
 """
 
 import math
 from itertools import product
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,31 +18,17 @@ Line = tuple[Float[Array, " nodes"], Float[Array, " nodes"]]
 Plane = tuple[Float[Array, "nodes 2"], Float[Array, " nodes"]]
 
 
-def ball(dimensions: int, spacing: float, radius: float, half: bool = False) -> tuple:
-    """Equidistant nodes inside a ball around zero, one of them there, and their normal weights.
+class Piece(NamedTuple):
+    """Gauss-Legendre nodes on [-1, 1], and the radius where the last pieces end."""
 
-    A `half` ball has one node of each pair x, -x, with twice the weight.
-    """
-    count = math.floor(radius / spacing)
-    z = spacing * np.arange(-count, count + 1)
-    axes = np.meshgrid(*[z] * dimensions, indexing="ij")
-    xi = np.stack([axis.ravel() for axis in axes], axis=1)
-    square = np.sum(xi**2, axis=1)
-    # The corners of the cube weigh no more than what lies outside of it.
-    inside = square <= radius**2
-    xi = xi[inside]
-    weights = np.exp(-square[inside] / 2)
-    weights = weights / weights.sum()
-    if half:
-        middle = len(xi) // 2  # zero itself: nodes are in the order of their coordinates
-        weights[middle] /= 2
-        return xi[middle:], 2 * weights[middle:]
-    return xi, weights
+    nodes: Float[Array | np.ndarray, " nodes"]
+    weights: Float[Array | np.ndarray, " nodes"]
+    radius: Any
 
 
-def pieces(cuts: Float[Array, " cuts"], nodes: int, radius: float) -> Line:
-    """Gauss-Legendre nodes on each piece of [-radius, radius], with the normal density."""
-    t, weights = np.polynomial.legendre.leggauss(nodes)
+def pieces(cuts: Float[Array, " cuts"], piece: Piece) -> Line:
+    """Nodes on each piece of [-radius, radius], with the normal density."""
+    t, weights, radius = piece
     edge = jnp.full((1,), radius, cuts.dtype)
     inside = jnp.sort(jnp.clip(cuts, -radius, radius))
     ends = jnp.concatenate([-edge, inside, edge])
@@ -59,20 +43,18 @@ def cut_line(
     kinks: tuple[float, ...],
     mean: Float[Array, " fields"],
     scale: Float[Array, " fields"],
-    nodes: int,
-    radius: float,
+    piece: Piece,
 ) -> Line:
     """Nodes t and weights for functions of the fields mean + scale t with kinks."""
     cuts = [ratio(kink - mean, scale) for kink in kinks]
-    return pieces(jnp.concatenate(cuts), nodes, radius)
+    return pieces(jnp.concatenate(cuts), piece)
 
 
 def cut_plane(
     kinks: tuple[float, ...],
     mean: Float[Array, "2"],
     L: Float[Array, "2 2"],
-    nodes: int,
-    radius: float,
+    piece: Piece,
 ) -> Plane:
     """Nodes xi and weights for functions of two fields mean + L xi with kinks.
 
@@ -85,10 +67,10 @@ def cut_plane(
     for pair in product(kinks, repeat=2):
         target = jnp.array(pair, mean.dtype) - mean
         corners.append(_corner(target, L) @ across)
-    s, weights_s = pieces(jnp.stack(corners), nodes, radius)
+    s, weights_s = pieces(jnp.stack(corners), piece)
 
     def on_line(distance):
-        return cut_line(kinks, mean + (L @ across) * distance, L @ along, nodes, radius)
+        return cut_line(kinks, mean + (L @ across) * distance, L @ along, piece)
 
     t, weights_t = jax.vmap(on_line)(s)
     xi = s[:, None, None] * across[None, None, :] + t[..., None] * along[None, None, :]

@@ -21,6 +21,7 @@ from teacherstudent.averages.given_fields import Law
 from teacherstudent.averages.nested_rule import ROUNDING
 from teacherstudent.averages.quasi_random import CAUTION
 from teacherstudent.averages.resolution import DEFAULT, Resolution
+from teacherstudent.averages.rule import Rule, both_rules, rule_of
 
 
 class QuadratureAverages(Averages):
@@ -33,17 +34,22 @@ class QuadratureAverages(Averages):
         students: int,
         teachers: int,
         resolution: Resolution = DEFAULT,
+        rule: Rule | None = None,
     ):
         super().__init__(students, teachers)
         self.student = student
         self.teacher = teacher
         self.resolution = resolution
-        parities = {parity(student)} | {parity(teacher) for _ in range(min(teachers, 1))}
-        symmetric = len(parities) == 1 and 0 not in parities
-        self.fields = FieldQuadrature(
-            student, teacher, students, teachers, resolution, symmetric
-        )
+        if rule is None:
+            rule = rule_of(resolution, self._symmetric)
+        self.fields = FieldQuadrature(student, teacher, students, teachers, rule)
         self._last: tuple[Array, tuple[OfTwo, OfTwo]] | None = None
+
+    @property
+    def _symmetric(self) -> bool:
+        """Whether squared outputs are even in the fields: all units are even, or all odd."""
+        parities = {parity(self.student), parity(self.teacher)}
+        return len(parities) == 1 and 0 not in parities
 
     def I2(self, C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
         of_students, mixed = self._of_two(C)
@@ -104,20 +110,17 @@ class QuadratureAverages(Averages):
         A multiple of the largest difference from a rule with fewer nodes, or of what is missing in
         Stein's lemma.
         """
-        used = self._all(C, u)
-        differences = [self._missing_by_parts(C, used[1], used[2])]
-        coarse = QuadratureAverages(
-            self.student, self.teacher, self.students, self.teachers, self.resolution.coarser()
-        )
-        for fine_part, coarse_part in zip(used, coarse._all(C, u), strict=True):
-            differences.append(jnp.max(jnp.abs(fine_part - coarse_part)))
-        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in used]))
-        return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * largest
+        units = (self.student, self.teacher, self.students, self.teachers, self.resolution)
 
-    def _all(
-        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
-    ) -> tuple[Array, Array, Array, Array]:
-        return self.I2(C), self.J2(C), self.G2(C), self.I4(C, u)
+        def by_rule(rule):
+            averages = QuadratureAverages(*units, rule)
+            parts = (averages.I2(C), averages.J2(C), averages.G2(C), averages.I4(C, u))
+            return parts, averages._missing_by_parts(C, *parts[1:3])
+
+        parts, missing = jax.lax.map(by_rule, both_rules(self.resolution, self._symmetric))
+        differences = [jnp.max(jnp.abs(part[0] - part[1])) for part in parts]
+        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part[0])) for part in parts]))
+        return CAUTION * jnp.max(jnp.stack([missing[0], *differences])) + ROUNDING * largest
 
     def _missing_by_parts(
         self,

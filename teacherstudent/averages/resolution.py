@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from teacherstudent.checking import arguments, checks
 
-COARSER = 1.13  # how much farther apart the nodes are by which the error is estimated
+COARSER = 1.08  # how much farther apart the nodes are by which the error is estimated
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Resolution:
             radius=self.radius - 0.2,
             hidden_spacing=self.hidden_spacing * COARSER,
             hidden_radius=self.hidden_radius - 0.2,
-            terms=max(3, math.floor(self.terms / COARSER)),
-            piece_nodes=max(4, math.floor(self.piece_nodes / COARSER)),
+            terms=max(3, math.ceil(self.terms / COARSER) - 1),
+            piece_nodes=max(4, math.ceil(self.piece_nodes / COARSER) - 1),
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Averages over fields with any means, for any activation, by quadrature (`field_quadrature.py`)."""
+"""Averages over fields with any means, for any activation: quadrature (`field_quadrature.py`)."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -7,20 +7,17 @@ from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.field_quadrature import FieldQuadrature, OfTwo
 from teacherstudent.averages.given_fields import Law
 from teacherstudent.averages.hermite_series import HermiteSeries
-from teacherstudent.averages.resolution import Resolution
+from teacherstudent.averages.rule import Rule
 from teacherstudent.averages.shifted import Covariance, Mean, PerPair, PerUnit, ShiftedAverages
 
 
 class ShiftedQuadrature(ShiftedAverages):
     """Averages over the fields of K units with any g."""
 
-    def __init__(self, activation: Activation, students: int, resolution: Resolution):
+    def __init__(self, activation: Activation, students: int, rule: Rule):
         super().__init__(students)
         self.activation = activation
-        self.resolution = resolution
-        self.fields = FieldQuadrature(
-            activation, activation, students, 0, resolution, symmetric=False
-        )
+        self.fields = FieldQuadrature(activation, activation, students, 0, rule)
         self._last: tuple[Array, Array, OfTwo] | None = None
 
     def values(self, mean: Mean, C: Covariance) -> PerUnit:
