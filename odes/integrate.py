@@ -163,7 +163,8 @@ def _checked(options: Options) -> Options:
     checks.one_of("spectral", options.spectral, (True, False))
     if options.quadrature is not None and not isinstance(options.quadrature, Quadrature):
         raise ValueError(
-            f"quadrature = {checks.shortened(options.quadrature)}; give ts.Quadrature(accuracy=...)."
+            f"quadrature = {checks.shortened(options.quadrature)}; give a ts.Quadrature, such as "
+            "ts.Quadrature(accuracy=1e-6)."
         )
     return options._replace(
         rtol=checks.positive("rtol", options.rtol),
