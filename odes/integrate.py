@@ -20,7 +20,6 @@ from odes.rules.theory import Nodes, require_theory, theory_of
 from odes.solving import vector_field  # noqa: F401 (it registers what rules and tasks need)
 from odes.solving.crossing import Crossing
 from odes.solving.drift import DRIFTS
-from odes.solving.precision import exact
 from odes.solving.quadrature_error import averages_used, quadrature_error
 from odes.solving.reach import Reach, failure, reach, tolerance
 from odes.solving.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
@@ -337,7 +336,8 @@ def _solved(
 ) -> Trajectory:
     """The trajectory of `solve_all`, as NumPy arrays; to be called where float64 is enabled."""
     begin = by_mode(problem, plan.start)
-    arguments = exact((problem.for_programs(), begin, times, plan.rtol, plan.atol, level))
+    arguments = (problem.for_programs(), begin, times, plan.rtol, plan.atol, level)
+    arguments = jax.tree.map(_number, arguments)
     of_task = swept_numbers(problem.task)
     sweeps = tuple((name, name in of_task) for name in problem.sweeps)
     static = (sweeps, plan.method, max_steps, plan.progress, extras, crossing)
@@ -352,6 +352,11 @@ def _solved(
     else:
         answer = _compiled(platform)(*arguments, *static)
     return jax.tree.map(np.asarray, Trajectory(**answer))
+
+
+def _number(leaf) -> np.ndarray:
+    """One leaf of a program's arguments in float64; the call itself takes it to the device."""
+    return np.asarray(leaf, np.float64)
 
 
 def _is_ours(problem: Problem) -> bool:

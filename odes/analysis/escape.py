@@ -11,8 +11,8 @@ Szekely, Bardone, Gerace & Goldt, NeurIPS 2024 (arXiv:2312.14922); Bardone & Gol
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 import scipy  # which loads special, interpolate, ... where they are first used
+from jaxtyping import Float
 
 from odes.analysis.class_series import NEGLIGIBLE, Index, form, form_gradient, law_of, series
 from odes.analysis.single_neuron import damping, single_neuron_task

@@ -17,8 +17,8 @@ import math
 import sys
 
 import numpy as np
-from jaxtyping import Float
 import scipy  # which loads special, interpolate, ... where they are first used
+from jaxtyping import Float
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.contracts import require_unchanged

@@ -21,8 +21,8 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 import scipy  # which loads special, interpolate, ... where they are first used
+from jaxtyping import Float
 
 from teacherstudent.averages.quasi_random import normals, uniform_points
 from teacherstudent.checking import arguments

@@ -25,8 +25,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 import scipy  # which loads special, interpolate, ... where they are first used
+from jaxtyping import Float
 
 LEVEL = 0.01  # probability of calling a true theory wrong, over all tests of a comparison together
 WINDOWS = 5  # parts of the times that are looked at one by one, by root mean squares

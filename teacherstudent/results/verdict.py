@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 import scipy  # which loads special, interpolate, ... where they are first used
+import xarray as xr
 
 from teacherstudent.results.comparable import Fault
 from teacherstudent.results.deviations import Test
