@@ -5,6 +5,7 @@ The solve itself is in `solve.py`, which imports diffrax, and is imported only w
 not kept.
 """
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,12 +18,12 @@ import xarray as xr
 
 from odes.phases import along_phases
 from odes.rules.theory import Nodes, require_theory, theory_of
-from odes.solving import vector_field  # noqa: F401 (it registers what rules and tasks need)
+from odes.solving import cost, vector_field  # noqa: F401 (it registers what rules and tasks need)
 from odes.solving.crossing import Crossing
 from odes.solving.drift import DRIFTS
 from odes.solving.quadrature_error import averages_used, quadrature_error
 from odes.solving.reach import Reach, failure, reach, tolerance
-from odes.solving.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
+from odes.solving.trajectory import EXPLICIT, SOLVERS, Trajectory, by_mode, chosen, tolerances
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.checking import arguments, checks, contracts
 from teacherstudent.checking.warn import warn_user
@@ -90,7 +91,10 @@ def integrate(
       "participation_ratio" or "sign_agreement"; "drift_Q", "drift_R" (with two classes "drift_m",
       "drift_b"), "drift_v" for dQ/dt, dR/dt, dv/dt, and "diffusion_Q" for the part of dQ/dt of
       second order in the update; "densities", as `spectral`.
-    - `progress`: a progress bar; None shows one where the error stream is a terminal.
+    - `progress`: a progress bar with the time reached, the steps taken and the wall time that is
+      left; None shows one where the error stream is a terminal.
+
+    A theory that will take longer than a minute says so in a warning, before it starts.
 
     Parameters given as sequences (`Problem.sweeps`) and a batch of starts add their dimensions to
     the answer; one compiled program serves all values.  A curve of a batch that fails is nan after
@@ -336,7 +340,7 @@ def _solved(
 ) -> Trajectory:
     """The trajectory of `solve_all`, as NumPy arrays; to be called where float64 is enabled."""
     begin = by_mode(problem, plan.start)
-    arguments = (problem.for_programs(), begin, times, plan.rtol, plan.atol, level)
+    arguments = (problem.for_programs(), begin, times, plan.rtol, plan.atol, level, max_steps)
     arguments = jax.tree.map(_number, arguments)
     of_task = swept_numbers(problem.task)
     sweeps = tuple((name, name in of_task) for name in problem.sweeps)
@@ -347,11 +351,34 @@ def _solved(
 
     platform = default_platform()
     keeps = kept_programs.wanted() and _is_ours(arguments[0]) and crossing is None
-    if platform == "cpu" and keeps:
-        answer = kept_programs.run(_solve_all, arguments, static, compiler_options)
-    else:
-        answer = _compiled(platform)(*arguments, *static)
-    return jax.tree.map(np.asarray, Trajectory(**answer))
+
+    def answer(most_steps) -> dict:
+        given = (*arguments[:-1], _number(most_steps))
+        if platform == "cpu" and keeps:
+            found = kept_programs.run(_solve_all, given, static, compiler_options)
+        else:
+            found = _compiled(platform)(*given, *static)
+        return jax.tree.map(np.asarray, found)
+
+    if crossing is None and plan.method in EXPLICIT:
+        _tell_cost(plan, problem, times, max_steps, answer)
+    return Trajectory(**answer(max_steps))
+
+
+def _tell_cost(
+    plan: Plan, problem: Problem, times: np.ndarray, max_steps: int, run: Callable[[int], object]
+) -> None:
+    """Warn of a solve that will be long; `run` takes at most so many steps of it."""
+    by_quadrature = plan.nodes is not None or not cost.are_closed(averages_used(problem))
+    modes = np.size(getattr(plan.start, "rho", 1.0))
+    curves = int(np.prod([len(values) for values in problem.sweeps.values()]))
+    curves *= math.prod(plan.start.batch)
+    duration = float(times[-1] - plan.start.time)
+    size = (duration, max_steps)
+    if not cost.may_be_long(by_quadrature, problem, modes, curves, *size):
+        return
+    step = cost.seconds_of_a_step(run, cost.LONG / cost.steps_expected(*size))
+    cost.warn_if_long(cost.seconds_expected(step, *size), plan.rtol, curves)
 
 
 def _number(leaf) -> np.ndarray:
@@ -390,7 +417,7 @@ def _solve_all() -> Callable:
 def _compiled(platform: str) -> Callable:
     """`solve_all` for a kind of device."""
     return jax.jit(
-        _solve_all(), static_argnums=range(6, 12), compiler_options=options(platform, quick=True)
+        _solve_all(), static_argnums=range(7, 13), compiler_options=options(platform, quick=True)
     )
 
 
