@@ -168,6 +168,7 @@ class Plan(NamedTuple):
 
     start: Start
     nodes: Nodes | None
+    averages: str  # which they are, in words
     rtol: float
     atol: float
     method: str
@@ -191,7 +192,8 @@ def _plan(options: Options, problem: Problem, start: Start) -> Plan:
     progress = options.progress
     if progress is None:
         progress = sys.stderr.isatty()
-    return Plan(start, nodes, rtol, atol, method, progress)
+    averages = averages_used(problem) if nodes is None else nodes.description
+    return Plan(start, nodes, averages, rtol, atol, method, progress)
 
 
 def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) -> xr.Dataset:
@@ -207,14 +209,16 @@ def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) ->
     began = time.perf_counter()
     with jax.enable_x64(True):
         answer = _solved(plan, problem, times, options.max_steps, extras)
-        error = _quadrature_error(problem, plan.start, times, answer)
+        error = None
+        if not cost.are_closed(plan.averages):
+            error = _quadrature_error(problem, plan.start, times, answer)
     seconds = time.perf_counter() - began
     allowed = (plan.rtol, plan.atol)
     reached = reach(answer, plan.start, times, tolerance(problem, *allowed, error))
     report = {"solver": plan.method, "rtol": plan.rtol, "atol": plan.atol}
     report["max_steps"] = options.max_steps
     report["seconds"] = round(seconds, 4)
-    report |= _quality_of_solve(problem, plan.start, times, answer, plan.nodes, error, allowed)
+    report |= _quality_of_solve(problem, plan.start, times, answer, plan.averages, error, allowed)
     if isinstance(start.kept, KeptTheory):
         report["continued_at"] = start.time
         report["state"] = describe_start(start, problem)
@@ -277,16 +281,13 @@ def _quality_of_solve(
     start: Start,
     times: np.ndarray,
     answer: Trajectory,
-    nodes: Nodes | None,
+    averages: str,
     error: float | None,
     allowed: tuple[float, float],
 ) -> dict:
     """What the report says of the solver's steps and of how exact its numbers are."""
     facts: dict = {"steps": answer.steps.tolist(), "rejected_steps": answer.rejected.tolist()}
-    if nodes is None:
-        facts["averages"] = averages_used(problem)
-    else:
-        facts["averages"] = nodes.description
+    facts["averages"] = averages
     if error is not None:
         facts["quadrature_error"] = error
     if hasattr(type(problem.task), "v_star"):  # eps_g is a small difference of student and teacher
@@ -343,7 +344,8 @@ def _solved(
     arguments = (problem.for_programs(), begin, times, plan.rtol, plan.atol, level, max_steps)
     arguments = jax.tree.map(_number, arguments)
     of_task = swept_numbers(problem.task)
-    sweeps = tuple((name, name in of_task) for name in problem.sweeps)
+    swept = problem.sweeps
+    sweeps = tuple((name, name in of_task) for name in swept)
     static = (sweeps, plan.method, max_steps, plan.progress, extras, crossing)
 
     def compiler_options() -> dict | None:
@@ -361,18 +363,22 @@ def _solved(
         return jax.tree.map(np.asarray, found)
 
     if crossing is None and plan.method in EXPLICIT:
-        _tell_cost(plan, problem, times, max_steps, answer)
+        curves = math.prod([*map(len, swept.values()), *plan.start.batch])
+        _tell_cost(plan, problem, curves, times, max_steps, answer)
     return Trajectory(**answer(max_steps))
 
 
 def _tell_cost(
-    plan: Plan, problem: Problem, times: np.ndarray, max_steps: int, run: Callable[[int], object]
+    plan: Plan,
+    problem: Problem,
+    curves: int,
+    times: np.ndarray,
+    max_steps: int,
+    run: Callable[[int], object],
 ) -> None:
     """Warn of a solve that will be long; `run` takes at most so many steps of it."""
-    by_quadrature = plan.nodes is not None or not cost.are_closed(averages_used(problem))
+    by_quadrature = not cost.are_closed(plan.averages)
     modes = np.size(getattr(plan.start, "rho", 1.0))
-    curves = int(np.prod([len(values) for values in problem.sweeps.values()]))
-    curves *= math.prod(plan.start.batch)
     duration = float(times[-1] - plan.start.time)
     size = (duration, max_steps)
     if not cost.may_be_long(by_quadrature, problem, modes, curves, *size):

@@ -4,6 +4,7 @@ agree.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -192,11 +193,11 @@ def with_oracle(problem: Problem | Protocol, theory: xr.Dataset) -> xr.Dataset:
 
 def waiting(message: str, progress: bool | None) -> AbstractContextManager:
     """Something that moves on a terminal."""
+    if progress is False or not sys.stderr.isatty():
+        return nullcontext()
     from rich.console import Console
 
     console = Console(stderr=True)
-    if progress is False or not console.is_terminal:
-        return nullcontext()
     return console.status(message)
 
 
