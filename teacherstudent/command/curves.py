@@ -28,7 +28,6 @@ from teacherstudent.command.tables import (
 from teacherstudent.observables.built_in import requested_of_networks, requested_of_theory
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, first_of, problems_of
-from teacherstudent.results.comparison import RATES
 from teacherstudent.results.datasets import VARIABLES, as_tree, description
 from teacherstudent.results.description import Sentences, parsed, start_from
 from teacherstudent.schedules import scaled
@@ -132,6 +131,8 @@ class Curves:
         the rule has no rate, where the first theory took long, or where this one diverges; and of a
         protocol, each phase of which has rates of its own.
         """
+        from teacherstudent.results.comparison import RATES  # a theory alone compares nothing
+
         if isinstance(self.problem, Protocol):
             return None
         names = [name for name in RATES if getattr(self.problem.rule, name, None)]
