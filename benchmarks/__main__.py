@@ -1,6 +1,7 @@
 """`python -m benchmarks`: one table, each row a ratio measured side by side in this run."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,11 @@ from benchmarks.plain_chain import reduced_chain
 from benchmarks.plain_euler import euler
 from benchmarks.plain_training import train
 from benchmarks.side_by_side import Ratio, compare, seconds
+from odes.inputs.one_update import Fixed, State
+from odes.solving.precision import exact
+from odes.solving.solve import solve_all
+from odes.solving.trajectory import by_mode
+from odes.solving.vector_field import vector_field
 from sims import simulate
 from sims.inputs.normals import normal_numbers
 from sims.inputs.source import normal_rows
@@ -77,6 +83,58 @@ def sweep_against_single(table: Table) -> None:
     ratio = compare(batch, single)
     per_curve = Ratio(ratio.ours / 256, ratio.other, *(256 * r for r in ratio[2:]))
     row(table, "theory, one of 256 learning rates", "one alone", per_curve, "K=4 M=2, same call")
+
+
+def call_around_solve(table: Table) -> None:
+    """A warm `integrate` against its solve alone, and that against its right-hand sides alone."""
+    problem, start = set_up(4, 2)
+    tolerances = (1e-6, 1e-8)
+    call = lambda: ts.integrate(problem, start, [0.0, STOP], rtol=1e-6, atol=1e-8)
+    report = description(call())["report"]
+    with jax.enable_x64(True):
+        begin = by_mode(problem, start)
+        given = (problem.for_programs(), begin, np.array([0.0, STOP]), *tolerances, 0.0, 100_000)
+        given = exact(given)
+    static = ((), report["solver"], 100_000, False, (), None)
+    quick = options("cpu", quick=True)
+    compiled = jax.jit(solve_all, static_argnums=range(7, 13), compiler_options=quick)
+
+    def solve():
+        with jax.enable_x64(True):
+            jax.block_until_ready(compiled(*given, *static))
+
+    evaluations = 6 * report["steps"]
+    name = "integrate, K=4 M=2, rtol 1e-6, warm"
+    row(table, name, "its solve alone", compare(call, solve, 31), f"{report['steps']} steps")
+    fields = right_hand_sides(given[0], given[1], evaluations, quick)
+    row(
+        table,
+        "its solve alone",
+        "its right-hand sides",
+        compare(solve, fields, 31),
+        f"{evaluations} of them",
+    )
+
+
+def right_hand_sides(problem, begin, count: int, compiler_options):
+    """So many right-hand sides, one after the other."""
+    fixed = Fixed(begin.rho, begin.weights, begin.t, begin.T, begin.noise)
+    state = State(begin.q, begin.r, begin.v, begin.b)
+
+    def run(problem, fixed, state):
+        def small_step(_, state):
+            velocity = vector_field(problem, fixed, state)
+            return jax.tree.map(lambda part, change: part + 1e-9 * change, state, velocity)
+
+        return jax.lax.fori_loop(0, count, small_step, state)
+
+    compiled = jax.jit(run, compiler_options=compiler_options)
+
+    def call():
+        with jax.enable_x64(True):
+            jax.block_until_ready(compiled(problem, fixed, state))
+
+    return call
 
 
 def cold_start(table: Table) -> None:
@@ -142,14 +200,16 @@ def command_line(table: Table) -> None:
         )
         run = lambda: python("-m", "teacherstudent", "run", "goldt-2019-scm-k4", *only)
         imports, names = lambda: python("-c", IMPORTS), IMPORTS.removeprefix("import ")
-        imports()
-        first, alone = seconds(run), seconds(imports)
-        ratio = Ratio(first, alone, *[alone / first] * 3)
+
+        def first():
+            shutil.rmtree(f"{folder}/teacherstudent", ignore_errors=True)
+            run()
+
         row(
             table,
             "command line: run, theory only",
             "its imports",
-            ratio,
+            compare(first, imports),
             f"K=4 M=2, first time; {names}",
         )
         row(table, "the same again", "its imports", compare(run, imports), "from the programs kept")
@@ -586,6 +646,7 @@ def main() -> None:
     theory_against_euler(table, 4, 2, STOP, repeats=3)
     theory_against_euler(table, 16, 8, 5.0, repeats=3)
     sweep_against_single(table)
+    call_around_solve(table)
     cold_start(table)
     command_line(table)
     large_theory(table)

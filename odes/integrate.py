@@ -5,6 +5,7 @@ The solve itself is in `solve.py`, which imports diffrax, and is imported only w
 not kept.
 """
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,14 +18,13 @@ import xarray as xr
 
 from odes.phases import along_phases
 from odes.rules.theory import Nodes, require_theory, theory_of
-from odes.solving import vector_field  # noqa: F401 (it registers what rules and tasks need)
+from odes.solving import cost, vector_field  # noqa: F401 (it registers what rules and tasks need)
 from odes.solving.crossing import Crossing
 from odes.solving.drift import DRIFTS
-from odes.solving.precision import exact
 from odes.solving.quadrature_error import averages_used, quadrature_error, warn_of_error
 from odes.solving.reach import Reach, failure, reach, tolerance
 from odes.solving.resolution import Refinement, first_refinement
-from odes.solving.trajectory import SOLVERS, Trajectory, by_mode, chosen, tolerances
+from odes.solving.trajectory import EXPLICIT, SOLVERS, Trajectory, by_mode, chosen, tolerances
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.averages.resolution import Quadrature
 from teacherstudent.checking import arguments, checks, contracts
@@ -96,7 +96,10 @@ def integrate(
       second order in the update; "densities", as `spectral`.
     - `quadrature`: a `ts.Quadrature`, how averages without closed forms are computed; None is at an
       accuracy that follows from rtol.
-    - `progress`: a progress bar; None shows one where the error stream is a terminal.
+    - `progress`: a progress bar with the time reached, the steps taken and the wall time that is
+      left; None shows one where the error stream is a terminal.
+
+    A theory that will take longer than a minute says so in a warning, before it starts.
 
     Parameters given as sequences (`Problem.sweeps`) and a batch of starts add their dimensions to
     the answer; one compiled program serves all values.  A curve of a batch that fails is nan after
@@ -180,6 +183,7 @@ class Plan(NamedTuple):
     start: Start
     refinement: Refinement | None
     nodes: Nodes | None
+    averages: str  # which they are, in words
     rtol: float
     atol: float
     method: str
@@ -206,7 +210,10 @@ def _plan(options: Options, problem: Problem, start: Start) -> Plan:
     refinement = first_refinement(problem, start, options.quadrature, rtol)
     if refinement is not None:
         problem = refinement.of(problem)
-    return Plan(problem, start, refinement, nodes, rtol, atol, method, progress)
+    averages = averages_used(problem)
+    if nodes is not None:
+        averages = nodes.description
+    return Plan(problem, start, refinement, nodes, averages, rtol, atol, method, progress)
 
 
 def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) -> xr.Dataset:
@@ -228,7 +235,7 @@ def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) ->
     report = {"solver": plan.method, "rtol": plan.rtol, "atol": plan.atol}
     report["max_steps"] = options.max_steps
     report["seconds"] = round(seconds, 4)
-    report |= _quality_of_solve(problem, plan.start, times, answer, plan.nodes, error, allowed)
+    report |= _quality_of_solve(problem, plan.start, times, answer, plan.averages, error, allowed)
     if isinstance(start.kept, KeptTheory):
         report["continued_at"] = start.time
         report["state"] = describe_start(start, problem)
@@ -248,14 +255,18 @@ def _refined(
     while True:
         with jax.enable_x64(True):
             answer = _solved(plan, plan.problem, times, max_steps, extras)
-            error = _quadrature_error(plan.problem, plan.start, times, answer)
+            error = None
+            if not cost.are_closed(plan.averages):
+                error = _quadrature_error(plan.problem, plan.start, times, answer)
         finer = None
         if plan.refinement is not None and answer.rule_error is None:
             states = (plan.start.T, answer.Q, answer.R, answer.b)
             finer = plan.refinement.after(plan.problem, *states, error)
         if finer is None:
             break
-        plan = plan._replace(problem=finer.of(plan.problem), refinement=finer)
+        problem = finer.of(plan.problem)
+        averages = averages_used(problem)
+        plan = plan._replace(problem=problem, refinement=finer, averages=averages)
     if error is not None and answer.rule_error is None:
         wanted = plan.refinement and plan.refinement.quadrature.accuracy
         warn_of_error(plan.problem, error, wanted)
@@ -316,16 +327,13 @@ def _quality_of_solve(
     start: Start,
     times: np.ndarray,
     answer: Trajectory,
-    nodes: Nodes | None,
+    averages: str,
     error: float | None,
     allowed: tuple[float, float],
 ) -> dict:
     """What the report says of the solver's steps and of how exact its numbers are."""
     facts: dict = {"steps": answer.steps.tolist(), "rejected_steps": answer.rejected.tolist()}
-    if nodes is None:
-        facts["averages"] = averages_used(problem)
-    else:
-        facts["averages"] = nodes.description
+    facts["averages"] = averages
     if error is not None:
         facts["quadrature_error"] = error
     if hasattr(type(problem.task), "v_star"):  # eps_g is a small difference of student and teacher
@@ -379,9 +387,11 @@ def _solved(
 ) -> Trajectory:
     """The trajectory of `solve_all`, as NumPy arrays; to be called where float64 is enabled."""
     begin = by_mode(problem, plan.start)
-    arguments = exact((problem.for_programs(), begin, times, plan.rtol, plan.atol, level))
+    arguments = (problem.for_programs(), begin, times, plan.rtol, plan.atol, level, max_steps)
+    arguments = jax.tree.map(_number, arguments)
     of_task = swept_numbers(problem.task)
-    sweeps = tuple((name, name in of_task) for name in problem.sweeps)
+    swept = problem.sweeps
+    sweeps = tuple((name, name in of_task) for name in swept)
     static = (sweeps, plan.method, max_steps, plan.progress, extras, crossing)
 
     def compiler_options() -> dict | None:
@@ -389,11 +399,43 @@ def _solved(
 
     platform = default_platform()
     keeps = kept_programs.wanted() and _is_ours(arguments[0]) and crossing is None
-    if platform == "cpu" and keeps:
-        answer = kept_programs.run(_solve_all, arguments, static, compiler_options)
-    else:
-        answer = _compiled(platform)(*arguments, *static)
-    return jax.tree.map(np.asarray, Trajectory(**answer))
+
+    def answer(most_steps) -> dict:
+        given = (*arguments[:-1], _number(most_steps))
+        if platform == "cpu" and keeps:
+            found = kept_programs.run(_solve_all, given, static, compiler_options)
+        else:
+            found = _compiled(platform)(*given, *static)
+        return jax.tree.map(np.asarray, found)
+
+    if crossing is None and plan.method in EXPLICIT:
+        curves = math.prod([*map(len, swept.values()), *plan.start.batch])
+        _tell_cost(plan, problem, curves, times, max_steps, answer)
+    return Trajectory(**answer(max_steps))
+
+
+def _tell_cost(
+    plan: Plan,
+    problem: Problem,
+    curves: int,
+    times: np.ndarray,
+    max_steps: int,
+    run: Callable[[int], object],
+) -> None:
+    """Warn of a solve that will be long; `run` takes at most so many steps of it."""
+    by_quadrature = not cost.are_closed(plan.averages)
+    modes = np.size(getattr(plan.start, "rho", 1.0))
+    duration = float(times[-1] - plan.start.time)
+    size = (duration, max_steps)
+    if not cost.may_be_long(by_quadrature, problem, modes, curves, *size):
+        return
+    step = cost.seconds_of_a_step(run, cost.LONG / cost.steps_expected(*size))
+    cost.warn_if_long(cost.seconds_expected(step, *size), plan.rtol, curves)
+
+
+def _number(leaf) -> np.ndarray:
+    """One leaf of a program's arguments in float64; the call itself takes it to the device."""
+    return np.asarray(leaf, np.float64)
 
 
 def _is_ours(problem: Problem) -> bool:
@@ -427,7 +469,7 @@ def _solve_all() -> Callable:
 def _compiled(platform: str) -> Callable:
     """`solve_all` for a kind of device."""
     return jax.jit(
-        _solve_all(), static_argnums=range(6, 12), compiler_options=options(platform, quick=True)
+        _solve_all(), static_argnums=range(7, 13), compiler_options=options(platform, quick=True)
     )
 
 

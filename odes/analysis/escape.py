@@ -11,8 +11,8 @@ Szekely, Bardone, Gerace & Goldt, NeurIPS 2024 (arXiv:2312.14922); Bardone & Gol
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # which loads special, interpolate, ... where they are first used
 from jaxtyping import Float
-from scipy import optimize
 
 from odes.analysis.class_series import NEGLIGIBLE, Index, form, form_gradient, law_of, series
 from odes.analysis.single_neuron import damping, single_neuron_task
@@ -180,6 +180,6 @@ def _steepest(order: int, level: dict[Index, float], r: int) -> tuple[float, np.
         def minus_form(x):
             return -form(level, x / np.linalg.norm(x))
 
-        best = optimize.minimize(minus_form, best, options={"gtol": 1e-9}).x
+        best = scipy.optimize.minimize(minus_form, best, options={"gtol": 1e-9}).x
     best = best / np.linalg.norm(best)
     return float(order * form(level, best)), best

@@ -52,7 +52,7 @@ def adaptive_steps(
     has_diverged: Callable,
     solver: Any,
     controller: diffrax.AbstractAdaptiveStepSizeController,
-    max_steps: int,
+    max_steps: Int[Array, ""] | int,
     meter: diffrax.AbstractProgressMeter,
 ) -> Solved:
     """Solve dy/dt = field(t, y, args) from t = `begin` by an explicit solver.
@@ -166,7 +166,7 @@ class _Stepper:
             solver=memory,
             controller=controller,
             jumped=jnp.where(accepted, jumped, now.jumped),
-            meter=self.meter.step(now.meter, t / self.end),
+            meter=self.meter.step(now.meter, (t - self.begin) / (self.end - self.begin)),
             recorded=recorded,
             observed=observed,
             failed=self.has_diverged(y) | (result == diffrax.RESULTS.dt_min_reached),

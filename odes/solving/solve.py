@@ -127,12 +127,25 @@ def solve(
 
 
 def solve_all(
-    problem, start, times, rtol, atol, level, sweeps, solver, max_steps, progress, extras, crossing
+    problem,
+    start,
+    times,
+    rtol,
+    atol,
+    level,
+    most_steps,
+    sweeps,
+    solver,
+    max_steps,
+    progress,
+    extras,
+    crossing,
 ) -> dict[str, Array]:
     """The parts of the trajectory of every combination of the swept parameters and, innermost, of
     every start of a batch.
 
-    Where there is a `crossing`, the solve ends where its quantity crosses the level.
+    Where there is a `crossing`, the solve ends where its quantity crosses the level.  `most_steps`
+    is no part of the program, but for the plain loop alone; diffrax's has `max_steps`.
     """
     run = partial(
         _solve_one,
@@ -144,10 +157,10 @@ def solve_all(
         crossing=crossing,
     )
     if start.v.ndim == 2:
-        run = jax.vmap(run, in_axes=(None, ONE_START, None, None, None, None))
+        run = jax.vmap(run, in_axes=(None, ONE_START, None, None, None, None, None))
     for name, of_task in reversed(sweeps):
         run = _over_parameter(run, name, of_task)
-    answer = run(problem, start, times, rtol, atol, level)
+    answer = run(problem, start, times, rtol, atol, level, most_steps)
     return {name: part for name, part in answer._asdict().items() if part is not None}
 
 
@@ -187,6 +200,7 @@ def _solve_one(
     rtol,
     atol,
     level=0.0,
+    most_steps=None,
     *,
     solver,
     max_steps,
@@ -219,7 +233,10 @@ def _solve_one(
             observed.append(packed)
         return tuple(observed)
 
-    solved = _loop(solver, gradients, distance, (rtol, atol))(
+    loop = _loop(solver, gradients, distance, (rtol, atol))
+    if loop is adaptive_steps:
+        max_steps = most_steps.astype(int)
+    solved = loop(
         _field,
         first,
         (problem, begin, fixed, times[-1]),
@@ -230,7 +247,7 @@ def _solve_one(
         getattr(diffrax, SOLVERS[solver])(),
         _controller(rtol, atol, fixed, break_times((problem.task, problem.rule)), times[-1]),
         max_steps,
-        _meter(progress),
+        _meter(progress, start.time, times[-1]),
     )
     packed = None
     first_distance = None
@@ -321,10 +338,12 @@ def _controller(
     return diffrax.ClipStepSizeController(controller, jump_ts=inside)
 
 
-def _meter(progress: bool) -> diffrax.AbstractProgressMeter:
-    if progress:
-        return diffrax.TqdmProgressMeter()
-    return diffrax.NoProgressMeter()
+def _meter(progress: bool, begin, end) -> diffrax.AbstractProgressMeter:
+    if not progress:
+        return diffrax.NoProgressMeter()
+    from odes.solving.progress import TimeBar  # which imports tqdm
+
+    return TimeBar(jnp.asarray(begin), jnp.asarray(end))
 
 
 # Compiled by itself, it is traced once, not in each place that diffrax calls it from.

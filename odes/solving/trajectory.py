@@ -15,6 +15,7 @@ from teacherstudent.states.order_parameters import OrderParameters
 
 # Our names, and diffrax's.
 SOLVERS = {"tsit5": "Tsit5", "dopri8": "Dopri8", "kvaerno5": "Kvaerno5"}
+EXPLICIT = ("tsit5", "dopri8")
 # With averages over frozen points a solver with smaller tolerances only follows their jumps.
 LEAST_RTOL = 1e-5
 LEAST_ATOL = 1e-6

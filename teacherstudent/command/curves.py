@@ -4,6 +4,7 @@ agree.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -27,7 +28,6 @@ from teacherstudent.command.tables import (
 from teacherstudent.observables.built_in import requested_of_networks, requested_of_theory
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, first_of, problems_of
-from teacherstudent.results.comparison import RATES
 from teacherstudent.results.datasets import VARIABLES, as_tree, description
 from teacherstudent.results.description import Sentences, parsed, start_from
 from teacherstudent.schedules import scaled
@@ -131,6 +131,8 @@ class Curves:
         the rule has no rate, where the first theory took long, or where this one diverges; and of a
         protocol, each phase of which has rates of its own.
         """
+        from teacherstudent.results.comparison import RATES  # a theory alone compares nothing
+
         if isinstance(self.problem, Protocol):
             return None
         names = [name for name in RATES if getattr(self.problem.rule, name, None)]
@@ -192,11 +194,11 @@ def with_oracle(problem: Problem | Protocol, theory: xr.Dataset) -> xr.Dataset:
 
 def waiting(message: str, progress: bool | None) -> AbstractContextManager:
     """Something that moves on a terminal."""
+    if progress is False or not sys.stderr.isatty():
+        return nullcontext()
     from rich.console import Console
 
     console = Console(stderr=True)
-    if progress is False or not console.is_terminal:
-        return nullcontext()
     return console.status(message)
 
 

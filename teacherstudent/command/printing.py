@@ -6,14 +6,27 @@ import math
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 if TYPE_CHECKING:
     import xarray as xr
+    from rich.table import Table
 
 ROWS = 9  # of a table along time
 DESCRIBED = ("problem", "report", "versions", "created")
+
+
+def a_table(*columns: str, title: str) -> Table:
+    """A table to be printed; a quiet run does without importing what prints it."""
+    from rich.table import Table
+
+    return Table(*columns, title=title)
+
+
+def show_table(table: Table) -> None:
+    """Print a table as wide as the terminal."""
+    from rich.console import Console
+
+    Console().print(table)
 
 
 def verdicts(tree: xr.DataTree) -> list[str]:
@@ -90,7 +103,7 @@ def print_curves(tree: xr.DataTree, title: str) -> None:
     error = error_name(source)
     if not set(source[error].dims) <= {"time", "seed"}:
         return  # a sweep
-    table = Table("t", title=title)
+    table = a_table("t", title=title)
     for label in curves:
         table.add_column(f"{error} {label}", justify="right")
     last = source.sizes["time"] - 1
@@ -98,7 +111,7 @@ def print_curves(tree: xr.DataTree, title: str) -> None:
         time = float(source.time[index])
         cells = [error_cell(one[error].sel(time=time, method="nearest")) for one in curves.values()]
         table.add_row(f"{time:.4g}", *cells)
-    Console().print(table)
+    show_table(table)
 
 
 def error_cell(values: xr.DataArray) -> str:
@@ -115,7 +128,7 @@ def print_variants(variants: dict[str, xr.DataTree], title: str) -> None:
     """The last error of each variant."""
     from teacherstudent.results.datasets import simulations
 
-    table = Table("", "t", "error, theory", "error, networks", "verdict", title=title)
+    table = a_table("", "t", "error, theory", "error, networks", "verdict", title=title)
     for label, tree in variants.items():
         theory = tree["theory"].to_dataset()
         error = error_name(theory)
@@ -126,19 +139,19 @@ def print_variants(variants: dict[str, xr.DataTree], title: str) -> None:
             verdict = tree["comparison"].attrs["verdict"]
             cells += [f"{float(last.mean()):.4g}", verdict.split(" at ")[0]]
         table.add_row(*cells)
-    Console().print(table)
+    show_table(table)
 
 
 def print_escape(found: xr.Dataset, title: str) -> None:
     """Median steps by size, and the power laws that were fitted to them."""
     directions = range(1, found.sizes["direction"] + 1)
     columns = [f"median step, direction {number}" for number in directions]
-    table = Table("N", "learning rate", *columns, title=title)
+    table = a_table("N", "learning rate", *columns, title=title)
     for N in found.N.values:
         at_N = found.sel(N=N)
         steps = [step_cell(float(step)) for step in at_N.median_step]
         table.add_row(str(N), f"{float(at_N.learning_rate):.3g}", *steps)
-    Console().print(table)
+    show_table(table)
     if "exponent" not in found:
         return
     for number in directions:
@@ -160,7 +173,7 @@ def print_comparison(report: xr.Dataset) -> None:
     from teacherstudent.results.datasets import description
 
     numbers = description(report)
-    table = Table(
+    table = a_table(
         "N",
         "seeds",
         "",
@@ -174,7 +187,7 @@ def print_comparison(report: xr.Dataset) -> None:
     for N, seeds, largest in zip(numbers["N"], numbers["seeds"], numbers["largest"], strict=True):
         for name, one in largest.items():
             table.add_row(str(N), str(seeds), name, *deviation_cells(one))
-    Console().print(table)
+    show_table(table)
     typer.echo(report.attrs["verdict"])
 
 

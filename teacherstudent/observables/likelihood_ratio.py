@@ -17,8 +17,8 @@ import math
 import sys
 
 import numpy as np
+import scipy  # which loads special, interpolate, ... where they are first used
 from jaxtyping import Float
-from scipy import special
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.contracts import require_unchanged
@@ -148,7 +148,7 @@ def _log_kernel(
 def _log_kernel_of(T, squares, products, log_weights):
     width = (1 - T) * (1 + T)
     exponent = -(np.outer(T**2, squares) - 2 * np.outer(T, products)) / (2 * width[:, None])
-    return special.logsumexp(exponent + log_weights, axis=1) - np.log(width) / 2
+    return scipy.special.logsumexp(exponent + log_weights, axis=1) - np.log(width) / 2
 
 
 def _latent_rule(
@@ -169,13 +169,13 @@ def _rademacher(task: SpikedCumulant, n: int, N: int) -> float:
     """log E f(tau)^n where N (1 + tau) / 2 is binomial, N fair coins."""
     equal = np.arange(N + 1)
     log_chance = (
-        special.gammaln(N + 1)
-        - special.gammaln(equal + 1)
-        - special.gammaln(N - equal + 1)
+        scipy.special.gammaln(N + 1)
+        - scipy.special.gammaln(equal + 1)
+        - scipy.special.gammaln(N - equal + 1)
         - N * math.log(2)
     )
-    log_chance -= special.logsumexp(log_chance)  # rounding of gammaln
-    return float(special.logsumexp(log_chance + n * _log_kernel(task, (2 * equal - N) / N)))
+    log_chance -= scipy.special.logsumexp(log_chance)  # rounding of gammaln
+    return float(scipy.special.logsumexp(log_chance + n * _log_kernel(task, (2 * equal - N) / N)))
 
 
 def _sphere(task: SpikedCumulant, n: int, N: int) -> float:
@@ -207,7 +207,7 @@ def _log_integral(log_integrand) -> float:
             [_log_panels(log_integrand, left, middle), _log_panels(log_integrand, middle, right)]
         )
         together = np.logaddexp(*halves)
-        total = special.logsumexp(np.concatenate([done, together]))
+        total = scipy.special.logsumexp(np.concatenate([done, together]))
         change = np.exp(together - total) - np.exp(np.minimum(whole - total, 700.0))
         rough = np.abs(change) > TOLERANCE
         done = np.concatenate([done, together[~rough]])
@@ -227,4 +227,4 @@ def _log_panels(log_integrand, left, right):
     t, w = np.polynomial.legendre.leggauss(POINTS)
     half = (right - left) / 2
     theta = (left + half)[:, None] + half[:, None] * t
-    return special.logsumexp(log_integrand(theta) + np.log(w), axis=1) + np.log(half)
+    return scipy.special.logsumexp(log_integrand(theta) + np.log(w), axis=1) + np.log(half)

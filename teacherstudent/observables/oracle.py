@@ -21,8 +21,8 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # which loads special, interpolate, ... where they are first used
 from jaxtyping import Float
-from scipy import special
 
 from teacherstudent.averages.quasi_random import normals, uniform_points
 from teacherstudent.checking import arguments
@@ -248,8 +248,8 @@ def _with_uniform(rho: float, width: float, s: np.ndarray) -> np.ndarray:
     (Phi((e - s) / width) - Phi((-e - s) / width)) / (2 e)
     """
     end = math.sqrt(3) * rho
-    below_upper_end = special.ndtr((end - s) / width)
-    below_lower_end = special.ndtr((-end - s) / width)
+    below_upper_end = scipy.special.ndtr((end - s) / width)
+    below_lower_end = scipy.special.ndtr((-end - s) / width)
     return (below_upper_end - below_lower_end) / (2 * end)
 
 
@@ -268,10 +268,10 @@ def _with_laplace(rho: float, width: float, s: np.ndarray) -> np.ndarray:
     # gauss erfcx(near) = tail erfc(near), and where near < 0 only the latter does not overflow.
     exponent = decay * (decay * width**2 / 2 - s)
     tail = np.exp(np.minimum(exponent, 0.0))
-    right = gauss * special.erfcx(np.maximum(near, 0.0))
-    left = tail * special.erfc(np.minimum(near, 0.0))
+    right = gauss * scipy.special.erfcx(np.maximum(near, 0.0))
+    left = tail * scipy.special.erfc(np.minimum(near, 0.0))
     same_side = np.where(near > 0, right, left)
-    other_side = gauss * special.erfcx(far)
+    other_side = gauss * scipy.special.erfcx(far)
     return decay / 4 * (same_side + other_side)
 
 
@@ -284,10 +284,10 @@ def _positive_given_field(task: MixedCumulant, s_u: np.ndarray) -> np.ndarray:
     spread = math.sqrt(1 + task.beta_u)
     mean = math.sqrt(task.beta_u) * s_u / spread  # over the standard deviation of lambda given s_u
     if task.coupling == "sign":
-        return special.ndtr(mean)
+        return scipy.special.ndtr(mean)
     median = MEDIAN * spread
-    above = special.ndtr(mean - median)
-    below = special.ndtr(-mean - median)
+    above = scipy.special.ndtr(mean - median)
+    below = scipy.special.ndtr(-mean - median)
     return above + below
 
 

@@ -149,7 +149,7 @@ def _name(name: str, leaves: list, structure: str, static: tuple) -> str | None:
         structure = structure.replace(repr(activation), activation.name)
     if _folder is None or any(part in structure for part in UNCLEAR):
         return None
-    kinds = [(leaf.shape, str(leaf.dtype), leaf.weak_type) for leaf in leaves]
+    kinds = [(leaf.shape, str(leaf.dtype), getattr(leaf, "weak_type", False)) for leaf in leaves]
     mark = hashlib.sha256(repr((name, structure, kinds, static, _surroundings())).encode())
     return mark.hexdigest() + ENDING
 

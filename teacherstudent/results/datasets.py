@@ -9,7 +9,9 @@ import datetime
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -291,7 +293,7 @@ def described(
     if start is not None:
         facts["start"] = describe_start(start, problem)
     facts["report"] = dict(report)
-    facts["versions"] = versions()
+    facts["versions"] = dict(versions())
     facts["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {DESCRIPTION: json.dumps(facts)}
 
@@ -344,12 +346,16 @@ def description(data: xr.Dataset) -> dict:
     return facts
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that made the numbers."""
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of Python and of the packages that made the numbers.
+
+    They are read once in a process: from the packages' files, that takes longer than a solve.
+    """
     packages = ("jax", "jaxlib", "diffrax", "equinox", "optax", "numpy", "xarray", "h5py")
     found = {"teacherstudent": teacherstudent.__version__, "python": platform.python_version()}
     found |= {name: version(name) for name in packages}
-    return found
+    return MappingProxyType(found)  # nobody changes what all share
 
 
 def listed_simulations(simulation) -> list[xr.Dataset]:

@@ -25,8 +25,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # which loads special, interpolate, ... where they are first used
 from jaxtyping import Float
-from scipy import interpolate, special
 
 LEVEL = 0.01  # probability of calling a true theory wrong, over all tests of a comparison together
 WINDOWS = 5  # parts of the times that are looked at one by one, by root mean squares
@@ -140,7 +140,7 @@ def slopes(
         return np.zeros_like(values)
     first = later[0]
     x = np.log1p(times / first)
-    in_x = interpolate.PchipInterpolator(x, values, axis=0).derivative()(x)
+    in_x = scipy.interpolate.PchipInterpolator(x, values, axis=0).derivative()(x)
     x_in_time = times / (times + first)
     one_each = (1,) * (values.ndim - 1)
     return in_x * x_in_time.reshape(-1, *one_each)
@@ -250,8 +250,8 @@ def _test(
     chance = np.var(projections, ddof=1) / seeds
     error = float(np.sqrt(chance + rounding)) / norm
     bias = bias / norm
-    critical = float(special.stdtrit(seeds - 1, 1 - level / 2))
-    power = float(special.stdtrit(seeds - 1, POWER))
+    critical = float(scipy.special.stdtrit(seeds - 1, 1 - level / 2))
+    power = float(scipy.special.stdtrit(seeds - 1, POWER))
     return Test(
         direction=direction.kind,
         name=direction.name,
@@ -307,4 +307,4 @@ def critical_of_windows(seeds: int, quantities: int, times: int) -> float:
     smaller.
     """
     tests = 2 * min(WINDOWS, times) * quantities
-    return float(special.stdtrit(seeds - 1, 1 - LEVEL / 2 / tests))
+    return float(scipy.special.stdtrit(seeds - 1, 1 - LEVEL / 2 / tests))

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy  # which loads special, interpolate, ... where they are first used
 import xarray as xr
-from scipy import special
 
 from teacherstudent.results.comparable import Fault
 from teacherstudent.results.deviations import Test
@@ -300,7 +300,7 @@ def _is_bias(test: Test, reports: Sequence[Report], sizes: Sequence[int]) -> boo
         return False
     falls = _misfit(same, 1 / np.asarray(sizes, float))
     stays = _misfit(same, np.ones(len(sizes)))
-    likely = special.chdtri(len(same) - 1, 1 - SIGNIFICANT)
+    likely = scipy.special.chdtri(len(same) - 1, 1 - SIGNIFICANT)
     return bool(falls < stays and falls < likely)
 
 
