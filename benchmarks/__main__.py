@@ -18,9 +18,9 @@ from benchmarks.plain_chain import reduced_chain
 from benchmarks.plain_euler import euler
 from benchmarks.plain_training import train
 from benchmarks.side_by_side import Ratio, compare, seconds
-from sims import simulate
+from sims import simulate  # noqa: F401 (it registers the inputs of the tasks)
 from sims.inputs.normals import normal_numbers
-from sims.inputs.source import normal_rows
+from sims.inputs.source import normal_rows, set_up as set_up_networks
 from sims.reduced.draws import draws
 from sims.reduced.training import ReducedTraining
 from sims.running.devices import Place
@@ -218,7 +218,7 @@ def training_loop(problem, start, N, seeds, steps, dtype="float32"):
     """The compiled steps of the simulator, without starting weights and records."""
     numbers = list(range(seeds))
     with jax.enable_x64(True):
-        networks = simulate.set_up(problem.task, start, N, numbers)
+        networks = set_up_networks(problem.task, start, N, numbers)
         training = WeightsTraining(problem, networks, numbers, [steps], dtype, 0)
     return stepping(training, steps)
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.inputs.normals import normal_numbers
+from sims.inputs.normals import folded, normal_numbers
 from sims.inputs.spike_laws import SpikeLaw
 from sims.reduced.lengths import LIMITS, length
 from teacherstudent.checking.checks import AnyArray
@@ -57,7 +57,7 @@ def draws(law: Law, keys: Key[Array, " seeds"], numbers: UInt32[Array, " updates
     in_batch = law.samples * per_sample
 
     def draw_update(key, number):
-        key = jax.random.fold_in(key, number)
+        key = folded(key, number)
         if law.spikes is not None:
             key, spike_key = jax.random.split(key)
         z = normal_numbers(key, in_batch + q * (q + 1) // 2, dtype)

@@ -6,6 +6,7 @@ import abc
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -30,6 +31,7 @@ from teacherstudent.schedules import values_along
 from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks
 
+GENERATOR = "threefry2x32"  # of all random numbers, whatever JAX's default is set to
 NEVER = 2**32 - 1  # the step at which a network that has not diverged has diverged
 # The streams of a seed's key; its starting weights come from NumPy with the same seed.
 TRAINING = 0
@@ -319,5 +321,5 @@ def progress_bar(total: int, progress: bool | None, label: str, initial: int = 0
 
 def stream_keys(seeds: list[int], which: int):
     """The key of one stream of every seed."""
-    roots = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+    roots = jax.vmap(partial(jax.random.key, impl=GENERATOR))(jnp.asarray(seeds, jnp.uint32))
     return jax.vmap(lambda root: jax.random.fold_in(root, which))(roots)

@@ -7,6 +7,7 @@ begin at fixed steps (`sims.running.blocks`), so that no number depends on where
 ends.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
+from sims.inputs.normals import folded
 from sims.inputs.source import (
     Covariances,
     Inputs,
@@ -56,7 +58,7 @@ def begin_networks(problem: Problem, students: Network) -> tuple[Network, Any]:
     return jax.vmap(one_seed)(students)
 
 
-@partial(jax.jit, static_argnames=("block", "shared"), donate_argnames="run")
+@partial(jax.jit, static_argnames=("block", "shared", "width"), donate_argnames="run")
 def train_weights(
     problem: Problem,
     source: Source,
@@ -67,19 +69,47 @@ def train_weights(
     count: UInt32[Array, ""],
     block: int,
     shared: bool,
+    width: int | None = None,
 ) -> Run:
     """The runs after `count` more steps, of which the first has the number `first`.
 
     The source is one for all seeds if it is `shared`; otherwise its arrays have an entry for each,
-    as its own `axes` say.
+    as its own `axes` say.  `width` seeds run at once, or all of them: what stays in a core's cache.
     """
     one_seed = partial(_steps, problem, block)
     all_seeds = jax.vmap(one_seed, in_axes=(source.axes(shared), 0, 0, 0, None))
 
-    def steps_of_block(span: Span, run: Run) -> Run:
-        return all_seeds(source, w_star, keys, run, span)
+    def run_group(group: tuple[Any, Any, Run]) -> Run:
+        w_star, keys, run = group
 
-    return over_blocks(steps_of_block, run, first, count, block)
+        def steps_of_block(span: Span, run: Run) -> Run:
+            return all_seeds(source, w_star, keys, run, span)
+
+        return over_blocks(steps_of_block, run, first, count, block)
+
+    group = (w_star, keys, run)
+    if width is None or width >= len(keys):
+        return run_group(group)
+    return in_groups(run_group, group, len(keys), width)
+
+
+def in_groups(run_group: Callable[[Any], Any], arrays: Any, seeds: int, width: int) -> Any:
+    """What `run_group` makes of arrays with the seeds first, `width` of them at a time.
+
+    The last seed is repeated until the last group is as large as the others.
+    """
+    groups = -(-seeds // width)
+    members = jnp.minimum(jnp.arange(groups * width), seeds - 1)
+
+    def split(part):
+        if groups * width != seeds:
+            part = part[members]
+        return part.reshape(groups, width, *part.shape[1:])
+
+    def join(part):
+        return part.reshape(groups * width, *part.shape[2:])[:seeds]
+
+    return jax.tree.map(join, jax.lax.map(run_group, jax.tree.map(split, arrays)))
 
 
 def _steps(
@@ -133,7 +163,7 @@ def sample_keys(
     key: Key[Array, ""], numbers: UInt32[Array, " steps"], batch_size: int
 ) -> Key[Array, " samples"]:
     """A key for every sample of every step."""
-    step_keys = jax.vmap(partial(jax.random.fold_in, key))(numbers)
+    step_keys = jax.vmap(partial(folded, key))(numbers)
     if batch_size == 1:
         return step_keys
 
