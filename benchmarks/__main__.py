@@ -245,6 +245,11 @@ def stepping(training, steps: int):
     return call
 
 
+def as_simulated(function):
+    """Compiled as the simulators are; otherwise a floor draws its random numbers twice."""
+    return jax.jit(function, compiler_options=options(jax.default_backend()))
+
+
 def traffic_alone(N: int, K: int, seeds: int, steps: int):
     """All weights read, scaled and written, once for each step."""
     w = jnp.ones((seeds, K, N), jnp.float32)
@@ -258,7 +263,7 @@ def drawing_alone(N: int, seeds: int, steps: int):
     """
     block = max(1, min(64, 2**18 // (4 * N * seeds)))
 
-    @jax.jit
+    @as_simulated
     def draw(keys):
         def one_block(total, number):
             fresh = jax.vmap(
@@ -357,7 +362,7 @@ def chain_numbers(training, steps: int):
     """The random numbers of so many updates of a chain."""
     block = training.block
 
-    @jax.jit
+    @as_simulated
     def draw(law, keys):
         def one_block(number, total):
             drawn = draws(law, keys, number * block + jnp.arange(block, dtype=jnp.uint32))
@@ -489,7 +494,7 @@ def product_alone(N: int, D: int, rows: int, samples: int, drawn: bool):
     """
     F, c, key = jnp.ones((N, D), jnp.float32), jnp.ones((rows, D), jnp.float32), jax.random.key(0)
 
-    @jax.jit
+    @as_simulated
     def multiply(c, F):
         def one_block(
             number, total

@@ -88,10 +88,8 @@ def train_weights_in_kernel(
         draw = partial(draw_inputs, problem, source, N, span.numbers(block))
         inputs = jax.vmap(draw)(keys)
         assert isinstance(inputs, Inputs), "see fits"
-        x = inputs.x.reshape(seeds, -1, N)
-        zeta = inputs.zeta.reshape(seeds, -1)
         arrays = (run.student.w, run.student.v, run.diverged[:, None])
-        samples = x.shape[1]
+        samples = inputs.x.shape[1]
         new = pl.pallas_call(
             kernel,
             grid=(seeds,),
@@ -110,7 +108,7 @@ def train_weights_in_kernel(
             input_output_aliases={6: 0, 7: 1, 8: 2},
             compiler_params=triton.CompilerParams(num_warps=_warps(problem, N)),
             interpret=interpret,
-        )(jnp.stack(span), numbers, v_star, w_star, x, zeta, *arrays)
+        )(jnp.stack(span), numbers, v_star, w_star, inputs.x, inputs.zeta, *arrays)
         w, v, diverged = new
         return Run(Network(w, v, run.student.b), run.memory, diverged[:, 0])
 

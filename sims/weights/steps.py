@@ -132,7 +132,7 @@ def _steps(
         return jax.vmap(of_worker)(x, y.reshape(workers, samples))
 
     def step(index, run: Run) -> Run:
-        batch = jax.tree.map(lambda part: part[index], batches)
+        batch = batches.mapped(partial(_rows_of_step, index, workers * samples))
         now = problem.at(time_of(problem, span.begin + index, N), dtype)
         slope, phi = slopes(now.task, run.student, batch)
         slope = without_frozen(problem.student, slope)
@@ -149,14 +149,18 @@ def _steps(
 def draw_inputs(
     problem: Problem, source: Source, N: int, steps: UInt32[Array, " steps"], key: Key[Array, ""]
 ) -> Samples:
-    """One seed's inputs of these steps: arrays (steps, samples of a step, ...)."""
+    """One seed's inputs of these steps, those of one step after those of another.
+
+    They stay rows of one matrix: XLA would copy them all into an array with an axis of its own for
+    the samples of a step.
+    """
     samples = problem.rule.gradients * problem.samples(N)
-    inputs = source.draw_steps(steps, key, sample_keys(key, steps, samples))
+    return source.draw_steps(steps, key, sample_keys(key, steps, samples))
 
-    def by_step(part):
-        return part.reshape(len(steps), samples, *part.shape[1:])
 
-    return inputs.mapped(by_step)
+def _rows_of_step(index: UInt32[Array, ""], samples: int, part: Array) -> Array:
+    """The samples of one step, of those of a block."""
+    return jax.lax.dynamic_slice_in_dim(part, index * samples, samples)
 
 
 def sample_keys(
