@@ -57,6 +57,7 @@ class WeightsTraining(Training):
     """Networks with all their weights, of any task under any rule."""
 
     axis = 0
+    cost_of_loop = "more slowly (by how much has not been measured on a card)"
 
     def __init__(
         self,
@@ -357,7 +358,7 @@ def _block(
 def program(place: Place, block: int, width: int | None, shared: bool, fused: bool, axes: Any):
     """The compiled steps, on every device with its own seeds; `axes` are those of the source."""
     if fused:
-        # Imported here, since not every jax has Triton in Pallas.
+        # Imported here, since only a GPU needs Pallas.
         from sims.weights import kernel as weights_kernel
 
         steps = partial(weights_kernel.train_weights_in_kernel, block=block)

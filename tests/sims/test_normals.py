@@ -14,6 +14,7 @@ from scipy import stats
 
 from sims.inputs.normals import LABELS, folded, normal_numbers, polar, words
 from sims.inputs.source import label_noise, normal_rows
+from sims.reduced.lengths import LIMITS
 from sims.running.loop import TESTING, TRAINING, stream_keys
 from sims.weights.steps import sample_keys
 
@@ -84,7 +85,9 @@ def test_the_numbers_are_those_of_the_formula():
     np.testing.assert_allclose(
         np.stack(ours)[:, large], np.stack(theirs)[:, large], rtol=0, atol=2e-6
     )
-    assert np.isfinite(ours).all() and float(ours[0][0]) == pytest.approx(6.66, abs=0.01)
+    assert np.isfinite(ours).all()
+    # The largest number, which the polynomials of lengths have to know.
+    assert 6.66 < float(ours[0][0]) < LIMITS["float32"][0]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
