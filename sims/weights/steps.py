@@ -27,7 +27,7 @@ from sims.inputs.source import (
 )
 from sims.running.blocks import Span, over_blocks, time_of
 from sims.running.loop import NEVER
-from sims.running.network import fields, gradient, output, with_frozen, without_frozen
+from sims.running.network import EXACT, fields, gradient, output, with_frozen, without_frozen
 from sims.running.records import Record, with_error
 from teacherstudent.losses import as_loss
 from teacherstudent.problem import Problem
@@ -88,9 +88,10 @@ def train_weights(
         return over_blocks(steps_of_block, run, first, count, block)
 
     group = (w_star, keys, run)
-    if width is None or width >= len(keys):
-        return run_group(group)
-    return in_groups(run_group, group, len(keys), width)
+    with jax.default_matmul_precision(EXACT):
+        if width is None or width >= len(keys):
+            return run_group(group)
+        return in_groups(run_group, group, len(keys), width)
 
 
 def in_groups(run_group: Callable[[Any], Any], arrays: Any, seeds: int, width: int) -> Any:
@@ -246,9 +247,10 @@ def measure_held_out(
     def with_own_source(arrays):
         return one_seed(*arrays)
 
-    if shared:
-        return jax.lax.map(with_shared_source, (w_star, keys, student))
-    return jax.lax.map(with_own_source, (source, w_star, keys, student))
+    with jax.default_matmul_precision(EXACT):
+        if shared:
+            return jax.lax.map(with_shared_source, (w_star, keys, student))
+        return jax.lax.map(with_own_source, (source, w_star, keys, student))
 
 
 @jax.jit
@@ -259,7 +261,8 @@ def measure_samples(problem: Problem, inputs: Inputs, w_star, student: Network) 
         w_star, student = arrays
         return _means(_sums(problem, student, w_star, inputs), len(inputs.x))
 
-    return jax.lax.map(one_seed, (w_star, student))
+    with jax.default_matmul_precision(EXACT):
+        return jax.lax.map(one_seed, (w_star, student))
 
 
 @partial(jax.jit, static_argnames="chunk")
@@ -292,7 +295,8 @@ def measure_training(
         total = jax.lax.fori_loop(0, -(-samples // chunk), add, jnp.zeros((), jnp.float64))
         return total / samples
 
-    return jax.lax.map(one_seed, (y, student))
+    with jax.default_matmul_precision(EXACT):
+        return jax.lax.map(one_seed, (y, student))
 
 
 class _Sums(NamedTuple):

@@ -14,10 +14,11 @@ import pytest
 from scipy import stats
 
 import teacherstudent as ts
-from sims.reduced import kernel as reduced_kernel, (
+from sims.reduced import (
     chain as reduced,
     columns,
     draws as reduced_draws,
+    kernel as reduced_kernel,
     lengths,
     training as reduced_training,
 )
