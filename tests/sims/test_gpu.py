@@ -111,7 +111,7 @@ def test_the_law_is_that_of_the_cpu(method, name):
     run = lambda device, seeds: ts.simulate(
         problem, start_of(problem), [0, 4.0], N=50, seeds=seeds, method=method, device=device
     )
-    p, z = two_samples(run("cpu", range(1000)), run("gpu", range(1000, 2000)))
+    p, z = two_samples(run("cpu", range(3000)), run("gpu", range(3000, 6000)))
     assert p > 1e-3 and z < 4
 
 
