@@ -24,9 +24,9 @@ from odes.solving.precision import exact
 from odes.solving.solve import solve_all
 from odes.solving.trajectory import by_mode
 from odes.solving.vector_field import vector_field
-from sims import simulate
+from sims import simulate  # noqa: F401 (it registers the inputs of the tasks)
 from sims.inputs.normals import normal_numbers
-from sims.inputs.source import normal_rows
+from sims.inputs.source import normal_rows, set_up as set_up_networks
 from sims.reduced.draws import draws
 from sims.reduced.training import ReducedTraining
 from sims.running.devices import Place
@@ -278,7 +278,7 @@ def training_loop(problem, start, N, seeds, steps, dtype="float32"):
     """The compiled steps of the simulator, without starting weights and records."""
     numbers = list(range(seeds))
     with jax.enable_x64(True):
-        networks = simulate.set_up(problem.task, start, N, numbers)
+        networks = set_up_networks(problem.task, start, N, numbers)
         training = WeightsTraining(problem, networks, numbers, [steps], dtype, 0)
     return stepping(training, steps)
 
@@ -305,6 +305,11 @@ def stepping(training, steps: int):
     return call
 
 
+def as_simulated(function):
+    """Compiled as the simulators are; otherwise a floor draws its random numbers twice."""
+    return jax.jit(function, compiler_options=options(jax.default_backend()))
+
+
 def traffic_alone(N: int, K: int, seeds: int, steps: int):
     """All weights read, scaled and written, once for each step."""
     w = jnp.ones((seeds, K, N), jnp.float32)
@@ -318,7 +323,7 @@ def drawing_alone(N: int, seeds: int, steps: int):
     """
     block = max(1, min(64, 2**18 // (4 * N * seeds)))
 
-    @jax.jit
+    @as_simulated
     def draw(keys):
         def one_block(total, number):
             fresh = jax.vmap(
@@ -417,7 +422,7 @@ def chain_numbers(training, steps: int):
     """The random numbers of so many updates of a chain."""
     block = training.block
 
-    @jax.jit
+    @as_simulated
     def draw(law, keys):
         def one_block(number, total):
             drawn = draws(law, keys, number * block + jnp.arange(block, dtype=jnp.uint32))
@@ -549,7 +554,7 @@ def product_alone(N: int, D: int, rows: int, samples: int, drawn: bool):
     """
     F, c, key = jnp.ones((N, D), jnp.float32), jnp.ones((rows, D), jnp.float32), jax.random.key(0)
 
-    @jax.jit
+    @as_simulated
     def multiply(c, F):
         def one_block(
             number, total

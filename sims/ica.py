@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Key
 
 from sims.inputs.mixture import Spiked, spiked_source
 from sims.inputs.source import as_arrays
+from sims.running.loop import GENERATOR
 from teacherstudent.activations.activation import Activation
 from teacherstudent.checking import arguments, checks
 from teacherstudent.contrasts import CONTRASTS, check_spike, ica_problem
@@ -96,7 +97,7 @@ def fast_ica(
     with jax.enable_x64(True), jax.default_device(place):
         w, u = _starts(N, numbers, overlap)
         source = as_arrays(spiked_source(problem.classes, np.sqrt(N) * u[:, None]), dtype)
-        keys = jax.vmap(jax.random.key)(jnp.asarray(numbers, jnp.uint32))
+        keys = jax.vmap(partial(jax.random.key, impl=GENERATOR))(jnp.asarray(numbers, jnp.uint32))
         options = {
             "contrast": CONTRASTS[contrast],
             "samples": samples,

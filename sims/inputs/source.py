@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.inputs.normals import normal_numbers
+from sims.inputs.normals import LABELS, normal_numbers
 from sims.running.network import fields
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.checking.contracts import for_each_class
@@ -217,7 +217,7 @@ def normal_rows(keys: Key[Array, " samples"], size: int, dtype) -> Float[Array, 
 
 def label_noise(keys: Key[Array, " samples"], dtype) -> Float[Array, " samples"]:
     """One standard normal number for each key, independent of those of `normal_rows`."""
-    return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 1), (), dtype))(keys)
+    return jax.vmap(lambda key: normal_numbers(key, 1, dtype, LABELS)[0])(keys)
 
 
 def repeated(start: Start, seeds: list[int]) -> Begin:

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, UInt32, UInt64
 
 from sims.inputs.source import Inputs, LabelledInputs, SetUp, Source, label
+from sims.running.network import EXACT
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.extensions.own_classes import changed_inputs, changed_labels
 from teacherstudent.problem import Problem
@@ -131,7 +132,8 @@ def labels_of_teachers(
     def one_seed(w_star):
         return label(task, inputs, w_star).noisy
 
-    return jax.lax.map(one_seed, w_star)
+    with jax.default_matmul_precision(EXACT):
+        return jax.lax.map(one_seed, w_star)
 
 
 def with_noise(task: Task, data: Dataset) -> Task:

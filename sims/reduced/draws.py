@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from sims.inputs.normals import normal_numbers
+from sims.inputs.normals import folded, normal_numbers
 from sims.inputs.spike_laws import SpikeLaw
 from sims.reduced.lengths import LIMITS, length
+from sims.running.network import EXACT
 from teacherstudent.checking.checks import AnyArray
 
 
@@ -57,7 +58,7 @@ def draws(law: Law, keys: Key[Array, " seeds"], numbers: UInt32[Array, " updates
     in_batch = law.samples * per_sample
 
     def draw_update(key, number):
-        key = jax.random.fold_in(key, number)
+        key = folded(key, number)
         if law.spikes is not None:
             key, spike_key = jax.random.split(key)
         z = normal_numbers(key, in_batch + q * (q + 1) // 2, dtype)
@@ -66,7 +67,9 @@ def draws(law: Law, keys: Key[Array, " seeds"], numbers: UInt32[Array, " updates
         sample_keys = jax.random.split(spike_key, law.samples)
         return z, jax.vmap(lambda key: law.spikes.draw(key, dtype))(sample_keys)
 
-    z, spikes = jax.vmap(jax.vmap(draw_update, (None, 0)), (0, None), out_axes=-1)(keys, numbers)
+    with jax.default_matmul_precision(EXACT):
+        of_all = jax.vmap(jax.vmap(draw_update, (None, 0)), (0, None), out_axes=-1)
+        z, spikes = of_all(keys, numbers)
     of_samples = z[:, :in_batch].reshape(len(numbers), law.samples, -1, len(keys))
     factor = z[:, in_batch:]
     limit = LIMITS[str(dtype)][0]

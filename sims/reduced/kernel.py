@@ -12,7 +12,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
 from jaxtyping import Array, Key, UInt32
 
 from sims.reduced.chain import Chain, Sample, Setting, filled, step
@@ -20,6 +19,7 @@ from sims.reduced.draws import Draw, Law, draws
 from sims.reduced.rules import update_by_columns
 from sims.running.blocks import Span, over_blocks
 from sims.running.elementary import elementary
+from sims.running.triton import triton_of_pallas
 
 # Seeds of one program: a number of every seed is a register of every thread.
 SEEDS_AT_ONCE = 128
@@ -86,7 +86,7 @@ def run_chain_in_kernel(
             in_specs=[_whole(steps), _whole(numbers), *draw_specs, *state_specs],
             out_specs=state_specs,
             out_shape=[jax.ShapeDtypeStruct(part.shape, part.dtype) for part in state],
-            compiler_params=triton.CompilerParams(num_warps=SEEDS_AT_ONCE // 32),
+            compiler_params=triton_of_pallas().CompilerParams(num_warps=SEEDS_AT_ONCE // 32),
             interpret=interpret,
         )(steps, numbers, *drawn, *state)
         return jax.tree.unflatten(chain_structure, new)

@@ -17,7 +17,7 @@ from scipy import special
 # Beyond this dimension SciPy's inverse loses digits.
 LARGE = 10**5
 # Standard normal numbers are within these limits; terms below the accuracy are left out.
-LIMITS = {"float32": (5.6, 2e-8), "float64": (8.6, 1e-10)}
+LIMITS = {"float32": (6.7, 2e-8), "float64": (8.6, 1e-10)}
 
 
 @cache

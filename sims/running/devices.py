@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from teacherstudent.checking import checks
+from teacherstudent.checking.warn import warn_user
 
 SEEDS = "seeds"
 KERNELS_ON = ("gpu", "cuda")  # the platforms that Pallas writes kernels for in Triton
@@ -66,12 +67,18 @@ class Place:
         )
 
     def kernel(self, name: str) -> ModuleType | None:
-        """The module of a kernel, on NVIDIA GPUs where this jax can write it; None elsewhere."""
+        """The module of a kernel, on NVIDIA GPUs; None elsewhere, or with a warning where this JAX
+        has no Pallas.
+        """
         if self.platform not in KERNELS_ON:
             return None
         try:
             return import_module(name)
-        except ImportError:  # this jax has a Pallas without Triton
+        except ImportError as error:
+            warn_user(
+                f"this JAX has no kernels for {self} ({error}); all steps run as a loop, more "
+                "slowly."
+            )
             return None
 
     def free_bytes(self) -> int | None:

@@ -6,6 +6,7 @@ import abc
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -17,6 +18,7 @@ from sims.running import checkpoints
 from sims.running.callback import Callback
 from sims.running.devices import Place
 from sims.running.divergence import check_record
+from sims.running.triton import known_to_be_deprecated
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError
 from teacherstudent.observables.observable import (
@@ -30,6 +32,7 @@ from teacherstudent.schedules import values_along
 from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks
 
+GENERATOR = "threefry2x32"  # of all random numbers, whatever JAX's default is set to
 NEVER = 2**32 - 1  # the step at which a network that has not diverged has diverged
 # The streams of a seed's key; its starting weights come from NumPy with the same seed.
 TRAINING = 0
@@ -68,6 +71,7 @@ class Training(abc.ABC):
       seed at which step it stopped being finite.
     - `T`: the teachers' overlaps, one matrix for each seed.
     - `blocks`: for how many steps each program ("loop", "kernel") draws random numbers at once.
+    - `cost_of_loop`: how much longer a loop takes than the kernel, in words.
     - `axis`: the axis of the arrays of `run` along which they have their seeds.
     - `mark`: says of a checkpoint whether it belongs to this simulation.
     - `done`, `rows`: the number of steps taken, and one dictionary for each recorded time.
@@ -79,6 +83,7 @@ class Training(abc.ABC):
     T: Any
     blocks: dict[str, int]
     axis: ClassVar[int]
+    cost_of_loop: ClassVar[str] = "more slowly"
     mark: str
     fused = False  # whether the steps are one kernel
     counted: np.ndarray | None = None  # which seeds may diverge; all unless some are elsewhere
@@ -109,19 +114,20 @@ class Training(abc.ABC):
 
     def use_kernel(self) -> None:
         """Take the steps of the kernel from now on, if one step of a copy shows that it runs; else
-        say so in a warning.
+        say so in a warning, with what it costs.
         """
         begin = self.run
         self.fused = True
         self.run = jax.tree.map(jnp.copy, begin)
         try:
-            jax.block_until_ready(self.advanced(jnp.uint32(0), jnp.uint32(1)))
+            with known_to_be_deprecated():
+                jax.block_until_ready(self.advanced(jnp.uint32(0), jnp.uint32(1)))
         except Exception as error:  # each layer of JAX has errors of its own
             self.fused = False
             why = str(error).strip().split("\n")[0] or type(error).__name__
             warn_user(
                 f"the kernel does not run on {self.place} ({why}); the same steps run as a loop, "
-                "more slowly.",
+                f"{self.cost_of_loop}.",
             )
         self.run = begin
 
@@ -319,5 +325,5 @@ def progress_bar(total: int, progress: bool | None, label: str, initial: int = 0
 
 def stream_keys(seeds: list[int], which: int):
     """The key of one stream of every seed."""
-    roots = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+    roots = jax.vmap(partial(jax.random.key, impl=GENERATOR))(jnp.asarray(seeds, jnp.uint32))
     return jax.vmap(lambda root: jax.random.fold_in(root, which))(roots)

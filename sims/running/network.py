@@ -9,6 +9,9 @@ from teacherstudent.losses import as_loss
 from teacherstudent.problem import Problem, Student
 from teacherstudent.rules import Network
 
+# The precision of matrix products: a GPU would round factors to 10 bits (TensorFloat-32).
+EXACT = "float32"
+
 
 def fields(
     w: Float[Array, "units inputs"], x: Float[Array, "samples inputs"]

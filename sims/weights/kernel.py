@@ -13,13 +13,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
 from jaxtyping import Array, Float, Key, UInt32
 
 from sims.inputs.source import Inputs, Source
 from sims.running.blocks import Span, over_blocks
 from sims.running.elementary import elementary
 from sims.running.loop import NEVER
+from sims.running.triton import triton_of_pallas
 from sims.weights.steps import Run, draw_inputs
 from teacherstudent.problem import Problem
 from teacherstudent.rules import SGD, Network
@@ -88,10 +88,8 @@ def train_weights_in_kernel(
         draw = partial(draw_inputs, problem, source, N, span.numbers(block))
         inputs = jax.vmap(draw)(keys)
         assert isinstance(inputs, Inputs), "see fits"
-        x = inputs.x.reshape(seeds, -1, N)
-        zeta = inputs.zeta.reshape(seeds, -1)
         arrays = (run.student.w, run.student.v, run.diverged[:, None])
-        samples = x.shape[1]
+        samples = inputs.x.shape[1]
         new = pl.pallas_call(
             kernel,
             grid=(seeds,),
@@ -108,9 +106,9 @@ def train_weights_in_kernel(
             out_shape=[jax.ShapeDtypeStruct(part.shape, part.dtype) for part in arrays],
             # Each program reads and writes the state of its own seed, in place.
             input_output_aliases={6: 0, 7: 1, 8: 2},
-            compiler_params=triton.CompilerParams(num_warps=_warps(problem, N)),
+            compiler_params=triton_of_pallas().CompilerParams(num_warps=_warps(problem, N)),
             interpret=interpret,
-        )(jnp.stack(span), numbers, v_star, w_star, x, zeta, *arrays)
+        )(jnp.stack(span), numbers, v_star, w_star, inputs.x, inputs.zeta, *arrays)
         w, v, diverged = new
         return Run(Network(w, v, run.student.b), run.memory, diverged[:, 0])
 
@@ -132,12 +130,13 @@ def _known(size: int, filled: int):
     return jax.lax.broadcasted_iota(jnp.int32, (filled,), 0) < size
 
 
-def _load_weights(ref, units, entries):
+def _load_weights(triton, ref, units, entries):
     return triton.load(ref, mask=units[:, None] & entries[None, :], other=0.0)
 
 
 def _kernel(problem: Problem, M: int, N: int, block: int):
     """The program of one seed: all steps of a block, with its weights in registers."""
+    triton = triton_of_pallas()
     activation = elementary(problem.student.activation)
     teacher = elementary(problem.teacher.activation)
     train_readout = problem.student.train_readout
@@ -150,7 +149,7 @@ def _kernel(problem: Problem, M: int, N: int, block: int):
     def kernel(span, numbers, v_star, w_star, x, zeta, w, v, diverged, *end):
         eta, eta_v, kappa, sigma = (numbers[i] for i in range(4))
         units, teachers, entries = _known(K, k), _known(M, m), _known(N, n)
-        w_star = _load_weights(w_star, teachers, entries)
+        w_star = _load_weights(triton, w_star, teachers, entries)
         v_star = triton.load(v_star, mask=teachers, other=0.0)
         samples = x.shape[0] // block
 
@@ -184,7 +183,7 @@ def _kernel(problem: Problem, M: int, N: int, block: int):
                 new_v = v - (eta_v / N * g_v + kappa / N * v)
             return new_w, new_v, jnp.minimum(diverged, step)
 
-        w = _load_weights(w, units, entries)
+        w = _load_weights(triton, w, units, entries)
         v = triton.load(v, mask=units, other=0.0)
         first, stop = span[1].astype(jnp.int32), span[2].astype(jnp.int32)
         w, v, step = jax.lax.fori_loop(first, stop, one_step, (w, v, diverged[0]))

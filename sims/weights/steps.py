@@ -7,6 +7,7 @@ begin at fixed steps (`sims.running.blocks`), so that no number depends on where
 ends.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
+from sims.inputs.normals import folded
 from sims.inputs.source import (
     Covariances,
     Inputs,
@@ -25,7 +27,7 @@ from sims.inputs.source import (
 )
 from sims.running.blocks import Span, over_blocks, time_of
 from sims.running.loop import NEVER
-from sims.running.network import fields, gradient, output, with_frozen, without_frozen
+from sims.running.network import EXACT, fields, gradient, output, with_frozen, without_frozen
 from sims.running.records import Record, with_error
 from teacherstudent.losses import as_loss
 from teacherstudent.problem import Problem
@@ -56,7 +58,7 @@ def begin_networks(problem: Problem, students: Network) -> tuple[Network, Any]:
     return jax.vmap(one_seed)(students)
 
 
-@partial(jax.jit, static_argnames=("block", "shared"), donate_argnames="run")
+@partial(jax.jit, static_argnames=("block", "shared", "width"), donate_argnames="run")
 def train_weights(
     problem: Problem,
     source: Source,
@@ -67,19 +69,48 @@ def train_weights(
     count: UInt32[Array, ""],
     block: int,
     shared: bool,
+    width: int | None = None,
 ) -> Run:
     """The runs after `count` more steps, of which the first has the number `first`.
 
     The source is one for all seeds if it is `shared`; otherwise its arrays have an entry for each,
-    as its own `axes` say.
+    as its own `axes` say.  `width` seeds run at once, or all of them: what stays in a core's cache.
     """
     one_seed = partial(_steps, problem, block)
     all_seeds = jax.vmap(one_seed, in_axes=(source.axes(shared), 0, 0, 0, None))
 
-    def steps_of_block(span: Span, run: Run) -> Run:
-        return all_seeds(source, w_star, keys, run, span)
+    def run_group(group: tuple[Any, Any, Run]) -> Run:
+        w_star, keys, run = group
 
-    return over_blocks(steps_of_block, run, first, count, block)
+        def steps_of_block(span: Span, run: Run) -> Run:
+            return all_seeds(source, w_star, keys, run, span)
+
+        return over_blocks(steps_of_block, run, first, count, block)
+
+    group = (w_star, keys, run)
+    with jax.default_matmul_precision(EXACT):
+        if width is None or width >= len(keys):
+            return run_group(group)
+        return in_groups(run_group, group, len(keys), width)
+
+
+def in_groups(run_group: Callable[[Any], Any], arrays: Any, seeds: int, width: int) -> Any:
+    """What `run_group` makes of arrays with the seeds first, `width` of them at a time.
+
+    The last seed is repeated until the last group is as large as the others.
+    """
+    groups = -(-seeds // width)
+    members = jnp.minimum(jnp.arange(groups * width), seeds - 1)
+
+    def split(part):
+        if groups * width != seeds:
+            part = part[members]
+        return part.reshape(groups, width, *part.shape[1:])
+
+    def join(part):
+        return part.reshape(groups * width, *part.shape[2:])[:seeds]
+
+    return jax.tree.map(join, jax.lax.map(run_group, jax.tree.map(split, arrays)))
 
 
 def _steps(
@@ -102,7 +133,7 @@ def _steps(
         return jax.vmap(of_worker)(x, y.reshape(workers, samples))
 
     def step(index, run: Run) -> Run:
-        batch = jax.tree.map(lambda part: part[index], batches)
+        batch = batches.mapped(partial(_rows_of_step, index, workers * samples))
         now = problem.at(time_of(problem, span.begin + index, N), dtype)
         slope, phi = slopes(now.task, run.student, batch)
         slope = without_frozen(problem.student, slope)
@@ -119,21 +150,25 @@ def _steps(
 def draw_inputs(
     problem: Problem, source: Source, N: int, steps: UInt32[Array, " steps"], key: Key[Array, ""]
 ) -> Samples:
-    """One seed's inputs of these steps: arrays (steps, samples of a step, ...)."""
+    """One seed's inputs of these steps, those of one step after those of another.
+
+    They stay rows of one matrix: XLA would copy them all into an array with an axis of its own for
+    the samples of a step.
+    """
     samples = problem.rule.gradients * problem.samples(N)
-    inputs = source.draw_steps(steps, key, sample_keys(key, steps, samples))
+    return source.draw_steps(steps, key, sample_keys(key, steps, samples))
 
-    def by_step(part):
-        return part.reshape(len(steps), samples, *part.shape[1:])
 
-    return inputs.mapped(by_step)
+def _rows_of_step(index: UInt32[Array, ""], samples: int, part: Array) -> Array:
+    """The samples of one step, of those of a block."""
+    return jax.lax.dynamic_slice_in_dim(part, index * samples, samples)
 
 
 def sample_keys(
     key: Key[Array, ""], numbers: UInt32[Array, " steps"], batch_size: int
 ) -> Key[Array, " samples"]:
     """A key for every sample of every step."""
-    step_keys = jax.vmap(partial(jax.random.fold_in, key))(numbers)
+    step_keys = jax.vmap(partial(folded, key))(numbers)
     if batch_size == 1:
         return step_keys
 
@@ -212,9 +247,10 @@ def measure_held_out(
     def with_own_source(arrays):
         return one_seed(*arrays)
 
-    if shared:
-        return jax.lax.map(with_shared_source, (w_star, keys, student))
-    return jax.lax.map(with_own_source, (source, w_star, keys, student))
+    with jax.default_matmul_precision(EXACT):
+        if shared:
+            return jax.lax.map(with_shared_source, (w_star, keys, student))
+        return jax.lax.map(with_own_source, (source, w_star, keys, student))
 
 
 @jax.jit
@@ -225,7 +261,8 @@ def measure_samples(problem: Problem, inputs: Inputs, w_star, student: Network) 
         w_star, student = arrays
         return _means(_sums(problem, student, w_star, inputs), len(inputs.x))
 
-    return jax.lax.map(one_seed, (w_star, student))
+    with jax.default_matmul_precision(EXACT):
+        return jax.lax.map(one_seed, (w_star, student))
 
 
 @partial(jax.jit, static_argnames="chunk")
@@ -258,7 +295,8 @@ def measure_training(
         total = jax.lax.fori_loop(0, -(-samples // chunk), add, jnp.zeros((), jnp.float64))
         return total / samples
 
-    return jax.lax.map(one_seed, (y, student))
+    with jax.default_matmul_precision(EXACT):
+        return jax.lax.map(one_seed, (y, student))
 
 
 class _Sums(NamedTuple):

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import PartitionSpec
 
 from sims.inputs.bank import Banks
+from sims.inputs.normals import STREAM
 from sims.inputs.source import LEAST_ROWS, Begin, SetUp, Source, as_arrays
 from sims.inputs.teacher_student import StandardNormal
 from sims.inputs.training_set import FixedSet, labels_of_teachers, mark, with_noise
@@ -33,6 +34,7 @@ from sims.weights.steps import (
 from teacherstudent.extensions.own_classes import unknown_error
 from teacherstudent.observables.observable import NetworkWeights, Observable
 from teacherstudent.problem import Problem
+from teacherstudent.programs.compilation import options
 from teacherstudent.rules import Network
 from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks
@@ -41,6 +43,9 @@ from teacherstudent.training_set import Dataset
 # Bytes of inputs drawn at once: on a CPU, what stays in a core's cache.
 BLOCK_BYTES = {"cpu": 2**18}
 GPU_BLOCK_BYTES = 2**26
+# Bytes of weights of seeds that run at once on a CPU: they stay in a core's cache, too.
+GROUP_BYTES = 3 * 2**16
+LEAST_SEEDS = 4
 # A kernel takes enough steps at once to be worth reading and writing the weights.
 KERNEL_BLOCK_BYTES = 2**28
 LEAST_STEPS = 4
@@ -52,6 +57,7 @@ class WeightsTraining(Training):
     """Networks with all their weights, of any task under any rule."""
 
     axis = 0
+    cost_of_loop = "more slowly (by how much has not been measured on a card)"
 
     def __init__(
         self,
@@ -90,7 +96,7 @@ class WeightsTraining(Training):
         arrays = [*begin, *jax.tree.leaves((source, set_up.covariances, banks))]
         if kept is not None:
             arrays.append(kept.memory)
-        settings = ["weights", steps, seeds, dtype, test_samples, first_step]
+        settings = ["weights", STREAM, steps, seeds, dtype, test_samples, first_step]
         settings += self.marks_of_observables
         self.training_set: FixedSet | None = None
         if data is not None:
@@ -182,14 +188,29 @@ class WeightsTraining(Training):
 
     def _choose_blocks(self, source: Source, dtype: str) -> None:
         """For how many steps each program draws inputs."""
-        block = partial(
-            _block, self.problem, source, self._seeds_per_device, self.N, self.shared, dtype
-        )
+        self.width = self._group(source, dtype)
+        at_once = self.width or self._seeds_per_device
+        block = partial(_block, self.problem, source, at_once, self.N, self.shared, dtype)
         loop_bytes = BLOCK_BYTES.get(self.place.platform, GPU_BLOCK_BYTES)
         self.blocks = {
             "loop": block(loop_bytes),
             "kernel": max(LEAST_STEPS, block(KERNEL_BLOCK_BYTES)),
         }
+
+    def _group(self, source: Source, dtype: str) -> int | None:
+        """How many seeds run at once on a CPU, in groups of nearly one size; None for all.
+
+        Seeds whose inputs come from one matrix product stay together.
+        """
+        if self.place.platform != "cpu" or source.least_rows > 1:
+            return None
+        if not _is_shared(source.axes(self.shared)):
+            return None
+        units = self.problem.student.width + self.problem.task.directions
+        weights = units * self.N * np.dtype(dtype).itemsize
+        most = max(LEAST_SEEDS, GROUP_BYTES // weights)
+        seeds = self._seeds_per_device
+        return math.ceil(seeds / math.ceil(seeds / most))
 
     @property
     def _seeds_per_device(self) -> int:
@@ -204,7 +225,7 @@ class WeightsTraining(Training):
 
     def advanced(self, first, count) -> Run:
         axes = self.source.axes(self.shared)
-        steps = program(self.place, self.block, self.shared, self.fused, axes)
+        steps = program(self.place, self.block, self.width, self.shared, self.fused, axes)
         return steps(self.bare, self.source, self.w_star, self.keys, self.run, first, count)
 
     def kept(self, start: Start) -> KeptNetworks:
@@ -334,20 +355,22 @@ def _block(
 
 
 @cache
-def program(place: Place, block: int, shared: bool, fused: bool, axes: Any):
+def program(place: Place, block: int, width: int | None, shared: bool, fused: bool, axes: Any):
     """The compiled steps, on every device with its own seeds; `axes` are those of the source."""
     if fused:
-        # Imported here, since not every jax has Triton in Pallas.
+        # Imported here, since only a GPU needs Pallas.
         from sims.weights import kernel as weights_kernel
 
         steps = partial(weights_kernel.train_weights_in_kernel, block=block)
     else:
-        steps = partial(train_weights, block=block, shared=shared)
-    if len(place.devices) == 1:
-        return steps
+        steps = partial(train_weights, block=block, shared=shared, width=width)
     source = jax.tree.map(_spec, axes, is_leaf=_is_shared)
     specs = (SHARED, source, FIRST, FIRST, FIRST, SHARED, SHARED)
-    return jax.jit(place.sharded(steps, specs, FIRST), donate_argnums=4)
+    return jax.jit(
+        place.sharded(steps, specs, FIRST),
+        donate_argnums=4,
+        compiler_options=options(place.platform),
+    )
 
 
 def _is_shared(axis: Any) -> bool:

@@ -3,8 +3,8 @@
 What limits them is seen in one dimension: nodes at a distance d average g'(h)^2 g(h)^2 with an
 error that shows in the difference between nodes at 0, d, 2d ... and those that are shifted; the
 Hermite coefficients of g(mu + s x) say how many terms a correlation needs.  The field of largest
-variance is the worst.  Several resolutions are tried, from coarse to fine, so that problems that are alike
-get the same one, and with it the same compiled program.
+variance is the worst.  Several resolutions are tried, from coarse to fine, so that problems that
+are alike get the same one, and with it the same compiled program.
 """
 
 import math

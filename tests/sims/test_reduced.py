@@ -18,6 +18,7 @@ from sims.reduced import (
     chain as reduced,
     columns,
     draws as reduced_draws,
+    kernel as reduced_kernel,
     lengths,
     training as reduced_training,
 )
@@ -27,15 +28,10 @@ from sims.running.groups import FREE_PART, Bytes, groups_that_fit
 from teacherstudent.results.datasets import description
 from tests.long import mostly_long
 from tests.processes import quick_compilation
-from tests.sims.cuda import text_for_cuda
+from tests.sims.cuda import has_kernel, text_for_cuda
 from tests.sims.interruption import interrupted_after
 
 CPU = place("cpu:0")
-try:
-    from sims.reduced import kernel as reduced_kernel
-except ImportError:  # of Triton, in a future jax
-    reduced_kernel = None
-has_kernel = pytest.mark.skipif(reduced_kernel is None, reason="this jax has no Triton in Pallas")
 
 
 def committee(rule, K=2, M=3, activation="erf", readout=False, **rest):
@@ -213,7 +209,6 @@ def test_the_kernel_makes_the_same_steps(name):
 
 
 @has_kernel
-@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("name", KERNELS)
 def test_the_kernel_is_written_for_cuda(name):
     one = training(LAWS[name])

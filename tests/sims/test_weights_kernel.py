@@ -13,19 +13,14 @@ import teacherstudent as ts
 from sims.inputs.source import set_up
 from sims.running import devices
 from sims.running.devices import place
-from sims.weights import steps as weights, training as weights_training
+from sims.weights import kernel as weights_kernel, steps as weights, training as weights_training
 from sims.weights.training import WeightsTraining
 from teacherstudent.results.datasets import description
 from tests.long import mostly_long
-from tests.sims.cuda import text_for_cuda
+from tests.sims.cuda import has_kernel, text_for_cuda
 from tests.sims.interruption import interrupted_after
 
 CPU = place("cpu:0")
-try:
-    from sims.weights import kernel as weights_kernel
-except ImportError:  # of Triton, in a future jax
-    weights_kernel = None
-has_kernel = pytest.mark.skipif(weights_kernel is None, reason="this jax has no Triton in Pallas")
 
 WEIGHTS = {
     "erf": {"rule": ts.SGD(0.3)},
@@ -139,7 +134,6 @@ def test_the_kernel_says_when_a_network_diverges():
 
 
 @has_kernel
-@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_the_kernel_is_written_for_cuda(name):
     with jax.enable_x64(True):
@@ -169,17 +163,13 @@ def test_which_problems_the_kernel_takes():
     assert not fits(N=4096) and not fits(K=16) and not fits(seeds=10**6)
 
 
-@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
 def test_where_the_kernel_cannot_be_made_the_loop_runs(monkeypatch):
     usual = training(ts.SGD(0.3))
     assert not usual.fused
     monkeypatch.setattr(devices, "KERNELS_ON", ("cpu",))  # on which Pallas can only interpret
     with jax.enable_x64(True):
-        if weights_kernel is None:
+        with pytest.warns(UserWarning, match="kernel does not run on .*cpu.* run as a loop, more"):
             other = training(ts.SGD(0.3))
-        else:
-            with pytest.warns(UserWarning, match="kernel does not run on .*cpu.* run as a loop"):
-                other = training(ts.SGD(0.3))
         assert not other.fused
         ends = [one.advanced(jnp.uint32(0), jnp.uint32(20)) for one in (usual, other)]
     for ours, theirs in zip(*map(jax.tree.leaves, ends), strict=True):
