@@ -37,8 +37,8 @@ from odes.solving.trajectory import (
     tolerances,
 )
 from odes.solving.vector_field import vector_field
-from teacherstudent.averages.nested_rule import ROUNDING
 from teacherstudent.averages.quasi_random import CAUTION, REPLICAS
+from teacherstudent.averages.triangle import ROUNDING
 from teacherstudent.checking import arguments, checks
 from teacherstudent.observables.class_accuracy import accuracy_at
 from teacherstudent.observables.generalisation import error_of

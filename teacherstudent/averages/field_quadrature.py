@@ -29,9 +29,9 @@ from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.given_fields import Law, SquaredOutput, crossings
 from teacherstudent.averages.hermite_series import HermiteSeries
 from teacherstudent.averages.hidden_units import Group, HiddenUnit, safe_root
-from teacherstudent.averages.nested_rule import FIXED
 from teacherstudent.averages.nodes import Piece, pieces, ratio
 from teacherstudent.averages.rule import Rule
+from teacherstudent.averages.triangle import FIXED
 
 MOST_NODES = 2e7  # of one integral over two fields and what is averaged given them
 BESIDE = 1e-13  # a distance from a kink that stays on its side of it
@@ -106,7 +106,7 @@ class FieldQuadrature:
         activation = self.student.activation
 
         def one(a):
-            h, weights = self._nodes_of(law, a, range(self.students), [])
+            _, h, weights = self._nodes_of(law, a, range(self.students), [])
             return OfOne(
                 value=jnp.sum(weights * activation(h)),
                 slope=jnp.sum(weights * activation.derivative(h)),
@@ -148,12 +148,13 @@ class FieldQuadrature:
         cuts = []
         for kink in self._unit(others).cuts:
             cuts += [cut[None] for cut in crossings(kink - law.mean[b], slope, rest)]
-        h, weights = self._nodes_of(law, a, fields, cuts)
-        z = ratio(h - law.mean[a], deviation)
+        z, h, weights = self._nodes_of(law, a, fields, cuts)
         return h, weights, law.mean[b] + slope * z, safe_root(rest)
 
     def _nodes_of(self, law: Law, a, fields: range, cuts: list):
-        """Values of the field a and their weights, between its own kinks and further cuts."""
+        """Nodes for the field a between its own kinks and further cuts, its values, and their
+        weights.
+        """
         deviation = safe_root(law.C[a, a])
         kinks = self._unit(fields).cuts
         cuts = cuts + [ratio(kink - law.mean[a], deviation)[None] for kink in kinks]
@@ -167,7 +168,7 @@ class FieldQuadrature:
         if kinks:
             # A field that does not vary may sit on a kink: half of the nodes go to each side.
             h = h + jnp.where(deviation > 0, 0.0, BESIDE) * jnp.sign(z) * (1 + jnp.abs(h))
-        return h, weights
+        return z, h, weights
 
     def deltas(
         self,

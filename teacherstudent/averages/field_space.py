@@ -52,10 +52,10 @@ from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.field_averages import FieldAverages
-from teacherstudent.averages.nested_rule import ROUNDING, cholesky
 from teacherstudent.averages.nodes import Piece, cut_line, cut_plane
 from teacherstudent.averages.quasi_random import CAUTION, REPLICAS, normals, uniform_points
 from teacherstudent.averages.rule import ball
+from teacherstudent.averages.triangle import ROUNDING, cholesky
 from teacherstudent.losses import Loss
 
 RADIUS = 7.25

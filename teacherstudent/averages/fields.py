@@ -18,12 +18,12 @@ from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.choice import shifted_averages_for
 from teacherstudent.averages.field_averages import FieldAverages
 from teacherstudent.averages.field_space import FieldSpace
-from teacherstudent.averages.nested_rule import ROUNDING
 from teacherstudent.averages.quasi_random import CAUTION
 from teacherstudent.averages.resolution import DEFAULT, Resolution
 from teacherstudent.averages.rule import both_rules, rule_of
 from teacherstudent.averages.shifted import ShiftedAverages
 from teacherstudent.averages.shifted_quadrature import ShiftedQuadrature
+from teacherstudent.averages.triangle import ROUNDING
 from teacherstudent.losses import Loss, as_loss
 
 

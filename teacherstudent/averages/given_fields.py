@@ -14,12 +14,12 @@ is one over a plane (`hidden_units.py` has mean and variance), and over a line w
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from teacherstudent.averages.hidden_units import Group, HiddenUnit, output_given, safe_root
-from teacherstudent.averages.nested_rule import FIXED, cholesky
 from teacherstudent.averages.nodes import Piece, cut_plane, pieces, ratio
 from teacherstudent.averages.rule import Rule
+from teacherstudent.averages.triangle import FIXED, cholesky
 
 # On both sides of a kink of another field, in deviations that this field has left.
 WIDTHS = 6.0
@@ -80,8 +80,8 @@ class SquaredOutput:
         law: Law,
         u: Float[Array, " fields"],
         offset: Float[Array, ""],
-        fixed: Float[Array, " fixed"],
-        others: Float[Array, " others"],
+        fixed: Int[Array, " fixed"],
+        others: Int[Array, " others"],
     ) -> Float[Array, ""]:
         """The average with the units `fixed`, one or two, and all `others`, by their numbers."""
         mean = law.mean[fixed]
@@ -94,9 +94,10 @@ class SquaredOutput:
         rest = given(law, L, slopes, z, others)
         output = output_given(self.groups, rest.mean, rest.C, u[others], self.rule.terms)
         total = output.mean + self.student.activation(h) @ u[fixed] + offset
-        slope = self.student.activation.derivative(h)
+        slopes_there = self.student.activation.derivative(h)
         power = 3 - len(fixed)  # one unit stands for both
-        return jnp.sum(weights * jnp.prod(slope, axis=1) ** power * (total**2 + output.variance))
+        slopes_of_both = jnp.prod(slopes_there, axis=1) ** power
+        return jnp.sum(weights * slopes_of_both * (total**2 + output.variance))
 
     def _nodes(self, law, mean, L, slopes, others):
         rule = self.rule
@@ -125,7 +126,11 @@ class SquaredOutput:
         return z[:, None], weights
 
 
-def crossings(distance, slope, variance) -> list[Float[Array, " fields"]]:
+def crossings(
+    distance: Float[Array, "*fields"],
+    slope: Float[Array, "*fields"],
+    variance: Float[Array, "*fields"],
+) -> list[Float[Array, "*fields"]]:
     """Where slope z meets a kink at a distance, and where its step begins and ends if a variance
     is left.
     """

@@ -53,13 +53,21 @@ class HermiteSeries:
         self, mean: Float[Array, "*shape"], deviation: Float[Array, "*#shape"]
     ) -> Float[Array, "terms *shape"]:
         """gamma_0, gamma_1, ... of fields N(mean, deviation^2); the deviation may be zero."""
+        deviation = jnp.broadcast_to(deviation, mean.shape)
         x = jnp.asarray(self.nodes).reshape(-1, *[1] * mean.ndim)
         values = self._smooth(mean[None] + deviation[None] * x)
         flat = jnp.asarray(self.polynomials) @ values.reshape(len(self.nodes), -1)
         series = flat.reshape(self.terms, *mean.shape)
-        for point, row in zip(self.jumps.points, self.jumps.heights, strict=True):
-            series += truncated_powers(mean - point, deviation, row, self.terms)
-        return series
+
+        def with_point(total, jump):
+            point, heights = jump
+            powers = truncated_powers(mean - point, deviation, orders, heights, self.terms)
+            return total + powers, None
+
+        orders, *jumps = self.jumps.as_arrays()
+        if not orders:
+            return series
+        return jax.lax.scan(with_point, series, tuple(map(jnp.asarray, jumps)))[0]
 
     def _smooth(self, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         if not self.jumps.points:
@@ -70,29 +78,29 @@ class HermiteSeries:
 def truncated_powers(
     mean: Float[Array, "*shape"],
     deviation: Float[Array, "*#shape"],
-    heights: tuple[float, ...],
+    orders: tuple[int, ...],
+    heights: Float[Array, " orders"],
     terms: int,
 ) -> Float[Array, "terms *shape"]:
-    """The coefficients of sum_p heights[p] h_+^p / p! for h = mean + deviation x."""
+    """The coefficients of sum_p height_p h_+^p / p! for h = mean + deviation x and some orders
+    p.
+    """
     deviation = jnp.broadcast_to(deviation, mean.shape)
     m = standardised(mean, deviation)
     density = jnp.exp(-(m**2) / 2) / math.sqrt(2 * math.pi)
-    orders = [p for p, height in enumerate(heights) if height]
-    if not orders:
-        return jnp.zeros((terms, *mean.shape))
     integrals = _integrals(mean, deviation, m, density, orders[-1])
     beyond = _beyond(m, density, terms)
     series = []
     for n in range(terms):
         total = jnp.zeros_like(mean)
-        for p in orders:
+        for p, height in zip(orders, heights, strict=True):
             if n <= p:
-                total += heights[p] / math.sqrt(math.factorial(n)) * deviation**n * integrals[p - n]
+                total += height / math.sqrt(math.factorial(n)) * deviation**n * integrals[p - n]
             else:
                 i = n - p - 1
                 # sqrt(i! / n!)
                 factor = math.exp((math.lgamma(i + 1) - math.lgamma(n + 1)) / 2)
-                total += heights[p] * (-1) ** i * factor * deviation**p * beyond[i]
+                total += height * (-1) ** i * factor * deviation**p * beyond[i]
         series.append(total)
     return jnp.stack(series)
 

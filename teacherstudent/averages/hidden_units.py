@@ -99,15 +99,15 @@ def output_given(
     correlation = _correlations(covariance, deviation)
     series = _by_group(groups, mean, deviation, lambda unit: unit.series)
     weights = u[:, None] * u[None, :]
-    alone = np.zeros(len(u), bool)
+    alone = np.zeros(len(u))
     for group, fields in _ranges(groups):
-        alone[fields] = bool(group.unit.cuts)
-    coupling = weights * jnp.where(np.diag(alone), 0.0, 1.0)
+        alone[fields] = float(bool(group.unit.cuts))
+    coupling = weights * (1 - np.diag(alone))
     count = len(terms) - 1
     powers = jnp.cumprod(jnp.broadcast_to(correlation, (count, *correlation.shape)), axis=0)
     powers = powers * terms[1:, None, None]
     higher = series[1:]
-    variance = jnp.sum(jnp.matmul(coupling * powers, higher) * higher, axis=(0, 1))
+    variance = jnp.sum(jnp.matmul(coupling[None] * powers, higher) * higher, axis=(0, 1))
     first = series[0]
     if alone.any():
         square = _by_group(groups, mean, deviation, lambda unit: unit.square)[0]
@@ -165,7 +165,7 @@ def _beyond_series(groups, mean, deviation, correlation, u, terms) -> Float[Arra
     scale = deviation[field]
     first, second = np.array(pairs).T
     rho = correlation[field[first], field[second]]
-    series = truncated_powers(distance, scale[:, None], (0.0, 1.0), len(terms))
+    series = truncated_powers(distance, scale[:, None], (1,), jnp.ones(1), len(terms))
     powers = rho[None, :] ** np.arange(len(terms))[:, None] * terms[:, None]
     known = jnp.einsum("tp,tpn,tpn->pn", powers, series[:, first], series[:, second])
     whole = _product_of_kinks(distance, scale, rho, series[:2], first, second)
@@ -182,9 +182,9 @@ def _product_of_kinks(distance, scale, rho, lowest, first, second) -> Float[Arra
     # r = sin(theta), so that dr / sqrt(1 - r^2) = d theta.
     theta = angle[None, :] * jnp.asarray((t + 1) / 2)[:, None]
     r = jnp.sin(theta)[..., None]
-    q = ((a - b) ** 2 + 2 * (1 - r) * a * b) / (2 * jnp.cos(theta) ** 2)[..., None]
+    q = ((a - b)[None] ** 2 + 2 * (1 - r) * (a * b)[None]) / (2 * jnp.cos(theta) ** 2)[..., None]
     lengths = jnp.asarray(weights)[:, None] * angle[None, :] / 2
-    integral = jnp.sum((lengths * (rho - r[..., 0]))[..., None] * jnp.exp(-q), axis=0)
+    integral = jnp.sum((lengths * (rho[None, :] - r[..., 0]))[..., None] * jnp.exp(-q), axis=0)
     product = (scale[first] * scale[second])[:, None]
     by_two = lowest[0, first] * lowest[0, second]
     linear = rho[:, None] * lowest[1, first] * lowest[1, second]

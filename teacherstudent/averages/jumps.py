@@ -40,19 +40,27 @@ class Jumps(NamedTuple):
         """Those of the derivative of the function, delta functions left out."""
         return Jumps(self.points, tuple((*row[1:], 0.0) for row in self.heights))
 
+    def as_arrays(self) -> tuple[tuple[int, ...], np.ndarray, np.ndarray]:
+        """The orders p that occur, the points, and their heights of these orders."""
+        heights = np.asarray(self.heights).reshape(-1, ORDERS)
+        orders = tuple(np.flatnonzero(heights.any(axis=0)).tolist())
+        return orders, np.asarray(self.points), heights[:, list(orders)]
+
     def singular_part(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """sum_j sum_p c_jp (x - x_j)_+^p / p!, with half a step at x_j itself."""
-        total = jnp.zeros_like(x)
-        for point, row in zip(self.points, self.heights, strict=True):
+        orders, *jumps = self.as_arrays()
+
+        def with_point(total, jump):
+            point, heights = jump
             beyond = jnp.maximum(x - point, 0.0)
-            for order, height in enumerate(row):
-                if height == 0:
-                    continue
+            for order, height in zip(orders, heights, strict=True):
+                power = beyond**order / math.factorial(order)
                 if order == 0:
-                    total += height * (1 + jnp.sign(x - point)) / 2
-                else:
-                    total += height / math.factorial(order) * beyond**order
-        return total
+                    power = (1 + jnp.sign(x - point)) / 2
+                total = total + height * power
+            return total, None
+
+        return jax.lax.scan(with_point, jnp.zeros_like(x), tuple(map(jnp.asarray, jumps)))[0]
 
 
 def jumps_of(function: Callable, points: tuple[float, ...]) -> Jumps:

@@ -18,10 +18,10 @@ from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.field_quadrature import FieldQuadrature, OfTwo
 from teacherstudent.averages.given_fields import Law
-from teacherstudent.averages.nested_rule import ROUNDING
 from teacherstudent.averages.quasi_random import CAUTION
 from teacherstudent.averages.resolution import DEFAULT, Resolution
 from teacherstudent.averages.rule import Rule, both_rules, rule_of
+from teacherstudent.averages.triangle import ROUNDING
 
 
 class QuadratureAverages(Averages):

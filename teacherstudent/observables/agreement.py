@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from teacherstudent.averages.nested_rule import cholesky
 from teacherstudent.averages.quasi_random import normals, uniform_points
+from teacherstudent.averages.triangle import cholesky
 from teacherstudent.extensions.own_classes import changed_law
 from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem

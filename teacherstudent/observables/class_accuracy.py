@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.averages.mixture_fields import component_fields
-from teacherstudent.averages.nested_rule import cholesky
 from teacherstudent.averages.quasi_random import normals, uniform_points
+from teacherstudent.averages.triangle import cholesky
 from teacherstudent.checking import arguments
 from teacherstudent.observables.generalisation import check_error_known, require_classes
 from teacherstudent.problem import Problem

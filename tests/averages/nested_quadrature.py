@@ -1,4 +1,4 @@
-"""Averages for any two activations, by quadrature over the distinct fields of each integral.
+"""The averages of the theory as integrals over each of their fields: slow, and independent of ours.
 
 Equal fields are merged first, so that E[g'(h_0) g'(h_1) g(h_0) g(h_2)] is an integral over three
 fields with the factors g'g, g' and g; `nested_rule.py` has the rule.  Measured with its default
@@ -14,12 +14,6 @@ x_j, and p_a the density of h_a,
     G2(k, c) = E[g''(h_k) g_c(h_c)] + sum_j kappa_j p_k(x_j) E[g_c(h_c) | h_k = x_j],
 
 where only teachers b have jumps.
-
-`error` estimates the error at a given covariance by two routes.  One are rules with fewer nodes.
-They are blind to what no rule sees, a jump that was not found; the other is Stein's lemma, which
-needs no derivative of g_c and none of g':
-
-    E[g'(h_k) h_x g_c(h_c)] = C_kx G2(k, c) + C_xc J2(k, c),   x = k and x = c.
 """
 
 import math
@@ -34,8 +28,8 @@ from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.base import Averages
-from teacherstudent.averages.nested_rule import FIXED, ROUNDING, Factor, NestedRule
-from teacherstudent.averages.quasi_random import CAUTION
+from teacherstudent.averages.triangle import FIXED
+from tests.averages.nested_rule import Factor, NestedRule
 
 MOST_NODES = 2e8  # of one integral: some gigabytes
 # Of a field in an integral: whether it is smooth, whether it is the teacher's, and which parts of
@@ -45,7 +39,7 @@ Kind = tuple[bool, bool, tuple[str, ...]]
 Integral = tuple[tuple[Kind, ...], tuple[int, ...]]
 
 
-class QuadratureAverages(Averages):
+class NestedQuadrature(Averages):
     """Averages for a student with any g and a teacher with any g*."""
 
     def __init__(
@@ -109,50 +103,6 @@ class QuadratureAverages(Averages):
                 f"{len(self.student.cuts)} and {len(self.teacher.cuts)} points where these jump "
                 "or have a kink; give functions with fewer of them or fewer units, or simulate."
             )
-
-    def error(
-        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
-    ) -> Float[Array, ""]:
-        """A cautious estimate of the largest absolute error of I2, J2, G2 and I4 at C and u.
-
-        A multiple of the largest difference from rules with fewer nodes, or of what is missing in
-        Stein's lemma.
-        """
-        used = self._all(C, u)
-        differences = [self._missing_by_parts(C, used[1], used[2])]
-        for replica in (1, 2):
-            rule = self.rule.coarser(replica)
-            coarse = QuadratureAverages(
-                self.student, self.teacher, self.students, self.teachers, rule
-            )
-            for fine_part, coarse_part in zip(used, coarse._all(C, u), strict=True):
-                differences.append(jnp.max(jnp.abs(fine_part - coarse_part)))
-        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in used]))
-        return CAUTION * jnp.max(jnp.stack(differences)) + ROUNDING * largest
-
-    def _all(
-        self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
-    ) -> tuple[Array, Array, Array, Array]:
-        return self.I2(C), self.J2(C), self.G2(C), self.I4(C, u)
-
-    def _missing_by_parts(
-        self,
-        C: Float[Array, "fields fields"],
-        J2: Float[Array, "students fields"],
-        G2: Float[Array, "students fields"],
-    ) -> Float[Array, ""]:
-        """The largest error of G2, or of J2, that would explain what Stein's lemma lacks."""
-        k, c = np.ix_(range(self.students), range(len(C)))
-        along_student = self._averages(C, field=(k,), slope=(k,), value=(c,))
-        along_other = self._averages(C, slope=(k,), field=(c,), value=(c,))
-        C_kc = C[: self.students]
-        C_kk = jnp.diag(C)[: self.students, None]
-        C_cc = jnp.diag(C)[None, :]
-        from_student = jnp.abs(along_student - C_kk * G2 - C_kc * J2)
-        from_other = jnp.abs(along_other - C_kc * G2 - C_cc * J2)
-        missing_G2 = _ratio(from_student, C_kk)
-        missing_J2 = _ratio(from_other, C_cc)
-        return jnp.max(jnp.maximum(missing_G2, missing_J2))
 
     def _deltas(
         self,

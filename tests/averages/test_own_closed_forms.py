@@ -157,7 +157,7 @@ def test_theory_uses_them():
         problem = ts.Problem(task, ts.Student(1, activation), ts.SGD(0.5))
         errors.append(ts.generalisation_error(problem, start))
         words = "closed forms of sine" if activation is SINE else "quadrature, field by field"
-        assert averages_used(problem) == words
+        assert averages_used(problem).startswith(words)
     np.testing.assert_allclose(*errors, rtol=1e-10)
 
 

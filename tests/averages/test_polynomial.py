@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from teacherstudent.activations.activation import Polynomial, as_activation
-from teacherstudent.averages.nested_rule import NestedRule
 from teacherstudent.averages.polynomial import PolynomialAverages
-from teacherstudent.averages.quadrature import QuadratureAverages
 from tests.long import mostly_long
 
+from .nested_quadrature import NestedQuadrature
+from .nested_rule import NestedRule
 from .reference import assert_agrees, assert_gradient, evaluation, random_covariance, weighted_sum
 
 CUBIC, MIXED = (0.3, -0.7, 0.2, 0.5), (-0.4, 0.8, 0.6)
@@ -37,7 +37,7 @@ def test_reference(name, rtol, integral):
 def test_different_degrees_against_quadrature(student, teacher, students, teachers):
     student, teacher = as_activation(student), as_activation(teacher)
     closed = PolynomialAverages(student.function, teacher.function, students, teachers)
-    numerical = QuadratureAverages(student, teacher, students, teachers, WIDE)
+    numerical = NestedQuadrature(student, teacher, students, teachers, WIDE)
     C, u = (
         random_covariance(students + teachers, seed=1),
         jnp.array([1.0, -0.6, 0.5, -1.2, 0.8])[: students + teachers],

@@ -1,5 +1,5 @@
-"""The nested quadrature rule: against closed forms, known integrals, Monte Carlo, and itself with
-more nodes.
+"""Averages by quadrature: against closed forms, known integrals, an integral over each field, Monte
+Carlo, and themselves with more nodes.
 """
 
 import functools
@@ -13,11 +13,12 @@ import scipy.stats
 
 from teacherstudent.activations.activation import Activation, as_activation
 from teacherstudent.averages.erf import ErfAverages
-from teacherstudent.averages.nested_rule import NestedRule
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.averages.relu import ReluAverages
+from teacherstudent.averages.resolution import Resolution
 from tests.long import mostly_long
 
+from .nested_quadrature import NestedQuadrature
 from .reference import (
     COVARIANCES,
     KINDS,
@@ -27,7 +28,7 @@ from .reference import (
     weighted_sum,
 )
 
-FINE = NestedRule(radius=8.0, smooth_nodes=(201, 161, 97, 61), piece_nodes=(80, 120, 56, 40))
+FINE = Resolution(0.15, 7.4, 0.2, 11.0, terms=90, piece_nodes=28)
 U = jnp.array([1.0, -0.6, 0.5, -1.2, 0.8])
 CLOSED = {"erf": ErfAverages, "relu": ReluAverages}
 MIXED = [("relu", "erf"), ("gelu", "tanh")]
@@ -53,7 +54,7 @@ def largest_difference(first, second):
 def error(name, C, students=2, teachers=2):
     """The largest error where g = g* has closed forms."""
     u = U[: students + teachers]
-    _, evaluate = quadrature(name, name, students, teachers)
+    _, evaluate = quadrature(name, name, students, teachers, resolution=FINE)
     return largest_difference(evaluate(C, u), closed(name, students, teachers)(C, u))
 
 
@@ -99,7 +100,10 @@ def test_vanishing_student():
 @pytest.mark.parametrize(("student", "teacher"), mostly_long(MIXED, [("gelu", "tanh")]))
 def test_more_nodes_change_nothing(student, teacher):
     """Variances up to 1.6; a pair with correlation 0.9999 (index 30)."""
-    (_, coarse), (_, fine) = quadrature(student, teacher), quadrature(student, teacher, rule=FINE)
+    (_, coarse), (_, fine) = (
+        quadrature(student, teacher),
+        quadrature(student, teacher, resolution=FINE),
+    )
     for index in (0, 30):
         C = jnp.asarray(COVARIANCES[index])
         assert largest_difference(coarse(C, U[:4]), fine(C, U[:4])) < 1e-9
@@ -166,10 +170,11 @@ def test_stein():
     """E[g'(h_k) h_x g_c(h_c)] = C_kx G2(k, c) + C_xc J2(k, c), the left side as an integral over
     three fields.
     """
-    averages, evaluate = quadrature("gelu", "tanh")
+    _, evaluate = quadrature("gelu", "tanh")
+    nested = NestedQuadrature(as_activation("gelu"), as_activation("tanh"), 2, 2)
     C = random_covariance(4, seed=4)
     k, x, c = np.ix_([0], range(4), [0, 2])
-    direct = jax.jit(lambda C: averages._averages(C, slope=(k,), field=(x,), value=(c,)))(C)
+    direct = jax.jit(lambda C: nested._averages(C, slope=(k,), field=(x,), value=(c,)))(C)
     found = evaluate(C, U[:4])
     by_parts = C[k, x] * found["G2"][k, c] + C[x, c] * found["J2"][k, c]
     np.testing.assert_allclose(by_parts, direct, atol=1e-10)
