@@ -25,6 +25,8 @@ SPACINGS = (0.7, 0.6, 0.5, 0.42, 0.36, 0.3, 0.25, 0.21, 0.17, 0.14, 0.11, 0.085,
 TERMS = (4, 8, 12, 16, 20, 26, 32, 40, 56, 80, 112, 160)
 PIECE_NODES = (8, 10, 12, 14, 16, 20, 24, 32, 48, 64)
 FINEST_PIECE = 160
+# A jump of one field and a kink of another have a series that falls off slowly.
+TERMS_OF_JUMPS = 40
 # Two fields that are still more correlated, given two others, are about to be one field: the rest
 # of their series then cancels as the units do.
 CORRELATION = 0.9
@@ -48,6 +50,8 @@ def resolution_for(
     steps = [_steps(one, variance, accuracy) for one in activations]
     index = {part: max(step[part] for step in steps) + finer for part in steps[0]}
     radius = max(_radius(one, variance, accuracy) for one in activations)
+    if any(one.singularities.jumps() for one in activations):
+        index["terms"] = max(index["terms"], TERMS.index(TERMS_OF_JUMPS))
     terms = _entry(TERMS, index["terms"])
     return Resolution(
         spacing=_entry(SPACINGS, index["spacing"]),
@@ -105,13 +109,13 @@ def _steps(activation: Activation, variance: float, accuracy: float) -> dict[str
         h = deviation * z
         return slope(h) ** 2 * g(h) ** 2
 
-    first = {"spacing": 0, "piece_nodes": 0}
-    if activation.cuts:
-        cuts = np.asarray(activation.cuts) / deviation
-        first["piece_nodes"] = _first(
-            PIECE_NODES, lambda nodes: _piece_error(fourth, nodes, cuts, radius), wanted
-        )
-    else:
+    first = {"spacing": 0}
+    # A smooth activation beside one with kinks is integrated over pieces as well.
+    cuts = np.asarray(activation.cuts or (0.0,)) / deviation
+    first["piece_nodes"] = _first(
+        PIECE_NODES, lambda nodes: _piece_error(fourth, nodes, cuts, radius), wanted
+    )
+    if not activation.cuts:
         first["spacing"] = _first(
             SPACINGS, lambda spacing: _shift_error(fourth, spacing, radius), wanted
         )

@@ -26,10 +26,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import Activation
-from teacherstudent.averages.given_fields import Law, SquaredOutput, crossings
+from teacherstudent.averages.given_fields import Law, SquaredOutput
 from teacherstudent.averages.hermite_series import HermiteSeries
 from teacherstudent.averages.hidden_units import Group, HiddenUnit, safe_root
-from teacherstudent.averages.nodes import Piece, pieces, ratio
+from teacherstudent.averages.nodes import Piece, crossings, pieces, ratio
 from teacherstudent.averages.rule import Rule
 from teacherstudent.averages.triangle import FIXED
 
@@ -61,7 +61,10 @@ class OfTwo(NamedTuple):
 
 
 class FieldQuadrature:
-    """Averages over the fields of K student units and, behind them, M teacher units."""
+    """Averages over the fields of K student units and, behind them, M teacher units.
+
+    `centred` says that no field has a mean.
+    """
 
     def __init__(
         self,
@@ -70,10 +73,12 @@ class FieldQuadrature:
         students: int,
         teachers: int,
         rule: Rule,
+        centred: bool,
     ):
         self.students = students
         self.teachers = teachers
         self.rule = rule
+        self.centred = centred
         self.student = HiddenUnit(student, rule)
         self.teacher = HiddenUnit(teacher, rule)
 
@@ -147,7 +152,8 @@ class FieldQuadrature:
         rest = jnp.where(rest > FIXED * law.C[b, b], rest, 0.0)
         cuts = []
         for kink in self._unit(others).cuts:
-            cuts += [cut[None] for cut in crossings(kink - law.mean[b], slope, rest)]
+            step = crossings(kink - law.mean[b], slope, safe_root(rest))
+            cuts += [cut[None] for cut in step]
         z, h, weights = self._nodes_of(law, a, fields, cuts)
         return h, weights, law.mean[b] + slope * z, safe_root(rest)
 
@@ -220,7 +226,7 @@ class FieldQuadrature:
             Group(self.student, self.students - len(fixed[0])),
             Group(self.teacher, self.teachers),
         )
-        average = SquaredOutput(self.student, groups, self.rule)
+        average = SquaredOutput(self.student, groups, self.rule, self.centred)
 
         def one(units):
             return average.of(law, u, offset, *units)

@@ -52,7 +52,7 @@ from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import Activation
 from teacherstudent.averages.field_averages import FieldAverages
-from teacherstudent.averages.nodes import Piece, cut_line, cut_plane
+from teacherstudent.averages.nodes import CutField, Piece, cut_line, cut_plane
 from teacherstudent.averages.quasi_random import CAUTION, REPLICAS, normals, uniform_points
 from teacherstudent.averages.rule import ball
 from teacherstudent.averages.triangle import ROUNDING, cholesky
@@ -180,7 +180,8 @@ class FieldSpace:
         if kinks:
             piece = Piece(*np.polynomial.legendre.leggauss(self._nodes), self._radius)
             if self.students == 2:
-                return cut_plane(kinks, mean, L, piece)
+                fields = [CutField(mean[i], L[i], None, kinks) for i in (0, 1)]
+                return cut_plane(fields, piece)
             t, weights = cut_line(kinks, mean, L[:, 0], piece)
             return t[:, None], weights
         spacing = 2 * self._radius / (self._nodes - 1)

@@ -17,12 +17,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from teacherstudent.averages.hidden_units import Group, HiddenUnit, output_given, safe_root
-from teacherstudent.averages.nodes import Piece, cut_plane, pieces, ratio
+from teacherstudent.averages.nodes import CutField, Piece, crossings, cut_plane, pieces, ratio
 from teacherstudent.averages.rule import Rule
 from teacherstudent.averages.triangle import FIXED, cholesky
 
-# On both sides of a kink of another field, in deviations that this field has left.
-WIDTHS = 6.0
+SHARPEST = 2  # of the other fields of one kind, at whose kinks a plane is cut
+TINY = 1e-30
 BESIDE = 1e-13  # a distance from a kink that stays on its side of it
 
 
@@ -70,10 +70,12 @@ class SquaredOutput:
         student: HiddenUnit,
         groups: tuple[Group, ...],
         rule: Rule,
+        centred: bool,
     ):
         self.student = student
         self.groups = groups
         self.rule = rule
+        self.centred = centred
 
     def of(
         self,
@@ -101,15 +103,47 @@ class SquaredOutput:
 
     def _nodes(self, law, mean, L, slopes, others):
         rule = self.rule
-        if len(mean) == 2 and self.student.cuts:
-            piece = Piece(rule.piece, rule.piece_weights, rule.radius)
-            return cut_plane(self.student.cuts, mean, L, piece)
+        kinked = any(group.unit.cuts for group in self.groups if group.count)
+        kinked = kinked or bool(self.student.cuts)
+        if kinked and len(mean) == 2:
+            return self._cut_plane(law, mean, L, slopes, others)
+        if kinked:
+            return self._cut_line(law, mean, L, slopes, others)
         if len(mean) == 2:
             return jnp.asarray(rule.plane), jnp.asarray(rule.plane_weights)
-        kinked = any(group.unit.cuts for group in self.groups if group.count)
-        if kinked or self.student.cuts:
-            return self._cut_line(law, mean, L, slopes, others)
         return jnp.asarray(rule.line)[:, None], jnp.asarray(rule.line_weights)
+
+    def _cut_plane(self, law, mean, L, slopes, others):
+        """Nodes between the lines on which these two fields, and those of the others that are
+        almost known here, meet their kinks.
+        """
+        fields = []
+        if self.student.cuts:
+            fields = [CutField(mean[i], L[i], None, self.student.cuts) for i in (0, 1)]
+        rest = jnp.diag(law.C)[others] - jnp.sum(slopes**2, axis=1)
+        deviation = safe_root(rest)
+        begin = 0
+        for group in self.groups:
+            members = slice(begin, begin + group.count)
+            begin += group.count
+            if group.unit.cuts and group.count:
+                lengths = jnp.sqrt(jnp.sum(slopes[members] ** 2, axis=1) + TINY)
+                sharpest = jnp.argsort(deviation[members] / lengths)[:SHARPEST]
+                for i in range(min(SHARPEST, group.count)):
+                    number = sharpest[i]
+                    fields.append(
+                        CutField(
+                            law.mean[others][members][number],
+                            slopes[members][number],
+                            deviation[members][number],
+                            group.unit.cuts,
+                        )
+                    )
+        if len(fields) == 1:
+            fields.append(fields[0])
+        piece = Piece(self.rule.piece, self.rule.piece_weights, self.rule.radius)
+        through_zero = self.centred and all(field.kinks == (0.0,) for field in fields)
+        return cut_plane(fields, piece, through_zero)
 
     def _cut_line(self, law, mean, L, slopes, others):
         """Nodes on the pieces between the kinks of this field and of all others."""
@@ -120,23 +154,11 @@ class SquaredOutput:
             fields = slice(begin, begin + group.count)
             begin += group.count
             for kink in group.unit.cuts:
-                cuts += crossings(kink - law.mean[others][fields], slopes[fields, 0], rest[fields])
+                distance = kink - law.mean[others][fields]
+                cuts += crossings(distance, slopes[fields, 0], safe_root(rest[fields]))
         piece = Piece(self.rule.piece, self.rule.piece_weights, self.rule.radius)
         z, weights = pieces(jnp.concatenate(cuts), piece)
         return z[:, None], weights
-
-
-def crossings(
-    distance: Float[Array, "*fields"],
-    slope: Float[Array, "*fields"],
-    variance: Float[Array, "*fields"],
-) -> list[Float[Array, "*fields"]]:
-    """Where slope z meets a kink at a distance, and where its step begins and ends if a variance
-    is left.
-    """
-    centre = ratio(distance, slope)
-    width = WIDTHS * ratio(safe_root(variance), jnp.abs(slope))
-    return [centre - width, centre, centre + width]
 
 
 def beside(z, L) -> Float[Array, "nodes fixed"]:

@@ -30,6 +30,7 @@ from jaxtyping import Array, Float
 from teacherstudent.averages.jumps import Jumps
 from teacherstudent.averages.rule import Nodes
 
+BESIDE = 1e-12  # a distance that is beside a jump
 FAR = 40.0  # a field without variance is this many deviations from any point
 
 
@@ -70,8 +71,11 @@ class HermiteSeries:
         return jax.lax.scan(with_point, series, tuple(map(jnp.asarray, jumps)))[0]
 
     def _smooth(self, h: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """The function without its jumps; at a jump itself their limit from above."""
         if not self.jumps.points:
             return self.function(h)
+        for point in self.jumps.points:
+            h = jnp.where(h == point, point + BESIDE * (1 + abs(point)), h)
         return self.function(h) - self.jumps.singular_part(h)
 
 

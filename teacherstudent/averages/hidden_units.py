@@ -8,17 +8,21 @@ gamma_an of g_a(mu_a + s_a x) (`hermite_series.py`), Mehler's formula gives
     Var[sum_a u_a g_a] = sum_{n > 0} sum_ab u_a u_b rho_ab^n gamma_an gamma_bn.
 
 The series falls off as fast as the gamma: exponentially for an analytic g, and where a student has
-learnt a teacher its rest cancels as the two units do.  With kinks it falls off as n^(-5/2) only.
+learnt a teacher its rest cancels as the two units do.  With kinks it falls off as n^(-5/2) only,
+with jumps as n^(-3/2).
 Then the terms a = b are Var[g_a], known without a series, and of the others
 
     R = sum_{n >= n_0} rho^n gamma_an gamma_bn
 
-is added for the kinks alone, (h - x)_+, of which the whole sum is known: its second derivative in
-rho is s_a^2 s_b^2 times the density at the two kinks (Price's theorem),
+is added for kinks (h - x)_+ of both, of which the whole sum is known: its second derivative in rho
+is s_a^2 s_b^2 times the density at the two kinks (Price's theorem),
 
     E[(h_a - x)_+ (h_b - y)_+] = I_a I_b + rho s_a s_b Phi(m_a) Phi(m_b)
                                  + s_a s_b int_0^rho (rho - r) e^{-q(r)} / (2 pi sqrt(1 - r^2)) dr
-    q(r) = (m_a^2 - 2 r m_a m_b + m_b^2) / (2 (1 - r^2)),   m_a = (mu_a - x) / s_a.
+    q(r) = (m_a^2 - 2 r m_a m_b + m_b^2) / (2 (1 - r^2)),   m_a = (mu_a - x) / s_a,
+
+and for jumps of both, P(h_a > x, h_b > y), whose first derivative in rho is s_a s_b times that
+density.
 """
 
 import math
@@ -49,7 +53,6 @@ class HiddenUnit:
         jumps, jumps_of_square = _jumps(activation)
         self.activation = activation
         self.cuts = activation.cuts
-        self.kinks = activation.singularities.kinks()
         hidden = (rule.hidden, rule.hidden_polynomials)
         finer = (rule.hidden_line, rule.hidden_line_polynomials)
         mean = (rule.hidden, rule.hidden_polynomials[:1])
@@ -112,7 +115,8 @@ def output_given(
     if alone.any():
         square = _by_group(groups, mean, deviation, lambda unit: unit.square)[0]
         variance += (u**2 * alone) @ (square - first**2)
-        variance += _beyond_series(groups, mean, deviation, correlation, u, terms)
+        for order in (0, 1):
+            variance += _beyond_series(groups, mean, deviation, correlation, u, terms, order)
     return Output(u @ first, variance)
 
 
@@ -147,45 +151,65 @@ def _correlations(covariance, deviation) -> Float[Array, "fields fields"]:
     return jnp.clip(correlation, -1.0, 1.0)
 
 
-def _beyond_series(groups, mean, deviation, correlation, u, terms) -> Float[Array, " nodes"]:
-    """What the series of `terms` terms leaves out for the kinks of two fields."""
-    fields, points, heights = [], [], []
-    for group, range_ in _ranges(groups):
-        for field in range(range_.start, range_.stop):
-            for point, height in group.unit.kinks:
-                fields.append(field)
-                points.append(point)
-                heights.append(height)
-    pairs = [(i, j) for i, j in combinations(range(len(fields)), 2) if fields[i] != fields[j]]
+class Singular(NamedTuple):
+    """The jumps, or the kinks, of all fields: which field, where, and how high."""
+
+    field: list[int]
+    point: list[float]
+    height: list[float]
+
+
+def _singular(groups: tuple[Group, ...], order: int) -> Singular:
+    """The jumps (order 0) or kinks (order 1) of all fields."""
+    found = Singular([], [], [])
+    for group, fields in _ranges(groups):
+        singularities = group.unit.activation.singularities
+        points = (singularities.jumps, singularities.kinks)[order]()
+        for field in range(fields.start, fields.stop):
+            for point, height in points:
+                found.field.append(field)
+                found.point.append(point)
+                found.height.append(height)
+    return found
+
+
+def _beyond_series(groups, mean, deviation, correlation, u, terms, order) -> Float[Array, " nodes"]:
+    """What the series leaves out for the jumps, or for the kinks, of two fields."""
+    found = _singular(groups, order)
+    numbers = range(len(found.field))
+    pairs = [(i, j) for i, j in combinations(numbers, 2) if found.field[i] != found.field[j]]
     if not pairs:
         return jnp.zeros(mean.shape[1])
-    field = np.array(fields)
-    height = jnp.asarray(heights)
-    distance = mean[field] - jnp.asarray(points)[:, None]
+    field = np.array(found.field)
+    weight = u[field] * jnp.asarray(found.height)
+    distance = mean[field] - jnp.asarray(found.point)[:, None]
     scale = deviation[field]
     first, second = np.array(pairs).T
     rho = correlation[field[first], field[second]]
-    series = truncated_powers(distance, scale[:, None], (1,), jnp.ones(1), len(terms))
+    series = truncated_powers(distance, scale[:, None], (order,), jnp.ones(1), len(terms))
     powers = rho[None, :] ** np.arange(len(terms))[:, None] * terms[:, None]
     known = jnp.einsum("tp,tpn,tpn->pn", powers, series[:, first], series[:, second])
-    whole = _product_of_kinks(distance, scale, rho, series[:2], first, second)
-    each = 2 * u[field[first]] * u[field[second]] * height[first] * height[second]
-    return each @ (whole - known)
+    whole = _whole_series(distance, scale, rho, series, first, second, order)
+    return 2 * (weight[first] * weight[second]) @ (whole - known)
 
 
-def _product_of_kinks(distance, scale, rho, lowest, first, second) -> Float[Array, "pairs nodes"]:
-    """E[(h_a)_+ (h_b)_+] for pairs of fields with these means and deviations."""
+def _whole_series(
+    distance, scale, rho, series, first, second, order
+) -> Float[Array, "pairs nodes"]:
+    """E[(h_a)_+^p (h_b)_+^p] for pairs of fields with these means and deviations, p = 0 or 1."""
     m = standardised(distance, jnp.broadcast_to(scale[:, None], distance.shape))
     a, b = m[first], m[second]
     t, weights = np.polynomial.legendre.leggauss(ANGLES)
     angle = jnp.arcsin(jnp.clip(rho, -1.0, 1.0))
     # r = sin(theta), so that dr / sqrt(1 - r^2) = d theta.
     theta = angle[None, :] * jnp.asarray((t + 1) / 2)[:, None]
-    r = jnp.sin(theta)[..., None]
-    q = ((a - b)[None] ** 2 + 2 * (1 - r) * (a * b)[None]) / (2 * jnp.cos(theta) ** 2)[..., None]
+    r = jnp.sin(theta)
+    q = (a - b)[None] ** 2 + 2 * (1 - r)[..., None] * (a * b)[None]
+    density = jnp.exp(-q / (2 * jnp.cos(theta) ** 2)[..., None]) / (2 * math.pi)
     lengths = jnp.asarray(weights)[:, None] * angle[None, :] / 2
-    integral = jnp.sum((lengths * (rho[None, :] - r[..., 0]))[..., None] * jnp.exp(-q), axis=0)
-    product = (scale[first] * scale[second])[:, None]
-    by_two = lowest[0, first] * lowest[0, second]
-    linear = rho[:, None] * lowest[1, first] * lowest[1, second]
-    return by_two + linear + product * integral / (2 * math.pi)
+    uncorrelated = series[0, first] * series[0, second]
+    if order == 0:
+        return uncorrelated + jnp.sum(lengths[..., None] * density, axis=0)
+    linear = rho[:, None] * series[1, first] * series[1, second]
+    curved = jnp.sum((lengths * (rho[None, :] - r))[..., None] * density, axis=0)
+    return uncorrelated + linear + (scale[first] * scale[second])[:, None] * curved

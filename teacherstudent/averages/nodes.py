@@ -1,18 +1,25 @@
 """Nodes and weights for one and for two Gaussian fields with kinks.
 
 They are integrated over pieces between the kinks, with Gauss-Legendre nodes on each.  In a plane
-the inner axis crosses the lines on which either field meets a kink at 45 degrees or more, however
-close the two fields are, and is cut there; the outer one is cut where two lines meet.
+each field meets its kinks on straight lines.  The inner axis is cut where it crosses them, at
+angles that are as large as can be; the outer one is cut where two lines meet.
+
+A field of which only the mean is known at each point of the plane makes a step of some width there,
+and the inner axis is cut where it begins and ends, too.
 """
 
 import math
-from itertools import product
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+# On both sides of a kink of a field whose mean alone is known, in its standard deviations.
+WIDTHS = 6.0
+DIRECTIONS = 24  # that the inner axis of a plane can have
 
 Line = tuple[Float[Array, " nodes"], Float[Array, " nodes"]]
 Plane = tuple[Float[Array, "nodes 2"], Float[Array, " nodes"]]
@@ -50,31 +57,58 @@ def cut_line(
     return pieces(jnp.concatenate(cuts), piece)
 
 
-def cut_plane(
-    kinks: tuple[float, ...],
-    mean: Float[Array, "2"],
-    L: Float[Array, "2 2"],
-    piece: Piece,
-) -> Plane:
-    """Nodes xi and weights for functions of two fields mean + L xi with kinks.
+class CutField(NamedTuple):
+    """A field with the mean `mean + slope . z` at the point z of a plane, and its kinks.
 
-    xi = s across + t along: on lines s = const both fields meet their kinks at an angle of 45
-    degrees or more.
+    `width` is the standard deviation that it has there; None for a field that has none.
     """
-    along = _transverse(L)
-    across = jnp.array([[0.0, -1.0], [1.0, 0.0]]) @ along
-    corners = []
-    for pair in product(kinks, repeat=2):
-        target = jnp.array(pair, mean.dtype) - mean
-        corners.append(_corner(target, L) @ across)
+
+    mean: Float[Array, ""]
+    slope: Float[Array, "2"]
+    width: Float[Array, ""] | None
+    kinks: tuple[float, ...]
+
+
+def cut_plane(fields: list[CutField], piece: Piece, through_zero: bool = False) -> Plane:
+    """Nodes z and weights for functions of fields with kinks.
+
+    z = s across + t along.  `through_zero` says that all lines go through z = 0, and meet there.
+    """
+    along = transverse(jnp.stack([field.slope for field in fields]))
+    across = jnp.stack([along[1], -along[0]])
+    corners = [jnp.zeros(())]
+    if not through_zero:
+        corners = _corners(fields, across)
     s, weights_s = pieces(jnp.stack(corners), piece)
 
     def on_line(distance):
-        return cut_line(kinks, mean + (L @ across) * distance, L @ along, piece)
+        cuts = []
+        for field in fields:
+            here = field.mean + (field.slope @ across) * distance
+            scale = field.slope @ along
+            for kink in field.kinks:
+                if field.width is None:
+                    cuts.append(ratio(kink - here, scale))
+                else:
+                    cuts += crossings(kink - here, scale, field.width)
+        return pieces(jnp.stack(cuts), piece)
 
     t, weights_t = jax.vmap(on_line)(s)
-    xi = s[:, None, None] * across[None, None, :] + t[..., None] * along[None, None, :]
-    return xi.reshape(-1, 2), (weights_s[:, None] * weights_t).ravel()
+    z = s[:, None, None] * across[None, None, :] + t[..., None] * along[None, None, :]
+    return z.reshape(-1, 2), (weights_s[:, None] * weights_t).ravel()
+
+
+def crossings(
+    distance: Float[Array, "*fields"],
+    slope: Float[Array, "*fields"],
+    deviation: Float[Array, "*fields"],
+) -> list[Float[Array, "*fields"]]:
+    """Where slope z meets a kink at a distance, and where its step begins and ends if a deviation
+    is left.
+    """
+    centre = ratio(distance, slope)
+    width = WIDTHS * ratio(deviation, jnp.abs(slope))
+    return [centre - width, centre, centre + width]
 
 
 def ratio(top: Float[Array, "*shape"], bottom: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -83,16 +117,35 @@ def ratio(top: Float[Array, "*shape"], bottom: Float[Array, "*shape"]) -> Float[
     return jnp.where(zero, 0.0, top / jnp.where(zero, 1.0, bottom))
 
 
-def _corner(target: Float[Array, "2"], L: Float[Array, "2 2"]) -> Float[Array, "2"]:
-    """xi with L xi = target: where two lines of kinks meet."""
-    first = ratio(target[0], L[0, 0])
-    return jnp.stack([first, ratio(target[1] - L[1, 0] * first, L[1, 1])])
+def _corners(fields: list[CutField], across: Float[Array, "2"]) -> list[Float[Array, ""]]:
+    """The distances across at which two lines of kinks meet."""
+    corners = []
+    for one, other in combinations(fields, 2):
+        det = one.slope[0] * other.slope[1] - one.slope[1] * other.slope[0]
+        for pair in product(one.kinks, other.kinks):
+            first, second = pair[0] - one.mean, pair[1] - other.mean
+            x = first * other.slope[1] - second * one.slope[1]
+            y = second * one.slope[0] - first * other.slope[0]
+            corners.append(ratio(x * across[0] + y * across[1], det))
+    return corners
 
 
-def _transverse(L: Float[Array, "2 2"]) -> Float[Array, "2"]:
-    """The direction halfway between those in which the two fields vary."""
-    square = jnp.sum(L**2, axis=1, keepdims=True)
-    first, second = L / jnp.sqrt(jnp.where(square > 0, square, 1.0))
+def transverse(slopes: Float[Array, "fields 2"]) -> Float[Array, "2"]:
+    """The unit vector whose smallest angle to the lines slope . z = const is largest.
+
+    Of two fields it is halfway between the directions in which they vary, of more the best one of
+    a few.
+    """
+    square = jnp.sum(slopes**2, axis=1, keepdims=True)
+    normals = slopes / jnp.sqrt(jnp.where(square > 0, square, 1.0))
+    if len(slopes) > 2:
+        angles = np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+        directions = jnp.asarray(np.stack([np.cos(angles), np.sin(angles)], axis=1))
+        steepness = jnp.abs(directions @ normals.T)
+        # A field that does not vary in the plane meets no kink there.
+        steepness = jnp.where(square[:, 0] > 0, steepness, 1.0)
+        return directions[jnp.argmax(jnp.min(steepness, axis=1))]
+    first, second = normals
     along = first + jnp.where(first @ second < 0, -1.0, 1.0) * second
     length2 = along @ along
     moves = length2 > 0

@@ -42,7 +42,7 @@ class QuadratureAverages(Averages):
         self.resolution = resolution
         if rule is None:
             rule = rule_of(resolution, self._symmetric)
-        self.fields = FieldQuadrature(student, teacher, students, teachers, rule)
+        self.fields = FieldQuadrature(student, teacher, students, teachers, rule, centred=True)
         self._last: tuple[Array, tuple[OfTwo, OfTwo]] | None = None
 
     @property

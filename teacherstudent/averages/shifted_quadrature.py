@@ -17,7 +17,7 @@ class ShiftedQuadrature(ShiftedAverages):
     def __init__(self, activation: Activation, students: int, rule: Rule):
         super().__init__(students)
         self.activation = activation
-        self.fields = FieldQuadrature(activation, activation, students, 0, rule)
+        self.fields = FieldQuadrature(activation, activation, students, 0, rule, centred=False)
         self._last: tuple[Array, Array, OfTwo] | None = None
 
     def values(self, mean: Mean, C: Covariance) -> PerUnit:
