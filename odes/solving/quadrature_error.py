@@ -143,7 +143,7 @@ def _for_estimate(problem: Problem) -> Problem:
 @cache
 def _estimate(classes: bool, platform: str) -> Callable:
     """The estimate at one state, compiled for a kind of device."""
-    estimate = _error_with_teacher
+    estimate: Callable = _error_with_teacher
     if classes:
         estimate = _error_with_classes
     return jax.jit(estimate, compiler_options=options(platform, quick=True))

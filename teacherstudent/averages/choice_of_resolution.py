@@ -10,6 +10,7 @@ are alike get the same one, and with it the same compiled program.
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -129,7 +130,7 @@ def _steps(activation: Activation, variance: float, accuracy: float) -> dict[str
     return first
 
 
-def _first(ladder: tuple, error: Callable[[float], float], wanted: float) -> int:
+def _first(ladder: tuple, error: Callable[[Any], float], wanted: float) -> int:
     for index, entry in enumerate(ladder):
         if error(entry) <= wanted:
             return index

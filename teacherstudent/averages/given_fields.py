@@ -53,7 +53,7 @@ def given(law: Law, L, slopes, z, others) -> Given:
 def slopes_of(law: Law, L, fixed, others) -> Float[Array, "others fixed"]:
     """B with B L^T = Cov(others, fixed); a direction without variance has none."""
     cross = law.C[others][:, fixed]
-    columns = []
+    columns: list[Array] = []
     for j in range(len(fixed)):
         rest = cross[:, j]
         for i in range(j):
@@ -103,7 +103,7 @@ class SquaredOutput:
 
     def _nodes(self, law, mean, L, slopes, others):
         rule = self.rule
-        kinked = any(group.unit.cuts for group in self.groups if group.count)
+        kinked = any(group.unit.cuts for group in self.groups if group.size)
         kinked = kinked or bool(self.student.cuts)
         if kinked and len(mean) == 2:
             return self._cut_plane(law, mean, L, slopes, others)
@@ -124,12 +124,12 @@ class SquaredOutput:
         deviation = safe_root(rest)
         begin = 0
         for group in self.groups:
-            members = slice(begin, begin + group.count)
-            begin += group.count
-            if group.unit.cuts and group.count:
+            members = slice(begin, begin + group.size)
+            begin += group.size
+            if group.unit.cuts and group.size:
                 lengths = jnp.sqrt(jnp.sum(slopes[members] ** 2, axis=1) + TINY)
                 sharpest = jnp.argsort(deviation[members] / lengths)[:SHARPEST]
-                for i in range(min(SHARPEST, group.count)):
+                for i in range(min(SHARPEST, group.size)):
                     number = sharpest[i]
                     fields.append(
                         CutField(
@@ -151,8 +151,8 @@ class SquaredOutput:
         rest = jnp.diag(law.C)[others] - slopes[:, 0] ** 2
         begin = 0
         for group in self.groups:
-            fields = slice(begin, begin + group.count)
-            begin += group.count
+            fields = slice(begin, begin + group.size)
+            begin += group.size
             for kink in group.unit.cuts:
                 distance = kink - law.mean[others][fields]
                 cuts += crossings(distance, slopes[fields, 0], safe_root(rest[fields]))

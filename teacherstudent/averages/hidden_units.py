@@ -77,7 +77,7 @@ class Group(NamedTuple):
     """Some fields, one after the other, with the same activation."""
 
     unit: HiddenUnit
-    count: int
+    size: int
 
 
 class Output(NamedTuple):
@@ -132,9 +132,9 @@ def _ranges(groups: tuple[Group, ...]) -> list[tuple[Group, slice]]:
     ranges = []
     begin = 0
     for group in groups:
-        if group.count:
-            ranges.append((group, slice(begin, begin + group.count)))
-        begin += group.count
+        if group.size:
+            ranges.append((group, slice(begin, begin + group.size)))
+        begin += group.size
     return ranges
 
 

@@ -5,7 +5,7 @@ both.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -43,8 +43,8 @@ class Rule(NamedTuple):
     piece_weights: Nodes
     line_piece: Nodes
     line_piece_weights: Nodes
-    radius: float
-    line_radius: float
+    radius: Any
+    line_radius: Any
 
 
 def rule_of(resolution: Resolution, symmetric: bool, likewise: Resolution | None = None) -> Rule:
