@@ -29,7 +29,8 @@ from teacherstudent.averages.orthants import FIXED, all_positive
 
 FAR = 1e3  # the height of a field without variance, whose sign is certain
 LARGEST = 4  # set
-AT_ONCE = 256  # probabilities, which bounds the memory
+# How many probabilities of so many fields, which bounds the memory: four take 24 kB each.
+AT_ONCE = {1: 2**14, 2: 2**14, 3: 2**12, 4: 2**8}
 
 # Fields that are zero, and fields that are positive.
 Event = tuple[tuple[int, ...], tuple[int, ...]]
@@ -146,9 +147,10 @@ class _Table:
         laws, units = self._arrays(events)
         height = self.laws.height[laws[:, None], units]
         R = self.laws.R[laws[:, None, None], units[:, :, None], units[:, None, :]]
-        if len(events) <= AT_ONCE:
+        at_once = AT_ONCE[len(events[0][1])]
+        if len(events) <= at_once:
             return jax.vmap(all_positive)(height, R)
-        return jax.lax.map(lambda one: all_positive(*one), (height, R), batch_size=AT_ONCE)
+        return jax.lax.map(lambda one: all_positive(*one), (height, R), batch_size=at_once)
 
     def _probability_of(self, events: list[Event]) -> Float[Array, " events"]:
         """Of events with equally many positive fields."""

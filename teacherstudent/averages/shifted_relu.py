@@ -27,8 +27,9 @@ sets S of units, three and four of them, of the moments of their fields cut to w
 positive (`cut_moments.py`).  Each set serves all pairs k, l in it, so that there are
 K (K - 1) (K - 2) (K - 3) / 24 integrals over one angle.
 
-Accuracy of I4: rounding for K <= 2 and for more units in generic position; 1e-9 where three or four
-fields almost coincide with each other or with each other's negatives.
+Accuracy of I4: rounding for K <= 2 and for more units in generic position; 1e-7 where three or four
+fields coincide, with each other or with each other's negatives; 2e-5 where a field is known exactly
+from two others, and 1e-4 at worst where all are functions of one number.
 """
 
 from itertools import combinations, combinations_with_replacement
