@@ -186,7 +186,9 @@ class _Table:
         M = mean[:, :, None] * m[:, None, :] + C * P[:, None, None]
         if size == 1:
             return CutMoments(P, m, M)
-        on_boundary = [((j,), _without(positive, j)) for positive in sets for j in positive]
+        on_boundary: list[Event] = [
+            ((j,), _without(positive, j)) for positive in sets for j in positive
+        ]
         _, of_others = self.first_moments(on_boundary)
         # m_b(S - j | lambda_j = 0) at row j, with zeros where b = j.
         row, column = np.nonzero(~np.eye(size, dtype=bool))
