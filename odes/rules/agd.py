@@ -78,7 +78,7 @@ class TheoryOfAGD(RuleTheory, rule=AGD):
         if problem.batch_ratio is not None:
             return None
         if problem.batch_size == 1:
-            return nodes_of(problem, COUNTS, signs=False)
+            return nodes_of(problem, COUNTS)
         return Nodes(
             f"{2 ** enough_points(problem.batch_size)} frozen Sobol points for "
             f"{problem.batch_size} samples each"

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules.batches import batches, enough_points
-from odes.rules.log_integrals import highest, over_scales
+from odes.rules.log_integrals import LOWEST, highest, over_scales
 from odes.rules.sampled import Fields, fields_at_nodes, inverse, mean_sign, moves, nodes_of
 from odes.rules.sign_sgd import counts_for
 from odes.rules.theory import Nodes, RuleTheory, check_isotropic
@@ -95,15 +95,21 @@ def _averages_of_batch(
     a = fields.a * scale
     square = square * scale**2
 
+    spread = 2 * square * variance
+    error = square * e**2
+    h = fields.h * (fields.node_weights * e)[:, None]
+
     def integrand(s):
-        q = 1 + 2 * s**2 * square * variance
-        decay = fields.node_weights * jnp.exp(-(s**2) * square * e**2 / q) / jnp.sqrt(q)
-        rest = jnp.sum(decay) ** (B - 1)
-        first = (a * (decay * e / q)[:, None]).T @ fields.h
-        second = (a * (decay * (e**2 / q + variance) / q)[:, None]).T @ a
+        inverse_q = 1 / (1 + s**2 * spread)
+        decay = jnp.exp(-(s**2) * error * inverse_q) * jnp.sqrt(inverse_q)
+        rest = (fields.node_weights @ decay) ** (B - 1)
+        decay = decay * inverse_q
+        first = (a * decay[:, None]).T @ h
+        noisy = fields.node_weights * decay * (e**2 * inverse_q + variance)
+        second = (a * noisy[:, None]).T @ a
         return jnp.concatenate([first, math.sqrt(math.pi) * s * second], axis=1) * rest
 
-    both = 2 * B / math.sqrt(math.pi) * over_scales(integrand, -14.0, highest(B), replica)
+    both = 2 * B / math.sqrt(math.pi) * over_scales(integrand, LOWEST, highest(B), replica)
     count = fields.h.shape[1]
     return both[:, :count], both[:, count:]
 

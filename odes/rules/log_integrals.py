@@ -22,8 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-# The step of the logarithm: errors of 1e-9.
-STEP = 0.22
+# The step of the logarithm: errors of 1e-7, below those of the nodes for the fields.
+STEP = 0.3
+# That of integrands that oscillate, the characteristic functions.
+FINE_STEP = 0.22
+# The logarithm of the first scale: with errors of 1e-7, since e^(-s^2 delta^2) is even in s.
+LOWEST = -10.0
 # The factors of the step, and how much further the sum goes, in the theory and in its replicas,
 # which see what lies beyond: where delta is tiny for many samples, for one.
 STEPS = (1.0, 0.9, 0.8, 0.7)
@@ -31,14 +35,14 @@ FURTHER = (0.0, 8.0, 20.0, 40.0)
 
 
 def over_scales(
-    integrand: Callable, low: float, high: float, replica: int = 0
+    integrand: Callable, low: float, high: float, replica: int = 0, step: float = STEP
 ) -> Float[Array, "..."]:
     """int ds integrand(s), as a sum over s = e^u, u from `low` to `high`.
 
     The integrand may be an array.  Below the first node it is taken as constant.  A replica has a
     finer step and goes further.
     """
-    step = STEP * STEPS[replica]
+    step = step * STEPS[replica]
     s = np.exp(np.arange(low, high + FURTHER[replica] + step, step))
     weights = step * s
     weights[0] *= 1 / -np.expm1(-step)

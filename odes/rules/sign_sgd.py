@@ -37,7 +37,7 @@ from jaxtyping import Array, Float
 from odes.inputs.one_update import Fixed, Gradient, State, overlaps
 from odes.inputs.spectral import by_mode
 from odes.rules.batches import Batches, batches, enough_points
-from odes.rules.log_integrals import highest, over_scales
+from odes.rules.log_integrals import FINE_STEP, LOWEST, highest, over_scales
 from odes.rules.sampled import (
     Fields,
     NodeCounts,
@@ -241,12 +241,18 @@ def _tilt(problem: Problem, fields: Fields, k: int, replica: int) -> Float[Array
     # The length of delta does not matter.
     a = a * inverse(jnp.sqrt(fields.mean(a**2 * (e**2 + variance))))
 
-    def integrand(s):
-        q = 1 + 2 * s**2 * a**2 * variance
-        decay = fields.node_weights * jnp.exp(-(s**2) * a**2 * e**2 / q) / jnp.sqrt(q)
-        return (decay * a * e / q) @ fields.h * jnp.sum(decay) ** (B - 1)
+    # One division, one root and one exponential for each node and scale: they take the time.
+    spread = 2 * a**2 * variance
+    square = (a * e) ** 2
+    signed = fields.node_weights * a * e
 
-    return 2 * B / math.sqrt(math.pi) * over_scales(integrand, -14.0, highest(B), replica)
+    def integrand(s):
+        inverse_q = 1 / (1 + s**2 * spread)
+        decay = jnp.exp(-(s**2) * square * inverse_q) * jnp.sqrt(inverse_q)
+        mean_decay = fields.node_weights @ decay
+        return (signed * inverse_q * decay) @ fields.h * mean_decay ** (B - 1)
+
+    return 2 * B / math.sqrt(math.pi) * over_scales(integrand, LOWEST, highest(B), replica)
 
 
 def _product(sample: Batches) -> Float[Array, "students students"]:
@@ -282,7 +288,8 @@ def _readout(
 
     present = moves(fields.e, variance)[:, None]
     still = fields.mean(1 - jnp.abs(jnp.sign(g)) * present) ** B
-    mean = 2 / math.pi * over_scales(integrand, -16.0, 2.0 + highest(B), replica)
+    integral = over_scales(integrand, LOWEST, 2.0 + highest(B), replica, FINE_STEP)
+    mean = 2 / math.pi * integral
     return mean, still
 
 

@@ -16,8 +16,9 @@ from teacherstudent.states.order_parameters import OrderParameters
 # Our names, and diffrax's.
 SOLVERS = {"tsit5": "Tsit5", "dopri8": "Dopri8", "kvaerno5": "Kvaerno5"}
 EXPLICIT = ("tsit5", "dopri8")
-# With averages over frozen points a solver with smaller tolerances only follows their jumps.
-LEAST_RTOL = 1e-5
+# With averages over frozen points a solver with smaller tolerances only follows their jumps: at
+# 1e-5 it takes two to three times as many steps, and rejects a seventh of them.
+LEAST_RTOL = 1e-4
 LEAST_ATOL = 1e-6
 
 

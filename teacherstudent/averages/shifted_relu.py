@@ -22,32 +22,28 @@ the probability that lambda_l > 0 given lambda_k = 0:
     M_11 = a_l M_10 + C_kl M_00 + C_ll delta_l E[g_k | lambda_l = 0]
     M_20 = a_k M_10 + C_kk M_00 + C_kl delta_l E[g_k | lambda_l = 0]
 
-and M_10 is S2, M_11 is I2.  I4 of one or two units needs nothing else.  With more, theta_k theta_l
-(sum_j v_j g_j - y)^2 is integrated over lambda_k, lambda_l > 0 by Gauss-Legendre rules in
-standardised coordinates, in panels cut where the quadrant begins, at -2, 2 and 8.5, and where the
-mean of another field, given these two, changes its sign; the other fields are Gaussian given these
-two and enter by E[g_i] and E[g_i g_j] above.
+and M_10 is S2, M_11 is I2.  I4 of one or two units needs nothing else.  With more it is a sum over
+sets S of units, three and four of them, of the moments of their fields cut to where all are
+positive (`cut_moments.py`).  Each set serves all pairs k, l in it, so that there are
+K (K - 1) (K - 2) (K - 3) / 24 integrals over one angle.
 
-Accuracy of I4: rounding for K <= 2; 1e-12 for K = 3 and 1e-9 for K >= 4, which has fewer nodes, in
-generic position; 3e-7 where another field is known from lambda_k and lambda_l up to a hundredth of
-its variance, and 4e-6 at worst where it is known exactly.
+Accuracy of I4: rounding for K <= 2 and for more units in generic position; 1e-7 where three or four
+fields coincide, with each other or with each other's negatives; 2e-5 where a field is known exactly
+from two others, and 1e-4 at worst where all are functions of one number.
 """
 
-from functools import partial
+from itertools import combinations, combinations_with_replacement
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.averages.bivariate_normal import Phi, Phi2, density
-from teacherstudent.averages.pairs import pair_number, unordered_pairs
+from teacherstudent.averages.cut_moments import FAR, CutMoments, cut_moments
+from teacherstudent.averages.pairs import pair_number
 from teacherstudent.averages.shifted import Covariance, Mean, PerPair, PerUnit, ShiftedAverages
 
-CUTS = (-2.0, 2.0)
-RADIUS = 8.5
-FAR = 1e3  # h of a field without variance, whose sign is certain
 # A conditional variance below this, relative to the unconditional one, is zero up to rounding.
 FIXED = 1e-14
 
@@ -163,137 +159,44 @@ def _two_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> Pe
 
 
 def _many_units(mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""]) -> PerPair:
-    """I4 by integration over one or two positive fields."""
+    """I4 as a sum over the sets S of the units that are positive in each of its terms.
+
+    theta_k theta_l (sum_j v_j g_j - y)^2 multiplied out, S is {k, l} with the units of the two
+    factors: one to four.
+    """
     K = len(mean)
-    nodes = 12
-    if K == 3:
-        nodes = 16
-    k, l = unordered_pairs(K)
-    orders = []
-    for one, other in zip(k.tolist(), l.tolist(), strict=True):
-        orders.append(_with_the_others(one, other, K))
-
-    def integrated(over_some, chosen):
-        """The integrals of the chosen pairs, with the fields of each in its own order."""
-        order = np.array([orders[n] for n in chosen])
-        blocks = C[order[:, :, None], order[:, None, :]]
-        of_pair = partial(over_some, y=y, nodes=nodes)
-        return jax.vmap(of_pair)(mean[order], blocks, v[order])
-
-    equal = np.flatnonzero(k == l)
-    different = np.flatnonzero(k != l)
-    values = jnp.zeros(len(k), C.dtype)
-    values = values.at[equal].set(integrated(_over_one, equal))
-    values = values.at[different].set(integrated(_over_two, different))
-    return values[pair_number(K)]
+    number = pair_number(K)
+    values = jnp.zeros(number.max() + 1, C.dtype)
+    for size, cut in cut_moments(mean, C).items():
+        sets = np.array(list(combinations(range(K), size)))
+        for k, l in combinations_with_replacement(range(size), 2):
+            others = [i for i in range(size) if i not in (k, l)]
+            if len(others) <= 2:
+                terms = _terms_with_all(cut, v[sets], y, sorted({k, l}), others)
+                values = values.at[number[sets[:, k], sets[:, l]]].add(terms)
+    return values[number]
 
 
-def _with_the_others(k: int, l: int, K: int) -> list[int]:
-    """k and l, once if they are equal, and then all other units."""
-    first = list(dict.fromkeys((k, l)))
-    others = [i for i in range(K) if i not in first]
-    return first + others
-
-
-def _over_one(
-    mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""], nodes: int
-) -> Float[Array, ""]:
-    """E[theta(lambda_0) (v . g - y)^2]."""
-    # lambda_0 = a_0 + s_0 z, and the others are a_i + slope_i z and a rest without z.
-    slope = _ratio(C[1:, 0], _root(C[0, 0]))
-    height = _height(mean[0], C[0, 0])
-    corners = _crossing(mean[1:], slope)
-    z, weights = _above(height, corners, nodes)
-    fixed = mean[0] + _root(C[0, 0]) * z
-    others = mean[1:][None, :] + z[:, None] * slope[None, :]
-    rest = C[1:, 1:] - jnp.outer(slope, slope)
-    linear = v[0] * fixed - y
-    return weights @ _square_given(linear, others, rest, v[1:])
-
-
-def _over_two(
-    mean: Mean, C: Covariance, v: PerUnit, y: Float[Array, ""], nodes: int
-) -> Float[Array, ""]:
-    """E[theta(lambda_0) theta(lambda_1) (v . g - y)^2]."""
-    # lambda_i = a_i + slope0_i z_0 + slope1_i z_1 and a rest with neither.
-    slope0 = _ratio(C[:, 0], _root(C[0, 0]))
-    rest = C - jnp.outer(slope0, slope0)
-    varies = rest[1, 1] > FIXED * C[1, 1]
-    variance = jnp.where(varies, rest[1, 1], 0.0)
-    scale1 = _root(variance)
-    slope1 = _ratio(rest[2:, 1], scale1)
-    # Where the line lambda_1 = 0 meets the lines on which the mean of another field vanishes.
-    mean_on_line = mean[2:] * scale1 - slope1 * mean[1]
-    slope_on_line = slope0[2:] * scale1 - slope1 * slope0[1]
-    corners = _crossing(mean_on_line, slope_on_line)
-    height = _height(mean[0], C[0, 0])
-    z0, weights0 = _above(height, corners, nodes)
-    lam0 = mean[0] + slope0[0] * z0
-    mean1 = mean[1] + slope0[1] * z0
-    means = mean[2:][None, :] + slope0[2:][None, :] * z0[:, None]
-
-    def nodes_given_first(mean1, means):
-        """The nodes z_1 for one z_0, from the means given it."""
-        height = _height(mean1, variance)
-        corners = _crossing(means, slope1)
-        return _above(height, corners, nodes)
-
-    z1, weights1 = jax.vmap(nodes_given_first)(mean1, means)
-    lam1 = mean1[:, None] + scale1 * z1
-    others = means[:, None, :] + z1[..., None] * slope1[None, None, :]
-    linear = v[0] * lam0[:, None] + v[1] * lam1 - y
-    count = linear.size
-    points = linear.reshape(count)
-    others = others.reshape(count, -1)
-    rest = rest[2:, 2:] - jnp.outer(slope1, slope1)
-    given = _square_given(points, others, rest, v[2:])
-    over_z1 = jnp.sum(weights1 * given.reshape(linear.shape), axis=1)
-    return weights0 @ over_z1
-
-
-def _square_given(
-    linear: Float[Array, " points"],
-    mean: Float[Array, "points others"],
-    C: Float[Array, "others others"],
-    v: Float[Array, " others"],
-) -> Float[Array, " points"]:
-    """E[(linear + sum_i v_i g_i)^2] over the other fields, at many means with one covariance."""
-    variance = jnp.broadcast_to(jnp.diag(C), mean.shape)
-    value = _positive_part(mean, variance) @ v
-
-    def square_of_sum(mean):
-        return v @ _products(mean, C) @ v
-
-    square = jax.vmap(square_of_sum)(mean)
-    return linear**2 + 2 * linear * value + square
-
-
-def _above(
-    height: Float[Array, ""], cuts: Float[Array, " cuts"], nodes: int
-) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
-    """Nodes z > -height and weights for a standard normal z, in panels."""
-    t, weights = np.polynomial.legendre.leggauss(nodes)
-    begin = jnp.clip(-height, -RADIUS, RADIUS)
-    end = jnp.full((1,), RADIUS, cuts.dtype)
-    all_cuts = jnp.concatenate([jnp.asarray(CUTS, cuts.dtype), cuts])
-    inside = jnp.sort(jnp.clip(all_cuts, begin, RADIUS))
-    ends = jnp.concatenate([begin[None], inside, end])
-    left = ends[:-1, None]
-    right = ends[1:, None]
-    middle = (left + right) / 2
-    half = (right - left) / 2
-    z = (middle + half * jnp.asarray(t)[None, :]).ravel()
-    lengths = (half * jnp.asarray(weights)[None, :]).ravel()
-    return z, lengths * density(z)
-
-
-def _crossing(
-    mean: Float[Array, " fields"], slope: Float[Array, " fields"]
-) -> Float[Array, " fields"]:
-    """Where mean + slope z vanishes; 0 where it does not move."""
-    moves = jnp.abs(slope) > 0
-    divisor = jnp.where(moves, slope, 1.0)
-    return jnp.where(moves, -mean / divisor, 0.0)
+def _terms_with_all(
+    cut: CutMoments,
+    v: Float[Array, "sets units"],
+    y: Float[Array, ""],
+    slopes: list[int],
+    others: list[int],
+) -> Float[Array, " sets"]:
+    """The terms of E[theta(slopes) (sum_j v_j g_j - y)^2] in which all units of a set occur: the
+    `others` in one factor at least.
+    """
+    if len(others) == 2:
+        a, b = others
+        return 2 * v[:, a] * v[:, b] * cut.M[:, a, b]
+    if len(others) == 1:
+        (a,) = others
+        with_slopes = sum(v[:, i] * cut.M[:, a, i] for i in slopes)
+        return v[:, a] * (v[:, a] * cut.M[:, a, a] + 2 * with_slopes - 2 * y * cut.m[:, a])
+    # All are in `slopes`, and linear there.
+    square = jnp.einsum("si,sij,sj->s", v, cut.M, v)
+    return square - 2 * y * jnp.sum(v * cut.m, axis=1) + y**2 * cut.P
 
 
 def _height(

@@ -18,7 +18,8 @@ from odes.rules import agd_map
 from odes.rules.heavy_ball import Buffer
 from odes.rules.majority_vote import mean_vote, product_of_votes, strength_of_one
 from odes.rules.nero import RunningSquare
-from odes.rules.sign_sgd import Signs
+from odes.rules.sign_sgd import Signs, signs_of_one
+from odes.rules.theory import theory_of
 from odes.solving.vector_field import vector_field
 from teacherstudent.averages.quasi_random import CAUTION
 from teacherstudent.results.datasets import description
@@ -104,6 +105,41 @@ def test_two_units(name, rule, options, allowed):
     assert (estimate == 0) == name.startswith("heavy_ball") and estimate < allowed
 
 
+def tilt_of_a_sign(C, trained=False):
+    """E[sign(e) f] over f = lambda, nu for one erf unit and its like, without noise."""
+    task = ts.TeacherStudent(1, "erf")
+    problem = ts.Problem(task, ts.Student(1, "erf", train_readout=trained), ts.SignSGD(0.3))
+    return signs_of_one(problem, C, jnp.ones(1), 0).tilt[0]
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_the_sign_of_an_error_without_noise_in_the_plane(trained):
+    # the sign of the error is that of lambda - nu, so that the average is known
+    def exact(C):
+        u = jnp.array([1.0, -1.0])
+        return math.sqrt(2 / math.pi) * (C @ u) / jnp.sqrt(u @ C @ u)
+
+    for C in (np.array([[0.5, 0.2], [0.2, 1.0]]), np.array([[1.0, 0.99], [0.99, 1.0]])):
+        found = jax.jit(partial(tilt_of_a_sign, trained=trained))(jnp.asarray(C))
+        np.testing.assert_allclose(found, exact(C), rtol=0, atol=1e-11)
+    # Of a symmetric C, to both of whose entries a derivative belongs alike.
+    slopes, expected = (jax.jit(jax.jacrev(of))(jnp.asarray(C)) for of in (tilt_of_a_sign, exact))
+    expected = (expected + expected.swapaxes(1, 2)) / 2
+    np.testing.assert_allclose(slopes, expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("activation", "trained", "kind"),
+    [("erf", True, "lines"), ("quadratic", False, "equidistant"), ("softplus", True, "equid")],
+)
+def test_where_one_unit_has_lines_cut_at_the_jumps(activation, trained, kind):
+    activation = jax.nn.softplus if activation == "softplus" else activation
+    student = ts.Student(1, activation, train_readout=trained)
+    problem = ts.Problem(ts.TeacherStudent(1, activation), student, ts.SignSGD(0.3))
+    nodes = theory_of(problem.rule).nodes(problem.rule, problem)
+    assert nodes.description.startswith(kind) and nodes.rough == (kind != "lines")
+
+
 def test_nero():
     given = TWO["nero_B1"]["state"]
     memory = RunningSquare(
@@ -185,7 +221,7 @@ def test_trajectory_online(name, rule):
             found[x].values.reshape(len(case["t"]), -1), case[x], rtol=0, atol=case["tolerance"]
         )
     report = description(found)["report"]
-    assert report["rtol"] == 1e-5 and "frozen Sobol points" in report["averages"]
+    assert report["rtol"] == 1e-4 and "frozen Sobol points" in report["averages"]
     assert 1e-6 < report["quadrature_error"] < CAUTION * 1e-3
 
 
