@@ -68,7 +68,7 @@ def integrate(
     max_steps: int = 100_000,
     spectral: bool = False,
     observables=(),
-    quadrature: Quadrature | None = None,
+    quadrature=None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Integrate the order-parameter equations of `problem` from `start`: the theory's counterpart
@@ -83,7 +83,7 @@ def integrate(
     - `times`: increasing times at which to answer, none before the start's (`log_times` is dense
       near zero).
     - `rtol`, `atol`: error allowed per step of the adaptive solver.  Rules whose averages jump
-      between frozen points (sign rules, Fromage) get at least 1e-5 and 1e-6; the report has what
+      between frozen points (sign rules, Fromage) get at least 1e-4 and 1e-6; the report has what
       was used.
     - `solver`: "auto" is Tsit5 for rtol >= 1e-6 and Dopri8 below; "kvaerno5" is implicit, for stiff
       runs.

@@ -92,6 +92,7 @@ def truncated_powers(
     deviation = jnp.broadcast_to(deviation, mean.shape)
     m = standardised(mean, deviation)
     density = jnp.exp(-(m**2) / 2) / math.sqrt(2 * math.pi)
+    density = jnp.where(deviation > 0, density, 0.0)
     integrals = _integrals(mean, deviation, m, density, orders[-1])
     beyond = _beyond(m, density, terms)
     series = []

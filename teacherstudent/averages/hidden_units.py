@@ -106,9 +106,7 @@ def output_given(
     for group, fields in _ranges(groups):
         alone[fields] = float(bool(group.unit.cuts))
     coupling = weights * (1 - np.diag(alone))
-    count = len(terms) - 1
-    powers = jnp.cumprod(jnp.broadcast_to(correlation, (count, *correlation.shape)), axis=0)
-    powers = powers * terms[1:, None, None]
+    powers = _powers(correlation, len(terms))[1:] * terms[1:, None, None]
     higher = series[1:]
     variance = jnp.sum(jnp.matmul(coupling[None] * powers, higher) * higher, axis=(0, 1))
     first = series[0]
@@ -118,6 +116,12 @@ def output_given(
         for order in (0, 1):
             variance += _beyond_series(groups, mean, deviation, correlation, u, terms, order)
     return Output(u @ first, variance)
+
+
+def _powers(x: Float[Array, "*shape"], count: int) -> Float[Array, "count *shape"]:
+    """1, x, x^2, ..."""
+    ones = jnp.ones((1, *x.shape))
+    return jnp.concatenate([ones, jnp.cumprod(jnp.broadcast_to(x, (count - 1, *x.shape)), axis=0)])
 
 
 def _by_group(groups, mean, deviation, series_of) -> Float[Array, "terms fields nodes"]:
@@ -187,7 +191,7 @@ def _beyond_series(groups, mean, deviation, correlation, u, terms, order) -> Flo
     first, second = np.array(pairs).T
     rho = correlation[field[first], field[second]]
     series = truncated_powers(distance, scale[:, None], (order,), jnp.ones(1), len(terms))
-    powers = rho[None, :] ** np.arange(len(terms))[:, None] * terms[:, None]
+    powers = _powers(rho, len(terms)) * terms[:, None]
     known = jnp.einsum("tp,tpn,tpn->pn", powers, series[:, first], series[:, second])
     whole = _whole_series(distance, scale, rho, series, first, second, order)
     return 2 * (weight[first] * weight[second]) @ (whole - known)

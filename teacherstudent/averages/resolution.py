@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from teacherstudent.checking import arguments, checks
 
@@ -106,14 +107,14 @@ class Quadrature:
     0.116
     """
 
-    accuracy: float | None = None
-    spacing: float | None = None
-    radius: float | None = None
-    hidden_spacing: float | None = None
-    hidden_radius: float | None = None
-    terms: int | None = None
-    piece_nodes: int | None = None
-    log2_points: int | None = None
+    accuracy: Any = None
+    spacing: Any = None
+    radius: Any = None
+    hidden_spacing: Any = None
+    hidden_radius: Any = None
+    terms: Any = None
+    piece_nodes: Any = None
+    log2_points: Any = None
 
     def __post_init__(self):
         if self.accuracy is not None:
@@ -149,7 +150,7 @@ class Quadrature:
         self._check_range(name, number, least, most)
         object.__setattr__(self, name, number)
 
-    def _check_range(self, name: str, number: float, least: float, most: float) -> None:
+    def _check_range(self, name: str, number, least, most) -> None:
         if not least <= number <= most:
             raise ValueError(
                 f"quadrature.{name} = {number:g} is out of range; give {least:g} to {most:g}."
