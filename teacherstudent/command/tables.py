@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from teacherstudent.averages.resolution import Quadrature
 from teacherstudent.checking import checks
 from teacherstudent.results.description import Sentences, parsed
 from teacherstudent.times import linear_times, log_times
@@ -33,6 +34,19 @@ class Table(BaseModel):
         return self.model_dump(exclude_none=True)
 
 
+class QuadratureTable(Table):
+    """How averages without closed forms are computed, as `ts.Quadrature`."""
+
+    accuracy: PositiveFloat | None = None
+    spacing: PositiveFloat | None = None
+    radius: PositiveFloat | None = None
+    hidden_spacing: PositiveFloat | None = None
+    hidden_radius: PositiveFloat | None = None
+    terms: PositiveInt | None = None
+    piece_nodes: PositiveInt | None = None
+    log2_points: PositiveInt | None = None
+
+
 class TheoryTable(Table):
     """Options of `integrate`."""
 
@@ -42,6 +56,14 @@ class TheoryTable(Table):
     max_steps: PositiveInt | None = None
     spectral: bool | None = None
     observables: list[str] | None = None
+    quadrature: QuadratureTable | None = None
+
+    def options(self) -> dict[str, Any]:
+        """The entries that the file has, as arguments of `integrate`."""
+        options = super().options()
+        if self.quadrature is not None:
+            options["quadrature"] = Quadrature(**self.quadrature.options())
+        return options
 
 
 class SimulationTable(Table):

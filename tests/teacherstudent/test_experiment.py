@@ -315,3 +315,8 @@ def test_a_tree_is_saved_as_it_is(tmp_path):
     np.testing.assert_array_equal(ts.load(tmp_path / "x.h5")["theory"].Q, tree["theory"].Q)
     with pytest.raises(ValueError, match="tree is a whole result, and theory is given too"):
         ts.save(tmp_path / "y.h5", tree, theory=tree["theory"].to_dataset())
+
+
+def test_a_file_may_ask_for_an_accuracy_of_averages():
+    table = tables.TheoryTable(quadrature={"accuracy": 1e-5, "terms": 20})
+    assert table.options() == {"quadrature": ts.Quadrature(accuracy=1e-5, terms=20)}
