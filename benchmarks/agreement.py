@@ -3,8 +3,8 @@ tests.
 
 On isotropic inputs networks of several sizes start from the same overlaps; on structured inputs the
 theory is that of one set of weights in N = 1000 dimensions; with two classes both layers and biases
-are trained.  `python -m benchmarks.agreement isotropic`, `structured`, `mixtures` or `rules` prints
-one table alone.
+are trained.  `python -m benchmarks.agreement isotropic`, `structured`, `mixtures`, `activations` or
+`rules` prints one table alone.
 """
 
 import sys
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import teacherstudent as ts
+from benchmarks.activations import PAIRS
 from teacherstudent.results.datasets import description
 from tests.sims import rule_cases, structured_cases
 from tests.sims.test_against_theory import CASES, TIMES, set_up
@@ -123,6 +124,41 @@ def mixtures(N: int = 1000, seeds: int = 16) -> Table:
     return table
 
 
+def activations(N: int = 500, seeds: int = 32) -> Table:
+    """One line for each pair of activations: the largest z of all order parameters on isotropic
+    inputs, on a hidden manifold, and on spikes (the student's activation alone) with both losses.
+    """
+    columns = ("isotropic", "manifold", "spikes, square", "spikes, logistic")
+    table = Table("student, teacher", *columns, title=f"largest z, N = {N}, {seeds} seeds, t <= 4")
+    for name, (student, teacher) in PAIRS.items():
+        isotropic = ts.TeacherStudent(2, teacher, noise=0.1)
+        manifold = ts.HiddenManifold(2, teacher, latent_ratio=0.3, noise=0.1)
+        cells = [
+            _largest_z(*_with_teacher(task, student, N), N, seeds) for task in (isotropic, manifold)
+        ]
+        for loss in ("square", "logistic"):
+            problem, start = two_classes(2, student, loss)
+            cells.append(_largest_z(problem, start, N, seeds))
+        table.add_row(name, *cells)
+        print(name, *cells, flush=True)
+    return table
+
+
+def _with_teacher(task, student, N: int):
+    problem = ts.Problem(task, ts.Student(3, student), ts.SGD(0.3))
+    return problem, ts.random_start(problem, N=N, seed=2)
+
+
+def _largest_z(problem, start, N: int, seeds: int) -> str:
+    """The largest deviation in standard errors, and the verdict."""
+    times = np.linspace(0.0, 4.0, 5)
+    theory = ts.integrate(problem, start, times, rtol=1e-6, atol=1e-8)
+    networks = ts.simulate(problem, start, times, N=N, seeds=seeds, progress=False)
+    report = ts.compare(theory, networks)
+    z = max(part["z"] for part in description(report)["largest"][0].values())
+    return f"{z:.1f} {report.attrs['verdict'].split()[0]}"
+
+
 RULE_SIZES = (500, 1000, 2000)
 
 
@@ -162,11 +198,12 @@ def _largest_deviations(set_up: rule_cases.SetUp, N: int, seeds: int) -> tuple[f
 def main() -> None:
     """Print the tables."""
     warnings.simplefilter("ignore")
-    asked = sys.argv[1:] or ["isotropic", "structured", "mixtures", "rules"]
+    asked = sys.argv[1:] or ["isotropic", "structured", "mixtures", "activations", "rules"]
     for name, table in (
         ("isotropic", isotropic),
         ("structured", structured),
         ("mixtures", mixtures),
+        ("activations", activations),
         ("rules", rules),
     ):
         if name in asked:
