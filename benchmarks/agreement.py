@@ -132,7 +132,7 @@ def activations(N: int = 500, seeds: int = 32) -> Table:
     table = Table("student, teacher", *columns, title=f"largest z, N = {N}, {seeds} seeds, t <= 4")
     for name, (student, teacher) in PAIRS.items():
         isotropic = ts.TeacherStudent(2, teacher, noise=0.1)
-        manifold = ts.HiddenManifold(2, teacher, latent_ratio=0.3, noise=0.1)
+        manifold = ts.HiddenManifold(2, teacher, "sign", latent_ratio=0.3, noise=0.1)
         cells = [
             _largest_z(*_with_teacher(task, student, N), N, seeds) for task in (isotropic, manifold)
         ]

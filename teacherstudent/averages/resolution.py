@@ -104,7 +104,7 @@ class Quadrature:
     >>> rough = ts.Quadrature(accuracy=1e-4)
     >>> theory = ts.integrate(problem, start, [0.0, 1.0], quadrature=rough)
     >>> round(float(theory.eps_g[1]), 3)
-    0.116
+    0.198
     """
 
     accuracy: Any = None

@@ -106,6 +106,7 @@ def test_gradient(index):
     assert_gradient(*scalar_and_gradient(), jnp.asarray(COVARIANCES[index]), seed=4, rtol=1e-6)
 
 
+@pytest.mark.long
 def test_gradient_is_finite_where_fields_coincide_or_vanish():
     _, gradient = scalar_and_gradient()
     coincident = jnp.tile(random_covariance(2, seed=5), (2, 2))

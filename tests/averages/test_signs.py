@@ -126,6 +126,7 @@ def test_too_many_kinks_for_an_integral_are_refused():
         found.I4(jnp.eye(4), U)
 
 
+@pytest.mark.long
 def test_many_jumps_of_a_teacher():
     """E[floor(h)^2] is a sum over its stairs."""
     found = averages("erf", jnp.floor, students=1, teachers=1)

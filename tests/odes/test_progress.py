@@ -98,6 +98,7 @@ def test_of_a_batch_the_slowest_curve_is_shown(monkeypatch, written):
     assert len(heard) == max(steps_of(data)) and heard == sorted(heard)
 
 
+@pytest.mark.long
 def test_other_loops_show_it_too(written):
     text = written(
         lambda: ts.integrate(

@@ -233,7 +233,8 @@ def test_densities_are_those_of_spectral(theory):
     problem = committee(readout_learning_rate=0.2)
     other = ts.integrate(problem, random_overlaps(3, 2), TIMES, spectral=True)
     for name in ("q", "r", "Q"):
-        np.testing.assert_allclose(theory[name], other[name], rtol=1e-12)
+        # Two programs, which round differently at each step.
+        np.testing.assert_allclose(theory[name], other[name], rtol=1e-9)
 
 
 @pytest.mark.long
