@@ -24,6 +24,7 @@ from teacherstudent.averages.rule import hermite_polynomials
 
 SPACINGS = (0.7, 0.6, 0.5, 0.42, 0.36, 0.3, 0.25, 0.21, 0.17, 0.14, 0.11, 0.085, 0.06, 0.045)
 TERMS = (4, 8, 12, 16, 20, 26, 32, 40, 56, 80, 112, 160)
+IN_PLANES = 2  # steps that pieces of a plane need beyond those of a line
 PIECE_NODES = (8, 10, 12, 14, 16, 20, 24, 32, 48, 64)
 FINEST_PIECE = 160
 # A jump of one field and a kink of another have a series that falls off slowly.
@@ -62,7 +63,7 @@ def resolution_for(
             _hidden_radius(_smooth_part(one), deviation, terms, accuracy) for one in activations
         ),
         terms=terms,
-        piece_nodes=_entry(PIECE_NODES, index["piece_nodes"]),
+        piece_nodes=_entry(PIECE_NODES, index["piece_nodes"] + IN_PLANES),
         log2_points=min(17, 14 + finer),
     )
 

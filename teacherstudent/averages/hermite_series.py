@@ -95,19 +95,25 @@ def truncated_powers(
     density = jnp.where(deviation > 0, density, 0.0)
     integrals = _integrals(mean, deviation, m, density, orders[-1])
     beyond = _beyond(m, density, terms)
-    series = []
-    for n in range(terms):
-        total = jnp.zeros_like(mean)
-        for p, height in zip(orders, heights, strict=True):
-            if n <= p:
-                total += height / math.sqrt(math.factorial(n)) * deviation**n * integrals[p - n]
-            else:
-                i = n - p - 1
-                # sqrt(i! / n!)
-                factor = math.exp((math.lgamma(i + 1) - math.lgamma(n + 1)) / 2)
-                total += height * (-1) ** i * factor * deviation**p * beyond[i]
-        series.append(total)
-    return jnp.stack(series)
+    total = jnp.zeros((terms, *mean.shape))
+    for p, height in zip(orders, heights, strict=True):
+        series = _of_one_order(p, deviation, integrals, beyond)
+        total += height * series[:terms]
+    return total
+
+
+def _of_one_order(p: int, deviation, integrals, beyond) -> Float[Array, "more *shape"]:
+    """The coefficients of h_+^p / p!, at least as many as `beyond` has entries."""
+    lower = []
+    for n in range(p + 1):
+        lower.append(deviation**n / math.sqrt(math.factorial(n)) * integrals[p - n])
+    i = np.arange(len(beyond))
+    # (-1)^i sqrt(i! / n!) with n = i + p + 1
+    factors = (-1.0) ** i
+    for more in range(1, p + 2):
+        factors /= np.sqrt(i + more)
+    upper = jnp.asarray(factors).reshape(-1, *[1] * deviation.ndim) * beyond
+    return jnp.concatenate([jnp.stack(lower), (deviation**p)[None] * upper])
 
 
 def standardised(
