@@ -40,7 +40,7 @@ class Given(NamedTuple):
     C: Float[Array, "others others"]
 
 
-def given(law: Law, L, slopes, z, others) -> Given:
+def given(law: Law, slopes, z, others) -> Given:
     """The law of the other fields at the nodes z (nodes, fixed); slopes is B (others, fixed)."""
     mean = law.mean[others][:, None] + slopes @ z.T
     C = law.C[others][:, others] - slopes @ slopes.T
@@ -93,7 +93,7 @@ class SquaredOutput:
         h = mean[None, :] + z @ L.T
         if self.student.cuts:
             h = h + beside(z, L)
-        rest = given(law, L, slopes, z, others)
+        rest = given(law, slopes, z, others)
         output = output_given(self.groups, rest.mean, rest.C, u[others], self.rule.terms)
         total = output.mean + self.student.activation(h) @ u[fixed] + offset
         slopes_there = self.student.activation.derivative(h)
