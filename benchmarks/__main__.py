@@ -15,6 +15,7 @@ from rich.table import Table
 
 import teacherstudent as ts
 from benchmarks import plain_modes
+from benchmarks.activations import PAIRS
 from benchmarks.plain_chain import reduced_chain
 from benchmarks.plain_euler import euler
 from benchmarks.plain_training import train
@@ -83,6 +84,22 @@ def sweep_against_single(table: Table) -> None:
     ratio = compare(batch, single)
     per_curve = Ratio(ratio.ours / 256, ratio.other, *(256 * r for r in ratio[2:]))
     row(table, "theory, one of 256 learning rates", "one alone", per_curve, "K=4 M=2, same call")
+
+
+def any_activation(table: Table, name: str, K: int, M: int) -> None:
+    """A warm theory by quadrature against erf's closed forms, to t = 20."""
+
+    def call(student, teacher):
+        task = ts.TeacherStudent(M, teacher, noise=0.1)
+        problem = ts.Problem(task, ts.Student(K, student), ts.SGD(0.3))
+        start = ts.random_start(problem, N=1000, seed=1)
+        return lambda: ts.integrate(problem, start, [0.0, 20.0], rtol=1e-6, atol=1e-8)
+
+    theory = call(*PAIRS[name])
+    error = description(theory())["report"]["quadrature_error"]
+    ratio = compare(theory, call("erf", "erf"), 3)
+    note = f"to t = 20, error of averages at most {error:.0e}"
+    row(table, f"theory of {name}, K={K} M={M}", "erf, closed forms", ratio, note)
 
 
 def call_around_solve(table: Table) -> None:
@@ -650,6 +667,9 @@ def main() -> None:
     )
     theory_against_euler(table, 4, 2, STOP, repeats=3)
     theory_against_euler(table, 16, 8, 5.0, repeats=3)
+    for K, M in ((1, 1), (2, 2), (3, 2), (5, 3)):
+        any_activation(table, "tanh, tanh", K, M)
+    any_activation(table, "gelu, relu", 2, 2)
     sweep_against_single(table)
     call_around_solve(table)
     cold_start(table)
