@@ -49,6 +49,15 @@ def needs_quadrature(problem: Problem) -> bool:
     return isinstance(averages_of(problem), QuadratureAverages)
 
 
+def has_finer_nodes(problem: Problem) -> bool:
+    """Whether a finer resolution makes the averages much better: not those over all fields at
+    once.
+    """
+    if problem.task.HAS_CLASSES:
+        return isinstance(_field_averages(problem), FieldByField)
+    return isinstance(averages_of(problem), QuadratureAverages)
+
+
 def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
     """The largest estimated error of the averages at the states most at risk, of one trajectory or
     of a batch of them; of several tasks at those of each.

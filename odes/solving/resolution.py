@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from odes.solving.precision import exact
-from odes.solving.quadrature_error import needs_quadrature
+from odes.solving.quadrature_error import has_finer_nodes, needs_quadrature
 from teacherstudent.averages.choice_of_resolution import resolution_for
 from teacherstudent.averages.mixture_fields import component_fields
 from teacherstudent.averages.resolution import Quadrature
@@ -60,7 +60,7 @@ class Refinement(NamedTuple):
         """That of the next attempt, from the states of one; None if it was good enough."""
         if error is None or self.quadrature.is_complete or self.finer + 1 >= ATTEMPTS:
             return None
-        if error <= ENOUGH * self.accuracy:
+        if error <= ENOUGH * self.accuracy or not has_finer_nodes(problem):
             return None
         grown = largest_variance(problem, T, Q, R, b) / GROWTH
         variance = max(self.variance, grown)
