@@ -3,6 +3,7 @@
 from functools import cache
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 KEPT: dict[str, str | bool] = {"xla_disable_hlo_passes": "cse_barrier_expander"}
@@ -22,12 +23,14 @@ def options(platform: str, quick: bool = False) -> dict[str, str | bool] | None:
     """
     if platform != "cpu":
         return None
-    # XLA reads the options before all else, so that the smallest program will do.
-    x = jax.device_put(np.float32(1.0), jax.local_devices(backend="cpu")[0])
-    smallest = jax.jit(jax.lax.neg).lower(x)
+    # The newest XLA knows the options, and fails on barriers in loops: only a loop tells.
+    x = jax.device_put(np.ones(1024, np.float32), jax.local_devices(backend="cpu")[0])
+    loop = jax.jit(
+        lambda x: jax.lax.fori_loop(0, 3, lambda _, x: jnp.sqrt(computed_once(x * x)) + 1, x)
+    ).lower(x)
     for known in (KEPT | {EMITTERS: not quick}, KEPT):
         try:
-            smallest.compile(compiler_options=known)
+            loop.compile(compiler_options=known)
         except Exception:  # another version of XLA: the same numbers, more slowly
             continue
         return known
