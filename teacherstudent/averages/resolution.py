@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,34 +128,24 @@ class Quadrature:
                 )
             object.__setattr__(self, "accuracy", accuracy)
         for name in ("spacing", "hidden_spacing"):
-            self._check_number(name, 1e-3, LARGEST_SPACING)
+            self._check(name, checks.positive, 1e-3, LARGEST_SPACING)
         for name in ("radius", "hidden_radius"):
-            self._check_number(name, 3.0, LARGEST_RADIUS)
-        self._check_integer("terms", 2, MOST_TERMS)
-        self._check_integer("piece_nodes", 4, MOST_PIECE_NODES)
-        self._check_integer("log2_points", *LOG2_POINTS)
+            self._check(name, checks.positive, 3.0, LARGEST_RADIUS)
+        self._check("terms", checks.integer, 2, MOST_TERMS)
+        self._check("piece_nodes", checks.integer, 4, MOST_PIECE_NODES)
+        self._check("log2_points", checks.integer, *LOG2_POINTS)
 
-    def _check_number(self, name: str, least: float, most: float) -> None:
+    def _check(self, name: str, kind: Callable, least, most) -> None:
+        """Raise ValueError unless a number that is given is of its kind and in its range."""
         given = getattr(self, name)
         if given is None:
             return
-        number = checks.positive(f"quadrature.{name}", given)
-        self._check_range(name, number, least, most)
-        object.__setattr__(self, name, number)
-
-    def _check_integer(self, name: str, least: int, most: int) -> None:
-        given = getattr(self, name)
-        if given is None:
-            return
-        number = checks.integer(f"quadrature.{name}", given)
-        self._check_range(name, number, least, most)
-        object.__setattr__(self, name, number)
-
-    def _check_range(self, name: str, number, least, most) -> None:
+        number = kind(f"quadrature.{name}", given)
         if not least <= number <= most:
             raise ValueError(
                 f"quadrature.{name} = {number:g} is out of range; give {least:g} to {most:g}."
             )
+        object.__setattr__(self, name, number)
 
     @property
     def is_complete(self) -> bool:
