@@ -75,8 +75,8 @@ def solve(
     triangle.  `OrderParameters` on structured inputs cannot be differentiated; make them
     `SpectralOverlaps` first, with `spectral_start`.
 
-    Averages without closed forms are at one resolution, good to 1e-8 for fields of variances about 1,
-    and their error is not estimated: `integrate` chooses the resolution, and reports the error.
+    Averages without closed forms are at one resolution, good to 1e-8 for fields of variances about
+    1, and their error is not estimated: `integrate` chooses the resolution, and reports the error.
 
     - `times`: increasing, not negative; the start is at t = 0.
     - `rtol`, `atol`, `solver`, `max_steps`: as for `integrate`.
