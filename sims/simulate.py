@@ -42,8 +42,8 @@ from teacherstudent.observables.observable import Observable
 from teacherstudent.observables.thresholds import quantity_of_networks
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, problems_of
+from teacherstudent.results.atomic_files import check_writable
 from teacherstudent.results.datasets import check_observables, dataset
-from teacherstudent.results.files import check_writable
 from teacherstudent.results.floor import error_floor
 from teacherstudent.results.phases import with_protocol
 from teacherstudent.starts import Start, check_begins, check_rank, spectral_start

@@ -1,9 +1,7 @@
 """Checkpoints of a simulation: its state, step and records so far, in one file that is replaced
 atomically.
 
-The file is NumPy's .npz, read without unpickling anything, with a digest of all its arrays: the
-checksums of .npz itself do not see everything (an array whose declared shape has become smaller,
-say).
+It is a file of arrays (`teacherstudent.results.array_files`), read without executing anything.
 """
 
 import hashlib
@@ -11,7 +9,6 @@ import inspect
 import json
 import os
 import time
-import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,11 +18,11 @@ import jax
 import numpy as np
 
 from teacherstudent.checking import contracts
+from teacherstudent.results import array_files
 from teacherstudent.results.description import describe_problem
 from teacherstudent.schedules import all_schedules
 
 EVERY_SECONDS = 60.0
-DIGEST = "sha256"  # the name of the array with the digest of the others
 
 
 class Saved(NamedTuple):
@@ -86,18 +83,17 @@ def read(path: str | os.PathLike, mark: str, run: Any) -> Saved | None:
             f"{where} is not an ordinary file (a folder, a device or a pipe); name another one."
         )
     try:
-        content = _content(path)
-        digest = str(content.pop(DIGEST))
+        content = array_files.read(path)
         mark_of_file = str(content["fingerprint"])
+    except array_files.DamagedFile:
+        raise ValueError(
+            f"{where} is damaged: it is not what was written; delete it to begin anew."
+        ) from None
     except Exception as error:
         raise ValueError(
             f"{where} is not a checkpoint of a simulation of this version, or a damaged one; name "
             "another file, or delete it to begin anew."
         ) from error
-    if digest != _digest(content):
-        raise ValueError(
-            f"{where} is damaged: it is not what was written; delete it to begin anew."
-        )
     if mark_of_file != mark:
         raise ValueError(
             f"{where} belongs to a simulation with another problem, start, times, N, seeds, "
@@ -124,26 +120,6 @@ def _rows(content: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
         return []
     count = len(next(iter(columns.values())))
     return [{name: values[index] for name, values in columns.items()} for index in range(count)]
-
-
-def _content(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file, none of them packed: they are no larger than the file."""
-    size = path.stat().st_size
-    with zipfile.ZipFile(path) as file:
-        for member in file.infolist():
-            if member.compress_type != zipfile.ZIP_STORED or member.file_size > size:
-                raise ValueError("a checkpoint is not compressed")
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
-def _digest(content: Mapping[str, np.ndarray]) -> str:
-    """A hash of the names, types, shapes and numbers of all arrays."""
-    digest = hashlib.sha256()
-    for name, array in sorted(content.items()):
-        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 class Keeper:
@@ -177,16 +153,7 @@ class Keeper:
             content[f"state_{number}"] = np.asarray(part)
         content["fingerprint"] = np.asarray(self.mark)
         content["done"] = np.asarray(done)
-        content[DIGEST] = np.asarray(_digest(content))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        try:
-            with open(temporary, "wb") as file:
-                np.savez(file, allow_pickle=False, **content)
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        array_files.write(self.path, content)
         self.last = time.monotonic()
 
 

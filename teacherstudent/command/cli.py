@@ -117,7 +117,7 @@ def _check_nothing_simulated(seeds: int | None, size: list[int] | None, device: 
 def _places(out: Path, figure: bool, force: bool) -> tuple[Path, Path | None]:
     """The paths of the result and of its picture, once it is known that both can be written."""
     from teacherstudent.checking import checks
-    from teacherstudent.results.files import check_writable
+    from teacherstudent.results.atomic_files import check_writable
 
     out = checks.path("--out", out)
     if out.suffix not in (".h5", ".hdf5", ".nc"):
@@ -191,7 +191,7 @@ def plot(
     """Draw a result file."""
     import teacherstudent as ts
     from teacherstudent.checking import checks
-    from teacherstudent.results.files import check_writable
+    from teacherstudent.results.atomic_files import check_writable
 
     picture = checks.path("--out", out or file.with_suffix(".png"))
     if picture.suffix not in (".png", ".pdf", ".svg"):

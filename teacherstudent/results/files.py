@@ -9,10 +9,8 @@ verified when it is read.
 import io
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import h5netcdf
 import h5py
@@ -21,6 +19,7 @@ import xarray as xr
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.results import hdf5_reading
+from teacherstudent.results.atomic_files import check_writable, write_atomically
 from teacherstudent.results.datasets import COORDINATES, DESCRIPTION, SCHEMA, VARIABLES, as_tree
 from teacherstudent.results.digests import DIGEST, Group
 from teacherstudent.results.hdf5_opening import UnreadableFile
@@ -142,30 +141,6 @@ def _write_digests(stored: h5py.Group, group: Group) -> None:
     stored.attrs.create(DIGEST, group.digest, dtype=h5py.string_dtype("ascii", len(group.digest)))
     for name, child in group.groups.items():
         _write_digests(stored[name], child)
-
-
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file that is whole or not there: under a temporary name beside its place, then
-    renamed.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
-        )
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            _flush_to_disk(file)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"{path} could not be written ({error.strerror}); nothing was changed."
-        ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 @arguments.checked
@@ -364,42 +339,3 @@ def _deeper(value: Any, levels: int) -> bool:
         return False
     inner = value.values() if isinstance(value, dict) else value
     return levels == 0 or any(_deeper(one, levels - 1) for one in inner)
-
-
-def check_writable(path: str | os.PathLike, *, force: bool = False) -> None:
-    """Raise before any work if a result could not be written to `path`."""
-    path = checks.path("path", path)
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        pass  # it is to be made
-    except OSError as error:
-        raise OSError(error.errno, f"{path} cannot be written: {error.strerror}.") from None
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; name a file, such as {path / 'result.h5'}.")
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is not an ordinary file (a device or a pipe); name another one.")
-    if path.exists() and not force:
-        raise FileExistsError(
-            f"{path} exists; choose another name, or pass force (--force) to replace it."
-        )
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir():
-        raise NotADirectoryError(
-            f"{path} cannot be written: {parent} is a file, not a folder; choose another place."
-        )
-    if not os.access(parent, os.W_OK):
-        raise PermissionError(
-            f"{path} cannot be written: no permission in {parent}; choose another folder."
-        )
-
-
-def _flush_to_disk(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from teacherstudent.checking import arguments, checks
+from teacherstudent.results.atomic_files import write_atomically
 from teacherstudent.results.comparable import moves, size_of
 from teacherstudent.results.datasets import observables_in_common, variants_of
 from teacherstudent.results.drawing import (
@@ -27,7 +28,6 @@ from teacherstudent.results.drawing import (
     theory_and_networks,
 )
 from teacherstudent.results.escape_figure import draw_escape
-from teacherstudent.results.files import write_atomically
 from teacherstudent.results.titles import title_of, wrapped
 from teacherstudent.results.variants_figure import draw_variants
 
