@@ -83,6 +83,7 @@ PUBLIC = {
     "teacherstudent.states.order_parameters": ("OrderParameters",),
     "teacherstudent.states.spectral_overlaps": ("SpectralOverlaps",),
     "teacherstudent.states.spectrum": ("marchenko_pastur", "power_law"),
+    "teacherstudent.sweeps.sweep": ("sweep",),
     "teacherstudent.tasks": (
         "BoxMixture",
         "GaussianEquivalent",
@@ -227,6 +228,7 @@ if TYPE_CHECKING:
         marchenko_pastur as marchenko_pastur,
         power_law as power_law,
     )
+    from teacherstudent.sweeps.sweep import sweep as sweep
     from teacherstudent.tasks import (
         BoxMixture as BoxMixture,
         GaussianEquivalent as GaussianEquivalent,

@@ -1,0 +1,130 @@
+"""The datasets of a sweep: every quantity along all swept dimensions.
+
+Points may have different sizes, as where widths are swept.  A quantity is then as large as the
+largest of them, with nan beyond the units that a point has; `has_student` and `has_teacher` say
+which it has.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from teacherstudent.checking import checks
+from teacherstudent.results.datasets import described
+from teacherstudent.sweeps.axes import Axis, attributes_of
+from teacherstudent.sweeps.points import Point
+from teacherstudent.sweeps.values import Answers, Values
+
+SIZES = {"has_student": "student", "has_teacher": "teacher"}
+
+
+class Gathering:
+    """Collects the answers of points into arrays over the swept dimensions.
+
+    - `axes`: the swept dimensions.
+    - `keys`: the name of the point at each place, in the order of `assignments`.
+    """
+
+    def __init__(self, axes: Sequence[Axis], keys: Sequence[str]):
+        self.axes = list(axes)
+        self.places: dict[str, list[int]] = {}
+        for place, key in enumerate(keys):
+            self.places.setdefault(key, []).append(place)
+        self.count = len(keys)
+        self.arrays: dict[str, np.ndarray] = {}
+        self.about: dict[str, Values] = {}
+        self.errors = np.full(self.count, "", dtype=object)
+        self.seconds = np.full(self.count, np.nan)
+
+    def add(self, answers: Answers) -> None:
+        """Put the answers of a job in their places."""
+        for index, key in enumerate(answers.keys):
+            for place in self.places.get(key, []):
+                self.errors[place] = answers.errors[index]
+                self.seconds[place] = answers.seconds[index]
+                for name, one in answers.values.items():
+                    self._put(name, one, place, one.array[index])
+
+    def fail(self, keys: Iterable[str], why: str) -> None:
+        """Say why points have no answers."""
+        for key in keys:
+            for place in self.places.get(key, []):
+                self.errors[place] = why
+
+    def _put(self, name: str, about: Values, place: int, value: np.ndarray) -> None:
+        array = self._with_room(name, about, value.shape)
+        array[(place, *map(slice, value.shape))] = value
+
+    def _with_room(self, name: str, about: Values, shape: tuple[int, ...]) -> np.ndarray:
+        """The array of a quantity, at least as large as the value of a point."""
+        old = self.arrays.get(name)
+        if old is not None and all(a <= b for a, b in zip(shape, old.shape[1:], strict=True)):
+            return old
+        larger = shape
+        if old is not None:
+            larger = tuple(map(max, shape, old.shape[1:]))
+        cause = f"{self.count} points with {name} of shape {larger}"
+        checks.memory(cause, self.count * int(np.prod(larger, dtype=np.int64)))
+        new = np.full((self.count, *larger), np.nan)
+        if old is not None:
+            new[tuple(map(slice, old.shape))] = old
+        self.arrays[name] = new
+        self.about[name] = about
+        return new
+
+    def dataset(self, extra: Mapping[str, tuple] | None = None) -> xr.Dataset:
+        """All quantities over the swept dimensions, and why points have none."""
+        swept = tuple(axis.name for axis in self.axes)
+        shape = tuple(len(axis) for axis in self.axes)
+        data: dict[str, Any] = {}
+        for name, array in self.arrays.items():
+            about = self.about[name]
+            dims = (*swept, *about.dims)
+            data[name] = (dims, array.reshape(*shape, *array.shape[1:]), about.attributes)
+        seconds = {"long_name": "time that the point took", "symbol": "seconds", "units": "s"}
+        data["seconds"] = (swept, self.seconds.reshape(shape), seconds)
+        error = {
+            "long_name": "why there are no numbers to the end",
+            "symbol": "error",
+            "units": "1",
+        }
+        texts = np.asarray(self.errors.tolist(), dtype=str)
+        data["error"] = (swept, texts.reshape(shape), error)
+        data |= extra or {}
+        return xr.Dataset(data, coords=_coordinates(self.axes))
+
+
+def _coordinates(axes: Sequence[Axis]) -> dict[str, tuple]:
+    """Numbers and labels along the swept dimensions."""
+    coordinates: dict[str, tuple] = {}
+    for axis in axes:
+        for (name, values), path in zip(axis.coordinates.items(), axis.paths, strict=True):
+            coordinates[name] = ((axis.name,), values, attributes_of(name, path))
+    return coordinates
+
+
+def units_of(points: Sequence[Point], axes: Sequence[Axis]) -> dict[str, tuple]:
+    """Which units every point has, where not all have the same."""
+    swept = tuple(axis.name for axis in axes)
+    shape = tuple(len(axis) for axis in axes)
+    counts = {
+        "has_student": [point.problem.student.width for point in points],
+        "has_teacher": [point.problem.task.directions for point in points],
+    }
+    masks = {}
+    for name, widths in counts.items():
+        if len(set(widths)) > 1:
+            has = np.arange(max(widths)) < np.reshape(widths, (*shape, 1))
+            about = {"long_name": f"whether the {SIZES[name]} unit is there", "symbol": name}
+            masks[name] = ((*swept, SIZES[name]), has, about | {"units": "1"})
+    return masks
+
+
+def with_description(
+    data: xr.Dataset, kind: str, points: Sequence[Point], report: Mapping[str, Any]
+) -> xr.Dataset:
+    """The dataset with the description of its first point, and of what is swept."""
+    first = points[0]
+    return data.assign_attrs(described(kind, first.problem, report, first.start))
