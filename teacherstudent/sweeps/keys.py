@@ -7,18 +7,19 @@ on the version of the package, so that what another one computed is computed ane
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from types import FunctionType
 from typing import Any
 
 import jax
 import numpy as np
 
 import teacherstudent
+from odes.rules.theory import RuleTheory
+from sims.running.checkpoints import own_sources
 from teacherstudent.checking import contracts
-from teacherstudent.observables.observable import Observable
 from teacherstudent.results.description import describe_problem
-from teacherstudent.schedules import all_schedules
 from teacherstudent.sweeps.points import Point
 
 
@@ -26,10 +27,18 @@ class Keys:
     """Makes the names of points that share options.
 
     - `kind`: "theory" or "simulation".
-    - `settings`: what else decides the numbers, as JSON can hold it.
+    - `settings`: what else decides the numbers, as JSON can hold it; of `observables` these are the
+      names, and what they compute is in their text.
     """
 
-    def __init__(self, kind: str, times: np.ndarray, settings: Mapping[str, Any]):
+    def __init__(
+        self,
+        kind: str,
+        times: np.ndarray,
+        settings: Mapping[str, Any],
+        observables: Sequence[Any] = (),
+    ):
+        self.observables = observables
         outline = [kind, teacherstudent.__version__, dict(settings)]
         self._common = hashlib.sha256(json.dumps(outline, sort_keys=True).encode())
         self._common.update(np.ascontiguousarray(times, np.float64).tobytes())
@@ -50,7 +59,8 @@ class Keys:
         """All of a problem but its numbers, which points of one structure share."""
         if structure not in self._outlines:
             described = _without_numbers(describe_problem(point.problem))
-            outline = json.dumps([described, own_sources(point.problem)], sort_keys=True)
+            texts = own_texts(point.problem, self.observables)
+            outline = json.dumps([described, texts], sort_keys=True)
             self._outlines[structure] = outline.encode()
         return self._outlines[structure]
 
@@ -96,27 +106,18 @@ def _bytes_of(leaves: Iterable[Any]) -> bytes:
     return b"\0".join(parts)
 
 
-def own_sources(problem: Any, observables: Sequence[Observable] = ()) -> list[str]:
+def own_texts(problem: Any, observables: Sequence[Any]) -> list[str]:
     """The source text of the user's own classes and functions, where there is one.
 
     A class that was edited keeps its name, and answers something else.
     """
-    parts = [problem.task, problem.rule, problem.loss, problem.student.activation]
-    parts.append(getattr(problem.task, "activation", None))
-    parts += all_schedules((problem.task, problem.rule))
-    owners: list[Any] = []
-    for part in parts:
-        owners += [base for base in type(part).__mro__ if not contracts.is_ours(base)]
-        owners.append(getattr(part, "function", None))
-    owners += [one.of for one in observables if isinstance(one, Observable)]
-    return [text for text in map(_source, owners) if text]
-
-
-def _source(owner: Any) -> str:
-    """The text of a class or function of the user's; "" where there is none to be had."""
-    if owner is object or not isinstance(owner, type | Callable):  # type: ignore[arg-type]
-        return ""
-    with suppress(OSError, TypeError):  # written at the prompt, or built in
-        if not contracts.is_ours(owner):
-            return inspect.getsource(owner)
-    return ""
+    owners = [getattr(one, name, None) for one in observables for name in ("of", "of_weights")]
+    theory = contracts.nearest(type(problem.rule), RuleTheory.registered)
+    if theory is not None:
+        owners.append(type(RuleTheory.registered[theory]))
+    texts = own_sources(problem)
+    for owner in owners:
+        if isinstance(owner, type | FunctionType) and not contracts.is_ours(owner):
+            with suppress(OSError, TypeError):  # written at the prompt, or built in
+                texts.append(inspect.getsource(owner))
+    return texts

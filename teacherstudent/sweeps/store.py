@@ -97,6 +97,16 @@ class Store:
                 self._files[key] = path
 
 
+def is_in_use(folder: Path) -> bool:
+    """Whether a sweep writes to a folder now."""
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+
+
 def progress_of(folder: Path) -> dict | None:
     """What the last sweep in a folder noted of its progress; None if it noted nothing."""
     try:

@@ -23,7 +23,7 @@ from teacherstudent.results.datasets import as_tree
 from teacherstudent.sweeps.axes import Axis, axes_of
 from teacherstudent.sweeps.gather import Gathering, units_of, with_description
 from teacherstudent.sweeps.jobs import Job, SimulationJob, TheoryJob
-from teacherstudent.sweeps.keys import Keys, own_sources
+from teacherstudent.sweeps.keys import Keys
 from teacherstudent.sweeps.points import Point, points_of
 from teacherstudent.sweeps.store import Store, folder_of
 from teacherstudent.sweeps.values import Answers
@@ -301,7 +301,7 @@ class _Work:
         self.times = plan.times
         self.all_points = plan.points
         with_N = kind == "simulation"
-        keys = Keys(kind, plan.times, _settings(plan.points[0].problem, options))
+        keys = Keys(kind, plan.times, _settings(options), options["observables"])
         names = [keys.of(point, point.N if with_N else None) for point in plan.points]
         self.axes, self.keys, self.members = _without_idle_axes(plan.axes, names, with_N)
         self.points: dict[str, Point] = {}
@@ -333,7 +333,7 @@ class _Work:
             seeds = {"long_name": "seed of the random stream", "symbol": "seed", "units": "1"}
             data = data.assign_coords(seed=("seed", np.asarray(self.options["seeds"]), seeds))
         report: dict[str, Any] = {"sweep": {axis.name: axis.paths for axis in self.axes}}
-        report |= _settings(points[0].problem, self.options)
+        report |= _settings(self.options)
         report["failed"] = int(sum(bool(why) for why in gathering.errors))
         report["seconds"] = float(np.nansum(gathering.seconds))
         if self.kind == "simulation":
@@ -341,7 +341,7 @@ class _Work:
         return with_description(data, self.kind, points, report)
 
 
-def _settings(problem: Problem, options: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options as JSON can hold them."""
     settings = {}
     for name, value in options.items():
@@ -349,7 +349,6 @@ def _settings(problem: Problem, options: Mapping[str, Any]) -> dict[str, Any]:
             value = [
                 one if isinstance(one, str) else getattr(one, "name", str(one)) for one in value
             ]
-            settings["sources"] = own_sources(problem, options["observables"])
         elif name == "quadrature":
             value = repr(value)
         settings[name] = value

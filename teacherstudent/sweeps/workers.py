@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,18 +24,13 @@ import numpy as np
 from odes.rules.theory import RuleTheory
 from teacherstudent.checking import checks
 from teacherstudent.checking.contracts import is_ours
+from teacherstudent.command.process import keep_compiled_programs
+from teacherstudent.programs import kept_programs
 from teacherstudent.sweeps.jobs import Job
 from teacherstudent.sweeps.points import Point
 from teacherstudent.sweeps.values import Answers
 
 IN_FLIGHT = 2  # jobs for each worker: the next one is there when one is done
-# One core each: XLA would start as many threads as there are cores in every worker.
-ONE_CORE = {
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
-START_SECONDS = 120  # for a worker to start
 
 
 class LostWorkersError(RuntimeError):
@@ -140,36 +134,11 @@ def executor(workers: int, client: Any, scheduler: str | None) -> Iterator[Execu
     if workers <= 1:
         yield Here()
         return
-    with _local_client(workers) as local:
+    # Imported here, since most sweeps need no workers.
+    from teacherstudent.sweeps.local_cluster import local_client
+
+    with local_client(workers) as local:
         yield OnDask(local)
-
-
-@contextmanager
-def _local_client(workers: int) -> Iterator[Any]:
-    """A client of new processes on this machine, which end with it."""
-    import dask
-    from distributed import Client, Scheduler, SpecCluster
-    from distributed.deploy.subprocess import SubprocessWorker
-
-    environment = {**ONE_CORE, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    options = {"nthreads": 1, "memory_limit": 0, "env": environment, "dashboard": False}
-    worker = {"cls": SubprocessWorker, "options": {"worker_kwargs": options}}
-    scheduler = {
-        "cls": Scheduler,
-        "options": {"dashboard": False, "dashboard_address": None, "host": "127.0.0.1", "port": 0},
-    }
-    quiet = {"logging.distributed": "error", "distributed.scheduler.allowed-failures": 3}
-    with (
-        dask.config.set(quiet),
-        SpecCluster(
-            workers=dict.fromkeys(range(workers), worker),
-            scheduler=scheduler,
-            name="teacherstudent",
-            silence_logs=40,
-        ) as cluster,
-        Client(cluster, timeout=START_SECONDS, set_as_default=False) as client,
-    ):
-        yield client
 
 
 class Packed(NamedTuple):
@@ -188,10 +157,14 @@ class Template:
 
     job: Job
     theories: Mapping[type, Any]
+    keeps_programs: bool
 
-    def __post_init__(self):
+    def prepare(self) -> None:
+        """Make this process like the one that sent the template."""
         for rule, theory in self.theories.items():
             RuleTheory.registered.setdefault(rule, theory)
+        if self.keeps_programs and not kept_programs.wanted():
+            keep_compiled_programs()
 
 
 class Packing:
@@ -205,7 +178,7 @@ class Packing:
         shape = (type(job), structure_of(job.points[0]))
         if shape not in self._templates:
             alone = replace(job, keys=job.keys[:1], points=job.points[:1], checkpoint=None)
-            template = Template(alone, _own_theories(alone))
+            template = Template(alone, _own_theories(alone), kept_programs.wanted())
             leaves = jax.tree.leaves(_parts(alone.points[0]))
             self._templates[shape] = (cloudpickle.dumps(template), leaves)
         content, known = self._templates[shape]
@@ -262,7 +235,9 @@ def unpacked(packed: Packed) -> Job:
 @functools.lru_cache(maxsize=64)
 def _read(content: bytes) -> Template:
     """A template, read once in a process."""
-    return cloudpickle.loads(content)
+    template = cloudpickle.loads(content)
+    template.prepare()
+    return template
 
 
 def cores() -> int:
