@@ -28,6 +28,7 @@ from teacherstudent.observables.observable import Observable, at_overlaps
 from teacherstudent.problem import Problem
 from teacherstudent.programs.compilation import default_platform, options
 from teacherstudent.results.datasets import rename_for_task
+from teacherstudent.results.floor import error_floor
 from teacherstudent.starts import Start, spectral_start
 from teacherstudent.tasks.base import Task, with_fields
 
@@ -55,14 +56,14 @@ class PointTheories(NamedTuple):
       the time that a point reached.
     - `failures`: of each point why it ended before the last time; None of one that did not.
     - `steps`: how many steps the solver tried for each.
-    - `averages`, `quadrature_error`: how averages were computed, and how far off they may be.
+    - `report`: how they were solved, as the report of `integrate` says it; the estimated errors are
+      the largest of all points.
     """
 
     values: dict[str, np.ndarray]
     failures: list[SolverError | None]
     steps: np.ndarray
-    averages: str
-    quadrature_error: float | None
+    report: dict[str, Any]
 
 
 def step_together(problem: Problem, start: Start, solver: str) -> bool:
@@ -109,7 +110,14 @@ def integrate_points(
     if nodes is not None:
         averages = nodes.description
     values, failures = _answered(problems, starts, times, answer, error, given, (rtol, atol))
-    return PointTheories(values, failures, answer.steps, averages, error)
+    report = {"solver": chosen(given.solver, rtol), "rtol": rtol, "atol": atol}
+    report |= {"max_steps": given.max_steps, "averages": averages}
+    if error is not None:
+        report["quadrature_error"] = error
+    if hasattr(type(first.task), "v_star"):  # eps_g is a small difference of student and teacher
+        overlaps = (answer.Q, values["T"], answer.v, answer.eps_g)
+        report["eps_g_floor"] = error_floor(first, times, *overlaps, rtol, atol)
+    return PointTheories(values, failures, answer.steps, report)
 
 
 def _refined(

@@ -50,6 +50,7 @@ PUBLIC = {
     "teacherstudent.results.files": ("load", "save"),
     "teacherstudent.results.plots": ("plot",),
     "teacherstudent.results.selection": ("problem_of", "start_of"),
+    "teacherstudent.results.sweep_points": ("point_of",),
     "teacherstudent.rules.base": ("DescentRule", "Rule"),
     "teacherstudent.rules": (
         "AGD",
@@ -192,6 +193,7 @@ if TYPE_CHECKING:
         problem_of as problem_of,
         start_of as start_of,
     )
+    from teacherstudent.results.sweep_points import point_of as point_of
     from teacherstudent.rules import (
         AGD as AGD,
         SGD as SGD,

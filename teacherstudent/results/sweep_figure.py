@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from teacherstudent.results.datasets import description
 from teacherstudent.results.drawing import error_name, figure_style, mark, shade, style
-from teacherstudent.results.titles import title_of
 
 MOST_LINES = 6  # along the second parameter, where one of two is no number
+MOST_TICKS = 12  # of whole numbers, each of which then has one
 DECADES = 1.2  # of an error, from which on its axis is logarithmic
 LOGARITHMIC = 4.0  # how many times as far the last of three equally spaced values is
 
@@ -76,10 +76,15 @@ def _is_numeric(data: xr.Dataset, dim: str) -> bool:
 
 
 def _title(data: xr.Dataset, rest: list) -> str:
-    """The problem, and at which values of parameters that are not shown."""
-    title = title_of(data).replace(": ", ":\n", 1)
-    values = [f"{dim} = {_value(data[dim].values[0])}" for dim in rest if dim in data.coords]
-    return f"{title}\n{', '.join(values)}" if values else title
+    """The task and the rule, where they are the same everywhere, and at which values of parameters
+    that are not shown.
+    """
+    facts = description(data)
+    swept = [path for along in facts["report"]["sweep"].values() for path in along]
+    parts = [facts["problem"][name]["type"] for name in ("task", "rule") if name not in swept]
+    parts += [f"{dim} = {_value(data[dim].values[0])}" for dim in rest if dim in data.coords]
+    parts.append(f"t = {float(data.time[-1]):g}")
+    return ", ".join(parts)
 
 
 def _value(value) -> str:
@@ -140,6 +145,8 @@ def _draw_map(axes: Axes, error: xr.DataArray, data: xr.Dataset, dims: list[str]
     for axis, values in (("x", x), ("y", y)):
         if _is_logarithmic(values):
             getattr(axes, f"set_{axis}scale")("log")
+        elif (values == np.rint(values)).all() and len(values) <= MOST_TICKS:
+            getattr(axes, f"set_{axis}ticks")(values, [f"{value:g}" for value in values])
     axes.set_xlabel(_label(data, dims[0]))
     axes.set_ylabel(_label(data, dims[1]))
     return mesh

@@ -12,11 +12,14 @@ import numpy as np
 import xarray as xr
 
 from teacherstudent.checking import checks
+from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import described
+from teacherstudent.results.description import describe_problem
 from teacherstudent.sweeps.axes import Axis, attributes_of
-from teacherstudent.sweeps.points import Point
+from teacherstudent.sweeps.points import Point, with_entries
 from teacherstudent.sweeps.values import Answers, Values
 
+ESTIMATES = ("quadrature_error", "eps_g_floor")
 SIZES = {"has_student": "student", "has_teacher": "teacher"}
 
 
@@ -37,15 +40,24 @@ class Gathering:
         self.about: dict[str, Values] = {}
         self.errors = np.full(self.count, "", dtype=object)
         self.seconds = np.full(self.count, np.nan)
+        self.report: dict[str, Any] = {}
 
     def add(self, answers: Answers) -> None:
         """Put the answers of a job in their places."""
+        self._report(answers.report)
         for index, key in enumerate(answers.keys):
             for place in self.places.get(key, []):
                 self.errors[place] = answers.errors[index]
                 self.seconds[place] = answers.seconds[index]
                 for name, one in answers.values.items():
                     self._put(name, one, place, one.array[index])
+
+    def _report(self, report: Mapping[str, Any]) -> None:
+        """What jobs say of their numbers; of estimated errors the largest."""
+        for name, value in report.items():
+            if name in ESTIMATES:
+                value = max(value, self.report.get(name, value))
+            self.report[name] = value
 
     def fail(self, keys: Iterable[str], why: str) -> None:
         """Say why points have no answers."""
@@ -120,6 +132,31 @@ def units_of(points: Sequence[Point], axes: Sequence[Axis]) -> dict[str, tuple]:
             about = {"long_name": f"whether the {SIZES[name]} unit is there", "symbol": name}
             masks[name] = ((*swept, SIZES[name]), has, about | {"units": "1"})
     return masks
+
+
+def swept_values(axes: Sequence[Axis], problem: Problem) -> dict[str, dict[str, list]]:
+    """The values along each swept dimension, by parameter, as a description of a problem has
+    them.
+    """
+    described: dict[str, dict[str, list]] = {}
+    for axis in axes:
+        described[axis.name] = {}
+        for path in axis.paths:
+            values = [entries[path] for entries in axis.entries]
+            described[axis.name][path] = [_described(path, one, problem) for one in values]
+    return described
+
+
+def _described(path: str, value: Any, problem: Problem) -> Any:
+    """One value as a description has it; a start has none."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if path == "start":
+        return None
+    described: Any = describe_problem(with_entries(problem, {path: value}))
+    for name in path.split("."):
+        described = described[name]
+    return described
 
 
 def with_description(

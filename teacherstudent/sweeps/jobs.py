@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -28,6 +28,15 @@ from teacherstudent.sweeps.values import Answers, Values
 OF_THE_POINT = (ValueError, TypeError, RuntimeError, ArithmeticError)
 WITHOUT_TIME = ("T", "phase")  # what a dataset keeps beside what it has along time
 RECORDED = "recorded_time"
+OF_ONE_POINT = ("seconds", "steps", "rejected_steps", "first_time", "last_time", "last_step")
+
+
+class Computed(NamedTuple):
+    """The quantities of points, why a point has none, and how they were made."""
+
+    values: dict[str, Values]
+    errors: list[str]
+    report: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,18 +56,27 @@ class Job:
     def run(self) -> Answers:
         """The numbers of all points, with a sentence for each that has none."""
         began = time.perf_counter()
-        values, errors = self.computed()
+        computed = self.computed()
         seconds = (time.perf_counter() - began) / len(self.keys)
-        return Answers(self.keys, values, errors, np.full(len(self.keys), seconds))
+        return Answers(
+            self.keys,
+            computed.values,
+            computed.errors,
+            np.full(len(self.keys), seconds),
+            computed.report,
+        )
 
-    def computed(self) -> tuple[dict[str, Values], list[str]]:
+    def computed(self) -> Computed:
         """The quantities of all points, and why a point has none; one after the other."""
         results, errors = [], []
+        report: dict[str, Any] = {}
         for point in self.points:
             found, error = _tried(self.alone, point)
             results.append(None if found is None else self.quantities(found, point))
             errors.append(error)
-        return _stacked(results), errors
+            if found is not None and not report:
+                report = _kept_of_report(description(found)["report"])
+        return Computed(_stacked(results), errors, report)
 
     def alone(self, point: Point) -> xr.Dataset:
         """The dataset of one point."""
@@ -86,13 +104,13 @@ class Job:
 class TheoryJob(Job):
     """The theory of points of the same shapes, which step together where they can."""
 
-    def computed(self) -> tuple[dict[str, Values], list[str]]:
+    def computed(self) -> Computed:
         first = self.points[0]
         requested = self.options.get("observables", ())
         try:
             observables = requested_of_theory(requested, first.problem)
         except OF_THE_POINT as error:
-            return {}, [sentence(error)] * len(self.points)
+            return Computed({}, [sentence(error)] * len(self.points), {})
         solver = self.options.get("solver", "auto")
         in_solve = any(isinstance(one, TheoryObservable) for one in observables.observables)
         if in_solve or not step_together(first.problem, first.start, solver):
@@ -107,7 +125,7 @@ class TheoryJob(Job):
             )
         except OF_THE_POINT as error:
             if len(self.points) == 1:
-                return {}, [sentence(error)]
+                return Computed({}, [sentence(error)], {})
             return super().computed()  # which tells whose fault it is
         observed = {one.name: one for one in given.observables}
         values = {}
@@ -115,7 +133,8 @@ class TheoryJob(Job):
             values[name] = _values_of_theory(name, array, observed)
         about = {"long_name": "steps of the solver", "symbol": "steps", "units": "1"}
         values["steps"] = Values((), np.asarray(found.steps, float), about)
-        return values, [sentence(error) if error else "" for error in found.failures]
+        errors = [sentence(error) if error else "" for error in found.failures]
+        return Computed(values, errors, found.report)
 
     def alone(self, point: Point) -> xr.Dataset:
         return ts.integrate(point.problem, point.start, self.times, progress=False, **self.options)
@@ -152,6 +171,11 @@ class SimulationJob(Job):
         wanted = np.rint(self.times * point.problem.updates_per_time(N)).astype(np.int64)
         places = np.searchsorted(np.unique(wanted), wanted)
         return self.times, places[places < found.sizes["time"]]
+
+
+def _kept_of_report(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the report of one point is true of all points of the same shapes."""
+    return {name: value for name, value in report.items() if name not in OF_ONE_POINT}
 
 
 def sentence(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,7 +21,7 @@ from teacherstudent.problem import Problem
 from teacherstudent.results.atomic_files import check_writable
 from teacherstudent.results.datasets import as_tree
 from teacherstudent.sweeps.axes import Axis, axes_of
-from teacherstudent.sweeps.gather import Gathering, units_of, with_description
+from teacherstudent.sweeps.gather import Gathering, swept_values, units_of, with_description
 from teacherstudent.sweeps.jobs import Job, SimulationJob, TheoryJob
 from teacherstudent.sweeps.keys import Keys
 from teacherstudent.sweeps.points import Point, points_of
@@ -167,34 +167,47 @@ class _Plan:
                 f"problem has a sequence for {', '.join(problem.sweeps)}; give one number, and "
                 "the sequence in over."
             )
+        self.problem = problem
         self.points = points_of(problem, start, N, self.axes)
         self._check_points()
 
     def _check_points(self) -> None:
-        """Raise ValueError for what the first point of each shape shows to be wrong."""
-        seen = set()
+        """Raise ValueError for what is wrong with the first points of all shapes; of some shapes
+        alone it is an answer.
+        """
+        first: dict[Any, Point] = {}
         for point in self.points:
-            shape = structure_of(point)
-            if shape in seen:
-                continue
-            seen.add(shape)
-            point.problem.check_start(point.start)
-            if "simulation" in self.kinds and point.N is not None:
-                point.problem.task.latent_dimension(point.N)
+            first.setdefault(structure_of(point), point)
+        _raise_if_all_fail(self._check_point, first.values())
         if "theory" in self.kinds:
-            self._check_theories()
+            kinds = {type(point.problem.rule): point for point in self.points}
+            hint = ""
+            if "simulation" in self.kinds:
+                hint = "  Give theory=False to simulate alone."
+            _raise_if_all_fail(_check_theory, kinds.values(), hint)
 
-    def _check_theories(self) -> None:
-        """Raise ValueError if no point has a theory."""
-        why = []
-        kinds = {type(point.problem.rule): point for point in self.points}
-        for point in kinds.values():
-            try:
-                require_theory(point.problem)
-            except ValueError as error:
-                why.append(error)
-        if len(why) == len(kinds):
-            raise ValueError(f"{why[0]}  Give theory=False to simulate alone.")
+    def _check_point(self, point: Point) -> None:
+        point.problem.check_start(point.start)
+        if "simulation" in self.kinds and point.N is not None:
+            point.problem.task.latent_dimension(point.N)
+
+
+def _check_theory(point: Point) -> None:
+    require_theory(point.problem)
+
+
+def _raise_if_all_fail(check: Callable[[Point], None], points: Iterable[Point], hint="") -> None:
+    """Raise the first ValueError of a check, if no point passes it."""
+    first = None
+    for point in points:
+        try:
+            check(point)
+        except ValueError as error:
+            first = first or error
+        else:
+            return
+    if first is not None:
+        raise ValueError(f"{first}{hint}")
 
 
 def _options(name: str, given: Any, known: Sequence[str]) -> dict[str, Any]:
@@ -299,6 +312,7 @@ class _Work:
         self.kind = kind
         self.options = options
         self.times = plan.times
+        self.base = plan.problem
         self.all_points = plan.points
         with_N = kind == "simulation"
         keys = Keys(kind, plan.times, _settings(options), options["observables"])
@@ -325,19 +339,19 @@ class _Work:
         """All of it, with the times and what made it."""
         points = [self.all_points[member] for member in self.members]
         data = gathering.dataset(units_of(points, self.axes))
-        about = {"long_name": "time", "symbol": "t", "units": "updates / N"}
         long_name, symbol, units = points[0].problem.rule.TIME
         about = {"long_name": long_name, "symbol": symbol, "units": units}
         data = data.assign_coords(time=("time", self.times, about))
         if "seeds" in self.options:
             seeds = {"long_name": "seed of the random stream", "symbol": "seed", "units": "1"}
             data = data.assign_coords(seed=("seed", np.asarray(self.options["seeds"]), seeds))
-        report: dict[str, Any] = {"sweep": {axis.name: axis.paths for axis in self.axes}}
-        report |= _settings(self.options)
+        report = gathering.report | _settings(self.options)
+        report["sweep"] = swept_values(self.axes, self.base)
         report["failed"] = int(sum(bool(why) for why in gathering.errors))
         report["seconds"] = float(np.nansum(gathering.seconds))
+        report |= {"first_time": float(self.times[0]), "last_time": float(self.times[-1])}
         if self.kind == "simulation":
-            report["N"] = points[0].N or points[0].problem.task.input_dimension or 0
+            report.setdefault("N", points[0].N or 0)
         return with_description(data, self.kind, points, report)
 
 

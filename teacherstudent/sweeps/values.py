@@ -24,17 +24,20 @@ class Answers(NamedTuple):
     - `values`: the quantities, by name.
     - `errors`: why a point has no numbers, or none to the end; "" of one that has all.
     - `seconds`: what each took, about.
+    - `report`: what the verb says of how the numbers were made.
     """
 
     keys: list[str]
     values: dict[str, Values]
     errors: list[str]
     seconds: np.ndarray
+    report: dict[str, Any]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The same as arrays by name, which a file holds."""
         about = {
             "format": FORMAT,
+            "report": self.report,
             "values": {name: [one.dims, one.attributes] for name, one in self.values.items()},
         }
         arrays = {f"value.{name}": one.array for name, one in self.values.items()}
@@ -57,4 +60,4 @@ def answers_from(arrays: Mapping[str, np.ndarray]) -> Answers:
     for name, (dims, attributes) in about["values"].items():
         values[name] = Values(tuple(dims), arrays[f"value.{name}"], attributes)
     keys, errors = arrays["keys"].tolist(), arrays["errors"].tolist()
-    return Answers(keys, values, errors, arrays["seconds"])
+    return Answers(keys, values, errors, arrays["seconds"], about["report"])
