@@ -16,7 +16,7 @@ import numpy as np
 from odes.rules.theory import require_theory, theory_of
 from odes.solving import vector_field  # noqa: F401 (it registers what rules and tasks need)
 from odes.solving.quadrature_error import averages_used, quadrature_error, warn_of_error
-from odes.solving.reach import failure, reach, tolerance
+from odes.solving.reach import Overlaps, failure, reach, tolerance
 from odes.solving.resolution import Refinement, first_refinement
 from odes.solving.solve import solve_one
 from odes.solving.trajectory import EXPLICIT, Trajectory, by_mode, chosen, tolerances
@@ -273,19 +273,9 @@ def _answered(
     return rename_for_task(problems[0].task, values), failures
 
 
-class _Overlaps(NamedTuple):
-    """What of a start says whether an answer can be one of some weights."""
-
-    Q: np.ndarray
-    R: np.ndarray
-    T: np.ndarray
-    v: np.ndarray
-    b: np.ndarray
-
-
-def _overlaps(start: Start) -> _Overlaps:
+def _overlaps(start: Start) -> Overlaps:
     b = getattr(start, "b", np.zeros(np.shape(start.v)))
-    return _Overlaps(*map(np.asarray, (start.Q, start.R, start.T, start.v, b)))
+    return Overlaps(*map(np.asarray, (start.Q, start.R, start.T, start.v, b)))
 
 
 def _stack_starts(*parts) -> np.ndarray:

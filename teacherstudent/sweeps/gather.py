@@ -50,7 +50,7 @@ class Gathering:
                 self.errors[place] = answers.errors[index]
                 self.seconds[place] = answers.seconds[index]
                 for name, one in answers.values.items():
-                    self._put(name, one, place, one.array[index])
+                    self._put(name, one, place, np.asarray(one.array[index]))
 
     def _report(self, report: Mapping[str, Any]) -> None:
         """What jobs say of their numbers; of estimated errors the largest."""
@@ -94,7 +94,7 @@ class Gathering:
         for name, array in self.arrays.items():
             about = self.about[name]
             dims = (*swept, *about.dims)
-            data[name] = (dims, array.reshape(*shape, *array.shape[1:]), about.attributes)
+            data[name] = (dims, array.reshape((*shape, *array.shape[1:])), about.attributes)
         seconds = {"long_name": "time that the point took", "symbol": "seconds", "units": "s"}
         data["seconds"] = (swept, self.seconds.reshape(shape), seconds)
         error = {
@@ -127,11 +127,25 @@ def units_of(points: Sequence[Point], axes: Sequence[Axis]) -> dict[str, tuple]:
     }
     masks = {}
     for name, widths in counts.items():
-        if len(set(widths)) > 1:
-            has = np.arange(max(widths)) < np.reshape(widths, (*shape, 1))
-            about = {"long_name": f"whether the {SIZES[name]} unit is there", "symbol": name}
-            masks[name] = ((*swept, SIZES[name]), has, about | {"units": "1"})
+        if len(set(widths)) == 1:
+            continue
+        has = np.arange(max(widths)) < np.reshape(widths, (*shape, 1))
+        dims, has = _where_it_varies(swept, has)
+        about = {"long_name": f"whether the {SIZES[name]} unit is there", "symbol": name}
+        masks[name] = ((*dims, SIZES[name]), has, about | {"units": "1"})
     return masks
+
+
+def _where_it_varies(dims: Sequence[str], array: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """An array without the leading dimensions along which it is constant."""
+    left: list[str] = []
+    for dim in dims:
+        first = np.take(array, [0], axis=len(left))
+        if (array == first).all():
+            array = first.squeeze(axis=len(left))
+        else:
+            left.append(dim)
+    return left, array
 
 
 def swept_values(axes: Sequence[Axis], problem: Problem) -> dict[str, dict[str, list]]:

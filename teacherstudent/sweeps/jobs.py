@@ -24,9 +24,11 @@ from teacherstudent.results.datasets import OF_THE_END, VARIABLES, description
 from teacherstudent.sweeps.points import Point
 from teacherstudent.sweeps.values import Answers, Values
 
-# What says of a point itself that it has no answer; any other failure is one of the machine.
-OF_THE_POINT = (ValueError, TypeError, RuntimeError, ArithmeticError)
+# Failures of the machine, after which a point may well have an answer.  Any other one is of the
+# point itself, a mistake in the user's own code included.
+OF_THE_MACHINE = (OSError, MemoryError)
 WITHOUT_TIME = ("T", "phase")  # what a dataset keeps beside what it has along time
+LONGEST = 2000  # letters of a sentence
 RECORDED = "recorded_time"
 OF_ONE_POINT = ("seconds", "steps", "rejected_steps", "first_time", "last_time", "last_step")
 
@@ -109,7 +111,7 @@ class TheoryJob(Job):
         requested = self.options.get("observables", ())
         try:
             observables = requested_of_theory(requested, first.problem)
-        except OF_THE_POINT as error:
+        except ValueError as error:
             return Computed({}, [sentence(error)] * len(self.points), {})
         solver = self.options.get("solver", "auto")
         in_solve = any(isinstance(one, TheoryObservable) for one in observables.observables)
@@ -123,7 +125,9 @@ class TheoryJob(Job):
                 self.times,
                 given,
             )
-        except OF_THE_POINT as error:
+        except OF_THE_MACHINE:
+            raise
+        except Exception as error:
             if len(self.points) == 1:
                 return Computed({}, [sentence(error)], {})
             return super().computed()  # which tells whose fault it is
@@ -180,7 +184,7 @@ def _kept_of_report(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def sentence(error: BaseException) -> str:
     """An error in the words of a dataset."""
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}"[:LONGEST]
 
 
 def _tried(alone: Callable[[Point], xr.Dataset], point: Point) -> tuple[xr.Dataset | None, str]:
@@ -189,7 +193,9 @@ def _tried(alone: Callable[[Point], xr.Dataset], point: Point) -> tuple[xr.Datas
         return alone(point), ""
     except DivergenceError as error:
         return error.partial, sentence(error)
-    except OF_THE_POINT as error:
+    except OF_THE_MACHINE:
+        raise
+    except Exception as error:
         return None, sentence(error)
 
 

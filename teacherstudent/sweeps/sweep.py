@@ -236,7 +236,7 @@ class _Run:
         self.scheduler = scheduler
         self.client = client
         self.progress = progress
-        self.in_memory: dict[str, Answers] = {}  # of a sweep without a store
+        self.warned = False
 
     def tree(self) -> xr.DataTree:
         """The answers of all points, as a result file has them."""
@@ -290,11 +290,23 @@ class _Run:
                 if isinstance(answers, BaseException):
                     self._failed(job, answers, gathering)
                 else:
-                    if self.store is not None:
-                        self.store.add(answers)
                     gathering.add(answers)
+                    self._keep(answers)
                     jobs.measure(answers)
                 self.counter.add(len(job.keys))
+
+    def _keep(self, answers: Answers) -> None:
+        """Put answers into the store; where the disk refuses, they are in the answer all the same,
+        and a call that is repeated computes them again.
+        """
+        if self.store is None:
+            return
+        try:
+            self.store.add(answers)
+        except OSError as error:
+            if not self.warned:
+                warn_user(f"points of the sweep cannot be kept: {error.strerror}")
+            self.warned = True
 
     def _failed(self, job: Job, error: BaseException, gathering: Gathering) -> None:
         """A job that failed for no fault of its points: said, and not kept, so that the same call
@@ -331,9 +343,14 @@ class _Work:
         return made(keys, points, self.times, self.options, checkpoint)
 
     def raise_if_nothing(self, gathering: Gathering) -> None:
-        """Raise the ValueError of the first point if all points have one."""
-        if all(str(why).startswith("ValueError: ") for why in gathering.errors):
-            raise ValueError(str(gathering.errors[0]).removeprefix("ValueError: "))
+        """Raise what all points have wrong, unless it is that they diverge."""
+        kinds = {str(why).partition(":")[0] for why in gathering.errors}
+        if kinds & {"", "DivergenceError", "SolverError"}:
+            return
+        kind, _, why = str(gathering.errors[0]).partition(": ")
+        if kind == "ValueError":
+            raise ValueError(why)
+        raise RuntimeError(f"no point of the sweep has an answer; the first says: {kind}: {why}")
 
     def dataset(self, gathering: Gathering) -> xr.Dataset:
         """All of it, with the times and what made it."""
@@ -384,7 +401,9 @@ def _without_idle_axes(
         place = len(left)
         idle = axis.paths == ["N"] and not with_N
         if idle and (names == np.take(names, [0], axis=place)).all():
-            names, members = (np.take(part, 0, axis=place) for part in (names, members))
+            names, members = (
+                part.take([0], axis=place).squeeze(place) for part in (names, members)
+            )
         else:
             left.append(axis)
     return left, names.ravel().tolist(), members.ravel().tolist()

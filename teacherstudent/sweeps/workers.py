@@ -26,7 +26,7 @@ from teacherstudent.checking import checks
 from teacherstudent.checking.contracts import is_ours
 from teacherstudent.command.process import keep_compiled_programs
 from teacherstudent.programs import kept_programs
-from teacherstudent.sweeps.jobs import Job
+from teacherstudent.sweeps.jobs import OF_THE_MACHINE, Job
 from teacherstudent.sweeps.points import Point
 from teacherstudent.sweeps.values import Answers
 
@@ -57,7 +57,7 @@ class Here(Executor):
         for job in jobs:
             try:
                 yield job, job.run()
-            except (OSError, MemoryError) as error:
+            except OF_THE_MACHINE as error:
                 yield job, error
 
 
