@@ -117,7 +117,7 @@ def integrate_points(
     if hasattr(type(first.task), "v_star"):  # eps_g is a small difference of student and teacher
         overlaps = (answer.Q, values["T"], answer.v, answer.eps_g)
         report["eps_g_floor"] = error_floor(first, times, *overlaps, rtol, atol)
-    return PointTheories(values, failures, answer.steps, report)
+    return PointTheories(values, failures, np.asarray(answer.steps), report)
 
 
 def _refined(

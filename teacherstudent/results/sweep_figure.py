@@ -180,8 +180,15 @@ def _draw_curves(errors: dict[str, xr.DataArray], data: xr.Dataset, dims: list[s
                 axes.plot(x, line.values, style(rank), color=shade(rank), lw=1.2, label=label)
             else:
                 label = None if "theory" in errors else f"networks {name}".strip()
-                marks = {"color": shade(rank), "ms": 4, "mfc": "white"}
-                axes.plot(x, line.values, mark(rank), ls="", label=label, **marks)
+                colour = shade(rank)
+                axes.plot(
+                    *(x, line.values, mark(rank)),
+                    ls="",
+                    color=colour,
+                    ms=4,
+                    mfc="white",
+                    label=label,
+                )
     values = np.concatenate([error.values.ravel() for error in errors.values()])
     values = values[np.isfinite(values)]
     if values.size and values.min() > 0 and np.log10(values.max() / values.min()) > DECADES:

@@ -143,12 +143,22 @@ def _values(path: str, given: Any) -> list:
         )
     if not values:
         raise ValueError(f"over[{path!r}] is empty; give at least one value.")
-    for number, value in enumerate(values):
-        if any(_same(value, other) for other in values[:number] if numbers is None):
-            raise ValueError(f"over[{path!r}] has {checks.shortened(value)} twice; give it once.")
-    if numbers is not None and len(np.unique(numbers)) < len(numbers):
-        raise ValueError(f"over[{path!r}] has a number twice; give it once.")
+    twice = _given_twice(values, numbers)
+    if twice:
+        raise ValueError(f"over[{path!r}] has {checks.shortened(twice[0])} twice; give it once.")
     return values
+
+
+def _given_twice(values: list, numbers: np.ndarray | None) -> list:
+    """The values that another one before is equal to."""
+    if numbers is not None:
+        found, counts = np.unique(numbers, return_counts=True)
+        return found[counts > 1].tolist()
+    return [
+        value
+        for number, value in enumerate(values)
+        if any(_same(value, other) for other in values[:number])
+    ]
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -67,7 +67,8 @@ class Gathering:
 
     def _put(self, name: str, about: Values, place: int, value: np.ndarray) -> None:
         array = self._with_room(name, about, value.shape)
-        array[(place, *map(slice, value.shape))] = value
+        room = tuple(slice(size) for size in value.shape)
+        array[(place, *room)] = value
 
     def _with_room(self, name: str, about: Values, shape: tuple[int, ...]) -> np.ndarray:
         """The array of a quantity, at least as large as the value of a point."""
@@ -81,7 +82,7 @@ class Gathering:
         checks.memory(cause, self.count * int(np.prod(larger, dtype=np.int64)))
         new = np.full((self.count, *larger), np.nan)
         if old is not None:
-            new[tuple(map(slice, old.shape))] = old
+            new[tuple(slice(size) for size in old.shape)] = old
         self.arrays[name] = new
         self.about[name] = about
         return new

@@ -396,7 +396,7 @@ def _without_idle_axes(
     shape = [len(axis) for axis in axes]
     names = np.asarray(keys, dtype=object).reshape(shape)
     members = np.arange(len(keys)).reshape(shape)
-    left = []
+    left: list[Axis] = []
     for axis in axes:
         place = len(left)
         idle = axis.paths == ["N"] and not with_N

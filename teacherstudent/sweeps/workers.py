@@ -30,6 +30,7 @@ from teacherstudent.sweeps.jobs import OF_THE_MACHINE, Job
 from teacherstudent.sweeps.points import Point
 from teacherstudent.sweeps.values import Answers
 
+CONNECT_SECONDS = 30  # to a scheduler that the user names
 IN_FLIGHT = 2  # jobs for each worker: the next one is there when one is done
 
 
@@ -122,7 +123,7 @@ def executor(workers: int, client: Any, scheduler: str | None) -> Iterator[Execu
         from distributed import Client
 
         try:
-            connected = Client(scheduler, timeout="30s")
+            connected = Client(scheduler, timeout=CONNECT_SECONDS)
         except OSError as error:
             raise ConnectionError(
                 f"scheduler = {scheduler!r} cannot be reached ({checks.first_line(error)}); give "
@@ -225,7 +226,8 @@ def unpacked(packed: Packed) -> Job:
     points = []
     for leaves, N in zip(packed.leaves, packed.sizes, strict=True):
         filled = [old if leaf is None else leaf for leaf, old in zip(leaves, known, strict=True)]
-        points.append(Point(*jax.tree.unflatten(structure, filled), N))
+        problem, start = jax.tree.unflatten(structure, filled)
+        points.append(Point(problem, start, N))
     checkpoint = packed.checkpoint
     if checkpoint is not None and not os.path.isdir(os.path.dirname(checkpoint)):
         checkpoint = None  # this machine does not see the folder

@@ -44,7 +44,7 @@ def test_objects_have_labels_which_tell_them_apart():
         ({"rule.": [0.1]}, "'rule.', which is no place"),
         ({"rule.learning_rate": 0.1}, "is not a list of values"),
         ({"rule.learning_rate": []}, "is empty; give at least one value"),
-        ({"rule.learning_rate": [0.1, 0.1]}, "has a number twice"),
+        ({"rule.learning_rate": [0.1, 0.1]}, "has 0.1 twice"),
         ({"student.activation": ["erf", "erf"]}, "has 'erf' twice"),
         ([{"N": 10}, {"N": 10, "task.noise": 0.1}], r"over\[1\] has the parameters N, task.noise"),
         ([], "each of its points is to be a dictionary"),
