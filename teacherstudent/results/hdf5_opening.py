@@ -3,8 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -33,18 +32,14 @@ def size_of_file(path: Path) -> int:
     return status.st_size
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """A file that is open for reading, and closed in the end."""
-    file = _open(path)
-    try:
-        yield file
-    finally:
-        with suppress(Exception):  # what is damaged may not close well
-            file.close()
+def close(file: h5py.File) -> None:
+    """Close a file, which may be damaged and not close well."""
+    with suppress(Exception):
+        file.close()
 
 
-def _open(path: Path) -> h5py.File:
+def open_file(path: Path) -> h5py.File:
+    """A file that is open for reading, and is to be closed."""
     try:
         return h5py.File(path, "r", locking="best-effort")  # without, where the disk knows no locks
     except Exception as error:
