@@ -205,8 +205,8 @@ def dataset_of(group: Group) -> xr.Dataset:
     try:
         variables = {key: xr.Variable(*one) for key, one in group.variables.items()}
         data = _decoded(variables, group.attributes)
-        for variable in data.variables.values():
-            if variable.chunks is None:
+        for label, variable in data.variables.items():
+            if not hasattr(group.variables[str(label)].values, "chunks"):  # of Dask
                 variable.load()
     except Exception as error:
         reason = str(error).split("\n")[0]

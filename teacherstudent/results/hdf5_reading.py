@@ -16,10 +16,16 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t, h5z
 
-from teacherstudent.results.digests import DIGEST, DIGESTS_OF_ARRAYS, Group, Variable
+from teacherstudent.results.digests import (
+    DIGEST,
+    DIGESTS_OF_ARRAYS,
+    Group,
+    Variable,
+    grid_of_pieces,
+)
 from teacherstudent.results.global_heaps import damaged_heap
 from teacherstudent.results.hdf5_opening import UnreadableFile, close, open_file, size_of_file
-from teacherstudent.results.stored_arrays import StoredArray, filters_of, has_variable_length
+from teacherstudent.results.stored_arrays import StoredArray, has_variable_length
 
 BOOKKEEPING = frozenset(  # of netCDF-4, which is not content: dimensions are kept by what they mean
     (
@@ -42,6 +48,9 @@ LEAST_LIMIT = 2**26  # bytes that any file may unpack to
 # A larger file may unpack to this many times its size; noisy numbers pack to no less than a half.
 LARGEST_RATIO = 20
 
+
+TEXT = h5py.string_dtype()
+REFERENCES = h5py.vlen_dtype(h5py.ref_dtype)
 
 CheckGroup = Callable[[tuple[str, ...], dict[str, Any]], None]
 
@@ -120,6 +129,7 @@ class _Reader:
         self.limit = max(LEAST_LIMIT, LARGEST_RATIO * size)
         self.used = 0
         self.seen: set[int] = set()
+        self.plain_kinds: list[h5t.TypeID] = []  # those that were looked at and are good
         self.place = name
 
     def refuse(self, reason: str) -> UnreadableFile:
@@ -216,61 +226,57 @@ class _Reader:
         self, name: str, label: str, dataset: h5d.DatasetID, scales: dict[int, str]
     ) -> Variable:
         """An array with its dimensions, once it is known to be harmless."""
-        self.check_storage(label, dataset)
-        dims = self.dims(name, dataset, scales)
         values = StoredArray(self.file, dataset, self.place, label, self.use)
-        return Variable(dims, values, self.attributes(dataset))
+        self.check_kind(label, values.kind)
+        self.check_storage(label, values)
+        return Variable(self.dims(name, dataset, scales), values, self.attributes(dataset))
 
-    def check_storage(self, name: str, dataset: h5d.DatasetID) -> None:
+    def check_storage(self, name: str, values: StoredArray) -> None:
         """Raise UnreadableFile unless all numbers lie in this file and unpack to a bounded size."""
-        how = dataset.get_create_plist()
-        layout = how.get_layout()
-        if layout == h5d.VIRTUAL or how.get_external_count() > 0:
+        layout = values.how.get_layout()
+        if layout == h5d.VIRTUAL or values.how.get_external_count() > 0:
             raise self.refuse(
                 f"keeps {name!r} in another file; only what lies in the file itself is read."
             )
-        kind = dataset.get_type()
-        self.check_kind(name, kind)
-        space = dataset.get_space()
+        space = values.dataset.get_space()
         if space.get_simple_extent_type() not in (h5py.h5s.SIMPLE, h5py.h5s.SCALAR):
             raise self.refuse(f"has {name!r} without any shape.")
-        shape = dataset.shape
-        size = math.prod(shape) * kind.get_size()
         if layout == h5d.CHUNKED:
-            self.check_chunks(name, dataset, how, kind.get_size())
-        elif how.get_nfilters():
+            self.check_chunks(name, values)
+        elif values.filters:
             raise self.refuse(f"has {name!r} filtered, but not in chunks.")
         else:
+            size = math.prod(values.shape) * values.kind.get_size()
             self.use(size)
-            if dataset.get_storage_size() < size:
+            if values.dataset.get_storage_size() < size:
                 raise self.refuse(f"has {name!r} declared, but not its numbers.")
 
     def check_kind(self, name: str, kind: h5t.TypeID) -> None:
         """Raise UnreadableFile unless a type is that of plain numbers or strings."""
-        if kind.get_class() == h5t.STRING:
+        family = kind.get_class()
+        if family == h5t.STRING or any(kind == one for one in self.plain_kinds):
             return
-        if kind.get_class() in (h5t.INTEGER, h5t.FLOAT):
+        if family in (h5t.INTEGER, h5t.FLOAT):
             dtype = kind.dtype
             if dtype.itemsize <= 8 and kind == h5t.py_create(dtype):
+                self.plain_kinds.append(kind)
                 return
         raise self.refuse(
             f"has {name!r} of a type that results do not have; they hold plain numbers."
         )
 
-    def check_chunks(self, name: str, dataset: h5d.DatasetID, how, itemsize: int) -> None:
+    def check_chunks(self, name: str, values: StoredArray) -> None:
         """Raise UnreadableFile unless all chunks are there and unpack to what they should."""
-        shape, chunk = dataset.shape, how.get_chunk()
-        expected = math.prod(-(-length // part) for length, part in zip(shape, chunk, strict=True))
-        size = math.prod(chunk) * itemsize
-        self.use(expected * size)
-        filters = filters_of(how)
+        chunk, filters = values.how.get_chunk(), values.filters
+        expected = math.prod(grid_of_pieces(values.shape, chunk))
+        self.use(expected * math.prod(chunk) * values.kind.get_size())
         if len(set(filters)) < len(filters) or not set(filters) <= set(FILTERS):
             raise self.refuse(
                 f"has {name!r} packed with filters that results do not have; they may have gzip "
                 "and lzf."
             )
         stored: list[Any] = []
-        dataset.chunk_iter(stored.append)
+        values.dataset.chunk_iter(stored.append)
         if len(stored) != expected or any(
             one.filter_mask or one.size > self.size for one in stored
         ):
@@ -302,7 +308,7 @@ class _Reader:
         plain = kind.get_class() == h5t.VLEN and kind.get_super() == h5t.STD_REF_OBJ
         if not plain or attribute.shape != (dataset.rank,):
             raise self.refuse(f"has {name!r} with a list of dimensions that is none.")
-        lists = np.empty(attribute.shape, attribute.dtype)
+        lists = np.empty((dataset.rank,), REFERENCES)
         attribute.read(lists)
         if not all(len(one) for one in lists):
             raise self.refuse(f"has {name!r} with a dimension without a name.")
@@ -313,42 +319,49 @@ class _Reader:
         count = int(h5a.get_num_attrs(thing))
         if count > MOST_ATTRIBUTES:
             raise self.refuse(f"has something with {count} attributes.")
+        names: list[bytes] = []
+        h5a.iterate(thing, lambda name, *_: names.append(name))  # it goes on as long as this is None
         found = {}
-        for number in range(count):
-            attribute = h5a.open(thing, index=number)
-            name = attribute.name.decode("utf-8")
+        for raw in names:
+            name = raw.decode("utf-8")
             if name not in BOOKKEEPING:
-                found[name] = self.attribute(attribute, name)
+                found[name] = self.attribute(h5a.open(thing, raw), name)
         return found
 
     def attribute(self, attribute: h5a.AttrID, name: str) -> Any:
         """The value of an attribute: a string, a number, or an array or list of them."""
         kind = attribute.get_type()
         self.check_kind(name, kind)
-        if attribute.get_space().get_simple_extent_type() not in (h5py.h5s.SIMPLE, h5py.h5s.SCALAR):
+        extent = attribute.get_space().get_simple_extent_type()
+        if extent not in (h5py.h5s.SIMPLE, h5py.h5s.SCALAR):
             raise self.refuse(f"has an attribute {name!r} without any shape.")
+        has_any_length = has_variable_length(kind)
+        if has_any_length and extent == h5py.h5s.SCALAR:
+            self.use(kind.get_size())
+            return _string(attribute)
         shape = attribute.shape
         count = math.prod(shape)
-        is_text = kind.get_class() == h5t.STRING
-        length = kind.get_size()
-        if count > 1 and has_variable_length(kind):
-            length = self.size  # each may be as long as the file
-        self.use(count * length)
-        if not is_text:
-            values = np.empty(shape, attribute.dtype)
-            attribute.read(values)
+        # Each of several texts may be as long as the file.
+        self.use(count * (self.size if has_any_length and count > 1 else kind.get_size()))
+        values = np.empty(shape, attribute.dtype)
+        attribute.read(values)
+        if kind.get_class() != h5t.STRING:
             return values.reshape(-1)[0] if count == 1 else values
-        strings = _strings(attribute)
+        strings = [_decoded(one) for one in values.flat]
         return strings[0] if count == 1 else strings
 
 
-def _strings(attribute: h5a.AttrID) -> list[str]:
-    values = np.empty(attribute.shape, attribute.dtype)
-    attribute.read(values)
-    return [
-        one.decode("utf-8", "surrogateescape") if isinstance(one, bytes) else str(one)
-        for one in values.flat
-    ]
+def _string(attribute: h5a.AttrID) -> str:
+    """The one text of an attribute, which has any length."""
+    value = np.empty((), TEXT)
+    attribute.read(value)
+    return _decoded(value[()])
+
+
+def _decoded(text: Any) -> str:
+    if isinstance(text, bytes):
+        return text.decode("utf-8", "surrogateescape")
+    return str(text)
 
 
 def is_only_a_size(dataset: h5d.DatasetID) -> bool:
@@ -358,4 +371,6 @@ def is_only_a_size(dataset: h5d.DatasetID) -> bool:
     attribute = h5a.open(dataset, b"NAME")
     if attribute.get_type().get_class() != h5t.STRING or attribute.shape != ():
         return False
-    return _strings(attribute)[0].startswith("This is a netCDF dimension but not a netCDF variable")
+    value = np.empty((), attribute.dtype)
+    attribute.read(value)
+    return _decoded(value[()]).startswith("This is a netCDF dimension but not a netCDF variable")

@@ -8,6 +8,7 @@ a size without numbers, and other arrays refer to their dimensions (https://docs
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from itertools import count
 from typing import Any
 
 import h5py
@@ -35,11 +36,19 @@ def write(file: h5py.File, tree: xr.DataTree, check: Callable[[], None]) -> None
 
     Raises UnsuitableValue for what HDF5 cannot keep.
     """
+    numbers = count()  # netCDF numbers the dimensions of a file, not those of each group
     for node in tree.subtree:
         group = file["/"]
         if node.path != "/":
             group = file.create_group(node.path, track_order=True)
-        _write_dataset(group, node.to_dataset(), check)
+        variables, attributes = _encoded(node.to_dataset())
+        for name, value in attributes.items():
+            if name not in (DIGEST, DIGESTS_OF_ARRAYS):  # of the file from which they were read
+                _write_attribute(group, str(name), value)
+        scales = _write_scales(group, variables, numbers)
+        for name, variable in variables.items():
+            stored = _written_outline(group, name, variable, scales)
+            _write_numbers(stored, variable, check)
 
 
 def write_text(thing: h5py.HLObject, name: str, text: str) -> None:
@@ -48,23 +57,22 @@ def write_text(thing: h5py.HLObject, name: str, text: str) -> None:
     attribute.write(np.array(text, object))
 
 
-def _write_dataset(group: h5py.Group, data: xr.Dataset, check: Callable[[], None]) -> None:
-    variables, attributes = _encoded(data)
-    for name, value in attributes.items():
-        if name not in (DIGEST, DIGESTS_OF_ARRAYS):  # of the file from which they were read
-            _write_attribute(group, str(name), value)
-    scales = _write_scales(group, variables)
-    for name, variable in variables.items():
-        stored = scales.get(name) if variable.dims == (name,) else None
-        if stored is None:
-            stored = _create(group, f"_nc4_non_coord_{name}" if name in scales else name, variable)
-            for axis, dim in enumerate(variable.dims):
-                h5ds.attach_scale(stored.id, scales[dim].id, axis)
-        for key, value in variable.attrs.items():
-            _write_attribute(stored, key, value)
-        for slices, values in _blocks(variable):
-            stored[slices] = values
-            check()
+def _written_outline(
+    group: h5py.Group,
+    name: str,
+    variable: xr.Variable,
+    scales: Mapping[Hashable, h5py.Dataset],
+) -> h5py.Dataset:
+    """An array with its dimensions and attributes, whose numbers are still to be written."""
+    if name in scales and variable.dims == (name,):
+        stored = scales[name]
+    else:
+        stored = _create(group, f"_nc4_non_coord_{name}" if name in scales else name, variable)
+        for axis, dim in enumerate(variable.dims):
+            h5ds.attach_scale(stored.id, scales[dim].id, axis)
+    for key, value in variable.attrs.items():
+        _write_attribute(stored, key, value)
+    return stored
 
 
 def _encoded(data: xr.Dataset) -> tuple[dict[str, xr.Variable], dict[Hashable, Any]]:
@@ -85,14 +93,14 @@ def _encoded(data: xr.Dataset) -> tuple[dict[str, xr.Variable], dict[Hashable, A
 
 
 def _write_scales(
-    group: h5py.Group, variables: Mapping[str, xr.Variable]
+    group: h5py.Group, variables: Mapping[str, xr.Variable], numbers: Iterator[int]
 ) -> dict[Hashable, h5py.Dataset]:
     """The dimensions: arrays of their coordinates, or of sizes alone."""
     sizes: dict[Hashable, int] = {}
     for variable in variables.values():
         sizes |= variable.sizes
     scales = {}
-    for number, (dim, length) in enumerate(sizes.items()):
+    for dim, length in sizes.items():
         variable = variables.get(dim)
         if variable is not None and variable.dims == (dim,):
             scale, title = _create(group, dim, variable), str(dim)
@@ -100,7 +108,8 @@ def _write_scales(
             scale = group.create_dataset(_checked_name(dim), (length,), ">f4")
             title = WITHOUT_COORDINATE.format(length)
         h5ds.set_scale(scale.id, title.encode())
-        scale.attrs.create("_Netcdf4Dimid", number, dtype="i4")
+        number = h5a.create(scale.id, b"_Netcdf4Dimid", h5t.NATIVE_INT32, SINGLE)
+        number.write(np.array(next(numbers), np.int32))
         scales[dim] = scale
     return scales
 
@@ -138,27 +147,33 @@ def _checked_name(name: Any) -> str:
     return name
 
 
-def _blocks(variable: xr.Variable) -> Iterator[tuple[Any, np.ndarray]]:
-    """The numbers, or texts: all at once if they are in memory, otherwise one block after the
-    other.
-    """
+def _write_numbers(
+    stored: h5py.Dataset, variable: xr.Variable, check: Callable[[], None]
+) -> None:
+    """Write numbers, or texts: all at once if they are in memory, otherwise block by block."""
     if not variable.size:
         return
-    if variable.chunks is None:
-        yield ..., _plain(variable.values)
-        return
-    ends = [np.cumsum(lengths).tolist() for lengths in variable.chunks]
-    for index in np.ndindex(*map(len, ends)):
+    data = variable.data
+    if hasattr(data, "chunks"):
+        for slices, block in _blocks(data):
+            stored[slices] = np.asarray(block.compute())
+            check()
+    elif data.dtype.kind in "OSU":
+        stored[...] = data.astype(object)
+    else:
+        stored.id.write(h5s.ALL, h5s.ALL, np.asarray(data, order="C"))
+    check()
+
+
+def _blocks(data: Any) -> Iterator[tuple[tuple[slice, ...], Any]]:
+    """The blocks of an array of Dask, and where they are."""
+    ends = [np.cumsum(lengths).tolist() for lengths in data.chunks]
+    for index in np.ndindex(*data.numblocks):
         slices = tuple(
             slice(end[number] - lengths[number], end[number])
-            for end, lengths, number in zip(ends, variable.chunks, index, strict=True)
+            for end, lengths, number in zip(ends, data.chunks, index, strict=True)
         )
-        yield slices, _plain(np.asarray(variable.data.blocks[index].compute()))
-
-
-def _plain(values: np.ndarray) -> np.ndarray:
-    """Texts one by one, as h5py takes them."""
-    return values.astype(object) if values.dtype.kind == "U" else values
+        yield slices, data.blocks[index]
 
 
 def _write_attribute(thing: h5py.HLObject, name: str, value: Any) -> None:

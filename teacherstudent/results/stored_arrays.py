@@ -5,6 +5,7 @@ used.
 import math
 import zlib
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import h5py
@@ -35,10 +36,10 @@ class StoredArray:
         self.name = name
         self.use = use
         self.shape: tuple[int, ...] = dataset.shape
-        kind = dataset.get_type()
-        self.is_text = has_variable_length(kind)
-        self.dtype: np.dtype = np.dtype(object) if self.is_text else kind.dtype
-        self.filters = filters_of(dataset.get_create_plist())
+        self.kind = dataset.get_type()
+        self.how = dataset.get_create_plist()
+        self.is_text = has_variable_length(self.kind)
+        self.filters = [self.how.get_filter(one)[0] for one in range(self.how.get_nfilters())]
         self.unpacks_well = h5z.FILTER_DEFLATE not in self.filters
 
     def __getitem__(self, slices: Slices) -> np.ndarray:
@@ -61,6 +62,10 @@ class StoredArray:
             raise self._refuse(
                 f"has numbers of {self.name!r} that {reason}: the file is damaged."
             ) from None
+
+    @cached_property
+    def dtype(self) -> np.dtype:
+        return np.dtype(object) if self.is_text else self.kind.dtype
 
     @property
     def size_in_memory(self) -> int:
@@ -103,7 +108,7 @@ class StoredArray:
         """
         if self.unpacks_well:
             return
-        chunk = self.dataset.get_create_plist().get_chunk()
+        chunk = self.how.get_chunk()
         size = math.prod(chunk) * self.dtype.itemsize
         if h5z.FILTER_FLETCHER32 in self.filters:
             size += 4
@@ -126,11 +131,6 @@ class StoredArray:
 
     def _refuse(self, reason: str) -> UnreadableFile:
         return UnreadableFile(f"{self.place} {reason}")
-
-
-def filters_of(how: Any) -> list[int]:
-    """The numbers of the filters through which HDF5 packs an array."""
-    return [how.get_filter(number)[0] for number in range(how.get_nfilters())]
 
 
 def has_variable_length(kind: h5t.TypeID) -> bool:
