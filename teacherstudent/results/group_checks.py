@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from teacherstudent.results.datasets import DESCRIPTION, SCHEMA
-from teacherstudent.results.hdf5_opening import UnreadableFile
+from teacherstudent.results.hdf5_opening import ForeignFile, UnreadableFile
 from teacherstudent.results.hdf5_reading import CheckGroup, place
 
 UNCHECKED = 1  # the last schema without checksums
@@ -56,7 +56,7 @@ def _check_mark(name: str, attributes: dict[str, Any]) -> None:
     """
     mark = _parsed(attributes.get(DESCRIPTION))
     if not isinstance(mark, dict) or "schema" not in mark or _deeper(mark, DEEPEST_DESCRIPTION):
-        raise UnreadableFile(
+        raise ForeignFile(
             f"{name} is an HDF5 file, but not one that teacherstudent wrote (no attribute "
             f"{DESCRIPTION!r} with a schema)."
         )

@@ -13,6 +13,10 @@ class UnreadableFile(ValueError):
     """Says why a file is not read, with its name and the group."""
 
 
+class ForeignFile(UnreadableFile):
+    """Says of a file that it is none of ours, as far as can be seen."""
+
+
 def size_of_file(path: Path) -> int:
     """The bytes of an ordinary file that is not empty."""
     try:
@@ -28,7 +32,7 @@ def size_of_file(path: Path) -> int:
             f"{path} is not an ordinary file (a device, a pipe or a socket); name another one."
         )
     if status.st_size == 0:
-        raise UnreadableFile(f"{path} is empty; it has no results in it.")
+        raise ForeignFile(f"{path} is empty; it has no results in it.")
     return status.st_size
 
 
@@ -56,7 +60,7 @@ def open_file(path: Path) -> h5py.File:
         )
     if _is_hdf5(path):
         raise UnreadableFile(f"{path} cannot be read: it is a damaged HDF5 file.")
-    raise UnreadableFile(f"{path} cannot be read: it is not an HDF5 file, or a damaged one.")
+    raise ForeignFile(f"{path} cannot be read: it is not an HDF5 file, or a damaged one.")
 
 
 def _open_beside_writer(path: Path) -> h5py.File:

@@ -320,7 +320,9 @@ class _Reader:
         if count > MOST_ATTRIBUTES:
             raise self.refuse(f"has something with {count} attributes.")
         names: list[bytes] = []
-        h5a.iterate(thing, lambda name, *_: names.append(name))  # it goes on as long as this is None
+        h5a.iterate(
+            thing, lambda name, *_: names.append(name)
+        )  # it goes on as long as this is None
         found = {}
         for raw in names:
             name = raw.decode("utf-8")

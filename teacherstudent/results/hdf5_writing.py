@@ -147,9 +147,7 @@ def _checked_name(name: Any) -> str:
     return name
 
 
-def _write_numbers(
-    stored: h5py.Dataset, variable: xr.Variable, check: Callable[[], None]
-) -> None:
+def _write_numbers(stored: h5py.Dataset, variable: xr.Variable, check: Callable[[], None]) -> None:
     """Write numbers, or texts: all at once if they are in memory, otherwise block by block."""
     if not variable.size:
         return
