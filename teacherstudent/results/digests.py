@@ -42,7 +42,7 @@ class Variable(NamedTuple):
     """An array with the names of its dimensions."""
 
     dims: tuple[str, ...]
-    values: Array
+    values: Any  # an Array
     attributes: dict[str, Any]
 
 

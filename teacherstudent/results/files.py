@@ -223,8 +223,8 @@ def dataset_of(group: Group) -> xr.Dataset:
 
 def _decoded(variables: dict[str, xr.Variable], attributes: dict[str, Any]) -> xr.Dataset:
     """The dataset that the CF conventions make of variables, by xarray."""
-    plain, attributes, coordinates = xr.conventions.decode_cf_variables(variables, attributes)
-    data = xr.Dataset(plain, attrs=attributes)
+    plain, decoded, coordinates = xr.conventions.decode_cf_variables(variables, attributes)
+    data = xr.Dataset(plain, attrs=decoded)
     return data.set_coords(coordinates.intersection(plain))
 
 

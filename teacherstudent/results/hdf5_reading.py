@@ -320,9 +320,7 @@ class _Reader:
         if count > MOST_ATTRIBUTES:
             raise self.refuse(f"has something with {count} attributes.")
         names: list[bytes] = []
-        h5a.iterate(
-            thing, lambda name, *_: names.append(name)
-        )  # it goes on as long as this is None
+        h5a.iterate(thing, lambda name, *_: names.append(name))
         found = {}
         for raw in names:
             name = raw.decode("utf-8")

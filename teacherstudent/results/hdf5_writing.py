@@ -7,7 +7,7 @@ a size without numbers, and other arrays refer to their dimensions (https://docs
 "NetCDF-4 Format").
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -61,7 +61,7 @@ def _written_outline(
     group: h5py.Group,
     name: str,
     variable: xr.Variable,
-    scales: Mapping[Hashable, h5py.Dataset],
+    scales: Mapping[Any, h5py.Dataset],
 ) -> h5py.Dataset:
     """An array with its dimensions and attributes, whose numbers are still to be written."""
     if name in scales and variable.dims == (name,):
@@ -75,7 +75,7 @@ def _written_outline(
     return stored
 
 
-def _encoded(data: xr.Dataset) -> tuple[dict[str, xr.Variable], dict[Hashable, Any]]:
+def _encoded(data: xr.Dataset) -> tuple[dict[Any, xr.Variable], dict[Any, Any]]:
     """The variables and attributes as the CF conventions have them, by xarray.
 
     NaN is NaN in HDF5: it needs no number that stands for it.
@@ -93,17 +93,17 @@ def _encoded(data: xr.Dataset) -> tuple[dict[str, xr.Variable], dict[Hashable, A
 
 
 def _write_scales(
-    group: h5py.Group, variables: Mapping[str, xr.Variable], numbers: Iterator[int]
-) -> dict[Hashable, h5py.Dataset]:
+    group: h5py.Group, variables: Mapping[Any, xr.Variable], numbers: Iterator[int]
+) -> dict[Any, h5py.Dataset]:
     """The dimensions: arrays of their coordinates, or of sizes alone."""
-    sizes: dict[Hashable, int] = {}
+    sizes: dict[Any, int] = {}
     for variable in variables.values():
         sizes |= variable.sizes
     scales = {}
     for dim, length in sizes.items():
-        variable = variables.get(dim)
-        if variable is not None and variable.dims == (dim,):
-            scale, title = _create(group, dim, variable), str(dim)
+        coordinate = variables.get(dim)
+        if coordinate is not None and coordinate.dims == (dim,):
+            scale, title = _create(group, dim, coordinate), str(dim)
         else:
             scale = group.create_dataset(_checked_name(dim), (length,), ">f4")
             title = WITHOUT_COORDINATE.format(length)
@@ -119,7 +119,7 @@ def _create(group: h5py.Group, name: str, variable: xr.Variable) -> h5py.Dataset
     in chunks, which a single number has not.
     """
     shape, dtype = variable.shape, variable.dtype
-    if dtype.kind in "OSU":
+    if dtype.kind == "U" or (dtype.kind == "O" and _all_texts(variable.values)):
         return group.create_dataset(_checked_name(name), shape, h5py.string_dtype())
     if dtype.kind not in "iuf":
         raise UnsuitableValue(f"{name!r} is an array of {dtype}; give numbers or texts")
@@ -156,7 +156,7 @@ def _write_numbers(stored: h5py.Dataset, variable: xr.Variable, check: Callable[
         for slices, block in _blocks(data):
             stored[slices] = np.asarray(block.compute())
             check()
-    elif data.dtype.kind in "OSU":
+    elif data.dtype.kind in "OU":
         stored[...] = data.astype(object)
     else:
         stored.id.write(h5s.ALL, h5s.ALL, np.asarray(data, order="C"))
