@@ -119,9 +119,7 @@ def test_checkpoints_are_validated_too(tmp_path):
     assert told(path) == ["the file: OK"]
     content = dict(np.load(path))
     np.savez(path, **{**content, "Q": content["Q"] + 1})
-    assert told(path) == [
-        "the file: it is not what was written (sha256 differs): it is damaged."
-    ]
+    assert told(path) == ["the file: it is not what was written (sha256 differs): it is damaged."]
 
 
 def test_what_is_no_file_of_ours_is_an_error(tmp_path):
