@@ -12,12 +12,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import h5py
 import numpy as np
 import xarray as xr
 
 import teacherstudent as ts
+from teacherstudent.results import lazy_arrays
 from tests.faults.hostile_files import SCHEMA_1, hostile_files
 from tests.faults.older_digests import with_older_digests
 from tests.faults.trial import Trial
@@ -63,8 +65,9 @@ def _damaged(name: str, damage: Damage, make: Callable[[], bytes]) -> Iterator[T
 
 
 def _computed(path: Path) -> xr.DataTree:
-    """All of a file that was opened lazily."""
-    tree = ts.load(path, lazy=True)
+    """All of a file that was opened lazily, small arrays as well."""
+    with mock.patch.object(lazy_arrays, "SMALL", 0):
+        tree = ts.load(path, lazy=True)
     try:
         return tree.compute()
     finally:

@@ -1,5 +1,5 @@
-"""Files that are opened without reading their numbers: what is used of them is what was saved, or is
-refused in a sentence.
+"""Files that are opened without reading their numbers: what is used of them is what was saved, or
+is refused in a sentence.
 """
 
 import json
