@@ -25,7 +25,7 @@ from teacherstudent.results.digests import Group
 from teacherstudent.results.file_for_hdf5 import FileForHDF5
 from teacherstudent.results.group_checks import UNCHECKED, group_check
 from teacherstudent.results.hdf5_opening import UnreadableFile, close
-from teacherstudent.results.lazy_arrays import lazily_read
+from teacherstudent.results.lazy_arrays import lazily_read, outlined
 
 
 @arguments.checked
@@ -46,7 +46,9 @@ def save(
     simulations become the groups `simulation/N_250`, `simulation/N_1000`, ... by their
     dimension.  `variants` are results of several problems, `as_tree(theory=, ...)` by name, which
     become `variants/NAME/theory` and so on.  The file is written beside its place under a temporary
-    name and then renamed, so that it is whole or not there at all.
+    name and then renamed, so that it is whole or not there at all.  Results may be larger than
+    memory: arrays of Dask, such as those of `load(path, lazy=True)`, are computed and written one
+    block after the other.
 
     >>> import tempfile
     >>> import teacherstudent as ts
@@ -99,7 +101,7 @@ def write_checked(file: IO[bytes], tree: xr.DataTree, name: str) -> None:
         try:
             with h5py.File(target, "r+", libver=hdf5_writing.FORMAT) as written:
                 root = hdf5_reading.read_opened(written, name, target.size, group_check(name))
-                dict(datasets_of(lazily_read(root)))
+                dict(datasets_of(outlined(root)))
                 _write_digests(written["/"], root)
         except UnreadableFile as error:
             raise ValueError(f"nothing is saved that could not be read again: {error}") from None
