@@ -67,8 +67,7 @@ def _zeros(values: StoredArray, pieces: Pieces | None) -> np.ndarray:
 
 
 def _array_of_dask(values: StoredArray, pieces: Pieces | None) -> Any:
-    # It takes a second to import, which only those wait for who need it.
-    import dask.array as da
+    import dask.array as da  # late: only those wait for it who need it
 
     shape = pieces.shape if pieces else shape_of_pieces(values.shape, values.dtype.itemsize)
     return da.map_blocks(
