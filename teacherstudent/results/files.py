@@ -93,6 +93,8 @@ def write_checked(file: IO[bytes], tree: xr.DataTree, name: str) -> None:
         try:
             with h5py.File(target, "w", libver=hdf5_writing.FORMAT, track_order=True) as written:
                 hdf5_writing.write(written, tree, target.check)
+        except UnreadableFile:  # the file from which the tree was opened lazily
+            raise
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{name}: an attribute or an array cannot be kept in HDF5: {error}"

@@ -130,6 +130,9 @@ def test_damaged_numbers_are_refused_when_they_are_used(saved, sweep, damage, me
     np.testing.assert_array_equal(theory.eps_g, sweep.eps_g)
     with pytest.raises(UnreadableFile, match=f"run.h5, group 'theory', {message}"):
         theory.Q.max().compute()
+    with pytest.raises(UnreadableFile, match=f"^{saved}, group 'theory', {message}"):
+        ts.save(saved.with_name("again.h5"), theory=theory)
+    assert not saved.with_name("again.h5").exists()
 
 
 def test_damaged_attributes_and_small_arrays_are_refused_at_once(saved, sweep):
