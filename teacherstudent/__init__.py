@@ -50,6 +50,7 @@ PUBLIC = {
     "teacherstudent.results.files": ("load", "save"),
     "teacherstudent.results.plots": ("plot",),
     "teacherstudent.results.selection": ("problem_of", "start_of"),
+    "teacherstudent.results.validation": ("validate",),
     "teacherstudent.rules.base": ("DescentRule", "Rule"),
     "teacherstudent.rules": (
         "AGD",
@@ -191,6 +192,7 @@ if TYPE_CHECKING:
         problem_of as problem_of,
         start_of as start_of,
     )
+    from teacherstudent.results.validation import validate as validate
     from teacherstudent.rules import (
         AGD as AGD,
         SGD as SGD,
