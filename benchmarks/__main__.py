@@ -10,6 +10,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
@@ -35,7 +36,7 @@ from sims.weights.training import WeightsTraining
 from teacherstudent.averages.arcsin import arcsin
 from teacherstudent.observables.generalisation import averages_of
 from teacherstudent.programs.compilation import options
-from teacherstudent.results.datasets import description
+from teacherstudent.results.datasets import as_tree, description
 
 STOP, DT = 1000.0, 0.01
 TRANSIENT = 5.0  # when learning is fast; later all methods come to the same fixed point
@@ -235,6 +236,41 @@ def command_line(table: Table) -> None:
                 seconds(lambda name=name: python("-m", "teacherstudent", name)) for _ in range(3)
             )
             table.add_row(f"command line: {name}", "-", f"{best:.2f} s", "-", "-", "best of 3")
+
+
+def result_files(table: Table) -> None:
+    """Forty variants with a theory and networks each, and one large sweep, to a file and back."""
+    problem, start = set_up(4, 2)
+    times = np.linspace(0, 10, 60)
+    theory = ts.integrate(problem, start, times)
+    networks = ts.simulate(problem, start, times, N=100, seeds=8)
+    one = as_tree(theory=theory, simulation=networks, comparison=ts.compare(theory, networks))
+    variants = as_tree(variants={f"v{number}": one for number in range(40)})
+    numbers = np.random.default_rng(0).standard_normal((10_000, *theory.Q.shape))
+    large = theory.assign(Q=(("learning_rate", *theory.Q.dims), numbers))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, tree in (("40 variants", variants), ("a sweep", as_tree(theory=large))):
+            file_both_ways(table, name, tree, folder)
+
+
+def file_both_ways(table: Table, name: str, tree: xr.DataTree, folder: str) -> None:
+    """`save` and `load` against xarray's own, which check nothing."""
+    ours, other = f"{folder}/ours.h5", f"{folder}/other.h5"
+
+    def write():
+        tree.to_netcdf(other, engine="h5netcdf")
+
+    def read():
+        with xr.open_datatree(other, engine="h5netcdf") as opened:
+            opened.load()
+
+    size = f"{tree.nbytes / 2**20:.0f} MiB"
+    saving = compare(lambda: ts.save(ours, tree, force=True), write, 3)
+    row(table, f"save {name}", "DataTree.to_netcdf", saving, size)
+    loading = compare(lambda: ts.load(ours), read, 3)
+    row(table, f"load {name}", "xarray.open_datatree", loading, size)
+    validating = compare(lambda: ts.validate(ours), lambda: ts.load(ours), 3)
+    row(table, f"validate {name}", "load", validating, size)
 
 
 def simulation_against_numpy_and_floor(table: Table, seeds: int) -> None:
@@ -674,6 +710,7 @@ def main() -> None:
     call_around_solve(table)
     cold_start(table)
     command_line(table)
+    result_files(table)
     large_theory(table)
     for seeds in (8, 32):
         simulation_against_numpy_and_floor(table, seeds)

@@ -51,6 +51,7 @@ PUBLIC = {
     "teacherstudent.results.plots": ("plot",),
     "teacherstudent.results.selection": ("problem_of", "start_of"),
     "teacherstudent.results.sweep_points": ("point_of",),
+    "teacherstudent.results.validation": ("validate",),
     "teacherstudent.rules.base": ("DescentRule", "Rule"),
     "teacherstudent.rules": (
         "AGD",
@@ -194,6 +195,7 @@ if TYPE_CHECKING:
         start_of as start_of,
     )
     from teacherstudent.results.sweep_points import point_of as point_of
+    from teacherstudent.results.validation import validate as validate
     from teacherstudent.rules import (
         AGD as AGD,
         SGD as SGD,

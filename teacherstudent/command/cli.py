@@ -1,4 +1,4 @@
-"""The command line: list, run, show, plot, compare.
+"""The command line: list, run, show, plot, compare, validate.
 
 Exit codes: 0 done, 1 the work failed (or was interrupted: 130), 2 bad input.
 """
@@ -315,6 +315,31 @@ def _out_of_sweep(experiment: str | None, out: Path | None) -> Path:
     if experiment is None:
         raise ValueError("--status is of which sweep? Give its output, --out FILE.h5.")
     return Path("results") / f"{published.read(experiment)[0]}-sweep.h5"
+
+
+@app.command()
+def validate(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Result files, or checkpoints.")
+    ],
+) -> None:
+    """Read all of a file and say what is wrong with it; exit code 1 if anything is, 2 if it is not
+    there or not a file of ours.
+    """
+    import teacherstudent as ts
+
+    codes = [0]
+    for file in files:
+        try:
+            report = ts.validate(file)
+        except process.WRONG_INPUT as error:
+            process.say(error)
+            codes.append(process.BAD_INPUT)
+            continue
+        typer.echo(report)
+        if not report.ok:
+            codes.append(process.FAILED)
+    raise typer.Exit(max(codes))
 
 
 def main() -> None:

@@ -122,6 +122,11 @@ def _sentence(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
+def say(error: BaseException) -> None:
+    """One sentence for a failure after which the command goes on."""
+    typer.echo(f"teacherstudent: {_sentence(error)}", err=True)
+
+
 def _stop(sentence: str, code: int) -> None:
     typer.echo(f"teacherstudent: {sentence}", err=True)
     sys.exit(code)

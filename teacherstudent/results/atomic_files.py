@@ -9,7 +9,8 @@ import os
 import re
 import socket
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +26,16 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
     Raises OSError that names the file, where the disk refuses; what was there before is unchanged.
     """
+    with replacement(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacement(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write and read, which takes the place of `path` if all goes well to the end.
+
+    Follows links and raises OSError as `write_atomically`.
+    """
     temporary = None
     try:
         place = followed(path)
@@ -32,8 +43,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         handle, temporary = tempfile.mkstemp(
             dir=place.parent, prefix=f".{place.name}.{_this_process()}-", suffix=".tmp"
         )
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        with os.fdopen(handle, "w+b") as file:
+            yield file
             _flush_to_disk(file)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, place)

@@ -6,35 +6,26 @@ digest of its names, dimensions, attributes and numbers, which HDF5 does not pro
 verified when it is read.
 """
 
-import io
 import json
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
 
-import h5netcdf
 import h5py
 import numpy as np
 import xarray as xr
 
 from teacherstudent.checking import arguments, checks
-from teacherstudent.results import hdf5_reading
-from teacherstudent.results.atomic_files import check_writable, write_atomically
-from teacherstudent.results.datasets import COORDINATES, DESCRIPTION, SCHEMA, VARIABLES, as_tree
-from teacherstudent.results.digests import DIGEST, Group
-from teacherstudent.results.hdf5_opening import UnreadableFile
-
-# Of HDF5: the first format with checksums on its own structure, which is read since 2016.
-FORMAT = ("v110", "v110")
-UNCHECKED = 1  # the last schema without checksums
-DEEPEST_DESCRIPTION = 20  # levels of a description
-KINDS = ("theory", "simulation", "comparison", "escape")
-ENTRIES: dict[str, dict[str, type]] = {  # what a description of each kind must have, and what it is
-    "theory": {"problem": dict, "start": dict, "report": dict},
-    "simulation": {"problem": dict, "start": dict, "report": dict},
-    "comparison": {"N": list, "seeds": list, "largest": list, "verdict": str},
-    "escape": {"problem": dict, "report": dict},
-}
+from teacherstudent.results import digests, hdf5_reading, hdf5_writing
+from teacherstudent.results.atomic_files import check_writable, replacement
+from teacherstudent.results.datasets import COORDINATES, DESCRIPTION, VARIABLES, as_tree
+from teacherstudent.results.digests import Group
+from teacherstudent.results.file_for_hdf5 import FileForHDF5
+from teacherstudent.results.group_checks import UNCHECKED, group_check
+from teacherstudent.results.hdf5_opening import UnreadableFile, close
+from teacherstudent.results.lazy_arrays import lazily_read, outlined
 
 
 @arguments.checked
@@ -55,7 +46,9 @@ def save(
     simulations become the groups `simulation/N_250`, `simulation/N_1000`, ... by their
     dimension.  `variants` are results of several problems, `as_tree(theory=, ...)` by name, which
     become `variants/NAME/theory` and so on.  The file is written beside its place under a temporary
-    name and then renamed, so that it is whole or not there at all.
+    name and then renamed, so that it is whole or not there at all.  Results may be larger than
+    memory: arrays of Dask, such as those of `load(path, lazy=True)`, are computed and written one
+    block after the other.
 
     >>> import tempfile
     >>> import teacherstudent as ts
@@ -86,66 +79,47 @@ def save(
             f"tree is a whole result, and {given[0]} is given too; give one or the other."
         )
     check_writable(path, force=force)
-    # The file is made in memory: where a disk is full, HDF5's own library would crash.
-    write_atomically(path, encoded(tree, str(path)))
+    with replacement(path) as file:
+        write_checked(file, tree, str(path))
     return tree
 
 
-def encoded(tree: xr.DataTree, name: str) -> memoryview:
-    """The content of a file that holds a tree, with its checksums; ValueError if it could not be
-    read back.
+def write_checked(file: IO[bytes], tree: xr.DataTree, name: str) -> None:
+    """Write a tree with its checksums into an empty file; ValueError if it could not be read back,
+    OSError if the disk refuses.
     """
-    buffer = _written(tree, name)
-    size = buffer.getbuffer().nbytes
-    try:
-        with h5py.File(buffer, "r+") as file:
-            root = hdf5_reading.read_opened(file, name, size, _check_group(name))
-            dict(_datasets(name, root, ()))
-            _write_digests(file["/"], root)
-    except UnreadableFile as error:
-        raise ValueError(f"nothing is saved that could not be read again: {error}") from None
-    return buffer.getbuffer()
-
-
-def _written(tree: xr.DataTree, name: str) -> io.BytesIO:
-    """The file in memory, without the digests."""
-    buffer = io.BytesIO()
-    try:
-        with h5netcdf.File(buffer, "w", libver=FORMAT) as file:
-            for node in _with_checksums(tree).subtree:
-                node.to_dataset().dump_to_store(
-                    xr.backends.H5NetCDFStore(file, group=node.path, mode="w")
-                )
-    except (TypeError, ValueError, h5netcdf.CompatibilityError) as error:
-        raise ValueError(
-            f"{name}: an attribute or an array cannot be kept in HDF5: {error}"
-        ) from error
-    return buffer
-
-
-def _with_checksums(tree: xr.DataTree) -> xr.DataTree:
-    """The tree with the request that HDF5 checks its arrays; it does so in chunks, which a single
-    number has not.
-    """
-    tree = tree.copy()
-    for node in tree.subtree:
-        node.attrs.pop(DIGEST, None)  # of the file from which it was read
-        for variable in node.variables.values():
-            if variable.size and variable.ndim and variable.dtype.kind in "fiubmM":
-                variable.encoding.pop("contiguous", None)
-                variable.encoding["fletcher32"] = True
-    return tree
+    target = FileForHDF5(file)
+    with target.failures_raised():
+        try:
+            with h5py.File(target, "w", libver=hdf5_writing.FORMAT, track_order=True) as written:
+                hdf5_writing.write(written, tree, target.check)
+        except UnreadableFile:  # the file from which the tree was opened lazily
+            raise
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name}: an attribute or an array cannot be kept in HDF5: {error}"
+            ) from error
+    with target.failures_raised():
+        try:
+            with h5py.File(target, "r+", libver=hdf5_writing.FORMAT) as written:
+                root = hdf5_reading.read_opened(written, name, target.size, group_check(name))
+                dict(datasets_of(outlined(root)))
+                _write_digests(written["/"], root)
+        except UnreadableFile as error:
+            raise ValueError(f"nothing is saved that could not be read again: {error}") from None
 
 
 def _write_digests(stored: h5py.Group, group: Group) -> None:
-    stored.attrs.create(DIGEST, group.digest, dtype=h5py.string_dtype("ascii", len(group.digest)))
+    table = digests.table_of(group.variables)
+    hdf5_writing.write_text(stored, digests.DIGESTS_OF_ARRAYS, table)
+    hdf5_writing.write_text(stored, digests.DIGEST, digests.digest_of_outline(group, table))
     for name, child in group.groups.items():
         _write_digests(stored[name], child)
 
 
 @arguments.checked
-def load(path: str | os.PathLike) -> xr.DataTree:
-    """Read a result file into memory.
+def load(path: str | os.PathLike, *, lazy: bool = False) -> xr.DataTree:
+    """Read a result file into memory, or open it with `lazy=True`.
 
     Nothing from the file is executed, and no other file is read.
 
@@ -160,61 +134,102 @@ def load(path: str | os.PathLike) -> xr.DataTree:
     >>> bool((tree["theory"].Q == theory.Q).all())
     True
 
+    Lazily, arrays of more than 64 KiB are arrays of Dask, whose pieces of up to 1 MiB are read and
+    checked when they are used: results may be larger than memory.  Names, dimensions, attributes,
+    coordinates and small arrays are checked at once.  What is not used is not looked at;
+    `ts.validate` reads everything.  Files of before version 0.2 have no checksums of pieces: those
+    with a checksum of the whole are read through once, piece by piece, when they are opened.
+    `tree.close()` closes the file.  Saving over it does not disturb the open tree, which goes on
+    reading the file that was there.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = ts.save(f"{folder}/line.h5", theory=theory)
+    ...     tree = ts.load(f"{folder}/line.h5", lazy=True)
+    ...     print(float(tree["theory"].eps_g.max()) == float(theory.eps_g.max()))
+    ...     tree.close()
+    True
+
     Raises FileNotFoundError if it is not there, ValueError if it is not HDF5, not one of our files,
-    damaged, or unpacks to far more than its size, BlockingIOError if another process has it open
-    for writing.
+    damaged, or unpacks to far more than its size (lazily, if need be when numbers are used),
+    BlockingIOError if another process has it open for writing.
     """
     path = checks.path("path", path)
-    root = hdf5_reading.read(path, _check_group(str(path)))
+    if lazy:
+        return _load_lazily(path)
+    with hdf5_reading.opened(path, group_check(str(path))) as stored:
+        check_has_results(path, stored)
+        root = hdf5_reading.in_memory(stored)
+    if has_checksums(root):
+        for group in root.walk():
+            group.check_outline()
+            group.check_arrays()
+    return xr.DataTree.from_dict(dict(datasets_of(root)))
+
+
+def _load_lazily(path: Path) -> xr.DataTree:
+    file, root = hdf5_reading.open_lazily(path, group_check(str(path)))
+    try:
+        check_has_results(path, root)
+        if has_checksums(root):
+            for group in root.walk():
+                group.check_outline()
+        tree = xr.DataTree.from_dict(dict(datasets_of(lazily_read(root))))
+    except BaseException:
+        close(file)
+        raise
+    tree.set_close(partial(close, file))
+    return tree
+
+
+def check_has_results(path: Path, root: Group) -> None:
+    """Raise UnreadableFile for a file without any group."""
     if not root.groups:
-        raise ValueError(
+        raise UnreadableFile(
             f"{path} has neither a theory nor a simulation nor a comparison nor an escape in it."
         )
-    if json.loads(root.attributes[DESCRIPTION])["schema"] > UNCHECKED or _has_digests(root):
-        _check_digests(str(path), root, ())
-    return xr.DataTree.from_dict(dict(_datasets(str(path), root, ())))
 
 
-def _has_digests(group: Group) -> bool:
-    """Whether a group, or one in it, has a digest, as none of the first schema has."""
-    return group.digest_in_file is not None or any(map(_has_digests, group.groups.values()))
+def has_checksums(root: Group) -> bool:
+    """Whether a file is to have digests, or has some."""
+    return json.loads(root.attributes[DESCRIPTION])["schema"] > UNCHECKED or root.has_digests
 
 
-def _check_digests(name: str, group: Group, parts: tuple[str, ...]) -> None:
-    """Raise UnreadableFile for the first group that is not what was written; the innermost say best
-    where.
-    """
-    for child_name, child in group.groups.items():
-        _check_digests(name, child, (*parts, child_name))
-    if group.digest != str(group.digest_in_file):
-        raise UnreadableFile(
-            f"{hdf5_reading.place(name, parts)} is not what was written ({DIGEST} differs): the "
-            "file is damaged, or was changed by hand; if you meant that, read it with xarray and "
-            "save it anew."
-        )
-
-
-def _datasets(name: str, group: Group, parts: tuple[str, ...]):
+def datasets_of(group: Group, path: str = "/") -> Iterator[tuple[str, xr.Dataset]]:
     """Each group as a dataset, by path."""
-    where = hdf5_reading.place(name, parts)
-    _check_coding(where, "attributes", group.attributes)
+    yield path, dataset_of(group)
+    for name, child in group.groups.items():
+        yield from datasets_of(child, f"{path.rstrip('/')}/{name}")
+
+
+def dataset_of(group: Group) -> xr.Dataset:
+    """A group without those in it; UnreadableFile if its arrays are not what results have."""
+    _check_coding(group.place, "attributes", group.attributes)
     for key, one in group.variables.items():
-        _check_coding(where, key, one.attributes)
+        _check_coding(group.place, key, one.attributes)
     try:
         variables = {key: xr.Variable(*one) for key, one in group.variables.items()}
-        data = xr.decode_cf(xr.Dataset(variables, attrs=group.attributes)).load()
+        data = _decoded(variables, group.attributes)
+        for label, variable in data.variables.items():
+            if not hasattr(group.variables[str(label)].values, "chunks"):  # of Dask
+                variable.load()
     except Exception as error:
         reason = str(error).split("\n")[0]
-        raise UnreadableFile(f"{where} does not make a dataset: {reason}") from None
+        raise UnreadableFile(f"{group.place} does not make a dataset: {reason}") from None
     for label, variable in data.variables.items():
         if variable.dtype.kind not in "fiub" and (label in VARIABLES or label in COORDINATES):
             raise UnreadableFile(
-                f"{where} has {label} of a type that results do not have; they hold plain numbers."
+                f"{group.place} has {label} of a type that results do not have; they hold plain "
+                "numbers."
             )
-        _check_dims(where, str(label), tuple(map(str, variable.dims)), data)
-    yield "/" + "/".join(parts), data
-    for child_name, child in group.groups.items():
-        yield from _datasets(name, child, (*parts, child_name))
+        _check_dims(group.place, str(label), tuple(map(str, variable.dims)), data)
+    return data
+
+
+def _decoded(variables: dict[str, xr.Variable], attributes: dict[str, Any]) -> xr.Dataset:
+    """The dataset that the CF conventions make of variables, by xarray."""
+    plain, decoded, coordinates = xr.conventions.decode_cf_variables(variables, attributes)
+    data = xr.Dataset(plain, attrs=decoded)
+    return data.set_coords(coordinates.intersection(plain))
 
 
 def _check_dims(where: str, name: str, dims: tuple[str, ...], data: xr.Dataset) -> None:
@@ -243,99 +258,3 @@ def _check_coding(where: str, name: str, attributes: Mapping[str, Any]) -> None:
     for key in ("coordinates", "dtype", "units", "calendar"):
         if not isinstance(attributes.get(key, ""), str):
             raise UnreadableFile(f"{where} has {name} with {key} that is not a text.")
-
-
-def _check_group(name: str) -> hdf5_reading.CheckGroup:
-    """What is asked of each group of a file called `name` before its members are looked at."""
-
-    def check(parts: tuple[str, ...], attributes: dict[str, Any]) -> None:
-        where = hdf5_reading.place(name, parts)
-        if not parts:
-            _check_mark(where, attributes)
-            return
-        kind = _kind(parts)
-        if kind is None:
-            raise UnreadableFile(
-                f"{where} is none that a result has ({', '.join(KINDS)}, variants)."
-            )
-        if kind in KINDS and (DESCRIPTION in attributes or parts[-1] != "simulation"):
-            _check_description(where, kind, attributes)
-
-    return check
-
-
-def _kind(parts: tuple[str, ...]) -> str | None:
-    """What a group holds, by its name; None if no result has such a group."""
-    first, *rest = parts
-    if first == "variants":
-        if len(rest) < 2:
-            return "variants"
-        return None if rest[1] == "variants" else _kind(tuple(rest[1:]))
-    one_of_several = first == "simulation" and len(rest) == 1 and rest[0].startswith("N_")
-    if first in KINDS and (not rest or one_of_several):
-        return first
-    return None
-
-
-def _check_mark(name: str, attributes: dict[str, Any]) -> None:
-    """Raise UnreadableFile unless the attribute of the file says that it is ours, and of a schema
-    that is known.
-    """
-    mark = _parsed(attributes.get(DESCRIPTION))
-    if not isinstance(mark, dict) or "schema" not in mark or _deeper(mark, DEEPEST_DESCRIPTION):
-        raise UnreadableFile(
-            f"{name} is an HDF5 file, but not one that teacherstudent wrote (no attribute "
-            f"{DESCRIPTION!r} with a schema)."
-        )
-    _check_schema(name, mark)
-
-
-def _check_schema(where: str, described: dict) -> None:
-    schema = described.get("schema")
-    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-        raise UnreadableFile(
-            f"{where} has schema = {str(schema)[:40]!r}; it is to be a whole number from 1 to "
-            f"{SCHEMA}."
-        )
-    if schema > SCHEMA:
-        raise UnreadableFile(
-            f"{where} was written by a newer teacherstudent (schema {str(schema)[:40]}); update it."
-        )
-
-
-def _check_description(where: str, kind: str, attributes: dict[str, Any]) -> None:
-    """Raise UnreadableFile unless a group has a description of its kind."""
-    described = _parsed(attributes.get(DESCRIPTION))
-    if not isinstance(described, dict) or _deeper(described, DEEPEST_DESCRIPTION):
-        raise UnreadableFile(
-            f"{where} has no description (attribute {DESCRIPTION!r}, a table in JSON); "
-            "teacherstudent did not write it."
-        )
-    _check_schema(where, described)
-    if described.get("kind") != kind:
-        raise UnreadableFile(
-            f"{where} holds kind = {str(described.get('kind'))[:40]!r}; it is to be {kind!r}."
-        )
-    for entry, entry_type in ENTRIES[kind].items():
-        if not isinstance(described.get(entry), entry_type):
-            raise UnreadableFile(
-                f"{where} has a description without {entry!r}, or with one of another type."
-            )
-    if kind == "simulation" and type(described["report"].get("N")) is not int:
-        raise UnreadableFile(f"{where} has a report without a whole number N.")
-
-
-def _parsed(text: Any) -> Any:
-    """What is in a JSON text; None if it is none, or nested beyond what Python can follow."""
-    try:
-        return json.loads(text)
-    except (TypeError, ValueError, RecursionError):
-        return None
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    """Whether lists and tables are nested in each other more than so many times."""
-    if not isinstance(value, dict | list):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_deeper(one, levels - 1) for one in inner)

@@ -3,8 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -12,6 +11,10 @@ import h5py
 
 class UnreadableFile(ValueError):
     """Says why a file is not read, with its name and the group."""
+
+
+class ForeignFile(UnreadableFile):
+    """Says of a file that it is none of ours, as far as can be seen."""
 
 
 def size_of_file(path: Path) -> int:
@@ -29,22 +32,18 @@ def size_of_file(path: Path) -> int:
             f"{path} is not an ordinary file (a device, a pipe or a socket); name another one."
         )
     if status.st_size == 0:
-        raise UnreadableFile(f"{path} is empty; it has no results in it.")
+        raise ForeignFile(f"{path} is empty; it has no results in it.")
     return status.st_size
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """A file that is open for reading, and closed in the end."""
-    file = _open(path)
-    try:
-        yield file
-    finally:
-        with suppress(Exception):  # what is damaged may not close well
-            file.close()
+def close(file: h5py.File) -> None:
+    """Close a file, which may be damaged and not close well."""
+    with suppress(Exception):
+        file.close()
 
 
-def _open(path: Path) -> h5py.File:
+def open_file(path: Path) -> h5py.File:
+    """A file that is open for reading, and is to be closed."""
     try:
         return h5py.File(path, "r", locking="best-effort")  # without, where the disk knows no locks
     except Exception as error:
@@ -61,7 +60,7 @@ def _open(path: Path) -> h5py.File:
         )
     if _is_hdf5(path):
         raise UnreadableFile(f"{path} cannot be read: it is a damaged HDF5 file.")
-    raise UnreadableFile(f"{path} cannot be read: it is not an HDF5 file, or a damaged one.")
+    raise ForeignFile(f"{path} cannot be read: it is not an HDF5 file, or a damaged one.")
 
 
 def _open_beside_writer(path: Path) -> h5py.File:

@@ -2,13 +2,13 @@
 
 HDF5 follows links into other files, unpacks a few bytes to gigabytes, loads filters from folders,
 and has no checksum on attributes.  Here every object is looked at before it is used: only what lies
-in the file itself is read, what is unpacked is bounded by the size of the file, and each group gets
-a digest of all that was read of it.
+in the file itself is read, and what is unpacked is bounded by the size of the file.  The numbers of
+arrays stay in the file until they are asked for.
 """
 
 import math
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,16 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t, h5z
 
-from teacherstudent.results.digests import DIGEST, Group, Variable, digest_of
+from teacherstudent.results.digests import (
+    DIGEST,
+    DIGESTS_OF_ARRAYS,
+    Group,
+    Variable,
+    grid_of_pieces,
+)
 from teacherstudent.results.global_heaps import damaged_heap
-from teacherstudent.results.hdf5_opening import UnreadableFile, opened, size_of_file
+from teacherstudent.results.hdf5_opening import UnreadableFile, close, open_file, size_of_file
+from teacherstudent.results.stored_arrays import StoredArray, has_variable_length
 
 BOOKKEEPING = frozenset(  # of netCDF-4, which is not content: dimensions are kept by what they mean
     (
@@ -42,11 +49,24 @@ LEAST_LIMIT = 2**26  # bytes that any file may unpack to
 LARGEST_RATIO = 20
 
 
+TEXT = h5py.string_dtype()
+REFERENCES = h5py.vlen_dtype(h5py.ref_dtype)
+
 CheckGroup = Callable[[tuple[str, ...], dict[str, Any]], None]
 
 
-def read(path: Path, check_group: CheckGroup) -> Group:
-    """All that is in an HDF5 file.
+@contextmanager
+def opened(path: Path, check_group: CheckGroup) -> Iterator[Group]:
+    """What is in an HDF5 file, which is open as long as this lasts; see `open_lazily`."""
+    file, root = open_lazily(path, check_group)
+    try:
+        yield root
+    finally:
+        close(file)
+
+
+def open_lazily(path: Path, check_group: CheckGroup) -> tuple[h5py.File, Group]:
+    """An HDF5 file, which is to be closed, and what is in it; its arrays are `StoredArray`s.
 
     `check_group(names, attributes)` is called of every group before its members are looked at, and
     may raise UnreadableFile.
@@ -56,17 +76,21 @@ def read(path: Path, check_group: CheckGroup) -> Group:
     open for writing.
     """
     size = size_of_file(path)
-    with opened(path) as file:
+    file = open_file(path)
+    try:
         lengths = file.id.get_create_plist().get_sizes()
         if lengths != (8, 8) or damaged_heap(path) is not None:
             raise UnreadableFile(
                 f"{path} cannot be read: the file is damaged, where its texts lie."
             )
-        return read_opened(file, str(path), size, check_group)
+        return file, read_opened(file, str(path), size, check_group)
+    except BaseException:
+        close(file)
+        raise
 
 
 def read_opened(file: h5py.File, name: str, size: int, check_group: CheckGroup) -> Group:
-    """All that is in an open HDF5 file of `size` bytes, which is called `name` in errors."""
+    """What is in an open HDF5 file of `size` bytes, which is called `name` in errors."""
     reader = _Reader(file, name, size, check_group)
     try:
         return reader.group(h5g.open(file.id, b"/"), ())
@@ -76,6 +100,15 @@ def read_opened(file: h5py.File, name: str, size: int, check_group: CheckGroup) 
         raise UnreadableFile(f"{reader.place} does not fit into memory.") from None
     except Exception as error:  # of HDF5, in whatever it stumbled over
         raise UnreadableFile(f"{reader.place} cannot be read: the file is damaged.") from error
+
+
+def in_memory(group: Group) -> Group:
+    """The group with its numbers read."""
+    variables = {
+        name: one._replace(values=one.values.whole()) for name, one in group.variables.items()
+    }
+    groups = {name: in_memory(one) for name, one in group.groups.items()}
+    return group._replace(variables=variables, groups=groups)
 
 
 def place(name: str, parts: tuple[str, ...]) -> str:
@@ -96,6 +129,7 @@ class _Reader:
         self.limit = max(LEAST_LIMIT, LARGEST_RATIO * size)
         self.used = 0
         self.seen: set[int] = set()
+        self.plain_kinds: list[h5t.TypeID] = []  # those that were looked at and are good
         self.place = name
 
     def refuse(self, reason: str) -> UnreadableFile:
@@ -117,18 +151,21 @@ class _Reader:
             raise self.refuse("lies deeper than results do.")
         self.meet(group, "the group")
         attributes = self.attributes(group)
-        digest_in_file = attributes.pop(DIGEST, None)
+        digest = attributes.pop(DIGEST, None)
+        digests_of_arrays = attributes.pop(DIGESTS_OF_ARRAYS, None)
         self.check_group(parts, attributes)
         datasets, groups = self.members(group)
         if parts and not datasets and not groups:
             raise self.refuse("is empty.")
         scales = self.scales(datasets)
-        arrays = {name: one for name, one in datasets.items() if not is_only_a_size(one)}
-        variables = {name: self.variable(name, one, scales) for name, one in arrays.items()}
+        variables = {}
+        for name, one in datasets.items():
+            if not is_only_a_size(one):
+                label = name.removeprefix("_nc4_non_coord_")
+                variables[label] = self.variable(name, label, one, scales)
         children = {name: self.group(one, (*parts, name)) for name, one in groups.items()}
-        self.place = place(self.name, parts)
-        digest = digest_of(attributes, variables, children)
-        return Group(attributes, variables, children, digest, digest_in_file)
+        where = place(self.name, parts)
+        return Group(where, attributes, variables, children, digest, digests_of_arrays)
 
     def meet(self, thing, what: str) -> int:
         """The address of an object; ValueError if it was met before, as in a group that holds
@@ -158,7 +195,7 @@ class _Reader:
                 )
             member = h5o.open(group, raw)
             if isinstance(member, h5d.DatasetID):
-                datasets[name.removeprefix("_nc4_non_coord_")] = member
+                datasets[name] = member
             elif isinstance(member, h5g.GroupID):
                 groups[name] = member
             else:
@@ -178,90 +215,72 @@ class _Reader:
         found = {}
         for name, one in datasets.items():
             address = self.meet(one, f"{name!r}")
-            if h5a.exists(one, b"CLASS") and self.attribute(one, "CLASS") == "DIMENSION_SCALE":
+            if h5a.exists(one, b"CLASS"):
+                kind = self.attribute(h5a.open(one, b"CLASS"), "CLASS")
+                if kind != "DIMENSION_SCALE":
+                    continue
                 found[address] = name
         return found
 
-    def variable(self, name: str, dataset: h5d.DatasetID, scales: dict[int, str]) -> Variable:
+    def variable(
+        self, name: str, label: str, dataset: h5d.DatasetID, scales: dict[int, str]
+    ) -> Variable:
         """An array with its dimensions, once it is known to be harmless."""
-        self.check_storage(name, dataset)
-        dims = self.dims(name, dataset, scales)
-        return Variable(dims, self.values(name, dataset), self.attributes(dataset))
+        values = StoredArray(self.file, dataset, self.place, label, self.use)
+        self.check_kind(label, values.kind)
+        self.check_storage(label, values)
+        return Variable(self.dims(name, dataset, scales), values, self.attributes(dataset))
 
-    def check_storage(self, name: str, dataset: h5d.DatasetID) -> None:
+    def check_storage(self, name: str, values: StoredArray) -> None:
         """Raise UnreadableFile unless all numbers lie in this file and unpack to a bounded size."""
-        how = dataset.get_create_plist()
-        layout = how.get_layout()
-        if layout == h5d.VIRTUAL or how.get_external_count() > 0:
+        layout = values.how.get_layout()
+        if layout == h5d.VIRTUAL or values.how.get_external_count() > 0:
             raise self.refuse(
                 f"keeps {name!r} in another file; only what lies in the file itself is read."
             )
-        kind = dataset.get_type()
-        self.check_kind(name, kind)
-        space = dataset.get_space()
+        space = values.dataset.get_space()
         if space.get_simple_extent_type() not in (h5py.h5s.SIMPLE, h5py.h5s.SCALAR):
             raise self.refuse(f"has {name!r} without any shape.")
-        shape = dataset.shape
-        size = math.prod(shape) * kind.get_size()
         if layout == h5d.CHUNKED:
-            self.check_chunks(name, dataset, how, kind.get_size())
-        elif how.get_nfilters():
+            self.check_chunks(name, values)
+        elif values.filters:
             raise self.refuse(f"has {name!r} filtered, but not in chunks.")
         else:
+            size = math.prod(values.shape) * values.kind.get_size()
             self.use(size)
-            if dataset.get_storage_size() < size:
+            if values.dataset.get_storage_size() < size:
                 raise self.refuse(f"has {name!r} declared, but not its numbers.")
 
     def check_kind(self, name: str, kind: h5t.TypeID) -> None:
         """Raise UnreadableFile unless a type is that of plain numbers or strings."""
-        if kind.get_class() == h5t.STRING:
+        family = kind.get_class()
+        if family == h5t.STRING or any(kind == one for one in self.plain_kinds):
             return
-        if kind.get_class() in (h5t.INTEGER, h5t.FLOAT):
+        if family in (h5t.INTEGER, h5t.FLOAT):
             dtype = kind.dtype
             if dtype.itemsize <= 8 and kind == h5t.py_create(dtype):
+                self.plain_kinds.append(kind)
                 return
         raise self.refuse(
             f"has {name!r} of a type that results do not have; they hold plain numbers."
         )
 
-    def check_chunks(self, name: str, dataset: h5d.DatasetID, how, itemsize: int) -> None:
+    def check_chunks(self, name: str, values: StoredArray) -> None:
         """Raise UnreadableFile unless all chunks are there and unpack to what they should."""
-        shape, chunk = dataset.shape, how.get_chunk()
-        expected = math.prod(-(-length // part) for length, part in zip(shape, chunk, strict=True))
-        size = math.prod(chunk) * itemsize
-        self.use(expected * size)
-        filters = [how.get_filter(number)[0] for number in range(how.get_nfilters())]
+        chunk, filters = values.how.get_chunk(), values.filters
+        expected = math.prod(grid_of_pieces(values.shape, chunk))
+        self.use(expected * math.prod(chunk) * values.kind.get_size())
         if len(set(filters)) < len(filters) or not set(filters) <= set(FILTERS):
             raise self.refuse(
                 f"has {name!r} packed with filters that results do not have; they may have gzip "
                 "and lzf."
             )
         stored: list[Any] = []
-        dataset.chunk_iter(stored.append)
+        values.dataset.chunk_iter(stored.append)
         if len(stored) != expected or any(
             one.filter_mask or one.size > self.size for one in stored
         ):
             raise self.refuse(f"has {name!r} declared, but not all of its numbers.")
-        if h5z.FILTER_DEFLATE in filters:
-            for one in stored:
-                self.check_unpacked(
-                    name, dataset.read_direct_chunk(one.chunk_offset)[1], filters, size
-                )
-
-    def check_unpacked(self, name: str, packed: bytes, filters: list[int], size: int) -> None:
-        """Raise UnreadableFile if gzip makes more of a chunk than its numbers; HDF5 would unpack
-        all of it.
-        """
-        checksums = 4 if h5z.FILTER_FLETCHER32 in filters else 0
-        unpacking = zlib.decompressobj()
-        try:
-            count = len(unpacking.decompress(packed, size + checksums + 1))
-        except zlib.error:
-            raise self.refuse(
-                f"has numbers of {name!r} that cannot be unpacked: the file is damaged."
-            ) from None
-        if count > size + checksums:
-            raise self.refuse(f"has {name!r} packed to unpack to more than it declares.")
 
     def dims(self, name: str, dataset: h5d.DatasetID, scales: dict[int, str]) -> tuple[str, ...]:
         """Names of the dimensions: its own for a scale, otherwise those of the scales that it
@@ -289,77 +308,60 @@ class _Reader:
         plain = kind.get_class() == h5t.VLEN and kind.get_super() == h5t.STD_REF_OBJ
         if not plain or attribute.shape != (dataset.rank,):
             raise self.refuse(f"has {name!r} with a list of dimensions that is none.")
-        lists = np.empty(attribute.shape, attribute.dtype)
+        lists = np.empty((dataset.rank,), REFERENCES)
         attribute.read(lists)
         if not all(len(one) for one in lists):
             raise self.refuse(f"has {name!r} with a dimension without a name.")
         return [one[0] for one in lists]
-
-    def values(self, name: str, dataset: h5d.DatasetID) -> np.ndarray:
-        """The numbers, or the strings one by one, since many may be the same long one."""
-        array = h5py.Dataset(dataset)
-        kind = dataset.get_type()
-        try:
-            if not _has_variable_length(kind):
-                return np.asarray(array[()])
-            strings = array.asstr()
-            values = np.empty(array.shape, object)
-            for index in np.ndindex(array.shape):
-                values[index] = strings[index]
-                self.use(len(values[index]))
-            return values
-        except OSError:
-            reason = "cannot be read"
-            if h5z.FILTER_FLETCHER32 in _filters(dataset):
-                reason = "do not match their checksum"
-            raise self.refuse(
-                f"has numbers of {name!r} that {reason}: the file is damaged."
-            ) from None
 
     def attributes(self, thing) -> dict[str, Any]:
         """The attributes of an object, without the bookkeeping of netCDF."""
         count = int(h5a.get_num_attrs(thing))
         if count > MOST_ATTRIBUTES:
             raise self.refuse(f"has something with {count} attributes.")
-        names = [h5a.open(thing, index=number).name.decode("utf-8") for number in range(count)]
-        return {name: self.attribute(thing, name) for name in names if name not in BOOKKEEPING}
+        names: list[bytes] = []
+        h5a.iterate(thing, lambda name, *_: names.append(name))
+        found = {}
+        for raw in names:
+            name = raw.decode("utf-8")
+            if name not in BOOKKEEPING:
+                found[name] = self.attribute(h5a.open(thing, raw), name)
+        return found
 
-    def attribute(self, thing, name: str) -> Any:
-        """An attribute: a string, a number, or an array or list of them."""
-        attribute = h5a.open(thing, name.encode())
+    def attribute(self, attribute: h5a.AttrID, name: str) -> Any:
+        """The value of an attribute: a string, a number, or an array or list of them."""
         kind = attribute.get_type()
         self.check_kind(name, kind)
-        if attribute.get_space().get_simple_extent_type() not in (h5py.h5s.SIMPLE, h5py.h5s.SCALAR):
+        extent = attribute.get_space().get_simple_extent_type()
+        if extent not in (h5py.h5s.SIMPLE, h5py.h5s.SCALAR):
             raise self.refuse(f"has an attribute {name!r} without any shape.")
-        count = math.prod(attribute.shape)
-        length = kind.get_size()
-        if _has_variable_length(kind) and count > 1:
-            length = self.size  # each may be as long as the file
-        self.use(count * length)
+        has_any_length = has_variable_length(kind)
+        if has_any_length and extent == h5py.h5s.SCALAR:
+            self.use(kind.get_size())
+            return _string(attribute)
+        shape = attribute.shape
+        count = math.prod(shape)
+        # Each of several texts may be as long as the file.
+        self.use(count * (self.size if has_any_length and count > 1 else kind.get_size()))
+        values = np.empty(shape, attribute.dtype)
+        attribute.read(values)
         if kind.get_class() != h5t.STRING:
-            values = np.empty(attribute.shape, attribute.dtype)
-            attribute.read(values)
             return values.reshape(-1)[0] if count == 1 else values
-        strings = _strings(attribute)
+        strings = [_decoded(one) for one in values.flat]
         return strings[0] if count == 1 else strings
 
 
-def _filters(dataset: h5d.DatasetID) -> list[int]:
-    how = dataset.get_create_plist()
-    return [how.get_filter(number)[0] for number in range(how.get_nfilters())]
+def _string(attribute: h5a.AttrID) -> str:
+    """The one text of an attribute, which has any length."""
+    value = np.empty((), TEXT)
+    attribute.read(value)
+    return _decoded(value[()])
 
 
-def _has_variable_length(kind: h5t.TypeID) -> bool:
-    return kind.get_class() == h5t.STRING and bool(kind.is_variable_str())
-
-
-def _strings(attribute: h5a.AttrID) -> list[str]:
-    values = np.empty(attribute.shape, attribute.dtype)
-    attribute.read(values)
-    return [
-        one.decode("utf-8", "surrogateescape") if isinstance(one, bytes) else str(one)
-        for one in values.flat
-    ]
+def _decoded(text: Any) -> str:
+    if isinstance(text, bytes):
+        return text.decode("utf-8", "surrogateescape")
+    return str(text)
 
 
 def is_only_a_size(dataset: h5d.DatasetID) -> bool:
@@ -369,4 +371,6 @@ def is_only_a_size(dataset: h5d.DatasetID) -> bool:
     attribute = h5a.open(dataset, b"NAME")
     if attribute.get_type().get_class() != h5t.STRING or attribute.shape != ():
         return False
-    return _strings(attribute)[0].startswith("This is a netCDF dimension but not a netCDF variable")
+    value = np.empty((), attribute.dtype)
+    attribute.read(value)
+    return _decoded(value[()]).startswith("This is a netCDF dimension but not a netCDF variable")

@@ -68,7 +68,7 @@ class Gathering:
     def _put(self, name: str, about: Values, place: int, value: np.ndarray) -> None:
         array = self._with_room(name, about, value.shape)
         room = tuple(slice(size) for size in value.shape)
-        array[(place, *room)] = value
+        array[place, ...][room] = value
 
     def _with_room(self, name: str, about: Values, shape: tuple[int, ...]) -> np.ndarray:
         """The array of a quantity, at least as large as the value of a point."""

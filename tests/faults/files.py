@@ -1,5 +1,5 @@
 """Files: flipped bits, other damage, and hostile files.  What is loaded is what was saved, or is
-refused.
+refused; so is what is opened lazily and then computed; and what is validated is not called good.
 """
 
 import atexit
@@ -12,17 +12,21 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import h5py
 import numpy as np
 import xarray as xr
 
 import teacherstudent as ts
+from teacherstudent.results import lazy_arrays
 from tests.faults.hostile_files import SCHEMA_1, hostile_files
+from tests.faults.older_digests import with_older_digests
 from tests.faults.trial import Trial
 
 FLIPS = 2000
 DAMAGES = 1000
+Damage = Callable[[bytearray], bytes]
 HOLD = (
     "import h5py, sys; file = h5py.File(sys.argv[1], sys.argv[2]); print('open', flush=True); "
     "sys.stdin.read()"
@@ -33,24 +37,53 @@ def trials(share: float, seed: int) -> Iterator[Trial]:
     """Hostile and foreign files, locked ones, good ones, and good ones with damage at random."""
     rng = np.random.default_rng(seed)
     for number, (name, make) in enumerate(hostile_files()):
-        yield Trial(f"hostile: {name}", functools.partial(_is_refused, make, number))
+        for how, read in READERS.items():
+            yield Trial(
+                f"{how} hostile: {name}", functools.partial(_is_refused, read, make, number)
+            )
     yield Trial("open for writing elsewhere", _locked_by_another)
     yield Trial("open for reading elsewhere", _read_by_another, may_refuse=False)
     yield Trial("schema 1", _older_file, may_refuse=False)
     yield Trial("saved again", _saved_again, may_refuse=False)
-    size = len(_content())
-    for bit in rng.integers(8 * size, size=max(20, int(share * FLIPS))):
-        yield Trial(
-            f"flipped bit {bit}",
-            functools.partial(_unchanged, functools.partial(_flipped, int(bit))),
-        )
+    yield Trial("digests of everything", _older_digests, may_refuse=False)
+    for number in range(max(20, int(share * FLIPS))):
+        make = (_content, _older_content)[number % 4 == 3]
+        bit = int(rng.integers(8 * len(make())))
+        name = f"flipped bit {bit} of {make.__name__}"
+        yield from _damaged(name, functools.partial(_flipped, bit), make)
     for number in range(max(10, int(share * DAMAGES))):
         damage = DAMAGE[number % len(DAMAGE)]
         one_seed = int(rng.integers(2**32))
-        yield Trial(
-            f"{damage.__name__} {one_seed}",
-            functools.partial(_unchanged, functools.partial(damage, one_seed)),
-        )
+        name = f"{damage.__name__} {one_seed}"
+        yield from _damaged(name, functools.partial(damage, one_seed), _content)
+
+
+def _damaged(name: str, damage: Damage, make: Callable[[], bytes]) -> Iterator[Trial]:
+    """A trial of each way to read a damaged file."""
+    for how, read in READERS.items():
+        yield Trial(f"{how} {name}", functools.partial(_unchanged, read, damage, make))
+
+
+def _computed(path: Path) -> xr.DataTree:
+    """All of a file that was opened lazily, small arrays as well."""
+    with mock.patch.object(lazy_arrays, "SMALL", 0):
+        tree = ts.load(path, lazy=True)
+    try:
+        return tree.compute()
+    finally:
+        tree.close()
+
+
+def _validated(path: Path) -> xr.DataTree | None:
+    """What is in a file that is called good; None for one that is not."""
+    return ts.load(path) if ts.validate(path).ok else None
+
+
+READERS: dict[str, Callable[[Path], xr.DataTree | None]] = {
+    "load": ts.load,
+    "open": _computed,
+    "validate": _validated,
+}
 
 
 @functools.cache
@@ -74,39 +107,58 @@ def _content() -> bytes:
 
 
 @functools.cache
+def _older_content() -> bytes:
+    path = _folder() / "older.h5"
+    path.write_bytes(_content())
+    with_older_digests(path)
+    return path.read_bytes()
+
+
+@functools.cache
 def _expected() -> xr.DataTree:
     """What is in the file, by a reader that is not ours."""
     with xr.open_datatree(_saved(), engine="h5netcdf") as tree:
         expected = tree.load()
     for node in expected.subtree:
-        node.attrs.pop("sha256")
+        del node.attrs["sha256"], node.attrs["sha256_of_arrays"]
     return expected
 
 
-def _is_refused(make: Callable[[Path], None], number: int) -> bool:
+def _is_refused(
+    read: Callable[[Path], xr.DataTree | None], make: Callable[[Path], None], number: int
+) -> bool:
     """Nothing is loaded from what is no result."""
     path = _folder() / f"hostile_{number}.h5"
     make(path)
     try:
-        ts.load(path)
+        return read(path) is None
     finally:
-        if path.is_file() and not path.is_symlink():
-            path.unlink()
-    return False
+        _remove(path)
 
 
-def _unchanged(damaged: Callable[[bytearray], bytes]) -> bool:
+def _remove(path: Path) -> None:
+    """Delete what one trial has made, for the next one."""
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _unchanged(
+    read: Callable[[Path], xr.DataTree | None], damage: Damage, make: Callable[[], bytes]
+) -> bool:
     """What is loaded from a damaged file, if anything is, is all that was saved."""
     path = _folder() / "damaged.h5"
-    path.write_bytes(damaged(bytearray(_content())))
-    return _same(ts.load(path), _expected())
+    path.write_bytes(damage(bytearray(make())))
+    loaded = read(path)
+    return loaded is None or _same(loaded, _expected())
 
 
-def _same(one: xr.DataTree, other: xr.DataTree) -> bool:
+def _same(one: xr.DataTree | None, other: xr.DataTree) -> bool:
     """Whether two results agree in all names, dimensions, attributes and numbers, to the last
     bit.
     """
-    if not one.identical(other):
+    if one is None or not one.identical(other):
         return False
     for node in one.subtree:
         for name, variable in node.variables.items():
@@ -191,7 +243,19 @@ def _read_by_another() -> bool:
 
 def _older_file() -> bool:
     with xr.open_datatree(SCHEMA_1, engine="h5netcdf") as tree:
-        return _same(ts.load(SCHEMA_1), tree.load())
+        expected = tree.load()
+    return _all_read(SCHEMA_1, expected)
+
+
+def _older_digests() -> bool:
+    path = _folder() / "older.h5"
+    path.write_bytes(_older_content())
+    return _all_read(path, _expected())
+
+
+def _all_read(path: Path, expected: xr.DataTree) -> bool:
+    """Whether a file reads as this in every way."""
+    return all(_same(read(path), expected) for read in READERS.values())
 
 
 def _saved_again() -> bool:
@@ -199,4 +263,4 @@ def _saved_again() -> bool:
     ts.save(path, **{name: loaded[name].to_dataset() for name in loaded.children}, force=True)
     with h5py.File(path) as file:
         schema = json.loads(file.attrs["teacherstudent"])["schema"]
-    return schema == 2 and _same(ts.load(path), _expected())
+    return schema == 2 and _all_read(path, _expected())

@@ -18,7 +18,7 @@ SHARE_AND_EVERY = {
     "subclasses": (0.001, 4),
     "comparison": (0.001, 4),
     "divergence": (0.001, 4),
-    "files": (0.001, 6),
+    "files": (0.001, 17),  # each file is tried in three ways, one after the other
     "programs": (0.001, 4),
     "fuzz": (0.001, 4),
 }

@@ -134,6 +134,30 @@ def test_show_compare_and_plot_a_file(workspace):
     assert plotted[0] == 0 and (workspace / "figures" / "quick.pdf").stat().st_size > 5000
 
 
+def test_validate_says_what_is_wrong_with_files(workspace):
+    good = workspace / "results" / "quick.h5"
+    content = bytearray(good.read_bytes())
+    content[content.find(ts.load(good)["theory"].Q.values.tobytes())] ^= 1
+    (workspace / "bad.h5").write_bytes(content)
+    path = "results/quick.h5"
+    found = run_one_after_another(
+        ["validate", path],
+        ["validate", path, "bad.h5"],
+        ["validate", "bad.h5", "missing.h5", path],
+        ["validate", "quick.toml"],
+        cwd=workspace,
+    )
+    (workspace / "bad.h5").unlink()
+    assert [code for code, *_ in found] == [0, 1, 2, 2]
+    lines = [f"{path}, {name}: OK" for name in ("theory", "simulation/N_60", "simulation/N_120")]
+    assert set(lines) < set(found[0][1].splitlines()) and found[0][2] == ""
+    assert "bad.h5, theory: has numbers of 'Q' that do not match their checksum" in found[1][1]
+    assert found[1][1].startswith(found[0][1])
+    assert "teacherstudent: missing.h5 does not exist." in found[2][2]
+    assert found[2][1].endswith(found[0][1])
+    assert "quick.toml cannot be read: it is not an HDF5 file" in found[3][2]
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"]])
 def test_help_and_list_do_not_load_jax(arguments, tmp_path):
     code = (

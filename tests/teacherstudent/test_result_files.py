@@ -2,8 +2,10 @@
 sentence.
 """
 
+import io
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -14,6 +16,7 @@ import xarray as xr
 
 import teacherstudent as ts
 from teacherstudent.results import hdf5_reading
+from teacherstudent.results.file_for_hdf5 import FileForHDF5
 from teacherstudent.results.hdf5_opening import UnreadableFile
 from tests.faults import hostile_files
 
@@ -60,7 +63,7 @@ def test_plain_xarray_and_h5py_read_it(saved, older):
         plain = tree.load()
     assert json.loads(plain["theory"].attrs["teacherstudent"])["kind"] == "theory"
     for node in plain.subtree:
-        del node.attrs["sha256"]
+        del node.attrs["sha256"], node.attrs["sha256_of_arrays"]
     xr.testing.assert_identical(plain, ts.load(saved))
     with h5py.File(saved) as file:
         np.testing.assert_array_equal(file["theory/Q"], older["theory"].Q)
@@ -261,3 +264,68 @@ def test_impossible_names_are_refused(name, older, tmp_path):
         ts.load(tmp_path / name)
     with pytest.raises((ValueError, OSError), match="cannot be"):
         ts.save(tmp_path / name, theory=older["theory"].to_dataset())
+
+
+def test_a_full_disk_is_an_error_and_not_a_crash(older, tmp_path):
+    """HDF5's library would crash where a write fails; here no file may grow beyond a limit."""
+    theory = older["theory"].to_dataset()
+    theory = theory.assign(noise=("x", np.random.default_rng(0).standard_normal(400_000)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (0, 100, 20_000, 1_000_000, 3_210_000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            with pytest.raises(OSError, match=r"run.h5 could not be written \(File too large\)"):
+                ts.save(tmp_path / "run.h5", theory=theory)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert not list(tmp_path.iterdir())
+    ts.save(tmp_path / "run.h5", theory=theory)
+    xr.testing.assert_identical(ts.load(tmp_path / "run.h5")["theory"].to_dataset(), theory)
+
+
+def test_the_file_that_hdf5_writes_to_never_fails(tmp_path):
+    with open(tmp_path / "file", "w+b") as plain:
+        file = FileForHDF5(plain)
+        assert (file.write(b"12345678"), file.tell(), file.seek(-2, os.SEEK_END)) == (8, 8, 6)
+        buffer = bytearray(b"xxxx")
+        assert (file.readinto(buffer), bytes(buffer)) == (4, b"78\0\0")
+        assert file.truncate(3) == 3
+        file.check()
+    with open(tmp_path / "file", "rb") as plain:
+        assert plain.read() == b"123"
+        file = FileForHDF5(plain)
+        file.raw.close()
+        file.raw = io.FileIO(tmp_path / "file", "rb")  # as if the disk refused
+        with file.raw, pytest.raises(OSError), file.failures_raised():
+            assert (file.write(b"45"), file.size, file.seek(0)) == (2, 3, 0)
+            raise KeyError("what HDF5 makes of it")
+
+
+def test_dimensions_are_numbered_through_the_file_as_netcdf_wants_it(saved):
+    numbers: list[int] = []
+
+    def collect(_, one):
+        if "_Netcdf4Dimid" in one.attrs:
+            numbers.append(int(one.attrs["_Netcdf4Dimid"]))
+
+    with h5py.File(saved) as file:
+        file.visititems(collect)
+    assert len(numbers) > 10 and sorted(numbers) == list(range(len(numbers)))
+
+
+def test_a_variable_may_have_the_name_of_another_ones_dimension(older, tmp_path):
+    theory = older["theory"].to_dataset()
+    theory = theory.assign(z=(("a", "time"), np.ones((2, 2))), a=("b", [1.0, 2.0, 3.0]))
+    ts.save(tmp_path / "run.h5", theory=theory)
+    for lazy in (False, True):
+        loaded = ts.load(tmp_path / "run.h5", lazy=lazy)["theory"].to_dataset()
+        xr.testing.assert_identical(loaded, theory)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array([b"a", b"b"]), np.array([b"a", "b"], object), [1j, 2j], np.array([None, "a"])],
+)
+def test_arrays_that_would_come_back_as_something_else_are_refused(values, older, tmp_path):
+    with pytest.raises(ValueError, match="cannot be kept in HDF5: 'odd' is an array of"):
+        ts.save(tmp_path / "run.h5", theory=older["theory"].to_dataset().assign(odd=("x", values)))

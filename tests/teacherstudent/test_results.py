@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import teacherstudent as ts
-from teacherstudent.results import datasets as results, files as result_files
+from teacherstudent.results import atomic_files, datasets as results
 from tests.problems import committee, random_overlaps
 
 TIMES = [0.0, 0.5, 2.0]
@@ -149,7 +149,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(answers, tmp_path, monk
     def fail(temporary):
         raise failure
 
-    monkeypatch.setattr(result_files, "_flush_to_disk", fail)
+    monkeypatch.setattr(atomic_files, "_flush_to_disk", fail)
     with pytest.raises(
         type(failure),
         match="could not be written .No space left on device" if str(failure) else None,
