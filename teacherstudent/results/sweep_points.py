@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from teacherstudent.checking import checks
-from teacherstudent.results.datasets import DESCRIPTION, as_tree, description
+from teacherstudent.results.datasets import DESCRIPTION, UNITS, as_tree, description
 from teacherstudent.results.sweep_figure import swept_dimensions
 
 Result = TypeVar("Result", xr.DataTree, xr.Dataset)
@@ -115,10 +115,7 @@ def _place(data: xr.Dataset, dim: str, value: Any) -> int:
 
 def _with_its_units(point: xr.Dataset) -> xr.Dataset:
     """The point without the units that only others have."""
-    for mask, dims in (
-        ("has_student", ("student", "student_")),
-        ("has_teacher", ("teacher", "teacher_", "direction")),
-    ):
+    for mask, dims in UNITS.items():
         if mask in point:
             count = int(point[mask].sum())
             point = point.isel({dim: slice(count) for dim in dims if dim in point.dims})

@@ -13,14 +13,13 @@ import xarray as xr
 
 from teacherstudent.checking import checks
 from teacherstudent.problem import Problem
-from teacherstudent.results.datasets import described
+from teacherstudent.results.datasets import UNITS, described
 from teacherstudent.results.description import describe_problem
 from teacherstudent.sweeps.axes import Axis, attributes_of
 from teacherstudent.sweeps.points import Point, with_entries
 from teacherstudent.sweeps.values import Answers, Values
 
 ESTIMATES = ("quadrature_error", "eps_g_floor")
-SIZES = {"has_student": "student", "has_teacher": "teacher"}
 
 
 class Gathering:
@@ -132,8 +131,8 @@ def units_of(points: Sequence[Point], axes: Sequence[Axis]) -> dict[str, tuple]:
             continue
         has = np.arange(max(widths)) < np.reshape(widths, (*shape, 1))
         dims, has = _where_it_varies(swept, has)
-        about = {"long_name": f"whether the {SIZES[name]} unit is there", "symbol": name}
-        masks[name] = ((*dims, SIZES[name]), has, about | {"units": "1"})
+        about = {"long_name": f"whether the {UNITS[name][0]} unit is there", "symbol": name}
+        masks[name] = ((*dims, UNITS[name][0]), has, about | {"units": "1"})
     return masks
 
 

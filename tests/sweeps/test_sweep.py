@@ -331,3 +331,16 @@ def test_an_unknown_point_gets_a_sentence():
         ts.point_of(tree, learning_rate=0.1)
     with pytest.raises(ValueError, match="eta is no swept dimension"):
         ts.point_of(tree, eta=0.1, width=2)
+
+
+def test_validate_knows_sweeps(tmp_path):
+    """Units that a point has not, and times that it did not reach, are no damage."""
+    base = problem(task=ts.TeacherStudent(1, "linear"), student=ts.Student(2, "linear"))
+    over = {"rule.learning_rate": [0.1, 9.0], "student.width": [1, 2]}
+    out = tmp_path / "sweep.h5"
+    tree = ts.sweep(base, start(2), [0.0, 0.1, 50.0], over, out=out, **THEORY)
+    assert ts.validate(out).ok
+    broken = tree["theory"].to_dataset()
+    broken["Q"] = broken["Q"].where(broken["Q"].learning_rate != 0.1)
+    ts.save(tmp_path / "broken.h5", theory=broken)
+    assert "Q that is not finite" in str(ts.validate(tmp_path / "broken.h5"))
