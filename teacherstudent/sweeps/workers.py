@@ -24,8 +24,8 @@ import numpy as np
 from odes.rules.theory import RuleTheory
 from teacherstudent.checking import checks
 from teacherstudent.checking.contracts import is_ours
-from teacherstudent.command.process import keep_compiled_programs
 from teacherstudent.programs import kept_programs
+from teacherstudent.programs.for_all_runs import keep_compiled_programs
 from teacherstudent.sweeps.jobs import OF_THE_MACHINE, Job
 from teacherstudent.sweeps.points import Point
 from teacherstudent.sweeps.values import Answers
