@@ -50,6 +50,7 @@ PUBLIC = {
     "teacherstudent.results.files": ("load", "save"),
     "teacherstudent.results.plots": ("plot",),
     "teacherstudent.results.selection": ("problem_of", "start_of"),
+    "teacherstudent.results.sweep_points": ("point_of",),
     "teacherstudent.results.validation": ("validate",),
     "teacherstudent.rules.base": ("DescentRule", "Rule"),
     "teacherstudent.rules": (
@@ -84,6 +85,7 @@ PUBLIC = {
     "teacherstudent.states.order_parameters": ("OrderParameters",),
     "teacherstudent.states.spectral_overlaps": ("SpectralOverlaps",),
     "teacherstudent.states.spectrum": ("marchenko_pastur", "power_law"),
+    "teacherstudent.sweeps.sweep": ("sweep",),
     "teacherstudent.tasks": (
         "BoxMixture",
         "GaussianEquivalent",
@@ -192,6 +194,7 @@ if TYPE_CHECKING:
         problem_of as problem_of,
         start_of as start_of,
     )
+    from teacherstudent.results.sweep_points import point_of as point_of
     from teacherstudent.results.validation import validate as validate
     from teacherstudent.rules import (
         AGD as AGD,
@@ -229,6 +232,7 @@ if TYPE_CHECKING:
         marchenko_pastur as marchenko_pastur,
         power_law as power_law,
     )
+    from teacherstudent.sweeps.sweep import sweep as sweep
     from teacherstudent.tasks import (
         BoxMixture as BoxMixture,
         GaussianEquivalent as GaussianEquivalent,

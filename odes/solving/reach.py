@@ -24,6 +24,16 @@ STATES = ("Q", "R", "v", "b", "eps_g")
 ESTIMATED = 0.1
 
 
+class Overlaps(NamedTuple):
+    """What of the starts of several problems says whether an answer can be one of some weights."""
+
+    Q: Float[np.ndarray, "*batch students students"]
+    R: Float[np.ndarray, "*batch students teachers"]
+    T: Float[np.ndarray, "*batch teachers teachers"]
+    v: Float[np.ndarray, "*batch students"]
+    b: Float[np.ndarray, "*batch students"]
+
+
 class Reach(NamedTuple):
     """Of every curve: which times are answered, when it ended, and the smallest eigenvalue of the
     overlaps there.
@@ -57,7 +67,7 @@ def tolerance(problem: Problem, rtol: float, atol: float, error: float | None) -
 
 
 def reach(
-    answer: Trajectory, start: Start, times: Float[np.ndarray, " time"], allowed: float
+    answer: Trajectory, start: Start | Overlaps, times: Float[np.ndarray, " time"], allowed: float
 ) -> Reach:
     """How far each curve goes, if eigenvalues down to -`allowed`, and down to that of the start,
     are rounding.

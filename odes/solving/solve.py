@@ -119,7 +119,7 @@ def solve(
         )
     rtol, atol = tolerances(theory_of(problem.rule).nodes(problem.rule, problem), rtol, atol)
     run = partial(
-        _solve_one,
+        solve_one,
         solver=chosen(solver, rtol),
         max_steps=max_steps,
         progress=False,
@@ -151,7 +151,7 @@ def solve_all(
     is no part of the program, but for the plain loop alone; diffrax's has `max_steps`.
     """
     run = partial(
-        _solve_one,
+        solve_one,
         solver=solver,
         max_steps=max_steps,
         progress=progress,
@@ -196,7 +196,7 @@ STATIC = ("solver", "max_steps", "progress", "extras", "gradients", "crossing")
 
 
 @partial(jax.jit, static_argnames=STATIC)
-def _solve_one(
+def solve_one(
     problem,
     start,
     times,

@@ -7,6 +7,7 @@ may jump; a student that jumps has no gradient.  "logcosh" and "gauss", log cosh
 -exp(-x^2 / 2), are contrast functions of independent component analysis (with negatives).
 """
 
+import copyreg
 import dataclasses
 import hashlib
 import math
@@ -158,3 +159,17 @@ def _values_of(function: Callable, name: str, argument: str) -> np.ndarray:
             "everywhere."
         )
     return np.round(np.asarray(together, dtype=np.float64), 5)
+
+
+def _pickled(activation: Activation) -> str | tuple:
+    """How an activation is pickled: one of ours by its name.
+
+    JAX's own functions cannot be pickled, and a copy of one would be another activation, without
+    closed forms.
+    """
+    if ACTIVATIONS.get(activation.name) == activation:
+        return _by_name, (activation.name, "activation")
+    return object.__reduce_ex__(activation, 2)
+
+
+copyreg.pickle(Activation, _pickled)

@@ -226,6 +226,98 @@ def compare(
 
 
 @app.command()
+def sweep(
+    experiment_: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME_OR_FILE.toml", help="A published set-up or a TOML file."),
+    ] = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="PLACE=VALUES, repeatable: rule.learning_rate=logspace(-2,0,25), "
+            "student.width=2:10, N=100,200, student.activation=erf,relu."
+        ),
+    ] = None,
+    points: Annotated[
+        Path | None,
+        typer.Option(help="A CSV file of points instead: a line of places, then their values."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The HDF5 file; results/NAME-sweep.h5 unless given.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of networks of each point.")] = None,
+    size: Annotated[int | None, typer.Option(help="Input dimension N of all points.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change an entry for all points; repeatable."),
+    ] = None,
+    theory_only: Annotated[
+        bool, typer.Option("--theory-only", help="Integrate the theory, simulate nothing.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that compute; unless given, as it is worth it.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A scheduler of Dask that runs, tcp://...")
+    ] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="Say how far the sweep of --out is, and stop.")
+    ] = False,
+    figure: Annotated[bool, typer.Option(help="Also draw the result beside the HDF5 file.")] = True,
+    force: Force = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")
+    ] = False,
+) -> None:
+    """Integrate and simulate at many values of parameters; interrupted, it goes on where it was."""
+    if status:
+        from teacherstudent.command.sweep_status import status_of
+
+        typer.echo(status_of(_out_of_sweep(experiment_, out)))
+        return
+    if experiment_ is None or bool(over) == (points is not None):
+        raise ValueError(
+            "sweep takes an experiment and either --over PLACE=VALUES or --points FILE.csv, such "
+            "as: teacherstudent sweep saad-solla-1995-k2 --over rule.learning_rate=0.1,0.2."
+        )
+    process.prepare_for_work()
+    import teacherstudent as ts
+    from teacherstudent.command.sweeps import planned
+    from teacherstudent.command.tables import assigned
+
+    changes = assigned(set_ or [])
+    if seeds is not None:
+        changes["simulation.seeds"] = seeds
+    if size is not None:
+        changes["simulation.N"] = size
+    plan = planned(experiment_, over or [], points, changes, theory_only)
+    place = _out_of_sweep(experiment_, out)
+    picture = place.with_suffix(".png") if figure else None
+    tree = ts.sweep(
+        plan.problem,
+        plan.start,
+        plan.times,
+        plan.over,
+        out=place,
+        force=force,
+        workers=workers,
+        scheduler=scheduler,
+        progress=False if quiet else None,
+        **plan.options,
+    )
+    _finish(tree, plan.title, place, picture, quiet)
+
+
+def _out_of_sweep(experiment: str | None, out: Path | None) -> Path:
+    """The output of a sweep."""
+    if out is not None:
+        return out
+    if experiment is None:
+        raise ValueError("--status is of which sweep? Give its output, --out FILE.h5.")
+    return Path("results") / f"{published.read(experiment)[0]}-sweep.h5"
+
+
+@app.command()
 def validate(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Result files, or checkpoints.")

@@ -18,7 +18,6 @@ import typer
 FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
-WORTH_KEEPING = 0.1  # seconds of compilation
 PATIENCE = 3.0  # seconds that an interrupted command has to end by itself
 OBJECTS = 100_000  # made between two searches for garbage
 
@@ -36,34 +35,9 @@ def prepare_for_work() -> None:
     """Before JAX is imported: collect garbage rarely, and keep the programs that are compiled."""
     # Importing and tracing make many objects that stay, and hardly any garbage.
     gc.set_threshold(OBJECTS)
+    from teacherstudent.programs.for_all_runs import keep_compiled_programs
+
     keep_compiled_programs()
-
-
-def keep_compiled_programs() -> None:
-    """Compile each program once for all runs.
-
-    They are kept in the user's cache folder, unless the user has named another.
-    """
-    # Programs that can call back into Python cannot be kept, and Equinox's errors would do so.
-    os.environ.setdefault("EQX_ON_ERROR", "nan")
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    from platformdirs import user_cache_path
-
-    from teacherstudent.programs import kept_programs
-    from teacherstudent.programs.private_folder import PrivateFolder, UnsafeFolderError
-
-    try:
-        folder = PrivateFolder(user_cache_path(), ("teacherstudent", "compiled"))
-    except UnsafeFolderError as error:
-        warnings.warn(
-            f"{error}: compiled programs are neither taken from there nor kept.", stacklevel=2
-        )
-        return
-    except (OSError, RuntimeError):  # no home, or none that can be written
-        return
-    kept_programs.keep_in(folder)
-    kept_programs.keep_those_of_jax_in(folder, WORTH_KEEPING)
 
 
 def run_safely(work: Callable[[], None]) -> None:

@@ -113,6 +113,11 @@ VARIABLES = {
     "mean": (("input",), "mean of the inputs", r"$E x_i$"),
     "F": (("input", "latent"), "feature matrix", r"$F_{ir}$"),
 }
+# The dimensions of units, where a sweep says which of them a point has.
+UNITS = {
+    "has_student": ("student", "student_"),
+    "has_teacher": ("teacher", "teacher_", "direction"),
+}
 # What another run needs to go on from the last time.
 WITH_LEADING = ("switch_time",)
 OF_THE_END = ("q_last", "r_last", "memory_last", "chain_last", "w_last", "w_star_last")

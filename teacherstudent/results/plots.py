@@ -28,6 +28,7 @@ from teacherstudent.results.drawing import (
     theory_and_networks,
 )
 from teacherstudent.results.escape_figure import draw_escape
+from teacherstudent.results.sweep_figure import draw_sweep, is_sweep
 from teacherstudent.results.titles import title_of, wrapped
 from teacherstudent.results.variants_figure import draw_variants
 
@@ -50,7 +51,8 @@ def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = Non
     Lines are the theory; markers are means over the seeds of a simulation (the largest N for the
     overlaps), with a band of one standard deviation of single networks.  Observables of one's own
     have panels of their own, if they are up to 32 numbers.  A theory that sweeps a
-    parameter is drawn as one curve of eps_g for each value.  Results of several problems
+    parameter is drawn as one curve of eps_g for each value.  What `ts.sweep` answers is drawn as
+    the error at the last time over one or two of its parameters.  Results of several problems
     (`variants`) are one panel of errors, a line for each theory and marks for its networks.  With
     `path` the figure is also written there, in the format of the ending.
 
@@ -68,6 +70,8 @@ def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = Non
     escape = _escape_of(results)
     if escape is not None:
         return _saved(draw_escape(escape), path)
+    if is_sweep(results):
+        return _saved(draw_sweep(results), path)
     theory, networks = theory_and_networks(results)
     if theory is None and not networks:
         raise ValueError(

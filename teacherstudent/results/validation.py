@@ -14,7 +14,13 @@ import xarray as xr
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.results import array_files, hdf5_reading
-from teacherstudent.results.datasets import COORDINATES, DESCRIPTION, VARIABLES, description
+from teacherstudent.results.datasets import (
+    COORDINATES,
+    DESCRIPTION,
+    UNITS,
+    VARIABLES,
+    description,
+)
 from teacherstudent.results.differences import differing_entries
 from teacherstudent.results.digests import Group
 from teacherstudent.results.files import check_has_results, dataset_of, has_checksums
@@ -144,7 +150,7 @@ def _check_content(data: xr.Dataset, place: str) -> str:
     _check_names(data, place)
     for name in ORDER_PARAMETERS:
         if name in data and "time" in data[name].dims:
-            _check_finite(data[name], record, place)
+            _check_finite(_of_points_that_ended(data, name), record, place)
     try:
         problem_of(data)
         start_of(data)
@@ -173,6 +179,20 @@ def _check_names(data: xr.Dataset, place: str) -> None:
         known = name in VARIABLES or name in COORDINATES or name in data.dims
         if not known and "long_name" not in variable.attrs:
             raise UnreadableFile(f"{place} has {str(name)!r}, which is nothing that a run records.")
+
+
+def _of_points_that_ended(data: xr.Dataset, name: str) -> xr.DataArray:
+    """A quantity; of a sweep zero for units that a point has not, and where a point says why it has
+    no numbers.
+    """
+    values = data[name]
+    for mask, units in UNITS.items():
+        if mask in data:
+            for dim in set(units) & set(values.dims):
+                values = values.where(data[mask].rename({units[0]: dim}), 0.0)
+    if "error" in data and data["error"].dtype.kind in "OU":
+        values = values.where(data["error"] == "", 0.0)
+    return values
 
 
 def _check_finite(values: xr.DataArray, record: dict, place: str) -> None:

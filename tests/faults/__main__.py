@@ -23,6 +23,7 @@ KINDS = {
     "programs": "compiled programs of others",
     "same_numbers": "same numbers, fast or slow",
     "starts": "starts, axes and names",
+    "sweep_kills": "sweeps: workers, scheduler and sweep killed",
     "fuzz": "fuzz: calls and TOML files",
 }
 

@@ -17,8 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from teacherstudent.command import process
-from teacherstudent.programs import kept_programs, private_folder
+from teacherstudent.programs import for_all_runs, kept_programs, private_folder
 from tests.faults.trial import Trial
 
 FLIPS = 300  # of single bits, at share 1
@@ -78,7 +77,7 @@ class Cache:
                 "HOME" not in os.environ
             ):  # nor does the system know a home, which would be that of whoever runs this
                 patch.setattr(os.path, "expanduser", str)
-            process.keep_compiled_programs()
+            for_all_runs.keep_compiled_programs()
             answer = kept_programs.run(powers, (jnp.asarray(INPUT),), (3,), lambda: None)
         return np.asarray(answer["y"])
 

@@ -1,3 +1,5 @@
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,3 +78,10 @@ def test_functions_are_tried_before_they_are_taken():
     with pytest.raises(ValueError, match="would be mistaken for ours"):
         Activation("erf", jnp.tanh)
     assert as_activation(lambda x: x**2).name != as_activation(lambda x: x**3).name
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_one_of_ours_is_pickled_by_its_name(name):
+    """A copy of its function would be another activation, without closed forms."""
+    activation = ACTIVATIONS[name]
+    assert pickle.loads(pickle.dumps(activation)) is activation

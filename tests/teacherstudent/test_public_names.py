@@ -15,8 +15,10 @@ import teacherstudent as ts
 
 SOURCE = Path(ts.__file__)
 CALLABLE = [name for name in ts.__all__ if callable(getattr(ts, name))]
-# Users derive classes from these, fill these tuples of arrays by position, or read this one.
+# Users derive classes from these, fill these tuples of arrays by position, or read this one; and a
+# function.
 NOT_CALLED = {
+    "point_of",  # takes the names of any dimensions, and looks at them itself
     "Averages",
     "AveragesWithTeacher",
     "Components",
