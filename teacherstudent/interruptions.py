@@ -61,8 +61,7 @@ def deferred() -> Iterator[None]:
     try:
         for number in handlers:
             signal.signal(number, note)
-        with waited_for(UNTIL_A_STOP):
-            yield
+        yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

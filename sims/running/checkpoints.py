@@ -1,8 +1,7 @@
 """Checkpoints of a simulation: its state, step and records so far."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -95,13 +94,3 @@ class Keeper:
                 content[f"state_{number}"] = np.asarray(part)
             content["done"] = np.asarray(done)
             return self.writer.write(content)
-
-    @contextmanager
-    def kept_when_interrupted(self, keep: Callable[[], bool]) -> Iterator[None]:
-        """Work which, interrupted, is kept by `keep`; the interruption says so, and passes on."""
-        try:
-            yield
-        except (KeyboardInterrupt, SystemExit) as leaving:
-            if keep():
-                leaving.add_note(f"{self.writer.path} keeps it; the same call goes on from there.")
-            raise

@@ -29,6 +29,7 @@ from teacherstudent.observables.observable import (
     at_weights,
 )
 from teacherstudent.problem import Problem
+from teacherstudent.results import checkpoint_files
 from teacherstudent.schedules import values_along
 from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks
@@ -212,7 +213,7 @@ class Training(abc.ABC):
         def keep() -> bool:
             return keeper.keep(self._without_fill, self.done, self.rows)
 
-        with keeper.kept_when_interrupted(keep), bar:
+        with checkpoint_files.kept_when_interrupted(keeper.writer, keep), bar:
             self._train(bar, keeper, callback)
         keeper.keep_the_end(self._without_fill, self.done, self.rows)
 
@@ -285,6 +286,15 @@ class Training(abc.ABC):
             self.run = self._filled(saved.run)
             self.done = saved.done
             self.rows = saved.rows
+
+    def state(self) -> Any:
+        """All that changes from step to step, to go on from now."""
+        return self._without_fill()
+
+    def go_on_from(self, parts: list, done: int) -> None:
+        """Take over the parts of a `state`, of so many steps."""
+        self.run = self._filled(jax.tree.unflatten(jax.tree.structure(self.run), parts))
+        self.done = done
 
     def check(self, row: dict[str, np.ndarray]) -> None:
         """Raise DivergenceError, or warn once, where the overlaps recorded now are none that

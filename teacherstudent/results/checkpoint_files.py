@@ -10,7 +10,7 @@ import inspect
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 
 from teacherstudent.checking import contracts
 from teacherstudent.checking.warn import warn_user
-from teacherstudent.interruptions import UNTIL_WRITTEN, waited_for
+from teacherstudent.interruptions import UNTIL_A_STOP, UNTIL_WRITTEN, waited_for
 from teacherstudent.results import array_files
 from teacherstudent.results.description import describe_problem
 from teacherstudent.schedules import all_schedules
@@ -42,6 +42,11 @@ def retained() -> Iterator[None]:
         yield
     finally:
         _retained.reset(token)
+
+
+def are_retained() -> bool:
+    """Whether checkpoints stay where their work is complete."""
+    return _retained.get()
 
 
 def drop(path: str | os.PathLike | None) -> None:
@@ -170,3 +175,15 @@ class Writer:
             f"checkpoint = {str(self.path)!r} could not be written ({reason}), {before}; the work "
             "goes on, and it is tried again later."
         )
+
+
+@contextmanager
+def kept_when_interrupted(writer: Writer, keep: Callable[[], bool]) -> Iterator[None]:
+    """Work which, interrupted, is kept by `keep`; the interruption says so, and passes on."""
+    try:
+        with waited_for(UNTIL_A_STOP):
+            yield
+    except (KeyboardInterrupt, SystemExit) as leaving:
+        if keep():
+            leaving.add_note(f"{writer.path} keeps it; the same call goes on from there.")
+        raise
