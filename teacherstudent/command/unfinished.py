@@ -169,7 +169,7 @@ class Unfinished:
 
     def _check(self, mark: str, resume: bool) -> None:
         """Raise FileExistsError for what may not be taken over."""
-        if self._mark_there() != mark:
+        if self.mark_there() != mark:
             self.goes_on = True  # it stays
             raise FileExistsError(
                 f"{self.path} has what an interrupted run of another experiment, or of another "
@@ -183,7 +183,8 @@ class Unfinished:
                 "--resume, or begin anew with --force, which deletes it."
             )
 
-    def _mark_there(self) -> str | None:
+    def mark_there(self) -> str | None:
+        """The fingerprint of the experiment that the folder is of; None if it has none."""
         try:
             return json.loads((self.path / DESCRIPTION).read_text())["experiment"]
         except (OSError, ValueError, TypeError, KeyError):

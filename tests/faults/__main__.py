@@ -20,6 +20,8 @@ KINDS = {
     "comparison": "compare never agrees with rubbish",
     "divergence": "divergence and the physical region",
     "files": "files: flipped bits, hostile files",
+    "kills": "kills: runs ended at random moments",
+    "disks": "disks: full and read-only ones",
     "programs": "compiled programs of others",
     "same_numbers": "same numbers, fast or slow",
     "starts": "starts, axes and names",
