@@ -27,7 +27,7 @@ from teacherstudent.checking import checks
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.interruptions import UNTIL_WRITTEN, waited_for
 from teacherstudent.results import checkpoint_files
-from teacherstudent.results.atomic_files import followed
+from teacherstudent.results.atomic_files import followed, write_atomically
 from teacherstudent.results.datasets import as_tree
 
 ENDING = ".unfinished"
@@ -124,6 +124,13 @@ class Unfinished:
             ) from None
         except NotImplementedError:  # a file system without locks
             return
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"{self.path / LOCK} could not be made ({error.strerror}); nothing was done.",
+            ) from error
 
     def __exit__(self, kind: type[BaseException] | None, *_) -> None:
         """Keep what is finished and worth it, and unlock; a folder with nothing in it goes."""
@@ -163,9 +170,8 @@ class Unfinished:
             else:
                 self._check(mark, resume)
                 self._take_over()
-        (self.path / DESCRIPTION).write_text(
-            json.dumps({"experiment": mark, "teacherstudent": ts.__version__})
-        )
+        described = {"experiment": mark, "teacherstudent": ts.__version__}
+        write_atomically(self.path / DESCRIPTION, json.dumps(described).encode())
 
     def _check(self, mark: str, resume: bool) -> None:
         """Raise FileExistsError for what may not be taken over."""

@@ -29,7 +29,7 @@ def problem_of(name: str) -> ts.Problem:
     return ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(3), ts.SGD(0.3))
 
 
-OPTIONS = {"quadrature": {"rtol": 1e-5}, "modes": {"spectral": True}}
+OPTIONS = {"modes": {"spectral": True}}
 
 
 @pytest.fixture
@@ -69,8 +69,11 @@ def interrupted_in_call(number: int, run) -> list[str]:
     return getattr(caught.value, "__notes__", [])
 
 
+# With the optimisations that users have: without them a program that goes on may round in another
+# way than the one that begins (by 1e-10 where there are modes).
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", mostly_long(["plain", "quadrature", "memory", "jump", "modes"], ["plain", "jump"])
+    "name", mostly_long(["plain", "quadrature", "memory", "jump", "modes"], ["plain"])
 )
 def test_every_cut_gives_the_same_numbers(name, tmp_path, few_steps):
     problem, path = problem_of(name), tmp_path / "theory.ckpt"
