@@ -128,7 +128,7 @@ def run(
     picture = _checked_places(out, figure, force)
     progress = False if quiet else None
     with Unfinished.beside(out) as folder:
-        process.tell_what_is_kept(folder.sentence)
+        process.tell_what_is_kept(folder.left)
         if resume and not folder.has_something():
             typer.echo(f"nothing is unfinished of {out}; the run begins from the start.", err=True)
         folder.begin(mark, resume, anew=force and not resume)

@@ -244,6 +244,14 @@ class Unfinished:
             return ""
         return f"{self.path} keeps {' and '.join(kept)}; the same command with --resume goes on."
 
+    def left(self) -> str:
+        """The same of a process that ends, also without leaving the context; a folder with nothing
+        in it goes.
+        """
+        if not self.has_something():
+            self.delete()
+        return self.sentence()
+
     def _empty(self) -> None:
         """Delete all but the lock."""
         for entry in list(self.path.iterdir()):
