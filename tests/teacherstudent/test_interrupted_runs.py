@@ -222,7 +222,8 @@ def test_from_python(straight, tmp_path, monkeypatch):
     assert same_results(tree, experiment.run(progress=False))
 
 
-def test_short_runs_leave_nothing(tmp_path):
+def test_short_runs_leave_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint_files, "WORTH_KEEPING", 1e9)
     folder = Unfinished(tmp_path / "deep" / "x.h5.unfinished")
     with pytest.raises(KeyboardInterrupt), folder:
         folder.begin("mark", resume=False, anew=False)
