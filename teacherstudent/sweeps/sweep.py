@@ -99,9 +99,9 @@ def sweep(
     divergence, has its sentence in `error`, the numbers before, and does not stop others.
     `recorded_time` is when networks were recorded, the number of updates nearest to `time`.
 
-    Theories of points that differ by numbers alone step together in one compiled program, to the
-    same numbers as those of `integrate` but for rounding; where averages are by quadrature, their
-    resolution is fine enough for all of a job.
+    Theories of points that differ by numbers alone step together in one compiled program.  They are
+    those of `integrate` within the solver's tolerance; where averages are by quadrature, their
+    resolution is fine enough for all of a job.  Networks are those of `simulate` bit by bit.
 
     Raises ValueError for input that does not fit, before any work where that can be seen, and where
     every point fails so; BlockingIOError if another sweep writes to the same place;
