@@ -112,10 +112,10 @@ def call_around_solve(table: Table) -> None:
     with jax.enable_x64(True):
         begin = by_mode(problem, start)
         given = (problem.for_programs(), begin, np.array([0.0, STOP]), *tolerances, 0.0, 100_000)
-        given = exact(given)
+        given = (*exact(given), None)
     static = ((), report["solver"], 100_000, False, (), None)
     quick = options("cpu", quick=True)
-    compiled = jax.jit(solve_all, static_argnums=range(7, 13), compiler_options=quick)
+    compiled = jax.jit(solve_all, static_argnums=range(8, 14), compiler_options=quick)
 
     def solve():
         with jax.enable_x64(True):

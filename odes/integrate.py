@@ -6,9 +6,11 @@ not kept.
 """
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ import xarray as xr
 from odes.phases import along_phases
 from odes.rules.theory import Nodes, require_theory, theory_of
 from odes.solving import cost, vector_field  # noqa: F401 (it registers what rules and tasks need)
+from odes.solving.calls import Stages, mark_of, solved_in_calls
 from odes.solving.crossing import Crossing
 from odes.solving.drift import DRIFTS
 from odes.solving.quadrature_error import averages_used, quadrature_error, warn_of_error
@@ -45,6 +48,8 @@ from teacherstudent.problem import Problem
 from teacherstudent.programs import kept_programs
 from teacherstudent.programs.compilation import default_platform, options
 from teacherstudent.protocol import Protocol, Until, problems_of
+from teacherstudent.results import checkpoint_files
+from teacherstudent.results.atomic_files import check_writable
 from teacherstudent.results.datasets import check_observables, check_sweeps, dataset
 from teacherstudent.results.description import describe_start
 from teacherstudent.results.floor import error_floor
@@ -69,6 +74,7 @@ def integrate(
     spectral: bool = False,
     observables=(),
     quadrature=None,
+    checkpoint: str | os.PathLike | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Integrate the order-parameter equations of `problem` from `start`: the theory's counterpart
@@ -96,6 +102,10 @@ def integrate(
       second order in the update; "densities", as `spectral`.
     - `quadrature`: a `ts.Quadrature`, how averages without closed forms are computed; None is at an
       accuracy that follows from rtol.
+    - `checkpoint`: a file that keeps the state of a long solve, about once a minute and where it is
+      interrupted (Ctrl-C); if it exists, the solve goes on from it, and the numbers are those of
+      one solve.  It is deleted when the answer is complete.  For one curve by an explicit solver;
+      in a protocol, what locates a threshold begins anew.
     - `progress`: a progress bar with the time reached, the steps taken and the wall time that is
       left; None shows one where the error stream is a terminal.
 
@@ -140,6 +150,19 @@ def integrate(
     times = checks.times(times)
     problems_of(problem)[0].check_start(start)
     check_begins(start, times)
+    if checkpoint is None:
+        return _answer(options, problem, start, times)
+    stages = _stages(checkpoint, options, problem, start, times)
+    with checkpoint_files.kept_when_interrupted(stages.writer, stages.keep):
+        theory = _answer(options._replace(stages=stages), problem, start, times)
+    stages.finish()
+    return theory
+
+
+def _answer(
+    options: "Options", problem: Problem | Protocol, start: Start, times: np.ndarray
+) -> xr.Dataset:
+    """The theory of one problem, or of a protocol of several."""
     if isinstance(problem, Protocol):
         run, crossing = partial(_run, options), partial(_crossing, options)
         return along_phases(run, crossing, problem, start, times)
@@ -158,6 +181,7 @@ class Options(NamedTuple):
     observables: Any
     quadrature: Quadrature | None
     progress: bool | None
+    stages: Stages | None = None  # of the checkpoint
 
 
 def _checked(options: Options) -> Options:
@@ -174,6 +198,40 @@ def _checked(options: Options) -> Options:
         atol=checks.positive("atol", options.atol),
         max_steps=checks.integer("max_steps", options.max_steps),
     )
+
+
+def _stages(
+    checkpoint: str | os.PathLike,
+    options: Options,
+    problem: Problem | Protocol,
+    start: Start,
+    times: np.ndarray,
+) -> Stages:
+    """The solves that a checkpoint keeps; ValueError where there can be none."""
+    reason = why_not_kept(problem, start, options.solver)
+    if reason:
+        raise ValueError(f"checkpoint keeps no {reason}; leave it out.")
+    path = checks.path("checkpoint", checkpoint)
+    check_writable(path, force=True)
+    observables = []
+    for one in problems_of(problem):
+        requested, densities = requested_of_theory(options.observables, one)
+        observables.append([densities, *[[seen.name, list(seen.dims)] for seen in requested]])
+    settings = [options.rtol, options.atol, options.solver, options.max_steps, options.spectral]
+    settings += [repr(options.quadrature), observables]
+    return Stages(path, mark_of(problem, start, times, settings))
+
+
+def why_not_kept(problem: Problem | Protocol, start: Start, solver: str) -> str:
+    """What it is about a theory that no checkpoint keeps; "" if one does."""
+    for one in problems_of(problem):
+        if one.sweeps or start.batch:
+            return "several curves at once (a sweep, or a batch of starts)"
+        if one.batch_ratio is not None:
+            return "iterated map (batch_ratio), which is fast"
+    if solver not in ("auto", *EXPLICIT):
+        return f"solve by an implicit solver (solver = {solver!r})"
+    return ""
 
 
 class Plan(NamedTuple):
@@ -227,9 +285,11 @@ def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) ->
     extras = _extras(problem, plan.nodes, options.spectral or densities)
     extras += tuple(one.part for one in observables if isinstance(one, TheoryObservable))
     began = time.perf_counter()
-    plan, answer, error = _refined(plan, times, options.max_steps, extras)
+    plan, answer, error = _refined(plan, times, options, extras)
     problem = plan.problem
     seconds = time.perf_counter() - began
+    if options.stages is not None:
+        seconds += options.stages.take_earlier_seconds()
     allowed = (plan.rtol, plan.atol)
     reached = reach(answer, plan.start, times, tolerance(problem, *allowed, error))
     report = {"solver": plan.method, "rtol": plan.rtol, "atol": plan.atol}
@@ -246,7 +306,7 @@ def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) ->
 
 
 def _refined(
-    plan: Plan, times: np.ndarray, max_steps: int, extras: tuple[str, ...]
+    plan: Plan, times: np.ndarray, options: Options, extras: tuple[str, ...]
 ) -> tuple[Plan, Trajectory, float | None]:
     """The answer with averages that are good enough, and the estimate of their error.
 
@@ -254,7 +314,9 @@ def _refined(
     """
     while True:
         with jax.enable_x64(True):
-            answer = _solved(plan, plan.problem, times, max_steps, extras)
+            answer = _solved(
+                plan, plan.problem, times, options.max_steps, extras, stages=options.stages
+            )
             error = None
             if not cost.are_closed(plan.averages):
                 error = _quadrature_error(plan.problem, plan.start, times, answer)
@@ -384,6 +446,7 @@ def _solved(
     extras: tuple[str, ...],
     crossing: Crossing | None = None,
     level: float = 0.0,
+    stages: Stages | None = None,
 ) -> Trajectory:
     """The trajectory of `solve_all`, as NumPy arrays; to be called where float64 is enabled."""
     begin = by_mode(problem, plan.start)
@@ -392,7 +455,10 @@ def _solved(
     of_task = swept_numbers(problem.task)
     swept = problem.sweeps
     sweeps = tuple((name, name in of_task) for name in swept)
-    static = (sweeps, plan.method, max_steps, plan.progress, extras, crossing)
+    progress = plan.progress and stages is None
+    if stages is not None:
+        extras = (*extras, "loop")
+    static = (sweeps, plan.method, max_steps, progress, extras, crossing)
 
     def compiler_options() -> dict | None:
         return options("cpu", quick=True)
@@ -400,18 +466,34 @@ def _solved(
     platform = default_platform()
     keeps = kept_programs.wanted() and _is_ours(arguments[0]) and crossing is None
 
-    def answer(most_steps) -> dict:
-        given = (*arguments[:-1], _number(most_steps))
+    def answer(most_steps, loop=None) -> dict:
+        given = (*arguments[:-1], _number(most_steps), loop)
         if platform == "cpu" and keeps:
             found = kept_programs.run(_solve_all, given, static, compiler_options)
         else:
             found = _compiled(platform)(*given, *static)
         return jax.tree.map(np.asarray, found)
 
-    if crossing is None and plan.method in EXPLICIT:
+    def seconds_of_a_step() -> float:
         curves = math.prod([*map(len, swept.values()), *plan.start.batch])
-        _tell_cost(plan, problem, curves, times, max_steps, answer)
+        return _tell_cost(plan, problem, curves, times, max_steps, answer)
+
+    if stages is not None:
+        with _bar(plan.progress, times) as show:
+            solved = solved_in_calls(answer, stages, times[-1], max_steps, seconds_of_a_step, show)
+        return Trajectory(**solved)
+    if crossing is None and plan.method in EXPLICIT:
+        seconds_of_a_step()
     return Trajectory(**answer(max_steps))
+
+
+def _bar(wanted: bool, times: np.ndarray) -> AbstractContextManager[Callable[[float, int], object]]:
+    """What is told how far a solve in calls is, and shows it if that is wanted."""
+    if not wanted:
+        return nullcontext(lambda t, steps: None)
+    from odes.solving.progress import shown  # which imports tqdm
+
+    return shown(float(times[0]), float(times[-1]))
 
 
 def _tell_cost(
@@ -421,16 +503,20 @@ def _tell_cost(
     times: np.ndarray,
     max_steps: int,
     run: Callable[[int], object],
-) -> None:
-    """Warn of a solve that will be long; `run` takes at most so many steps of it."""
+) -> float:
+    """Warn of a solve that will be long; `run` takes at most so many steps of it.
+
+    Returns the seconds of one step, by a rough count of operations where it is not long.
+    """
     by_quadrature = not cost.are_closed(plan.averages)
     modes = np.size(getattr(plan.start, "rho", 1.0))
     duration = float(times[-1] - plan.start.time)
     size = (duration, max_steps)
     if not cost.may_be_long(by_quadrature, problem, modes, curves, *size):
-        return
+        return cost.EVALUATIONS * curves * cost.seconds_of_closed_forms(problem, modes)
     step = cost.seconds_of_a_step(run, cost.LONG / cost.steps_expected(*size))
     cost.warn_if_long(cost.seconds_expected(step, *size), plan.rtol, curves)
+    return step
 
 
 def _number(leaf) -> np.ndarray:
@@ -469,7 +555,7 @@ def _solve_all() -> Callable:
 def _compiled(platform: str) -> Callable:
     """`solve_all` for a kind of device."""
     return jax.jit(
-        _solve_all(), static_argnums=range(7, 13), compiler_options=options(platform, quick=True)
+        _solve_all(), static_argnums=range(8, 14), compiler_options=options(platform, quick=True)
     )
 
 

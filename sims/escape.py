@@ -11,9 +11,9 @@ equations, with t = n / N = O(1) and a fixed learning rate, see of it only the p
 Ben Arous, Gheissari & Jagannath, JMLR 22 (2021); Bardone & Goldt, ICML 2024 (arXiv:2404.08602).
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -28,12 +28,15 @@ from sims.methods import METHODS, chosen
 from sims.reduced.chain import overlaps
 from sims.reduced.training import ReducedTraining
 from sims.running.devices import Place, place
+from sims.running.escape_checkpoints import Escaped, EscapeKeeper, Seen
 from sims.running.groups import groups_that_fit
-from sims.running.loop import NEVER, Training, progress_bar
+from sims.running.loop import NEVER, Pace, Training, progress_bar
 from sims.weights.training import WeightsTraining, bytes_needed
 from teacherstudent.checking import arguments, checks
 from teacherstudent.extensions.own_classes import changed_law
+from teacherstudent.interruptions import deferred
 from teacherstudent.problem import Problem
+from teacherstudent.results.atomic_files import check_writable
 from teacherstudent.results.datasets import described
 from teacherstudent.schedules import named_schedules
 from teacherstudent.starts import orthonormal_rows
@@ -60,6 +63,7 @@ def escape(
     method: str = "auto",
     dtype: str = "float32",
     device: str | None = None,
+    checkpoint: str | os.PathLike | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Train networks from random weights until they see the task's directions, for one or several
@@ -82,6 +86,10 @@ def escape(
       depend on N), or "auto", which takes it where it is exact.
     - `enough`: stop a size when this fraction of the seeds has escaped along every direction: 0.75
       fixes median and quartiles.
+    - `checkpoint`: a file that keeps the state of a long run, about once a minute and where it is
+      interrupted (Ctrl-C); if it exists, the run goes on from it.  It is deleted when the run is
+      complete.
+    - `progress`: a progress bar; None shows one where the error stream is a terminal.
 
     Returns an `xarray.Dataset` with `escape_step` (N, seed, direction), nan where a seed has not
     escaped, its `median_step` (nan if half of the seeds have not), the overlaps `final_overlap` at
@@ -118,15 +126,28 @@ def escape(
     rows: list[Escaped] = []
     methods: list[str] = []
     programs: list[str] = []
-    with jax.enable_x64(True), jax.default_device(devices.devices[0]):
-        for size in sizes:
+    settings = [sizes, numbers, threshold, max_steps, power, aligned, enough, method, dtype]
+    keeper = EscapeKeeper(_checked_path(checkpoint), problem, settings)
+    with (
+        jax.enable_x64(True),
+        jax.default_device(devices.devices[0]),
+        keeper.kept_when_interrupted,
+    ):
+        for number, size in enumerate(sizes):
             scaled = _with_rates(problem, float(size) ** power)
             start = _random_overlaps(problem, size, numbers[0], aligned)
             methods.append(chosen(method, scaled, start, size))
-            watch = WATCHED[methods[-1]]
-            training, look = watch(scaled, size, numbers, aligned, max_steps, dtype, devices)
-            programs.append(training.program)
-            rows.append(_until_escape(training, look, threshold, enough, max_steps, progress))
+            finished = keeper.finished(number)
+            if finished is None:
+                watch = WATCHED[methods[-1]]
+                training, look = watch(scaled, size, numbers, aligned, max_steps, dtype, devices)
+                limits = (threshold, enough, max_steps)
+                row = _until_escape(training, look, *limits, progress, keeper)
+                finished = row, training.program
+                keeper.close(number, *finished)
+            rows.append(finished[0])
+            programs.append(finished[1])
+    keeper.finish()
     report = {
         "method": _one_if_same(methods),
         "program": _one_if_same(programs),
@@ -140,6 +161,15 @@ def escape(
         "seconds": round(time.perf_counter() - began, 3),
     }
     return _labelled(problem, sizes, numbers, rows, report)
+
+
+def _checked_path(checkpoint: str | os.PathLike | None) -> str | None:
+    """The path of a checkpoint that can be written."""
+    if checkpoint is None:
+        return None
+    path = checks.path("checkpoint", checkpoint)
+    check_writable(path, force=True)
+    return os.fspath(path)
 
 
 def _one_if_same(names: list[str]) -> str | list[str]:
@@ -214,15 +244,6 @@ def _random_networks(problem: Problem, N: int, seeds: list[int], aligned: bool) 
         w *= np.where(np.einsum("skn,sn->sk", w, directions[:, 0]) < 0, -1.0, 1.0)[..., None]
     begin = Begin(w, np.ones((len(seeds), K)), directions, np.zeros((len(seeds), K)))
     return SetUp(begin, spiked_source(problem.classes, directions), Isotropic(), shared=False)
-
-
-class Escaped(NamedTuple):
-    """What one size gave: first steps beyond the threshold (nan: none), and the overlaps at the
-    last step.
-    """
-
-    step: Float[np.ndarray, "seeds directions"]
-    final: Float[np.ndarray, "seeds directions"]
 
 
 def _random_overlaps(problem: Problem, N: int, seed: int, aligned: bool) -> OrderParameters:
@@ -314,17 +335,33 @@ def _until_escape(
     enough: float,
     max_steps: int,
     progress: bool | None,
+    keeper: EscapeKeeper,
 ) -> Escaped:
-    """Train, looking at the overlaps at steps that grow geometrically."""
+    """Train, looking at the overlaps at steps that grow geometrically.
+
+    Between two looks there may be several calls, so that an interruption need not wait long.
+    """
+    seen = keeper.turn_to(training)
     overlap = look()
-    step = np.where(overlap > threshold, 0.0, np.nan)
-    with progress_bar(max_steps, progress, f"N = {training.N}") as bar:
-        while training.done < max_steps and np.mean(np.isfinite(step).all(axis=1)) < enough:
-            target = min(max_steps, max(training.done + 1, int(training.done * RATIO)))
-            bar.update(target - training.done)
-            training.take_steps(target - training.done)
+    if seen is None:
+        seen = Seen(np.where(overlap > threshold, 0.0, np.nan), training.done)
+    step, looked = seen
+    pace = Pace()
+    with progress_bar(max_steps, progress, f"N = {training.N}", initial=training.done) as bar:
+        while looked < max_steps and np.mean(np.isfinite(step).all(axis=1)) < enough:
+            target = min(max_steps, max(looked + 1, int(looked * RATIO)))
+            while training.done < target:
+                count = pace.count(training.done, target, training.block)
+                began = time.perf_counter()
+                with deferred():
+                    training.take_steps(count)
+                    keeper.reach(step, looked)
+                pace.measure(count, time.perf_counter() - began)
+                bar.update(count)
             overlap = look()
             step = np.where(np.isnan(step) & (overlap > threshold), training.done, step)
+            looked = training.done
+            keeper.reach(step, looked)
     return Escaped(step, overlap)
 
 

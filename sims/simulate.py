@@ -22,7 +22,7 @@ from sims.inputs.source import SetUp, each_start, set_up_seeds
 from sims.methods import METHODS, chosen
 from sims.reduced import training as reduced_training
 from sims.reduced.training import ReducedTraining
-from sims.running import checkpoints, hosts
+from sims.running import hosts
 from sims.running.callback import Callback, checked_callback
 from sims.running.continuing import networks_of
 from sims.running.devices import Place, place
@@ -42,6 +42,7 @@ from teacherstudent.observables.observable import Observable
 from teacherstudent.observables.thresholds import quantity_of_networks
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, problems_of
+from teacherstudent.results import checkpoint_files
 from teacherstudent.results.atomic_files import check_writable
 from teacherstudent.results.datasets import check_observables, dataset
 from teacherstudent.results.floor import error_floor
@@ -196,8 +197,10 @@ def simulate(
       after the other, and later groups train up to where an earlier one was stopped; of a run that
       goes on from a checkpoint it sees all records, too.  A checkpoint of a run that was stopped
       stays: without the callback the same call goes on from there.
-    - `checkpoint`: a file that keeps the state of a long run, about once a minute; if it exists,
-      the run goes on from it.
+    - `checkpoint`: a file that keeps the state of a long run, about once a minute and where it is
+      interrupted (Ctrl-C); if it exists, the run goes on from it, and the numbers are those of one
+      run.  It is deleted when the run is complete.  A disk that does not take it is told in a
+      warning, and the run goes on.
     - `progress`: a progress bar; None shows one where the error stream is a terminal.
 
     Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `seed` and `time`, with two classes
@@ -375,7 +378,7 @@ def _records(
         (end,) = hosts.gathered([records.end])
         if len(rows) == len(run.steps):  # one that was stopped may go on
             for path in paths_of(groups, checkpoint):
-                checkpoints.drop(path)
+                checkpoint_files.drop(path)
     return Records(rows, end)
 
 

@@ -31,6 +31,7 @@ class Solved(NamedTuple):
     - `failed`: whether the state diverged, or steps became too small.
     - `steps`, `rejected`: how many steps were tried, and how many of them were not accepted.
     - `crossed`: whether the solve ended at a threshold, where there is one.
+    - `loop`: all that the loop needs to go on from here.
     """
 
     observed: Any
@@ -40,6 +41,7 @@ class Solved(NamedTuple):
     steps: Int[Array, ""]
     rejected: Int[Array, ""]
     crossed: Bool[Array, ""] | None = None
+    loop: tuple[Array, ...] | None = None
 
 
 def adaptive_steps(
@@ -54,12 +56,16 @@ def adaptive_steps(
     controller: diffrax.AbstractAdaptiveStepSizeController,
     max_steps: Int[Array, ""] | int,
     meter: diffrax.AbstractProgressMeter,
+    loop: tuple[Array, ...] | None = None,
 ) -> Solved:
     """Solve dy/dt = field(t, y, args) from t = `begin` by an explicit solver.
 
     `observe(t, y, args)` is recorded at increasing times, none before `begin`.  The solve ends at
     the last time, after `max_steps`, or failed: where the state has diverged or steps become too
     small.
+
+    With the `loop` of an earlier call it goes on from the end of that one, whose steps count to
+    `max_steps`; all numbers are those of one call.
     """
     term = diffrax.ODETerm(field)
     order = solver.error_order(term)
@@ -70,9 +76,20 @@ def adaptive_steps(
     def goes_on(now: _Loop):
         return (now.t < stepper.end) & (now.steps < max_steps) & ~now.failed
 
-    final = jax.lax.while_loop(goes_on, stepper.step, stepper.start(y))
+    first = stepper.start(y)
+    if loop is not None:
+        first = jax.tree.unflatten(jax.tree.structure(first), loop)
+    final = jax.lax.while_loop(goes_on, stepper.step, first)
     meter.close(final.meter)
-    return Solved(final.observed, final.y, final.t, final.failed, final.steps, final.rejected)
+    return Solved(
+        final.observed,
+        final.y,
+        final.t,
+        final.failed,
+        final.steps,
+        final.rejected,
+        loop=tuple(jax.tree.leaves(final)),
+    )
 
 
 class _Loop(NamedTuple):

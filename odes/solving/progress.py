@@ -7,7 +7,8 @@ what is looked at.  Without a bar nothing is compiled in.
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import diffrax
@@ -83,6 +84,16 @@ class Bar:
         self.bar.set_postfix_str(f"{steps} steps, ", refresh=False)
         self.bar.update(t - self.bar.n)
         return following
+
+
+@contextmanager
+def shown(begin: float, end: float) -> Iterator[Callable[[float, int], object]]:
+    """A bar for a solve in calls, which says how far it is after each."""
+    bar = Bar(begin, end)
+    try:
+        yield bar.show
+    finally:
+        bar.bar.close()
 
 
 def steps_between(steps: int, seconds: float) -> int:

@@ -137,6 +137,7 @@ def solve_all(
     atol,
     level,
     most_steps,
+    loop,
     sweeps,
     solver,
     max_steps,
@@ -148,7 +149,8 @@ def solve_all(
     every start of a batch.
 
     Where there is a `crossing`, the solve ends where its quantity crosses the level.  `most_steps`
-    is no part of the program, but for the plain loop alone; diffrax's has `max_steps`.
+    is no part of the program, but for the plain loop alone; diffrax's has `max_steps`.  So is
+    `loop`, from which a single curve goes on (`odes.solving.calls`).
     """
     run = partial(
         solve_one,
@@ -160,10 +162,10 @@ def solve_all(
         crossing=crossing,
     )
     if start.v.ndim == 2:
-        run = jax.vmap(run, in_axes=(None, ONE_START, None, None, None, None, None))
+        run = jax.vmap(run, in_axes=(None, ONE_START, *[None] * 6))
     for name, of_task in reversed(sweeps):
         run = _over_parameter(run, name, of_task)
-    answer = run(problem, start, times, rtol, atol, level, most_steps)
+    answer = run(problem, start, times, rtol, atol, level, most_steps, loop)
     return {name: part for name, part in answer._asdict().items() if part is not None}
 
 
@@ -204,6 +206,7 @@ def solve_one(
     atol,
     level=0.0,
     most_steps=None,
+    loop_before=None,
     *,
     solver,
     max_steps,
@@ -239,6 +242,7 @@ def solve_one(
     loop = _loop(solver, gradients, distance, (rtol, atol))
     if loop is adaptive_steps:
         max_steps = most_steps.astype(int)
+        loop = partial(loop, loop=loop_before)
     solved = loop(
         _field,
         first,
@@ -266,6 +270,7 @@ def solve_one(
         r_last=last.r,
         memory=all_numbers(last.memory) if jax.tree.leaves(last.memory) else None,
         first_distance=first_distance,
+        loop=solved.loop if "loop" in extras else None,
     )
     more: dict[str, Any] = {}
     if "rule error" in extras:

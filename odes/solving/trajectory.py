@@ -39,6 +39,7 @@ class Trajectory(NamedTuple):
     - `rule_error`: an estimate of the velocity's error, where a rule has averages by quadrature.
     - `q_last`, `r_last`, `memory`: the overlaps of every mode, the modes last, and all that the
       rule remembers at the last time.
+    - `loop`: what the solver needs to go on from where it is, where it was asked for.
     """
 
     Q: Float[Array, "*batch time students students"]
@@ -65,6 +66,7 @@ class Trajectory(NamedTuple):
     drift_v: Float[Array, "*batch time students"] | None = None
     drift_b: Float[Array, "*batch time students"] | None = None
     diffusion_Q: Float[Array, "*batch time students students"] | None = None
+    loop: tuple[Array, ...] | None = None
 
 
 class ByMode(NamedTuple):

@@ -17,7 +17,6 @@ from sims.reduced.chain import Chain, overlaps, run_chain, setting
 from sims.reduced.draws import Law, rank
 from sims.reduced.lengths import table
 from sims.reduced.rules import frame, frame_rows, rows_of_memory, trained_layers
-from sims.running import checkpoints
 from sims.running.continuing import all_numbers, from_numbers
 from sims.running.devices import FIRST, LAST, SHARED, Place
 from sims.running.groups import Bytes
@@ -26,6 +25,7 @@ from sims.running.records import with_error
 from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem
 from teacherstudent.programs.compilation import options
+from teacherstudent.results import checkpoint_files
 from teacherstudent.starts import Start, root
 from teacherstudent.states.kept import KeptNetworks
 from teacherstudent.states.order_parameters import OrderParameters
@@ -102,7 +102,7 @@ class ReducedTraining(Training):
             *self.marks_of_observables,
         ]
         arrays += self.values_of_schedules()
-        self.mark = checkpoints.fingerprint(problem, arrays, settings)
+        self.mark = checkpoint_files.fingerprint(problem, arrays, settings)
         kernel = place.kernel("sims.reduced.kernel")
         if kernel is not None and kernel.fits(self.setting, self.law):
             self.use_kernel()

@@ -21,6 +21,7 @@ from sims.running.divergence import check_record
 from sims.running.triton import known_to_be_deprecated
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError
+from teacherstudent.interruptions import deferred
 from teacherstudent.observables.observable import (
     NetworkWeights,
     Observable,
@@ -28,6 +29,7 @@ from teacherstudent.observables.observable import (
     at_weights,
 )
 from teacherstudent.problem import Problem
+from teacherstudent.results import checkpoint_files
 from teacherstudent.schedules import values_along
 from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks
@@ -198,34 +200,53 @@ class Training(abc.ABC):
         the end of the run.
 
         A callback may end it before.  It also sees the records that the checkpoint has, so that a
-        run ends at the same time whether or not it was interrupted.
+        run ends at the same time whether or not it was interrupted.  An interruption (Ctrl-C) is
+        answered between two calls, and leaves a checkpoint.
         """
         if checkpoint:
             self._resume(checkpoint)
         if callback is not None and self._stops_before(callback):
             return
         keeper = checkpoints.Keeper(checkpoint, self.mark)
+        bar = progress_bar(self.steps[-1], progress, label, initial=self.done)
+
+        def keep() -> bool:
+            return keeper.keep(self._without_fill, self.done, self.rows)
+
+        with checkpoint_files.kept_when_interrupted(keeper.writer, keep), bar:
+            self._train(bar, keeper, callback)
+        keeper.keep_the_end(self._without_fill, self.done, self.rows)
+
+    def _train(self, bar: tqdm, keeper: checkpoints.Keeper, callback: Callback | None) -> None:
+        """Take the steps and make the records up to the last one.
+
+        State, `done` and records belong together wherever this may be interrupted: what changes
+        them is deferred, for an exception in the middle would lose the state, whose arrays are
+        given away to the program that makes the next one.
+        """
         pace = Pace()
-        with progress_bar(self.steps[-1], progress, label, initial=self.done) as bar:
-            while len(self.rows) < len(self.steps):
-                target = self.next_stop()
-                while self.done < target:
-                    count = pace.count(self.done, target, self.block)
-                    began = time.perf_counter()
+        while len(self.rows) < len(self.steps):
+            target = self.next_stop()
+            while self.done < target:
+                count = pace.count(self.done, target, self.block)
+                began = time.perf_counter()
+                with deferred():
                     self.take_steps(count)
-                    pace.measure(count, time.perf_counter() - began)
-                    bar.update(count)
-                    keeper.keep_if_due(self._without_fill, self.done, self.rows)
-                if self.done < self.steps[len(self.rows)]:
+                pace.measure(count, time.perf_counter() - began)
+                bar.update(count)
+                keeper.keep_if_due(self._without_fill, self.done, self.rows)
+            if self.done < self.steps[len(self.rows)]:
+                with deferred():
                     self.turn({})
-                    continue
-                row = self.record()
-                self.check(row)
-                self.rows.append(row | self.observed(row))
-                self.turn(self.rows[-1])
-                if callback is not None and self._stops(callback, keeper):
-                    break
-        keeper.keep(self._without_fill, self.done, self.rows)
+                continue
+            row = self.record()
+            self.check(row)
+            row = row | self.observed(row)
+            with deferred():
+                self.rows.append(row)
+                self.turn(row)
+            if callback is not None and self._stops(callback, keeper):
+                return
 
     def next_stop(self) -> int:
         """The step at which to look at the networks next: not after the next record."""
@@ -265,6 +286,15 @@ class Training(abc.ABC):
             self.run = self._filled(saved.run)
             self.done = saved.done
             self.rows = saved.rows
+
+    def state(self) -> Any:
+        """All that changes from step to step, to go on from now."""
+        return self._without_fill()
+
+    def go_on_from(self, parts: list, done: int) -> None:
+        """Take over the parts of a `state`, of so many steps."""
+        self.run = self._filled(jax.tree.unflatten(jax.tree.structure(self.run), parts))
+        self.done = done
 
     def check(self, row: dict[str, np.ndarray]) -> None:
         """Raise DivergenceError, or warn once, where the overlaps recorded now are none that

@@ -21,6 +21,7 @@ from teacherstudent.checking.warn import warn_user
 from teacherstudent.observables.observable import Observable, at_overlaps
 from teacherstudent.observables.thresholds import quantity_of_networks
 from teacherstudent.protocol import Phase, Protocol, Until
+from teacherstudent.results import checkpoint_files
 from teacherstudent.results.description import describe_protocol
 from teacherstudent.schedules import values_along
 from teacherstudent.starts import Start
@@ -63,7 +64,7 @@ class PhasedTraining(Training):
         for problem in protocol.problems:
             times = np.linspace(0, first.steps[-1], MOMENTS) / problem.updates_per_time(first.N)
             values += values_along((problem.task, problem.rule), times)
-        self.mark = checkpoints.fingerprint(first.problem, values, described)
+        self.mark = checkpoint_files.fingerprint(first.problem, values, described)
         self.trainings = {0: first}
         self.latest: dict[int, dict[str, np.ndarray]] = {}  # what each phase recorded last
         self.phase = np.zeros(len(first.seeds), np.int64)

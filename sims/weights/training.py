@@ -15,7 +15,6 @@ from sims.inputs.normals import STREAM
 from sims.inputs.source import LEAST_ROWS, Begin, SetUp, Source, as_arrays
 from sims.inputs.teacher_student import StandardNormal
 from sims.inputs.training_set import FixedSet, labels_of_teachers, mark, with_noise
-from sims.running import checkpoints
 from sims.running.continuing import all_numbers, from_numbers
 from sims.running.devices import FIRST, SHARED, Place
 from sims.running.groups import Bytes
@@ -35,6 +34,7 @@ from teacherstudent.extensions.own_classes import unknown_error
 from teacherstudent.observables.observable import NetworkWeights, Observable
 from teacherstudent.problem import Problem
 from teacherstudent.programs.compilation import options
+from teacherstudent.results import checkpoint_files
 from teacherstudent.rules import Network
 from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks
@@ -104,7 +104,7 @@ class WeightsTraining(Training):
             settings.append(mark(data))
         self._choose_blocks(self.source, dtype)
         arrays += self.values_of_schedules()
-        self.mark = checkpoints.fingerprint(problem, arrays, settings)
+        self.mark = checkpoint_files.fingerprint(problem, arrays, settings)
         if dtype == "float32" and self._fits_kernel(self.source):
             self.use_kernel()
 

@@ -1,8 +1,10 @@
 """The command line: list, run, show, plot, compare, validate.
 
-Exit codes: 0 done, 1 the work failed (or was interrupted: 130), 2 bad input.
+Exit codes: 0 done, 1 the work failed, 2 bad input; 130 interrupted by Ctrl-C, 143 by SIGTERM.
 """
 
+import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Order-parameter theory of online learning beside finite networks, in one HDF5 file.",
 )
+
+EXPERIMENT = "experiment"  # in the description of a file, by which it is known again
 
 Force = Annotated[bool, typer.Option("--force", help="Replace an output file that exists.")]
 
@@ -77,16 +81,35 @@ def run(
         bool, typer.Option("--theory-only", help="Integrate the theory, simulate nothing.")
     ] = False,
     figure: Annotated[bool, typer.Option(help="Also draw the result beside the HDF5 file.")] = True,
-    force: Force = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on from what an interrupted run has left beside the output."
+        ),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace an output file that exists; without --resume also delete what an "
+            "interrupted run has left.",
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress bars and no table.")
     ] = False,
 ) -> None:
-    """Integrate the theory, simulate networks, compare, and save to one HDF5 file (and a PNG)."""
+    """Integrate the theory, simulate networks, compare, and save to one HDF5 file (and a PNG).
+
+    Until the file is written, the folder FILE.unfinished keeps what is done: finished parts, and
+    the state of the one at work, about once a minute and on Ctrl-C or SIGTERM.  --resume goes on
+    from there.
+    """
     process.prepare_for_work()
     import teacherstudent as ts
     from teacherstudent.command.experiment import plan_of
     from teacherstudent.command.tables import assigned
+    from teacherstudent.command.unfinished import Unfinished
 
     if theory_only:
         _check_nothing_simulated(seeds, size, device)
@@ -98,10 +121,23 @@ def run(
     if size:
         changes[f"{networks}.N"] = size if len(size) > 1 else size[0]
     experiment = ts.Experiment.read(experiment_, changes)
-    out, picture = _places(out or Path("results") / f"{name}.h5", figure, force)
+    out = _output(out or Path("results") / f"{name}.h5")
+    mark = experiment.mark(theory_only)
+    if resume and not force and _is_complete(out, mark):
+        typer.echo(f"{out} is complete; there is nothing to resume.")
+        return
+    picture = _checked_places(out, figure, force)
     progress = False if quiet else None
-    tree = experiment.run(progress=progress, device=device, theory_only=theory_only)
-    ts.save(out, tree, force=force)
+    with Unfinished.beside(out) as folder:
+        process.tell_what_is_kept(folder.left)
+        if resume and not folder.has_something():
+            typer.echo(f"nothing is unfinished of {out}; the run begins from the start.", err=True)
+        folder.begin(mark, resume, anew=force and not resume)
+        tree = experiment.run_in(folder, progress, device, theory_only)
+        _mark(tree, mark)
+        ts.save(out, tree, force=force)
+        folder.delete()
+    process.tell_what_is_kept(lambda: f"{out} is written.")
     _finish(tree, experiment.title, out, picture, quiet)
 
 
@@ -114,22 +150,45 @@ def _check_nothing_simulated(seeds: int | None, size: list[int] | None, device: 
             )
 
 
-def _places(out: Path, figure: bool, force: bool) -> tuple[Path, Path | None]:
-    """The paths of the result and of its picture, once it is known that both can be written."""
+def _output(out: Path) -> Path:
+    """The path of the result; ValueError for one of another kind."""
     from teacherstudent.checking import checks
-    from teacherstudent.results.atomic_files import check_writable
 
     out = checks.path("--out", out)
     if out.suffix not in (".h5", ".hdf5", ".nc"):
         raise ValueError(
             f"--out {out} is to be an HDF5 file; give it the ending .h5 (the picture gets .png)."
         )
+    return out
+
+
+def _checked_places(out: Path, figure: bool, force: bool) -> Path | None:
+    """The path of the picture, once it is known that result and picture can be written."""
+    from teacherstudent.results.atomic_files import check_writable
+
     check_writable(out, force=force)
     if not figure:
-        return out, None
+        return None
     picture = out.with_suffix(".png")
     check_writable(picture, force=force)
-    return out, picture
+    return picture
+
+
+def _mark(tree, mark: str) -> None:
+    """Write into a result of which experiment it is, in the description of the file."""
+    from teacherstudent.results.datasets import DESCRIPTION
+
+    tree.attrs[DESCRIPTION] = json.dumps(json.loads(tree.attrs[DESCRIPTION]) | {EXPERIMENT: mark})
+
+
+def _is_complete(out: Path, mark: str) -> bool:
+    """Whether an output is there already, of the same experiment."""
+    import teacherstudent as ts
+    from teacherstudent.results.datasets import DESCRIPTION
+
+    if not out.is_file():
+        return False
+    return json.loads(ts.load(out).attrs[DESCRIPTION]).get(EXPERIMENT) == mark
 
 
 def _finish(tree, title: str, out: Path, picture: Path | None, quiet: bool) -> None:
@@ -282,6 +341,7 @@ def sweep(
         )
     process.prepare_for_work()
     import teacherstudent as ts
+    from teacherstudent.command.sweep_status import kept_of
     from teacherstudent.command.sweeps import planned
     from teacherstudent.command.tables import assigned
 
@@ -293,6 +353,7 @@ def sweep(
     plan = planned(experiment_, over or [], points, changes, theory_only)
     place = _out_of_sweep(experiment_, out)
     picture = place.with_suffix(".png") if figure else None
+    process.tell_what_is_kept(partial(kept_of, place))
     tree = ts.sweep(
         plan.problem,
         plan.start,

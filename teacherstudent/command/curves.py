@@ -8,13 +8,17 @@ import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import equinox as eqx
+import jax
 import numpy as np
 import xarray as xr
 
 import teacherstudent as ts
+from odes.integrate import why_not_kept
 from teacherstudent.checking import checks
 from teacherstudent.command.protocols import learnt
 from teacherstudent.command.tables import (
@@ -25,6 +29,7 @@ from teacherstudent.command.tables import (
     read_simulation,
     read_times,
 )
+from teacherstudent.command.unfinished import Parts
 from teacherstudent.observables.built_in import requested_of_networks, requested_of_theory
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, first_of, problems_of
@@ -35,6 +40,7 @@ from teacherstudent.starts import Start, check_rank, random_start, spectral_star
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks import Task
 
+NOWHERE = Parts()
 LARGER = 1.02  # learning rates of the second theory, over those of the first
 LONG_SOLVE = 30.0  # seconds of a theory that is not solved a second time
 
@@ -80,49 +86,71 @@ class Curves:
         start = make_start(first, outer.start or {}, random, simulation.sizes)
         return cls(problem, start, times, theory, simulation)
 
-    def run(self, progress: bool | None, device: str | None, theory_only: bool) -> xr.DataTree:
+    def run(
+        self, progress: bool | None, device: str | None, theory_only: bool, parts: Parts
+    ) -> xr.DataTree:
         """Theory and, unless only that is wanted, networks and their comparison."""
         if theory_only:
-            return as_tree(theory=self.integrated(progress))
+            return as_tree(theory=self.integrated(progress, parts))
         if first_of(self.problem).sweeps or self.start.batch:
             raise ValueError(
                 "this experiment sweeps a parameter, which only the theory can; add --theory-only "
                 "(theory_only=True)."
             )
-        theory = self.integrated(progress)
-        networks = self.simulated(progress, device)
+        theory = self.integrated(progress, parts)
+        networks = self.simulated(progress, device, parts)
         comparison = ts.compare(theory, networks, faster=self.with_larger_rates(theory))
         return as_tree(theory=theory, simulation=networks, comparison=comparison)
 
-    def integrated(self, progress: bool | None) -> xr.Dataset:
+    def integrated(self, progress: bool | None, parts: Parts = NOWHERE) -> xr.Dataset:
         """The theory, with the error of the best classifier where it is known."""
+
+        def work(checkpoint: Path | None) -> xr.Dataset:
+            if why_not_kept(self.problem, self.start, self.theory.solver or "auto"):
+                checkpoint = None
+            return self.solution(self.problem, checkpoint)
+
         # A progress bar calls back from the compiled program, which then could not be kept.
         with waiting("integrating", progress):
-            theory = self.solution(self.problem)
+            theory = parts.part("theory", work)
         return with_oracle(self.problem, theory)
 
-    def solution(self, problem: Problem | Protocol) -> xr.Dataset:
+    def solution(self, problem: Problem | Protocol, checkpoint: Path | None = None) -> xr.Dataset:
         """What `integrate` answers for a problem, with the options of this experiment."""
         options = self.theory.options()
-        return ts.integrate(problem, self.start, self.times, progress=False, **options)
+        return ts.integrate(
+            problem, self.start, self.times, progress=False, checkpoint=checkpoint, **options
+        )
 
-    def simulated(self, progress: bool | None, device: str | None) -> xr.Dataset | list[xr.Dataset]:
+    def simulated(
+        self, progress: bool | None, device: str | None, parts: Parts = NOWHERE
+    ) -> xr.Dataset | list[xr.Dataset]:
         """The networks of one size, or a list of several."""
         networks = []
         for N in self.simulation.sizes:
-            one = ts.simulate(
-                self.problem,
-                self.start,
-                self.times,
-                N=N,
-                progress=progress,
-                device=device,
-                **self.simulation.options(),
-            )
-            networks.append(one)
+            work = partial(self._networks, N, progress, device)
+            networks.append(parts.part(f"simulation/N_{N}", work))
         if len(networks) == 1:
             return networks[0]
         return networks
+
+    def _networks(
+        self, N: int, progress: bool | None, device: str | None, checkpoint: Path | None
+    ) -> xr.Dataset:
+        return ts.simulate(
+            self.problem,
+            self.start,
+            self.times,
+            N=N,
+            progress=progress,
+            device=device,
+            checkpoint=checkpoint,
+            **self.simulation.options(),
+        )
+
+    def arrays(self) -> list:
+        """The numbers of the problem and of the start."""
+        return jax.tree.leaves((problems_of(self.problem), self.start))
 
     def with_larger_rates(self, theory: xr.Dataset) -> xr.Dataset | None:
         """The theory at slightly larger learning rates, from the same program.
@@ -162,10 +190,10 @@ class Clones(Curves):
             )
         return super().from_tables(tables)
 
-    def integrated(self, progress: bool | None) -> xr.Dataset:
+    def integrated(self, progress: bool | None, parts: Parts = NOWHERE) -> xr.Dataset:
         """The theory, with the expected loss of students trained on clones of the inputs."""
         assert isinstance(self.problem, Problem)
-        theory = super().integrated(progress)
+        theory = super().integrated(progress, parts)
         options = self.theory.options()
         for name in ("spectral", "observables"):  # which clones do not have
             options.pop(name, None)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
+import jax
 import xarray as xr
 
 import teacherstudent as ts
 from teacherstudent.command.tables import EscapeTable, Tables, outer_tables, read_escape
+from teacherstudent.command.unfinished import Parts
 from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import as_tree
 from teacherstudent.results.description import Sentences, problem_from
@@ -45,7 +48,9 @@ class Escape:
             )
         return cls(problem, escape)
 
-    def run(self, progress: bool | None, device: str | None, theory_only: bool) -> xr.DataTree:
+    def run(
+        self, progress: bool | None, device: str | None, theory_only: bool, parts: Parts
+    ) -> xr.DataTree:
         """The steps at which the networks escape."""
         if theory_only:
             raise ValueError(
@@ -53,7 +58,17 @@ class Escape:
                 "out."
             )
         options = self.escape.options()
-        return as_tree(escape=ts.escape(self.problem, device=device, progress=progress, **options))
+
+        def work(checkpoint: Path | None) -> xr.Dataset:
+            return ts.escape(
+                self.problem, device=device, progress=progress, checkpoint=checkpoint, **options
+            )
+
+        return as_tree(escape=parts.part("escape", work))
+
+    def arrays(self) -> list:
+        """The numbers of the problem."""
+        return jax.tree.leaves(self.problem)
 
 
 def _check_alone(outer: Tables) -> None:

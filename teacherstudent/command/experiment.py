@@ -7,18 +7,23 @@ tables of a file say which.  A plan is made by `from_tables` and answers with `r
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
+import teacherstudent
 from teacherstudent.checking import arguments, checks
 from teacherstudent.command import published
 from teacherstudent.command.curves import Clones, Curves
 from teacherstudent.command.escapes import Escape
 from teacherstudent.command.tables import changed, hint_on_types
+from teacherstudent.command.unfinished import Parts, Unfinished
 from teacherstudent.command.variants import Variants
 
 Plan = Curves | Escape | Variants
@@ -44,6 +49,7 @@ class Experiment:
 
     - `name`: of the published set-up, or of the file without its ending.
     - `title`, `reference`: as the file gives them.
+    - `tables`: all tables of the file, changed as `changes` say.
     - `plan`: what there is to do.  `Curves` have a `problem`, a `start`, `times` (in updates / N)
       and the options `theory` and `simulation`; `Escape` has a `problem` and the options `escape`;
       `Variants` have a dictionary `variants` of curves.
@@ -56,6 +62,7 @@ class Experiment:
     title: str
     reference: str
     plan: Plan
+    tables: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     @arguments.checked
@@ -98,7 +105,7 @@ class Experiment:
             plan = plan_of(tables).from_tables(tables)
         except ValueError as error:
             raise ValueError(f"{error}{hint_on_types(error, changes)}") from None
-        return cls(name, tables["title"], tables.get("reference", ""), plan)
+        return cls(name, tables["title"], tables.get("reference", ""), plan, tables)
 
     @arguments.checked
     def run(
@@ -107,22 +114,50 @@ class Experiment:
         progress: bool | None = None,
         device: str | None = None,
         theory_only: bool = False,
+        unfinished: str | os.PathLike | None = None,
     ) -> xr.DataTree:
         """Integrate the theory, simulate networks, and compare the two.
 
         - `progress`: progress bars; None shows them where the error stream is a terminal.
         - `device`: where to simulate, "cpu" or "gpu:1".
         - `theory_only`: integrate the theory, simulate nothing.
+        - `unfinished`: a folder that keeps the parts of a long run as they are finished, in
+          `result.h5`, and the state of the one at work, about once a minute and where the run is
+          interrupted; if it exists, the run goes on from it.  It is deleted when all is done.
 
         Returns the groups of a result file, which `save`, `plot` and `load` know: `theory`,
         `simulation` (one group for each N if there are several) and `comparison`; or `escape`; or
         `variants` with these groups for each of them.  Of a task with two classes the theory has
         the error of the best classifier (`oracle_error`), where it is known.
 
-        Raises what `integrate`, `simulate`, `escape` and `compare` raise.
+        Raises what `integrate`, `simulate`, `escape` and `compare` raise, and FileExistsError for a
+        folder of another experiment, or one that another process uses.
+        """
+        if unfinished is None:
+            checks.device(device)
+            return self.plan.run(progress, device, theory_only, Parts())
+        with Unfinished(unfinished) as folder:
+            folder.begin(self.mark(theory_only), resume=True, anew=False)
+            tree = self.run_in(folder, progress, device, theory_only)
+            folder.delete()
+        return tree
+
+    def run_in(
+        self, folder: Unfinished, progress: bool | None, device: str | None, theory_only: bool
+    ) -> xr.DataTree:
+        """The same within a folder that is open and has begun; whoever opened it deletes it when
+        the answer is in a file.
         """
         checks.device(device)
-        return self.plan.run(progress, device, theory_only)
+        return self.plan.run(progress, device, theory_only, Parts(folder))
+
+    def mark(self, theory_only: bool) -> str:
+        """A hash of all that decides what a run answers, and of the version of this package."""
+        described = [teacherstudent.__version__, theory_only, self.tables]
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
+        for array in self.plan.arrays():
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def __repr__(self) -> str:
         return f"Experiment {self.name}: {self.title} ({type(self.plan).__name__})"

@@ -33,6 +33,15 @@ def status_of(out: Path) -> str:
     return f"{out}: stopped {ago} ago, {share}; the same command goes on from there."
 
 
+def kept_of(out: Path) -> str:
+    """What of a sweep that ends too early is there; "" if nothing is."""
+    folder = folder_of(out)
+    kept = sum(1 for _ in folder.glob("*.npz"))
+    if not kept:
+        return ""
+    return f"what is finished is in {folder}: the same command goes on from there."
+
+
 def _readable(seconds: float) -> str:
     for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:

@@ -11,6 +11,7 @@ import xarray as xr
 from teacherstudent.checking import checks
 from teacherstudent.command.curves import Curves
 from teacherstudent.command.tables import merged, outer_tables
+from teacherstudent.command.unfinished import Parts
 from teacherstudent.protocol import first_of
 from teacherstudent.results.datasets import as_tree
 
@@ -44,12 +45,19 @@ class Variants:
             )
         return cls(variants)
 
-    def run(self, progress: bool | None, device: str | None, theory_only: bool) -> xr.DataTree:
+    def run(
+        self, progress: bool | None, device: str | None, theory_only: bool, parts: Parts
+    ) -> xr.DataTree:
         """The result of each variant, under its name."""
         results = {}
-        for label, one in self.variants.items():
-            results[label] = one.run(progress, device, theory_only)
+        for number, (label, one) in enumerate(self.variants.items()):
+            its_parts = parts.of_variant(number, label)
+            results[label] = one.run(progress, device, theory_only, its_parts)
         return as_tree(variants=results)
+
+    def arrays(self) -> list:
+        """The numbers of all problems and starts."""
+        return [array for one in self.variants.values() for array in one.arrays()]
 
 
 def _variant(tables: Mapping[str, Any]) -> Curves:

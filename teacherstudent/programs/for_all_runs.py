@@ -1,4 +1,4 @@
-"""Compiled programs that are kept for all runs: by the command line, and by workers of its sweeps."""
+"""Compiled programs that are kept for all runs, by the command line and by its workers."""
 
 import os
 import warnings

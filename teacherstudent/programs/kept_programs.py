@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.experimental import serialize_executable
 
 from teacherstudent.activations.activation import ACTIVATIONS
@@ -40,6 +41,7 @@ from teacherstudent.programs.private_folder import PrivateFolder
 BUILT_FROM = ("jax", "jaxlib", "numpy", "diffrax", "equinox", "optimistix", "lineax")
 SOURCES = ("teacherstudent", "odes")
 ENDING = ".program"
+LAPACK = b"lapack_"  # how the names of its functions begin
 # A text with one of these does not tell functions, or arrays, from others.
 UNCLEAR = (" at 0x", "array(", "...")
 
@@ -192,7 +194,18 @@ def _read(name: str) -> Any:
     content = None if _folder is None else _folder.read(name)
     if content is None:
         raise FileNotFoundError(name)
+    if LAPACK in content:
+        _find_lapack()
     return serialize_executable.deserialize_and_load(*pickle.loads(content))
+
+
+def _find_lapack() -> None:
+    """JAX finds the functions of LAPACK when it compiles a call of one: a program that is loaded
+    into a process that has compiled none would jump to nowhere, and end the process.
+    """
+    from jaxlib import lapack
+
+    lapack.prepare_lapack_call("trsm", np.dtype("float64"))
 
 
 def _write(name: str, program: jax.stages.Compiled) -> None:

@@ -19,6 +19,7 @@ from teacherstudent.sweeps.axes import Axis, attributes_of
 from teacherstudent.sweeps.points import Point, with_entries
 from teacherstudent.sweeps.values import Answers, Values
 
+NOT_YET = "not computed yet"
 ESTIMATES = ("quadrature_error", "eps_g_floor")
 
 
@@ -27,17 +28,20 @@ class Gathering:
 
     - `axes`: the swept dimensions.
     - `keys`: the name of the point at each place, in the order of `assignments`.
+    - `points`: these points.
     """
 
-    def __init__(self, axes: Sequence[Axis], keys: Sequence[str]):
+    def __init__(self, axes: Sequence[Axis], keys: Sequence[str], points: Sequence[Point]):
         self.axes = list(axes)
+        self.units = units_of(points, axes)
+        self.sizes = _most_units(points)
         self.places: dict[str, list[int]] = {}
         for place, key in enumerate(keys):
             self.places.setdefault(key, []).append(place)
         self.count = len(keys)
         self.arrays: dict[str, np.ndarray] = {}
         self.about: dict[str, Values] = {}
-        self.errors = np.full(self.count, "", dtype=object)
+        self.errors = np.full(self.count, NOT_YET, dtype=object)
         self.seconds = np.full(self.count, np.nan)
         self.report: dict[str, Any] = {}
 
@@ -74,9 +78,10 @@ class Gathering:
         old = self.arrays.get(name)
         if old is not None and all(a <= b for a, b in zip(shape, old.shape[1:], strict=True)):
             return old
-        larger = shape
+        most = [self.sizes.get(dim, 0) for dim in about.dims]
+        larger = tuple(map(max, shape, most))
         if old is not None:
-            larger = tuple(map(max, shape, old.shape[1:]))
+            larger = tuple(map(max, larger, old.shape[1:]))
         cause = f"{self.count} points with {name} of shape {larger}"
         checks.memory(cause, self.count * int(np.prod(larger, dtype=np.int64)))
         new = np.full((self.count, *larger), np.nan)
@@ -86,7 +91,7 @@ class Gathering:
         self.about[name] = about
         return new
 
-    def dataset(self, extra: Mapping[str, tuple] | None = None) -> xr.Dataset:
+    def dataset(self) -> xr.Dataset:
         """All quantities over the swept dimensions, and why points have none."""
         swept = tuple(axis.name for axis in self.axes)
         shape = tuple(len(axis) for axis in self.axes)
@@ -104,7 +109,7 @@ class Gathering:
         }
         texts = np.asarray(self.errors.tolist(), dtype=str)
         data["error"] = (swept, texts.reshape(shape), error)
-        data |= extra or {}
+        data |= self.units
         return xr.Dataset(data, coords=_coordinates(self.axes))
 
 
@@ -115,6 +120,15 @@ def _coordinates(axes: Sequence[Axis]) -> dict[str, tuple]:
         for (name, values), path in zip(axis.coordinates.items(), axis.paths, strict=True):
             coordinates[name] = ((axis.name,), values, attributes_of(name, path))
     return coordinates
+
+
+def _most_units(points: Sequence[Point]) -> dict[str, int]:
+    """The most units that a point has, by dimension."""
+    counts = {
+        "has_student": max(point.problem.student.width for point in points),
+        "has_teacher": max(point.problem.task.directions for point in points),
+    }
+    return {dim: counts[mask] for mask, dims in UNITS.items() for dim in dims}
 
 
 def units_of(points: Sequence[Point], axes: Sequence[Axis]) -> dict[str, tuple]:

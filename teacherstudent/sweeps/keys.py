@@ -17,8 +17,8 @@ import numpy as np
 
 import teacherstudent
 from odes.rules.theory import RuleTheory
-from sims.running.checkpoints import own_sources
 from teacherstudent.checking import contracts
+from teacherstudent.results.checkpoint_files import own_sources
 from teacherstudent.results.description import describe_problem
 from teacherstudent.sweeps.points import Point
 

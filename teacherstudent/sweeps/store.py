@@ -22,6 +22,7 @@ from teacherstudent.sweeps.values import Answers, answers_from
 
 ENDING = ".points"
 PROGRESS = "progress.json"
+SO_FAR = "so_far.h5"
 LOCK = "lock"
 
 

@@ -6,7 +6,8 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,11 @@ from teacherstudent.problem import Problem
 from teacherstudent.results.atomic_files import check_writable
 from teacherstudent.results.datasets import as_tree
 from teacherstudent.sweeps.axes import Axis, axes_of
-from teacherstudent.sweeps.gather import Gathering, swept_values, units_of, with_description
+from teacherstudent.sweeps.gather import Gathering, swept_values, with_description
 from teacherstudent.sweeps.jobs import Job, SimulationJob, TheoryJob
 from teacherstudent.sweeps.keys import Keys
 from teacherstudent.sweeps.points import Point, points_of
-from teacherstudent.sweeps.store import Store, folder_of
+from teacherstudent.sweeps.store import SO_FAR, Store, folder_of
 from teacherstudent.sweeps.values import Answers
 from teacherstudent.sweeps.workers import cores, executor, structure_of
 
@@ -33,6 +34,9 @@ FIRST_BLOCK = 32  # points of the first jobs of a theory
 JOB_SECONDS = 2.0  # that a job of a theory is to take
 LARGEST_BLOCK = 2048
 WORTH_WORKERS = 20.0  # seconds of work left, for which workers of one's own are started
+SIZE = 1000  # N of networks, where nothing says another
+PREVIEW_SECONDS = 60.0  # between two files of what there is so far
+PREVIEW_SHARE = 0.02  # of the time of a sweep that these may take
 NOTE_SECONDS = 1.0  # between two notes of the progress
 OPTIONS_OF_THEORY = ("rtol", "atol", "solver", "max_steps", "quadrature")
 OPTIONS_OF_SIMULATION = ("method", "dtype", "test_samples", "device")
@@ -69,15 +73,17 @@ def sweep(
       rule by their place ("task.noise", "student.activation", "rule.learning_rate"; of a schedule
       "rule.learning_rate.rate"), the task or the rule itself ("rule": [ts.SGD(0.1),
       ts.SignSGD(0.1)]), "loss", "batch_size", "batch_ratio", "start", and "N".
-    - `N`, `seeds`: of the networks.  All points have the same seeds, that is the same random
-      streams, so that differences between points are less noisy than the points.
+    - `N`, `seeds`: of the networks; N is 1000 unless given, or fixed by the start or the task.
+      All points have the same seeds, that is the same random streams, so that differences between
+      points are less noisy than the points.
     - `theory`, `simulation`: whether to integrate and to simulate, or a dictionary with options of
       the verb: theory={"rtol": 1e-6}, simulation={"method": "reduced"}.
     - `observables`: what else to record, in both.
     - `out`: the HDF5 file to write.  What is computed is kept at once beside it, in the folder
       `out` + ".points": a sweep that is interrupted goes on when it is called again, one that is
       repeated computes nothing, one with more values only what is new.  `out` itself is written at
-      the end; it may exist if it is of a sweep that is kept there (or with `force`).
+      the end; it may exist if it is of a sweep that is kept there (or with `force`).  Of a sweep
+      that takes longer than a minute the folder has a result file so_far.h5 meanwhile.
     - `workers`: processes that compute; unless given, as many as there are cores if the work is
       worth it, 1 for this process alone.  They are started anew on this machine, and end with the
       sweep.
@@ -93,9 +99,9 @@ def sweep(
     divergence, has its sentence in `error`, the numbers before, and does not stop others.
     `recorded_time` is when networks were recorded, the number of updates nearest to `time`.
 
-    Theories of points that differ by numbers alone step together in one compiled program, to the
-    same numbers as those of `integrate` but for rounding; where averages are by quadrature, their
-    resolution is fine enough for all of a job.
+    Theories of points that differ by numbers alone step together in one compiled program.  They are
+    those of `integrate` within the solver's tolerance; where averages are by quadrature, their
+    resolution is fine enough for all of a job.  Networks are those of `simulate` bit by bit.
 
     Raises ValueError for input that does not fit, before any work where that can be seen, and where
     every point fails so; BlockingIOError if another sweep writes to the same place;
@@ -168,7 +174,7 @@ class _Plan:
                 "the sequence in over."
             )
         self.problem = problem
-        self.points = points_of(problem, start, N, self.axes)
+        self.points = [_with_size(one) for one in points_of(problem, start, N, self.axes)]
         self._check_points()
 
     def _check_points(self) -> None:
@@ -190,6 +196,14 @@ class _Plan:
         point.problem.check_start(point.start)
         if "simulation" in self.kinds and point.N is not None:
             point.problem.task.latent_dimension(point.N)
+
+
+def _with_size(point: Point) -> Point:
+    """The point with an N, where neither its start nor its task has one."""
+    fixed = point.start.network is not None or point.problem.task.input_dimension is not None
+    if point.N is not None or fixed:
+        return point
+    return replace(point, N=SIZE)
 
 
 def _check_theory(point: Point) -> None:
@@ -237,6 +251,7 @@ class _Run:
         self.client = client
         self.progress = progress
         self.warned = False
+        self.preview = _Preview(store)
 
     def tree(self) -> xr.DataTree:
         """The answers of all points, as a result file has them."""
@@ -248,8 +263,9 @@ class _Run:
         with tqdm(total=total, initial=found, unit="point", disable=hidden, desc="sweep") as bar:
             self.counter = _Counter(bar, total, found, self.store)
             for work in works:
-                groups[work.kind] = self._computed(work)
+                groups[work.kind] = self.preview.finished[work.kind] = self._computed(work)
             self.counter.note(finished=True)
+            self.preview.remove()
         return as_tree(**groups)
 
     def __contains__(self, key: str) -> bool:
@@ -257,7 +273,8 @@ class _Run:
 
     def _computed(self, work: _Work) -> xr.Dataset:
         """One kind of all points."""
-        gathering = Gathering(work.axes, work.keys)
+        points = [self.plan.points[member] for member in work.members]
+        gathering = Gathering(work.axes, work.keys, points)
         kept = [key for key in work.points if key in self]
         if self.store is not None:
             for answers in self.store.read(kept):
@@ -273,16 +290,18 @@ class _Run:
         jobs = _Jobs(work, missing, self.store)
         elsewhere = self.client is not None or self.scheduler is not None
         if not elsewhere and self.workers is None:
-            self._finish(executor(1, None, None), iter(jobs.first()), jobs, gathering)
+            self._finish(executor(1, None, None), iter(jobs.first()), jobs, work, gathering)
         if not jobs.left:
             return
         count = self.workers
         if count is None:
             count = cores() if jobs.seconds_left() > WORTH_WORKERS else 1
         where = executor(min(count, jobs.at_most()), self.client, self.scheduler)
-        self._finish(where, iter(jobs), jobs, gathering)
+        self._finish(where, iter(jobs), jobs, work, gathering)
 
-    def _finish(self, where, some: Iterator[Job], jobs: _Jobs, gathering: Gathering) -> None:
+    def _finish(
+        self, where, some: Iterator[Job], jobs: _Jobs, work: _Work, gathering: Gathering
+    ) -> None:
         """Run jobs, and keep what they answer."""
         with where as executing:
             jobs.parallel = executing.workers
@@ -292,6 +311,7 @@ class _Run:
                 else:
                     gathering.add(answers)
                     self._keep(answers)
+                    self.preview.show_if_due(work, gathering)
                     jobs.measure(answers)
                 self.counter.add(len(job.keys))
 
@@ -355,7 +375,7 @@ class _Work:
     def dataset(self, gathering: Gathering) -> xr.Dataset:
         """All of it, with the times and what made it."""
         points = [self.all_points[member] for member in self.members]
-        data = gathering.dataset(units_of(points, self.axes))
+        data = gathering.dataset()
         long_name, symbol, units = points[0].problem.rule.TIME
         about = {"long_name": long_name, "symbol": symbol, "units": units}
         data = data.assign_coords(time=("time", self.times, about))
@@ -483,6 +503,34 @@ def _families(points: Mapping[str, Point]) -> dict[Any, list[tuple[str, Point]]]
     for key, point in points.items():
         families.setdefault(structure_of(point), []).append((key, point))
     return families
+
+
+class _Preview:
+    """A result file of what there is so far, in the store: to be looked at while a sweep runs.
+
+    It is written as a whole, and so rarely that this costs little.
+    """
+
+    def __init__(self, store: Store | None):
+        self.path = None if store is None else store.folder / SO_FAR
+        self.finished: dict[str, xr.Dataset] = {}
+        self.due = time.monotonic() + PREVIEW_SECONDS
+
+    def show_if_due(self, work: _Work, gathering: Gathering) -> None:
+        """Write what there is, unless that was done a short while ago."""
+        if self.path is None or time.monotonic() < self.due:
+            return
+        began = time.monotonic()
+        with suppress(OSError):  # a disk that is full keeps the sweep from nothing else
+            tree = as_tree(**{**self.finished, work.kind: work.dataset(gathering)})
+            ts.save(self.path, tree, force=True)
+        took = time.monotonic() - began
+        self.due = time.monotonic() + max(PREVIEW_SECONDS, took / PREVIEW_SHARE)
+
+    def remove(self) -> None:
+        """There is the whole result now."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
 
 
 class _Counter:

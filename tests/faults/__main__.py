@@ -20,9 +20,12 @@ KINDS = {
     "comparison": "compare never agrees with rubbish",
     "divergence": "divergence and the physical region",
     "files": "files: flipped bits, hostile files",
+    "kills": "kills: runs ended at random moments",
+    "disks": "disks: full and read-only ones",
     "programs": "compiled programs of others",
     "same_numbers": "same numbers, fast or slow",
     "starts": "starts, axes and names",
+    "bit_identity": "the same bits by other ways",
     "sweep_kills": "sweeps: workers, scheduler and sweep killed",
     "fuzz": "fuzz: calls and TOML files",
 }

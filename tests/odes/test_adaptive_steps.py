@@ -60,9 +60,10 @@ def solved(loop, solver, field, y, argument, times, max_steps=10_000, meter=None
 
     @jax.jit
     def solve(y, argument, times):
-        return loop(
+        found = loop(
             field, y, argument, zero, times, observe, diverged, solver, controller, max_steps, meter
         )
+        return found._replace(loop=None)  # which diffrax does not tell
 
     return solve(jnp.asarray(y), jnp.asarray(argument), jnp.asarray(times))
 

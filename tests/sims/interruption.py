@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from sims.running import checkpoints
+from teacherstudent.results import checkpoint_files
 
 
 class Stopped(Exception):
@@ -33,6 +34,6 @@ def stopping_after(updates: int):
             raise Stopped
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
+        patch.setattr(checkpoint_files, "EVERY_SECONDS", 0.0)
         patch.setattr(checkpoints.Keeper, "keep_if_due", keep_then_stop)
         yield

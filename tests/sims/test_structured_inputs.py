@@ -404,10 +404,10 @@ def test_a_theory_on_a_generator_can_be_repeated_from_its_file():
 
 
 def test_checkpoints_know_the_inputs(tmp_path, monkeypatch):
-    from sims.running import checkpoints
+    from teacherstudent.results import checkpoint_files
 
-    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(checkpoints, "drop", lambda path: None)
+    monkeypatch.setattr(checkpoint_files, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint_files, "drop", lambda path: None)
     problem = problem_with(manifold("tanh"))
     start = ts.start_from_weights(problem, **weights())
     straight = ts.simulate(problem, start, [0.0, 2.0], seeds=2, checkpoint=tmp_path / "run.ckpt")

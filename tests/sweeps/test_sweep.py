@@ -290,8 +290,42 @@ def test_what_does_not_fit_gets_a_sentence(options, sentence):
 
 
 def test_what_all_points_have_wrong_is_raised():
-    with pytest.raises(ValueError, match="N is missing"):
-        ts.sweep(problem(), start(), TIMES, OVER, theory=False, workers=1)
+    with pytest.raises(ValueError, match="N = 1 gives 1 dimensions|N = 1"):
+        ts.sweep(problem(), start(), TIMES, OVER, N=1, theory=False, workers=1)
+
+
+def test_N_is_1000_unless_something_says_another():
+    over = {"rule.learning_rate": [0.1]}
+    tree = ts.sweep(problem(), start(2), [0.0, 0.01], over, seeds=1, theory=False, workers=1)
+    assert json.loads(tree["simulation"].attrs["teacherstudent"])["report"]["N"] == 1000
+    begin = ts.start_from_weights(problem(), np.ones((2, 30)), None, np.ones((1, 30)))
+    tree = ts.sweep(problem(), begin, [0.0, 0.1], over, seeds=1, theory=False, workers=1)
+    assert json.loads(tree["simulation"].attrs["teacherstudent"])["report"]["N"] == 30
+
+
+def test_what_there_is_so_far_can_be_read_meanwhile(tmp_path, monkeypatch):
+    out = tmp_path / "sweep.h5"
+    so_far = folder_of(out) / "so_far.h5"
+    seen = []
+    monkeypatch.setattr(sweep_module, "PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(sweep_module, "PREVIEW_SHARE", 1e9)
+    run = jobs.Job.run
+
+    def looked_at(self):
+        if so_far.exists():
+            seen.append(ts.load(so_far))
+        return run(self)
+
+    monkeypatch.setattr(jobs.Job, "run", looked_at)
+    whole = ts.sweep(problem(), start(), TIMES, OVER, out=out, **NETWORKS)
+    assert not so_far.exists()
+    done = [int((tree["simulation"].error == "").sum()) for tree in seen]
+    assert done == [1, 2, 3]
+    there = seen[1]["simulation"]
+    finished = (there.error == "").values
+    expected = whole["simulation"].eps_g.values[finished]
+    np.testing.assert_array_equal(there.eps_g.values[finished], expected)
+    assert (there.error.values[~finished] == "not computed yet").all()
 
 
 def test_one_program_serves_all_points_of_a_shape():

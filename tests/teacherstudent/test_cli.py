@@ -390,6 +390,8 @@ INTERRUPTED = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from sims.running import loop
+from teacherstudent.results import checkpoint_files
+checkpoint_files.WORTH_KEEPING = 1e9  # a busy machine may take more than five seconds
 take_steps = loop.Training.take_steps
 def interrupted(self, count):
     os.kill(os.getpid(), signal.SIGINT)

@@ -1,5 +1,7 @@
 """Programs kept in a folder: found again, told apart, and never in the way."""
 
+import subprocess
+import sys
 import time
 
 import jax
@@ -149,3 +151,29 @@ def test_activations_are_told_apart_by_name(folder):
 )
 def test_what_a_text_does_not_tell_is_not_kept(part, folder):
     assert name_of(f"CustomNode(Task[({part!r},)], [*])") is None
+
+
+SOLVE = """
+import sys, numpy as np, jax, jax.numpy as jnp
+from pathlib import Path
+from teacherstudent.programs import kept_programs
+from teacherstudent.programs.private_folder import PrivateFolder
+kept_programs.keep_in(PrivateFolder(Path(sys.argv[1]), ()))
+
+def solves():
+    print("compiles")
+    return lambda x: {"y": jax.scipy.linalg.solve_triangular(x, jnp.ones(3, x.dtype), lower=True)}
+
+found = kept_programs.run(solves, (np.eye(3, dtype=np.float32),), (), lambda: None)
+print(np.asarray(found["y"]))
+"""
+
+
+def test_one_that_calls_lapack_runs_in_a_process_that_has_compiled_nothing(tmp_path):
+    said = []
+    for _ in range(2):
+        command = [sys.executable, "-c", SOLVE, str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert said == ["compiles\n[1. 1. 1.]\n", "[1. 1. 1.]\n"]
