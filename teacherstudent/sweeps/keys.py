@@ -5,20 +5,18 @@ on the version of the package, so that what another one computed is computed ane
 """
 
 import hashlib
-import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from types import FunctionType
 from typing import Any
 
 import jax
 import numpy as np
 
 import teacherstudent
+from odes.inputs.one_update import InputTheory
 from odes.rules.theory import RuleTheory
 from teacherstudent.checking import contracts
-from teacherstudent.results.checkpoint_files import own_sources
+from teacherstudent.extensions.own_sources import own_sources, text_of
 from teacherstudent.results.description import describe_problem
 from teacherstudent.sweeps.points import Point
 
@@ -107,17 +105,13 @@ def _bytes_of(leaves: Iterable[Any]) -> bytes:
 
 
 def own_texts(problem: Any, observables: Sequence[Any]) -> list[str]:
-    """The source text of the user's own classes and functions, where there is one.
-
-    A class that was edited keeps its name, and answers something else.
-    """
+    """What the user's own classes and functions compute, of a problem and of observables."""
     owners = [getattr(one, name, None) for one in observables for name in ("of", "of_weights")]
-    theory = contracts.nearest(type(problem.rule), RuleTheory.registered)
-    if theory is not None:
-        owners.append(type(RuleTheory.registered[theory]))
-    texts = own_sources(problem)
-    for owner in owners:
-        if isinstance(owner, type | FunctionType) and not contracts.is_ours(owner):
-            with suppress(OSError, TypeError):  # written at the prompt, or built in
-                texts.append(inspect.getsource(owner))
-    return texts
+    theories: list[tuple[Any, dict[Any, Any]]] = [
+        (problem.rule, RuleTheory.registered),
+        (problem.task, InputTheory.registered),
+    ]
+    for part, registered in theories:
+        owner = contracts.nearest(type(part), registered)
+        owners.append(type(registered.get(owner)))
+    return own_sources(problem) + [text for text in map(text_of, owners) if text]
