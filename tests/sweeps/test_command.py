@@ -115,7 +115,7 @@ def test_what_does_not_fit_gets_one_sentence(tmp_path, arguments, sentence):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["quick.toml"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_that_is_told_to_end_goes_on(tmp_path):
     (tmp_path / "quick.toml").write_text(QUICK)
     command = [sys.executable, "-m", "teacherstudent", "sweep", "quick.toml", "--out", "s.h5"]
