@@ -6,19 +6,23 @@ functions that the source takes from around it.  Of what was typed at a prompt t
 its bytecode stands for it.
 """
 
+import dataclasses
+import functools
 import hashlib
 import inspect
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from teacherstudent.activations.activation import ACTIVATIONS
 from teacherstudent.checking import contracts
 from teacherstudent.schedules import all_schedules
 
-DEEPEST = 8  # functions that call each other
+DEEPEST = 12  # levels of objects in each other, and of functions that call each other
 
 
 def own_sources(problem: Any) -> list[str]:
@@ -49,26 +53,26 @@ def _functions_of(part: Any) -> Iterator[Any]:
 
 def text_of(owner: Any) -> str:
     """The text of one class or function of the user's; "" for what is not the user's own."""
-    return _text_of(owner, DEEPEST)
+    return _text_of(owner, DEEPEST, frozenset())
 
 
-def _text_of(owner: Any, depth: int) -> str:
-    if not isinstance(owner, type | FunctionType) or not _is_own(owner):
+def _text_of(owner: Any, depth: int, seen: frozenset[int]) -> str:
+    if not isinstance(owner, type | FunctionType) or not _is_own(owner) or depth <= 0:
         return ""
     parts = [_source(owner)]
     functions = [owner] if isinstance(owner, FunctionType) else _methods(owner)
     for function in functions:
         for name, value in _taken_from_outside(function):
-            parts.append(f"{name} = {_value(value, depth)}")
+            parts.append(f"{name} = {content_of(value, depth - 1, seen | {id(owner)})}")
     return "\n".join(parts)
 
 
 def _is_own(owner: Any) -> bool:
     """Whether a class or function was written by the user: not by us, nor in a library."""
-    if contracts.is_ours(owner):
+    module = getattr(owner, "__module__", None)
+    if not isinstance(module, str) or contracts.is_ours(owner):
         return False
-    package = str(getattr(owner, "__module__", "")).partition(".")[0]
-    return package not in LIBRARIES
+    return module.partition(".")[0] not in LIBRARIES
 
 
 LIBRARIES = {"builtins", "jax", "jaxlib", "numpy", "scipy", "equinox", "optax", "diffrax", "abc"}
@@ -110,24 +114,74 @@ def _taken_from_outside(function: FunctionType) -> Iterator[tuple[str, Any]]:
     yield "keyword defaults", function.__kwdefaults__
 
 
-def _value(value: Any, depth: int) -> str:
-    """A value as a text that changes with it, as far as that can be told."""
-    if isinstance(value, type | FunctionType):
-        inner = _text_of(value, depth - 1) if depth else ""
-        return f"{value.__module__}.{value.__qualname__} {inner}"
-    if isinstance(value, ModuleType):
-        return value.__name__
-    if isinstance(value, dict):
-        return str(
-            {str(key): _value(one, depth - 1) for key, one in value.items()} if depth else ""
-        )
-    if isinstance(value, tuple | list):
-        return str([_value(one, depth - 1) for one in value] if depth else "")
+def content_of(value: Any, depth: int = DEEPEST, seen: frozenset[int] = frozenset()) -> str:
+    """A text that two values have in common if they are the same, whatever they are made of.
+
+    `seen` are classes and functions inside of which this value was found.  Of what nobody can tell
+    that it is the same, the text is a new one each time.
+    """
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return repr(value)
+    if isinstance(value, type | FunctionType):
+        return _content_of_code(value, depth, seen)
+    if isinstance(value, ModuleType):
+        return value.__name__
+    if not depth:
+        return _nobody_knows(value)
+
+    def inside(part: Any) -> str:
+        return content_of(part, depth - 1, seen)
+
+    if isinstance(value, Mapping):
+        return f"{type(value).__name__} {sorted((str(k), inside(v)) for k, v in value.items())}"
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__} {[inside(one) for one in value]}"
+    if isinstance(value, set | frozenset):
+        return f"{type(value).__name__} {sorted(inside(one) for one in value)}"
     with suppress(Exception):  # whatever the object of a stranger does not allow
         array = np.asarray(value)
-        if array.dtype.kind in "biufc":
+        if array.dtype.kind in "biufcUS":
             content = np.ascontiguousarray(array).tobytes()
             return f"{array.dtype}{array.shape} {hashlib.sha256(content).hexdigest()}"
-    return f"{type(value).__module__}.{type(value).__qualname__}"
+    return _content_of_object(value, inside)
+
+
+def _content_of_code(owner: Any, depth: int, seen: frozenset[int]) -> str:
+    """A class or a function: by name, and by what the user's own does.
+
+    Of a function of a library what it has captured counts, such as the numbers of a schedule.
+    """
+    name = f"{owner.__module__}.{owner.__qualname__}"
+    if id(owner) in seen or depth <= 0:
+        return name
+    if _is_own(owner):
+        return f"{name} {_text_of(owner, depth, seen)}"
+    captured = []
+    for cell in getattr(owner, "__closure__", None) or ():
+        with suppress(ValueError):  # it is empty
+            captured.append(content_of(cell.cell_contents, depth - 1, seen | {id(owner)}))
+    return f"{name} {captured}"
+
+
+def _content_of_object(value: Any, inside: Callable[[Any], str]) -> str:
+    """An object: its class, and what it holds; `inside` is the content of a part."""
+    kind = inside(type(value))
+    if getattr(value, "name", None) in ACTIVATIONS and ACTIVATIONS[value.name] == value:
+        return f"activation {value.name}"
+    if isinstance(value, functools.partial):
+        return f"partial {inside((value.func, value.args, value.keywords))}"
+    inner = getattr(value, "__wrapped__", None) or getattr(value, "__func__", None)
+    if inner is not None:  # a function that JAX has compiled, or a method of an object
+        return f"{kind} {inside((inner, getattr(value, '__self__', None)))}"
+    if dataclasses.is_dataclass(value):
+        fields = {one.name: getattr(value, one.name, None) for one in dataclasses.fields(value)}
+        return f"{kind} {inside(fields)}"
+    if getattr(value, "__dict__", None):
+        return f"{kind} {inside(vars(value))}"
+    if hasattr(value, "__name__"):  # what is built in, or a function of NumPy
+        return f"{kind} {value.__name__}"
+    return _nobody_knows(value)
+
+
+def _nobody_knows(value: Any) -> str:
+    return f"{type(value).__qualname__} {uuid.uuid4()}"

@@ -347,7 +347,7 @@ class _Work:
         self.base = plan.problem
         self.all_points = plan.points
         with_N = kind == "simulation"
-        keys = Keys(kind, plan.times, _settings(options), options["observables"])
+        keys = Keys(kind, plan.times, options)
         names = [keys.of(point, point.N if with_N else None) for point in plan.points]
         self.axes, self.keys, self.members = _without_idle_axes(plan.axes, names, with_N)
         self.points: dict[str, Point] = {}

@@ -165,7 +165,7 @@ def test_what_a_function_takes_from_outside_is_part_of_the_name():
 
     (point,) = points_of(problem(), start(2), 10, axes_of({"batch_size": [1]}))
     names = {
-        Keys("theory", np.asarray([0.0]), {}, [scaled(factor)]).of(point)
+        Keys("theory", np.asarray([0.0]), {"observables": [scaled(factor)]}).of(point)
         for factor in (1.0, 2.0, np.array([1.0, 2.0]), 1.0)
     }
     assert len(names) == 3
