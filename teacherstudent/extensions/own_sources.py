@@ -79,10 +79,16 @@ LIBRARIES = {"builtins", "jax", "jaxlib", "numpy", "scipy", "equinox", "optax", 
 
 
 def _source(owner: Any) -> str:
+    """What a class or a function does: its text, and of a function its bytecode as well, since two
+    functions may stand on one line.
+    """
+    text = ""
     with suppress(OSError, TypeError):
-        return inspect.getsource(owner)
+        text = inspect.getsource(owner)
     if isinstance(owner, FunctionType):
-        return f"{owner.__qualname__} {_code(owner.__code__)}"
+        return f"{text} {_code(owner.__code__)}"
+    if text:
+        return text
     return "\n".join(f"{one.__qualname__} {_code(one.__code__)}" for one in _methods(owner))
 
 
@@ -157,7 +163,10 @@ def _content_of_code(owner: Any, depth: int, seen: frozenset[int]) -> str:
     if _is_own(owner):
         return f"{name} {_text_of(owner, depth, seen)}"
     captured = []
-    for cell in getattr(owner, "__closure__", None) or ():
+    cells = getattr(owner, "__closure__", None) or ()
+    if "<locals>" not in owner.__qualname__:  # what a decorator of the library has captured
+        cells = ()
+    for cell in cells:
         with suppress(ValueError):  # it is empty
             captured.append(content_of(cell.cell_contents, depth - 1, seen | {id(owner)}))
     return f"{name} {captured}"

@@ -25,6 +25,11 @@ def swept_dimensions(data: xr.Dataset) -> list[str]:
     return [name for name in names if name in data.dims]
 
 
+def number_of(dim: str) -> str:
+    """The coordinate along a swept dimension that counts the values of the sweep."""
+    return f"{dim}_number"
+
+
 def is_sweep(results: xr.DataTree | xr.Dataset) -> bool:
     """Whether results are those of a sweep, with at least one swept dimension left."""
     return any(swept_dimensions(one) for one in _datasets(results).values())

@@ -230,7 +230,7 @@ def _own_parts(kind: type, registered: Mapping[Any, Any]) -> dict[type, Any]:
 def _check_can_travel(part: Any) -> None:
     """Raise ValueError for a class with parts that are registered where no worker sees it."""
     for base in type(part).__mro__:
-        if base.__module__ == "__main__" and registered_parts(base, object):
+        if base.__module__ == "__main__" and registered_parts(base, base.__mro__[1]):
             raise ValueError(
                 f"{base.__name__} is defined in the script itself and has parts that are "
                 "registered there, which workers do not see; put it into a module that they can "
