@@ -19,6 +19,7 @@ import teacherstudent as ts
 from odes.rules.theory import require_theory
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.warn import warn_user
+from teacherstudent.observables.built_in import requested_of_networks, requested_of_theory
 from teacherstudent.problem import Problem
 from teacherstudent.results.atomic_files import check_writable
 from teacherstudent.results.datasets import as_tree
@@ -413,6 +414,9 @@ class _Work:
         if "seeds" in self.options:
             seeds = {"long_name": "seed of the random stream", "symbol": "seed", "units": "1"}
             data = data.assign_coords(seed=("seed", np.asarray(self.options["seeds"]), seeds))
+        for dim, numbers in self._coordinates_of_observables(points[0].problem):
+            if dim in data.dims:
+                data = data.assign_coords({dim: (dim, np.asarray(numbers))})
         report = gathering.report | _settings(self.options)
         report["sweep"] = swept_values(self.axes, self.base)
         report["failed"] = int(sum(bool(why) for why in gathering.errors))
@@ -421,6 +425,15 @@ class _Work:
         if self.kind == "simulation":
             report.setdefault("N", points[0].N or 0)
         return with_description(data, self.kind, points, report)
+
+    def _coordinates_of_observables(self, problem: Problem) -> list[tuple[str, tuple]]:
+        """Numbers along the dimensions of observables, such as the bins of a histogram."""
+        requested = requested_of_theory if self.kind == "theory" else requested_of_networks
+        try:
+            found = requested(self.options["observables"], problem).observables
+        except ValueError:  # which every point says
+            return []
+        return [pair for one in found for pair in one.coordinates]
 
 
 def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
