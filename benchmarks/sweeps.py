@@ -25,7 +25,7 @@ from rich.table import Table
 
 import teacherstudent as ts
 from benchmarks.side_by_side import compare, seconds
-from sims.running import checkpoints
+from teacherstudent.results import checkpoint_files
 from teacherstudent.sweeps.local_cluster import local_client
 
 START = ts.OrderParameters(Q=[[0.2, 0.1], [0.1, 0.3]], R=[[0.01, 0.0], [0.0, 0.02]])
@@ -93,13 +93,13 @@ def with_checkpoints(every: float) -> Callable[[], None]:
     """One long simulation that writes its checkpoint every so many seconds."""
 
     def run() -> None:
-        before = checkpoints.EVERY_SECONDS
-        checkpoints.EVERY_SECONDS = every
+        before = checkpoint_files.EVERY_SECONDS
+        checkpoint_files.EVERY_SECONDS = every
         folder = Path(tempfile.mkdtemp())
         try:
             long_run(folder / "run.ckpt")
         finally:
-            checkpoints.EVERY_SECONDS = before
+            checkpoint_files.EVERY_SECONDS = before
             shutil.rmtree(folder)
 
     return run

@@ -12,6 +12,7 @@ VERDICTS = (
     "AGREE at N = 400",
     "AGREE at N = 300",
     "AGREE at N = 500",
+    "AGREE at N = 400 within",
     "SignSGD AGREE",
 )
 README = (Path(__file__).parent.parent / "README.md").read_text()

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from teacherstudent import __version__
+from teacherstudent.extensions.own_sources import own_sources
 from teacherstudent.interruptions import UNTIL_WRITTEN, deferred, waited_for
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, problems_of
@@ -111,7 +112,7 @@ def mark_of(problem: Problem | Protocol, start: Start, times: np.ndarray, settin
     """A hash of everything that decides a theory's numbers."""
     first, *later = problems_of(problem)
     described: list = [describe_problem(one) for one in later]
-    described += [checkpoint_files.own_sources(one) for one in later]
+    described += [own_sources(one) for one in later]
     if isinstance(problem, Protocol):
         described += describe_protocol(problem)
     arrays = [times, *jax.tree.leaves((first, *later, start))]

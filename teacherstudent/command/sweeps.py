@@ -75,7 +75,11 @@ def planned(
     if points is not None:
         swept: Any = rows_of(points)
     else:
-        swept = dict(map(assigned_values, over))
+        swept = {}
+        for place, values in map(assigned_values, over):
+            if place in swept:
+                raise ValueError(f"--over {place} is given twice; give all its values at once.")
+            swept[place] = values
     swept = _with_objects(swept, name_or_file, changes, plan.problem)
     simulation = plan.simulation.options()
     theory = plan.theory.options()
@@ -139,6 +143,8 @@ def _parsed(text: str, values: str) -> list:
     ends = RANGE.fullmatch(values)
     if ends is not None:
         first, last, step = int(ends[1]), int(ends[2]), int(ends[3] or 1)
+        if last < first:
+            raise ValueError(f"--over {text!r}: {values} has no numbers; give the smaller first.")
         return list(range(first, last + 1, max(step, 1)))
     if values.startswith("["):
         return _toml(text, values)

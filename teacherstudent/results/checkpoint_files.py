@@ -6,24 +6,21 @@ nothing goes on from the state of something else.
 """
 
 import hashlib
-import inspect
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from teacherstudent.checking import contracts
 from teacherstudent.checking.warn import warn_user
+from teacherstudent.extensions.own_sources import own_sources
 from teacherstudent.interruptions import UNTIL_A_STOP, UNTIL_WRITTEN, waited_for
 from teacherstudent.results import array_files
 from teacherstudent.results.description import describe_problem
-from teacherstudent.schedules import all_schedules
 
 EVERY_SECONDS = 60.0  # between two writings
 WORTH_KEEPING = 5.0  # seconds of work
@@ -62,31 +59,6 @@ def fingerprint(problem, arrays, settings) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def own_sources(problem) -> list[str]:
-    """The source text of the user's own classes and functions in a problem, where there is one.
-
-    A class that was edited keeps its name, and goes on in another way.
-    """
-    sources = []
-    student = problem.student
-    teacher = getattr(problem.task, "activation", None)
-    schedules = all_schedules((problem.task, problem.rule))
-    parts = (problem.task, problem.rule, problem.loss, student.activation, teacher, *schedules)
-    for part in parts:
-        own: list[Any] = []
-        for base in type(part).__mro__:
-            if contracts.is_ours(base):
-                break
-            own.append(base)
-        function = getattr(part, "function", None)
-        if inspect.isfunction(function) and not contracts.is_ours(function):
-            own.append(function)
-        for one in own:
-            with suppress(OSError, TypeError):  # written at the prompt, or built in
-                sources.append(inspect.getsource(one))
-    return sources
 
 
 def read(path: str | os.PathLike, mark: str, kind: str, decisive: str) -> dict[str, np.ndarray]:

@@ -46,6 +46,7 @@ def problem_of(data: xr.Dataset) -> Problem | Protocol:
     (`drop=True`).
     """
     record = _described(data, "problem")
+    _refuse_sweep(record)
     if "protocol" not in record:
         return _problem_from(data, record, record["problem"])
     phases = []
@@ -92,6 +93,7 @@ def start_of(data: xr.Dataset) -> Start:
     without the first, no overlaps by mode, numbers that are not finite.
     """
     record = _described(data, "start")
+    _refuse_sweep(record)
     if "time" not in data.coords:
         raise ValueError(
             "the data have no time, so that it is not known of when they are; select one with "
@@ -107,6 +109,12 @@ def start_of(data: xr.Dataset) -> Start:
             "isel(time=-1)."
         )
     return _run_start(data, record)
+
+
+def _refuse_sweep(record: Mapping) -> None:
+    """Raise ValueError for the whole of a sweep, or a part of it that `point_of` has not taken."""
+    if "sweep" in record.get("report", {}):
+        raise ValueError("the data are of a sweep, of many problems; take one with ts.point_of.")
 
 
 def described_run(data: xr.Dataset) -> dict:

@@ -25,6 +25,11 @@ def swept_dimensions(data: xr.Dataset) -> list[str]:
     return [name for name in names if name in data.dims]
 
 
+def number_of(dim: str) -> str:
+    """The coordinate along a swept dimension that counts the values of the sweep."""
+    return f"{dim}_number"
+
+
 def is_sweep(results: xr.DataTree | xr.Dataset) -> bool:
     """Whether results are those of a sweep, with at least one swept dimension left."""
     return any(swept_dimensions(one) for one in _datasets(results).values())
@@ -34,7 +39,7 @@ def draw_sweep(results: xr.DataTree | xr.Dataset) -> Figure:
     """The error at the last time over one or two swept parameters."""
     found = _datasets(results)
     errors = {kind: _last_error(data) for kind, data in found.items()}
-    first = next(iter(found.values()))
+    first = max(found.values(), key=lambda data: len(swept_dimensions(data)))
     most = max(errors.values(), key=lambda error: len(error.dims))
     shown, rest = list(most.dims[:2]), list(most.dims[2:])
     errors = {kind: _first_of(error, rest) for kind, error in errors.items()}
@@ -179,7 +184,9 @@ def _draw_curves(errors: dict[str, xr.DataArray], data: xr.Dataset, dims: list[s
             if kind == "theory":
                 axes.plot(x, line.values, style(rank), color=shade(rank), lw=1.2, label=label)
             else:
-                label = None if "theory" in errors else f"networks {name}".strip()
+                label = f"networks {name}".strip()
+                if "theory" in errors:  # whose lines have these names already
+                    label = "networks" if rank == 0 else None
                 colour = shade(rank)
                 axes.plot(
                     *(x, line.values, mark(rank)),

@@ -9,10 +9,11 @@ import xarray as xr
 
 from teacherstudent.checking import checks
 from teacherstudent.results.datasets import DESCRIPTION, UNITS, as_tree, description
-from teacherstudent.results.sweep_figure import swept_dimensions
+from teacherstudent.results.sweep_figure import number_of, swept_dimensions
 
 Result = TypeVar("Result", xr.DataTree, xr.Dataset)
 OF_THE_SWEEP = ("seconds", "error", "steps", "has_student", "has_teacher", "recorded_time")
+SAME = 1e-7  # two numbers, one of which may have been a float32
 START = ("Q", "R", "m", "T", "v", "b")
 
 
@@ -21,7 +22,7 @@ def point_of(sweep: Result, **values: Any) -> Result:
 
     - `sweep`: what `ts.sweep` answered, or one of its groups.
     - `values`: the value along every swept dimension, learning_rate=0.1.  A number means the
-      nearest one of the sweep, if that is the same to nine digits.
+      nearest one of the sweep, if that is the same to seven digits; anything else is its label.
 
     The answer has only the units of the point, the times at which its networks were recorded, and
     its own problem and start in its description: `compare`, `plot`, `save` and `problem_of` take it
@@ -76,23 +77,41 @@ def _check_names(values: Mapping[str, Any], dims: list[str]) -> None:
 def _point_of(data: xr.Dataset, values: Mapping[str, Any]) -> xr.Dataset:
     dims = swept_dimensions(data)
     _check_names(values, dims)
-    places = {dim: _place(data, dim, values[dim]) for dim in dims}
+    point = data.isel({dim: _place(data, dim, values[dim]) for dim in dims})
     facts = description(data)
-    point = data.isel(places)
+    for path, value in _entries(point, facts["report"].pop("sweep")):
+        _enter(facts, path, value)
+    if "N" in point.data_vars:  # which the starts have fixed
+        facts["report"]["N"] = int(point["N"])
     point = _with_its_units(point)
     if "recorded_time" in point:
         point = _at_recorded_times(point)
     why = str(point["error"].values)
-    for dim, place in places.items():
-        for path, along in facts["report"]["sweep"][dim].items():
-            _enter(facts, path, along[place])
-    del facts["report"]["sweep"]
     if why:
         facts["report"]["error"] = why
-    swept = [name for name in point.coords if point[name].ndim == 0]
-    point = point.drop_vars([*OF_THE_SWEEP, *swept], errors="ignore")
     facts["start"] = _start(point, facts["start"])
+    swept = [name for name in point.coords if point[name].ndim == 0]
+    starts = [f"{name}_start" for name in START]
+    point = point.drop_vars([*OF_THE_SWEEP, *starts, *swept], errors="ignore")
     return point.assign_attrs({DESCRIPTION: json.dumps(facts)})
+
+
+def _entries(point: xr.Dataset, swept: Mapping[str, Mapping[str, list]]) -> list[tuple[str, Any]]:
+    """What the point has in each swept place of its problem, whole objects first.
+
+    Every swept dimension has numbers that tell its values, also in a sweep that was sorted, or of
+    which a part was selected.
+    """
+    entries = []
+    for dim, paths in swept.items():
+        number = number_of(dim)
+        if number not in point.coords:
+            raise ValueError(
+                f"the data do not say of which {dim} they are; select it without drop=True."
+            )
+        place = int(point[number])
+        entries += [(path, along[place]) for path, along in paths.items()]
+    return sorted(entries, key=lambda entry: entry[0].count("."))
 
 
 def _place(data: xr.Dataset, dim: str, value: Any) -> int:
@@ -102,10 +121,10 @@ def _place(data: xr.Dataset, dim: str, value: Any) -> int:
     along = data[dim].values
     if along.dtype.kind in "iuf" and checks.real_numbers(value) is not None:
         place = int(np.abs(along - value).argmin())
-        if np.isclose(float(along[place]), float(value), rtol=1e-9, atol=0.0):
+        if np.isclose(float(along[place]), float(value), rtol=SAME, atol=0.0):
             return place
-    elif value in along.tolist():
-        return along.tolist().index(value)
+    elif str(value) in along.tolist():
+        return along.tolist().index(str(value))
     shown = ", ".join(str(one) for one in along[:8].tolist())
     raise ValueError(
         f"{dim} = {checks.shortened(value)} is not in the sweep; it has {shown}"
@@ -150,9 +169,10 @@ def _enter(facts: dict, path: str, value: Any) -> None:
 def _start(point: xr.Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
     """The start of the point: its order parameters at the first time, if that is the start's."""
     begins = float(point["time"].values[0]) == described.get("time", 0.0)
-    if not begins:
-        return dict(described)
     first = point.isel(time=0)
+    if not begins:
+        kept = {name: point[f"{name}_start"] for name in START if f"{name}_start" in point}
+        first = xr.Dataset(kept)
     if "seed" in first.dims:
         first = first.isel(seed=0)
     start = {name: first[name].values.tolist() for name in START if name in first}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from teacherstudent.activations.activation import Activation
 from teacherstudent.checking import checks
 from teacherstudent.display import Described
+from teacherstudent.extensions.own_sources import content_of
 from teacherstudent.losses import Loss
 from teacherstudent.results.datasets import COORDINATES, VARIABLES
 
@@ -103,7 +105,7 @@ def _axis_of_list(points: Sequence) -> Axis:
                 f"over[{number}] has the parameters {', '.join(map(str, point))}, and over[0] "
                 f"{', '.join(paths)}; give the same ones for all points."
             )
-    entries = [{path: _plain(point[path]) for path in paths} for point in points]
+    entries = [{path: _plain(path, point[path]) for path in paths} for point in points]
     names = _names(paths)
     coordinates: dict[str, np.ndarray] = {}
     for path in paths:
@@ -117,8 +119,10 @@ def _checked(path: Any) -> str:
     part, dot, entry = str(path).partition(".")
     right = part in PARTS and entry if dot else part in WHOLE
     if not isinstance(path, str) or not right:
+        near = [f"{part}.{path}" for part in PARTS] if right is False and not dot else []
+        hint = f" (did you mean {near[2]}, {near[0]} or {near[1]}?)" if near else ""
         raise ValueError(
-            f"over has {checks.shortened(path)}, which is no place in a problem; known are "
+            f"over has {checks.shortened(path)}, which is no place in a problem{hint}; known are "
             f"{', '.join(known)}."
         )
     return path
@@ -127,15 +131,12 @@ def _checked(path: Any) -> str:
 def _values(path: str, given: Any) -> list:
     """The values along an axis, each once."""
     numbers = checks.real_numbers(given)
-    if numbers is not None:
-        if numbers.ndim != 1:
-            raise ValueError(
-                f"over[{path!r}] = {checks.shortened(given)} is not a list of values; give one, "
-                "such as [0.1, 0.2]."
-            )
-        values = [_plain(number) for number in numbers]
+    if isinstance(given, np.ndarray) and given.dtype.kind == "U":
+        given = given.tolist()
+    if numbers is not None and numbers.ndim == 1:
+        values = [_plain(path, number) for number in numbers]
     elif isinstance(given, list | tuple | range):
-        values = list(given)
+        values, numbers = list(given), None
     else:
         raise ValueError(
             f"over[{path!r}] = {checks.shortened(given)} is not a list of values; give one, such "
@@ -162,16 +163,17 @@ def _given_twice(values: list, numbers: np.ndarray | None) -> list:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values are one; arrays inside of modules are compared by their text."""
-    if isinstance(one, Described) or isinstance(other, Described):
-        return type(one) is type(other) and repr(one) == repr(other)
-    return one is other or (type(one) is type(other) and bool(np.all(one == other)))
+    """Whether two values are one, whatever they are made of."""
+    return one is other or content_of(one) == content_of(other)
 
 
-def _plain(value: Any) -> Any:
-    """A NumPy number as Python's own."""
+def _plain(path: str, value: Any) -> Any:
+    """A NumPy number as Python's own; a whole one where only these have a meaning."""
     if isinstance(value, np.generic):
-        return value.item()
+        value = value.item()
+    counts = path in ("N", "batch_size") or path.endswith(".width")
+    if counts and isinstance(value, float) and value.is_integer():
+        return int(value)
     return value
 
 
@@ -185,6 +187,8 @@ def _names(paths: Sequence[str]) -> dict[str, str]:
         unique = list(last.values()).count(short) == 1
         if unique and short not in taken and (short != "start" or path == "start"):
             names[path] = short
+        elif path.replace(".", "_") in taken:
+            names[path] = f"swept_{path}"
         else:
             names[path] = path.replace(".", "_")
     return names
@@ -200,6 +204,8 @@ def _coordinate(path: str, values: list) -> np.ndarray:
     short = [_label(value) for value in values]
     if len(set(short)) < len(short):
         short = [" ".join(repr(value).split()) for value in values]
+    if len(set(short)) < len(short) or any(" at 0x" in one for one in short):
+        short = [f"{_label(value)} {number}" for number, value in enumerate(values)]
     return np.asarray(short, dtype=str)
 
 
@@ -207,8 +213,8 @@ def _label(value: Any) -> str:
     """A short name of a value that is no number."""
     if isinstance(value, str):
         return value
-    if isinstance(value, Activation | Loss):
-        return value.name
+    if isinstance(value, Activation | Loss | FunctionType):
+        return str(getattr(value, "name", getattr(value, "__name__", "")))
     if isinstance(value, Described):
         return type(value).__name__
     return str(value)

@@ -13,8 +13,9 @@ import xarray as xr
 
 from teacherstudent.checking import checks
 from teacherstudent.problem import Problem
-from teacherstudent.results.datasets import UNITS, described
+from teacherstudent.results.datasets import UNITS, VARIABLES, described
 from teacherstudent.results.description import describe_problem
+from teacherstudent.results.sweep_figure import number_of
 from teacherstudent.sweeps.axes import Axis, attributes_of
 from teacherstudent.sweeps.points import Point, with_entries
 from teacherstudent.sweeps.values import Answers, Values
@@ -44,6 +45,7 @@ class Gathering:
         self.errors = np.full(self.count, NOT_YET, dtype=object)
         self.seconds = np.full(self.count, np.nan)
         self.report: dict[str, Any] = {}
+        self.N = np.zeros(self.count, dtype=int)
 
     def add(self, answers: Answers) -> None:
         """Put the answers of a job in their places."""
@@ -52,6 +54,7 @@ class Gathering:
             for place in self.places.get(key, []):
                 self.errors[place] = answers.errors[index]
                 self.seconds[place] = answers.seconds[index]
+                self.N[place] = answers.report.get("N", 0)
                 for name, one in answers.values.items():
                     self._put(name, one, place, np.asarray(one.array[index]))
 
@@ -110,6 +113,9 @@ class Gathering:
         texts = np.asarray(self.errors.tolist(), dtype=str)
         data["error"] = (swept, texts.reshape(shape), error)
         data |= self.units
+        if len(set(self.N.tolist())) > 1 and "N" not in _coordinates(self.axes):
+            about_N = {"long_name": "input dimension", "symbol": "N", "units": "1"}
+            data["N"] = (swept, self.N.reshape(shape), about_N)
         return xr.Dataset(data, coords=_coordinates(self.axes))
 
 
@@ -119,7 +125,29 @@ def _coordinates(axes: Sequence[Axis]) -> dict[str, tuple]:
     for axis in axes:
         for (name, values), path in zip(axis.coordinates.items(), axis.paths, strict=True):
             coordinates[name] = ((axis.name,), values, attributes_of(name, path))
+        about = {"long_name": f"number of {axis.name} in the sweep", "symbol": "n", "units": "1"}
+        coordinates[number_of(axis.name)] = ((axis.name,), np.arange(len(axis)), about)
     return coordinates
+
+
+def starts_of(points: Sequence[Point], axes: Sequence[Axis]) -> dict[str, tuple]:
+    """The order parameters from which the points begin, nan beyond the units that a point has."""
+    swept = tuple(axis.name for axis in axes)
+    shape = tuple(len(axis) for axis in axes)
+    sizes = _most_units(points)
+    task = points[0].problem.task
+    starts = {}
+    for name in ("Q", "R", "T", "v", "b"):
+        known = task.name_of(name)
+        dims = tuple(dim for dim in VARIABLES[known][0] if dim != "time")
+        array = np.full((len(points), *(sizes[dim] for dim in dims)), np.nan)
+        for place, point in enumerate(points):
+            value = np.asarray(getattr(point.start, name, np.zeros(np.shape(point.start.v))))
+            array[place, ...][tuple(slice(size) for size in value.shape)] = value
+        about = {"long_name": f"{known} at the start", "symbol": known, "units": "1"}
+        array = array.reshape((*shape, *array.shape[1:]))
+        starts[f"{known}_start"] = ((*swept, *dims), array, about)
+    return starts
 
 
 def _most_units(points: Sequence[Point]) -> dict[str, int]:

@@ -5,21 +5,17 @@ on the version of the package, so that what another one computed is computed ane
 """
 
 import hashlib
-import inspect
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from types import FunctionType
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 import teacherstudent
+from odes.inputs.one_update import InputTheory
 from odes.rules.theory import RuleTheory
 from teacherstudent.checking import contracts
-from teacherstudent.results.checkpoint_files import own_sources
-from teacherstudent.results.description import describe_problem
+from teacherstudent.extensions.own_sources import content_of
 from teacherstudent.sweeps.points import Point
 
 
@@ -27,97 +23,41 @@ class Keys:
     """Makes the names of points that share options.
 
     - `kind`: "theory" or "simulation".
-    - `settings`: what else decides the numbers, as JSON can hold it; of `observables` these are the
-      names, and what they compute is in their text.
+    - `settings`: what else decides the numbers.
     """
 
-    def __init__(
-        self,
-        kind: str,
-        times: np.ndarray,
-        settings: Mapping[str, Any],
-        observables: Sequence[Any] = (),
-    ):
-        self.observables = observables
-        outline = [kind, teacherstudent.__version__, dict(settings)]
-        self._common = hashlib.sha256(json.dumps(outline, sort_keys=True).encode())
+    def __init__(self, kind: str, times: np.ndarray, settings: Mapping[str, Any]):
+        outline = [kind, teacherstudent.__version__, content_of(dict(settings))]
+        self._common = hashlib.sha256(json.dumps(outline).encode())
         self._common.update(np.ascontiguousarray(times, np.float64).tobytes())
-        self._outlines: dict[Any, bytes] = {}
-        self._starts: dict[int, tuple[Any, bytes]] = {}
+        # Many points share a part, which is kept with its digest so that its id stays its own.
+        self._parts: dict[int, tuple[Any, bytes]] = {}
 
     def of(self, point: Point, N: int | None = None) -> str:
         """The name of a point."""
-        leaves, structure = jax.tree.flatten(point.problem)
+        problem = point.problem
         digest = self._common.copy()
-        digest.update(self._outline(point, structure))
-        digest.update(_bytes_of(leaves))
-        digest.update(self._start(point.start))
-        digest.update(str(N).encode())
+        for part in (problem.task, problem.student, problem.rule, problem.loss, point.start):
+            digest.update(self._digest_of(part))
+        digest.update(repr((problem.batch_size, problem.batch_ratio, N)).encode())
+        digest.update(repr(problem.resolution).encode())
         return digest.hexdigest()
 
-    def _outline(self, point: Point, structure: Any) -> bytes:
-        """All of a problem but its numbers, which points of one structure share."""
-        if structure not in self._outlines:
-            described = _without_numbers(describe_problem(point.problem))
-            texts = own_texts(point.problem, self.observables)
-            outline = json.dumps([described, texts], sort_keys=True)
-            self._outlines[structure] = outline.encode()
-        return self._outlines[structure]
-
-    def _start(self, start: Any) -> bytes:
-        """The digest of a start, which many points share."""
-        known = self._starts.get(id(start))
+    def _digest_of(self, part: Any) -> bytes:
+        known = self._parts.get(id(part))
         if known is None:
-            digest = hashlib.sha256(type(start).__name__.encode())
-            digest.update(_bytes_of(jax.tree.leaves(start)))
-            digest.update(repr((start.time, start.batch)).encode())
-            if start.kept is not None:
-                parts = vars(start.kept)
-                digest.update(_bytes_of(jax.tree.leaves([parts[name] for name in sorted(parts)])))
-            known = (start, digest.digest())  # with the start, so that its id stays its own
-            self._starts[id(start)] = known
+            content = [content_of(part), *map(content_of, theories_of(part))]
+            known = (part, hashlib.sha256("\n".join(content).encode()).digest())
+            self._parts[id(part)] = known
         return known[1]
 
 
-def _without_numbers(described: Any) -> Any:
-    """A description in which every float is left out: the leaves of a problem have them."""
-    if isinstance(described, dict):
-        return {name: _without_numbers(value) for name, value in described.items()}
-    if isinstance(described, list):
-        return [_without_numbers(value) for value in described]
-    if isinstance(described, float):
-        return None
-    return described
-
-
-def _bytes_of(leaves: Iterable[Any]) -> bytes:
-    """Numbers and arrays with their shapes; anything else by its text."""
-    parts = []
-    for leaf in leaves:
-        if isinstance(leaf, str):
-            parts.append(leaf.encode())
-            continue
-        array = np.asarray(leaf)
-        if array.dtype.hasobject:
-            parts.append(str(leaf).encode())
-            continue
-        parts.append(f"{array.dtype.kind}{array.shape}".encode())
-        parts.append(np.ascontiguousarray(array, np.float64).tobytes())
-    return b"\0".join(parts)
-
-
-def own_texts(problem: Any, observables: Sequence[Any]) -> list[str]:
-    """The source text of the user's own classes and functions, where there is one.
-
-    A class that was edited keeps its name, and answers something else.
-    """
-    owners = [getattr(one, name, None) for one in observables for name in ("of", "of_weights")]
-    theory = contracts.nearest(type(problem.rule), RuleTheory.registered)
-    if theory is not None:
-        owners.append(type(RuleTheory.registered[theory]))
-    texts = own_sources(problem)
-    for owner in owners:
-        if isinstance(owner, type | FunctionType) and not contracts.is_ours(owner):
-            with suppress(OSError, TypeError):  # written at the prompt, or built in
-                texts.append(inspect.getsource(owner))
-    return texts
+def theories_of(part: Any) -> list[type]:
+    """The classes that hold the theory of a rule or a task; none of anything else."""
+    found = []
+    registers: tuple[dict[Any, Any], ...] = (RuleTheory.registered, InputTheory.registered)
+    for registered in registers:
+        owner = contracts.nearest(type(part), registered)
+        if owner is not None:
+            found.append(type(registered[owner]))
+    return found

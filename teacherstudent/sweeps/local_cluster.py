@@ -54,7 +54,7 @@ def local_client(workers: int) -> Iterator[Any]:
     address = {"host": "127.0.0.1", "port": 0}
     scheduler = {
         "cls": Scheduler,
-        "options": {"dashboard": False, "dashboard_address": None, **address},
+        "options": {"dashboard": False, "dashboard_address": "127.0.0.1:0", **address},
     }
     quiet = {"logging.distributed": "critical", "distributed.scheduler.allowed-failures": TRIES}
     with (

@@ -109,6 +109,8 @@ def is_number(problem: Problem, path: str, value: Any) -> bool:
     if part not in ("rule", "task") or type(value) not in (float, int):
         return False
     owner = getattr(problem, part)
+    if not is_ours(type(owner)):  # its __init__ may compute other fields from the number
+        return False
     number = numbers_of(owner, _fields_with_numbers(owner)).get(entry.replace(".", "_"))
     return number is not None and isinstance(number.value, float | np.ndarray | jax.Array)
 
@@ -165,13 +167,46 @@ def _with_entry(owner: Any, part: str, entry: str, value: Any) -> Any:
     given = arguments_of(owner)
     name, _, inner = entry.partition(".")
     if inner and name in given:
-        return with_number(owner, [name], entry.replace(".", "_"), checks.single(entry, value))
+        return _with_inner(owner, part, name, inner, value)
     if entry not in given:
         raise ValueError(
             f"over has {part}.{entry}, but {type(owner).__name__} has no {entry}; its arguments "
             f"are {', '.join(given)}."
         )
+    if not is_ours(type(owner)):
+        _check_made_again(owner, given, part)
     return type(owner)(**{**given, entry: value})
+
+
+def _check_made_again(owner: Any, given: Mapping[str, Any], part: str) -> None:
+    """Raise ValueError for an object of the user's that its own fields do not make once more."""
+    again = type(owner)(**given)
+    leaves, structure = jax.tree.flatten(owner)
+    others, structure_of_other = jax.tree.flatten(again)
+    same = str(structure) == str(structure_of_other)
+    if not same or not all(map(np.array_equal, leaves, others)):
+        raise ValueError(
+            f"{type(owner).__name__} keeps other numbers than its __init__ is given, so that it "
+            "cannot be made with one of them changed; keep the arguments as fields, or sweep the "
+            f'whole object: over={{"{part}": [...]}}.'
+        )
+
+
+def _with_inner(owner: Any, part: str, name: str, inner: str, value: Any) -> Any:
+    """The same with another value of a parameter of a schedule."""
+    numbers = numbers_of(owner, [name])
+    if checks.real_numbers(value) is None or np.ndim(value):
+        raise ValueError(
+            f"{part}.{name}.{inner} = {checks.shortened(value)} is not a number; give one."
+        )
+    wanted = f"{name}_{inner.replace('.', '_')}"
+    if wanted not in numbers:
+        known = ", ".join(one.removeprefix(f"{name}_") for one in numbers if one != name)
+        raise ValueError(
+            f"over has {part}.{name}.{inner}, but {part}.{name} is "
+            f"{checks.shortened(getattr(owner, name))}, whose parameters are {known or 'none'}."
+        )
+    return with_number(owner, [name], wanted, float(value))
 
 
 def arguments_of(owner: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ import teacherstudent as ts
 from odes.rules.theory import require_theory
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.warn import warn_user
+from teacherstudent.observables.built_in import requested_of_networks, requested_of_theory
 from teacherstudent.problem import Problem
 from teacherstudent.results.atomic_files import check_writable
 from teacherstudent.results.datasets import as_tree
+from teacherstudent.results.sweep_figure import is_sweep
 from teacherstudent.sweeps.axes import Axis, axes_of
-from teacherstudent.sweeps.gather import Gathering, swept_values, with_description
+from teacherstudent.sweeps.gather import Gathering, starts_of, swept_values, with_description
 from teacherstudent.sweeps.jobs import Job, SimulationJob, TheoryJob
 from teacherstudent.sweeps.keys import Keys
 from teacherstudent.sweeps.points import Point, points_of
@@ -34,6 +37,7 @@ FIRST_BLOCK = 32  # points of the first jobs of a theory
 JOB_SECONDS = 2.0  # that a job of a theory is to take
 LARGEST_BLOCK = 2048
 WORTH_WORKERS = 20.0  # seconds of work left, for which workers of one's own are started
+RESERVED = ("seconds", "steps", "error", "recorded_time", "has_student", "has_teacher")
 SIZE = 1000  # N of networks, where nothing says another
 PREVIEW_SECONDS = 60.0  # between two files of what there is so far
 PREVIEW_SHARE = 0.02  # of the time of a sweep that these may take
@@ -120,8 +124,7 @@ def sweep(
     path = None
     if out is not None:
         path = checks.path("out", out)
-        has_store = folder_of(path).is_dir()
-        check_writable(path, force=force or has_store)
+        check_writable(path, force=force or _is_file_of_sweep(path))
     checks_of_workers(workers, scheduler, client)
     with ExitStack() as stack:
         store = None
@@ -133,6 +136,18 @@ def sweep(
         if path is not None:
             ts.save(path, tree, force=True)
     return tree
+
+
+def _is_file_of_sweep(path: Path) -> bool:
+    """Whether a file is the output of a sweep, which another one may replace."""
+    try:
+        tree = ts.load(path, lazy=True)
+    except (OSError, ValueError):
+        return False
+    try:
+        return is_sweep(tree)
+    finally:
+        tree.close()
 
 
 def checks_of_workers(workers: Any, scheduler: Any, client: Any) -> None:
@@ -174,6 +189,7 @@ class _Plan:
                 "the sequence in over."
             )
         self.problem = problem
+        _check_observables(observables)
         self.points = [_with_size(one) for one in points_of(problem, start, N, self.axes)]
         self._check_points()
 
@@ -196,6 +212,19 @@ class _Plan:
         point.problem.check_start(point.start)
         if "simulation" in self.kinds and point.N is not None:
             point.problem.task.latent_dimension(point.N)
+
+
+def _check_observables(observables: Sequence[Any]) -> None:
+    """Raise ValueError for observables that a sweep does not keep, or whose names it needs."""
+    for one in observables:
+        name = getattr(one, "name", one)
+        if name == "densities":
+            raise ValueError(
+                "observables has 'densities', the overlaps by mode, which sweeps do not keep; take "
+                "them from integrate for single points."
+            )
+        if name in RESERVED:
+            raise ValueError(f"observables has {name!r}, which is something else here; rename it.")
 
 
 def _with_size(point: Point) -> Point:
@@ -319,7 +348,8 @@ class _Run:
         """Put answers into the store; where the disk refuses, they are in the answer all the same,
         and a call that is repeated computes them again.
         """
-        if self.store is None:
+        answers = answers.lasting()
+        if self.store is None or not answers.keys:
             return
         try:
             self.store.add(answers)
@@ -347,7 +377,7 @@ class _Work:
         self.base = plan.problem
         self.all_points = plan.points
         with_N = kind == "simulation"
-        keys = Keys(kind, plan.times, _settings(options), options["observables"])
+        keys = Keys(kind, plan.times, options)
         names = [keys.of(point, point.N if with_N else None) for point in plan.points]
         self.axes, self.keys, self.members = _without_idle_axes(plan.axes, names, with_N)
         self.points: dict[str, Point] = {}
@@ -376,12 +406,17 @@ class _Work:
         """All of it, with the times and what made it."""
         points = [self.all_points[member] for member in self.members]
         data = gathering.dataset()
+        if float(self.times[0]) != points[0].start.time and not points[0].start.batch:
+            data = data.assign(starts_of(points, self.axes))
         long_name, symbol, units = points[0].problem.rule.TIME
         about = {"long_name": long_name, "symbol": symbol, "units": units}
         data = data.assign_coords(time=("time", self.times, about))
         if "seeds" in self.options:
             seeds = {"long_name": "seed of the random stream", "symbol": "seed", "units": "1"}
             data = data.assign_coords(seed=("seed", np.asarray(self.options["seeds"]), seeds))
+        for dim, numbers in self._coordinates_of_observables(points[0].problem):
+            if dim in data.dims:
+                data = data.assign_coords({dim: (dim, np.asarray(numbers))})
         report = gathering.report | _settings(self.options)
         report["sweep"] = swept_values(self.axes, self.base)
         report["failed"] = int(sum(bool(why) for why in gathering.errors))
@@ -390,6 +425,15 @@ class _Work:
         if self.kind == "simulation":
             report.setdefault("N", points[0].N or 0)
         return with_description(data, self.kind, points, report)
+
+    def _coordinates_of_observables(self, problem: Problem) -> list[tuple[str, tuple]]:
+        """Numbers along the dimensions of observables, such as the bins of a histogram."""
+        requested = requested_of_theory if self.kind == "theory" else requested_of_networks
+        try:
+            found = requested(self.options["observables"], problem).observables
+        except ValueError:  # which every point says
+            return []
+        return [pair for one in found for pair in one.coordinates]
 
 
 def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -402,6 +446,10 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
             ]
         elif name == "quadrature":
             value = repr(value)
+        elif isinstance(value, np.generic):
+            value = value.item()
+        elif not isinstance(value, bool | int | float | str | list | None):
+            value = str(value)
         settings[name] = value
     return settings
 

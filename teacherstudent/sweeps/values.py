@@ -33,6 +33,23 @@ class Answers(NamedTuple):
     seconds: np.ndarray
     report: dict[str, Any]
 
+    def lasting(self) -> "Answers":
+        """Those of points that have numbers, or diverge: any other failure may be one of the
+        machine, or of a version, and is tried again.
+        """
+        places = [
+            place
+            for place, error in enumerate(self.errors)
+            if not error or error.startswith(("DivergenceError", "SolverError"))
+        ]
+        values = {name: one._replace(array=one.array[places]) for name, one in self.values.items()}
+        return self._replace(
+            keys=[self.keys[place] for place in places],
+            values=values,
+            errors=[self.errors[place] for place in places],
+            seconds=self.seconds[places],
+        )
+
     def arrays(self) -> dict[str, np.ndarray]:
         """The same as arrays by name, which a file holds."""
         about = {

@@ -21,9 +21,10 @@ import cloudpickle
 import jax
 import numpy as np
 
+from odes.inputs.one_update import InputTheory
 from odes.rules.theory import RuleTheory
 from teacherstudent.checking import checks
-from teacherstudent.checking.contracts import is_ours
+from teacherstudent.checking.contracts import is_ours, registered_parts
 from teacherstudent.programs import kept_programs
 from teacherstudent.programs.for_all_runs import keep_compiled_programs
 from teacherstudent.sweeps.jobs import OF_THE_MACHINE, Job
@@ -157,13 +158,16 @@ class Template:
     """What jobs of one shape have in common."""
 
     job: Job
-    theories: Mapping[type, Any]
+    rules: Mapping[type, Any]  # theories that the user has registered
+    tasks: Mapping[type, Any]
     keeps_programs: bool
 
     def prepare(self) -> None:
         """Make this process like the one that sent the template."""
-        for rule, theory in self.theories.items():
+        for rule, theory in self.rules.items():
             RuleTheory.registered.setdefault(rule, theory)
+        for task, averages in self.tasks.items():
+            InputTheory.registered.setdefault(task, averages)
         if self.keeps_programs and not kept_programs.wanted():
             keep_compiled_programs()
 
@@ -179,7 +183,15 @@ class Packing:
         shape = (type(job), structure_of(job.points[0]))
         if shape not in self._templates:
             alone = replace(job, keys=job.keys[:1], points=job.points[:1], checkpoint=None)
-            template = Template(alone, _own_theories(alone), kept_programs.wanted())
+            problem = alone.points[0].problem
+            _check_can_travel(problem.task)
+            _check_can_travel(problem.rule)
+            template = Template(
+                alone,
+                rules=_own_parts(type(problem.rule), RuleTheory.registered),
+                tasks=_own_parts(type(problem.task), InputTheory.registered),
+                keeps_programs=kept_programs.wanted(),
+            )
             leaves = jax.tree.leaves(_parts(alone.points[0]))
             self._templates[shape] = (cloudpickle.dumps(template), leaves)
         content, known = self._templates[shape]
@@ -203,15 +215,27 @@ def _new_leaves(point: Point, known: list) -> list:
     return [None if leaf is old else leaf for leaf, old in zip(leaves, known, strict=True)]
 
 
-def _own_theories(job: Job) -> dict[type, Any]:
-    """The theory of a rule of the user's own, which workers do not know."""
-    kind = type(job.points[0].problem.rule)
+def _own_parts(kind: type, registered: Mapping[Any, Any]) -> dict[type, Any]:
+    """The theories of a class and those below it that are the user's own: workers do not know
+    them.
+    """
     found = {}
     for base in kind.__mro__:
-        theory = RuleTheory.registered.get(base)
+        theory = registered.get(base)
         if theory is not None and not (is_ours(base) and is_ours(type(theory))):
             found[base] = theory
     return found
+
+
+def _check_can_travel(part: Any) -> None:
+    """Raise ValueError for a class with parts that are registered where no worker sees it."""
+    for base in type(part).__mro__:
+        if base.__module__ == "__main__" and registered_parts(base, base.__mro__[1]):
+            raise ValueError(
+                f"{base.__name__} is defined in the script itself and has parts that are "
+                "registered there, which workers do not see; put it into a module that they can "
+                "import, or give workers=1."
+            )
 
 
 def run_packed(packed: Packed) -> Answers:

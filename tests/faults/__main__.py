@@ -9,10 +9,14 @@ import argparse
 import importlib
 import itertools
 import sys
+from datetime import date
+from pathlib import Path
 
 from tests.faults import trial
 from tests.faults.trial import Outcome, Result
 
+# Around the table of a document.
+BEGIN, END = "<!-- faults -->", "<!-- end of faults -->"
 KINDS = {
     "jumps": "a teacher that jumps",
     "estimates": "estimates see the error",
@@ -56,6 +60,7 @@ def main() -> int:
         "--share", type=float, default=1.0, help="part of the full number of random trials"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", type=Path, help="a document whose table gets the rows")
     given = parser.parse_args()
     columns = (
         "tried",
@@ -67,14 +72,30 @@ def main() -> int:
     )
     print(f"{'':44}" + "".join(f"{name:>19}" for name in columns))
     faults = 0
+    rows = []
     for kind in given.kinds or KINDS:
         results = results_of(kind, given.share, given.seed)
         counts = [sum(one.outcome is outcome for one in results) for outcome in Outcome]
         long = [one for one in results if one.long]
         row = (len(results), *counts, len(long))
         print(f"{KINDS[kind]:44}" + "".join(f"{count:19}" for count in row), flush=True)
+        rows.append((KINDS[kind], *row))
         faults += sum(one.fault or one.long for one in results)
+    if given.write is not None:
+        write_table(given.write, rows)
     return 1 if faults else 0
+
+
+def write_table(document: Path, rows: list[tuple]) -> None:
+    """Put rows into the table of a document, in the place of older ones of the same kinds."""
+    before, table = document.read_text().split(BEGIN)
+    table, after = table.split(END)
+    lines = {line.split("|")[1].strip(): line for line in table.splitlines() if "|" in line}
+    for name, tried, right, refused, wrong, foreign, slow in rows:
+        cells = (name, tried, right, refused, wrong, foreign, slow, date.today())
+        lines[name] = "| " + " | ".join(map(str, cells)) + " |"
+    content = f"{before}{BEGIN}\n" + "\n".join(lines.values()) + f"\n{END}{after}"
+    document.write_text(content)
 
 
 if __name__ == "__main__":

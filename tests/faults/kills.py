@@ -77,8 +77,8 @@ CASES = {
 def trials(share: float, seed: int) -> Iterator[Trial]:
     """Runs of all cases in turn, each killed up to a few times."""
     rng = np.random.default_rng(seed)
-    names = list(CASES)
-    for number in range(max(len(names), int(share * TRIALS))):
+    names = rng.permutation(list(CASES)).tolist()
+    for number in range(max(2, int(share * TRIALS))):
         name, one_seed = names[number % len(names)], int(rng.integers(2**32))
         yield Trial(
             f"{name}, killed {one_seed}",

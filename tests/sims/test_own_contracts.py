@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import pytest
 
 import teacherstudent as ts
-from sims.running.checkpoints import own_sources
 from teacherstudent.extensions.contract_checks import broken_rotation
+from teacherstudent.extensions.own_sources import own_sources
 
 START = ts.OrderParameters(Q=[[0.6, 0.1], [0.1, 0.4]], R=[[0.3], [0.1]])
 

@@ -155,3 +155,28 @@ def test_an_edited_class_of_ones_own_has_other_names(tmp_path, monkeypatch):
         (point,) = points_of(base, start(2), 10, axes_of({"batch_size": [1]}))
         keys.append(Keys("simulation", np.asarray([0.0]), {}).of(point, 10))
     assert keys[0] != keys[1] and keys[1] == keys[2]
+
+
+def test_what_a_function_takes_from_outside_is_part_of_the_name():
+    """A closure keeps its text where a number that it captured has changed."""
+
+    def scaled(factor):
+        return ts.Observable("scaled", (), "s", of=lambda state: factor * state.Q[0, 0])
+
+    (point,) = points_of(problem(), start(2), 10, axes_of({"batch_size": [1]}))
+    names = {
+        Keys("theory", np.asarray([0.0]), {"observables": [scaled(factor)]}).of(point)
+        for factor in (1.0, 2.0, np.array([1.0, 2.0]), 1.0)
+    }
+    assert len(names) == 3
+
+
+def test_arrays_of_a_task_are_part_of_the_name():
+    def key(Omega):
+        task = ts.GaussianEquivalent(Omega, np.eye(4)[:, :3], width=1)
+        begin = ts.random_start(ts.Problem(task, ts.Student(2), ts.SGD(0.1)), seed=1)
+        base = ts.Problem(task, ts.Student(2), ts.SGD(0.1))
+        (point,) = points_of(base, begin, None, axes_of({"batch_size": [1]}))
+        return Keys("theory", np.asarray([0.0]), {}).of(point)
+
+    assert key(np.eye(4)) != key(2 * np.eye(4))

@@ -11,6 +11,7 @@ import pytest
 import teacherstudent as ts
 from teacherstudent.sweeps import jobs, sweep as sweep_module
 from teacherstudent.sweeps.store import folder_of, is_in_use
+from tests.long import mostly_long
 from tests.sweeps.cases import OVER, TIMES, problem, start
 
 THEORY = {"simulation": False, "workers": 1}
@@ -38,6 +39,7 @@ def _single(eta: float, K: int) -> tuple[ts.Problem, ts.OrderParameters]:
     return problem(rule=ts.SGD(eta), student=ts.Student(K)), cut
 
 
+@pytest.mark.slow
 def test_every_point_is_what_the_verbs_answer_for_its_problem():
     tree = ts.sweep(problem(), start(), TIMES, OVER, **BOTH)
     theory, networks = tree["theory"], tree["simulation"]
@@ -56,7 +58,7 @@ def test_every_point_is_what_the_verbs_answer_for_its_problem():
             for name in ("Q", "R", "v", "eps_g"):
                 here = {dim: units[dim] for dim in units if dim in single[name].dims}
                 found = theory[name].sel(at).isel(here)
-                np.testing.assert_allclose(found, single[name], rtol=1e-12, atol=1e-14)
+                np.testing.assert_allclose(found, single[name], rtol=1e-8, atol=1e-12)
             single = ts.simulate(*_single(eta, K), TIMES, N=40, seeds=2)
             np.testing.assert_array_equal(networks.eps_g.sel(at), single.eps_g)
             np.testing.assert_array_equal(networks.recorded_time.sel(at), single.time)
@@ -72,18 +74,18 @@ def test_units_that_a_point_has_not_are_nan_and_masked():
     assert np.isnan(narrow.R.isel(student=2)).all() and np.isfinite(narrow.R.isel(student=1)).all()
 
 
-@pytest.mark.parametrize(
-    "over",
-    [
-        {"task.noise": [0.0, 0.3], "rule.weight_decay": [0.0, 0.1]},
-        {"student.train_readout": [False, True]},
-        {"rule": [ts.SGD(0.2), ts.HeavyBall(0.2, beta=0.5), ts.SphericalSGD(0.2)]},
-        {"task": [ts.TeacherStudent(1, "linear"), ts.TeacherStudent(1, noise=0.2)]},
-        {"rule.learning_rate": [0.1, ts.exponential(0.5, rate=0.3)]},
-        {"batch_size": [1, 4]},
-    ],
-    ids=lambda over: " ".join(over),
-)
+NUMBERS = {"task.noise": [0.0, 0.3], "rule.weight_decay": [0.0, 0.1]}
+SWEPT = [
+    NUMBERS,
+    {"student.train_readout": [False, True]},
+    {"rule": [ts.SGD(0.2), ts.HeavyBall(0.2, beta=0.5), ts.SphericalSGD(0.2)]},
+    {"task": [ts.TeacherStudent(1, "linear"), ts.TeacherStudent(1, noise=0.2)]},
+    {"rule.learning_rate": [0.1, ts.exponential(0.5, rate=0.3)]},
+    {"batch_size": [1, 4]},
+]
+
+
+@pytest.mark.parametrize("over", mostly_long(SWEPT, [NUMBERS]), ids=lambda over: " ".join(over))
 def test_whatever_is_swept_is_in_its_place(over):
     begin = ts.OrderParameters(Q=np.eye(2), R=[[0.2], [0.1]])
     tree = ts.sweep(problem(), begin, TIMES, over, **THEORY)
@@ -107,9 +109,10 @@ def test_whatever_is_swept_is_in_its_place(over):
         single = ts.integrate(ts.Problem(**parts), begin, TIMES)
         found = tree["theory"]["eps_g"]
         found = found.isel(dict(zip(found.dims, place, strict=False)))
-        np.testing.assert_allclose(found, single.eps_g, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(found, single.eps_g, rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.long
 def test_a_task_with_two_classes_and_observables():
     task = ts.GaussianMixture([0.5, 0.5], [1, -1], [[1.0, 0.0], [-1.0, 0.5]])
     base = ts.Problem(task, ts.Student(1), ts.SGD(0.1), loss="logistic")

@@ -152,7 +152,7 @@ WORKER_DIES = """
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_that_is_killed_is_replaced(tmp_path):
     run = _script(WORKER_DIES, tmp_path)
     assert run.returncode == 0, run.stderr[-3000:]
