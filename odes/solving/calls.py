@@ -158,7 +158,7 @@ def solved_in_calls(
     """
     state = stages.next()
     found: dict[str, Any] = {}
-    pace = Pace(1)
+    pace = Pace(1.0)
     if state is None:
         pace = Pace(FIRST_SECONDS / max(seconds_of_a_step(), 1e-9))
         with deferred():

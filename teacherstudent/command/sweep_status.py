@@ -1,4 +1,4 @@
-"""How far a sweep is, by the notes in its folder; nothing here needs JAX."""
+"""How far a sweep is, by the notes in its folder."""
 
 import time
 from pathlib import Path

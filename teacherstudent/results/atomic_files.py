@@ -67,10 +67,15 @@ def followed(path: Path) -> Path:
 def sweep_temporaries(path: Path) -> None:
     """Delete what processes of this machine that are dead have left half-written of a file."""
     place = followed(path)
+    sweep_folder(place.parent, place.name)
+
+
+def sweep_folder(folder: Path, name: str | None = None) -> None:
+    """The same of all files in a folder, or of the one of a name."""
     with suppress(OSError):
-        for entry in os.scandir(place.parent):
+        for entry in os.scandir(folder):
             found = TEMPORARY.fullmatch(entry.name)
-            if found is None or found["name"] != place.name or found["host"] != _host():
+            if found is None or name not in (None, found["name"]) or found["host"] != _host():
                 continue
             if not is_alive(int(found["process"])):
                 with suppress(OSError):

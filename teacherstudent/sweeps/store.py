@@ -17,7 +17,12 @@ import filelock
 
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.results import array_files
-from teacherstudent.results.atomic_files import check_writable, followed, write_atomically
+from teacherstudent.results.atomic_files import (
+    check_writable,
+    followed,
+    sweep_folder,
+    write_atomically,
+)
 from teacherstudent.sweeps.values import Answers, answers_from
 
 ENDING = ".points"
@@ -50,6 +55,7 @@ class Store:
                 f"{folder} is in use by another sweep that runs now; wait for it, or give another "
                 "out."
             ) from None
+        sweep_folder(folder)
         self._files: dict[str, Path] = {}  # by the name of a point
         self._index()
 

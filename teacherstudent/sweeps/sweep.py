@@ -409,6 +409,8 @@ class _Work:
         if float(self.times[0]) != points[0].start.time and not points[0].start.batch:
             data = data.assign(starts_of(points, self.axes))
         long_name, symbol, units = points[0].problem.rule.TIME
+        if points[0].problem.batch_ratio is not None:
+            long_name = units = "updates"
         about = {"long_name": long_name, "symbol": symbol, "units": units}
         data = data.assign_coords(time=("time", self.times, about))
         if "seeds" in self.options:

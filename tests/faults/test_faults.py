@@ -3,9 +3,12 @@ somebody else's exception.
 """
 
 import importlib.util
+import subprocess
+import sys
 
 import pytest
 
+from tests.faults import trial
 from tests.faults.__main__ import KINDS, results_of
 
 WRITTEN = [kind for kind in KINDS if importlib.util.find_spec(f"tests.faults.{kind}")]
@@ -24,6 +27,10 @@ SHARE_AND_EVERY = {
 }
 
 
+# The tests compile with other settings than users do, and so to other last bits.
+IN_PLAIN_PROCESSES = ["bit_identity"]
+
+
 @pytest.mark.parametrize("kind", [kind for kind in WRITTEN if kind in SHARE_AND_EVERY])
 def test_nothing_is_silently_wrong(kind):
     share, every = SHARE_AND_EVERY[kind]
@@ -31,9 +38,17 @@ def test_nothing_is_silently_wrong(kind):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", WRITTEN)
+@pytest.mark.parametrize("kind", [kind for kind in WRITTEN if kind not in IN_PLAIN_PROCESSES])
 def test_nothing_of_a_hundredth_is_silently_wrong(kind):
     check(results_of(kind, share=0.01, seed=1))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", IN_PLAIN_PROCESSES)
+def test_nothing_is_silently_wrong_with_the_settings_of_users(kind):
+    command = [sys.executable, "-m", "tests.faults", kind, "--share", "0.01", "--seed", "1"]
+    found = subprocess.run(command, cwd=trial.ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
 
 
 def check(results):

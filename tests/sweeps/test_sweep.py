@@ -3,6 +3,11 @@ is lost.
 """
 
 import json
+import os
+import re
+import socket
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -234,6 +239,23 @@ def test_a_damaged_file_of_the_store_is_set_aside_and_computed_anew(tmp_path, co
     assert computed["SimulationJob"] == 5
     np.testing.assert_array_equal(tree["simulation"].Q, first["simulation"].Q)
     assert len(list(folder_of(out).glob("*.damaged"))) == 1
+
+
+def test_what_a_killed_sweep_has_left_half_written_is_swept_away(tmp_path):
+    out = tmp_path / "sweep.h5"
+    ts.sweep(problem(), start(), TIMES, OVER, out=out, **THEORY)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    name = f".abc.npz.{_host()}-{dead.pid}-x.tmp"
+    (folder_of(out) / name).write_bytes(b"half")
+    (folder_of(out) / name.replace(str(dead.pid), str(os.getpid()))).write_bytes(b"being written")
+    ts.sweep(problem(), start(), TIMES, OVER, out=out, **THEORY)
+    left = [path.name for path in folder_of(out).glob(".*.tmp")]
+    assert left == [name.replace(str(dead.pid), str(os.getpid()))]
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", socket.gethostname())[:40]
 
 
 def test_two_sweeps_do_not_write_to_one_place(tmp_path):
