@@ -94,7 +94,7 @@ def write_table(document: Path, rows: list[tuple]) -> None:
     for name, tried, right, refused, wrong, foreign, slow in rows:
         cells = (name, tried, right, refused, wrong, foreign, slow, date.today())
         lines[name] = "| " + " | ".join(map(str, cells)) + " |"
-    content = f"{before}{BEGIN}\n" + "\n".join(lines.values()) + f"\n{END}{after}"
+    content = f"{before}{BEGIN}\n\n" + "\n".join(lines.values()) + f"\n\n{END}{after}"
     document.write_text(content)
 
 
