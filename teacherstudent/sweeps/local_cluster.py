@@ -24,6 +24,7 @@ ONE_CORE = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
+PRELOAD = ["teacherstudent.sweeps.end_with_parent"]
 START_SECONDS = 120  # for a worker to start
 TRIES = 3  # of a job whose worker dies
 
@@ -49,7 +50,7 @@ class OneCoreWorker(SubprocessWorker):
 @contextmanager
 def local_client(workers: int) -> Iterator[Any]:
     """A client of so many new processes on this machine, which end with it."""
-    options = {"nthreads": 1, "memory_limit": 0, "dashboard": False}
+    options = {"nthreads": 1, "memory_limit": 0, "dashboard": False, "preload_nanny": PRELOAD}
     worker = {"cls": OneCoreWorker, "options": {"worker_kwargs": options}}
     address = {"host": "127.0.0.1", "port": 0}
     scheduler = {
