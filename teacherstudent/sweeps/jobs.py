@@ -7,6 +7,7 @@ other through the same program.
 
 from __future__ import annotations
 
+import abc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Computed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(abc.ABC):
     """Some points of the same shapes, by their names, and how to compute them.
 
     - `options`: those of `integrate` or `simulate`, the same for all.
@@ -80,9 +81,9 @@ class Job:
                 report = _kept_of_report(description(found)["report"])
         return Computed(_stacked(results), errors, report)
 
+    @abc.abstractmethod
     def alone(self, point: Point) -> xr.Dataset:
         """The dataset of one point."""
-        raise NotImplementedError
 
     def quantities(self, found: xr.Dataset, point: Point) -> dict[str, Values]:
         """What is kept of the dataset of one point, along the times of the sweep."""

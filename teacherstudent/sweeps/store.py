@@ -55,6 +55,8 @@ class Store:
                 f"{folder} is in use by another sweep that runs now; wait for it, or give another "
                 "out."
             ) from None
+        except NotImplementedError:  # a file system without locks
+            pass
         sweep_folder(folder)
         self._files: dict[str, Path] = {}  # by the name of a point
         self._index()
@@ -112,6 +114,8 @@ def is_in_use(folder: Path) -> bool:
             return False
     except filelock.Timeout:
         return True
+    except NotImplementedError:  # a file system without locks, which cannot tell
+        return False
 
 
 def progress_of(folder: Path) -> dict | None:
