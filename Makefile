@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/ready
+READY_FOR_DOCS = $(VENV)/ready-for-docs
 DEMO = results/demo.h5
 
-.PHONY: demo test test-long test-fast faults lint types bench clean
+.PHONY: demo test test-long test-fast faults lint types bench docs clean
 
 demo: $(READY)  ## theory and finite networks from the same start: an HDF5 file and a picture
 	$(BIN)/teacherstudent run goldt-2019-scm-k3 --out $(DEMO) --force --set times.stop=400
@@ -33,12 +34,21 @@ types: $(READY)
 bench: $(READY)  ## ratios, measured side by side
 	$(BIN)/python -m benchmarks
 
+docs: $(READY_FOR_DOCS)  ## the manual, with all its code run: docs/_build/html/index.html
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
 # The pinned versions are for Python 3.11; a newer Python takes the newest packages there are.
+CONSTRAINTS = $$($(BIN)/python -c 'import sys; print("--constraint constraints.txt" * (sys.version_info[:2] == (3, 11)))')
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "teacherstudent needs Python 3.11 or newer; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		$$($(BIN)/python -c 'import sys; print("--constraint constraints.txt" * (sys.version_info[:2] == (3, 11)))') --editable ".[dev]"
+	$(INSTALL) --editable ".[dev,explore]"
+	touch $@
+
+$(READY_FOR_DOCS): $(READY)
+	$(INSTALL) --editable ".[docs]"
 	touch $@
 
 clean:
