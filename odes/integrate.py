@@ -7,7 +7,6 @@ not kept.
 
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -47,6 +46,7 @@ from teacherstudent.observables.thresholds import quantity_of
 from teacherstudent.problem import Problem
 from teacherstudent.programs import kept_programs
 from teacherstudent.programs.compilation import default_platform, options
+from teacherstudent.progress import is_shown
 from teacherstudent.protocol import Protocol, Until, problems_of
 from teacherstudent.results import checkpoint_files
 from teacherstudent.results.atomic_files import check_writable
@@ -107,7 +107,7 @@ def integrate(
       one solve.  It is deleted when the answer is complete.  For one curve by an explicit solver;
       in a protocol, what locates a threshold begins anew.
     - `progress`: a progress bar with the time reached, the steps taken and the wall time that is
-      left; None shows one where the error stream is a terminal.
+      left; None shows one on a terminal and in a notebook.
 
     A theory that will take longer than a minute says so in a warning, before it starts.
 
@@ -262,9 +262,7 @@ def _plan(options: Options, problem: Problem, start: Start) -> Plan:
     method = chosen(options.solver, rtol)
     if problem.batch_ratio is not None:
         method = "map"
-    progress = options.progress
-    if progress is None:
-        progress = sys.stderr.isatty()
+    progress = is_shown(options.progress)
     refinement = first_refinement(problem, start, options.quadrature, rtol)
     if refinement is not None:
         problem = refinement.of(problem)

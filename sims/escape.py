@@ -30,12 +30,13 @@ from sims.reduced.training import ReducedTraining
 from sims.running.devices import Place, place
 from sims.running.escape_checkpoints import Escaped, EscapeKeeper, Seen
 from sims.running.groups import groups_that_fit
-from sims.running.loop import NEVER, Pace, Training, progress_bar
+from sims.running.loop import NEVER, Pace, Training
 from sims.weights.training import WeightsTraining, bytes_needed
 from teacherstudent.checking import arguments, checks
 from teacherstudent.extensions.own_classes import changed_law
 from teacherstudent.interruptions import deferred
 from teacherstudent.problem import Problem
+from teacherstudent.progress import STEPS, progress_bar
 from teacherstudent.results.atomic_files import check_writable
 from teacherstudent.results.datasets import described
 from teacherstudent.schedules import named_schedules
@@ -89,7 +90,7 @@ def escape(
     - `checkpoint`: a file that keeps the state of a long run, about once a minute and where it is
       interrupted (Ctrl-C); if it exists, the run goes on from it.  It is deleted when the run is
       complete.
-    - `progress`: a progress bar; None shows one where the error stream is a terminal.
+    - `progress`: a progress bar; None shows one on a terminal and in a notebook.
 
     Returns an `xarray.Dataset` with `escape_step` (N, seed, direction), nan where a seed has not
     escaped, its `median_step` (nan if half of the seeds have not), the overlaps `final_overlap` at
@@ -347,7 +348,8 @@ def _until_escape(
         seen = Seen(np.where(overlap > threshold, 0.0, np.nan), training.done)
     step, looked = seen
     pace = Pace()
-    with progress_bar(max_steps, progress, f"N = {training.N}", initial=training.done) as bar:
+    label = f"N = {training.N}, {len(training.seeds)} networks"
+    with progress_bar(max_steps, progress, label=label, initial=training.done, form=STEPS) as bar:
         while looked < max_steps and np.mean(np.isfinite(step).all(axis=1)) < enough:
             target = min(max_steps, max(looked + 1, int(looked * RATIO)))
             while training.done < target:
@@ -357,7 +359,7 @@ def _until_escape(
                     training.take_steps(count)
                     keeper.reach(step, looked)
                 pace.measure(count, time.perf_counter() - began)
-                bar.update(count)
+                bar.reach(training.done)
             overlap = look()
             step = np.where(np.isnan(step) & (overlap > threshold), training.done, step)
             looked = training.done

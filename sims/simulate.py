@@ -201,7 +201,7 @@ def simulate(
       interrupted (Ctrl-C); if it exists, the run goes on from it, and the numbers are those of one
       run.  It is deleted when the run is complete.  A disk that does not take it is told in a
       warning, and the run goes on.
-    - `progress`: a progress bar; None shows one where the error stream is a terminal.
+    - `progress`: a progress bar; None shows one on a terminal and in a notebook.
 
     Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `seed` and `time`, with two classes
     Q, m, v, b and the expected `loss`.  Q and R are measured with the exact covariances of the

@@ -10,7 +10,7 @@
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Where each public name is defined.  Names load on first use: `import teacherstudent` is quick, and
 # theory and simulation can be used one without the other.  Type checkers read the imports at the

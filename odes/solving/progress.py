@@ -18,12 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import io_callback
 from jaxtyping import Array, Float, Int
-from tqdm.auto import tqdm
+
+from teacherstudent.progress import progress_bar
 
 PAUSE = 0.1  # seconds between two looks
 DELAY = 0.5  # seconds without a bar: short solves show none
-# tqdm's remaining time is by the rate at which t has lately advanced.
-FORMAT = "t = {n:.4g} of {total:.4g} |{bar}| {postfix}{elapsed}, {remaining} left"
 
 
 class _Count(NamedTuple):
@@ -70,8 +69,7 @@ class Bar:
     """A bar on the error stream, and how often it is looked at."""
 
     def __init__(self, begin: float, end: float, clock: Callable[[], float] = time.perf_counter):
-        shown = {"bar_format": FORMAT, "leave": False, "delay": DELAY, "miniters": 0}
-        self.bar = tqdm(total=end, initial=begin, **shown)
+        self.bar = progress_bar(end, True, label="theory", initial=begin, delay=DELAY)
         self.clock = clock
         self.steps = 0
         self.looked = clock()

@@ -78,14 +78,12 @@ def run_groups(
     _check_same_groups(several, checkpoint)
     records: list[list[dict[str, np.ndarray]]] = []
     ends = []
-    label = ""
     for number, path in enumerate(paths_of(groups, checkpoint)):
         training = None  # the memory of the last group is for the next one
         training = begin(groups[number])
         if records:
             training.steps = training.steps[: len(records[-1])]
-        if several:
-            label = f"seeds {number + 1}/{len(groups)}"
+        label = _label(training, number, len(groups))
         try:
             training.finish(path, progress, label, callback)
         except DivergenceError as error:
@@ -103,6 +101,15 @@ def run_groups(
     if all(ends) and len({len(rows) for rows in records}) == 1:
         end = _of_all_groups(ends)
     return Records(rows, end)
+
+
+def _label(training: Training, number: int, groups: int) -> str:
+    """What a bar says of the networks that are trained."""
+    count = len(training.seeds)
+    label = f"N = {training.N}, {count} {'network' if count == 1 else 'networks'}"
+    if groups > 1:
+        label += f", group {number + 1} of {groups}"
+    return label
 
 
 def _of_all_groups(rows: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm.auto import tqdm
 
 from sims.running import checkpoints
 from sims.running.callback import Callback
@@ -29,6 +28,7 @@ from teacherstudent.observables.observable import (
     at_weights,
 )
 from teacherstudent.problem import Problem
+from teacherstudent.progress import Bar, progress_bar
 from teacherstudent.results import checkpoint_files
 from teacherstudent.schedules import values_along
 from teacherstudent.starts import Start
@@ -208,7 +208,8 @@ class Training(abc.ABC):
         if callback is not None and self._stops_before(callback):
             return
         keeper = checkpoints.Keeper(checkpoint, self.mark)
-        bar = progress_bar(self.steps[-1], progress, label, initial=self.done)
+        begin, end = self._time(self.done), self._time(self.steps[-1])
+        bar = progress_bar(end, progress, label=label, initial=begin)
 
         def keep() -> bool:
             return keeper.keep(self._without_fill, self.done, self.rows)
@@ -217,7 +218,7 @@ class Training(abc.ABC):
             self._train(bar, keeper, callback)
         keeper.keep_the_end(self._without_fill, self.done, self.rows)
 
-    def _train(self, bar: tqdm, keeper: checkpoints.Keeper, callback: Callback | None) -> None:
+    def _train(self, bar: Bar, keeper: checkpoints.Keeper, callback: Callback | None) -> None:
         """Take the steps and make the records up to the last one.
 
         State, `done` and records belong together wherever this may be interrupted: what changes
@@ -233,7 +234,7 @@ class Training(abc.ABC):
                 with deferred():
                     self.take_steps(count)
                 pace.measure(count, time.perf_counter() - began)
-                bar.update(count)
+                bar.reach(self._time(self.done))
                 keeper.keep_if_due(self._without_fill, self.done, self.rows)
             if self.done < self.steps[len(self.rows)]:
                 with deferred():
@@ -341,16 +342,6 @@ class Training(abc.ABC):
                 "lower the learning rate, or stop before.",
                 reached,
             )
-
-
-def progress_bar(total: int, progress: bool | None, label: str, initial: int = 0) -> tqdm:
-    """A bar over so many steps; `progress` None shows it where the error stream is a terminal."""
-    hidden = None  # tqdm looks for a terminal itself
-    if progress is not None:
-        hidden = not progress
-    return tqdm(
-        total=total, initial=initial, unit="step", unit_scale=True, disable=hidden, desc=label
-    )
 
 
 def stream_keys(seeds: list[int], which: int):

@@ -6,15 +6,14 @@ Exit codes: 0 done, 1 the work failed, 2 bad input; 130 interrupted by Ctrl-C, 1
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import teacherstudent
-from teacherstudent.command import printing, process, published
+from teacherstudent.command import options, printing, process, published
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Order-parameter theory of online learning beside finite networks, in one HDF5 file.",
@@ -22,6 +21,34 @@ app = typer.Typer(
 
 EXPERIMENT = "experiment"  # in the description of a file, by which it is known again
 
+
+def _names_beginning_with(text: str) -> list[str]:
+    """The published set-ups that a shell offers to complete a name."""
+    return [name for name in published.names() if name.startswith(text)]
+
+
+NameOrFile = typer.Argument(
+    metavar="NAME_OR_FILE.toml",
+    help="A published set-up or a TOML file.",
+    autocompletion=_names_beginning_with,
+)
+SetUp = Annotated[str, NameOrFile]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="TABLE.KEY=VALUE",
+        help="Change an entry, such as rule.learning_rate=0.2; with nothing after the sign, "
+        "remove it: task.noise=. Repeatable.",
+        show_default="as in the file",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no table.")]
+Picture = Annotated[bool, typer.Option(help="Also draw the result beside the HDF5 file.")]
+TheoryOnly = Annotated[
+    bool, typer.Option("--theory-only", help="Integrate the theory, simulate nothing.")
+]
+ResultFile = Annotated[Path, typer.Argument(metavar="FILE.h5", help="A result file.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output file that exists.")]
 
 
@@ -45,42 +72,59 @@ def _root(
 
 
 @app.command("list")
-def list_() -> None:
+def list_(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WORD]...", help="Only set-ups with these words in name, title or reference."
+        ),
+    ] = None,
+) -> None:
     """List the published set-ups that `run` knows by name."""
-    from rich.console import Console
-    from rich.table import Table
+    from teacherstudent.command.listing import print_list
 
-    table = Table("name", "title", "reference")
-    table.columns[0].no_wrap = True  # it is there to be copied
-    for name in published.names():
-        tables = published.read(name)[1]
-        table.add_row(name, tables["title"], tables.get("reference", ""))
-    Console().print(table)
+    print_list(words or [])
 
 
 @app.command()
 def run(
-    experiment_: Annotated[
-        str, typer.Argument(metavar="NAME_OR_FILE.toml", help="A published set-up or a TOML file.")
-    ],
+    experiment_: SetUp,
     out: Annotated[
-        Path | None, typer.Option(help="The HDF5 file to write; results/NAME.h5 unless given.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.h5", help="The HDF5 file to write.", show_default="results/NAME.h5"
+        ),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Number of simulated networks of each size.")
+        int | None,
+        typer.Option(
+            help="Number of simulated networks of each size.",
+            show_default="that of the file, or 8",
+        ),
     ] = None,
     size: Annotated[
-        list[int] | None, typer.Option(help="Input dimension N; repeat it for several sizes.")
+        list[int] | None,
+        typer.Option(
+            help="Input dimension N; repeat it for several sizes.",
+            show_default="that of the file, or 1000",
+        ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change an entry, such as rule.learning_rate=0.2; repeatable."),
+    set_: Changes = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="cpu|gpu|gpu:1", help="Where to simulate.", show_default="what JAX finds first"
+        ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Where to simulate: cpu, gpu, ...")] = None,
-    theory_only: Annotated[
-        bool, typer.Option("--theory-only", help="Integrate the theory, simulate nothing.")
+    theory_only: TheoryOnly = False,
+    print_toml: Annotated[
+        bool,
+        typer.Option(
+            "--print-toml",
+            help="Print the set-up as a TOML file, with the changes in it, and run nothing.",
+        ),
     ] = False,
-    figure: Annotated[bool, typer.Option(help="Also draw the result beside the HDF5 file.")] = True,
+    figure: Picture = True,
     resume: Annotated[
         bool,
         typer.Option(
@@ -95,9 +139,7 @@ def run(
             "interrupted run has left.",
         ),
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bars and no table.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Integrate the theory, simulate networks, compare, and save to one HDF5 file (and a PNG).
 
@@ -105,14 +147,19 @@ def run(
     the state of the one at work, about once a minute and on Ctrl-C or SIGTERM.  --resume goes on
     from there.
     """
+    if theory_only:
+        simulated = {"--seeds": seeds, "--size": size, "--device": device}
+        options.refuse("--theory-only", "simulates nothing", simulated)
+    if print_toml:
+        idle = {"--out": out, "--device": device, "--theory-only": theory_only}
+        idle |= {"--no-figure": not figure, "--resume": resume, "--force": force, "--quiet": quiet}
+        options.refuse("--print-toml", "runs nothing", idle)
     process.prepare_for_work()
     import teacherstudent as ts
     from teacherstudent.command.experiment import plan_of
     from teacherstudent.command.tables import assigned
     from teacherstudent.command.unfinished import Unfinished
 
-    if theory_only:
-        _check_nothing_simulated(seeds, size, device)
     name, tables = published.read(experiment_)
     networks = plan_of(tables).NETWORKS
     changes = assigned(set_ or [])
@@ -121,6 +168,11 @@ def run(
     if size:
         changes[f"{networks}.N"] = size if len(size) > 1 else size[0]
     experiment = ts.Experiment.read(experiment_, changes)
+    if print_toml:
+        from teacherstudent.command.toml_text import text_with
+
+        typer.echo(text_with(experiment_, changes), nl=False)
+        return
     out = _output(out or Path("results") / f"{name}.h5")
     mark = experiment.mark(theory_only)
     if resume and not force and _is_complete(out, mark):
@@ -139,15 +191,6 @@ def run(
         folder.delete()
     process.tell_what_is_kept(lambda: f"{out} is written.")
     _finish(tree, experiment.title, out, picture, quiet)
-
-
-def _check_nothing_simulated(seeds: int | None, size: list[int] | None, device: str | None) -> None:
-    """Raise ValueError for options of a simulation beside --theory-only."""
-    for option, given in (("--seeds", seeds), ("--size", size), ("--device", device)):
-        if given:
-            raise ValueError(
-                f"{option} is given, but --theory-only simulates nothing; leave one of them out."
-            )
 
 
 def _output(out: Path) -> Path:
@@ -230,20 +273,33 @@ def _failure_of_picture(tree, picture: Path | None) -> str | None:
 
 
 @app.command()
-def show(file: Annotated[Path, typer.Argument(help="A result file.")]) -> None:
-    """Say what is in a result file."""
+def show(
+    file: ResultFile,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print all that the file says of itself, for programs."),
+    ] = False,
+) -> None:
+    """Say what is in a result file, and how it was made."""
     import teacherstudent as ts
+    from teacherstudent.command.page import descriptions, print_page
 
     tree = ts.load(file)
-    printing.print_groups(tree)
+    if as_json:
+        typer.echo(json.dumps(descriptions(tree), indent=2))
+        return
+    print_page(tree, str(file))
     printing.print_result(tree, str(file))
 
 
 @app.command()
 def plot(
-    file: Annotated[Path, typer.Argument(help="A result file.")],
+    file: ResultFile,
     out: Annotated[
-        Path | None, typer.Option(help="The picture; FILE.png unless given (also .pdf, .svg).")
+        Path | None,
+        typer.Option(
+            metavar="FILE.png", help="The picture; also .pdf or .svg.", show_default="FILE.png"
+        ),
     ] = None,
     force: Force = False,
 ) -> None:
@@ -265,7 +321,10 @@ def plot(
 
 @app.command()
 def compare(
-    file: Annotated[Path, typer.Argument(help="A result file with a theory and a simulation.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE.h5", help="A result file with a theory and a simulation."),
+    ],
 ) -> None:
     """Compare theory and simulation in a result file anew; exit code 1 if they disagree, or cannot
     be compared.
@@ -286,50 +345,76 @@ def compare(
 
 @app.command()
 def sweep(
-    experiment_: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME_OR_FILE.toml", help="A published set-up or a TOML file."),
-    ] = None,
+    experiment_: Annotated[str | None, NameOrFile] = None,
     over: Annotated[
         list[str] | None,
         typer.Option(
-            help="PLACE=VALUES, repeatable: rule.learning_rate=logspace(-2,0,25), "
-            "student.width=2:10, N=100,200, student.activation=erf,relu."
+            metavar="TABLE.KEY=VALUES",
+            help="Values of a parameter, such as rule.learning_rate=logspace(-2,0,25), "
+            "student.width=2:10, N=100,200, student.activation=erf,relu. Repeatable.",
         ),
     ] = None,
     points: Annotated[
         Path | None,
-        typer.Option(help="A CSV file of points instead: a line of places, then their values."),
+        typer.Option(
+            metavar="FILE.csv",
+            help="A file of points instead: a line of places, then a line of values for each.",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The HDF5 file; results/NAME-sweep.h5 unless given.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.h5", help="The HDF5 file.", show_default="results/NAME-sweep.h5"
+        ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Number of networks of each point.")] = None,
-    size: Annotated[int | None, typer.Option(help="Input dimension N of all points.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change an entry for all points; repeatable."),
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of networks of each point.", show_default="that of the file, or 8"
+        ),
     ] = None,
-    theory_only: Annotated[
-        bool, typer.Option("--theory-only", help="Integrate the theory, simulate nothing.")
-    ] = False,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Input dimension N of all points.", show_default="that of the file, or 1000"
+        ),
+    ] = None,
+    set_: Changes = None,
+    theory_only: TheoryOnly = False,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that compute; unless given, as it is worth it.")
+        int | None,
+        typer.Option(
+            help="Processes that compute.",
+            show_default="1, or one for each core where that is worth it",
+        ),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(help="A scheduler of Dask that runs, tcp://...")
+        str | None,
+        typer.Option(
+            metavar="tcp://HOST:PORT",
+            help="A running scheduler of Dask, whose workers compute.",
+            show_default="none",
+        ),
     ] = None,
     status: Annotated[
         bool, typer.Option("--status", help="Say how far the sweep of --out is, and stop.")
     ] = False,
-    figure: Annotated[bool, typer.Option(help="Also draw the result beside the HDF5 file.")] = True,
+    figure: Picture = True,
     force: Force = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Integrate and simulate at many values of parameters; interrupted, it goes on where it was."""
     if status:
+        idle: dict[str, Any] = {
+            "--over": over,
+            "--points": points,
+            "--seeds": seeds,
+            "--size": size,
+            "--set": set_,
+        }
+        idle |= {"--theory-only": theory_only, "--workers": workers, "--scheduler": scheduler}
+        idle |= {"--no-figure": not figure, "--force": force, "--quiet": quiet}
+        options.refuse("--status", "only says how far a sweep is", idle)
         from teacherstudent.command.sweep_status import status_of
 
         typer.echo(status_of(_out_of_sweep(experiment_, out)))
@@ -339,6 +424,8 @@ def sweep(
             "sweep takes an experiment and either --over PLACE=VALUES or --points FILE.csv, such "
             "as: teacherstudent sweep saad-solla-1995-k2 --over rule.learning_rate=0.1,0.2."
         )
+    if theory_only:
+        options.refuse("--theory-only", "simulates nothing", {"--seeds": seeds, "--size": size})
     process.prepare_for_work()
     import teacherstudent as ts
     from teacherstudent.command.sweep_status import kept_of
@@ -351,6 +438,8 @@ def sweep(
     if size is not None:
         changes["simulation.N"] = size
     plan = planned(experiment_, over or [], points, changes, theory_only)
+    if size is not None and "N" in plan.over:
+        options.refuse("--over N=...", "gives each point its size", {"--size": size})
     place = _out_of_sweep(experiment_, out)
     picture = place.with_suffix(".png") if figure else None
     process.tell_what_is_kept(partial(kept_of, place))

@@ -118,7 +118,7 @@ class Experiment:
     ) -> xr.DataTree:
         """Integrate the theory, simulate networks, and compare the two.
 
-        - `progress`: progress bars; None shows them where the error stream is a terminal.
+        - `progress`: progress bars; None shows them on a terminal and in a notebook.
         - `device`: where to simulate, "cpu" or "gpu:1".
         - `theory_only`: integrate the theory, simulate nothing.
         - `unfinished`: a folder that keeps the parts of a long run as they are finished, in

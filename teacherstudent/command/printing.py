@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ROWS = 9  # of a table along time
-DESCRIBED = ("problem", "report", "versions", "created")
 
 
 def a_table(*columns: str, title: str) -> Table:
@@ -32,19 +31,6 @@ def show_table(table: Table) -> None:
 def verdicts(tree: xr.DataTree) -> list[str]:
     """The verdicts of a result, one for each comparison in it."""
     return [node.attrs["verdict"] for node in tree.subtree if "verdict" in node.attrs]
-
-
-def print_groups(tree: xr.DataTree) -> None:
-    """What each group of a file holds, and how it was made."""
-    from teacherstudent.results.datasets import description
-
-    for name, data in named_datasets(tree):
-        sizes = ", ".join(f"{dim} {size}" for dim, size in data.sizes.items())
-        typer.echo(f"{name}: {', '.join(map(str, data.data_vars))} over {sizes}")
-        described = description(data)
-        for key in DESCRIBED:
-            if key in described:
-                typer.echo(f"  {key}: {described[key]}")
 
 
 def named_datasets(tree: xr.DataTree) -> list[tuple[str, xr.Dataset]]:
@@ -170,6 +156,7 @@ def step_cell(step: float) -> str:
 
 def print_comparison(report: xr.Dataset) -> None:
     """The largest deviation of each variable, and the verdict."""
+    from teacherstudent.results.comparison_page import deviation_cells
     from teacherstudent.results.datasets import description
 
     numbers = description(report)
@@ -189,15 +176,3 @@ def print_comparison(report: xr.Dataset) -> None:
             table.add_row(str(N), str(seeds), name, *deviation_cells(one))
     show_table(table)
     typer.echo(report.attrs["verdict"])
-
-
-def deviation_cells(largest: dict[str, float]) -> list[str]:
-    """A deviation, its standard error, its time, and z; one seed has no z."""
-    cells = [
-        f"{largest['deviation']:.3g}",
-        f"{largest['standard_error']:.2g}",
-        f"{largest['time']:.4g}",
-    ]
-    if "z" not in largest:
-        return [*cells, "-", "-"]
-    return [*cells, f"{largest['z']:.1f}", f"{largest['critical_z']:.1f}"]

@@ -24,16 +24,7 @@ def read(name_or_file: str) -> tuple[str, dict]:
     Raises FileNotFoundError if there is neither, PermissionError if the file may not be read,
     ValueError if it is not TOML.
     """
-    if name_or_file in names():
-        content, name = (_folder() / f"{name_or_file}.toml").read_bytes(), name_or_file
-    elif is_file(name_or_file):
-        path = Path(name_or_file).expanduser()
-        content, name = _content(path), path.stem
-    else:
-        near = get_close_matches(name_or_file, names(), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "`teacherstudent list` shows the names."
-        shown = name_or_file if len(name_or_file) <= 200 else f"{name_or_file[:197]}..."
-        raise FileNotFoundError(f"{shown!r} is neither a published set-up nor a file; {hint}")
+    name, content = _found(name_or_file)
     try:
         return name, tomllib.loads(content.decode("utf-8-sig"))
     except RecursionError:
@@ -42,6 +33,25 @@ def read(name_or_file: str) -> tuple[str, dict]:
         ) from None
     except ValueError as error:  # of the decoder, of TOML, or of a number with thousands of digits
         raise ValueError(f"{name_or_file} is not valid TOML: {_first_line(error)}.") from None
+
+
+def text_of(name_or_file: str) -> str:
+    """The text of a published set-up or of a TOML file that `read` can read."""
+    read(name_or_file)  # raises what is wrong with it
+    return _found(name_or_file)[1].decode("utf-8-sig")
+
+
+def _found(name_or_file: str) -> tuple[str, bytes]:
+    """The name and the content of a published set-up or of a file."""
+    if name_or_file in names():
+        return name_or_file, (_folder() / f"{name_or_file}.toml").read_bytes()
+    if is_file(name_or_file):
+        path = Path(name_or_file).expanduser()
+        return path.stem, _content(path)
+    near = get_close_matches(name_or_file, names(), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "`teacherstudent list` shows the names."
+    shown = name_or_file if len(name_or_file) <= 200 else f"{name_or_file[:197]}..."
+    raise FileNotFoundError(f"{shown!r} is neither a published set-up nor a file; {hint}")
 
 
 def is_file(name: str) -> bool:

@@ -8,7 +8,7 @@ number that the verbs do not have is the size N of the networks.
 
 import copy
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -211,6 +211,11 @@ def read_times(table: Mapping) -> np.ndarray:
         )
     if "values" in given:
         return checks.times(given["values"])
+    if spacing == "linear" and "first" in given:
+        raise ValueError(
+            "times.first has no effect on equally spaced times, which begin at zero; leave it "
+            'out, or give spacing = "log".'
+        )
     if "stop" not in given:
         raise ValueError(
             "times has neither values nor stop; give either values or stop (with points, "
@@ -219,7 +224,6 @@ def read_times(table: Mapping) -> np.ndarray:
     try:
         if spacing == "log":
             return log_times(**given)
-        given.pop("first", None)  # equally spaced times begin at zero
         return linear_times(**given)
     except ValueError as error:  # which begins with the name of the entry
         raise ValueError(f"times.{error}") from None
@@ -258,8 +262,17 @@ def changed(tables: Mapping, changes: Mapping[str, Any]) -> dict:
         answer = copy.deepcopy(dict(tables))
     except RecursionError:
         raise ValueError("the tables or lists of the experiment are nested too deeply.") from None
+    apply_changes(answer, changes)
+    return answer
+
+
+def apply_changes(tables: MutableMapping, changes: Mapping[str, Any]) -> None:
+    """Put changes into tables; None removes an entry.
+
+    Raises ValueError for one that cannot be removed, since it is not there.
+    """
     for place, value in changes.items():
-        table, key = _table_of(answer, place)
+        table, key = _table_of(tables, place)
         if value is not None:
             table[key] = _as_toml(value)
         elif key in table:
@@ -270,16 +283,15 @@ def changed(tables: Mapping, changes: Mapping[str, Any]) -> dict:
                 f"{place} cannot be removed, for the experiment does not have it; beside it are "
                 f"{', '.join(known) or 'no entries'}."
             )
-    return answer
 
 
-def _table_of(tables: dict, place: str) -> tuple[dict, str]:
+def _table_of(tables: MutableMapping, place: str) -> tuple[MutableMapping, str]:
     """The table in which an entry is, and its name there."""
     *path, key = place.split(".")
     table = tables
     for name in path:
         table = table.setdefault(name, {})
-        if not isinstance(table, dict):
+        if not isinstance(table, MutableMapping):
             raise ValueError(f"{checks.shortened_text(place)}: {name} is a value, not a table.")
     return table, key
 

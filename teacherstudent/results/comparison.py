@@ -36,6 +36,7 @@ from teacherstudent.results.comparable import (
     size_of,
     what_is_compared,
 )
+from teacherstudent.results.comparison_page import Comparison
 from teacherstudent.results.datasets import (
     DESCRIPTION,
     SCHEMA,
@@ -158,7 +159,8 @@ def _compared(
     record["verdict"] = verdict_of(reports, record, rate, fault)
     if gap is not None:
         record["verdict"] += gap.sentence()
-    return answer.assign_attrs({"verdict": record["verdict"], DESCRIPTION: json.dumps(record)})
+    attributes = {"verdict": record["verdict"], DESCRIPTION: json.dumps(record)}
+    return Comparison(answer.data_vars, answer.coords, attributes)
 
 
 def _record(

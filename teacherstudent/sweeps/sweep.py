@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from tqdm import tqdm
 
 import teacherstudent as ts
 from odes.rules.theory import require_theory
@@ -21,6 +20,7 @@ from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.observables.built_in import requested_of_networks, requested_of_theory
 from teacherstudent.problem import Problem
+from teacherstudent.progress import POINTS, Bar, progress_bar
 from teacherstudent.results.atomic_files import check_writable
 from teacherstudent.results.datasets import as_tree
 from teacherstudent.results.sweep_figure import is_sweep
@@ -94,7 +94,7 @@ def sweep(
     - `scheduler`, `client`: a scheduler of Dask, "tcp://...", or a `distributed.Client` (of
       dask-jobqueue, for SLURM), whose workers compute instead.
     - `progress`: a progress bar with the points done, their rate and the time left; None shows one
-      where the error stream is a terminal.
+      on a terminal and in a notebook.
 
     Returns a `DataTree` with the groups `theory` and `simulation`, each with the swept dimensions
     before those that `integrate` and `simulate` answer with.  Dimensions have the last word of
@@ -288,8 +288,7 @@ class _Run:
         works = [_Work(kind, options, self.plan) for kind, options in self.plan.kinds.items()]
         total = sum(len(work.points) for work in works)
         found = sum(key in self for work in works for key in work.points)
-        hidden = None if self.progress is None else not self.progress
-        with tqdm(total=total, initial=found, unit="point", disable=hidden, desc="sweep") as bar:
+        with progress_bar(total, self.progress, label="sweep", initial=found, form=POINTS) as bar:
             self.counter = _Counter(bar, total, found, self.store)
             for work in works:
                 groups[work.kind] = self.preview.finished[work.kind] = self._computed(work)
@@ -586,7 +585,7 @@ class _Preview:
 class _Counter:
     """Counts points, on the bar and in the notes of the store."""
 
-    def __init__(self, bar: tqdm, total: int, found: int, store: Store | None):
+    def __init__(self, bar: Bar, total: int, found: int, store: Store | None):
         self.bar = bar
         self.total = total
         self.found = found

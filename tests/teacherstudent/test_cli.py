@@ -314,7 +314,7 @@ def test_a_picture_that_cannot_be_drawn_does_not_hide_the_result(workspace):
 BAD_INPUT = [
     (
         ["run", "quick.toml", "--theory-only", "--seeds", "4", "--out", "x.h5"],
-        "--seeds is given, but --theory-only simulates nothing",
+        "--seeds has no effect beside --theory-only, which simulates nothing",
     ),
     (
         ["run", "quick.toml", "--set", "rule.type=AGD", "--out", "x.h5"],
