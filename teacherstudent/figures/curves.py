@@ -48,7 +48,10 @@ class Entry(NamedTuple):
 
 
 class ErrorPanel(NamedTuple):
-    """The error: all sizes of networks, each with what it measured on samples."""
+    """The error: all sizes of networks, each with what it measured on samples.
+
+    A legend says which is which where the one of the figure does not.
+    """
 
     curves: Curves
 
@@ -73,7 +76,8 @@ class ErrorPanel(NamedTuple):
         if curves.theory is not None and "clone_loss" in curves.theory:
             _draw_clones(axes, curves.theory)
         _finish(axes, name, curves, named=True)
-        add_to_legend(axes, [])
+        if len(axes.get_legend_handles_labels()[1]) > 2:
+            add_to_legend(axes, [])
 
 
 class ClassificationPanel(NamedTuple):

@@ -39,7 +39,7 @@ class EscapePanel(NamedTuple):
         axes.set_xlabel("input dimension $N$")
         threshold = description(escape)["report"]["threshold"]
         axes.set_ylabel(f"updates until the overlap exceeds {threshold:g}")
-        axes.set_title("medians, and quartiles as bars", fontsize=8)
+        axes.set_title("medians of networks, and quartiles as bars", fontsize=9)
         axes.legend(fontsize=8, frameon=False)
 
 
@@ -67,8 +67,8 @@ def draw_direction(axes: Axes, escape: xr.Dataset, rank: int) -> None:
         np.sort(steps, axis=1).ravel(),
         ".",
         color=shade(rank),
-        ms=3,
-        alpha=0.35,
+        ms=4,
+        alpha=0.4,
         mew=0,
         zorder=1,
     )
@@ -81,7 +81,8 @@ def draw_direction(axes: Axes, escape: xr.Dataset, rank: int) -> None:
     label = f"$u_{{{rank + 1}}}$"
     if half.sum() > 1 and "exponent" in escape and np.isfinite(escape.exponent):
         exponent, error = float(escape.exponent), float(escape.exponent_error)
-        label += f": $N^{{{exponent:.2f} \\pm {error:.2f}}}$"
+        known = f" \\pm {error:.2f}" if np.isfinite(error) else ""
+        label += f": $N^{{{exponent:.2f}{known}}}$"
         axes.plot(N, power_law(N, middle, exponent), style(rank), color=shade(rank), lw=1.2)
     axes.errorbar(
         N,

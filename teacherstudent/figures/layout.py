@@ -53,8 +53,9 @@ class Layout(NamedTuple):
         picture = Picture(width, sum(heights) + (LEGEND if self.keys else 0.0))
         grid = picture.add_gridspec(len(self.rows), columns, height_ratios=heights)
         for number, row in enumerate(self.rows):
-            axes = [picture.add_subplot(grid[number, at]) for at in range(len(row.panels))]
-            _draw(row, axes)
+            span = min(2, columns // len(row.panels))  # of few panels above many smaller ones
+            places = [slice(at * span, (at + 1) * span) for at in range(len(row.panels))]
+            _draw(row, [picture.add_subplot(grid[number, place]) for place in places])
         picture.fit_legend(list(self.keys))
         picture.set_heading(headline, self.parameters)
         return picture

@@ -35,6 +35,7 @@ from teacherstudent.results.datasets import description
 from teacherstudent.results.swept import swept_dimensions
 
 MOST_LINES = 6  # that have a name each
+MOST_CURVES = 40  # in colours, of more values
 MOST_TICKS = 12  # of whole numbers, each of which then has one
 DARKEST_TO_LIGHT = 0.92  # the part of the colours that is seen on white
 LEVELS = 6  # of contours
@@ -117,7 +118,10 @@ class FamilyPanel(NamedTuple):
         else:
             self._draw_many(axes, error, dim)
         axes.set_ylabel(swept.symbol)
-        axes.set_title("theory" if kind == "theory" else "mean of networks", fontsize=9)
+        title = "theory" if kind == "theory" else "mean of networks"
+        if len(error) > MOST_CURVES:
+            title += f", {MOST_CURVES} of {len(error)} values"
+        axes.set_title(title, fontsize=9)
 
     def _draw_marks(self, axes: Axes) -> None:
         """The networks beside the theory."""
@@ -140,9 +144,10 @@ class FamilyPanel(NamedTuple):
         values = self.swept.values(dim).astype(float)
         kind = LogNorm if is_logarithmic(values) else Normalize
         colours = kind(values.min(), values.max())
-        lines = [np.column_stack([error.time, one]) for one in error.values]
+        some = spread(len(values), MOST_CURVES)
+        lines = [np.column_stack([error.time, one]) for one in error.values[some]]
         family = LineCollection(lines, cmap=shown_colours(), norm=colours, lw=0.9)
-        family.set_array(values)
+        family.set_array(values[some])
         axes.add_collection(family)
         axes.autoscale_view(scalex=False)
         axes.figure.colorbar(family, ax=axes, label=self.swept.label(dim))
