@@ -24,7 +24,7 @@ from teacherstudent.figures.drawing import (
     style,
 )
 from teacherstudent.figures.heatmaps import rows_of_maps
-from teacherstudent.figures.layout import Draw, Layout, Row, add_to_legend
+from teacherstudent.figures.layout import Draw, Kind, Layout, Row, add_to_legend
 from teacherstudent.figures.phases import mark_phases
 from teacherstudent.figures.results import Curves, Results
 from teacherstudent.figures.titles import title_of
@@ -163,7 +163,7 @@ def _draw_clones(axes: Axes, theory: xr.Dataset) -> None:
         )
 
 
-class ErrorKind:
+class ErrorKind(Kind):
     """The error alone."""
 
     def fits(self, results: Results) -> bool:
@@ -175,7 +175,7 @@ class ErrorKind:
         return _alone(results.curves, ErrorPanel(results.curves))
 
 
-class VariableKind:
+class VariableKind(Kind):
     """All entries of one variable in one panel."""
 
     def __init__(self, name: str):
@@ -197,7 +197,7 @@ class VariableKind:
         return _alone(curves, EntriesPanel(curves, self.name, entries), height)
 
 
-class OverlapsKind:
+class OverlapsKind(Kind):
     """Q and R (or m) in small multiples: a panel for each unit of the student."""
 
     def fits(self, results: Results) -> bool:
@@ -214,7 +214,7 @@ class OverlapsKind:
         return Layout(rows, title_of(curves.source), _keys(curves))
 
 
-class CurvesKind:
+class CurvesKind(Kind):
     """The error and all order parameters and observables along time."""
 
     def fits(self, results: Results) -> bool:

@@ -238,7 +238,9 @@ class EndLabels:
 
 
 def moved_apart(ends: np.ndarray, gap: float) -> np.ndarray:
-    """Increasing places at least a gap apart, as near to the ends as that allows."""
+    """Increasing places between 0 and 1, at least a gap apart, as near to the ends as that allows;
+    above 1 where there is no room.
+    """
     steps = gap * np.arange(len(ends))
     # Places less their steps are to increase: the nearest such numbers are means over blocks.
     blocks: list[list[float]] = []
@@ -247,6 +249,5 @@ def moved_apart(ends: np.ndarray, gap: float) -> np.ndarray:
         while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
             last = blocks.pop()
             blocks[-1] += last
-    places = np.concatenate([np.full(len(block), np.mean(block)) for block in blocks]) + steps
-    overshoot = max(places[-1] - 1.0, 0.0)
-    return places - overshoot
+    nearest = np.concatenate([np.full(len(block), np.mean(block)) for block in blocks])
+    return np.clip(nearest, 0.0, max(1.0 - steps[-1], 0.0)) + steps

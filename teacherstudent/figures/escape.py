@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from teacherstudent.figures.drawing import GREY, mark, shade, style
-from teacherstudent.figures.layout import Layout, Row
+from teacherstudent.figures.layout import Kind, Layout, Row
 from teacherstudent.figures.results import Results
 from teacherstudent.figures.titles import title_of
 from teacherstudent.results.datasets import description
@@ -43,7 +43,7 @@ class EscapePanel(NamedTuple):
         axes.legend(fontsize=8, frameon=False)
 
 
-class EscapeKind:
+class EscapeKind(Kind):
     """The steps that escapes take."""
 
     def fits(self, results: Results) -> bool:

@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
 from teacherstudent.figures.drawing import COLOURS, networks_label
-from teacherstudent.figures.layout import Layout, Row
+from teacherstudent.figures.layout import Kind, Layout, Row
 from teacherstudent.figures.results import Curves, Results, last_times
 from teacherstudent.figures.titles import title_of
 
@@ -41,7 +41,7 @@ class MapPanel(NamedTuple):
         axes.set_title(self.title, fontsize=8)
 
 
-class HeatmapsKind:
+class HeatmapsKind(Kind):
     """Q and R (or m) as maps, of the theory and of the largest networks."""
 
     def fits(self, results: Results) -> bool:

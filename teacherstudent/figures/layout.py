@@ -1,7 +1,8 @@
 """What a kind of figure answers: panels in rows, which are drawn into any axes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -72,12 +73,14 @@ class Layout(NamedTuple):
             add_to_legend(given[0], self.keys)
 
 
-class Kind(Protocol):
+class Kind(ABC):
     """A kind of figure: what results it is of, and what it shows of them."""
 
+    @abstractmethod
     def fits(self, results: Results) -> bool:
         """Whether these results have what the figure shows."""
 
+    @abstractmethod
     def layout(self, results: Results) -> Layout:
         """The panels of results that fit."""
 

@@ -28,7 +28,7 @@ from teacherstudent.figures.drawing import (
     spread,
     style,
 )
-from teacherstudent.figures.layout import Layout, Row
+from teacherstudent.figures.layout import Kind, Layout, Row
 from teacherstudent.figures.results import Results, error_name, swept_along
 from teacherstudent.figures.titles import title_of
 from teacherstudent.results.datasets import description
@@ -235,7 +235,7 @@ class ErrorMapPanel(NamedTuple):
         axes.clabel(lines, fmt="%.2g", fontsize=6)
 
 
-class SweepKind:
+class SweepKind(Kind):
     """The errors of a sweep."""
 
     def fits(self, results: Results) -> bool:
