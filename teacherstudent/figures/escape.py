@@ -1,6 +1,6 @@
 """The figure of escapes: how many updates networks of each size need until they see a direction."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,8 @@ QUARTILES = (0.25, 0.5, 0.75)
 SPREAD = 0.05  # of the points of single networks, in units of log N
 
 
-class EscapePanel(NamedTuple):
+@dataclass(frozen=True)
+class EscapePanel:
     """Median steps against N with bars from the first to the third quartile, single networks as
     points, and power laws.
     """

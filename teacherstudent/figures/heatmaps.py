@@ -1,7 +1,7 @@
 """Heat maps of the matrices Q and R (or m) at a few times."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -19,7 +19,8 @@ MOMENTS = 4  # at which matrices are shown
 SIDE = 1.9  # inches of a map
 
 
-class MapPanel(NamedTuple):
+@dataclass(frozen=True)
+class MapPanel:
     """One matrix, the student's units from top to bottom."""
 
     matrix: xr.DataArray

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-HEADLINE = 10  # points
-SMALL = 8
+HEADLINE = 10.0  # points
+SMALL = 8.0
 LINE = 1.3  # the height of a line, in units of its letters
 MARGIN = 0.12  # inches above, below and beside the heading
 SCREEN = 110  # dots per inch in a notebook

@@ -1,6 +1,6 @@
 """The overlaps r(rho, t) by mode: which eigenvalues of the inputs are learnt when."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,8 @@ BINS = 12
 MOST_PANELS = 8
 
 
-class SpectrumPanel(NamedTuple):
+@dataclass(frozen=True)
+class SpectrumPanel:
     """One entry of r along the eigenvalues at a few times.
 
     Random weights scatter from mode to mode of one matrix: then it is means that are shown.

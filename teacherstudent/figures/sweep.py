@@ -6,6 +6,7 @@ the networks.  Of more parameters the first values of the others are shown, as t
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import matplotlib
@@ -90,7 +91,8 @@ class Swept(NamedTuple):
         return f"{symbol} = {value}" if self.is_numeric(dim) else value
 
 
-class FamilyPanel(NamedTuple):
+@dataclass(frozen=True)
+class FamilyPanel:
     """The error along time, a curve for each value: of few with their names, of many in colours."""
 
     swept: Swept
@@ -153,7 +155,8 @@ class FamilyPanel(NamedTuple):
         axes.figure.colorbar(family, ax=axes, label=self.swept.label(dim))
 
 
-class LastPanel(NamedTuple):
+@dataclass(frozen=True)
+class LastPanel:
     """The error at the last time along one parameter, a curve for each value of the other."""
 
     swept: Swept
@@ -193,7 +196,8 @@ class LastPanel(NamedTuple):
         axes.legend(fontsize=SMALL, framealpha=0.8, edgecolor="none")
 
 
-class ErrorMapPanel(NamedTuple):
+@dataclass(frozen=True)
+class ErrorMapPanel:
     """The error at the last time over two parameters; points without an error are grey, those that
     failed crossed out.
     """

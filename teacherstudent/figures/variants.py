@@ -1,5 +1,6 @@
 """The figure of several problems: the error of each along time, on logarithmic axes."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -28,7 +29,8 @@ class Variant(NamedTuple):
         return bool((self.curves.source[self.curves.error].fillna(1.0) > 0).all())
 
 
-class VariantsPanel(NamedTuple):
+@dataclass(frozen=True)
+class VariantsPanel:
     """A line for each theory, and marks with a band for its largest networks."""
 
     variants: list[Variant]
