@@ -301,6 +301,13 @@ def plot(
             metavar="FILE.png", help="The picture; also .pdf or .svg.", show_default="FILE.png"
         ),
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="What is drawn: curves, error, overlaps, heatmaps, spectrum, escape, sweep, "
+            "variants, or a variable by its name; what says most of the result unless given."
+        ),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Draw a result file."""
@@ -315,7 +322,7 @@ def plot(
         )
     tree = ts.load(file)
     check_writable(picture, force=force)
-    ts.plot(tree, picture)
+    ts.plot(tree, picture, kind=kind)
     typer.echo(f"wrote {picture}")
 
 

@@ -25,6 +25,7 @@ from teacherstudent.command.escapes import Escape
 from teacherstudent.command.tables import changed, hint_on_types
 from teacherstudent.command.unfinished import Parts, Unfinished
 from teacherstudent.command.variants import Variants
+from teacherstudent.results.datasets import DESCRIPTION, description
 
 Plan = Curves | Escape | Variants
 PLANS = {"variants": Variants, "escape": Escape, "clones": Clones}  # by the table that asks for it
@@ -135,7 +136,7 @@ class Experiment:
         """
         if unfinished is None:
             checks.device(device)
-            return self.plan.run(progress, device, theory_only, Parts())
+            return self._titled(self.plan.run(progress, device, theory_only, Parts()))
         with Unfinished(unfinished) as folder:
             folder.begin(self.mark(theory_only), resume=True, anew=False)
             tree = self.run_in(folder, progress, device, theory_only)
@@ -149,7 +150,13 @@ class Experiment:
         the answer is in a file.
         """
         checks.device(device)
-        return self.plan.run(progress, device, theory_only, Parts(folder))
+        return self._titled(self.plan.run(progress, device, theory_only, Parts(folder)))
+
+    def _titled(self, tree: xr.DataTree) -> xr.DataTree:
+        """A result that says in its description of which experiment it is."""
+        facts = description(tree) | {"experiment": self.name, "title": self.title}
+        tree.attrs[DESCRIPTION] = json.dumps(facts)
+        return tree
 
     def mark(self, theory_only: bool) -> str:
         """A hash of all that decides what a run answers, and of the version of this package."""
