@@ -205,7 +205,9 @@ class Observables(Generated):
                     found = (*found[:-1], "both")
                 if found:
                     rows[name] = found
-        return table(("name", "what it is", "dimensions", "recorded by", "tasks with"), rows.values())
+        return table(
+            ("name", "what it is", "dimensions", "recorded by", "tasks with"), rows.values()
+        )
 
 
 def described(name: str, make: Callable, tasks: str) -> tuple[str, ...] | None:
@@ -238,7 +240,10 @@ class ResultVariables(Generated):
 
     def markdown(self) -> Iterable[str]:
         if "coordinates" in self.options:
-            rows = [(f"`{name}`", words, maths(symbol)) for name, (words, symbol, _) in COORDINATES.items()]
+            rows = [
+                (f"`{name}`", words, maths(symbol))
+                for name, (words, symbol, _) in COORDINATES.items()
+            ]
             return table(("coordinate", "what it is", "symbol"), rows)
         rows = [
             (f"`{name}`", words, maths(symbol), ", ".join(dims) or "one number")
