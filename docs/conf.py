@@ -38,8 +38,8 @@ def digest_of_sources() -> str:
     return digest.hexdigest()[:16]
 
 
-# Every page's code runs when the manual is built; where neither the page nor the package has changed,
-# what it printed is kept.
+# Every page's code runs when the manual is built; where neither the page nor the package has
+# changed, what it printed is kept.
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE / "_build" / "executed" / digest_of_sources())
 nb_execution_raise_on_error = True

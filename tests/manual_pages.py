@@ -1,4 +1,4 @@
-"""The pages of the manual as text: their Python and their commands, for the tests that run these."""
+"""The pages of the manual as text: their Python and their commands, for tests."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-BLOCK = re.compile(r"^```(\S+)[^\n]*\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 SHELLS = ("console", "bash", "")
 PROMPT = "$ "
@@ -39,19 +39,21 @@ def commands() -> list[Command]:
     """All lines of shells on all pages that begin with `teacherstudent`."""
     found = []
     for page in pages():
-        for language, code in re.findall(
-            r"^```(\w*)[^\n]*\n(.*?)^```$", page.read_text(), re.S | re.M
-        ):
-            if language in SHELLS:
-                lines = [
-                    line.removeprefix(PROMPT).removeprefix("srun ") for line in code.splitlines()
-                ]
+        for language in SHELLS:
+            for code in blocks(page, language):
+                lines = map(without_shell, code.splitlines())
                 found += [
-                    Command(name_of(page), line.split("  #")[0].split(" && ")[0].strip())
+                    Command(name_of(page), line)
                     for line in lines
                     if line.startswith("teacherstudent ")
                 ]
     return found
+
+
+def without_shell(line: str) -> str:
+    """A command without the prompt before it, and without what a shell takes from behind it."""
+    line = line.removeprefix(PROMPT).removeprefix("srun ")
+    return line.split("  #")[0].split(" && ")[0].strip()
 
 
 def links(page: Path) -> list[str]:

@@ -5,27 +5,27 @@ The Python of its pages runs when the manual is built.
 """
 
 import ast
+import os
 import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
+import tomllib
 
 import pytest
 import typer
 
 import teacherstudent as ts
-from teacherstudent.command import published
+from teacherstudent.command import published, tables
 from teacherstudent.command.cli import app
 from teacherstudent.command.experiment import Experiment
+from teacherstudent.command.sweeps import planned
 from teacherstudent.command.tables import assigned
-from tests.manual_pages import BLOCK, DOCS, Command, blocks, commands, links, name_of, pages
+from tests.manual_pages import DOCS, ROOT, Command, blocks, commands, links, name_of, pages
+from tests.processes import quick_compilation
 
 COMMAND_LINE = typer.main.get_command(app)
-# Published set-ups that draw matrices or look for scales before they run: their entries are looked
-# at, but no problem is made.
 SHELL_VARIABLE = re.compile(r"\$\w+")
-RUN = ("list", "--version")
 
 
 def parsed(command: Command):
@@ -53,8 +53,6 @@ def test_a_command_on_a_page_is_one(command):
     if changes or name == "sweep":
         Experiment.read(experiment, changes)
     for text in options.get("over") or ():
-        from teacherstudent.command.sweeps import planned
-
         planned(experiment, [text], None, changes, bool(options["theory_only"]))
 
 
@@ -86,18 +84,13 @@ def test_what_installation_says_to_try_works(tmp_path):
 
 def environment() -> dict[str, str]:
     """That of this process, with the package that is tested."""
-    import os
-
-    from tests.processes import quick_compilation
-
-    return os.environ | quick_compilation() | {"PYTHONPATH": str(DOCS.parent)}
+    return os.environ | quick_compilation() | {"PYTHONPATH": str(ROOT)}
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
 def test_its_python_is_python(page):
     """Blocks that are shown and not run, too, are at least without mistakes of syntax."""
-    cells = [code for kind, code in BLOCK.findall(page.read_text()) if kind == "{code-cell}"]
-    for code in [*cells, *blocks(page, "python")]:
+    for code in [*blocks(page, "{code-cell}"), *blocks(page, "python")]:
         ast.parse(code)
 
 
@@ -121,8 +114,6 @@ def test_every_table_of_an_experiment_is_in_the_reference():
         from generated_tables import CLASSES, MODELS
     finally:
         sys.path.pop(0)
-    from teacherstudent.command import tables
-
     validated = {
         one
         for one in vars(tables).values()
@@ -134,19 +125,68 @@ def test_every_table_of_an_experiment_is_in_the_reference():
     assert set(re.findall(r"\{class-fields\} (\w+)", text)) == set(CLASSES)
 
 
-def test_tables_in_toml_are_valid(tmp_path):
+def test_tables_in_toml_are_valid():
     """Whole experiments on pages are taken as they are; parts are at least TOML."""
-    import tomllib
-
     whole = 0
     for page in pages():
         for code in blocks(page, "toml"):
-            tables = tomllib.loads(code)
-            if "title" in tables:
-                Experiment.from_tables("shown", tables)
+            shown = tomllib.loads(code)
+            if "title" in shown:
+                Experiment.from_tables("shown", shown)
                 whole += 1
     assert whole >= 2
 
 
+OVERLAPS = ts.OrderParameters(Q=[[0.5, 0.1], [0.1, 0.3]], R=[[0.1, 0.0], [0.0, 0.1]])
+MANIFOLD = ts.HiddenManifold(2, latent_ratio=0.5)
+
+
+def problem(task=None, rule=None, loss="square", batch_size=1, batch_ratio=None, **student):
+    """A problem of two student and two teacher units."""
+    return ts.Problem(
+        task or ts.TeacherStudent(2),
+        ts.Student(2, **student),
+        rule or ts.SGD(0.1),
+        loss,
+        batch_size,
+        batch_ratio,
+    )
+
+
+def integrated(**parts):
+    return ts.integrate(problem(**parts), OVERLAPS, [0.0, 1.0])
+
+
+def simulated(method="weights", **parts):
+    return ts.simulate(problem(**parts), OVERLAPS, [0.0, 1.0], N=50, method=method)
+
+
+REFUSED = (
+    lambda: integrated(rule=ts.Madam()),
+    lambda: integrated(rule=ts.SignSGD(0.1), task=MANIFOLD),
+    lambda: integrated(rule=ts.AGD(), train_readout=True),
+    lambda: integrated(rule=ts.AGD(), task=MANIFOLD),
+    lambda: integrated(rule=ts.Signum(0.1), batch_size=2),
+    lambda: integrated(task=ts.HiddenManifold(2, latent_ratio=0.5, layers=(0.75,))),
+    lambda: problem(batch_ratio=2.0),
+    lambda: problem(activation="sign"),
+    lambda: problem(train_bias=True),
+    lambda: problem(loss="logistic"),
+    lambda: simulated(rule=ts.GradientFlow()),
+    lambda: simulated(rule=ts.SignSGD(0.1), method="reduced"),
+    lambda: simulated(rule=ts.SGD([0.1, 0.2])),
+)
+
+
+@pytest.mark.parametrize("case", range(len(REFUSED)))
+def test_limits_show_the_errors_that_there_are(case):
+    """Each sentence that the page on limits quotes is the beginning of the one that is raised."""
+    with pytest.raises(ValueError) as raised:
+        REFUSED[case]()
+    text = " ".join((DOCS / "limits.md").read_text().split())
+    quoted = re.findall(r"`ValueError: ([^`]+)`", text)
+    assert any(str(raised.value).startswith(one) for one in quoted), str(raised.value)
+
+
 def test_the_readme_is_short():
-    assert len((Path(DOCS).parent / "README.md").read_text().splitlines()) <= 100
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 100

@@ -1,9 +1,9 @@
 """Docstrings are plain text for `help()`; this writes them as the markup that Sphinx reads.
 
-Their conventions are few.  A block that is indented by four blanks more than the text around it is
-an equation or code and is shown as it stands.  Words in `single backticks` are code, and a link where
-they name something of this manual.  Lines that begin with "- " or "1. " are lists, and ">>> " begins
-an example.  Everything else is text in which a star or a bar is that character: w*_m, |w|.
+Their conventions are few.  A block that is indented by four blanks more than the text around it
+is an equation or code, and is shown as it stands.  Words in `single backticks` are code, and a link
+where they name something of this manual.  Lines that begin with "- " or "1. " are lists, and ">>> "
+begins an example.  Everything else is text in which a star or a bar is that character: w*_m, |w|.
 """
 
 import re

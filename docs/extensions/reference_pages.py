@@ -1,4 +1,4 @@
-"""What Sphinx learns for the reference: plain docstrings, signatures as written, generated tables."""
+"""What Sphinx learns for the reference: docstrings, signatures, generated tables."""
 
 import plain_docstrings
 import written_signatures

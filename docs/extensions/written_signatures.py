@@ -52,7 +52,7 @@ def function_signature(function) -> tuple[str | None, str | None]:
 
 
 def without_links(app, doctree) -> None:
-    """Types in signatures are words: most are of other packages, or aliases that no page explains."""
+    """Types in signatures are words: most are of other packages, or aliases without a page."""
     for signature in doctree.findall(addnodes.desc_signature):
         for reference in list(signature.findall(addnodes.pending_xref)):
             reference.replace_self(nodes.inline("", reference.astext()))
