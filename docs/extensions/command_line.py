@@ -1,11 +1,15 @@
 """The commands of `teacherstudent` with their options, as the command line itself defines them."""
 
+import re
 from collections.abc import Iterable
 
 import typer
 from generated_tables import Generated, table
 
 from teacherstudent.command.cli import app
+
+# An option, a file or an entry with its value, which stand in the help as plain words.
+LITERAL = re.compile(r"(--[a-z-]+|[\w/]*[A-Z]{4}\.\w+|[\w.]+=[^\s;,]+)")
 
 
 class Commands(Generated):
@@ -15,11 +19,11 @@ class Commands(Generated):
         for name, command in typer.main.get_command(app).commands.items():
             yield f"## {name}"
             yield ""
-            yield "```console"
+            yield "```text"
             yield usage(name, command)
             yield "```"
             yield ""
-            yield from described(command.help)
+            yield from (marked(command.help), "")
             if command.params:
                 yield from table(("option", "value", "what it does"), map(option, command.params))
 
@@ -28,13 +32,12 @@ def usage(name: str, command) -> str:
     """How the command is written."""
     arguments = [one.metavar or one.name.upper() for one in command.params if is_argument(one)]
     options = [] if len(arguments) == len(command.params) else ["[OPTIONS]"]
-    return " ".join(["$ teacherstudent", name, *arguments, *options])
+    return " ".join(["teacherstudent", name, *arguments, *options])
 
 
-def described(text: str) -> list[str]:
-    """The help of a command, whose options are to be read as such."""
-    words = [f"`{word}`" if word.startswith("--") else word for word in text.split(" ")]
-    return [" ".join(words), ""]
+def marked(text: str) -> str:
+    """The text of a help with what is to be typed as such."""
+    return LITERAL.sub(r"`\1`", text)
 
 
 def option(parameter) -> tuple[str, str, str]:
@@ -51,10 +54,10 @@ def explained(parameter) -> str:
     default = parameter.default
     if isinstance(default, bool) and parameter.secondary_opts:
         used = parameter.opts[0] if default else parameter.secondary_opts[0]
-        return f"{parameter.help} `{used}` unless given."
+        return f"{marked(parameter.help)} `{used}` unless given."
     if default is None or isinstance(default, bool):
-        return parameter.help or ""
-    return f"{parameter.help} `{default}` unless given."
+        return marked(parameter.help or "")
+    return f"{marked(parameter.help)} `{default}` unless given."
 
 
 def kind_of(parameter) -> str:

@@ -19,7 +19,7 @@ from teacherstudent.command import published, tables
 from teacherstudent.observables.built_in import DENSITIES, built_in
 from teacherstudent.protocol import Until
 from teacherstudent.results.datasets import COORDINATES, VARIABLES
-from teacherstudent.results.description import _StartTable as StartTable
+from teacherstudent.results.description import StartTable
 from teacherstudent.rules import RULES
 from teacherstudent.schedules import KINDS
 from teacherstudent.tasks import TASKS
