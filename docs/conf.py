@@ -1,6 +1,11 @@
 """How Sphinx builds the manual: `make docs`."""
 
+import sys
+from pathlib import Path
+
 import teacherstudent
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "teacherstudent"
 author = "The teacherstudent developers"
@@ -8,6 +13,8 @@ project_copyright = f"2026, {author}"
 version = release = teacherstudent.__version__
 
 extensions = [
+    "equations",
+    "notebooks",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
