@@ -16,6 +16,8 @@ project_copyright = f"2026, {author}"
 version = release = teacherstudent.__version__
 
 extensions = [
+    "equations",
+    "notebooks",
     "reference_pages",
     "myst_nb",
     "sphinx.ext.autodoc",
