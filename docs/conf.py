@@ -70,3 +70,8 @@ html_static_path = ["static"]
 html_css_files = ["manual.css"]
 html_show_sphinx = False
 html_copy_source = False
+myst_html_meta = {
+    "description lang=en": "Order-parameter equations of online learning in two-layer networks, "
+    "beside simulations of finite networks.",
+    "keywords": "teacher-student, online SGD, order parameters, statistical physics of learning",
+}
