@@ -5,6 +5,7 @@ pydantic models and the signatures of the classes that read it, and the pages ca
 """
 
 import inspect
+import typing
 from collections.abc import Callable, Iterable
 
 from docutils import nodes
@@ -15,14 +16,17 @@ from pydantic_core import PydanticUndefined
 from sphinx.util.docutils import SphinxDirective
 
 import teacherstudent as ts
+from teacherstudent.activations.activation import Activation
+from teacherstudent.checking import checks
 from teacherstudent.command import published, tables
 from teacherstudent.observables.built_in import DENSITIES, built_in
 from teacherstudent.protocol import Until
 from teacherstudent.results.datasets import COORDINATES, VARIABLES
 from teacherstudent.results.description import StartTable
 from teacherstudent.rules import RULES
-from teacherstudent.schedules import KINDS
+from teacherstudent.schedules import KINDS, Schedule
 from teacherstudent.tasks import TASKS
+from teacherstudent.tasks.latents import Latent
 
 OUTER = "the file itself"
 ANY = "number or table"
@@ -54,6 +58,19 @@ CLASSES: dict[str, dict[str, Callable]] = {
     "rules": RULES,
     "schedules": KINDS,
     "until": {"until": Until},
+}
+
+
+NUMBER = typing.get_args(checks.Parameter)  # the types of one number, or one for each of a sweep
+# What fields of ours are in a file.
+WORDS = {
+    Activation: "name or list of coefficients",
+    Latent: "name or list",
+    Callable: "a function, from Python only",
+    tuple[Callable, ...]: "functions, from Python only",
+    tuple[float, ...]: "list of numbers",
+    tuple[int, ...]: "list of integers",
+    tuple: "list",
 }
 
 
@@ -183,10 +200,41 @@ class ClassFields(Generated):
         for name, kind in CLASSES[self.arguments[0]].items():
             documented = name.replace("until", "Until")
             first = "{py:obj}`" + f"{name} <teacherstudent.{documented}>`"
+            hints = hints_of(kind)
             for argument in inspect.signature(kind).parameters.values():
-                rows.append((first, f"`{argument.name}`", default_of(argument.default)))
+                words = words_for(hints.get(argument.name), self.arguments[0])
+                default = default_of(argument.default)
+                rows.append((first, f"`{argument.name}`", words, default))
                 first = ""
-        return table(("class", "entry", "unless given"), rows)
+        return table(("class", "entry", "type", "unless given"), rows)
+
+
+def hints_of(kind: Callable) -> dict:
+    """The types of the fields of a class; of a method that reads a file, of what is in that file."""
+    if inspect.isclass(kind):
+        return typing.get_type_hints(kind)
+    of_class = typing.get_type_hints(kind.__self__)
+    names_in_file = dict.fromkeys(("path", *kind.__self__.ARRAYS), str)
+    return of_class | names_in_file
+
+
+def words_for(hint, place: str) -> str:
+    """The type of a field of ours in the words of TOML."""
+    if hint in WORDS:
+        return WORDS[hint]
+    kinds = [one for one in typing.get_args(hint) if one is not type(None)] or [hint]
+    if set(NUMBER) <= set(kinds):
+        changes = place != "schedules" or Schedule in kinds
+        return "number, list or schedule" if changes else "number or list"
+    return WORDS.get(kinds[0]) or words_of_array(kinds[0]) or in_words(kinds[0])
+
+
+def words_of_array(kind) -> str:
+    """An array with its shape; "" for what is none."""
+    shape = getattr(kind, "dim_str", None)
+    if shape is None:
+        return ""
+    return f"nested list ({', '.join(shape.split())})" if " " in shape.strip() else "list"
 
 
 class Observables(Generated):
