@@ -210,7 +210,7 @@ class ClassFields(Generated):
 
 
 def hints_of(kind: Callable) -> dict:
-    """The types of the fields of a class; of a method that reads a file, of what is in that file."""
+    """The types of the fields of a class, or of what a method that reads a file takes."""
     if inspect.isclass(kind):
         return typing.get_type_hints(kind)
     of_class = typing.get_type_hints(kind.__self__)
