@@ -304,13 +304,15 @@ def start_from(table: Mapping) -> OrderParameters:
     """The order parameters of a dictionary with Q, R or m and, if they differ from the default, T,
     v and b.
     """
-    given = validated(_StartTable, table, "start.")
+    given = validated(StartTable, table, "start.")
     if given["R"] is None and given["m"] is None:
         raise ValueError("start.R is missing (or start.m, for a task with two classes).")
     return OrderParameters(**given)
 
 
-class _StartTable(BaseModel):
+class StartTable(BaseModel):
+    """The table `start` of a file with order parameters."""
+
     model_config = ConfigDict(extra="forbid")
     Q: list
     R: list | None = None

@@ -183,6 +183,11 @@ class _Plan:
                 "theory and simulation are both False, so that there is nothing to compute; leave "
                 "one of them out."
             )
+        if not isinstance(problem, Problem):
+            raise ValueError(
+                f"problem is {checks.kind_of(problem)}; a sweep is of one ts.Problem: call "
+                "integrate for each value."
+            )
         if problem.sweeps:
             raise ValueError(
                 f"problem has a sequence for {', '.join(problem.sweeps)}; give one number, and "
