@@ -71,6 +71,7 @@ class Equations(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive with Sphinx."""
+    """Register the directive with Sphinx, and how numbered equations are laid out."""
     app.add_directive("equations", Equations)
+    app.add_css_file("equations.css")
     return {"parallel_read_safe": True}
