@@ -45,7 +45,9 @@ def described(module: str, name: str) -> str:
             f"````{{py:{kind}}} {name}{signature}",
             f":module: {module}",
             "",
-            "```text",
+            "```{code-block} text",
+            ":class: docstring",
+            "",
             text,
             "```",
             "````",
@@ -63,7 +65,7 @@ class Equations(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         module = self.arguments[0]
         about = inspect.getdoc(importlib.import_module(module)) or ""
-        parts = ["```text", about, "```", ""]
+        parts = ["```{code-block} text", ":class: docstring", "", about, "```", ""]
         for name in self.content:
             if name.strip():
                 parts.append(described(module, name.strip()))
