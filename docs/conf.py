@@ -29,6 +29,7 @@ extensions = [
 exclude_patterns = ["_build", "jupyter_execute", "extensions"]
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+numfig = True  # equations are numbered by the sections of the theory, (2.1)
 
 
 def digest_of_sources() -> str:

@@ -45,7 +45,9 @@ def described(module: str, name: str) -> str:
             f"````{{py:{kind}}} {name}{signature}",
             f":module: {module}",
             "",
-            "```text",
+            "```{code-block} text",
+            ":class: docstring",
+            "",
             text,
             "```",
             "````",
@@ -63,7 +65,7 @@ class Equations(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         module = self.arguments[0]
         about = inspect.getdoc(importlib.import_module(module)) or ""
-        parts = ["```text", about, "```", ""]
+        parts = ["```{code-block} text", ":class: docstring", "", about, "```", ""]
         for name in self.content:
             if name.strip():
                 parts.append(described(module, name.strip()))
@@ -71,6 +73,7 @@ class Equations(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive with Sphinx."""
+    """Register the directive with Sphinx, and how numbered equations are laid out."""
     app.add_directive("equations", Equations)
+    app.add_css_file("equations.css")
     return {"parallel_read_safe": True}
