@@ -10,7 +10,7 @@ DEMO = results/demo.h5
 .PHONY: demo test test-long test-fast faults lint types bench docs clean
 
 demo: $(READY)  ## theory and finite networks from the same start: an HDF5 file and a picture
-	$(BIN)/teacherstudent run goldt-2019-scm-k3 --out $(DEMO) --force --set times.stop=400
+	$(BIN)/teacherstudent run goldt-2019-scm-k3 --out $(DEMO) --force --set times.stop=400 --set simulation.method=weights
 
 test: $(READY)  ## one or two cases of everything
 	$(BIN)/python -m pytest -n 2 --dist worksteal
