@@ -61,20 +61,24 @@ def gallery(
         _list(some, folder)
         return
     process.prepare_for_work()
+    from teacherstudent.checking import checks
+
     if check:
         _check(some, folder)
         return
     if missing:
         some = [name for name in some if not _is_current(name, folder)]
+    failed = []
     for number, name in enumerate(some, start=1):
-        count = f"{number}/{len(some)}"
-        if redraw:
-            _draw(name, folder)
-            typer.echo(f"{count} {name}: drawn")
-        else:
-            seconds = _make(name, folder, theory)
-            typer.echo(f"{count} {name}: {seconds:.0f} seconds")
+        try:
+            done = _draw(name, folder) if redraw else _make(name, folder, theory)
+        except (ValueError, RuntimeError, OSError) as error:  # the others are made all the same
+            done = f"FAILED, {checks.first_line(error)}"
+            failed.append(name)
+        typer.echo(f"{number}/{len(some)} {name}: {done}")
     _write_page(folder, page)
+    if failed:
+        raise typer.Exit(process.FAILED)
 
 
 def _chosen(names: Sequence[str], fast: bool) -> list[str]:
@@ -103,8 +107,8 @@ def _is_current(name: str, folder: Path) -> bool:
     return file_of(name, folder).is_file() and Entry.read(name, folder).is_current()
 
 
-def _make(name: str, folder: Path, theory: bool) -> float:
-    """Compute and draw one set-up; the seconds that its numbers took."""
+def _make(name: str, folder: Path, theory: bool) -> str:
+    """Compute and draw one set-up, and say how long that took."""
     import teacherstudent as ts
     from teacherstudent.command.gallery_entries import (
         Entry,
@@ -119,16 +123,18 @@ def _make(name: str, folder: Path, theory: bool) -> float:
         tree = computed(name, None)
     ts.save(file_of(name, folder), tree, force=True)
     _draw(name, folder)
-    return Entry(name, published.read(name)[1], tree).facts["seconds"]
+    seconds = Entry(name, published.read(name)[1], tree).facts["seconds"]
+    return f"{seconds:.0f} seconds of processor time"
 
 
-def _draw(name: str, folder: Path) -> None:
-    """The picture of one file."""
+def _draw(name: str, folder: Path) -> str:
+    """Draw the picture of one file."""
     import teacherstudent as ts
     from teacherstudent.command.gallery_entries import Entry, picture_of
 
     entry = Entry.read(name, folder)
     ts.plot(entry.tree, picture_of(name, folder))
+    return "drawn"
 
 
 def _write_page(folder: Path, page: Path) -> None:

@@ -30,6 +30,7 @@ from teacherstudent.results.drawing import (
 from teacherstudent.results.escape_figure import draw_escape
 from teacherstudent.results.sweep_figure import draw_sweep, is_sweep
 from teacherstudent.results.titles import title_of, wrapped
+from teacherstudent.results.variant_sweeps_figure import are_sweeps, draw_variant_sweeps
 from teacherstudent.results.variants_figure import draw_variants
 
 # What is measured beside an error: on held-out samples, and on a fixed training set.
@@ -53,7 +54,8 @@ def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = Non
     have panels of their own, if they are up to 32 numbers.  A theory that sweeps a
     parameter is drawn as one curve of eps_g for each value.  What `ts.sweep` answers is drawn as
     the error at the last time over one or two of its parameters.  Results of several problems
-    (`variants`) are one panel of errors, a line for each theory and marks for its networks.  With
+    (`variants`) are one panel of errors, a line for each theory and marks for its networks; of
+    several sweeps over one parameter, the errors at the last time over it.  With
     `path` the figure is also written there, in the format of the ending.
 
     >>> import teacherstudent as ts
@@ -66,7 +68,9 @@ def plot(results: xr.DataTree | xr.Dataset, path: str | os.PathLike | None = Non
     Raises ValueError if there is nothing to draw.
     """
     if isinstance(results, xr.DataTree) and variants_of(results):
-        return _saved(draw_variants(variants_of(results)), path)
+        variants = variants_of(results)
+        draw = draw_variant_sweeps if are_sweeps(variants) else draw_variants
+        return _saved(draw(variants), path)
     escape = _escape_of(results)
     if escape is not None:
         return _saved(draw_escape(escape), path)
