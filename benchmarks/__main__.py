@@ -22,6 +22,7 @@ from benchmarks.plain_euler import euler
 from benchmarks.plain_training import train
 from benchmarks.side_by_side import Ratio, compare, seconds
 from odes.inputs.one_update import Fixed, State
+from odes.solving.moments import CHEAP_ERROR
 from odes.solving.precision import exact
 from odes.solving.solve import solve_all
 from odes.solving.trajectory import by_mode
@@ -112,10 +113,10 @@ def call_around_solve(table: Table) -> None:
     with jax.enable_x64(True):
         begin = by_mode(problem, start)
         given = (problem.for_programs(), begin, np.array([0.0, STOP]), *tolerances, 0.0, 100_000)
-        given = (*exact(given), None)
-    static = ((), report["solver"], 100_000, False, (), None)
+        given = (*exact(given), None, np.ones(2))
+    static = ((), report["solver"], 100_000, False, (CHEAP_ERROR,), None)
     quick = options("cpu", quick=True)
-    compiled = jax.jit(solve_all, static_argnums=range(8, 14), compiler_options=quick)
+    compiled = jax.jit(solve_all, static_argnums=range(9, 15), compiler_options=quick)
 
     def solve():
         with jax.enable_x64(True):

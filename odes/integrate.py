@@ -23,7 +23,9 @@ from odes.rules.theory import Nodes, require_theory, theory_of
 from odes.solving import cost, vector_field  # noqa: F401 (it registers what rules and tasks need)
 from odes.solving.calls import Stages, mark_of, solved_in_calls
 from odes.solving.crossing import Crossing
+from odes.solving.curve import DRAWN, FEWEST, POINTS, DenseTimes, has_curve
 from odes.solving.drift import DRIFTS
+from odes.solving.moments import CHEAP_ERROR
 from odes.solving.quadrature_error import averages_used, quadrature_error, warn_of_error
 from odes.solving.reach import Reach, failure, reach, tolerance
 from odes.solving.resolution import Refinement, first_refinement
@@ -50,7 +52,13 @@ from teacherstudent.programs.compilation import default_platform, options
 from teacherstudent.protocol import Protocol, Until, problems_of
 from teacherstudent.results import checkpoint_files
 from teacherstudent.results.atomic_files import check_writable
-from teacherstudent.results.datasets import check_observables, check_sweeps, dataset
+from teacherstudent.results.datasets import (
+    check_observables,
+    check_sweeps,
+    dataset,
+    rename_for_task,
+)
+from teacherstudent.results.dense_curves import with_curve
 from teacherstudent.results.description import describe_start
 from teacherstudent.results.floor import error_floor
 from teacherstudent.schedules import at_time, is_named_kind, schedules_in
@@ -76,6 +84,7 @@ def integrate(
     quadrature=None,
     checkpoint: str | os.PathLike | None = None,
     progress: bool | None = None,
+    curve: bool = True,
 ) -> xr.Dataset:
     """Integrate the order-parameter equations of `problem` from `start`: the theory's counterpart
     of `simulate`.
@@ -108,6 +117,9 @@ def integrate(
       in a protocol, what locates a threshold begins anew.
     - `progress`: a progress bar with the time reached, the steps taken and the wall time that is
       left; None shows one where the error stream is a terminal.
+    - `curve`: whether a single curve also keeps its values at some 256 times in between, by which
+      `ts.plot` draws it: variables such as `curve_Q` along `curve_time`, which nothing else looks
+      at.  They change no other number.
 
     A theory that will take longer than a minute says so in a warning, before it starts.
 
@@ -145,7 +157,7 @@ def integrate(
     True
     """
     options = _checked(
-        Options(rtol, atol, solver, max_steps, spectral, observables, quadrature, progress)
+        Options(rtol, atol, solver, max_steps, spectral, observables, quadrature, progress, curve)
     )
     times = checks.times(times)
     problems_of(problem)[0].check_start(start)
@@ -164,7 +176,10 @@ def _answer(
 ) -> xr.Dataset:
     """The theory of one problem, or of a protocol of several."""
     if isinstance(problem, Protocol):
-        run, crossing = partial(_run, options), partial(_crossing, options)
+        points = max(FEWEST, POINTS // len(problem.phases))
+        if start.batch:  # each start of which has switches of its own
+            points = 0
+        run, crossing = partial(_run, options, points=points), partial(_crossing, options)
         return along_phases(run, crossing, problem, start, times)
     check_over_time(problem, start.time, times[-1], times)
     return _run(options, problem, start, times)
@@ -181,6 +196,7 @@ class Options(NamedTuple):
     observables: Any
     quadrature: Quadrature | None
     progress: bool | None
+    curve: bool
     stages: Stages | None = None  # of the checkpoint
 
 
@@ -188,6 +204,7 @@ def _checked(options: Options) -> Options:
     """The options, each in its range."""
     checks.one_of("solver", options.solver, ("auto", *SOLVERS))
     checks.one_of("spectral", options.spectral, (True, False))
+    checks.one_of("curve", options.curve, (True, False))
     if options.quadrature is not None and not isinstance(options.quadrature, Quadrature):
         raise ValueError(
             f"quadrature = {checks.shortened(options.quadrature)}; give a ts.Quadrature, such as "
@@ -218,7 +235,7 @@ def _stages(
         requested, densities = requested_of_theory(options.observables, one)
         observables.append([densities, *[[seen.name, list(seen.dims)] for seen in requested]])
     settings = [options.rtol, options.atol, options.solver, options.max_steps, options.spectral]
-    settings += [repr(options.quadrature), observables]
+    settings += [repr(options.quadrature), observables, options.curve]
     return Stages(path, mark_of(problem, start, times, settings))
 
 
@@ -274,8 +291,10 @@ def _plan(options: Options, problem: Problem, start: Start) -> Plan:
     return Plan(problem, start, refinement, nodes, averages, rtol, atol, method, progress)
 
 
-def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) -> xr.Dataset:
-    """The theory of one problem from one start."""
+def _run(
+    options: Options, problem: Problem, start: Start, times: np.ndarray, points: int = POINTS
+) -> xr.Dataset:
+    """The theory of one problem from one start, with so many points of its curve."""
     observables, densities = requested_of_theory(options.observables, problem)
     check_observables(observables, problem)
     if problem.batch_ratio is not None:
@@ -285,7 +304,10 @@ def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) ->
     extras = _extras(problem, plan.nodes, options.spectral or densities)
     extras += tuple(one.part for one in observables if isinstance(one, TheoryObservable))
     began = time.perf_counter()
-    plan, answer, error = _refined(plan, times, options, extras)
+    if not (options.curve and has_curve(plan.problem, plan.start, extras)):
+        points = 0
+    dense = DenseTimes.of(times, points)
+    plan, answer, curve, error = _refined(plan, dense, options, extras)
     problem = plan.problem
     seconds = time.perf_counter() - began
     if options.stages is not None:
@@ -302,21 +324,37 @@ def _run(options: Options, problem: Problem, start: Start, times: np.ndarray) ->
     label = partial(_labelled, problem, plan.start, report=report, observables=observables)
     if reached.failed.any():
         _tell_failure(reached, answer, times, options.max_steps, label)
-    return label(times, answer, reached.answered)
+    theory = label(times, answer, reached.answered)
+    if curve is None:
+        return theory
+    return with_curve(theory, dense.between, _quantities(problem, plan.start, curve, observables))
+
+
+def _quantities(
+    problem: Problem, start: Start, curve: Trajectory, observables: Sequence[Observable]
+) -> dict[str, np.ndarray]:
+    """The order parameters, the error and the observables along a curve, by their names."""
+    values = {name: getattr(curve, name) for name in DRAWN}
+    values |= at_overlaps(observables, curve.Q, curve.R, start.T, curve.v, curve.b)
+    for one in observables:
+        if isinstance(one, TheoryObservable):
+            values[one.name] = getattr(curve, one.part)
+    known = {name: found for name, found in values.items() if found is not None}
+    return rename_for_task(problem.task, known)
 
 
 def _refined(
-    plan: Plan, times: np.ndarray, options: Options, extras: tuple[str, ...]
-) -> tuple[Plan, Trajectory, float | None]:
-    """The answer with averages that are good enough, and the estimate of their error.
+    plan: Plan, dense: DenseTimes, options: Options, extras: tuple[str, ...]
+) -> tuple[Plan, Trajectory, Trajectory | None, float | None]:
+    """The answer with averages that are good enough, its curve, and the estimate of their error.
 
     The plan that comes back is that of the last attempt.
     """
     while True:
         with jax.enable_x64(True):
-            answer = _solved(
-                plan, plan.problem, times, options.max_steps, extras, stages=options.stages
-            )
+            answer = _solved(plan, plan.problem, dense, options.max_steps, extras, options.stages)
+            answer, curve = dense.split(answer)
+            times = dense.asked
             error = None
             if not cost.are_closed(plan.averages):
                 error = _quadrature_error(plan.problem, plan.start, times, answer)
@@ -332,7 +370,7 @@ def _refined(
     if error is not None and answer.rule_error is None:
         wanted = plan.refinement and plan.refinement.quadrature.accuracy
         warn_of_error(plan.problem, error, wanted)
-    return plan, answer, error
+    return plan, answer, curve, error
 
 
 def _crossing(
@@ -354,8 +392,15 @@ def _crossing(
     times = np.array([start.time, last])
     with jax.enable_x64(True):
         try:
-            found = (options.max_steps, (), crossing, until.level)
-            answer = _solved(plan, plan.problem, times, *found)
+            answer = _solved(
+                plan,
+                plan.problem,
+                DenseTimes.of(times, 0),
+                options.max_steps,
+                (),
+                crossing=crossing,
+                level=until.level,
+            )
         except ValueError as error:
             if "ustom_vmap" not in str(error) and "ifferentiat" not in str(error):
                 raise
@@ -441,15 +486,18 @@ def _refuse_drifts(observables: Sequence[Observable]) -> None:
 def _solved(
     plan: Plan,
     problem: Problem,
-    times: np.ndarray,
+    dense: DenseTimes,
     max_steps: int,
     extras: tuple[str, ...],
+    stages: Stages | None = None,
     crossing: Crossing | None = None,
     level: float = 0.0,
-    stages: Stages | None = None,
 ) -> Trajectory:
     """The trajectory of `solve_all`, as NumPy arrays; to be called where float64 is enabled."""
     begin = by_mode(problem, plan.start)
+    times, recorded = dense.times, dense.wanted
+    if cost.are_closed(plan.averages):
+        extras = (*extras, CHEAP_ERROR)
     arguments = (problem.for_programs(), begin, times, plan.rtol, plan.atol, level, max_steps)
     arguments = jax.tree.map(_number, arguments)
     of_task = swept_numbers(problem.task)
@@ -467,7 +515,7 @@ def _solved(
     keeps = kept_programs.wanted() and _is_ours(arguments[0]) and crossing is None
 
     def answer(most_steps, loop=None) -> dict:
-        given = (*arguments[:-1], _number(most_steps), loop)
+        given = (*arguments[:-1], _number(most_steps), loop, recorded)
         if platform == "cpu" and keeps:
             found = kept_programs.run(_solve_all, given, static, compiler_options)
         else:
@@ -555,7 +603,7 @@ def _solve_all() -> Callable:
 def _compiled(platform: str) -> Callable:
     """`solve_all` for a kind of device."""
     return jax.jit(
-        _solve_all(), static_argnums=range(8, 14), compiler_options=options(platform, quick=True)
+        _solve_all(), static_argnums=range(9, 15), compiler_options=options(platform, quick=True)
     )
 
 

@@ -48,7 +48,7 @@ PUBLIC = {
     "teacherstudent.results.comparison": ("compare",),
     "teacherstudent.results.continuing": ("last_state", "state_at"),
     "teacherstudent.results.files": ("load", "save"),
-    "teacherstudent.results.plots": ("plot",),
+    "teacherstudent.figures.plotting": ("plot",),
     "teacherstudent.results.selection": ("problem_of", "start_of"),
     "teacherstudent.results.sweep_points": ("point_of",),
     "teacherstudent.results.validation": ("validate",),
@@ -151,6 +151,7 @@ if TYPE_CHECKING:
         SolverError as SolverError,
         ThresholdError as ThresholdError,
     )
+    from teacherstudent.figures.plotting import plot as plot
     from teacherstudent.losses import Loss as Loss
     from teacherstudent.observables.alignment import alignment as alignment
     from teacherstudent.observables.class_accuracy import accuracy as accuracy
@@ -189,7 +190,6 @@ if TYPE_CHECKING:
         load as load,
         save as save,
     )
-    from teacherstudent.results.plots import plot as plot
     from teacherstudent.results.selection import (
         problem_of as problem_of,
         start_of as start_of,

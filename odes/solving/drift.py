@@ -9,11 +9,11 @@ velocities.
 
 from collections.abc import Sequence
 
-import jax
 from jaxtyping import Array, Float
 
 from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules.theory import theory_of
+from odes.solving.moments import along
 from odes.solving.packing import unpack
 from odes.solving.vector_field import vector_field
 from teacherstudent.problem import Problem
@@ -22,15 +22,17 @@ DRIFTS = ("drift_Q", "drift_R", "drift_v", "drift_b", "diffusion_Q")
 
 
 def drifts_along(
-    names: Sequence[str], problem: Problem, times, fixed: Fixed, begin: State, packed
+    names: Sequence[str], problem: Problem, times, fixed: Fixed, begin: State, packed, wanted=None
 ) -> dict[str, Array]:
-    """These parts of the equations at all times and states of a trajectory, by name."""
+    """These parts of the equations at all times and states of a trajectory that are wanted, by
+    name.
+    """
 
     def at_one(moment):
         t, part = moment
         return drifts_at(names, problem.at(t), fixed, unpack(part, problem, begin))
 
-    return jax.lax.map(at_one, (times, packed))
+    return along(at_one, (times, packed), wanted)
 
 
 def drifts_at(

@@ -18,6 +18,7 @@ from odes.rules.theory import check_answers, require_theory, theory_of
 from odes.solving.adaptive_steps import FIRST_STEP, Solved, adaptive_steps
 from odes.solving.crossing import Crossing
 from odes.solving.drift import DRIFTS, drifts_along
+from odes.solving.moments import CHEAP_ERROR, along
 from odes.solving.packing import (
     ErrorNorm,
     all_numbers,
@@ -138,6 +139,7 @@ def solve_all(
     level,
     most_steps,
     loop,
+    recorded,
     sweeps,
     solver,
     max_steps,
@@ -150,7 +152,8 @@ def solve_all(
 
     Where there is a `crossing`, the solve ends where its quantity crosses the level.  `most_steps`
     is no part of the program, but for the plain loop alone; diffrax's has `max_steps`.  So is
-    `loop`, from which a single curve goes on (`odes.solving.calls`).
+    `loop`, from which a single curve goes on (`odes.solving.calls`).  `recorded` says at which of
+    the times also what is costly is answered; None is all of them (`odes.solving.curve`).
     """
     run = partial(
         solve_one,
@@ -162,10 +165,10 @@ def solve_all(
         crossing=crossing,
     )
     if start.v.ndim == 2:
-        run = jax.vmap(run, in_axes=(None, ONE_START, *[None] * 6))
+        run = jax.vmap(run, in_axes=(None, ONE_START, *[None] * 7))
     for name, of_task in reversed(sweeps):
         run = _over_parameter(run, name, of_task)
-    answer = run(problem, start, times, rtol, atol, level, most_steps, loop)
+    answer = run(problem, start, times, rtol, atol, level, most_steps, loop, recorded)
     return {name: part for name, part in answer._asdict().items() if part is not None}
 
 
@@ -207,6 +210,7 @@ def solve_one(
     level=0.0,
     most_steps=None,
     loop_before=None,
+    recorded=None,
     *,
     solver,
     max_steps,
@@ -264,7 +268,9 @@ def solve_one(
         *observed, packed = solved.observed
         solved = solved._replace(observed=tuple(observed))
     last = unpack(solved.last, problem, begin)
-    trajectory = _trajectory(problem, start, times, solved)._replace(
+    wanted = None if CHEAP_ERROR in extras else recorded
+    errors = _errors(problem, times, start.T, solved.observed[:4], wanted)
+    trajectory = _trajectory(solved, errors)._replace(
         exceeded=has_diverged(solved.last, first, fixed, problem),
         q_last=last.q,
         r_last=last.r,
@@ -278,13 +284,13 @@ def solve_one(
         more["rule_error"] = _rule_error(problem, fixed, ends)
     if "accuracy" in extras:
         states = trajectory[:4]
-        more["accuracy"] = jax.lax.map(lambda state: accuracy_at(problem, *state), states)
+        more["accuracy"] = along(lambda state: accuracy_at(problem, *state), states, recorded)
     if drifts:
-        more |= drifts_along(drifts, problem, times, fixed, begin, packed)
+        more |= drifts_along(drifts, problem, times, fixed, begin, packed, recorded)
     return trajectory._replace(**more)
 
 
-def _trajectory(problem: Problem, start: ByMode, times, solved: Solved) -> Trajectory:
+def _trajectory(solved: Solved, eps_g: Float[Array, " time"]) -> Trajectory:
     """What was observed, with its errors and without extras."""
     Q, R, v, b, *densities = solved.observed
     q, r = densities or (None, None)
@@ -293,7 +299,7 @@ def _trajectory(problem: Problem, start: ByMode, times, solved: Solved) -> Traje
         R,
         v,
         b,
-        eps_g=_errors(problem, times, start.T, (Q, R, v, b)),
+        eps_g,
         reached=solved.reached,
         diverged=solved.failed,
         exceeded=solved.failed,
@@ -305,14 +311,18 @@ def _trajectory(problem: Problem, start: ByMode, times, solved: Solved) -> Traje
     )
 
 
-def _errors(problem: Problem, times, T, states: tuple) -> Float[Array, " time"]:
-    """eps_g, or the expected loss, at the order parameters (Q, R, v, b) of all times."""
+def _errors(
+    problem: Problem, times, T, states: tuple, wanted: Float[Array, " time"] | None = None
+) -> Float[Array, " time"]:
+    """eps_g, or the expected loss, at the order parameters (Q, R, v, b) of all times that are
+    wanted.
+    """
 
     def error_at(state):
         t, Q, R, v, b = state
         return error_of(problem.at(t), Q, R, T, v, b)
 
-    return jax.lax.map(error_at, (times, *states))
+    return along(error_at, (times, *states), wanted)
 
 
 def _loop(solver: str, gradients: bool, distance: Callable | None, tolerance: tuple) -> Callable:

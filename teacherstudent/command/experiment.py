@@ -27,6 +27,7 @@ from teacherstudent.command.swept import Sweep
 from teacherstudent.command.tables import TEXTS, changed, hint_on_types
 from teacherstudent.command.unfinished import Parts, Unfinished
 from teacherstudent.command.variants import Variants
+from teacherstudent.results.datasets import DESCRIPTION
 
 Plan = Curves | Escape | Sweep | Variants
 # By the table that asks for it; variants come first, since each of them may have the others.
@@ -144,7 +145,7 @@ class Experiment:
         """
         if unfinished is None:
             checks.device(device)
-            return self.plan.run(progress, device, theory_only, Parts())
+            return self._titled(self.plan.run(progress, device, theory_only, Parts()))
         with Unfinished(unfinished) as folder:
             folder.begin(self.mark(theory_only), resume=True, anew=False)
             tree = self.run_in(folder, progress, device, theory_only)
@@ -158,7 +159,13 @@ class Experiment:
         the answer is in a file.
         """
         checks.device(device)
-        return self.plan.run(progress, device, theory_only, Parts(folder))
+        return self._titled(self.plan.run(progress, device, theory_only, Parts(folder)))
+
+    def _titled(self, tree: xr.DataTree) -> xr.DataTree:
+        """A result that says the title of its experiment."""
+        described = json.loads(tree.attrs[DESCRIPTION]) | {"title": self.title}
+        tree.attrs[DESCRIPTION] = json.dumps(described)
+        return tree
 
     @property
     def fingerprint(self) -> str:

@@ -133,7 +133,7 @@ def _draw(name: str, folder: Path) -> str:
     from teacherstudent.command.gallery_entries import Entry, picture_of
 
     entry = Entry.read(name, folder)
-    ts.plot(entry.tree, picture_of(name, folder))
+    ts.plot(entry.titled(), picture_of(name, folder), kind=entry.tables.get("kind"))
     return "drawn"
 
 

@@ -31,7 +31,7 @@ from teacherstudent.results.datasets import (
     simulations,
     variants_of,
 )
-from teacherstudent.results.sweep_figure import is_sweep, swept_dimensions
+from teacherstudent.results.swept import is_sweep, swept_dimensions
 from teacherstudent.results.verdict import confirms
 
 GALLERY = "gallery"  # in the description of a file, what the gallery says of it
@@ -85,6 +85,13 @@ class Entry:
     def text(self, key: str) -> str:
         """A text of the set-up, such as its title; "" if it has none."""
         return " ".join(str(self.tables.get(key, "")).split())
+
+    def titled(self) -> xr.DataTree:
+        """The result with the title that the set-up has now."""
+        tree = self.tree.copy()
+        described = json.loads(tree.attrs[DESCRIPTION]) | {"title": self.text("title")}
+        tree.attrs[DESCRIPTION] = json.dumps(described)
+        return tree
 
     def is_current(self) -> bool:
         """Whether the file has the numbers that the set-up asks for now."""
@@ -164,7 +171,7 @@ def marked(
         "seconds": round(seconds, 1),
         "processor": where or processor(),
     }
-    described = json.loads(tree.attrs[DESCRIPTION]) | {GALLERY: facts}
+    described = json.loads(tree.attrs[DESCRIPTION]) | {"title": experiment.title, GALLERY: facts}
     tree.attrs[DESCRIPTION] = json.dumps(described)
     return tree
 

@@ -13,6 +13,7 @@ from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, Until, warn_of_end
 from teacherstudent.results.continuing import state_orders
 from teacherstudent.results.datasets import DESCRIPTION, OF_THE_END, VARIABLES, description
+from teacherstudent.results.dense_curves import is_of_curve, joined_curve
 from teacherstudent.results.description import describe_protocol, type_name
 
 SUMMED = ("seconds", "steps", "rejected_steps")  # entries of the report that add up
@@ -35,7 +36,7 @@ def joined(
         chosen.append(piece.assign(phase=("time", phase)))
     data: dict[Any, Any] = {}
     for name in chosen[0].data_vars:
-        if name in OF_THE_END:
+        if name in OF_THE_END or is_of_curve(name):
             continue
         if "time" in chosen[0][name].dims:
             data[name] = xr.concat([piece[name] for piece in chosen], "time")
@@ -44,6 +45,7 @@ def joined(
     for name in OF_THE_END:
         if name in chosen[-1]:
             data[name] = chosen[-1][name]
+    data |= joined_curve(parts)
     switches = np.full(len(protocol.phases) - 1, np.nan)
     switches[: len(begun) - 1] = begun[1:]
     if switches.size:

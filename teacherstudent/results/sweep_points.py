@@ -9,7 +9,7 @@ import xarray as xr
 
 from teacherstudent.checking import checks
 from teacherstudent.results.datasets import DESCRIPTION, UNITS, as_tree, description
-from teacherstudent.results.sweep_figure import number_of, swept_dimensions
+from teacherstudent.results.swept import number_of, swept_dimensions
 
 Result = TypeVar("Result", xr.DataTree, xr.Dataset)
 OF_THE_SWEEP = ("seconds", "error", "steps", "has_student", "has_teacher", "recorded_time")

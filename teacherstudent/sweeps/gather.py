@@ -15,7 +15,7 @@ from teacherstudent.checking import checks
 from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import UNITS, VARIABLES, described
 from teacherstudent.results.description import describe_problem
-from teacherstudent.results.sweep_figure import number_of
+from teacherstudent.results.swept import number_of
 from teacherstudent.sweeps.axes import Axis, attributes_of
 from teacherstudent.sweeps.points import Point, with_entries
 from teacherstudent.sweeps.values import Answers, Values

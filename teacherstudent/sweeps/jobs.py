@@ -142,7 +142,8 @@ class TheoryJob(Job):
         return Computed(values, errors, found.report)
 
     def alone(self, point: Point) -> xr.Dataset:
-        return ts.integrate(point.problem, point.start, self.times, progress=False, **self.options)
+        options = {**self.options, "progress": False, "curve": False}
+        return ts.integrate(point.problem, point.start, self.times, **options)
 
 
 class SimulationJob(Job):

@@ -23,7 +23,7 @@ from teacherstudent.observables.built_in import requested_of_networks, requested
 from teacherstudent.problem import Problem
 from teacherstudent.results.atomic_files import check_writable
 from teacherstudent.results.datasets import as_tree
-from teacherstudent.results.sweep_figure import is_sweep
+from teacherstudent.results.swept import is_sweep
 from teacherstudent.sweeps.axes import Axis, axes_of
 from teacherstudent.sweeps.gather import Gathering, starts_of, swept_values, with_description
 from teacherstudent.sweeps.jobs import Job, SimulationJob, TheoryJob

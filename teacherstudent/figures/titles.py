@@ -8,7 +8,6 @@ import xarray as xr
 
 from teacherstudent.results.datasets import description
 
-LETTERS_PER_INCH = 14
 LATENTS = ("beta", "beta_u", "beta_v")
 
 
@@ -78,20 +77,6 @@ def with_selected(source: xr.Dataset, part: dict) -> dict:
         if name in source.coords and source[name].ndim == 0:
             answer[name] = float(source[name])
     return answer
-
-
-def wrapped(title: str, inches: float) -> str:
-    """The title in lines that fit a figure of this width, broken after commas."""
-    first, *rest = title.split(", ")
-    lines = [first]
-    for part in rest:
-        longer = f"{lines[-1]}, {part}"
-        if len(longer) > LETTERS_PER_INCH * inches:
-            lines[-1] += ","
-            lines.append(part)
-        else:
-            lines[-1] = longer
-    return "\n".join(lines)
 
 
 def _inputs(task: dict) -> str:

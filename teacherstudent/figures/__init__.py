@@ -1,0 +1,1 @@
+"""Figures of results, one kind of figure in each file; `plotting.py` has the verb."""

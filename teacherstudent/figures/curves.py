@@ -1,0 +1,310 @@
+"""Figures along time: the error, and the entries of order parameters and observables.
+
+Lines are the theory, marks the means of networks, in a band of one standard deviation.
+"""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from teacherstudent.figures.drawing import (
+    GREY,
+    EndLabels,
+    draw_line,
+    draw_networks,
+    draw_predicted,
+    draw_samples,
+    keys_of_marks,
+    networks_label,
+    set_time_axis,
+    shade,
+    style,
+)
+from teacherstudent.figures.heatmaps import rows_of_maps
+from teacherstudent.figures.layout import Draw, Layout, Row, add_to_legend
+from teacherstudent.figures.phases import mark_phases
+from teacherstudent.figures.results import Curves, Results
+from teacherstudent.figures.titles import title_of
+from teacherstudent.results.comparable import size_of
+
+# What is measured beside an error: on held-out samples, and on a fixed training set.
+HELD_OUT = {"eps_g": "test_error", "loss": "test_loss"}
+TRAINING = {"eps_g": "train_error", "loss": "train_loss"}
+CLONES = {1: "trained on clone: means", 2: "trained on clone: means, covariances"}
+MOST_COLUMNS = 4  # of panels
+MOST_IN_PANEL = 10  # entries that share a panel beside others
+MOST_UNITS = 6  # of a student, each of which has a panel of its own
+HEIGHT_OF_LABEL = 0.13  # inches
+
+
+class Entry(NamedTuple):
+    """One number of a variable: where it is in the data, and its name."""
+
+    index: dict[str, int]
+    label: str
+
+
+class ErrorPanel(NamedTuple):
+    """The error: all sizes of networks, each with what it measured on samples."""
+
+    curves: Curves
+
+    def __call__(self, axes: Axes) -> None:
+        """Draw it."""
+        curves, name = self.curves, self.curves.error
+        if name == "eps_g":
+            axes.set_yscale("log")
+        line = curves.line(name)
+        if line is not None:
+            draw_line(axes, line, 0, "theory")
+        for rank, one in enumerate(curves.networks):
+            draw_networks(axes, one[name], rank + 1, networks_label(one))
+            for measure, shape in ((HELD_OUT[name], "x"), (TRAINING[name], "+")):
+                if measure in one:
+                    words = measure.replace("_", " ")
+                    label = f"their {words}, N = {size_of(one)}"
+                    draw_samples(axes, one[measure], rank + 1, label, shape)
+        band = curves.predicted_band(name)
+        if band is not None and curves.theory is not None:
+            draw_predicted(axes, curves.theory[name], band, 0)
+        if curves.theory is not None and "clone_loss" in curves.theory:
+            _draw_clones(axes, curves.theory)
+        _finish(axes, name, curves, named=True)
+        add_to_legend(axes, [])
+
+
+class ClassificationPanel(NamedTuple):
+    """1 - accuracy of theory and networks, and the oracle's error as a line."""
+
+    curves: Curves
+
+    def __call__(self, axes: Axes) -> None:
+        """Draw it."""
+        curves, source = self.curves, self.curves.source
+        line = curves.line("accuracy")
+        if line is not None:
+            draw_line(axes, 1 - line, 0, "theory")
+        tested = [one for one in curves.networks if "test_accuracy" in one or "accuracy" in one]
+        for rank, one in enumerate(tested):
+            name = "test_accuracy" if "test_accuracy" in one else "accuracy"
+            draw_networks(axes, 1 - one[name], rank + 1, networks_label(one))
+        if "oracle_error" in source and np.isfinite(source.oracle_error):
+            oracle = float(source.oracle_error)
+            axes.axhline(oracle, color=GREY, ls=":", lw=1.2, label="best classifier")
+        set_time_axis(axes, source)
+        mark_phases(axes, source)
+        axes.set_ylabel("$1 - P(y\\phi > 0)$")
+        axes.set_title("classification error", fontsize=9)
+        add_to_legend(axes, [])
+
+
+class EntriesPanel(NamedTuple):
+    """Entries of a variable with their names at the ends of their lines, and the largest
+    networks.
+    """
+
+    curves: Curves
+    name: str
+    entries: list[Entry]
+    of_unit: str = ""
+
+    def __call__(self, axes: Axes) -> None:
+        """Draw it."""
+        curves, name = self.curves, self.name
+        labels = EndLabels(axes)
+        line, band = curves.line(name), curves.predicted_band(name)
+        for rank, (index, label) in enumerate(self.entries):
+            end = None
+            for one in curves.networks[-1:]:
+                if name in one:
+                    values = one[name].isel(index)
+                    end = values.mean("seed")
+                    draw_networks(axes, values, rank, label if line is None else None)
+            if line is not None:
+                end = line.isel(index)
+                draw_line(axes, end, rank, label)
+            if band is not None and curves.theory is not None:
+                draw_predicted(axes, curves.theory[name].isel(index), band.isel(index), rank)
+            if end is not None:
+                labels.add(end, rank, label)
+        _finish(axes, name, curves, self.of_unit)
+        if self.entries[0].index:
+            labels.draw()
+
+
+def _finish(axes: Axes, name: str, curves: Curves, of_unit: str = "", named: bool = False) -> None:
+    """Names of the axes and of the panel, and the switches of a protocol."""
+    set_time_axis(axes, curves.source)
+    mark_phases(axes, curves.source, named)
+    attributes = curves.source_of(name).variables[name].attrs
+    axes.set_ylabel(attributes["symbol"])
+    title = of_unit or attributes["long_name"]
+    phases = named and "switch_time" in curves.source
+    axes.set_title(title, fontsize=9, pad=14 if phases else None)
+
+
+def _draw_clones(axes: Axes, theory: xr.Dataset) -> None:
+    """The losses of students that were trained on clones of the inputs."""
+    for rank, moments in enumerate(theory.clone.values):
+        axes.plot(
+            theory.time,
+            theory.clone_loss[rank],
+            style(rank + 1),
+            color=shade(rank + 3),
+            lw=1.2,
+            label=CLONES[int(moments)],
+        )
+
+
+class ErrorKind:
+    """The error alone."""
+
+    def fits(self, results: Results) -> bool:
+        """Whether there is one problem."""
+        return results.has_curves
+
+    def layout(self, results: Results) -> Layout:
+        """One panel."""
+        return _alone(results.curves, ErrorPanel(results.curves))
+
+
+class VariableKind:
+    """All entries of one variable in one panel."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def fits(self, results: Results) -> bool:
+        """Whether there is one problem, and it has this variable."""
+        return results.has_curves and self.name in results.curves.names()
+
+    def layout(self, results: Results) -> Layout:
+        """One panel, as high as its labels need."""
+        curves = results.curves
+        if self.name == curves.error:
+            return _alone(curves, ErrorPanel(curves))
+        if self.name == "accuracy":
+            return _alone(curves, ClassificationPanel(curves))
+        entries = entries_of(curves.source_of(self.name), self.name)
+        height = max(3.4, HEIGHT_OF_LABEL * len(entries) + 1.0)
+        return _alone(curves, EntriesPanel(curves, self.name, entries), height)
+
+
+class OverlapsKind:
+    """Q and R (or m) in small multiples: a panel for each unit of the student."""
+
+    def fits(self, results: Results) -> bool:
+        """Whether there is one problem."""
+        return results.has_curves
+
+    def layout(self, results: Results) -> Layout:
+        """A row for each matrix."""
+        curves = results.curves
+        rows = []
+        for name in curves.names():
+            if name in ("Q", "R", "m"):
+                rows += _rows_by_unit(curves, name)
+        return Layout(rows, title_of(curves.source), _keys(curves))
+
+
+class CurvesKind:
+    """The error and all order parameters and observables along time."""
+
+    def fits(self, results: Results) -> bool:
+        """Whether there is one problem."""
+        return results.has_curves
+
+    def layout(self, results: Results) -> Layout:
+        """Panels with names at the lines; of many entries a panel for each unit of the student, or
+        maps at a few times.
+        """
+        curves = results.curves
+        singles: list[Draw] = []
+        rows: list[Row] = []
+        for name in curves.names():
+            entries = []
+            if name not in (curves.error, "accuracy"):
+                entries = entries_of(curves.source_of(name), name)
+            if name == curves.error:
+                singles.append(ErrorPanel(curves))
+            elif name == "accuracy":
+                singles.append(ClassificationPanel(curves))
+            elif len(entries) <= MOST_IN_PANEL or len(entries[0].index) < 2:
+                singles.append(EntriesPanel(curves, name, entries))
+            elif curves.source.sizes["student"] <= MOST_UNITS or name not in ("Q", "R", "m"):
+                rows += _rows_by_unit(curves, name)
+            else:
+                rows += rows_of_maps(curves, name)
+        columns = -(-len(singles) // -(-len(singles) // MOST_COLUMNS))
+        first = [Row(singles[at : at + columns]) for at in range(0, len(singles), columns)]
+        return Layout([*first, *rows], title_of(curves.source), _keys(curves))
+
+
+def _alone(curves: Curves, panel: Draw, height: float = 3.6) -> Layout:
+    row = Row([panel], width=5.2, height=height)
+    return Layout([row], title_of(curves.source), _keys(curves))
+
+
+def _keys(curves: Curves) -> list:
+    largest = curves.networks[-1] if curves.networks else None
+    predicted = curves.predicted_band(curves.error) is not None
+    return keys_of_marks(curves.theory is not None, largest, predicted)
+
+
+def _rows_by_unit(curves: Curves, name: str) -> list[Row]:
+    """Rows of panels, one panel for each unit of the student, all with the same limits."""
+    source = curves.source_of(name)
+    dim = own_dims(source, name)[0]
+    units = source.sizes[dim]
+    entries = entries_of(source, name, whole=True)
+    panels = []
+    for unit in range(units):
+        some = [one for one in entries if one.index[dim] == unit]
+        panels.append(EntriesPanel(curves, name, some, f"{dim} {unit + 1}"))
+    columns = units if units <= MOST_UNITS else -(-units // -(-units // MOST_COLUMNS))
+    return [
+        Row(panels[at : at + columns], _same_limits, width=2.7, height=2.3)
+        for at in range(0, units, columns)
+    ]
+
+
+def _same_limits(axes: list[Axes]) -> None:
+    """Names of the vertical axis on the first panel of a row only."""
+    for one in axes[1:]:
+        one.set_ylabel("")
+
+
+def entries_of(source: xr.Dataset, name: str, whole: bool = False) -> list[Entry]:
+    """The entries of a variable with their labels; of the symmetric Q the upper triangle, or the
+    whole of it.
+    """
+    dims = own_dims(source, name)
+    symbol = _without_subscript(source[name].attrs["symbol"].strip("$"))
+    sizes = [source.sizes[dim] for dim in dims]
+    comma = "," if max(sizes, default=0) > 9 else ""
+    entries = []
+    for index in np.ndindex(*sizes):
+        if name == "Q" and not whole and index[0] > index[1]:
+            continue
+        subscript = comma.join(str(number + 1) for number in index)
+        label = f"${symbol}_{{{subscript}}}$"
+        entries.append(Entry(dict(zip(dims, index, strict=True)), label))
+    return entries
+
+
+def _without_subscript(symbol: str) -> str:
+    r"""Q of Q_{kl}; a symbol that does not end with its only subscript in braces, {\|w_k\|}."""
+    match = re.fullmatch(r"([^_]*)_(\{[^{}]*\}|[^{}])", symbol)
+    if match:
+        return match[1]
+    if "_" in symbol:
+        return f"{{{symbol}}}"
+    return symbol
+
+
+def own_dims(source: xr.Dataset, name: str) -> list[str]:
+    """The dimensions of a variable beside time and seeds."""
+    return [str(dim) for dim in source[name].dims if dim not in ("time", "seed")]

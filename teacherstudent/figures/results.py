@@ -1,0 +1,184 @@
+"""What figures draw: the parts of a result that was given to `ts.plot`."""
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from teacherstudent.results.comparable import moves, size_of
+from teacherstudent.results.datasets import (
+    DESCRIPTION,
+    description,
+    observables_in_common,
+    simulations,
+    variants_of,
+)
+from teacherstudent.results.dense_curves import curve_of
+from teacherstudent.results.swept import runs_of
+
+MOST_ENTRIES = 32  # of an observable of the user's own
+
+
+class Curves(NamedTuple):
+    """A theory, if there is one, and networks of one or several sizes, the smallest first."""
+
+    theory: xr.Dataset | None
+    networks: list[xr.Dataset]
+
+    @property
+    def source(self) -> xr.Dataset:
+        """The dataset whose dimensions and names count."""
+        return self.networks[-1] if self.theory is None else self.theory
+
+    @property
+    def error(self) -> str:
+        """The variable that says how well the problem is learnt."""
+        return error_name(self.source)
+
+    def source_of(self, name: str) -> xr.Dataset:
+        """The dataset whose dimensions and names count for a variable, which one of them has."""
+        if self.theory is not None and name in self.theory:
+            return self.theory
+        return self.networks[-1]
+
+    def line(self, name: str) -> xr.DataArray | None:
+        """A variable of the theory along `time`: its dense curve, if it has one."""
+        if self.theory is None or name not in self.theory:
+            return None
+        dense = curve_of(self.theory)
+        return dense[name] if name in dense else self.theory[name]
+
+    def predicted_band(self, name: str) -> xr.DataArray | None:
+        """The standard deviation of single networks of the largest size that a theory predicts."""
+        if self.theory is None or f"{name}_std" not in self.theory or not self.networks:
+            return None
+        return self.theory[f"{name}_std"] / size_of(self.networks[-1]) ** 0.5
+
+    def names(self) -> list[str]:
+        """The variables that have a panel."""
+        source = self.source
+        names = [self.error]
+        if "accuracy" in source or "test_accuracy" in source:
+            names.append("accuracy")
+        names += [name for name in ("v", "b") if name in source and moves(source[name])]
+        names += ["m" if "m" in source else "R", "Q"]
+        return names + self._observables()
+
+    def _observables(self) -> list[str]:
+        """The observables of the user's own that are few enough numbers to be told apart."""
+        names: list[str] = []
+        for one in (self.theory, *self.networks[-1:]):
+            if one is None:
+                continue
+            for name in observables_in_common(one):
+                few = one[name].isel(time=0, seed=0, missing_dims="ignore").size <= MOST_ENTRIES
+                if few and name not in names and not name.endswith("_std"):
+                    names.append(name)
+        return names
+
+
+class Results:
+    """The parts of a result: what `integrate`, `simulate`, `escape`, `ts.sweep` or an experiment
+    answered, or a file had.
+    """
+
+    def __init__(self, given: xr.DataTree | xr.Dataset):
+        self.given = given
+
+    @property
+    def title(self) -> str:
+        """That of the published set-up or the file of an experiment, if it was one."""
+        if DESCRIPTION not in self.given.attrs:
+            return ""
+        return str(description(self.given).get("title", ""))  # type: ignore[arg-type]
+
+    @cached_property
+    def variants(self) -> dict[str, "Results"]:
+        """The results of several problems by name."""
+        if isinstance(self.given, xr.Dataset):
+            return {}
+        return {name: Results(tree) for name, tree in variants_of(self.given).items()}
+
+    @property
+    def escape(self) -> xr.Dataset | None:
+        """How long networks needed to see a direction."""
+        if isinstance(self.given, xr.Dataset):
+            return self.given if "escape_step" in self.given else None
+        return self.given["escape"].to_dataset() if "escape" in self.given.children else None
+
+    @cached_property
+    def swept(self) -> dict[str, xr.Dataset]:
+        """Theory and simulation of a sweep, by their names; none where nothing was swept."""
+        if self.variants or self.escape is not None:
+            return {}
+        runs = runs_of(self.given) if DESCRIPTION in self.given.attrs else {}
+        return runs if any(swept_along(data) for data in runs.values()) else {}
+
+    @cached_property
+    def curves(self) -> Curves:
+        """Theory and networks; ValueError if there is neither."""
+        theory, networks = None, []
+        if isinstance(self.given, xr.DataTree):
+            networks = simulations(self.given)
+            if "theory" in self.given.children:
+                theory = self.given["theory"].to_dataset()
+        elif _kind(self.given) == "simulation":
+            networks = [self.given]
+        else:
+            theory = self.given
+        networks = [_with_seeds(one) for one in networks]
+        if theory is None and not networks:
+            raise ValueError(
+                "there is neither a theory nor a simulation in these results; nothing to plot."
+            )
+        for one in [theory, *networks]:
+            if one is not None and "time" not in one.dims:
+                raise ValueError(
+                    "the results are of one time; give those along the times of the run, nothing "
+                    "to plot."
+                )
+        return Curves(theory, networks)
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether there is one curve of a theory, or networks of one problem."""
+        return not (self.variants or self.swept or self.escape is not None)
+
+
+def swept_along(data: xr.Dataset) -> list[str]:
+    """The dimensions of an error beside time and seeds: what was swept."""
+    error = error_name(data)
+    if error not in data:
+        return []
+    return [str(dim) for dim in data[error].dims if dim not in ("time", "seed")]
+
+
+def error_name(source: xr.Dataset) -> str:
+    """The variable that says how well a problem is learnt."""
+    return "loss" if "loss" in source else "eps_g"
+
+
+def last_times(data: xr.Dataset, count: int) -> np.ndarray:
+    """Indices of a few recorded times, spread over all of them."""
+    return np.unique(np.linspace(0, data.sizes["time"] - 1, count).round().astype(int))
+
+
+def _with_seeds(simulation: xr.Dataset) -> xr.Dataset:
+    """A simulation with the dimension `seed`, also where one network was selected."""
+    if "seed" in simulation.dims:
+        return simulation
+    return simulation.expand_dims("seed")
+
+
+def _kind(results: xr.Dataset) -> str:
+    """Whether a dataset is a theory or a simulation; ValueError if it is neither."""
+    kind = "dataset of another kind"
+    if DESCRIPTION in results.attrs:
+        kind = description(results)["kind"]
+    if kind not in ("theory", "simulation"):
+        raise ValueError(
+            f"there is nothing to plot in a {kind}; give a theory, a simulation, or what ts.load "
+            "answers."
+        )
+    return kind
