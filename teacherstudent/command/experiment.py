@@ -171,7 +171,9 @@ class Experiment:
     def fingerprint(self) -> str:
         """A hash of the tables that decide what a run answers: all but titles and other texts."""
         deciding = {name: one for name, one in self.tables.items() if name not in TEXTS}
-        return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps(deciding, sort_keys=True, default=str).encode()
+        ).hexdigest()
 
     def mark(self, theory_only: bool) -> str:
         """A hash of all that decides what a run answers, and of the version of this package."""

@@ -48,9 +48,9 @@ def gallery(
     folder: Annotated[
         Path, typer.Option("--folder", help="Where the files and pictures are.")
     ] = Path("results"),
-    page: Annotated[
-        Path, typer.Option("--page", help="The page, where its folder exists.")
-    ] = Path("docs/gallery.md"),
+    page: Annotated[Path, typer.Option("--page", help="The page, where its folder exists.")] = Path(
+        "docs/gallery.md"
+    ),
 ) -> None:
     """Compute the published set-ups again, with their pictures and the page that shows them.
 
@@ -117,10 +117,7 @@ def _make(name: str, folder: Path, theory: bool) -> str:
         integrated_anew,
     )
 
-    if theory:
-        tree = integrated_anew(Entry.read(name, folder), None)
-    else:
-        tree = computed(name, None)
+    tree = integrated_anew(Entry.read(name, folder), None) if theory else computed(name, None)
     ts.save(file_of(name, folder), tree, force=True)
     _draw(name, folder)
     seconds = Entry(name, published.read(name)[1], tree).facts["seconds"]

@@ -1,4 +1,4 @@
-"""What the gallery knows of one set-up: its texts, its file, and how well theory and networks agree.
+"""What the gallery knows of a set-up: its texts, its file, how well theory and networks agree.
 
 A file of the gallery is a result file.  In the description of the whole it says of which set-up it
 is, with a fingerprint of the tables that decide its numbers, the time that they took, and on which
