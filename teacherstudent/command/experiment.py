@@ -169,11 +169,8 @@ class Experiment:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the tables that decide what a run answers: all but titles and other texts."""
-        deciding = {name: one for name, one in self.tables.items() if name not in TEXTS}
-        return hashlib.sha256(
-            json.dumps(deciding, sort_keys=True, default=str).encode()
-        ).hexdigest()
+        """A hash of the tables that decide what a run answers."""
+        return fingerprint_of(self.tables)
 
     def mark(self, theory_only: bool) -> str:
         """A hash of all that decides what a run answers, and of the version of this package."""
@@ -185,6 +182,13 @@ class Experiment:
 
     def __repr__(self) -> str:
         return f"Experiment {self.name}: {self.title} ({type(self.plan).__name__})"
+
+
+def fingerprint_of(tables: Mapping[str, Any]) -> str:
+    """A hash of the tables that decide what a run answers: all but titles and other texts."""
+    deciding = {name: one for name, one in tables.items() if name not in TEXTS}
+    content = json.dumps(deciding, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def plan_of(tables: Mapping[str, Any]) -> type[Plan]:

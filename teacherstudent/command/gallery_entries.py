@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import xarray as xr
 
 import teacherstudent as ts
 from teacherstudent.command import published
-from teacherstudent.command.experiment import Experiment
+from teacherstudent.command.experiment import Experiment, fingerprint_of
 from teacherstudent.command.printing import error_name
-from teacherstudent.command.unfinished import Parts, parts_of
+from teacherstudent.command.unfinished import Parts, Unfinished, parts_of
 from teacherstudent.results.datasets import (
     DESCRIPTION,
     description,
@@ -45,8 +45,8 @@ class Agreement(NamedTuple):
     - `part`: the variant, or "".
     - `quantity`: the variable with the largest deviation, in units of what chance explains.
     - `deviation`, `error`: theory minus mean over seeds, and its standard error.
-    - `z`, `chance`: their ratio, and the largest that chance makes of as many numbers; nan for few
-      seeds.
+    - `z`, `chance`: their ratio over a window of times, and the largest that chance makes of it; nan
+      for a single network.
     - `verdict`: of `compare`; of a sweep, how many of its points agree.
     """
 
@@ -95,7 +95,7 @@ class Entry:
 
     def is_current(self) -> bool:
         """Whether the file has the numbers that the set-up asks for now."""
-        return self.facts.get("fingerprint") == Experiment.read(self.name).fingerprint
+        return self.facts.get("fingerprint") == fingerprint_of(self.tables)
 
     @cached_property
     def agreements(self) -> list[Agreement]:
@@ -143,7 +143,7 @@ def integrated_anew(entry: Entry, progress: bool | None) -> xr.DataTree:
     for place, data in parts_of(entry.tree).items():
         if "/simulation" in f"/{place}" or place == "escape":
             networks[place] = data
-    parts = Parts(Networks(networks))
+    parts = Parts(cast(Unfinished, Networks(networks)))
     tree = experiment.plan.run(progress, None, theory_only=False, parts=parts)
     return marked(tree, experiment, entry.facts["seconds"], entry.facts["processor"])
 
@@ -199,7 +199,7 @@ def _agreements(label: str, tree: xr.DataTree) -> Iterator[Agreement]:
     if "comparison" in tree.children:
         yield _agreement(label, tree["comparison"].to_dataset())
     elif is_sweep(tree) and {"theory", "simulation"} <= set(tree.children):
-        yield _agreement_of_sweep(label, tree)
+        yield from _agreement_of_sweep(label, tree)
 
 
 def _agreement(label: str, report: xr.Dataset) -> Agreement:
@@ -223,17 +223,19 @@ def _excess(largest: Mapping[str, float]) -> float:
     return abs(largest.get("z", 0.0)) / largest.get("critical_z", 1.0)
 
 
-def _agreement_of_sweep(label: str, tree: xr.DataTree) -> Agreement:
+def _agreement_of_sweep(label: str, tree: xr.DataTree) -> Iterator[Agreement]:
     """The point of a sweep that deviates most, and how many points agree."""
     reports = [
         _agreement(label, ts.compare(point["theory"].to_dataset(), simulations(point)[0]))
         for point in points_of(tree)
     ]
+    if not reports:  # every point has failed
+        return
     worst = max(reports, key=lambda one: abs(one.z) / one.chance)
     verdicts = [one.verdict for one in reports]
     agree = sum(confirms(verdict) for verdict in verdicts)
     short = "AGREE" if agree == len(verdicts) else "DISAGREE"
-    return worst._replace(verdict=f"{short}: {agree} of {len(verdicts)} points")
+    yield worst._replace(verdict=f"{short}: {agree} of {len(verdicts)} points")
 
 
 def points_of(tree: xr.DataTree) -> Iterator[xr.DataTree]:
