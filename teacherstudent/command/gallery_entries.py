@@ -45,8 +45,8 @@ class Agreement(NamedTuple):
     - `part`: the variant, or "".
     - `quantity`: the variable with the largest deviation, in units of what chance explains.
     - `deviation`, `error`: theory minus mean over seeds, and its standard error.
-    - `z`, `chance`: their ratio over a window of times, and the largest that chance makes of it; nan
-      for a single network.
+    - `z`, `chance`: their ratio over a window of times, and the largest that chance makes of it, or
+      nan for a single network.
     - `verdict`: of `compare`; of a sweep, how many of its points agree.
     """
 

@@ -88,7 +88,7 @@ def _card(entry: Entry, pictures: str) -> str:
     for paragraph in (entry.text("seen"), _source(entry), entry.text("parameters")):
         if paragraph:
             lines += [paragraph, ""]
-    lines += [_agreement_in_words(entry), "+++", _took(entry), "::::", ""]
+    lines += [_agreement_in_words(entry), ":::{card-footer}", _took(entry), ":::", "::::", ""]
     return "\n".join(lines)
 
 

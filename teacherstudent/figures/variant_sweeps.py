@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from teacherstudent.figures.drawing import is_logarithmic, mark, shade, spans_decades, style
 from teacherstudent.figures.layout import Layout, Row
 from teacherstudent.figures.results import Results, error_name, swept_along
+from teacherstudent.results.swept import runs_of
 
 SMALL = 8
 NAMES = {"width": "student units $K$"}  # of parameters that papers call by a letter
@@ -52,7 +53,7 @@ class VariantSweepsKind:
 
     def layout(self, results: Results) -> Layout:
         """One panel."""
-        sweeps = {name: one.swept for name, one in results.variants.items()}
+        sweeps = {name: runs_of(one.given) for name, one in results.variants.items()}
         (dim,) = _dimensions(next(iter(results.variants.values())))
         parameters = "lines: theory; marks: means of networks, with standard errors"
         panel = VariantSweepsPanel(sweeps, dim)
@@ -61,7 +62,8 @@ class VariantSweepsKind:
 
 def _dimensions(results: Results) -> list[str]:
     """The parameters that one variant was swept over; none if it was not."""
-    return swept_along(next(iter(results.swept.values()))) if results.swept else []
+    dims = [swept_along(data) for data in runs_of(results.given).values()]
+    return max(dims, key=len, default=[])
 
 
 def _draw_sweep(
