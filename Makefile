@@ -7,10 +7,10 @@ READY = $(VENV)/ready
 READY_FOR_DOCS = $(VENV)/ready-for-docs
 DEMO = results/demo.h5
 
-.PHONY: demo test test-long test-fast faults lint types bench docs clean
+.PHONY: demo test test-long test-fast faults lint types bench docs gallery clean
 
 demo: $(READY)  ## theory and finite networks from the same start: an HDF5 file and a picture
-	$(BIN)/teacherstudent run goldt-2019-scm-k3 --out $(DEMO) --force --set times.stop=400
+	$(BIN)/teacherstudent run goldt-2019-scm-k3 --out $(DEMO) --force --set times.stop=400 --set simulation.method=weights
 
 test: $(READY)  ## one or two cases of everything
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -33,6 +33,10 @@ types: $(READY)
 
 bench: $(READY)  ## ratios, measured side by side
 	$(BIN)/python -m benchmarks
+
+gallery: $(READY)  ## computes the files of results/ again whose set-ups have changed, and draws all of them
+	$(BIN)/teacherstudent gallery --missing
+	$(BIN)/teacherstudent gallery --redraw
 
 docs: $(READY_FOR_DOCS)  ## the manual, with all its code run: docs/_build/html/index.html
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html

@@ -1,4 +1,4 @@
-"""The command line: list, run, show, plot, compare, validate.
+"""The command line: list, run, show, plot, compare, sweep, validate, gallery.
 
 Exit codes: 0 done, 1 the work failed, 2 bad input; 130 interrupted by Ctrl-C, 143 by SIGTERM.
 """
@@ -12,6 +12,7 @@ import typer
 
 import teacherstudent
 from teacherstudent.command import options, printing, process, published
+from teacherstudent.command.gallery import gallery
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -497,6 +498,9 @@ def validate(
         if not report.ok:
             codes.append(process.FAILED)
     raise typer.Exit(max(codes))
+
+
+app.command()(gallery)
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 """Experiments: what one command runs, read from a TOML file or from a published set-up.
 
 What there is to do is a plan: curves in time (`Curves`), the same with clones of the inputs
-(`Clones`), escapes from random starts (`Escape`), or several curves side by side (`Variants`).  The
-tables of a file say which.  A plan is made by `from_tables` and answers with `run`.
+(`Clones`), escapes from random starts (`Escape`), a problem at many values of its parameters
+(`Sweep`), or several of these curves or sweeps side by side (`Variants`).  The tables of a file say
+which.  A plan is made by `from_tables` and answers with `run`.
 """
 
 from __future__ import annotations
@@ -22,13 +23,20 @@ from teacherstudent.checking import arguments, checks
 from teacherstudent.command import published
 from teacherstudent.command.curves import Clones, Curves
 from teacherstudent.command.escapes import Escape
-from teacherstudent.command.tables import changed, hint_on_types
+from teacherstudent.command.swept import Sweep
+from teacherstudent.command.tables import TEXTS, changed, hint_on_types
 from teacherstudent.command.unfinished import Parts, Unfinished
 from teacherstudent.command.variants import Variants
 from teacherstudent.results.datasets import DESCRIPTION, description
 
-Plan = Curves | Escape | Variants
-PLANS = {"variants": Variants, "escape": Escape, "clones": Clones}  # by the table that asks for it
+Plan = Curves | Escape | Sweep | Variants
+# By the table that asks for it; variants come first, since each of them may have the others.
+PLANS: dict[str, type[Plan]] = {
+    "variants": Variants,
+    "escape": Escape,
+    "sweep": Sweep,
+    "clones": Clones,
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,8 @@ class Experiment:
     - `tables`: all tables of the file, changed as `changes` say.
     - `plan`: what there is to do.  `Curves` have a `problem`, a `start`, `times` (in updates / N)
       and the options `theory` and `simulation`; `Escape` has a `problem` and the options `escape`;
-      `Variants` have a dictionary `variants` of curves.
+      `Sweep` has `curves`, what it goes `over`, and whether it is `theory_only`; `Variants` have a
+      dictionary `variants` of curves or sweeps.
 
     The tables of a file and their entries are in the manual; an entry that is left out keeps the
     default of the function that takes it (`integrate`, `simulate`, `random_start`, ...).
@@ -158,6 +167,11 @@ class Experiment:
         tree.attrs[DESCRIPTION] = json.dumps(facts)
         return tree
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the tables that decide what a run answers."""
+        return fingerprint_of(self.tables)
+
     def mark(self, theory_only: bool) -> str:
         """A hash of all that decides what a run answers, and of the version of this package."""
         described = [teacherstudent.__version__, theory_only, self.tables]
@@ -170,7 +184,14 @@ class Experiment:
         return f"Experiment {self.name}: {self.title} ({type(self.plan).__name__})"
 
 
-def plan_of(tables: Mapping[str, Any]) -> type[Curves] | type[Escape] | type[Variants]:
+def fingerprint_of(tables: Mapping[str, Any]) -> str:
+    """A hash of the tables that decide what a run answers: all but titles and other texts."""
+    deciding = {name: one for name, one in tables.items() if name not in TEXTS}
+    content = json.dumps(deciding, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def plan_of(tables: Mapping[str, Any]) -> type[Plan]:
     """Which kind of plan the tables of a file ask for."""
     for table, plan in PLANS.items():
         if tables.get(table) not in (None, False):

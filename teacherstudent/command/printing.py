@@ -118,14 +118,24 @@ def print_variants(variants: dict[str, xr.DataTree], title: str) -> None:
     for label, tree in variants.items():
         theory = tree["theory"].to_dataset()
         error = error_name(theory)
-        cells = [label, f"{float(theory.time[-1]):g}", f"{float(theory[error][-1]):.4g}"]
+        last = theory[error].isel(time=-1)
+        cells = [label, f"{float(theory.time[-1]):g}", range_cell(last)]
         networks = simulations(tree)
+        if last.ndim:  # a sweep, which has no comparison
+            networks = []
         if networks:
             last = networks[-1][error].isel(time=-1)
             verdict = tree["comparison"].attrs["verdict"]
             cells += [f"{float(last.mean()):.4g}", verdict.split(" at ")[0]]
         table.add_row(*cells)
     show_table(table)
+
+
+def range_cell(values: xr.DataArray) -> str:
+    """A number, or the smallest and the largest of several."""
+    if not values.ndim:
+        return f"{float(values):.4g}"
+    return f"{float(values.min()):.4g} ... {float(values.max()):.4g}"
 
 
 def print_escape(found: xr.Dataset, title: str) -> None:

@@ -21,6 +21,7 @@ from teacherstudent.results.description import Sentences, parsed
 from teacherstudent.times import linear_times, log_times
 
 SIZE = 1000  # N of networks whose experiment names none
+TEXTS = ("title", "reference", "figure", "seen", "parameters", "kind")  # which decide no number
 PROBLEM = ("task", "student", "rule", "loss", "batch_size", "batch_ratio")
 
 
@@ -122,6 +123,13 @@ class RandomTable(Table):
     readout_scale: float | None = None
 
 
+class SweepTable(Table):
+    """What a sweep goes over: values by the places of their parameters."""
+
+    over: dict[str, Any]
+    theory_only: bool | None = None
+
+
 class PhaseTable(Table):
     """A phase of a protocol: its end, and in what its problem differs from that of the file."""
 
@@ -140,6 +148,10 @@ class Tables(Table):
 
     title: str
     reference: str = ""
+    figure: str = ""
+    seen: str = ""
+    parameters: str = ""
+    kind: str | None = None
     task: dict | None = None
     student: dict | None = None
     rule: dict | None = None
@@ -154,6 +166,7 @@ class Tables(Table):
     clones: bool = False
     escape: dict | None = None
     variants: dict[str, dict] | None = None
+    sweep: dict | None = None
 
     @property
     def problem(self) -> dict[str, Any]:

@@ -17,11 +17,13 @@ from teacherstudent.figures.layout import Kind, Layout
 from teacherstudent.figures.results import Results
 from teacherstudent.figures.spectrum import SpectrumKind
 from teacherstudent.figures.sweep import SweepKind
+from teacherstudent.figures.variant_sweeps import VariantSweepsKind
 from teacherstudent.figures.variants import VariantsKind
 from teacherstudent.results.atomic_files import write_atomically
 
 # The first that fits is what is drawn if no kind is named.
 KINDS: dict[str, Kind] = {
+    "variant sweeps": VariantSweepsKind(),
     "variants": VariantsKind(),
     "escape": EscapeKind(),
     "sweep": SweepKind(),
@@ -53,7 +55,8 @@ def plot(
       as maps; "error"; "overlaps", Q and R (or m) in a panel for each unit of the student;
       "heatmaps", Q and R at a few times; one variable by its name, "Q", "v", "accuracy" or that of
       an observable; "spectrum", r(rho, t) of `integrate(..., spectral=True)`; "escape"; "sweep",
-      curves over one and maps over two parameters; "variants", the errors of several problems.
+      curves over one and maps over two parameters; "variants", the errors of several problems;
+      "variant sweeps", those of several sweeps at the last time.
     - `axes`: matplotlib's Axes to draw into, as many as the kind has panels (one for "error", or a
       single variable).
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
-from teacherstudent.command import sweeps
+from teacherstudent.command import swept_values
 from teacherstudent.sweeps.store import folder_of
 from tests.teacherstudent.test_cli import QUICK, run
 
@@ -36,7 +36,7 @@ LIMIT = 300  # seconds, on a busy machine
     ],
 )
 def test_texts_of_values(text, values):
-    place, found = sweeps.assigned_values(text)
+    place, found = swept_values.assigned_values(text)
     assert place == text.partition("=")[0].strip()
     if isinstance(values[0], float):
         np.testing.assert_allclose(found, values, rtol=1e-14)
@@ -57,7 +57,7 @@ def test_texts_of_values(text, values):
 )
 def test_texts_that_mean_nothing_get_a_sentence(text, sentence):
     with pytest.raises(ValueError, match=sentence):
-        sweeps.assigned_values(text)
+        swept_values.assigned_values(text)
 
 
 def test_points_of_a_file(tmp_path):
@@ -65,13 +65,13 @@ def test_points_of_a_file(tmp_path):
     rows = [["rule.learning_rate", "student.activation", "N"], [0.1, "erf", 50], [0.2, "relu", 60]]
     with open(path, "w", newline="") as file:
         csv.writer(file).writerows(rows)
-    assert sweeps.rows_of(path) == [
+    assert swept_values.rows_of(path) == [
         {"rule.learning_rate": 0.1, "student.activation": "erf", "N": 50},
         {"rule.learning_rate": 0.2, "student.activation": "relu", "N": 60},
     ]
     path.write_text("a,b\n1\n")
     with pytest.raises(ValueError, match="line 2 has not as many cells"):
-        sweeps.rows_of(path)
+        swept_values.rows_of(path)
 
 
 def test_a_sweep_from_a_file_with_everything_beside_it(tmp_path):
