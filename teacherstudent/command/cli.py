@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import teacherstudent
-from teacherstudent.command import printing, process, published
+from teacherstudent.command import explore, printing, process, published
 
 app = typer.Typer(
     add_completion=False,
@@ -401,6 +401,9 @@ def validate(
         if not report.ok:
             codes.append(process.FAILED)
     raise typer.Exit(max(codes))
+
+
+app.command()(explore.explore)
 
 
 def main() -> None:
