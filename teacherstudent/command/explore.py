@@ -41,4 +41,5 @@ def explore(
     typer.echo("Ctrl-C ends it.")
     if browser and not explorer.show():
         typer.echo("No browser was found; open this address in one.")
+    process.tell_what_is_kept(lambda: "the explorer has ended.")
     explorer.run()

@@ -19,7 +19,7 @@ class Opening:
 
     - `tables`: of the experiment; empty if there is none.
     - `result`: the result file whose curves are shown beside the live ones.
-    - `sentence`: what the page says of it at first.
+    - `sentence`: what the page says of the result.
     """
 
     tables: Mapping[str, Any] = field(default_factory=dict)
@@ -44,7 +44,7 @@ def opened(file: str | None) -> Opening:
                 f"{file} has the table {name!r}, which is not one curve in time; use "
                 f"`teacherstudent run {file}`."
             )
-    return Opening(experiment.tables, sentence=experiment.title)
+    return Opening(experiment.tables)
 
 
 def opening_of(result: Result) -> Opening:

@@ -17,7 +17,7 @@ import panel as pn
 
 from teacherstudent.checking import checks
 from teacherstudent.explorer import controls, exports
-from teacherstudent.explorer.charts import Axes, Board, Layer
+from teacherstudent.explorer.charts import MARKERS, Axes, Board, Layer
 from teacherstudent.explorer.controls import AS_IN_FILE, CONTROLS, SECTIONS
 from teacherstudent.explorer.curves import symbol_of
 from teacherstudent.explorer.latest import LatestWins
@@ -81,9 +81,11 @@ class Page:
     def _make_controls(self) -> None:
         self.widgets = {control.name: widget_of(control) for control in CONTROLS}
         for name, widget in self.widgets.items():
+            widget.css_classes = [f"control-{name}"]
             widget.param.watch(partial(self._on_change, name), "value")
         self.log_error = pn.widgets.Checkbox(label="logarithmic error axis", value=True, **STRETCH)
         self.log_error.param.watch(lambda event: self._draw(), "value")
+        self.subject = pn.pane.HTML("", **STRETCH)
         self.status = pn.pane.HTML("", **STRETCH)
         self.tabs = pn.Tabs(dynamic=False, sizing_mode="stretch_width")
         self.caption = pn.pane.HTML("", **STRETCH)
@@ -149,6 +151,7 @@ class Page:
         networks = [self.size, self.seeds, self.method, self.run, self.stop, self.progress]
         files = [self.refresh, self.adopt]
         main = [
+            self.subject,
             self.status,
             self.tabs,
             self.caption,
@@ -184,12 +187,13 @@ class Page:
             self.set_tables(opening.tables)
         else:
             self._follow()
-        if opening.sentence:
-            self.about_files.object = _quiet(opening.sentence)
+        if opening.result is not None and opening.sentence:
+            self.about_files.object = _quiet(html.escape(opening.sentence))
 
     def set_tables(self, tables: Mapping[str, Any]) -> None:
         """Put the controls to where they mean the tables of a file."""
         self.given = tables
+        self.subject.object = f"<b>{html.escape(tables['title'])}</b>"
         self._is_setting = True
         try:
             for name, value in state_of(tables).items():
@@ -244,7 +248,8 @@ class Page:
         is_latest = answer.tables == self._asked
         if answer.sentence:
             if is_latest:
-                self.status.object = _failure(answer.sentence)
+                earlier = " The pale curves are of the settings before." if self.answer else ""
+                self.status.object = _failure(f"{answer.sentence}{earlier}")
                 self.board.show_age(True)
                 self._let_export(False)
             return
@@ -395,7 +400,7 @@ class Page:
         opening = opening_of(points[0])
         if opening.tables:
             self.set_tables(opening.tables)
-        self.about_files.object = _quiet(opening.sentence)
+        self.about_files.object = _quiet(html.escape(opening.sentence))
 
     # Figures and exports.
 
@@ -449,6 +454,8 @@ class Page:
             )
         for number, point in enumerate(points, start=1):
             style = ("dashed", "dotted", "long and short dashes", "short dashes")[(number - 1) % 4]
+            if point.networks:
+                style += f" and {MARKERS[number % len(MARKERS)]}s".replace("_", " ")
             parts.append(f"<b>{style}</b>: {html.escape(point.name)}")
         return _quiet("; ".join(parts) + ".")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import logging
+import signal
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
@@ -67,6 +68,15 @@ def _server_on(port: int | None, page: Any) -> Any:
     """A server of Panel on the port, or on the first free one."""
     from panel.io.server import get_server
 
+    interrupted = signal.getsignal(signal.SIGINT)
+    try:
+        return _first_that_is_free(port, page, get_server)
+    finally:  # Panel puts its own handler there, and the command line has one
+        signal.signal(signal.SIGINT, interrupted)
+
+
+def _first_that_is_free(port: int | None, page: Any, get_server: Any) -> Any:
+    """The same, with Panel's way to make a server."""
     # Of that wildcard, which is meant, Bokeh warns; Tornado tells of every request it refuses.
     for name in ("bokeh.server.util", "tornado.access"):
         logging.getLogger(name).setLevel(logging.ERROR)
