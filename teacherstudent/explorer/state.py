@@ -196,7 +196,7 @@ def overlaps_of_start(state: State, given: Mapping) -> dict:
     directions = _directions(state, given)
     random = np.random.default_rng(state["start_seed"])
     overlaps = state["start_overlap"] * random.uniform(-1.0, 1.0, (K, directions))
-    table = {"Q": (state["start_scale"] ** 2 * np.eye(K)).tolist()}
+    table = {"Q": (np.eye(K) * state["start_scale"] ** 2).tolist()}
     if not controls.has_classes(state):
         table["R"] = overlaps.tolist()
         if state["train_readout"]:
