@@ -21,7 +21,7 @@ from tests.imports import (
 )
 
 OUTER = {"teacherstudent", "teacherstudent.__main__"}
-OUTER_FOLDERS = ("teacherstudent.command.", "teacherstudent.sweeps.")
+OUTER_FOLDERS = ("teacherstudent.command.", "teacherstudent.explorer.", "teacherstudent.sweeps.")
 ALLOWED = {
     "teacherstudent": {"teacherstudent"},
     "odes": {"odes", "teacherstudent"},

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import teacherstudent
-from teacherstudent.command import options, printing, process, published
+from teacherstudent.command import explore, options, printing, process, published
 from teacherstudent.command.gallery import gallery
 
 app = typer.Typer(
@@ -501,6 +501,7 @@ def validate(
 
 
 app.command()(gallery)
+app.command()(explore.explore)
 
 
 def main() -> None:
