@@ -206,7 +206,7 @@ def overlaps_of_start(state: State, given: Mapping) -> dict:
     scale = state["readout_scale"] if state["train_readout"] else 1.0
     table["v"] = [scale * (-1.0) ** unit for unit in range(K)]
     if state["train_bias"]:
-        table["b"] = random.uniform(-0.5, 0.5, K).tolist()
+        table["b"] = random.uniform(-0.5, 0.5, (K,)).tolist()
     return table
 
 
