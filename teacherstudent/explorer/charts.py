@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, Legend
+from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.plotting import figure
 
 from teacherstudent.explorer.curves import COLOURS, Curve, axis_label, curves_of, quantities
@@ -123,7 +123,7 @@ class Chart:
 
     def _make_plain(self) -> None:
         """A legend beside the figure, and axes that are easy to read."""
-        legend: Legend = self.figure.legend[0]
+        legend = self.figure.legend[0]
         if self.name in SINGLE:
             legend.visible = False  # the axis has its name, and the caption says the rest
         legend.label_text_font_size = "12px"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,11 @@ def python_of(answer: Answer, networks: Networks | None) -> str:
     return python_text(tables, _problems(answer), simulated=networks is not None)
 
 
-def _problems(answer: Answer) -> list[tuple[dict[str, Any], Any]]:
+def _problems(answer: Answer) -> list[tuple[Mapping[str, Any], Any]]:
     """The tables of the problem, or of each phase of a protocol with its end."""
     if not isinstance(answer.problem, Protocol):
         return [(dict(answer.tables), None)]
-    phases = []
+    phases: list[tuple[Mapping[str, Any], Any]] = []
     for described in describe_protocol(answer.problem):
         end = described.pop("duration", None)
         if end is None:

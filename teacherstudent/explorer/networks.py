@@ -118,6 +118,8 @@ class Training:
             callback=callback,
             **options,
         )
-        faster = plan.with_larger_rates(self._answer.theory)
-        comparison = ts.compare(self._answer.theory, simulation, faster=faster)
+        theory = self._answer.theory
+        assert theory is not None  # networks are of an answer that has one
+        faster = plan.with_larger_rates(theory)
+        comparison = ts.compare(theory, simulation, faster=faster)
         return simulation, comparison
