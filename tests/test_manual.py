@@ -175,7 +175,6 @@ REFUSED = (
     lambda: simulated(rule=ts.GradientFlow()),
     lambda: simulated(rule=ts.SignSGD(0.1), method="reduced"),
     lambda: simulated(rule=ts.SGD([0.1, 0.2])),
-    lambda: ts.sweep(ts.Protocol((problem(), 1.0)), OVERLAPS, [0.0, 1.0], {"task.noise": [0.1]}),
 )
 
 
