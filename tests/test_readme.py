@@ -11,7 +11,9 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("code", "verdict"), zip(BLOCKS, VERDICTS, strict=True), ids=VERDICTS)
+@pytest.mark.parametrize(
+    ("code", "verdict"), list(zip(BLOCKS, VERDICTS, strict=True)), ids=VERDICTS
+)
 def test_its_python_runs(tmp_path, monkeypatch, capsys, code, verdict):
     monkeypatch.chdir(tmp_path)
     exec(code, {})
