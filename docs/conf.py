@@ -46,6 +46,7 @@ def digest_of_sources() -> str:
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE / "_build" / "executed" / digest_of_sources())
 nb_execution_raise_on_error = True
+nb_output_stderr = "warn"  # a warning on a page fails the build
 nb_execution_timeout = 300
 nb_execution_in_temp = True  # pages write files
 nb_merge_streams = True
