@@ -258,7 +258,7 @@ def size_of_networks(entry: Entry) -> str:
     for node in entry.tree.subtree:
         if "seed" in node.dims and (error_name(node.to_dataset()) in node or "escape_step" in node):
             report = description(node.to_dataset())["report"]
-            found = node["N"].values if "N" in node.coords else report["N"]
+            found = node.coords["N"].values if "N" in node.coords else report["N"]
             sizes.update(int(N) for N in np.ravel(found))
             seeds.add(node.sizes["seed"])
     if not sizes:
