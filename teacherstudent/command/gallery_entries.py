@@ -141,7 +141,9 @@ def integrated_anew(entry: Entry, progress: bool | None) -> xr.DataTree:
         return computed(entry.name, progress)
     networks = {}
     for place, data in parts_of(entry.tree).items():
-        if "/simulation" in f"/{place}" or place == "escape":
+        if place.endswith("simulation"):  # of one size, whose part is named by it all the same
+            networks[f"{place}/N_{description(data)['report']['N']}"] = data
+        elif "/simulation/" in f"/{place}" or place == "escape":
             networks[place] = data
     parts = Parts(cast(Unfinished, Networks(networks)))
     tree = experiment.plan.run(progress, None, theory_only=False, parts=parts)
