@@ -496,7 +496,7 @@ def _solved(
     """The trajectory of `solve_all`, as NumPy arrays; to be called where float64 is enabled."""
     begin = by_mode(problem, plan.start)
     times, recorded = dense.times, dense.wanted
-    if cost.are_closed(plan.averages):
+    if cost.are_closed(averages_used(problem)):  # not those of the rule, which the error has not
         extras = (*extras, CHEAP_ERROR)
     arguments = (problem.for_programs(), begin, times, plan.rtol, plan.atol, level, max_steps)
     arguments = jax.tree.map(_number, arguments)

@@ -246,6 +246,13 @@ def plot(
     out: Annotated[
         Path | None, typer.Option(help="The picture; FILE.png unless given (also .pdf, .svg).")
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="What is drawn: curves, error, overlaps, heatmaps, spectrum, escape, sweep, "
+            "variants, or a variable by its name; what says most of the result unless given."
+        ),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Draw a result file."""
@@ -260,7 +267,7 @@ def plot(
         )
     tree = ts.load(file)
     check_writable(picture, force=force)
-    ts.plot(tree, picture)
+    ts.plot(tree, picture, kind=kind)
     typer.echo(f"wrote {picture}")
 
 

@@ -27,7 +27,7 @@ from teacherstudent.command.swept import Sweep
 from teacherstudent.command.tables import TEXTS, changed, hint_on_types
 from teacherstudent.command.unfinished import Parts, Unfinished
 from teacherstudent.command.variants import Variants
-from teacherstudent.results.datasets import DESCRIPTION
+from teacherstudent.results.datasets import DESCRIPTION, description
 
 Plan = Curves | Escape | Sweep | Variants
 # By the table that asks for it; variants come first, since each of them may have the others.
@@ -162,9 +162,9 @@ class Experiment:
         return self._titled(self.plan.run(progress, device, theory_only, Parts(folder)))
 
     def _titled(self, tree: xr.DataTree) -> xr.DataTree:
-        """A result that says the title of its experiment."""
-        described = json.loads(tree.attrs[DESCRIPTION]) | {"title": self.title}
-        tree.attrs[DESCRIPTION] = json.dumps(described)
+        """A result that says in its description of which experiment it is."""
+        facts = description(tree) | {"experiment": self.name, "title": self.title}
+        tree.attrs[DESCRIPTION] = json.dumps(facts)
         return tree
 
     @property

@@ -4,6 +4,7 @@ Lines are the theory, marks the means of networks, in a band of one standard dev
 """
 
 import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from teacherstudent.figures.drawing import (
     style,
 )
 from teacherstudent.figures.heatmaps import rows_of_maps
-from teacherstudent.figures.layout import Draw, Layout, Row, add_to_legend
+from teacherstudent.figures.layout import Draw, Kind, Layout, Row, add_to_legend
 from teacherstudent.figures.phases import mark_phases
 from teacherstudent.figures.results import Curves, Results
 from teacherstudent.figures.titles import title_of
@@ -43,12 +44,16 @@ HEIGHT_OF_LABEL = 0.13  # inches
 class Entry(NamedTuple):
     """One number of a variable: where it is in the data, and its name."""
 
-    index: dict[str, int]
+    place: dict[str, int]
     label: str
 
 
-class ErrorPanel(NamedTuple):
-    """The error: all sizes of networks, each with what it measured on samples."""
+@dataclass(frozen=True)
+class ErrorPanel:
+    """The error: all sizes of networks, each with what it measured on samples.
+
+    A legend says which is which where the one of the figure does not.
+    """
 
     curves: Curves
 
@@ -73,10 +78,12 @@ class ErrorPanel(NamedTuple):
         if curves.theory is not None and "clone_loss" in curves.theory:
             _draw_clones(axes, curves.theory)
         _finish(axes, name, curves, named=True)
-        add_to_legend(axes, [])
+        if len(axes.get_legend_handles_labels()[1]) > 2:
+            add_to_legend(axes, [])
 
 
-class ClassificationPanel(NamedTuple):
+@dataclass(frozen=True)
+class ClassificationPanel:
     """1 - accuracy of theory and networks, and the oracle's error as a line."""
 
     curves: Curves
@@ -101,7 +108,8 @@ class ClassificationPanel(NamedTuple):
         add_to_legend(axes, [])
 
 
-class EntriesPanel(NamedTuple):
+@dataclass(frozen=True)
+class EntriesPanel:
     """Entries of a variable with their names at the ends of their lines, and the largest
     networks.
     """
@@ -116,22 +124,22 @@ class EntriesPanel(NamedTuple):
         curves, name = self.curves, self.name
         labels = EndLabels(axes)
         line, band = curves.line(name), curves.predicted_band(name)
-        for rank, (index, label) in enumerate(self.entries):
+        for rank, (place, label) in enumerate(self.entries):
             end = None
             for one in curves.networks[-1:]:
                 if name in one:
-                    values = one[name].isel(index)
+                    values = one[name].isel(place)
                     end = values.mean("seed")
                     draw_networks(axes, values, rank, label if line is None else None)
             if line is not None:
-                end = line.isel(index)
+                end = line.isel(place)
                 draw_line(axes, end, rank, label)
             if band is not None and curves.theory is not None:
-                draw_predicted(axes, curves.theory[name].isel(index), band.isel(index), rank)
+                draw_predicted(axes, curves.theory[name].isel(place), band.isel(place), rank)
             if end is not None:
                 labels.add(end, rank, label)
         _finish(axes, name, curves, self.of_unit)
-        if self.entries[0].index:
+        if self.entries[0].place:
             labels.draw()
 
 
@@ -159,7 +167,7 @@ def _draw_clones(axes: Axes, theory: xr.Dataset) -> None:
         )
 
 
-class ErrorKind:
+class ErrorKind(Kind):
     """The error alone."""
 
     def fits(self, results: Results) -> bool:
@@ -171,7 +179,7 @@ class ErrorKind:
         return _alone(results.curves, ErrorPanel(results.curves))
 
 
-class VariableKind:
+class VariableKind(Kind):
     """All entries of one variable in one panel."""
 
     def __init__(self, name: str):
@@ -193,7 +201,7 @@ class VariableKind:
         return _alone(curves, EntriesPanel(curves, self.name, entries), height)
 
 
-class OverlapsKind:
+class OverlapsKind(Kind):
     """Q and R (or m) in small multiples: a panel for each unit of the student."""
 
     def fits(self, results: Results) -> bool:
@@ -210,7 +218,7 @@ class OverlapsKind:
         return Layout(rows, title_of(curves.source), _keys(curves))
 
 
-class CurvesKind:
+class CurvesKind(Kind):
     """The error and all order parameters and observables along time."""
 
     def fits(self, results: Results) -> bool:
@@ -232,7 +240,7 @@ class CurvesKind:
                 singles.append(ErrorPanel(curves))
             elif name == "accuracy":
                 singles.append(ClassificationPanel(curves))
-            elif len(entries) <= MOST_IN_PANEL or len(entries[0].index) < 2:
+            elif len(entries) <= MOST_IN_PANEL or len(entries[0].place) < 2:
                 singles.append(EntriesPanel(curves, name, entries))
             elif curves.source.sizes["student"] <= MOST_UNITS or name not in ("Q", "R", "m"):
                 rows += _rows_by_unit(curves, name)
@@ -262,7 +270,7 @@ def _rows_by_unit(curves: Curves, name: str) -> list[Row]:
     entries = entries_of(source, name, whole=True)
     panels = []
     for unit in range(units):
-        some = [one for one in entries if one.index[dim] == unit]
+        some = [one for one in entries if one.place[dim] == unit]
         panels.append(EntriesPanel(curves, name, some, f"{dim} {unit + 1}"))
     columns = units if units <= MOST_UNITS else -(-units // -(-units // MOST_COLUMNS))
     return [

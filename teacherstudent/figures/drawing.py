@@ -28,7 +28,13 @@ LOGARITHMIC = 4.0  # how many times as far the last of three equally spaced valu
 
 def figure_style():
     """Matplotlib's settings while a figure is made."""
-    settings = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    settings = {
+        "font.size": 9,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
     return matplotlib.rc_context(settings)
 
 
@@ -59,7 +65,7 @@ def set_time_axis(axes: Axes, source: xr.Dataset) -> None:
     """Logarithmic where the times are: when their median lies far below the middle."""
     times = source.time.values
     if len(times) > 3 and np.median(times) < 0.2 * times[-1]:
-        axes.set_xscale("symlog", linthresh=times[times > 0][0], linscale=0.3)
+        axes.set_xscale("symlog", linthresh=times[times > 0][0], linscale=0.5)
     if times[0] < times[-1]:
         axes.set_xlim(times[0], times[-1])
     axes.set_xlabel(time_label(source))
@@ -94,6 +100,7 @@ def draw_networks(axes: Axes, values: xr.DataArray, rank: int, label: str | None
         mew=0.9,
         label=label,
         zorder=4,
+        clip_on=False,
     )
     return marks
 
@@ -126,9 +133,9 @@ def draw_samples(axes: Axes, values: xr.DataArray, rank: int, label: str, shape:
     )
 
 
-def spread(count: int) -> np.ndarray:
-    """Indices of a few of so many times, spread over all of them."""
-    return np.unique(np.linspace(0, count - 1, MOST_MARKS).astype(int))
+def spread(count: int, most: int = MOST_MARKS) -> np.ndarray:
+    """Indices of a few of so many times or values, spread over all of them."""
+    return np.unique(np.linspace(0, count - 1, most).round().astype(int))
 
 
 def networks_label(simulation: xr.Dataset) -> str:
@@ -231,7 +238,9 @@ class EndLabels:
 
 
 def moved_apart(ends: np.ndarray, gap: float) -> np.ndarray:
-    """Increasing places at least a gap apart, as near to the ends as that allows."""
+    """Increasing places between 0 and 1, at least a gap apart, as near to the ends as that allows;
+    above 1 where there is no room.
+    """
     steps = gap * np.arange(len(ends))
     # Places less their steps are to increase: the nearest such numbers are means over blocks.
     blocks: list[list[float]] = []
@@ -240,6 +249,5 @@ def moved_apart(ends: np.ndarray, gap: float) -> np.ndarray:
         while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
             last = blocks.pop()
             blocks[-1] += last
-    places = np.concatenate([np.full(len(block), np.mean(block)) for block in blocks]) + steps
-    overshoot = max(places[-1] - 1.0, 0.0)
-    return places - overshoot
+    nearest = np.concatenate([np.full(len(block), np.mean(block)) for block in blocks])
+    return np.clip(nearest, 0.0, max(1.0 - steps[-1], 0.0)) + steps

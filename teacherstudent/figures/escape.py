@@ -1,6 +1,6 @@
 """The figure of escapes: how many updates networks of each size need until they see a direction."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from teacherstudent.figures.drawing import GREY, mark, shade, style
-from teacherstudent.figures.layout import Layout, Row
+from teacherstudent.figures.layout import Kind, Layout, Row
 from teacherstudent.figures.results import Results
 from teacherstudent.figures.titles import title_of
 from teacherstudent.results.datasets import description
@@ -17,7 +17,8 @@ QUARTILES = (0.25, 0.5, 0.75)
 SPREAD = 0.05  # of the points of single networks, in units of log N
 
 
-class EscapePanel(NamedTuple):
+@dataclass(frozen=True)
+class EscapePanel:
     """Median steps against N with bars from the first to the third quartile, single networks as
     points, and power laws.
     """
@@ -39,11 +40,11 @@ class EscapePanel(NamedTuple):
         axes.set_xlabel("input dimension $N$")
         threshold = description(escape)["report"]["threshold"]
         axes.set_ylabel(f"updates until the overlap exceeds {threshold:g}")
-        axes.set_title("medians, and quartiles as bars", fontsize=8)
+        axes.set_title("medians of networks, and quartiles as bars", fontsize=9)
         axes.legend(fontsize=8, frameon=False)
 
 
-class EscapeKind:
+class EscapeKind(Kind):
     """The steps that escapes take."""
 
     def fits(self, results: Results) -> bool:
@@ -67,8 +68,8 @@ def draw_direction(axes: Axes, escape: xr.Dataset, rank: int) -> None:
         np.sort(steps, axis=1).ravel(),
         ".",
         color=shade(rank),
-        ms=3,
-        alpha=0.35,
+        ms=4,
+        alpha=0.4,
         mew=0,
         zorder=1,
     )
@@ -81,7 +82,8 @@ def draw_direction(axes: Axes, escape: xr.Dataset, rank: int) -> None:
     label = f"$u_{{{rank + 1}}}$"
     if half.sum() > 1 and "exponent" in escape and np.isfinite(escape.exponent):
         exponent, error = float(escape.exponent), float(escape.exponent_error)
-        label += f": $N^{{{exponent:.2f} \\pm {error:.2f}}}$"
+        known = f" \\pm {error:.2f}" if np.isfinite(error) else ""
+        label += f": $N^{{{exponent:.2f}{known}}}$"
         axes.plot(N, power_law(N, middle, exponent), style(rank), color=shade(rank), lw=1.2)
     axes.errorbar(
         N,

@@ -1,7 +1,7 @@
 """Heat maps of the matrices Q and R (or m) at a few times."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
 from teacherstudent.figures.drawing import COLOURS, networks_label
-from teacherstudent.figures.layout import Layout, Row
+from teacherstudent.figures.layout import Kind, Layout, Row
 from teacherstudent.figures.results import Curves, Results, last_times
 from teacherstudent.figures.titles import title_of
 
@@ -19,7 +19,8 @@ MOMENTS = 4  # at which matrices are shown
 SIDE = 1.9  # inches of a map
 
 
-class MapPanel(NamedTuple):
+@dataclass(frozen=True)
+class MapPanel:
     """One matrix, the student's units from top to bottom."""
 
     matrix: xr.DataArray
@@ -41,7 +42,7 @@ class MapPanel(NamedTuple):
         axes.set_title(self.title, fontsize=8)
 
 
-class HeatmapsKind:
+class HeatmapsKind(Kind):
     """Q and R (or m) as maps, of the theory and of the largest networks."""
 
     def fits(self, results: Results) -> bool:

@@ -1,7 +1,8 @@
 """What a kind of figure answers: panels in rows, which are drawn into any axes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -53,8 +54,9 @@ class Layout(NamedTuple):
         picture = Picture(width, sum(heights) + (LEGEND if self.keys else 0.0))
         grid = picture.add_gridspec(len(self.rows), columns, height_ratios=heights)
         for number, row in enumerate(self.rows):
-            axes = [picture.add_subplot(grid[number, at]) for at in range(len(row.panels))]
-            _draw(row, axes)
+            span = min(2, columns // len(row.panels))  # of few panels above many smaller ones
+            places = [slice(at * span, (at + 1) * span) for at in range(len(row.panels))]
+            _draw(row, [picture.add_subplot(grid[number, place]) for place in places])
         picture.fit_legend(list(self.keys))
         picture.set_heading(headline, self.parameters)
         return picture
@@ -71,12 +73,14 @@ class Layout(NamedTuple):
             add_to_legend(given[0], self.keys)
 
 
-class Kind(Protocol):
+class Kind(ABC):
     """A kind of figure: what results it is of, and what it shows of them."""
 
+    @abstractmethod
     def fits(self, results: Results) -> bool:
         """Whether these results have what the figure shows."""
 
+    @abstractmethod
     def layout(self, results: Results) -> Layout:
         """The panels of results that fit."""
 

@@ -2,14 +2,16 @@
 
 import io
 import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
+from matplotlib.text import Text
 
-HEADLINE = 10  # points
-SMALL = 8
+HEADLINE = 10.0  # points
+SMALL = 8.0
 LINE = 1.3  # the height of a line, in units of its letters
 MARGIN = 0.12  # inches above, below and beside the heading
 SCREEN = 110  # dots per inch in a notebook
@@ -34,8 +36,9 @@ class Picture(Figure):
 
         The figure grows by the height that they take.
         """
-        lines = wrapped(headline, self.get_figwidth(), HEADLINE)
-        small = wrapped(parameters, self.get_figwidth(), SMALL)
+        room = self.get_figwidth() - 2 * MARGIN
+        lines = wrapped(headline, room, partial(self._width_of, HEADLINE))
+        small = wrapped(parameters, room, partial(self._width_of, SMALL))
         heights = [HEADLINE * LINE] * len(lines) + [SMALL * LINE] * len(small)
         reserved = sum(heights) / POINTS_PER_INCH + MARGIN
         width, height = self.get_size_inches()
@@ -59,6 +62,14 @@ class Picture(Figure):
                 )
             y -= len(text) * size * LINE / POINTS_PER_INCH / height
 
+    def _width_of(self, size: float, text: str) -> float:
+        """The width of a text in inches."""
+        shown = Text(0, 0, text, size=size, figure=self)
+        return shown.get_window_extent(self._renderer()).width / self.dpi
+
+    def _renderer(self) -> Any:
+        return self.canvas.get_renderer()  # type: ignore[attr-defined]
+
     def fit_legend(self, handles: list) -> None:
         """A legend of the whole figure below its panels, in as many columns as fit."""
         if not handles:
@@ -71,25 +82,23 @@ class Picture(Figure):
                 fontsize=SMALL,
                 frameon=False,
             )
-            width = legend.get_window_extent(self.canvas.get_renderer()).width  # type: ignore[attr-defined]
+            width = legend.get_window_extent(self._renderer()).width
             if columns == 1 or width < (self.get_figwidth() - MARGIN) * self.dpi:
                 return
             legend.remove()
 
 
-def wrapped(text: str, inches: float, size: float) -> list[str]:
-    """The text in lines that are no wider than a figure."""
-    lines: list[str] = []
+def wrapped(text: str, room: float, width_of: Callable[[str], float]) -> list[str]:
+    """The text in lines no wider than there is room, by the width of a word."""
+    space = width_of("a b") - width_of("ab")
+    lines: list[list[str]] = []
+    left = 0.0
     for word in WORD.findall(text):
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and width_of(longer, size) <= inches - 2 * MARGIN:
-            lines[-1] = longer
+        width = width_of(word) + space
+        if lines and width <= left:
+            lines[-1].append(word)
         else:
-            lines.append(word)
-    return lines
-
-
-def width_of(text: str, size: float) -> float:
-    """The width of a text in inches."""
-    path = TextPath((0.0, 0.0), text, size=size, prop=FontProperties())
-    return float(path.get_extents().width) / POINTS_PER_INCH
+            lines.append([word])
+            left = room + space
+        left -= width
+    return [" ".join(words) for words in lines]

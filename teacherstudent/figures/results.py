@@ -91,7 +91,7 @@ class Results:
         """That of the published set-up or the file of an experiment, if it was one."""
         if DESCRIPTION not in self.given.attrs:
             return ""
-        return str(description(self.given).get("title", ""))  # type: ignore[arg-type]
+        return str(description(self.given).get("title", ""))
 
     @cached_property
     def variants(self) -> dict[str, "Results"]:

@@ -1,41 +1,46 @@
 """The overlaps r(rho, t) by mode: which eigenvalues of the inputs are learnt when."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
 from teacherstudent.figures.drawing import shade, style
-from teacherstudent.figures.layout import Layout, Row
+from teacherstudent.figures.layout import Kind, Layout, Row
 from teacherstudent.figures.results import Results, last_times
 from teacherstudent.figures.titles import title_of
 
 MOMENTS = 5  # at which the spectrum is shown
 MOST_LINES = 64  # eigenvalues of a law's nodes; those of one matrix are more, and are averaged
-BINS = 16
+BINS = 12
 MOST_PANELS = 8
 
 
-class SpectrumPanel(NamedTuple):
-    """One entry of r along the eigenvalues at a few times."""
+@dataclass(frozen=True)
+class SpectrumPanel:
+    """One entry of r along the eigenvalues at a few times.
+
+    Random weights scatter from mode to mode of one matrix: then it is means that are shown.
+    """
 
     values: xr.DataArray
     title: str
     has_legend: bool
 
     def __call__(self, axes: Axes) -> None:
-        """Draw it: modes of one matrix as points, with their means in bins of eigenvalues."""
+        """Draw it."""
         rho = self.values.rho.values
         logarithmic = rho.min() > 0 and rho.max() > 30 * rho.min()
         for rank, moment in enumerate(last_times(self.values.to_dataset(name="r"), MOMENTS)):
             now = self.values.isel(time=moment)
             x, y = rho, now.values
             if len(rho) > MOST_LINES:
-                axes.plot(rho, y, ".", color=shade(rank), ms=1.5, alpha=0.35, mew=0)
                 x, y = binned(rho, y)
             label = f"t = {float(now.time):.3g}"
             axes.plot(x, y, style(rank), color=shade(rank), lw=1.4, label=label)
+        if len(rho) > MOST_LINES:
+            axes.set_title("means over neighbouring eigenvalues", fontsize=8)
         if logarithmic:
             axes.set_xscale("log")
         axes.set_xlabel(r"eigenvalue $\rho$ of the inputs")
@@ -44,7 +49,7 @@ class SpectrumPanel(NamedTuple):
             axes.legend(fontsize=7, frameon=False)
 
 
-class SpectrumKind:
+class SpectrumKind(Kind):
     """r(rho, t), an entry in each panel."""
 
     def fits(self, results: Results) -> bool:

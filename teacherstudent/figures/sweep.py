@@ -6,6 +6,7 @@ the networks.  Of more parameters the first values of the others are shown, as t
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import matplotlib
@@ -28,13 +29,14 @@ from teacherstudent.figures.drawing import (
     spread,
     style,
 )
-from teacherstudent.figures.layout import Layout, Row
+from teacherstudent.figures.layout import Kind, Layout, Row
 from teacherstudent.figures.results import Results, error_name, swept_along
 from teacherstudent.figures.titles import title_of
 from teacherstudent.results.datasets import description
 from teacherstudent.results.swept import swept_dimensions
 
 MOST_LINES = 6  # that have a name each
+MOST_CURVES = 40  # in colours, of more values
 MOST_TICKS = 12  # of whole numbers, each of which then has one
 DARKEST_TO_LIGHT = 0.92  # the part of the colours that is seen on white
 LEVELS = 6  # of contours
@@ -89,7 +91,8 @@ class Swept(NamedTuple):
         return f"{symbol} = {value}" if self.is_numeric(dim) else value
 
 
-class FamilyPanel(NamedTuple):
+@dataclass(frozen=True)
+class FamilyPanel:
     """The error along time, a curve for each value: of few with their names, of many in colours."""
 
     swept: Swept
@@ -117,7 +120,10 @@ class FamilyPanel(NamedTuple):
         else:
             self._draw_many(axes, error, dim)
         axes.set_ylabel(swept.symbol)
-        axes.set_title("theory" if kind == "theory" else "mean of networks", fontsize=9)
+        title = "theory" if kind == "theory" else "mean of networks"
+        if len(error) > MOST_CURVES:
+            title += f", {MOST_CURVES} of {len(error)} values"
+        axes.set_title(title, fontsize=9)
 
     def _draw_marks(self, axes: Axes) -> None:
         """The networks beside the theory."""
@@ -140,15 +146,17 @@ class FamilyPanel(NamedTuple):
         values = self.swept.values(dim).astype(float)
         kind = LogNorm if is_logarithmic(values) else Normalize
         colours = kind(values.min(), values.max())
-        lines = [np.column_stack([error.time, one]) for one in error.values]
+        some = spread(len(values), MOST_CURVES)
+        lines = [np.column_stack([error.time, one]) for one in error.values[some]]
         family = LineCollection(lines, cmap=shown_colours(), norm=colours, lw=0.9)
-        family.set_array(values)
+        family.set_array(values[some])
         axes.add_collection(family)
         axes.autoscale_view(scalex=False)
         axes.figure.colorbar(family, ax=axes, label=self.swept.label(dim))
 
 
-class LastPanel(NamedTuple):
+@dataclass(frozen=True)
+class LastPanel:
     """The error at the last time along one parameter, a curve for each value of the other."""
 
     swept: Swept
@@ -188,7 +196,8 @@ class LastPanel(NamedTuple):
         axes.legend(fontsize=SMALL, framealpha=0.8, edgecolor="none")
 
 
-class ErrorMapPanel(NamedTuple):
+@dataclass(frozen=True)
+class ErrorMapPanel:
     """The error at the last time over two parameters; points without an error are grey, those that
     failed crossed out.
     """
@@ -230,7 +239,7 @@ class ErrorMapPanel(NamedTuple):
         axes.clabel(lines, fmt="%.2g", fontsize=6)
 
 
-class SweepKind:
+class SweepKind(Kind):
     """The errors of a sweep."""
 
     def fits(self, results: Results) -> bool:

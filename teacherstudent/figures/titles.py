@@ -18,10 +18,10 @@ def title_of(source: xr.Dataset) -> str:
     student = with_selected(source, problem["student"])
     rule = with_selected(source, problem["rule"])
     parts = [
-        f"{task['type']}{_inputs(task)}: {student['activation']} student K = {student['width']}"
+        f"{task['type']}{_inputs(task)}: {_activation(student)} student K = {student['width']}"
     ]
     if "width" in task:
-        parts.append(f"{task['activation']} teacher M = {task['width']}")
+        parts.append(f"{_activation(task)} teacher M = {task['width']}")
     else:
         parts.append(f"{problem['loss']} loss")
     for name, value in rule.items():
@@ -35,6 +35,12 @@ def title_of(source: xr.Dataset) -> str:
     if phases:
         parts.append(f"phase 1 of {len(phases)}")
     return ", ".join(parts)
+
+
+def _activation(part: Mapping) -> str:
+    """The name of an activation, which may have been given by coefficients."""
+    name = part["activation"]
+    return name if isinstance(name, str) else "polynomial"
 
 
 def _is_shown(value: Any) -> bool:
@@ -79,6 +85,16 @@ def with_selected(source: xr.Dataset, part: dict) -> dict:
     return answer
 
 
+def _latent(latent: Any) -> str:
+    """The name of a law, with its parameter."""
+    if isinstance(latent, str):
+        return latent
+    name, *numbers = latent
+    if not isinstance(name, str):
+        return "discrete"
+    return f"{name}({', '.join(f'{one:g}' for one in numbers)})"
+
+
 def _inputs(task: dict) -> str:
     """What distinguishes the inputs of a task."""
     if "latent" in task:
@@ -86,7 +102,7 @@ def _inputs(task: dict) -> str:
         if "coupling" in task:
             described.append(f"{task['coupling']} latents")
         else:
-            described.append(f"{task['latent']} latent")
+            described.append(f"{_latent(task['latent'])} latent")
         return f" ({', '.join(described)})"
     if "nonlinearity" not in task:
         return ""

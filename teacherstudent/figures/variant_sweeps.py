@@ -1,13 +1,13 @@
 """The figure of several sweeps over one parameter: the error at the last time of each."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
 from teacherstudent.figures.drawing import is_logarithmic, mark, shade, spans_decades, style
-from teacherstudent.figures.layout import Layout, Row
+from teacherstudent.figures.layout import Kind, Layout, Row
 from teacherstudent.figures.results import Results, error_name, swept_along
 from teacherstudent.results.swept import runs_of
 
@@ -15,7 +15,8 @@ SMALL = 8
 NAMES = {"width": "student units $K$"}  # of parameters that papers call by a letter
 
 
-class VariantSweepsPanel(NamedTuple):
+@dataclass(frozen=True)
+class VariantSweepsPanel:
     """A line for the theory of each sweep, and marks with standard errors for its networks."""
 
     sweeps: dict[str, dict[str, xr.Dataset]]
@@ -43,7 +44,7 @@ class VariantSweepsPanel(NamedTuple):
         axes.legend(fontsize=SMALL, frameon=False)
 
 
-class VariantSweepsKind:
+class VariantSweepsKind(Kind):
     """The errors at the last time of several sweeps over one parameter."""
 
     def fits(self, results: Results) -> bool:

@@ -1,5 +1,6 @@
 """The figure of several problems: the error of each along time, on logarithmic axes."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from teacherstudent.figures.drawing import (
     networks_label,
     time_label,
 )
-from teacherstudent.figures.layout import Layout, Row
+from teacherstudent.figures.layout import Kind, Layout, Row
 from teacherstudent.figures.results import Curves, Results
 
 MOST_INSIDE = 6  # names in a legend inside the axes
@@ -28,7 +29,8 @@ class Variant(NamedTuple):
         return bool((self.curves.source[self.curves.error].fillna(1.0) > 0).all())
 
 
-class VariantsPanel(NamedTuple):
+@dataclass(frozen=True)
+class VariantsPanel:
     """A line for each theory, and marks with a band for its largest networks."""
 
     variants: list[Variant]
@@ -52,7 +54,7 @@ class VariantsPanel(NamedTuple):
             axes.legend(fontsize=8, frameon=False)
 
 
-class VariantsKind:
+class VariantsKind(Kind):
     """The errors of several problems."""
 
     def fits(self, results: Results) -> bool:
@@ -76,7 +78,8 @@ def draw_variant(axes: Axes, variant: Variant, rank: int, label: str) -> None:
     line = curves.line(curves.error)
     shown: str | None = label
     if line is not None:
-        draw_line(axes, line.isel(time=line.time.values > 0), rank, label)
+        times = curves.source.time.values
+        draw_line(axes, line.isel(time=line.time.values >= times[times > 0][0]), rank, label)
         shown = None
     for one in curves.networks[-1:]:
         draw_networks(axes, one[curves.error].isel(time=one.time.values > 0), rank, shown)

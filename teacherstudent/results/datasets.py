@@ -339,7 +339,7 @@ def _coordinate(name: str, values, problem: Problem):
     return (name, np.asarray(values), {"long_name": long_name, "symbol": symbol, "units": units})
 
 
-def description(data: xr.Dataset) -> dict:
+def description(data: xr.Dataset | xr.DataTree) -> dict:
     """What a dataset says of itself: problem, start, report, versions, creation time."""
     try:
         facts = json.loads(data.attrs[DESCRIPTION])

@@ -1,123 +1,347 @@
+"""What defines the figures of every kind: what they show, that it can be told apart, and read."""
+
 import jax.numpy as jnp
+import matplotlib
 import numpy as np
 import pytest
+import xarray as xr
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
 import teacherstudent as ts
+from teacherstudent.figures.drawing import COLOURS, moved_apart
+from teacherstudent.figures.picture import wrapped
 from teacherstudent.results.datasets import as_tree
+from tests.figures import results
 from tests.problems import committee, random_overlaps
 
-TIMES = ts.log_times(20.0, 30)
+LONG = "A title of words for which no figure is wide enough, with $\\epsilon_g$ in it too, " * 4
+ALL = {
+    "curves": lambda: results.beside_each_other(3, 2),
+    "many units": lambda: results.beside_each_other(8, 4),
+    "two classes": results.two_classes,
+    "updates": results.of_updates,
+    "protocol": results.protocol,
+    "few rates": lambda: results.swept(3),
+    "many rates": lambda: results.swept(64),
+    "grid": results.swept_twice,
+    "escape": results.escape,
+    "variants": lambda: results.variants(one=results.two_classes(), other=results.of_updates()),
+}
+KINDS = [
+    ("curves", "error"),
+    ("curves", "overlaps"),
+    ("curves", "heatmaps"),
+    ("curves", "R"),
+    ("many units", "overlaps"),
+    ("many units", "Q"),
+    ("many units", "v"),
+    ("two classes", "accuracy"),
+    *((name, None) for name in ALL),
+]
 
 
-def test_theory_lines_and_simulation_points_are_the_data(tmp_path):
-    problem, start = committee(readout_learning_rate=0.1), random_overlaps(3, 2)
-    theory = ts.integrate(problem, start, TIMES)
-    simulation = ts.simulate(problem, start, TIMES, N=50, seeds=3)
-    figure = ts.plot(as_tree(theory=theory, simulation=simulation), tmp_path / "figure.pdf")
-    assert (tmp_path / "figure.pdf").stat().st_size > 5000
-    error, Q, R, v = figure.axes
-    assert error.get_yscale() == "log" and error.get_xscale() == "symlog"
-    np.testing.assert_array_equal(error.lines[0].get_ydata(), theory.eps_g)
-    assert set(error.lines[1].get_ydata()) <= set(simulation.eps_g.mean("seed").values)
-    lines = [line for line in Q.lines if len(line.get_xdata()) == len(TIMES)]
-    assert len(lines) == 6  # the upper triangle of a symmetric 3 x 3 matrix
-    np.testing.assert_array_equal(lines[1].get_ydata(), theory.Q[:, 0, 1])
-    assert len(R.collections) == 6 and len(v.collections) == 3  # a band for each curve
-    styles = {(line.get_color(), line.get_linestyle()) for line in lines}
-    assert len(styles) == 6
+def lines_of(axes) -> dict:
+    """The lines of theories by their labels."""
+    return {line.get_label(): line for line in axes.lines if line.get_linestyle() != "None"}
 
 
-def test_a_sweep_is_a_curve_for_each_value():
-    theory = ts.integrate(committee(learning_rate=[0.1, 0.2, 0.4]), random_overlaps(3, 2), TIMES)
-    (axes,) = ts.plot(theory).axes
-    assert len(axes.lines) == 3
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        r"$\eta$ = 0.1",
-        r"$\eta$ = 0.2",
-        r"$\eta$ = 0.4",
+def legend_of(axes) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def names_beside(axes) -> list[str]:
+    return [one.get_text() for one in axes.texts if isinstance(one, Annotation)]
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS)
+def test_no_text_leaves_the_canvas(name, kind, monkeypatch):
+    """However long the title is."""
+    result = ALL[name]()
+    monkeypatch.setattr("teacherstudent.figures.results.Results.title", LONG)
+    figure = ts.plot(result, kind=kind)
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    everything = figure.get_tightbbox(renderer)  # in inches
+    width, height = figure.get_size_inches()
+    assert everything.x0 > -0.01 and everything.y0 > -0.01
+    assert everything.x1 < width + 0.01 and everything.y1 < height + 0.01
+    lowest = height
+    for text in figure.texts:
+        box = text.get_window_extent(renderer)
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+        lowest = min(lowest, box.y0 / figure.dpi)
+    tops = [axes.get_tightbbox(renderer).y1 / figure.dpi for axes in figure.axes]
+    assert max(tops) < lowest + 0.02
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS)
+def test_entries_of_a_panel_differ_without_colour(name, kind):
+    """Lines of one kind differ in lightness."""
+    for axes in ts.plot(ALL[name](), kind=kind).axes:
+        seen = []
+        for line in lines_of(axes).values():
+            if str(line.get_label()).startswith("_"):
+                continue
+            red, green, blue = to_rgb(line.get_color())
+            lightness = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+            for style, other in seen:
+                assert style != line.get_linestyle() or abs(other - lightness) > 0.03
+            seen.append((line.get_linestyle(), lightness))
+
+
+def test_maps_grow_lighter_from_end_to_end():
+    colours = matplotlib.colormaps[COLOURS](np.linspace(0, 1, 64))[:, :3]
+    assert (np.diff(colours @ [0.2126, 0.7152, 0.0722]) > 0).all()
+
+
+def test_every_entry_of_many_units_has_a_name():
+    tree = results.beside_each_other(8, 4)
+    (R,) = ts.plot(tree, kind="R").axes
+    assert sorted(names_beside(R)) == sorted(
+        f"$R_{{{k}{m}}}$" for k in range(1, 9) for m in range(1, 5)
+    )
+    panels = ts.plot(tree, kind="overlaps").axes
+    assert [len(names_beside(one)) for one in panels] == 8 * [4] + 8 * [8]
+    maps = [one for one in ts.plot(tree).axes if one.images]
+    assert len(maps) == 16  # Q and R, theory and networks, at four times
+    assert [label.get_text() for label in maps[0].get_yticklabels()] == list("12345678")
+    assert [label.get_text() for label in maps[0].get_xticklabels()] == list("1234")
+
+
+def test_names_do_not_lie_on_each_other():
+    figure = ts.plot(results.beside_each_other(8, 4), kind="R")
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    names = [one for one in figure.axes[0].texts if isinstance(one, Annotation)]
+    # Letters, not the line to where the name belongs.
+    boxes = [matplotlib.text.Text.get_window_extent(one, renderer) for one in names]
+    middles = np.sort([(box.y0 + box.y1) / 2 for box in boxes]) / figure.dpi * 72
+    assert np.diff(middles).min() > 6.5  # points, of letters of 7
+
+
+def test_names_stay_near_their_ends():
+    ends = np.array([0.0, 0.5, 0.51, 0.52, 0.9])
+    places = moved_apart(ends, 0.1)
+    assert (np.diff(places) > 0.1 - 1e-12).all()
+    np.testing.assert_allclose(places, [0.0, 0.41, 0.51, 0.61, 0.9])
+
+
+def test_theory_is_a_smooth_line_through_its_solution():
+    tree = results.beside_each_other(3, 2)
+    theory = tree["theory"].to_dataset()
+    problem, start = ts.problem_of(theory), ts.start_of(theory)
+    for kind, label in (("error", "theory"), ("R", "$R_{21}$"), ("Q", "$Q_{12}$")):
+        (axes,) = ts.plot(tree, kind=kind).axes
+        x, y = lines_of(axes)[label].get_data()
+        assert len(x) > 5 * theory.sizes["time"]
+        again = ts.integrate(problem, start, x[::16][1:], rtol=1e-11, atol=1e-13, solver="dopri8")
+        exact = {"error": again.eps_g, "R": again.R[:, 1, 0], "Q": again.Q[:, 0, 1]}[kind]
+        np.testing.assert_allclose(y[::16][1:], exact, atol=2e-5)
+
+
+def test_marks_are_means_of_networks_in_a_band_of_one_deviation():
+    tree = results.beside_each_other(3, 2)
+    networks = tree["simulation"].to_dataset()
+    (axes,) = ts.plot(tree, kind="error").axes
+    (marks,) = [line for line in axes.lines if line.get_linestyle() == "None"]
+    np.testing.assert_array_equal(marks.get_ydata(), networks.eps_g.mean("seed"))
+    (band,) = axes.collections
+    corners = band.get_paths()[0].vertices[:, 1]
+    high = networks.eps_g.mean("seed") + networks.eps_g.std("seed")
+    np.testing.assert_allclose(corners.max(), float(high.max()))
+    (legend,) = axes.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "theory",
+        "mean of 3 networks, N = 50",
+        "one standard deviation of single networks",
     ]
 
 
-def test_nothing_to_draw():
-    import xarray as xr
-
-    with pytest.raises(ValueError, match="nothing to plot"):
-        ts.plot(xr.DataTree())
-
-
-def test_test_errors_are_crosses_with_bars():
-    problem = ts.Problem(ts.HiddenManifold(2, "erf", "sign", 0.5), ts.Student(2), ts.SGD(0.2))
-    start = ts.random_start(problem, N=30)
-    simulation = ts.simulate(problem, start, TIMES[:10], seeds=3, test_samples=1000)
-    error = ts.plot(simulation).axes[0]
-    (crosses,) = error.containers
-    np.testing.assert_array_equal(crosses.lines[0].get_ydata(), simulation.test_error.mean("seed"))
-    assert "delta$ = 0.5" in error.figure.get_suptitle()
+def test_a_predicted_band_is_that_of_the_networks_size():
+    tree = results.beside_each_other(3, 2)
+    theory = tree["theory"].to_dataset()
+    theory["R_std"] = xr.ones_like(theory.R)
+    networks = tree["simulation"].to_dataset()
+    (axes,) = ts.plot(as_tree(theory=theory, simulation=networks), kind="R").axes
+    edges = [line for line in axes.lines if str(line.get_label()).startswith("_child")]
+    edges = [line for line in edges if line.get_linestyle() != "None"]
+    assert len(edges) == 12
+    np.testing.assert_allclose(edges[0].get_ydata(), theory.R[:, 0, 0] - 50**-0.5)
+    assert "R_std" not in [one.get_title() for one in ts.plot(theory).axes]
 
 
-def classes():
-    return ts.Problem(ts.GaussianMixture.xor(), ts.Student(2, "linear"), ts.SGD(0.2))
+def test_results_without_a_curve_are_drawn_through_their_times():
+    theory = results.beside_each_other(3, 2)["theory"].to_dataset()
+    old = theory.drop_vars([name for name in theory.variables if str(name).startswith("curve_")])
+    (axes,) = ts.plot(old, kind="error").axes
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), theory.time)
 
 
-def batches():
-    rule = ts.AGD(first_scale=2.0)
-    return ts.Problem(
-        ts.TeacherStudent(2, "linear"), ts.Student(2, "linear"), rule, batch_ratio=3.0
-    )
+def test_axes_of_the_users_own_are_drawn_into_and_returned(tmp_path):
+    tree = results.beside_each_other(3, 2)
+    figure = Figure()
+    axes = figure.subplots()
+    assert ts.plot(tree, tmp_path / "R.pdf", kind="R", axes=axes) is axes
+    assert len(names_beside(axes)) == 6 and (tmp_path / "R.pdf").stat().st_size > 2000
+    assert legend_of(axes)[-1] == "one standard deviation of single networks"
+    several = Figure().subplots(2, 2)
+    assert ts.plot(tree, axes=several) is several
+    assert [one.get_ylabel() for one in several.ravel()] == [
+        r"$\epsilon_g$",
+        "$v_k$",
+        "$R_{km}$",
+        "$Q_{kl}$",
+    ]
+    with pytest.raises(ValueError, match=r"axes has 4 .* but this kind of figure has 1 panels"):
+        ts.plot(tree, kind="error", axes=several)
+    with pytest.raises(ValueError, match="none of matplotlib's Axes"):
+        ts.plot(tree, kind="error", axes="left")
 
 
-def variants(**problems):
-    made = {
-        name: ts.integrate(one, ts.random_start(one, 30), [0, 1, 5])
-        for name, one in problems.items()
-    }
-    (axes,) = ts.plot(
-        as_tree(variants={name: as_tree(theory=one) for name, one in made.items()})
-    ).axes
-    return axes
+def test_a_notebook_shows_the_figure_once():
+    figure = ts.plot(results.swept(3))
+    assert figure._repr_png_()[:4] == b"\x89PNG"
+    from matplotlib import pyplot
+
+    assert not pyplot.get_fignums()  # so that nothing else shows it, too
+
+
+def test_a_notebook_gets_one_picture():
+    formatters = pytest.importorskip("IPython.core.formatters")
+    shown, _ = formatters.DisplayFormatter().format(ts.plot(results.swept(3)))
+    assert set(shown) == {"text/plain", "image/png"}
+
+
+def test_an_unknown_kind_names_those_that_there_are():
+    with pytest.raises(ValueError, match=r"kind = 'overlap' .* curves, error, .* did you mean"):
+        ts.plot(results.two_classes(), kind="overlap")
+    with pytest.raises(ValueError, match=r"give one of escape"):
+        ts.plot(results.escape(), kind="curves")
+    with pytest.raises(ValueError, match="kind = 'spectrum'"):
+        ts.plot(results.two_classes(), kind="spectrum")
+
+
+def test_few_values_have_names_and_many_have_colours():
+    along, last = ts.plot(results.swept(3)).axes
+    assert legend_of(along) == [r"$\eta$ = 0.1", r"$\eta$ = 0.3162", r"$\eta$ = 1"]
+    np.testing.assert_array_equal(last.lines[0].get_ydata(), results.swept(3).eps_g[:, -1])
+    along, last, bar = ts.plot(results.swept(64)).axes
+    (family,) = along.collections
+    assert len(family.get_segments()) == 40 and "40 of 64" in along.get_title()
+    assert r"$\eta$" in bar.get_ylabel()
+
+
+def test_a_grid_is_a_map_with_contours_and_a_bar():
+    data = results.swept_twice()
+    axes, bar = ts.plot(data).axes
+    mesh, contours = axes.collections
+    np.testing.assert_array_equal(mesh.get_array(), data.eps_g[..., -1].T)
+    assert len(contours.levels) == 6 and "last time" in bar.get_ylabel()
+    assert axes.get_xscale() == "log" and axes.get_yscale() == "linear"
+
+
+def test_a_protocol_has_its_switches_and_phases():
+    error, R, _ = ts.plot(results.protocol()).axes
+    switches = [line for line in R.lines if list(line.get_ydata()) == [0, 1]]
+    assert [line.get_xdata()[0] for line in switches] == [2.0, 5.0]
+    assert len(R.patches) == 1
+    assert [text.get_text() for text in error.texts] == ["phase 1", "phase 2", "phase 3"]
+    x, y = lines_of(error)["theory"].get_data()
+    assert np.abs(np.diff(y)).max() > 0.1  # the task changes
+    assert (np.diff(x) > 0).all()
+
+
+def test_escape_shows_exponents_and_single_networks():
+    (axes,) = ts.plot(results.escape()).axes
+    names = legend_of(axes)
+    assert f"N^{{{float(results.escape().exponent[0]):.2f}" in names[-1]
+    points = [line for line in axes.lines if line.get_marker() == "."]
+    assert len(points[0].get_xdata()) == 32
+
+
+def test_spectra_are_lines_over_eigenvalues():
+    theory = results.spectral()
+    axes = ts.plot(theory, kind="spectrum").axes
+    assert len(axes) == 4
+    assert len(legend_of(axes[0])) == 5
+    np.testing.assert_array_equal(axes[0].lines[0].get_ydata(), theory.r[0, :, 0, 0])
+
+
+def test_a_title_is_that_of_the_experiment():
+    experiment = ts.Experiment.read("linear-noisy", changes={"times.points": 5})
+    tree = experiment.run(progress=False, theory_only=True)
+    headline, parameters = (text.get_text() for text in ts.plot(tree).texts)
+    assert headline.replace("\n", " ") == experiment.title
+    assert "learning rate" in parameters
+
+
+def test_lines_of_a_title_fit_and_keep_all_words():
+    lines = wrapped(LONG, 40.0, len)
+    assert " ".join(lines) == LONG.strip()
+    assert 30 < max(map(len, lines)) <= 40
+
+
+def test_a_title_says_the_selected_value():
+    theory = results.swept(3).isel(learning_rate=2)
+    assert "learning rate 1" in ts.plot(theory).texts[0].get_text()
 
 
 def test_the_time_of_a_map_counts_updates():
-    theory = ts.integrate(batches(), ts.random_start(batches(), 30), [0, 1, 5])
-    assert {axes.get_xlabel() for axes in ts.plot(theory).axes} == {"time $t$ = updates"}
-    online = ts.integrate(classes(), ts.random_start(classes(), 30), [0, 1, 5])
-    assert {axes.get_xlabel() for axes in ts.plot(online).axes} == {"time $t$ = updates / $N$"}
+    assert {axes.get_xlabel() for axes in ts.plot(results.of_updates()).axes} == {
+        "time $t$ = updates"
+    }
+    assert {axes.get_xlabel() for axes in ts.plot(results.two_classes()).axes} == {
+        "time $t$ = updates / $N$"
+    }
 
 
 def test_variants_name_what_they_are():
-    axes = variants(one=classes(), other=classes())
-    assert (
-        axes.get_ylabel() == r"expected loss $E\ell$"
-        and axes.get_xlabel() == "time $t$ = updates / $N$"
-    )
-    axes = variants(map=batches(), classes=classes())
+    classes = results.two_classes()
+    (axes,) = ts.plot(results.variants(one=classes, other=classes)).axes
+    assert axes.get_ylabel() == r"expected loss $E\ell$"
+    (axes,) = ts.plot(results.variants(map=results.of_updates(), classes=classes)).axes
     assert axes.get_ylabel() == r"generalisation error $\epsilon_g$ or expected loss $E\ell$"
-    names = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert names == [r"map (t = updates, $\epsilon_g$)", r"classes (t = updates / N, $E\ell$)"]
+    assert legend_of(axes) == [
+        r"map (t = updates, $\epsilon_g$)",
+        r"classes (t = updates / N, $E\ell$)",
+    ]
     correlation = ts.Problem(
         ts.GaussianMixture.xor(), ts.Student(2, [0.0, 0.0, -1.0]), ts.SGD(0.05), "correlation"
     )
-    assert variants(negative=correlation).get_yscale() == "linear"
+    negative = ts.integrate(correlation, ts.random_start(correlation, 30), [0, 1, 5])
+    (axes,) = ts.plot(results.variants(negative=negative)).axes
+    assert axes.get_yscale() == "linear"
+
+
+def test_measured_errors_are_crosses_with_bars():
+    problem = ts.Problem(ts.HiddenManifold(2, "erf", "sign", 0.5), ts.Student(2), ts.SGD(0.2))
+    start = ts.random_start(problem, N=30)
+    simulation = ts.simulate(
+        problem, start, results.TIMES[:10], seeds=3, test_samples=1000, progress=False
+    )
+    error = ts.plot(simulation).axes[0]
+    (crosses,) = error.containers
+    np.testing.assert_array_equal(crosses.lines[0].get_ydata(), simulation.test_error.mean("seed"))
+    assert "delta$ = 0.5" in error.figure.texts[0].get_text()
 
 
 def test_one_network_is_no_theory():
-    problem = committee()
-    found = ts.simulate(problem, random_overlaps(3, 2), TIMES[:5], N=20, seeds=2)
-    error, Q, _ = ts.plot(found.isel(seed=0)).axes
-    assert [text.get_text() for text in error.get_legend().get_texts()] == ["1 network, N = 20"]
-    assert [text.get_text() for text in Q.get_legend().get_texts()][:2] == ["$Q_{11}$", "$Q_{12}$"]
+    networks = results.beside_each_other(3, 2)["simulation"].to_dataset()
+    figure = ts.plot(networks.isel(seed=0))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1 network, N = 50"]
+    assert len(names_beside(figure.axes[2])) == 6
     with pytest.raises(ValueError, match="results are of one time"):
-        ts.plot(found.isel(time=-1))
+        ts.plot(networks.isel(time=-1))
+    theory = results.beside_each_other(3, 2)["theory"].to_dataset()
     with pytest.raises(ValueError, match="nothing to plot in a comparison"):
-        ts.plot(ts.compare(ts.integrate(problem, random_overlaps(3, 2), TIMES[:5]), found))
+        ts.plot(ts.compare(theory.sel(time=networks.time, method="nearest"), networks))
 
 
-def test_a_title_says_the_selected_value_and_fits_the_figure():
-    theory = ts.integrate(committee(learning_rate=[0.1, 0.2]), random_overlaps(3, 2), TIMES)
-    title = ts.plot(theory.isel(learning_rate=1)).get_suptitle()
-    assert "learning rate 0.2" in title
-    narrow = ts.plot(theory)
-    assert max(map(len, narrow.get_suptitle().split("\n"))) < 14 * narrow.get_figwidth()
+def test_nothing_to_draw():
+    with pytest.raises(ValueError, match="nothing to plot"):
+        ts.plot(xr.DataTree())
 
 
 def test_observables_of_ones_own_have_panels():
@@ -133,9 +357,16 @@ def test_observables_of_ones_own_have_panels():
     networks = ts.simulate(
         problem, start, times, N=20, seeds=2, observables=[of_both, of_weights], progress=False
     )
-    figure = ts.plot(as_tree(theory=theory, simulation=networks))
-    panels = {axes.get_title(): axes for axes in figure.axes}
+    panels = {
+        one.get_title(): one for one in ts.plot(as_tree(theory=theory, simulation=networks)).axes
+    }
     assert {"total", "trace", "first"} < set(panels)
     assert "wide" not in panels  # too many lines to be told apart
-    np.testing.assert_array_equal(panels["total"].lines[0].get_ydata(), theory.total)
+    assert len(panels["total"].lines[0].get_xdata()) < len(panels["total"].lines[1].get_xdata())
     assert len(panels["first"].lines) == 2
+
+
+def test_a_committee_by_default_is_drawn_unit_by_unit():
+    theory = ts.integrate(committee(5, 3), random_overlaps(5, 3), [0.0, 1.0, 5.0], rtol=1e-6)
+    titles = [one.get_title() for one in ts.plot(theory).axes]
+    assert titles[1:] == 2 * [f"student {k}" for k in range(1, 6)]
