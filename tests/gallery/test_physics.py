@@ -60,11 +60,9 @@ def test_the_plateau_of_two_units_is_where_saad_and_solla_have_it():
     """eps = (K / pi) (pi / 6 - K asin(1 / 2K)) for small rates; at eta = 0.4 a little above."""
     error = theory_of(read("saad-solla-1995-k2").tree).eps_g
     plateau = 2 / np.pi * (np.pi / 6 - 2 * np.arcsin(0.25))
-    slowest = np.abs(np.gradient(np.log(error.values), np.log(error.time.values + 1))).argsort()
-    assert error.values[(error.time > 20) & (error.time < 60)].mean() == pytest.approx(
-        plateau, rel=0.25
-    )
-    assert len(slowest) and float(error[-1]) < plateau / 10
+    on_it = float(error.sel(time=slice(20, 60)).mean())
+    assert plateau < on_it < 1.4 * plateau
+    assert float(error[-1]) < plateau / 100
 
 
 def test_noise_leaves_an_error_in_proportion_to_small_rates():
