@@ -36,7 +36,7 @@ from teacherstudent.results.verdict import confirms
 
 GALLERY = "gallery"  # in the description of a file, what the gallery says of it
 LARGEST_FILE = 2**20  # bytes
-LARGEST_FOLDER = 10 * 2**20  # bytes of all files and pictures together
+LARGEST_FOLDER = 16 * 2**20  # bytes of all files and pictures together
 
 
 class Agreement(NamedTuple):
@@ -141,7 +141,9 @@ def integrated_anew(entry: Entry, progress: bool | None) -> xr.DataTree:
         return computed(entry.name, progress)
     networks = {}
     for place, data in parts_of(entry.tree).items():
-        if "/simulation" in f"/{place}" or place == "escape":
+        if place.endswith("simulation"):  # of one size, whose part is named by it all the same
+            networks[f"{place}/N_{description(data)['report']['N']}"] = data
+        elif "/simulation/" in f"/{place}" or place == "escape":
             networks[place] = data
     parts = Parts(cast(Unfinished, Networks(networks)))
     tree = experiment.plan.run(progress, None, theory_only=False, parts=parts)
@@ -258,7 +260,7 @@ def size_of_networks(entry: Entry) -> str:
     for node in entry.tree.subtree:
         if "seed" in node.dims and (error_name(node.to_dataset()) in node or "escape_step" in node):
             report = description(node.to_dataset())["report"]
-            found = node["N"].values if "N" in node.coords else report["N"]
+            found = node.coords["N"].values if "N" in node.coords else report["N"]
             sizes.update(int(N) for N in np.ravel(found))
             seeds.add(node.sizes["seed"])
     if not sizes:

@@ -61,7 +61,7 @@ def page_of(entries: Sequence[Entry], folder: Path, page: Path) -> str:
 
 def _by_section(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
     """The entries of each section that has some."""
-    sections: dict[str, list[Entry]] = {title: [] for title, _ in SECTIONS} | {OTHERS: []}
+    sections: dict[str, list[Entry]] = {title: [] for title, _ in (*SECTIONS, (OTHERS, ()))}
     for entry in entries:
         sections[_section_of(entry.name)].append(entry)
     return [(title, some) for title, some in sections.items() if some]

@@ -22,7 +22,7 @@ class PlannedSweep(NamedTuple):
     """The arguments of `ts.sweep` that a file and the options of the command make."""
 
     title: str
-    problem: Problem | Protocol
+    problem: Problem
     start: Any
     times: np.ndarray
     over: Any
@@ -48,7 +48,7 @@ def planned(
     sweep = Sweep.of_curves(curves, tables, swept, theory_only)
     return PlannedSweep(
         experiment.title,
-        curves.problem,
+        sweep.problem,
         sweep.start,
         curves.times,
         sweep.over,

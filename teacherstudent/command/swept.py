@@ -26,7 +26,7 @@ from teacherstudent.command.swept_values import place_of, values_of
 from teacherstudent.command.tables import SweepTable, outer_tables
 from teacherstudent.command.unfinished import Parts
 from teacherstudent.problem import Problem
-from teacherstudent.protocol import Protocol
+from teacherstudent.protocol import Protocol, first_of
 from teacherstudent.results.description import parsed, problem_from
 from teacherstudent.starts import Start, random_start
 
@@ -56,7 +56,7 @@ class Sweep:
                 f"sweep is of one problem with a start and times, and has no {', '.join(extra)}; "
                 "leave one of them out."
             )
-        table = parsed(SweepTable, outer.sweep, "sweep.")
+        table = parsed(SweepTable, outer.sweep or {}, "sweep.")
         over = {place_of(place): _listed(place, given) for place, given in table.over.items()}
         base = {key: value for key, value in tables.items() if key != "sweep"}
         return cls.of_curves(Curves.from_tables(base), base, over, bool(table.theory_only))
@@ -75,6 +75,11 @@ class Sweep:
             one_size(curves.simulation.sizes)
         over = with_objects(over, tables, curves.problem)
         return cls(curves, start_of_points(tables, curves), over, theory_only, tables)
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that all points share but for what is swept."""
+        return first_of(self.curves.problem)
 
     def options(self, theory_only: bool) -> dict[str, Any]:
         """The options of `ts.sweep`."""
@@ -100,7 +105,7 @@ class Sweep:
         if parts.folder is not None:
             options["out"] = parts.folder.path / f"{parts.stem}{STORE}"
         return ts.sweep(
-            self.curves.problem,
+            self.problem,
             self.start,
             self.curves.times,
             self.over,

@@ -60,11 +60,9 @@ def test_the_plateau_of_two_units_is_where_saad_and_solla_have_it():
     """eps = (K / pi) (pi / 6 - K asin(1 / 2K)) for small rates; at eta = 0.4 a little above."""
     error = theory_of(read("saad-solla-1995-k2").tree).eps_g
     plateau = 2 / np.pi * (np.pi / 6 - 2 * np.arcsin(0.25))
-    slowest = np.abs(np.gradient(np.log(error.values), np.log(error.time.values + 1))).argsort()
-    assert error.values[(error.time > 20) & (error.time < 60)].mean() == pytest.approx(
-        plateau, rel=0.25
-    )
-    assert len(slowest) and float(error[-1]) < plateau / 10
+    on_it = float(error.sel(time=slice(20, 60)).mean())
+    assert plateau < on_it < 1.4 * plateau
+    assert float(error[-1]) < plateau / 100
 
 
 def test_noise_leaves_an_error_in_proportion_to_small_rates():
@@ -77,9 +75,9 @@ def test_noise_leaves_an_error_in_proportion_to_small_rates():
 
 def test_linear_networks_keep_what_the_closed_form_says():
     tree = variants_of(read("goldt-2019-final-linear").tree)["first layer only"]
-    K = tree["theory"].width.values
+    K = theory_of(tree)["width"].values
     expected = 0.1 * 0.1**2 * K / (4 - 2 * 0.1 * K)
-    np.testing.assert_allclose(tree["theory"].eps_g.isel(time=-1), expected, rtol=1e-4)
+    np.testing.assert_allclose(theory_of(tree).eps_g.isel(time=-1), expected, rtol=1e-4)
     mean, error = last_error(tree)
     assert (np.abs(mean - expected) < 5 * error + 0.02 * expected).all()
 
@@ -104,7 +102,8 @@ def test_exponents_of_escapes(name, expected, within):
 
 def test_v_follows_u_on_the_staircase():
     m = theory_of(read("staircase-sign").tree).m.isel(student=0)
-    half = [float(m.time[int((m[:, a] > m[:, a].max() / 2).argmax())]) for a in (0, 1)]
+    above_half = m.values > m.values.max(axis=0) / 2
+    half = m.time.values[above_half.argmax(axis=0)]
     assert half[1] > 1.3 * half[0]
     assert float(m[-1, 1]) > float(m[-1, 0]) > 0.4
     alone = theory_of(read("staircase-independent").tree).m.isel(student=0)

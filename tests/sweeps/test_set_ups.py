@@ -43,7 +43,8 @@ def test_it_answers_as_the_verb_does():
     )
     for kind in ("theory", "simulation"):
         assert tree[kind].sizes["learning_rate"] == 3 and tree[kind].sizes["noise"] == 2
-        assert np.array_equal(tree[kind].eps_g, expected[kind].eps_g)
+        # Programs that were compiled with other options round otherwise.
+        np.testing.assert_allclose(tree[kind].eps_g, expected[kind].eps_g, rtol=1e-5)
 
 
 def test_theory_alone_is_what_the_table_or_the_caller_asks_for():
