@@ -352,7 +352,7 @@ def _refined(
         with jax.enable_x64(True):
             answer = _solved(plan, plan.problem, dense, options.max_steps, extras, options.stages)
             answer, curve = dense.split(answer)
-            times = dense.asked
+            times = dense.at_records
             error = None
             if not cost.are_closed(plan.averages):
                 error = _quadrature_error(plan.problem, plan.start, times, answer)

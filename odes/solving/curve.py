@@ -46,7 +46,7 @@ class DenseTimes(NamedTuple):
         return cls(both[order], order < len(recorded))
 
     @property
-    def asked(self) -> Float[np.ndarray, " time"]:
+    def at_records(self) -> Float[np.ndarray, " time"]:
         """The times that were asked for."""
         return self.times[self.recorded]
 

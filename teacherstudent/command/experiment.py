@@ -163,7 +163,7 @@ class Experiment:
 
     def _titled(self, tree: xr.DataTree) -> xr.DataTree:
         """A result that says in its description of which experiment it is."""
-        facts = description(tree) | {"experiment": self.name, "title": self.title}
+        facts = description(tree) | {"set_up": self.name, "title": self.title}
         tree.attrs[DESCRIPTION] = json.dumps(facts)
         return tree
 

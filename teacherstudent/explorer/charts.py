@@ -123,7 +123,7 @@ class Chart:
 
     def _make_plain(self) -> None:
         """A legend beside the figure, and axes that are easy to read."""
-        legend = self.figure.legend[0]
+        legend: Any = self.figure.legend[0]
         if self.name in SINGLE:
             legend.visible = False  # the axis has its name, and the caption says the rest
         legend.label_text_font_size = "12px"

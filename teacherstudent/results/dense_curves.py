@@ -18,7 +18,10 @@ MOST_NUMBERS = 32  # at one time, of an observable
 
 
 def with_curve(data: xr.Dataset, times: np.ndarray, values: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """A theory with the dense curves of those of its variables that have values."""
+    """A theory with the dense curves of those of its variables that have values; a time that is
+    there twice is kept once.
+    """
+    increasing = np.diff(times, prepend=-np.inf) > 0
     curves = {}
     for name, array in values.items():
         if not np.isfinite(array).any():  # it would have been costly at so many times
@@ -26,9 +29,9 @@ def with_curve(data: xr.Dataset, times: np.ndarray, values: Mapping[str, np.ndar
         if name not in data or (name not in KEPT and array[0].size > MOST_NUMBERS):
             continue
         dims = (CURVE_TIME, *data[name].dims[1:])
-        finite = np.where(np.isfinite(array), array, np.nan)
+        finite = np.where(np.isfinite(array), array, np.nan)[increasing]
         curves[PREFIX + name] = (dims, finite, data[name].attrs, COMPRESSED)
-    time = (CURVE_TIME, times, data["time"].attrs)
+    time = (CURVE_TIME, times[increasing], data["time"].attrs)
     return data.assign(curves).assign_coords({CURVE_TIME: time})
 
 
