@@ -12,19 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from teacherstudent.command.gallery_entries import Agreement, Entry, picture_of, size_of_networks
+from teacherstudent.command.sections import OTHERS, SECTIONS, section_of
 from teacherstudent.results.datasets import VARIABLES
 
-# Sections with the beginnings of the names that belong there, in the order of the page.
-SECTIONS = (
-    ("Soft committees", ("saad-solla", "phase-diagram")),
-    ("More student units than the teacher has", ("goldt-2019", "linear-noisy", "relu")),
-    ("Structured inputs", ("hidden-manifold",)),
-    ("Two classes", ("xor", "spiked", "clones")),
-    ("Escape from a random start, and the staircase", ("escape", "staircase")),
-    ("Update rules", ("sign", "majority", "agd", "update-rules")),
-    ("What changes while it is learnt", ("learning-rate", "lee")),
-)
-OTHERS = "More"
 HEAD = """# Gallery
 
 % Written by `teacherstudent gallery`: change the set-ups and their files, not this page.
@@ -63,15 +53,8 @@ def _by_section(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
     """The entries of each section that has some."""
     sections: dict[str, list[Entry]] = {title: [] for title, _ in (*SECTIONS, (OTHERS, ()))}
     for entry in entries:
-        sections[_section_of(entry.name)].append(entry)
+        sections[section_of(entry.name)].append(entry)
     return [(title, some) for title, some in sections.items() if some]
-
-
-def _section_of(name: str) -> str:
-    for title, beginnings in SECTIONS:
-        if name.startswith(beginnings):
-            return title
-    return OTHERS
 
 
 def _card(entry: Entry, pictures: str) -> str:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import teacherstudent as ts
 from teacherstudent.command import published
 from teacherstudent.command.cli import app
-from teacherstudent.command.listing import GROUPS, group_of
+from teacherstudent.command.sections import OTHERS, SECTIONS, section_of
 
 PROBLEM = ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(3), ts.SGD(0.3))
 START = ts.OrderParameters(Q=[[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], R=[[0.1, 0.2]] * 3)
@@ -41,13 +41,13 @@ def file(tmp_path_factory):
     return path
 
 
-def test_each_set_up_is_listed_once_in_its_group():
+def test_each_set_up_is_listed_once_in_its_section():
     text = answer("list")
     for name in published.names():
         assert sum(line.split()[:1] == [name] for line in text.splitlines()) == 1
-        assert group_of(published.read(name)[1]) in GROUPS
-    headings = [line for line in text.splitlines() if line.strip() in GROUPS]
-    assert len(headings) == len(set(headings)) >= 6
+        assert section_of(name) != OTHERS
+    headings = [line.strip() for line in text.splitlines()]
+    assert all(headings.count(title) == 1 for title, _ in SECTIONS)
 
 
 def test_words_choose_from_the_list():

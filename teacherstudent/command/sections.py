@@ -1,0 +1,21 @@
+"""The sections in which the published set-ups are listed and shown."""
+
+# Sections with the beginnings of the names that belong there, in the order of the page.
+SECTIONS = (
+    ("Soft committees", ("saad-solla", "phase-diagram")),
+    ("More student units than the teacher has", ("goldt-2019", "linear-noisy", "relu")),
+    ("Structured inputs", ("hidden-manifold",)),
+    ("Two classes", ("xor", "spiked", "clones")),
+    ("Escape from a random start, and the staircase", ("escape", "staircase")),
+    ("Update rules", ("sign", "majority", "agd", "update-rules")),
+    ("What changes while it is learnt", ("learning-rate", "lee")),
+)
+OTHERS = "More"
+
+
+def section_of(name: str) -> str:
+    """The section of a set-up."""
+    for title, beginnings in SECTIONS:
+        if name.startswith(beginnings):
+            return title
+    return OTHERS
