@@ -129,7 +129,7 @@ def test_show_compare_and_plot_a_file(workspace):
         ["plot", path, "--out", "figures/quick.pdf"],
         cwd=workspace,
     )
-    assert shown[0] == 0 and "'learning_rate': 0.2" in shown[1] and "AGREE" in shown[1]
+    assert shown[0] == 0 and "learning_rate 0.2" in shown[1] and "AGREE" in shown[1]
     assert compared[0] == 0 and "falls as N to the power" in compared[1]
     assert plotted[0] == 0 and (workspace / "figures" / "quick.pdf").stat().st_size > 5000
 
