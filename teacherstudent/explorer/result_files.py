@@ -16,7 +16,7 @@ import xarray as xr
 import teacherstudent as ts
 from teacherstudent.results.datasets import description, simulations
 from teacherstudent.results.selection import problem_of
-from teacherstudent.results.sweep_figure import swept_dimensions
+from teacherstudent.results.swept import swept_dimensions
 
 ENDING = ".h5"
 DEPTH = 3  # folders below the first that are looked into
