@@ -50,6 +50,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "[simulation]": tables.SimulationTable,
     "[[protocol]]": tables.PhaseTable,
     "[escape]": tables.EscapeTable,
+    "[sweep]": tables.SweepTable,
 }
 CLASSES: dict[str, dict[str, Callable]] = {
     "tasks": TASKS,

@@ -42,6 +42,7 @@ RULES = {
     "Fromage (seconds)": "Fromage",
     "AGD, no learning rate (seconds)": "AGD",
 }
+ON_SPHERE = ("SphericalSGD", "Nero")  # rules that keep |w_k|^2 = N
 WITHOUT_RATE = ("GradientFlow", "AGD")
 SCHEDULES = ("constant", "exponential", "power", "cosine", "linear")
 
@@ -123,6 +124,11 @@ def has_classes(state: State) -> bool:
 def rule_type(state: State) -> str:
     """The class of the rule; "" for that of the file."""
     return RULES.get(state["rule"], "")
+
+
+def is_on_sphere(state: State) -> bool:
+    """Whether the rule keeps the length of each unit's weights, which a start must have."""
+    return rule_type(state) in ON_SPHERE
 
 
 def _has_rate(state: State) -> bool:
@@ -232,7 +238,7 @@ CONTROLS: tuple[Control, ...] = (
         "scale of w: Q_kk = scale²",
         0.5,
         START,
-        _is("start", RANDOM, OVERLAPS),
+        lambda state: state["start"] in STARTS and not is_on_sphere(state),
         0.0,
         2.0,
     ),

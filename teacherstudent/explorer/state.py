@@ -161,13 +161,20 @@ def _learning_rate(state: State) -> float | dict:
 def _start(state: State, given: Mapping) -> dict:
     if state["start"] == controls.OVERLAPS:
         return overlaps_of_start(state, given)
-    random = {"N": state["start_size"], "seed": state["start_seed"], "scale": state["start_scale"]}
+    random = {"N": state["start_size"], "seed": state["start_seed"], "scale": _scale(state)}
     if state["train_readout"]:
         random["readout_scale"] = state["readout_scale"]
     T = _teacher_overlaps(state, given)
     if T is not None:
         random["T"] = T
     return {"random": random}
+
+
+def _scale(state: State) -> float:
+    """The scale of the student's weights, which some rules keep at one."""
+    if controls.is_on_sphere(state):
+        return 1.0
+    return state["start_scale"]
 
 
 def _teacher_overlaps(state: State, given: Mapping) -> list | None:
@@ -196,7 +203,7 @@ def overlaps_of_start(state: State, given: Mapping) -> dict:
     directions = _directions(state, given)
     random = np.random.default_rng(state["start_seed"])
     overlaps = state["start_overlap"] * random.uniform(-1.0, 1.0, (K, directions))
-    table = {"Q": (np.eye(K) * state["start_scale"] ** 2).tolist()}
+    table = {"Q": (np.eye(K) * _scale(state) ** 2).tolist()}
     if not controls.has_classes(state):
         table["R"] = overlaps.tolist()
         if state["train_readout"]:

@@ -21,7 +21,7 @@ import teacherstudent
 from teacherstudent.checking import checks
 from teacherstudent.observables.observable import Observable, check_answers
 from teacherstudent.problem import Problem
-from teacherstudent.results.dense_curves import CURVE_TIME, PREFIX
+from teacherstudent.results.dense_curves import PREFIX
 from teacherstudent.results.description import describe_problem, describe_start
 from teacherstudent.rules import Rule
 from teacherstudent.starts import Start
@@ -180,11 +180,15 @@ def check_observables(
     sizes = dimension_sizes(problem, N)
     dimensions = {dim for dims, *_ in VARIABLES.values() for dim in dims}
     taken = {*VARIABLES, *COORDINATES, *dimensions, *problem.sweeps, *problem.task.ARRAYS}
-    taken |= {CURVE_TIME, *(PREFIX + name for name in VARIABLES)}
     names = {one.name for one in observables}
     for one in observables:
         if one.name in taken and not one.IS_VARIABLE:
             raise ValueError(f"{one.title}: results have a {one.name} of their own; rename it.")
+        if one.name.startswith(PREFIX):
+            raise ValueError(
+                f"{one.title}: names that begin with {PREFIX} are those of the dense curves that "
+                "a theory keeps for drawing; rename it."
+            )
         for dim in one.dims:
             if dim not in sizes and dim in taken | names:
                 raise ValueError(

@@ -53,13 +53,16 @@ def curve_of(data: xr.Dataset) -> xr.Dataset:
 
 
 def joined_curve(parts: Sequence[xr.Dataset]) -> dict[str, xr.DataArray]:
-    """The curve through all phases of a protocol; empty unless each of them has one.
+    """The curve through all phases of a protocol, of what each of them has a curve of.
 
     The time of a switch is the end of the phase before it.
     """
     if not all(CURVE_TIME in part.dims for part in parts):
         return {}
-    names = [name for name in parts[0].data_vars if is_of_curve(name)]
+    names = []
+    for name in parts[0].data_vars:
+        if is_of_curve(name) and all(name in part for part in parts):
+            names.append(name)
     pieces = [parts[0]]
     for part in parts[1:]:
         later = part[CURVE_TIME].values > part[CURVE_TIME].values[0]
