@@ -64,13 +64,13 @@ def test_a_set_up_is_printed_as_its_file():
 def test_changes_are_in_the_printed_file_and_comments_stay():
     printed = answer(
         *("run", "saad-solla-1995-k2", "--set", "rule.learning_rate=0.3", "--size", "50"),
-        *("--set", "task.noise=0.2", "--set", "times.first=", "--print-toml"),
+        *("--set", "task.noise=0.2", "--set", "times.spacing=", "--print-toml"),
     )
     before = published.read("saad-solla-1995-k2")[1]
     tables = tomllib.loads(printed)
     assert tables["rule"]["learning_rate"] == 0.3 and tables["simulation"]["N"] == 50
     assert tables["task"] == {**before["task"], "noise": 0.2}
-    assert "first" in before["times"] and "first" not in tables["times"]
+    assert "spacing" in before["times"] and "spacing" not in tables["times"]
     assert "# nearly symmetric" in printed
 
 
