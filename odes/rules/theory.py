@@ -55,7 +55,7 @@ class RuleTheory(abc.ABC):
     2. Write `velocity(rule, problem, fixed, state, replica)`: d/dt of the state, time
        t = updates / N.  `fixed` holds the spectrum and the teacher's overlaps (`Fixed`), `state`
        what moves (`State`).  `self.gradient(problem, fixed, state)` gives the averages of one
-       update of any task: for a rule that is linear in the gradient they are all that is needed
+       update of any task: for a rule that is linear in the gradient they are all that is
        needed.  Answer with `state._replace(q=..., r=..., v=..., b=...)`; layers that are not
        trained are held by the caller.  For SGD, with `g = self.gradient(problem, fixed, state)`,
 

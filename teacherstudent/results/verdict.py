@@ -159,7 +159,7 @@ class Decision:
         if stays:
             _, worst = self.worst
             return (
-                f"DISAGREE at N = {self.N}: {self.place()}; the largest z of an entry "
+                f"DISAGREE at N = {self.N}: {self.place()}; the largest z over a window of times "
                 f"is {worst['z']:.1f}; a finite-size bias would need the "
                 f"coefficient {worst['bias_coefficient']:.2g}/N, more than "
                 f"{worst['allowed_coefficient']:.2g}/N." + _looks_like(against, self.rate)
