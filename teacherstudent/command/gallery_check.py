@@ -18,7 +18,7 @@ A comparison is to follow from theory and networks of the same file (`gallery_co
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from teacherstudent.command.gallery_entries import Entry
 from teacherstudent.command.gallery_numbers import (
     FLOOR,
     RELATIVE,
+    are_equal,
     of_networks,
     of_theory,
     of_values,
@@ -138,7 +139,7 @@ def _error_of_median(escape: xr.Dataset) -> xr.DataArray:
 
 # The standard errors of what an escape says of all its networks.  That of an exponent comes from
 # networks that share their random streams, and is not to be wrong by more than a half.
-ERRORS_OF_ESCAPES = {
+ERRORS_OF_ESCAPES: Mapping[str, Callable[[xr.Dataset], xr.DataArray]] = {
     "median_step": _error_of_median,
     "exponent": lambda escape: escape["exponent_error"],
     "exponent_error": lambda escape: 0.1 * escape["exponent_error"],
@@ -154,8 +155,8 @@ def _differences_of_descriptions(path: str, kept: dict, anew: dict) -> Iterator[
     """Where two results say of themselves that they are of other problems, starts or sizes."""
     entries, others = (_entries(one) for one in (kept, anew))
     yield from _missing(f"{path}: ", entries, others)
-    for name in entries.keys() & others.keys():
-        if not _are_equal(entries[name], others[name]):
+    for name in sorted(entries.keys() & others.keys()):
+        if not are_equal(entries[name], others[name], FLOOR):
             yield Difference(
                 f"{path}: {name}", f"is {others[name]!r}, in the file {entries[name]!r}."
             )
@@ -167,13 +168,3 @@ def _entries(described: Mapping[str, Any]) -> dict[str, Any]:
     parts = {name: described[name] for name in DESCRIBED if name in described}
     parts["report"] = {name: report[name] for name in REPORTED if name in report}
     return flat(parts)
-
-
-def _are_equal(one: Any, other: Any) -> bool:
-    """Equality, of numbers up to rounding."""
-    if np.shape(one) != np.shape(other):
-        return False
-    try:
-        return bool(np.allclose(one, other, rtol=RELATIVE, atol=FLOOR, equal_nan=True))
-    except TypeError:  # what is no number
-        return bool(one == other)

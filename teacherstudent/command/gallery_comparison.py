@@ -15,7 +15,7 @@ import xarray as xr
 
 import teacherstudent as ts
 from teacherstudent.checking import checks
-from teacherstudent.command.gallery_numbers import RELATIVE, of_theory
+from teacherstudent.command.gallery_numbers import RELATIVE, are_equal, of_theory
 from teacherstudent.results.datasets import description, simulations
 from teacherstudent.results.differences import flat
 
@@ -88,14 +88,4 @@ def _are_equal(kept: dict[str, Any], follows: dict[str, Any]) -> bool:
     """Whether all numbers are the same, up to rounding; words are to be equal."""
     if kept.keys() != follows.keys():
         return False
-    for name, one in kept.items():
-        other = follows[name]
-        if np.shape(one) != np.shape(other):
-            return False
-        try:
-            if not np.allclose(one, other, rtol=RELATIVE, atol=0.0, equal_nan=True):
-                return False
-        except TypeError:  # what is no number
-            if one != other:
-                return False
-    return True
+    return all(are_equal(kept[name], follows[name], floor=0.0) for name in kept)

@@ -7,6 +7,8 @@ would widen its own tolerance.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 RELATIVE = 1e-6
@@ -90,6 +92,15 @@ def within(one: np.ndarray, other: np.ndarray, error: np.ndarray) -> str:
         f"is {float(other[where]):.6g} at {_index(where)}, in the file {float(one[where]):.6g}: "
         f"more than {ERRORS:g} standard errors apart."
     )
+
+
+def are_equal(one: Any, other: Any, floor: float) -> bool:
+    """Equality of two entries of descriptions, of numbers up to rounding."""
+    try:
+        same_shape = np.shape(one) == np.shape(other)
+        return same_shape and np.allclose(one, other, rtol=RELATIVE, atol=floor, equal_nan=True)
+    except (TypeError, ValueError):  # what is no number, or a list of several kinds
+        return bool(one == other)
 
 
 def _finite_in_the_same_places(one: np.ndarray, other: np.ndarray) -> bool:
