@@ -169,6 +169,9 @@ def run(
     if size:
         changes[f"{networks}.N"] = size if len(size) > 1 else size[0]
     experiment = ts.Experiment.read(experiment_, changes)
+    if experiment.plan.theory_only:
+        simulated = {"--seeds": seeds, "--size": size, "--device": device}
+        options.refuse("sweep.theory_only = true", "simulates nothing", simulated)
     if print_toml:
         from teacherstudent.command.toml_text import text_with
 
@@ -306,7 +309,8 @@ def plot(
         str | None,
         typer.Option(
             help="What is drawn: curves, error, overlaps, heatmaps, spectrum, escape, sweep, "
-            "variants, or a variable by its name; what says most of the result unless given."
+            "variants, variant sweeps, or a variable by its name; what says most of the result "
+            "unless given."
         ),
     ] = None,
     force: Force = False,

@@ -51,6 +51,7 @@ class Curves:
 
     NEEDED: ClassVar = ("task", "student", "rule", "start", "times")
     NETWORKS: ClassVar = "simulation"  # the table that says which networks are trained
+    theory_only: ClassVar = False  # unless the command line says so
 
     problem: Problem | Protocol
     start: Start

@@ -26,6 +26,7 @@ class Escape:
 
     NEEDED: ClassVar = ("task", "student", "rule")
     NETWORKS: ClassVar = "escape"  # the table that says which networks are trained
+    theory_only: ClassVar = False
 
     problem: Problem
     escape: EscapeTable

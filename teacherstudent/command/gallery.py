@@ -12,10 +12,11 @@ from typing import Annotated
 
 import typer
 
-from teacherstudent.command import process, published
+from teacherstudent.command import options, process, published
 
 # A few of each kind, which together take a minute or so: for continuous integration.
 FAST = ("linear-noisy", "saad-solla-1995-k2", "sign-floor", "phase-diagram", "escape-k1")
+PAGE = Path("docs/gallery.md")
 
 
 def gallery(
@@ -48,14 +49,27 @@ def gallery(
     folder: Annotated[
         Path, typer.Option("--folder", help="Where the files and pictures are.")
     ] = Path("results"),
-    page: Annotated[Path, typer.Option("--page", help="The page, where its folder exists.")] = Path(
-        "docs/gallery.md"
-    ),
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--page", help="The page, where its folder exists.", show_default="docs/gallery.md"
+        ),
+    ] = None,
 ) -> None:
     """Compute the published set-ups again, with their pictures and the page that shows them.
 
     With --check the exit code is 1 if any number differs from those of the files.
     """
+    if names:
+        options.refuse("the names of set-ups", "are all that is meant", {"--fast": fast})
+    making = {"--missing": missing, "--theory": theory, "--redraw": redraw, "--page": page}
+    if list_:
+        idle = {"--check": check} | making
+        options.refuse("--list", "only says which set-ups there are", idle)
+    if check:
+        options.refuse("--check", "leaves all files as they are", making)
+    if redraw:
+        options.refuse("--redraw", "computes nothing", {"--theory": theory})
     some = _chosen(names or [], fast)
     if list_:
         _list(some, folder)
@@ -76,7 +90,7 @@ def gallery(
             done = f"FAILED, {checks.first_line(error)}"
             failed.append(name)
         typer.echo(f"{number}/{len(some)} {name}: {done}")
-    _write_page(folder, page)
+    _write_page(folder, page or PAGE)
     if failed:
         raise typer.Exit(process.FAILED)
 
@@ -89,10 +103,9 @@ def _chosen(names: Sequence[str], fast: bool) -> list[str]:
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "`teacherstudent list` shows them."
             raise ValueError(f"{name!r} is no set-up of the gallery; {hint}")
-    chosen = list(names) or known
     if fast:
-        chosen = [name for name in chosen if name in FAST]
-    return chosen
+        return list(FAST)
+    return list(names) or known
 
 
 def _list(names: Sequence[str], folder: Path) -> None:
@@ -155,19 +168,30 @@ def entries_in(folder: Path) -> list:
 
 
 def _check(names: Sequence[str], folder: Path) -> None:
-    """Compute anew, compare, and say what differs."""
-    from teacherstudent.command.gallery_check import differences
-    from teacherstudent.command.gallery_entries import Entry, computed
+    """Compute anew, compare, and say what differs.
 
+    A file that is not there or cannot be read differs, and the others are checked all the same.
+    """
     different = 0
     for name in names:
-        kept = Entry.read(name, folder)
-        anew = Entry(name, kept.tables, computed(name, None))
-        found = differences(kept, anew)
+        try:
+            found, seconds = _checked(name, folder)
+        except (ValueError, RuntimeError, OSError) as error:
+            found, seconds = [str(error)], 0.0
         different += bool(found)
-        seconds = f"{anew.facts['seconds']:.0f} seconds"
-        typer.echo(f"{name}: {'DIFFERENT' if found else 'the numbers of the file'} ({seconds})")
+        result = "DIFFERENT" if found else "the numbers of the file"
+        typer.echo(f"{name}: {result} ({seconds:.0f} seconds)")
         for one in found:
             typer.echo(f"  {one}")
     if different:
         raise typer.Exit(process.FAILED)
+
+
+def _checked(name: str, folder: Path) -> tuple[list[str], float]:
+    """Sentences on all that differs in one file, and the seconds that its numbers took anew."""
+    from teacherstudent.command.gallery_check import differences
+    from teacherstudent.command.gallery_entries import Entry, computed
+
+    kept = Entry.read(name, folder)
+    anew = Entry(name, kept.tables, computed(name, None))
+    return [str(one) for one in differences(kept, anew)], anew.facts["seconds"]

@@ -1,5 +1,7 @@
 """Whether a result has the numbers of the file in the gallery.
 
+Both are to have the same groups, quantities, problems and starts.
+
 Theories are to agree to `RELATIVE` (or to the tolerance of their solver, where that is larger),
 beside a floor of `FLOOR` of the largest value of a quantity: adaptive steps differ by the rounding
 of sums, which another processor orders differently.  Networks are to be the same bit by bit where
@@ -8,24 +10,41 @@ a run: there means are to agree within `ERRORS` standard errors, and single netw
 times their scatter, both of the new networks, since a wrong number in the file would widen its own.
 They share their random streams, and so are in fact much nearer to each other.  On inputs with a
 spectrum sums also depend on how many seeds the free memory holds together, so that this is all that
-is asked of them.
+is asked of them.  What an escape says of all its networks is to agree within its standard errors.
+
+A comparison is to follow from theory and networks of the same file (`gallery_comparison.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from teacherstudent.command.gallery_comparison import differences_of_comparison
 from teacherstudent.command.gallery_entries import Entry
+from teacherstudent.command.gallery_numbers import (
+    FLOOR,
+    RELATIVE,
+    are_equal,
+    of_networks,
+    of_theory,
+    of_values,
+    within,
+)
 from teacherstudent.results.datasets import description
+from teacherstudent.results.differences import flat
 
-RELATIVE = 1e-6
-FLOOR = 1e-8
-ERRORS = 5.0
 RUNNING = ("seconds", "steps")  # of a sweep, which no two runs have in common
+# What a description says that decides the numbers or stands on the page.
+DESCRIBED = ("problem", "start", "protocol")
+REPORTED = ("N", "rtol", "sweep", "threshold")
+# A median scatters by this factor more than a mean, of a normal distribution.
+MEDIAN = np.sqrt(np.pi / 2)
 
 
 @dataclass(frozen=True)
@@ -43,40 +62,88 @@ def differences(kept: Entry, anew: Entry) -> list[Difference]:
     """Where a result that was computed anew differs from the file."""
     if not kept.is_current():
         return [Difference(kept.name, "is of a set-up that has changed since; make it anew.")]
-    same_bits = kept.facts["processor"] == anew.facts["processor"]
-    found = []
-    others = {node.path: node for node in anew.tree.subtree}
-    for node in kept.tree.subtree:
-        if not node.data_vars:
+    same_bits = kept.facts.get("processor") == anew.facts["processor"]
+    groups = _groups(kept.tree)
+    others = _groups(anew.tree)
+    found = list(_missing("", groups, others))
+    for path, node in groups.items():
+        if path not in others:
             continue
         data = node.to_dataset()
-        if node.path not in others:
-            found.append(Difference(node.path, "is in the file, but not in the result."))
-        elif description(data).get("kind") != "comparison":  # which follows from the others
-            other = others[node.path].to_dataset()
-            found += list(_differences(node.path, data, other, same_bits))
+        other = others[path].to_dataset()
+        if description(other).get("kind") == "comparison":
+            sentences = differences_of_comparison(node, other.attrs["verdict"])
+            found += [Difference(f"{path}/{name}", sentence) for name, sentence in sentences]
+        else:
+            found += _differences(path, data, other, same_bits)
     return found
+
+
+def _groups(tree: xr.DataTree) -> dict[str, xr.DataTree]:
+    """The groups that have data, by their paths."""
+    return {node.path: node for node in tree.subtree if node.data_vars}
+
+
+def _missing(prefix: str, kept: Mapping[Any, Any], anew: Mapping[Any, Any]) -> Iterator[Difference]:
+    """What only one of the two has."""
+    for name in kept:
+        if name not in anew:
+            yield Difference(f"{prefix}{name}", "is in the file, but not in the result.")
+    for name in anew:
+        if name not in kept:
+            yield Difference(f"{prefix}{name}", "is in the result, but not in the file.")
 
 
 def _differences(
     path: str, kept: xr.Dataset, anew: xr.Dataset, same_bits: bool
 ) -> Iterator[Difference]:
-    described = description(kept)
+    described = description(anew)
+    exact = same_bits and not _has_spectrum(described)
+    yield from _differences_of_descriptions(path, description(kept), described)
+    yield from _missing(f"{path}/", kept.variables, anew.variables)
     for name, values in kept.variables.items():
-        if name in RUNNING or values.dtype.kind not in "iuf":
+        if name in RUNNING or name not in anew.variables:
             continue
         place = f"{path}/{name}"
-        if name not in anew.variables or anew[name].shape != values.shape:
-            yield Difference(place, "is missing, or of another shape.")
+        other = anew.variables[name]
+        if dict(values.sizes) != dict(other.sizes) or values.dtype.kind != other.dtype.kind:
+            yield Difference(place, "is of another shape or type.")
             continue
-        one, other = values.values, anew[name].transpose(*values.dims).values
-        if "seed" not in values.dims or name == "seed":
-            sentence = _of_theory(one, other, described.get("report", {}).get("rtol", RELATIVE))
-        else:
-            exact = same_bits and not _has_spectrum(described)
-            sentence = _of_networks(one, other, values.dims.index("seed"), exact)
+        sentence = _difference(str(name), values, other.transpose(*values.dims), anew, exact)
         if sentence:
             yield Difference(place, sentence)
+
+
+def _difference(
+    name: str, kept: xr.Variable, other: xr.Variable, anew: xr.Dataset, exact: bool
+) -> str:
+    """What one variable of the file has of other values than that of the result; or ""."""
+    if kept.dtype.kind not in "iuf":
+        return of_values(kept.values, other.values)
+    if "seed" in kept.dims and name != "seed":
+        return of_networks(kept.values, other.values, kept.dims.index("seed"), exact)
+    if not exact and name in ERRORS_OF_ESCAPES:
+        error = ERRORS_OF_ESCAPES[name](anew).transpose(*kept.dims)
+        return within(kept.values, other.values, error.values)
+    rtol = description(anew).get("report", {}).get("rtol", RELATIVE)
+    return of_theory(kept.values, other.values, rtol)
+
+
+def _error_of_median(escape: xr.Dataset) -> xr.DataArray:
+    """The standard error of the median step, from the steps of all networks that escaped."""
+    steps = escape["escape_step"]
+    with warnings.catch_warnings():  # of directions that at most one network has seen
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return MEDIAN * steps.std("seed", ddof=1) / np.sqrt(steps.sizes["seed"])
+
+
+# The standard errors of what an escape says of all its networks.  That of an exponent comes from
+# networks that share their random streams, and is not to be wrong by more than a half.
+ERRORS_OF_ESCAPES: Mapping[str, Callable[[xr.Dataset], xr.DataArray]] = {
+    "median_step": _error_of_median,
+    "exponent": lambda escape: escape["exponent_error"],
+    "exponent_error": lambda escape: 0.1 * escape["exponent_error"],
+}
 
 
 def _has_spectrum(described: dict) -> bool:
@@ -84,57 +151,20 @@ def _has_spectrum(described: dict) -> bool:
     return "nonlinearity" in described.get("problem", {}).get("task", {})
 
 
-def _of_theory(one: np.ndarray, other: np.ndarray, rtol: float) -> str:
-    relative = max(RELATIVE, rtol)
-    if not np.array_equal(np.isnan(one), np.isnan(other)):
-        return "has no number in other places."
-    allowed = relative * np.abs(one) + FLOOR * np.nanmax(np.abs(one), initial=0.0)
-    excess = np.abs(one - other) - allowed
-    if not np.nanmax(excess, initial=-np.inf) > 0:
-        return ""
-    where = np.unravel_index(np.nanargmax(excess), one.shape)
-    return (
-        f"is {float(other[where]):.10g} at {_index(where)}, in the file {float(one[where]):.10g}: "
-        f"more than {relative:g} apart."
-    )
+def _differences_of_descriptions(path: str, kept: dict, anew: dict) -> Iterator[Difference]:
+    """Where two results say of themselves that they are of other problems, starts or sizes."""
+    entries, others = (_entries(one) for one in (kept, anew))
+    yield from _missing(f"{path}: ", entries, others)
+    for name in sorted(entries.keys() & others.keys()):
+        if not are_equal(entries[name], others[name], FLOOR):
+            yield Difference(
+                f"{path}: {name}", f"is {others[name]!r}, in the file {entries[name]!r}."
+            )
 
 
-def _of_networks(one: np.ndarray, other: np.ndarray, seeds: int, exact: bool) -> str:
-    if np.array_equal(one, other, equal_nan=True):
-        return ""
-    if exact:
-        where = np.unravel_index(np.argmax(one != other), one.shape)
-        return (
-            f"is {float(other[where]):.10g} at {_index(where)}, in the file "
-            f"{float(one[where]):.10g}: bits differ on the same processor."
-        )
-    scatter = np.sqrt(2 * _variance(other, seeds))
-    error = scatter / np.sqrt(one.shape[seeds])
-    means = [_mean(values, seeds) for values in (one, other)]
-    rounding = RELATIVE * np.max(np.abs(means[1]), initial=0.0)
-    excess = np.abs(means[0] - means[1]) - ERRORS * error - rounding
-    single = np.nan_to_num(np.abs(np.moveaxis(one, seeds, 0) - np.moveaxis(other, seeds, 0)))
-    excess = np.maximum(excess, np.max(single, axis=0) - ERRORS * scatter - rounding)
-    if not np.max(excess, initial=-np.inf) > 0:
-        return ""
-    where = np.unravel_index(np.argmax(excess), excess.shape)
-    return (
-        f"has the mean {means[1][where]:.6g} at {_index(where)}, in the file "
-        f"{means[0][where]:.6g}: more than {ERRORS:g} standard errors apart, or a single network "
-        f"more than {ERRORS:g} times their scatter."
-    )
-
-
-def _mean(values: np.ndarray, seeds: int) -> np.ndarray:
-    """The mean over seeds of what is a number in both files or none; others count as zero."""
-    return np.nan_to_num(values.astype(np.float64)).mean(axis=seeds)
-
-
-def _variance(values: np.ndarray, seeds: int) -> np.ndarray:
-    if values.shape[seeds] < 2:
-        return np.zeros(np.delete(values.shape, seeds))
-    return np.nan_to_num(values.astype(np.float64)).var(axis=seeds, ddof=1)
-
-
-def _index(where: tuple) -> str:
-    return f"[{', '.join(str(int(place)) for place in where)}]"
+def _entries(described: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a description that are compared, by their places."""
+    report = described.get("report", {})
+    parts = {name: described[name] for name in DESCRIBED if name in described}
+    parts["report"] = {name: report[name] for name in REPORTED if name in report}
+    return flat(parts)

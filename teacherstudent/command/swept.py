@@ -135,8 +135,8 @@ def one_size(sizes: list[int]) -> int:
     """The size of the networks of a sweep."""
     if len(sizes) > 1:
         raise ValueError(
-            f"simulation.N = {sizes} are several sizes; give one (--set simulation.N=1000), and "
-            "sweep the others: --over N=250,500,1000."
+            f"simulation.N = {sizes} are several sizes, and the networks of a sweep have one; give "
+            f"a single one (--size {sizes[-1]}, or simulation.N in the file), or sweep N itself."
         )
     return sizes[0]
 

@@ -46,6 +46,11 @@ class Variants:
             )
         return cls(variants)
 
+    @property
+    def theory_only(self) -> bool:
+        """Whether no variant trains networks."""
+        return all(one.theory_only for one in self.variants.values())
+
     def run(
         self, progress: bool | None, device: str | None, theory_only: bool, parts: Parts
     ) -> xr.DataTree:

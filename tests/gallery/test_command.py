@@ -2,12 +2,16 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import teacherstudent as ts
-from teacherstudent.command import gallery_entries
+from teacherstudent.command import gallery_entries, published
+from teacherstudent.command.cli import app
+from teacherstudent.command.gallery import FAST
 from teacherstudent.command.gallery_check import differences
 from teacherstudent.command.gallery_entries import Entry, file_of, picture_of
 from teacherstudent.results.datasets import DESCRIPTION
@@ -28,9 +32,49 @@ def falsified(entry, path, name, factor):
     return Entry(entry.name, entry.tables, tree)
 
 
-@pytest.fixture
+def changed(entry, path, change):
+    """The entry with another dataset in one group."""
+    tree = entry.tree.copy(deep=True)
+    tree[path].dataset = change(tree[path].to_dataset())
+    return Entry(entry.name, entry.tables, tree)
+
+
+def redescribed(data, change):
+    """The dataset with another description, which a function changes in place."""
+    described = json.loads(data.attrs[DESCRIPTION])
+    change(described)
+    return data.assign_attrs({DESCRIPTION: json.dumps(described)})
+
+
+def with_number(data, name, value):
+    """The dataset with another last number of one variable."""
+    data = data.copy(deep=True)
+    data[name].values.flat[-1] = value
+    return data
+
+
+def places_of(file, result):
+    """Where a file differs from a result."""
+    return [one.place for one in differences(file, result)]
+
+
+@pytest.fixture(scope="module")
 def kept():
     return Entry.read(NAME, RESULTS)
+
+
+@pytest.fixture(scope="module")
+def escape():
+    return Entry.read("escape-k1", RESULTS)
+
+
+def of_another_processor(entry):
+    """The entry as if it had been computed elsewhere."""
+    tree = entry.tree.copy(deep=True)
+    facts = json.loads(tree.attrs[DESCRIPTION])
+    facts[gallery_entries.GALLERY]["processor"] = "another"
+    tree.attrs[DESCRIPTION] = json.dumps(facts)
+    return Entry(entry.name, entry.tables, tree)
 
 
 def test_unknown_names_are_refused_with_the_nearest(tmp_path):
@@ -43,8 +87,36 @@ def test_unknown_names_are_refused_with_the_nearest(tmp_path):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     result = run_and_keep("gallery", NAME, "--check", "--folder", tmp_path, cwd=tmp_path)
-    assert result.returncode == 2
-    assert "make it with `teacherstudent gallery linear-noisy`" in result.stderr
+    assert result.returncode == 1
+    assert f"{NAME}: DIFFERENT" in result.stdout
+    assert "make it with `teacherstudent gallery linear-noisy`" in result.stdout
+
+
+def test_a_check_goes_on_after_a_file_that_is_not_there(tmp_path):
+    arguments = ["gallery", NAME, "sign-floor", "--check", "--folder", str(tmp_path)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1
+    assert f"{NAME}: DIFFERENT" in done.output and "sign-floor: DIFFERENT" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((NAME, "--check", "--fast"), "--fast has no effect beside the names"),
+        (("--check", "--missing", "--theory"), "--missing, --theory have no effect beside --check"),
+        (("--check", "--redraw", "--page", "x.md"), "--redraw, --page have no effect"),
+        (("--list", "--check", "--missing"), "--check, --missing have no effect beside --list"),
+        (("--redraw", "--theory"), "--theory has no effect beside --redraw"),
+    ],
+)
+def test_options_without_effect_are_refused(arguments, sentence):
+    done = CliRunner().invoke(app, ["gallery", *arguments])
+    assert isinstance(done.exception, ValueError)
+    assert sentence in str(done.exception)
+
+
+def test_the_fast_ones_are_set_ups():
+    assert set(FAST) <= set(published.names())
 
 
 def test_the_list_says_what_there_is(tmp_path):
@@ -69,17 +141,106 @@ def test_a_file_agrees_with_itself(kept):
 )
 def test_a_falsified_number_is_found(kept, path, name, factor):
     found = differences(falsified(kept, path, name, factor), kept)
-    assert [one.place for one in found] == [f"{path}/{name}"]
+    places = {one.place for one in found}
+    assert f"{path}/{name}" in places
+    others = places - {f"{path}/{name}"}  # what no longer follows from the falsified number
+    assert all(place.startswith(f"/comparison/{name}") or "largest" in place for place in others)
 
 
 def test_networks_of_another_processor_are_compared_within_their_errors(kept):
-    elsewhere = kept.tree.copy(deep=True)
-    facts = json.loads(elsewhere.attrs[DESCRIPTION])
-    facts[gallery_entries.GALLERY]["processor"] = "another"
-    elsewhere.attrs[DESCRIPTION] = json.dumps(facts)
-    other = Entry(NAME, kept.tables, elsewhere)
-    assert differences(falsified(other, "/simulation", "eps_g", 1 + 1e-4), kept) == []
-    assert differences(falsified(other, "/simulation", "eps_g", 50.0), kept) != []
+    other = of_another_processor(kept)
+    assert differences(other, kept) == []
+    place = "/simulation/eps_g"
+    assert place not in places_of(falsified(other, "/simulation", "eps_g", 1 + 1e-4), kept)
+    assert place in places_of(falsified(other, "/simulation", "eps_g", 50.0), kept)
+
+
+def test_groups_and_quantities_are_the_same_in_both(kept):
+    for path in ("/theory", "/simulation", "/comparison"):
+        tree = kept.tree.copy(deep=True)
+        del tree[path.removeprefix("/")]
+        gutted = Entry(NAME, kept.tables, tree)
+        assert path in places_of(gutted, kept) and path in places_of(kept, gutted)
+    for path, name in (("/theory", "R"), ("/simulation", "Q")):
+        gutted = changed(kept, path, lambda data, name=name: data.drop_vars(name))
+        assert f"{path}/{name}" in places_of(gutted, kept)
+        assert f"{path}/{name}" in places_of(kept, gutted)
+
+
+@pytest.mark.parametrize("path", ["/theory", "/simulation"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of comparing what is no number
+def test_what_is_no_number_is_found(kept, path, value):
+    file = changed(kept, path, lambda data: with_number(data, "eps_g", value))
+    assert f"{path}/eps_g" in places_of(file, kept)
+    assert f"{path}/eps_g" in places_of(of_another_processor(file), kept)
+
+
+def test_a_file_does_not_choose_its_own_tolerance(kept):
+    file = falsified(kept, "/theory", "eps_g", 1.5)
+    file = changed(
+        file,
+        "/theory",
+        lambda data: redescribed(data, lambda one: one["report"].update(rtol=10.0)),
+    )
+    assert {"/theory/eps_g", "/theory: report.rtol"} <= set(places_of(file, kept))
+
+
+def test_another_problem_or_start_is_found(kept):
+    file = changed(
+        kept,
+        "/theory",
+        lambda data: redescribed(data, lambda one: one["problem"]["task"].update(noise=0.4)),
+    )
+    assert "/theory: problem.task.noise" in places_of(file, kept)
+    file = changed(
+        kept,
+        "/simulation",
+        lambda data: redescribed(data, lambda one: one["start"].update(v=[1.0, 2.0])),
+    )
+    assert "/simulation: start.v" in places_of(file, kept)
+
+
+def test_a_comparison_is_to_follow_from_its_file(kept):
+    file = falsified(kept, "/comparison", "Q_deviation", 1.1)
+    assert "/comparison/Q_deviation" in places_of(file, kept)
+    verdict = "DISAGREE at N = 1000: all is wrong."
+    file = changed(kept, "/comparison", lambda data: data.assign_attrs(verdict=verdict))
+    assert places_of(file, kept) == ["/comparison/verdict"]
+
+    def smaller(described):
+        described["largest"][0]["eps_g"]["z"] = 0.1
+
+    file = changed(kept, "/comparison", lambda data: redescribed(data, smaller))
+    assert places_of(file, kept) == ["/comparison/largest"]
+
+
+def test_exponents_of_another_processor_are_compared_within_their_errors(escape):
+    other = of_another_processor(escape)
+    error = float(escape.tree["escape"]["exponent_error"].item())
+    middle = float(escape.tree["escape"]["median_step"].values.flat[-1])
+    exponent = float(escape.tree["escape"]["exponent"].item())
+    allowed = {
+        "exponent": exponent + error,
+        "exponent_error": 1.1 * error,
+        "median_step": 1.01 * middle,
+    }
+    wrong = {"exponent": exponent + 10 * error, "exponent_error": 0.0, "median_step": 3 * middle}
+    for name in allowed:
+        for numbers, is_found in ((allowed, False), (wrong, True)):
+            file = changed(other, "/escape", partial(with_number, name=name, value=numbers[name]))
+            assert (f"/escape/{name}" in places_of(file, escape)) == is_found
+
+
+def test_what_is_no_quantity_is_to_be_equal():
+    sweep = Entry.read("goldt-2019-final-erf", RESULTS)
+    path = "/variants/both layers/theory"
+    assert differences(sweep, sweep) == []
+    file = changed(sweep, path, lambda data: with_number(data, "error", "failed"))
+    assert places_of(file, sweep) == [f"{path}/error"]
+    last = bool(sweep.tree[path]["has_student"].values.flat[-1])
+    file = changed(sweep, path, lambda data: with_number(data, "has_student", not last))
+    assert places_of(file, sweep) == [f"{path}/has_student"]
 
 
 def test_a_file_of_a_set_up_that_has_changed_is_outdated(kept):

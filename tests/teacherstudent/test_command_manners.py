@@ -10,6 +10,7 @@ import teacherstudent as ts
 from teacherstudent.command import published
 from teacherstudent.command.cli import app
 from teacherstudent.command.sections import OTHERS, SECTIONS, section_of
+from teacherstudent.figures.plotting import KINDS
 
 PROBLEM = ts.Problem(ts.TeacherStudent(2, noise=0.1), ts.Student(3), ts.SGD(0.3))
 START = ts.OrderParameters(Q=[[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], R=[[0.1, 0.2]] * 3)
@@ -79,6 +80,9 @@ def test_changes_are_in_the_printed_file_and_comments_stay():
     [
         (("run", "escape-k1", "--print-toml", "--force", "--quiet"), "--force, --quiet have"),
         (("run", "linear-noisy", "--theory-only", "--device", "cpu"), "--device has"),
+        (("run", "phase-diagram", "--seeds", "4", "--size", "33"), "--seeds, --size have"),
+        (("run", "phase-diagram", "--device", "cpu"), "--device has"),
+        (("run", "phase-diagram", "--print-toml", "--seeds", "4"), "--seeds has"),
         (("sweep", "--status", "--out", "x.h5", "--over", "N=1,2"), "--over has"),
         (("sweep", "linear-noisy", "--theory-only", "--over", "N=1,2", "--size", "3"), "--size"),
         (("sweep", "linear-noisy", "--over", "N=50,60", "--size", "70"), "--size has"),
@@ -87,6 +91,17 @@ def test_changes_are_in_the_printed_file_and_comments_stay():
 def test_options_without_effect_are_refused(arguments, options):
     sentence = refusal(*arguments)
     assert options in sentence and "no effect beside" in sentence
+
+
+def test_a_file_that_sweeps_has_networks_of_one_size():
+    sentence = refusal("run", "goldt-2019-final-erf", "--size", "100", "--size", "200")
+    assert "give a single one (--size 200, or simulation.N in the file)" in sentence
+    assert "--over" not in sentence
+
+
+def test_help_of_plot_names_all_kinds():
+    text = " ".join(answer("plot", "--help").replace("│", " ").split())
+    assert all(name in text for name in KINDS)
 
 
 def test_an_entry_without_effect_is_refused():
