@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from teacherstudent.figures.drawing import (
     GREY,
     EndLabels,
+    deviation,
     draw_line,
     draw_networks,
-    draw_predicted,
     draw_samples,
     keys_of_marks,
     networks_label,
@@ -39,6 +39,7 @@ MOST_COLUMNS = 4  # of panels
 MOST_IN_PANEL = 10  # entries that share a panel beside others
 MOST_UNITS = 6  # of a student, each of which has a panel of its own
 HEIGHT_OF_LABEL = 0.13  # inches
+MARGIN = 0.05  # above and below all values, in units of their range
 
 
 class Entry(NamedTuple):
@@ -60,9 +61,9 @@ class ErrorPanel:
     def __call__(self, axes: Axes) -> None:
         """Draw it."""
         curves, name = self.curves, self.curves.error
-        if name == "eps_g":
-            axes.set_yscale("log")
         line = curves.line(name)
+        if name == "eps_g" and self._is_positive_somewhere(line):
+            axes.set_yscale("log")
         if line is not None:
             draw_line(axes, line, 0, "theory")
         for rank, one in enumerate(curves.networks):
@@ -72,14 +73,18 @@ class ErrorPanel:
                     words = measure.replace("_", " ")
                     label = f"their {words}, N = {size_of(one)}"
                     draw_samples(axes, one[measure], rank + 1, label, shape)
-        band = curves.predicted_band(name)
-        if band is not None and curves.theory is not None:
-            draw_predicted(axes, curves.theory[name], band, 0)
         if curves.theory is not None and "clone_loss" in curves.theory:
             _draw_clones(axes, curves.theory)
         _finish(axes, name, curves, named=True)
         if len(axes.get_legend_handles_labels()[1]) > 2:
             add_to_legend(axes, [])
+
+    def _is_positive_somewhere(self, line: xr.DataArray | None) -> bool:
+        """Whether there is anything to see on a logarithmic axis."""
+        drawn = [one[self.curves.error].mean("seed") for one in self.curves.networks]
+        if line is not None:
+            drawn.append(line)
+        return any(bool((one > 0).any()) for one in drawn)
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,11 @@ class ClassificationPanel:
         line = curves.line("accuracy")
         if line is not None:
             draw_line(axes, 1 - line, 0, "theory")
-        tested = [one for one in curves.networks if "test_accuracy" in one or "accuracy" in one]
-        for rank, one in enumerate(tested):
+        # Ranks are those of all sizes, so that each has the colour that it has beside this panel.
+        for rank, one in enumerate(curves.networks):
             name = "test_accuracy" if "test_accuracy" in one else "accuracy"
-            draw_networks(axes, 1 - one[name], rank + 1, networks_label(one))
+            if name in one:
+                draw_networks(axes, 1 - one[name], rank + 1, networks_label(one))
         if "oracle_error" in source and np.isfinite(source.oracle_error):
             oracle = float(source.oracle_error)
             axes.axhline(oracle, color=GREY, ls=":", lw=1.2, label="best classifier")
@@ -112,18 +118,21 @@ class ClassificationPanel:
 class EntriesPanel:
     """Entries of a variable with their names at the ends of their lines, and the largest
     networks.
+
+    - `limits`: of the vertical axis, where other panels have the same.
     """
 
     curves: Curves
     name: str
     entries: list[Entry]
     of_unit: str = ""
+    limits: tuple[float, float] | None = None
 
     def __call__(self, axes: Axes) -> None:
         """Draw it."""
         curves, name = self.curves, self.name
         labels = EndLabels(axes)
-        line, band = curves.line(name), curves.predicted_band(name)
+        line = curves.line(name)
         for rank, (place, label) in enumerate(self.entries):
             end = None
             for one in curves.networks[-1:]:
@@ -134,11 +143,11 @@ class EntriesPanel:
             if line is not None:
                 end = line.isel(place)
                 draw_line(axes, end, rank, label)
-            if band is not None and curves.theory is not None:
-                draw_predicted(axes, curves.theory[name].isel(place), band.isel(place), rank)
             if end is not None:
                 labels.add(end, rank, label)
         _finish(axes, name, curves, self.of_unit)
+        if self.limits is not None:
+            axes.set_ylim(*self.limits)
         if self.entries[0].place:
             labels.draw()
 
@@ -187,7 +196,7 @@ class VariableKind(Kind):
 
     def fits(self, results: Results) -> bool:
         """Whether there is one problem, and it has this variable."""
-        return results.has_curves and self.name in results.curves.names()
+        return results.has_curves and self.name in results.curves.all_names()
 
     def layout(self, results: Results) -> Layout:
         """One panel, as high as its labels need."""
@@ -258,8 +267,7 @@ def _alone(curves: Curves, panel: Draw, height: float = 3.6) -> Layout:
 
 def _keys(curves: Curves) -> list:
     largest = curves.networks[-1] if curves.networks else None
-    predicted = curves.predicted_band(curves.error) is not None
-    return keys_of_marks(curves.theory is not None, largest, predicted)
+    return keys_of_marks(curves.theory is not None, largest)
 
 
 def _rows_by_unit(curves: Curves, name: str) -> list[Row]:
@@ -268,18 +276,38 @@ def _rows_by_unit(curves: Curves, name: str) -> list[Row]:
     dim = own_dims(source, name)[0]
     units = source.sizes[dim]
     entries = entries_of(source, name, whole=True)
+    limits = _limits(curves, name)
     panels = []
     for unit in range(units):
         some = [one for one in entries if one.place[dim] == unit]
-        panels.append(EntriesPanel(curves, name, some, f"{dim} {unit + 1}"))
+        panels.append(EntriesPanel(curves, name, some, f"{dim} {unit + 1}", limits))
     columns = units if units <= MOST_UNITS else -(-units // -(-units // MOST_COLUMNS))
     return [
-        Row(panels[at : at + columns], _same_limits, width=2.7, height=2.3)
+        Row(panels[at : at + columns], _label_the_first, width=2.7, height=2.3)
         for at in range(0, units, columns)
     ]
 
 
-def _same_limits(axes: list[Axes]) -> None:
+def _limits(curves: Curves, name: str) -> tuple[float, float] | None:
+    """Limits of the vertical axis for all entries of a variable; None if nothing is finite."""
+    drawn = []
+    line = curves.line(name)
+    if line is not None:
+        drawn.append(line.values.ravel())
+    for one in curves.networks[-1:]:
+        if name in one:
+            mean = one[name].mean("seed")
+            scatter = deviation(one[name]).fillna(0.0)
+            drawn += [(mean - scatter).values.ravel(), (mean + scatter).values.ravel()]
+    values = np.concatenate(drawn)
+    finite = values[np.isfinite(values)]
+    if not finite.size or finite.min() == finite.max():
+        return None
+    margin = MARGIN * (finite.max() - finite.min())
+    return float(finite.min() - margin), float(finite.max() + margin)
+
+
+def _label_the_first(axes: list[Axes]) -> None:
     """Names of the vertical axis on the first panel of a row only."""
     for one in axes[1:]:
         one.set_ylabel("")

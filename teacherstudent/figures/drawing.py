@@ -8,21 +8,25 @@ import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from teacherstudent.results.comparable import size_of
 
 # From dark to light, in steps that a grey printer keeps apart.
 SHADES = ("#000000", "#3a1078", "#8c2d2d", "#1f7a5c", "#8474c8", "#3fa7c9", "#d9a93a", "#b9cf7a")
 STYLES = ("-", "--", "-.", ":")
+BAR = "_"  # the mark of a theory where no line joins its values
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 COLOURS = "viridis"  # of maps and families: its lightness grows from end to end
 MOST_MARKS = 18  # along one curve
 SMALL = 7  # points
 GREY = "0.45"
 DECADES = 1.2  # of an error, from which on its axis is logarithmic
+FEW_DECADES = 1.5  # on a logarithmic axis, which then also has ticks at 2 and 5 times them
 LOGARITHMIC = 4.0  # how many times as far the last of three equally spaced values is
 
 
@@ -74,21 +78,42 @@ def set_time_axis(axes: Axes, source: xr.Dataset) -> None:
 def draw_line(axes: Axes, values: xr.DataArray, rank: int, label: str | None = None) -> Line2D:
     """A theory along time."""
     (line,) = axes.plot(
-        values.time, values, style(rank), color=shade(rank), lw=1.4, label=label, zorder=3
+        values.time,
+        values,
+        style(rank),
+        color=shade(rank),
+        lw=1.4,
+        marker=mark_of_one(values.values),
+        ms=3.6,
+        label=label,
+        zorder=3,
     )
     return line
+
+
+def mark_of_one(values: np.ndarray) -> str:
+    """The mark of a line that has one point only, and could not be seen; no mark of any other."""
+    return "o" if np.isfinite(values).sum() == 1 else ""
+
+
+def deviation(values: xr.DataArray) -> xr.DataArray:
+    """The standard deviation over seeds, estimated from them; NaN where there is only one."""
+    count = values.notnull().sum("seed")
+    squares = ((values - values.mean("seed")) ** 2).sum("seed")
+    return (squares / (count - 1).where(count > 1)) ** 0.5
 
 
 def draw_networks(axes: Axes, values: xr.DataArray, rank: int, label: str | None = None) -> Line2D:
     """Means over seeds at some times, in a band of the scatter of single networks at all times."""
     mean = values.mean("seed")
-    scatter = values.std("seed")
     time = values.time.values
-    low = (mean - scatter).values
-    if axes.get_yscale() == "log":
-        low = np.maximum(low, 0.05 * mean.values)
     colour = shade(rank)
-    axes.fill_between(time, low, mean + scatter, color=colour, alpha=0.2, lw=0, zorder=1)
+    if values.sizes["seed"] > 1:
+        scatter = deviation(values)
+        low = (mean - scatter).values
+        if axes.get_yscale() == "log":
+            low = np.maximum(low, 0.05 * mean.values)
+        axes.fill_between(time, low, mean + scatter, color=colour, alpha=0.2, lw=0, zorder=1)
     some = spread(len(time))
     (marks,) = axes.plot(
         time[some],
@@ -105,19 +130,13 @@ def draw_networks(axes: Axes, values: xr.DataArray, rank: int, label: str | None
     return marks
 
 
-def draw_predicted(axes: Axes, values: xr.DataArray, std: xr.DataArray, rank: int) -> None:
-    """The band of single networks that a theory predicts, between thin lines."""
-    for bound in (values - std, values + std):
-        axes.plot(bound.time, bound, color=shade(rank), lw=0.6, ls=(0, (1, 1)), zorder=2)
-
-
 def draw_samples(axes: Axes, values: xr.DataArray, rank: int, label: str, shape: str) -> None:
     """Means over seeds of what was measured on samples, with standard errors as bars."""
     time = values.time.values
     seeds = values.sizes["seed"]
     error = xr.zeros_like(values.isel(seed=0))
     if seeds > 1:
-        error = values.std("seed", ddof=1) / seeds**0.5
+        error = deviation(values) / seeds**0.5
     some = spread(len(time))
     axes.errorbar(
         time[some],
@@ -135,6 +154,8 @@ def draw_samples(axes: Axes, values: xr.DataArray, rank: int, label: str, shape:
 
 def spread(count: int, most: int = MOST_MARKS) -> np.ndarray:
     """Indices of a few of so many times or values, spread over all of them."""
+    if count == 0:
+        return np.arange(0)
     return np.unique(np.linspace(0, count - 1, most).round().astype(int))
 
 
@@ -145,7 +166,7 @@ def networks_label(simulation: xr.Dataset) -> str:
     return f"{networks}, N = {size_of(simulation)}"
 
 
-def keys_of_marks(theory: bool, simulation: xr.Dataset | None, predicted: bool = False) -> list:
+def keys_of_marks(theory: bool, simulation: xr.Dataset | None) -> list:
     """What lines, marks and bands are, as handles of a legend."""
     keys: list = []
     if theory:
@@ -158,8 +179,6 @@ def keys_of_marks(theory: bool, simulation: xr.Dataset | None, predicted: bool =
         if simulation.sizes["seed"] > 1:
             band = "one standard deviation of single networks"
             keys.append(Patch(color=GREY, alpha=0.3, lw=0, label=band))
-    if predicted:
-        keys.append(Line2D([], [], color=GREY, lw=0.6, ls=(0, (1, 1)), label="the same, predicted"))
     return keys
 
 
@@ -177,6 +196,16 @@ def spans_decades(values: np.ndarray) -> bool:
     if not values.size or values.min() <= 0:
         return False
     return bool(np.log10(values.max() / values.min()) > DECADES)
+
+
+def set_logarithmic(axes: Axes, which: str, values: np.ndarray) -> None:
+    """A logarithmic axis, "x" or "y", along positive values, with names at readable distances."""
+    axis: Axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
+    axes.set(**{f"{which}scale": "log"})
+    if np.log10(values.max() / values.min()) < FEW_DECADES:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def colours_of(values: np.ndarray) -> Normalize:

@@ -20,8 +20,11 @@ def mark_phases(axes: Axes, source: xr.Dataset, named: bool = False) -> None:
     switches = times.median([dim for dim in times.dims if dim != "switch"]).values
     switches = switches[np.isfinite(switches)]
     low, high = axes.get_xlim()
+    # Of a part of the run only some phases are seen, which keep their numbers.
+    first = int((switches <= low).sum())
+    switches = switches[(switches > low) & (switches < high)]
     ends = [low, *switches, high]
-    for number, (begin, end) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+    for number, (begin, end) in enumerate(zip(ends[:-1], ends[1:], strict=True), first):
         if number % 2:
             axes.axvspan(begin, end, color="0.94", lw=0, zorder=-2)
         if named:

@@ -2,10 +2,12 @@
 
 import io
 import os
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from teacherstudent.checking import arguments, checks
@@ -72,19 +74,21 @@ def plot(
     ['$\\\\epsilon_g$', '$R_{km}$', '$Q_{kl}$']
 
     Raises ValueError if there is nothing to draw, for a kind that this result does not have (with
-    those that it has), and for another number of axes than panels.
+    those that it has), for another number of axes than panels, and for a path whose ending is no
+    format of figures.
     """
+    place = None if path is None else _file_of_a_figure(path)
     parts = Results(results)
     with figure_style():
         layout = _chosen(parts, kind).layout(parts)
         if axes is not None:
             layout.draw_into(_flat(axes, layout))
-            if path is not None:
-                _save(_flat(axes, layout)[0].figure, path)
+            if place is not None:
+                _save(_flat(axes, layout)[0].figure, place)
             return axes
         picture = layout.picture(parts.title)
-        if path is not None:
-            _save(picture, path)
+        if place is not None:
+            _save(picture, place)
     return picture
 
 
@@ -96,7 +100,7 @@ def _chosen(results: Results, name: str | None) -> Kind:
                 return kind
     known = {one: kind for one, kind in KINDS.items() if kind.fits(results)}
     if results.has_curves:
-        for variable in results.curves.names():
+        for variable in results.curves.all_names():
             known.setdefault(variable, VariableKind(variable))
     if name not in known:
         raise ValueError(
@@ -122,11 +126,24 @@ def _flat(axes, layout: Layout) -> np.ndarray:
     return flat
 
 
-def _save(figure, path: str | os.PathLike) -> None:
-    """Write a figure into a file that is whole or not there."""
+def _file_of_a_figure(path: str | os.PathLike) -> Path:
+    """The file that is written, .png if its name has no ending; ValueError for an ending that is
+    no format of figures.
+    """
     place = checks.path("path", path)
     if not place.suffix:
         place = place.with_suffix(".png")
+    formats = sorted(FigureCanvasBase.get_supported_filetypes())
+    if place.suffix[1:].lower() not in formats:
+        raise ValueError(
+            f"path = {checks.shortened(str(path))} ends in {place.suffix}, which is no format of "
+            f"figures; give one of {', '.join(f'.{one}' for one in formats)}."
+        )
+    return place
+
+
+def _save(figure, place: Path) -> None:
+    """Write a figure into a file that is whole or not there."""
     content = io.BytesIO()
-    figure.savefig(content, format=place.suffix[1:], dpi=SHARP)
+    figure.savefig(content, format=place.suffix[1:].lower(), dpi=SHARP)
     write_atomically(place, content.getvalue())

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from teacherstudent.results.comparable import moves, size_of
+from teacherstudent.results.comparable import moves
 from teacherstudent.results.datasets import (
     DESCRIPTION,
     description,
@@ -18,6 +18,10 @@ from teacherstudent.results.dense_curves import curve_of
 from teacherstudent.results.swept import runs_of
 
 MOST_ENTRIES = 32  # of an observable of the user's own
+COUNTED = ("point", "start")  # dimensions of a sweep whose numbers only count
+NEAR = 0.25  # how far off the points of a curve a recorded value may be, in units of their scatter
+ROUNDING = 1e-4  # and relative to them
+TINY = 1e-12
 
 
 class Curves(NamedTuple):
@@ -43,17 +47,17 @@ class Curves(NamedTuple):
         return self.networks[-1]
 
     def line(self, name: str) -> xr.DataArray | None:
-        """A variable of the theory along `time`: its dense curve, if it has one."""
+        """A variable of the theory along `time`: its dense curve between the recorded times, if it
+        has one and the recorded values are still on it.
+        """
         if self.theory is None or name not in self.theory:
             return None
+        recorded = self.theory[name]
         dense = curve_of(self.theory)
-        return dense[name] if name in dense else self.theory[name]
-
-    def predicted_band(self, name: str) -> xr.DataArray | None:
-        """The standard deviation of single networks of the largest size that a theory predicts."""
-        if self.theory is None or f"{name}_std" not in self.theory or not self.networks:
-            return None
-        return self.theory[f"{name}_std"] / size_of(self.networks[-1]) ** 0.5
+        if dense is self.theory or name not in dense or "time" not in dense[name].dims:
+            return recorded
+        curve = _between_ends(dense[name], recorded)
+        return curve if _runs_through(curve, recorded) else recorded
 
     def names(self) -> list[str]:
         """The variables that have a panel."""
@@ -73,8 +77,19 @@ class Curves(NamedTuple):
                 continue
             for name in observables_in_common(one):
                 few = one[name].isel(time=0, seed=0, missing_dims="ignore").size <= MOST_ENTRIES
-                if few and name not in names and not name.endswith("_std"):
+                if few and name not in names:
                     names.append(name)
+        return names
+
+    def all_names(self) -> list[str]:
+        """Every variable along time that can be drawn, also those that have no panel by default."""
+        names = self.names()
+        dims = {"time", "seed", "student", "student_", "teacher", "teacher_", "direction"}
+        for name, values in self.source.data_vars.items():
+            has_names = {"symbol", "long_name"} <= set(values.attrs)
+            along_time = "time" in values.dims and set(values.dims) <= dims
+            if has_names and along_time and values.dtype.kind in "iuf" and name not in names:
+                names.append(str(name))
         return names
 
 
@@ -112,7 +127,9 @@ class Results:
         """Theory and simulation of a sweep, by their names; none where nothing was swept."""
         if self.variants or self.escape is not None:
             return {}
-        runs = runs_of(self.given) if DESCRIPTION in self.given.attrs else {}
+        if isinstance(self.given, xr.Dataset) and DESCRIPTION not in self.given.attrs:
+            return {}
+        runs = runs_of(self.given)
         return runs if any(swept_along(data) for data in runs.values()) else {}
 
     @cached_property
@@ -162,6 +179,37 @@ def error_name(source: xr.Dataset) -> str:
 def last_times(data: xr.Dataset, count: int) -> np.ndarray:
     """Indices of a few recorded times, spread over all of them."""
     return np.unique(np.linspace(0, data.sizes["time"] - 1, count).round().astype(int))
+
+
+def _between_ends(curve: xr.DataArray, recorded: xr.DataArray) -> xr.DataArray:
+    """The part of a dense curve between the first and the last recorded time."""
+    times = recorded.time.values
+    if not len(times):
+        return curve.isel(time=slice(0, 0))
+    inside = (curve.time.values >= times.min()) & (curve.time.values <= times.max())
+    return curve.isel(time=np.flatnonzero(inside))
+
+
+def _runs_through(curve: xr.DataArray, recorded: xr.DataArray) -> bool:
+    """Whether each recorded value lies among those of a curve at the times around it.
+
+    It does not where a user has selected or changed what was recorded, but not the curve.
+    """
+    times, dense = recorded.time.values, curve.time.values
+    if len(times) < 2 or len(dense) < 2 or set(curve.dims) != set(recorded.dims):
+        return False
+    values = recorded.transpose("time", ...)
+    numbers = curve.transpose(*values.dims).values
+    if numbers.shape[1:] != values.shape[1:]:
+        return False
+    # The four points around a time, so that a value at the top of an arc is among them, nearly.
+    next_one = np.searchsorted(dense, times)
+    around = np.clip(next_one[:, None] + np.arange(-2, 2), 0, len(dense) - 1)
+    low, high = numbers[around].min(axis=1), numbers[around].max(axis=1)
+    slack = NEAR * (high - low) + ROUNDING * np.abs(numbers[around]).max(axis=1) + TINY
+    known = np.isfinite(values.values) & np.isfinite(slack)
+    inside = (values.values >= low - slack) & (values.values <= high + slack)
+    return bool(inside[known].all())
 
 
 def _with_seeds(simulation: xr.Dataset) -> xr.Dataset:

@@ -16,13 +16,16 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from teacherstudent.figures.drawing import (
+    BAR,
     COLOURS,
     colours_of,
     is_logarithmic,
     mark,
+    mark_of_one,
+    set_logarithmic,
     set_time_axis,
     shade,
     spans_decades,
@@ -30,8 +33,8 @@ from teacherstudent.figures.drawing import (
     style,
 )
 from teacherstudent.figures.layout import Kind, Layout, Row
-from teacherstudent.figures.results import Results, error_name, swept_along
-from teacherstudent.figures.titles import title_of
+from teacherstudent.figures.results import COUNTED, Results, error_name, swept_along
+from teacherstudent.figures.titles import selected_values, title_of
 from teacherstudent.results.datasets import description
 from teacherstudent.results.swept import swept_dimensions
 
@@ -58,7 +61,19 @@ class Swept(NamedTuple):
     @property
     def last(self) -> dict[str, xr.DataArray]:
         """The errors at the last time."""
-        return {kind: error.isel(time=-1) for kind, error in self.errors.items()}
+        return {
+            kind: error.isel(time=-1, missing_dims="ignore") for kind, error in self.errors.items()
+        }
+
+    @property
+    def end(self) -> float:
+        """The last time."""
+        return float(self.data.time.values.ravel()[-1])
+
+    @property
+    def is_along_time(self) -> bool:
+        """Whether there are several times, or one was selected."""
+        return all("time" in error.dims for error in self.errors.values())
 
     @property
     def symbol(self) -> str:
@@ -70,6 +85,10 @@ class Swept(NamedTuple):
         """Whether a parameter has several numbers as its values."""
         data = self.data
         return dim in data.coords and data[dim].dtype.kind in "iuf" and data.sizes[dim] > 1
+
+    def is_continuous(self, dim: str) -> bool:
+        """Whether there is anything between two values that a line can stand for."""
+        return dim not in COUNTED and self.values(dim).dtype.kind in "iuf"
 
     def values(self, dim: str) -> np.ndarray:
         """The values of a parameter."""
@@ -100,10 +119,12 @@ class FamilyPanel:
     def __call__(self, axes: Axes) -> None:
         """Draw it."""
         swept, (dim,) = self.swept, self.swept.dims
-        kind = next(iter(swept.errors))
+        # A theory without the parameter, such as N, is one line beside those of the networks.
+        kind = next(kind for kind, error in swept.errors.items() if dim in error.dims)
         error = swept.errors[kind].transpose(dim, "time")
         set_time_axis(axes, swept.data)
-        if spans_decades(error.values):
+        values = np.concatenate([one.values.ravel() for one in swept.errors.values()])
+        if spans_decades(values):
             axes.set_yscale("log")
         if len(error) <= MOST_LINES or not swept.is_numeric(dim):
             for rank in range(len(error)):
@@ -113,21 +134,27 @@ class FamilyPanel:
                     style(rank),
                     color=shade(rank),
                     lw=1.3,
+                    marker=mark_of_one(error[rank].values),
+                    ms=3.4,
                     label=swept.named(dim, rank),
                 )
-            self._draw_marks(axes)
+            self._draw_marks(axes, kind)
             axes.legend(fontsize=SMALL, framealpha=0.8, edgecolor="none")
         else:
             self._draw_many(axes, error, dim)
+        for name, one in swept.errors.items():
+            if dim not in one.dims:
+                axes.plot(one.time, one, "--", color="black", lw=1.6, label=name)
+                axes.legend(fontsize=SMALL, framealpha=0.8, edgecolor="none")
         axes.set_ylabel(swept.symbol)
         title = "theory" if kind == "theory" else "mean of networks"
         if len(error) > MOST_CURVES:
             title += f", {MOST_CURVES} of {len(error)} values"
         axes.set_title(title, fontsize=9)
 
-    def _draw_marks(self, axes: Axes) -> None:
-        """The networks beside the theory."""
-        if len(self.swept.errors) < 2:
+    def _draw_marks(self, axes: Axes, kind: str) -> None:
+        """The networks beside the theory, where its lines have the parameter."""
+        if len(self.swept.errors) < 2 or kind != "theory":
             return
         error = self.swept.errors["simulation"].transpose(..., "time")
         some = spread(error.sizes["time"])
@@ -174,25 +201,42 @@ class LastPanel:
             ticks, x = x, np.arange(len(x))
         for kind, error in swept.last.items():
             for rank, (name, line) in enumerate(_lines(swept, error, others)):
-                if along not in line.dims:
-                    line = line.expand_dims({along: x})
+                values = np.broadcast_to(line.values, x.shape)
                 if kind == "theory":
                     label = f"theory {name}".strip()
-                    axes.plot(x, line, style(rank), color=shade(rank), lw=1.3, label=label)
+                    kept, point = style(rank), mark_of_one(values)
+                    if not swept.is_continuous(along):
+                        kept, point = "none", BAR
+                    axes.plot(
+                        x,
+                        values,
+                        ls=kept,
+                        marker=point,
+                        ms=9,
+                        color=shade(rank),
+                        lw=1.3,
+                        label=label,
+                    )
                     continue
                 label = f"networks {name}".strip()
                 if "theory" in swept.errors:  # whose lines have these names already
                     label = "networks" if rank == 0 else "_nolegend_"
-                axes.plot(x, line, mark(rank), color=shade(rank), ms=4, mfc="white", label=label)
+                axes.plot(x, values, mark(rank), color=shade(rank), ms=4, mfc="white", label=label)
         if spans_decades(np.concatenate([error.values.ravel() for error in swept.last.values()])):
             axes.set_yscale("log")
         if ticks is not None:
             axes.set_xticks(x, [str(tick) for tick in ticks], rotation=20)
+        elif along in COUNTED:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         elif is_logarithmic(x.astype(float)):
-            axes.set_xscale("log")
+            set_logarithmic(axes, "x", x.astype(float))
         axes.set_xlabel(swept.label(along))
         axes.set_ylabel(swept.symbol)
-        axes.set_title(f"at t = {float(swept.data.time[-1]):g}", fontsize=9)
+        title = f"at t = {swept.end:g}"
+        for dim in others:
+            if swept.data.sizes[dim] > MOST_LINES:
+                title += f", the first {MOST_LINES} of {swept.data.sizes[dim]} values of {dim}"
+        axes.set_title(title, fontsize=9)
         axes.legend(fontsize=SMALL, framealpha=0.8, edgecolor="none")
 
 
@@ -209,16 +253,16 @@ class ErrorMapPanel:
     def __call__(self, axes: Axes) -> None:
         """Draw it."""
         swept, dims = self.swept, self.swept.dims
-        x, y = (swept.values(dim).astype(float) for dim in dims)
-        error = swept.last[self.kind].transpose(*dims).values
+        x, y, error = self._sorted()
         axes.set_facecolor("#dddddd")
-        axes.pcolormesh(x, y, error.T, norm=self.colours, cmap=COLOURS, shading="nearest")
+        edges = [edges_of(values, is_logarithmic(values)) for values in (x, y)]
+        axes.pcolormesh(*edges, error.T, norm=self.colours, cmap=COLOURS, shading="flat")
         missing = np.argwhere(~np.isfinite(error))
         if len(missing):
             axes.plot(x[missing[:, 0]], y[missing[:, 1]], "x", color="#555555", ms=4)
         for axis, values in (("x", x), ("y", y)):
             if is_logarithmic(values):
-                getattr(axes, f"set_{axis}scale")("log")
+                set_logarithmic(axes, axis, values)
             elif (values == np.rint(values)).all() and len(values) <= MOST_TICKS:
                 getattr(axes, f"set_{axis}ticks")(values, [f"{value:g}" for value in values])
         self._draw_contours(axes, x, y, error)
@@ -226,17 +270,38 @@ class ErrorMapPanel:
         axes.set_ylabel(swept.label(dims[1]))
         axes.set_title("networks" if self.kind == "simulation" else self.kind, fontsize=9)
 
+    def _sorted(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Both parameters in increasing order, and the error along them; the error of a theory
+        that does not have one of them, such as N, is the same along it.
+        """
+        swept, (first, second) = self.swept, self.swept.dims
+        x, y = (swept.values(dim).astype(float) for dim in (first, second))
+        last = swept.last[self.kind]
+        missing = {dim: swept.data.sizes[dim] for dim in (first, second) if dim not in last.dims}
+        error = last.drop_vars(missing, errors="ignore").expand_dims(missing)
+        order = np.ix_(np.argsort(x), np.argsort(y))
+        return np.sort(x), np.sort(y), error.transpose(first, second).values[order]
+
     def _draw_contours(self, axes: Axes, x: np.ndarray, y: np.ndarray, error: np.ndarray) -> None:
-        """Lines of the same error, where there are enough points for them."""
-        levels = contour_levels(error, isinstance(self.colours, LogNorm))
-        if not len(levels) or min(error.shape) < 3:
+        """Lines of the same error, where there are enough points for them.
+
+        Between the points they are interpolated in the logarithm of the error where the colours
+        are logarithmic.
+        """
+        logarithmic = isinstance(self.colours, LogNorm)
+        levels = contour_levels(error, logarithmic)
+        # The points of a list have no values between them.
+        continuous = all(self.swept.is_continuous(dim) for dim in self.swept.dims)
+        if not len(levels) or min(error.shape) < 3 or not continuous:
             return
-        order_x, order_y = np.argsort(x), np.argsort(y)
-        sorted_error = error[np.ix_(order_x, order_y)].T
-        lines = axes.contour(
-            x[order_x], y[order_y], sorted_error, levels=levels, colors="white", linewidths=0.8
-        )
-        axes.clabel(lines, fmt="%.2g", fontsize=6)
+        if logarithmic:
+            error, levels = np.log(error), np.log(levels)
+
+        def name(level: float) -> str:
+            return f"{np.exp(level) if logarithmic else level:.2g}"
+
+        lines = axes.contour(x, y, error.T, levels=levels, colors="white", linewidths=0.8)
+        axes.clabel(lines, fmt=name, fontsize=6)
 
 
 class SweepKind(Kind):
@@ -264,6 +329,8 @@ class SweepKind(Kind):
             return Layout([Row(panels, bar, width=3.9, height=3.6)], parameters)
         if len(dims) >= 2:
             return Layout([Row([LastPanel(swept)], width=5.0, height=3.8)], parameters)
+        if not swept.is_along_time:
+            return Layout([Row([LastPanel(swept)], width=5.0, height=3.8)], parameters)
         width = 4.3 if swept.data.sizes[dims[0]] > MOST_LINES else 3.8
         return Layout([Row([FamilyPanel(swept), LastPanel(swept)], width=width)], parameters)
 
@@ -274,7 +341,10 @@ def _error(data: xr.Dataset) -> xr.DataArray:
     if "seed" in error.dims:
         error = error.mean("seed")
     names = swept_dimensions(data) or swept_along(data)
-    return error.transpose(*[name for name in names if name in error.dims], ..., "time")
+    order = [name for name in names if name in error.dims]
+    if "time" in error.dims:  # else one time was selected
+        return error.transpose(*order, ..., "time")
+    return error.transpose(*order, ...)
 
 
 def _first_of(error: xr.DataArray, rest: list[str]) -> xr.DataArray:
@@ -293,7 +363,8 @@ def _parameters(swept: Swept, rest: list[str]) -> str:
     changed = [path for along in report["sweep"].values() for path in along]
     parts = [problem[name]["type"] for name in ("task", "rule") if name not in changed]
     parts += [f"{dim} = {shown(data[dim].values[0])}" for dim in rest if dim in data.coords]
-    parts.append(f"t = {float(data.time[-1]):g}")
+    parts += selected_values(data)
+    parts.append(f"t = {swept.end:g}")
     return ", ".join(parts)
 
 
@@ -316,6 +387,15 @@ def shown_colours() -> matplotlib.colors.Colormap:
     """The colours of a family of lines, without those too light to be seen."""
     whole = matplotlib.colormaps[COLOURS]
     return matplotlib.colors.ListedColormap(whole(np.linspace(0.0, DARKEST_TO_LIGHT, 256)))
+
+
+def edges_of(values: np.ndarray, logarithmic: bool) -> np.ndarray:
+    """The edges of the cells around increasing values: the middles between them on their axis."""
+    places = np.log(values) if logarithmic else values
+    middles = (places[1:] + places[:-1]) / 2
+    first, last = 2 * places[0] - middles[0], 2 * places[-1] - middles[-1]
+    edges = np.concatenate([[first], middles, [last]])
+    return np.exp(edges) if logarithmic else edges
 
 
 def contour_levels(values: np.ndarray, logarithmic: bool) -> np.ndarray:

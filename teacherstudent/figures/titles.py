@@ -26,11 +26,12 @@ def title_of(source: xr.Dataset) -> str:
         parts.append(f"{problem['loss']} loss")
     for name, value in rule.items():
         if _is_shown(value):
-            parts.append(f"{name.replace('_', ' ')} {_in_words(value)}")
+            parts.append(f"{name.replace('_', ' ')} {in_words(value)}")
     if _is_shown(task.get("noise")):
-        parts.append(f"noise {_in_words(task['noise'])}")
+        parts.append(f"noise {in_words(task['noise'])}")
     parts += _batches(problem)
     parts.append(_trained(student))
+    parts += [one for one in selected_values(source) if one not in parts]
     phases = description(source).get("protocol", [])
     if phases:
         parts.append(f"phase 1 of {len(phases)}")
@@ -50,8 +51,10 @@ def _is_shown(value: Any) -> bool:
     return isinstance(value, float) and value != 0
 
 
-def _in_words(value: Any) -> str:
-    """A number, or a schedule with its numbers."""
+def in_words(value: Any) -> str:
+    """A number, or a schedule with its numbers; a name as it is."""
+    if isinstance(value, str):
+        return value
     if not isinstance(value, Mapping):
         return f"{value:g}"
     parameters = [one for one in value.values() if isinstance(one, float)]
@@ -80,9 +83,21 @@ def with_selected(source: xr.Dataset, part: dict) -> dict:
     """The parameters of a part, those of a sweep at the value that was selected."""
     answer = dict(part)
     for name in part:
-        if name in source.coords and source[name].ndim == 0:
-            answer[name] = float(source[name])
+        if _is_selected(source, name):
+            answer[name] = source[name].item()
     return answer
+
+
+def selected_values(source: xr.Dataset) -> list[str]:
+    """The values of a sweep's parameters at which a dataset was selected, with their names."""
+    names = description(source).get("report", {}).get("sweep", {})
+    values = {name: source[name].item() for name in names if _is_selected(source, name)}
+    return [f"{name.replace('_', ' ')} {in_words(value)}" for name, value in values.items()]
+
+
+def _is_selected(source: xr.Dataset, name: str) -> bool:
+    """Whether a dataset is one at a single value of a parameter."""
+    return name in source.coords and source[name].ndim == 0
 
 
 def _latent(latent: Any) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from teacherstudent.figures.drawing import (
@@ -28,6 +29,11 @@ class Variant(NamedTuple):
         """Whether the error is positive, which a loss such as -y phi is not."""
         return bool((self.curves.source[self.curves.error].fillna(1.0) > 0).all())
 
+    def begin(self) -> float:
+        """The first recorded time after zero; infinite if there is none."""
+        times = self.curves.source.time.values
+        return float(times[times > 0].min(initial=np.inf))
+
 
 @dataclass(frozen=True)
 class VariantsPanel:
@@ -38,12 +44,15 @@ class VariantsPanel:
     def __call__(self, axes: Axes) -> None:
         """Draw it."""
         variants = self.variants
-        axes.set_xscale("log")
+        logarithmic = any(one.begin() < np.inf for one in variants)
+        if logarithmic:
+            axes.set_xscale("log")
         if all(one.has_logarithm() for one in variants):
             axes.set_yscale("log")
         labels = labels_of(variants)
         for rank, one in enumerate(variants):
-            draw_variant(axes, one, rank, labels[one.name])
+            begin = one.begin() if logarithmic else -np.inf
+            draw_variant(axes, one, rank, labels[one.name], begin)
         axes.set_xlabel(time_label(*(one.curves.source for one in variants)))
         errors = {one.curves.error: one.curves.source[one.curves.error].attrs for one in variants}
         names = [f"{about['long_name']} {about['symbol']}" for about in errors.values()]
@@ -62,7 +71,8 @@ class VariantsKind(Kind):
         return bool(results.variants)
 
     def layout(self, results: Results) -> Layout:
-        """One panel."""
+        """One panel; ValueError if some of the problems were swept, and have no single curve."""
+        _require_curves(results)
         variants = [Variant(name, one.curves) for name, one in results.variants.items()]
         theory = any(one.curves.theory is not None for one in variants)
         largest = [one.curves.networks[-1] for one in variants if one.curves.networks]
@@ -72,17 +82,27 @@ class VariantsKind(Kind):
         return Layout([Row([VariantsPanel(variants)], width=6.4, height=4.2)], "", keys)
 
 
-def draw_variant(axes: Axes, variant: Variant, rank: int, label: str) -> None:
-    """The theory's line with its label, and the largest networks."""
+def _require_curves(results: Results) -> None:
+    """Raise ValueError for variants of different kinds."""
+    swept = [name for name, one in results.variants.items() if one.swept]
+    if swept:
+        raise ValueError(
+            f"the variants are of different kinds: {', '.join(swept)} of "
+            f"{', '.join(results.variants)} are sweeps over parameters of their own, and one "
+            f"figure cannot show all; plot each by itself, such as results['variants/{swept[0]}']."
+        )
+
+
+def draw_variant(axes: Axes, variant: Variant, rank: int, label: str, begin: float) -> None:
+    """The theory's line with its label, and the largest networks, from one time on."""
     curves = variant.curves
     line = curves.line(curves.error)
     shown: str | None = label
     if line is not None:
-        times = curves.source.time.values
-        draw_line(axes, line.isel(time=line.time.values >= times[times > 0][0]), rank, label)
+        draw_line(axes, line.isel(time=line.time.values >= begin), rank, label)
         shown = None
     for one in curves.networks[-1:]:
-        draw_networks(axes, one[curves.error].isel(time=one.time.values > 0), rank, shown)
+        draw_networks(axes, one[curves.error].isel(time=one.time.values >= begin), rank, shown)
 
 
 def labels_of(variants: list[Variant]) -> dict[str, str]:

@@ -44,12 +44,19 @@ def curve_of(data: xr.Dataset) -> xr.Dataset:
     """The dense curve under the names of its quantities, along `time`; of data without one what was
     recorded.
 
-    A quantity that the curve does not have is not in it.
+    A quantity that the curve does not have is not in it.  Datasets that were joined along `time`
+    may have a curve at each of their times: this is none.
     """
     if CURVE_TIME not in data.dims:
         return data
-    names = [str(name) for name in data.variables if is_of_curve(name)]
-    return data[names].rename({name: name.removeprefix(PREFIX) for name in names})
+    names = []
+    for name, variable in data.variables.items():
+        if is_of_curve(name) and CURVE_TIME in variable.dims and "time" not in variable.dims:
+            names.append(str(name))
+    if CURVE_TIME not in names:
+        return data
+    curve = data[names].drop_vars("time", errors="ignore")
+    return curve.rename({name: name.removeprefix(PREFIX) for name in names})
 
 
 def joined_curve(parts: Sequence[xr.Dataset]) -> dict[str, xr.DataArray]:

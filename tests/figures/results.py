@@ -82,6 +82,15 @@ def swept_twice() -> xr.Dataset:
 
 
 @cache
+def swept_over_sizes() -> xr.DataTree:
+    """Theory and networks over N and a rate."""
+    problem = ts.Problem(ts.TeacherStudent(1, "erf"), ts.Student(1, "erf"), ts.SGD(0.1))
+    start = ts.OrderParameters([[0.5]], [[0.1]])
+    over = {"N": [10, 20], "rule.learning_rate": [0.1, 0.2]}
+    return ts.sweep(problem, start, [0.0, 0.5, 1.0], over, seeds=2, progress=False)
+
+
+@cache
 def escape() -> xr.Dataset:
     """The steps of sixteen networks of two sizes."""
     problem = ts.Problem(

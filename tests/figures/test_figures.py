@@ -12,6 +12,7 @@ from matplotlib.text import Annotation
 import teacherstudent as ts
 from teacherstudent.figures.drawing import COLOURS, SHADES, STYLES, moved_apart
 from teacherstudent.figures.picture import wrapped
+from teacherstudent.figures.sweep import edges_of
 from teacherstudent.results.datasets import as_tree
 from tests.figures import results
 from tests.problems import committee, random_overlaps
@@ -151,7 +152,7 @@ def test_marks_are_means_of_networks_in_a_band_of_one_deviation():
     np.testing.assert_array_equal(marks.get_ydata(), networks.eps_g.mean("seed"))
     (band,) = axes.collections
     corners = band.get_paths()[0].vertices[:, 1]
-    high = networks.eps_g.mean("seed") + networks.eps_g.std("seed")
+    high = networks.eps_g.mean("seed") + networks.eps_g.std("seed", ddof=1)
     np.testing.assert_allclose(corners.max(), float(high.max()))
     (legend,) = axes.figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
@@ -161,17 +162,17 @@ def test_marks_are_means_of_networks_in_a_band_of_one_deviation():
     ]
 
 
-def test_a_predicted_band_is_that_of_the_networks_size():
-    tree = results.beside_each_other(3, 2)
-    theory = tree["theory"].to_dataset()
+def test_one_network_has_no_band():
+    networks = results.beside_each_other(3, 2)["simulation"].to_dataset()
+    (axes,) = ts.plot(networks.isel(seed=[0]), kind="error").axes
+    assert not axes.collections
+
+
+def test_an_observable_may_be_called_a_deviation():
+    theory = results.beside_each_other(3, 2)["theory"].to_dataset()
     theory["R_std"] = xr.ones_like(theory.R)
-    networks = tree["simulation"].to_dataset()
-    (axes,) = ts.plot(as_tree(theory=theory, simulation=networks), kind="R").axes
-    edges = [line for line in axes.lines if str(line.get_label()).startswith("_child")]
-    edges = [line for line in edges if line.get_linestyle() != "None"]
-    assert len(edges) == 12
-    np.testing.assert_allclose(edges[0].get_ydata(), theory.R[:, 0, 0] - 50**-0.5)
-    assert "R_std" not in [one.get_title() for one in ts.plot(theory).axes]
+    theory.R_std.attrs = {"symbol": "$d_{km}$", "long_name": "deviation"}
+    assert "deviation" in [one.get_title() for one in ts.plot(theory).axes]
 
 
 def test_results_without_a_curve_are_drawn_through_their_times():
@@ -242,6 +243,80 @@ def test_a_grid_is_a_map_with_contours_and_a_bar():
     np.testing.assert_array_equal(mesh.get_array(), data.eps_g[..., -1].T)
     assert len(contours.levels) == 6 and "last time" in bar.get_ylabel()
     assert axes.get_xscale() == "log" and axes.get_yscale() == "linear"
+
+
+def test_a_map_of_values_in_any_order_is_in_the_order_of_the_axes():
+    data = results.swept_twice()
+    shuffled = data.isel(learning_rate=[2, 0, 3, 1], weight_decay=[1, 2, 0])
+    mesh, contours = ts.plot(shuffled).axes[0].collections
+    ordered, expected = ts.plot(data).axes[0].collections
+    np.testing.assert_array_equal(mesh.get_array(), ordered.get_array())
+    np.testing.assert_array_equal(mesh.get_coordinates(), ordered.get_coordinates())
+    np.testing.assert_allclose(contours.levels, expected.levels)
+
+
+def test_cells_of_a_map_meet_in_the_middle_of_their_axis():
+    edges = edges_of(np.array([1.0, 10.0, 1000.0]), logarithmic=True)
+    np.testing.assert_allclose(np.log10(edges), [-0.5, 0.5, 2.0, 4.0])
+    np.testing.assert_allclose(edges_of(np.array([0.0, 1.0, 3.0]), False), [-0.5, 0.5, 2.0, 4.0])
+    mesh = ts.plot(results.swept_twice()).axes[0].collections[0]
+    assert (mesh.get_coordinates()[..., 0] > 0).all()  # the axis is logarithmic
+
+
+def test_sizes_are_drawn_beside_the_one_theory_of_all():
+    """Along N the theory is the same; of two parameters each has its map."""
+    tree = results.swept_over_sizes()
+    along, last = ts.plot(tree.isel(learning_rate=0)).axes
+    assert legend_of(along) == ["N = 10", "N = 20", "theory"]
+    theory = tree["theory"].to_dataset().eps_g.isel(time=-1)
+    lines = {line.get_label(): line for line in last.lines}
+    np.testing.assert_array_equal(lines["theory"].get_ydata(), 2 * [theory[0]])
+    theory_map, networks_map, _ = ts.plot(tree).axes
+    np.testing.assert_array_equal(
+        theory_map.collections[0].get_array(), np.stack(2 * [theory], axis=1)
+    )
+    assert networks_map.get_title() == "networks"
+    last_only = ts.plot(tree.isel(learning_rate=0, time=-1)).axes
+    assert [one.get_title() for one in last_only] == ["at t = 1"]
+    assert "learning rate 0.1" in ts.plot(tree.isel(learning_rate=0)).texts[0].get_text()
+
+
+def test_a_curve_is_drawn_only_through_what_is_recorded():
+    """Not beyond the selected times, and not where the recorded values were changed."""
+    theory = results.beside_each_other(3, 2)["theory"].to_dataset()
+    for part in (theory.isel(time=slice(8, 18)), theory.isel(time=[2, -2])):
+        (axes,) = ts.plot(part, kind="error").axes
+        times = lines_of(axes)["theory"].get_xdata()
+        assert times.min() >= part.time[0] and times.max() <= part.time[-1]
+        assert len(times) > part.sizes["time"]
+    changed = theory.assign(eps_g=2 * theory.eps_g)
+    (axes,) = ts.plot(changed, kind="error").axes
+    np.testing.assert_array_equal(lines_of(axes)["theory"].get_ydata(), changed.eps_g)
+    (axes,) = ts.plot(theory.isel(time=[4]), kind="error").axes
+    assert axes.lines[0].get_marker() == "o"  # a line of one point could not be seen
+    joined = xr.concat([theory.isel(time=[n]) for n in (1, 2, 3)], "time", data_vars="all")
+    (axes,) = ts.plot(joined, kind="R").axes
+    np.testing.assert_array_equal(lines_of(axes)["$R_{11}$"].get_xdata(), joined.time)
+
+
+def test_panels_of_units_have_the_same_limits():
+    panels = ts.plot(results.beside_each_other(3, 2), kind="overlaps").axes
+    for row in (panels[:3], panels[3:]):
+        assert len({one.get_ylim() for one in row}) == 1
+
+
+def test_a_file_has_a_format_of_figures(tmp_path):
+    with pytest.raises(ValueError, match=r"ends in \.weird, .* give one of .*\.pdf"):
+        ts.plot(results.two_classes(), tmp_path / "figure.weird")
+
+
+def test_variants_of_different_kinds_are_not_one_figure():
+    mixed = results.variants(one=results.two_classes(), many=results.swept(3))
+    with pytest.raises(ValueError, match="different kinds: many of one, many are sweeps"):
+        ts.plot(mixed)
+    at_zero = results.two_classes().isel(time=[0])
+    (axes,) = ts.plot(results.variants(one=at_zero)).axes
+    assert axes.get_xscale() == "linear"
 
 
 def test_a_protocol_has_its_switches_and_phases():
