@@ -201,7 +201,7 @@ def spans_decades(values: np.ndarray) -> bool:
 def set_logarithmic(axes: Axes, which: str, values: np.ndarray) -> None:
     """A logarithmic axis, "x" or "y", along positive values, with names at readable distances."""
     axis: Axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
-    axes.set(**{f"{which}scale": "log"})
+    getattr(axes, f"set_{which}scale")("log")
     if np.log10(values.max() / values.min()) < FEW_DECADES:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
