@@ -163,7 +163,14 @@ def networks_label(simulation: xr.Dataset) -> str:
     """How many networks of which size."""
     count = simulation.sizes["seed"]
     networks = "1 network" if count == 1 else f"{count} networks"
-    return f"{networks}, N = {size_of(simulation)}"
+    return f"{networks}, N = {shown_size(simulation)}"
+
+
+def shown_size(simulation: xr.Dataset) -> int:
+    """The input dimension N; of a sweep over it the one that was selected."""
+    if "N" in simulation.coords and simulation.N.ndim == 0:
+        return int(simulation.N)
+    return size_of(simulation)
 
 
 def keys_of_marks(theory: bool, simulation: xr.Dataset | None) -> list:
