@@ -22,6 +22,7 @@ from teacherstudent.figures.drawing import (
     networks_label,
     set_time_axis,
     shade,
+    shown_size,
     style,
 )
 from teacherstudent.figures.heatmaps import rows_of_maps
@@ -29,7 +30,6 @@ from teacherstudent.figures.layout import Draw, Kind, Layout, Row, add_to_legend
 from teacherstudent.figures.phases import mark_phases
 from teacherstudent.figures.results import Curves, Results
 from teacherstudent.figures.titles import title_of
-from teacherstudent.results.comparable import size_of
 
 # What is measured beside an error: on held-out samples, and on a fixed training set.
 HELD_OUT = {"eps_g": "test_error", "loss": "test_loss"}
@@ -71,7 +71,7 @@ class ErrorPanel:
             for measure, shape in ((HELD_OUT[name], "x"), (TRAINING[name], "+")):
                 if measure in one:
                     words = measure.replace("_", " ")
-                    label = f"their {words}, N = {size_of(one)}"
+                    label = f"their {words}, N = {shown_size(one)}"
                     draw_samples(axes, one[measure], rank + 1, label, shape)
         if curves.theory is not None and "clone_loss" in curves.theory:
             _draw_clones(axes, curves.theory)

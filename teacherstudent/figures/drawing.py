@@ -163,7 +163,14 @@ def networks_label(simulation: xr.Dataset) -> str:
     """How many networks of which size."""
     count = simulation.sizes["seed"]
     networks = "1 network" if count == 1 else f"{count} networks"
-    return f"{networks}, N = {size_of(simulation)}"
+    return f"{networks}, N = {shown_size(simulation)}"
+
+
+def shown_size(simulation: xr.Dataset) -> int:
+    """The input dimension N; of a sweep over it the one that was selected."""
+    if "N" in simulation.coords and simulation.N.ndim == 0:
+        return int(simulation.N)
+    return size_of(simulation)
 
 
 def keys_of_marks(theory: bool, simulation: xr.Dataset | None) -> list:
@@ -201,7 +208,7 @@ def spans_decades(values: np.ndarray) -> bool:
 def set_logarithmic(axes: Axes, which: str, values: np.ndarray) -> None:
     """A logarithmic axis, "x" or "y", along positive values, with names at readable distances."""
     axis: Axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
-    axes.set(**{f"{which}scale": "log"})
+    getattr(axes, f"set_{which}scale")("log")
     if np.log10(values.max() / values.min()) < FEW_DECADES:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))

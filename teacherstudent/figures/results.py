@@ -56,8 +56,10 @@ class Curves(NamedTuple):
         dense = curve_of(self.theory)
         if dense is self.theory or name not in dense or "time" not in dense[name].dims:
             return recorded
+        if not _runs_through(dense[name], recorded):
+            return recorded
         curve = _between_ends(dense[name], recorded)
-        return curve if _runs_through(curve, recorded) else recorded
+        return curve if curve.sizes["time"] > recorded.sizes["time"] else recorded
 
     def names(self) -> list[str]:
         """The variables that have a panel."""
@@ -77,9 +79,15 @@ class Curves(NamedTuple):
                 continue
             for name in observables_in_common(one):
                 few = one[name].isel(time=0, seed=0, missing_dims="ignore").size <= MOST_ENTRIES
-                if few and name not in names:
+                if few and name not in names and self._is_of_each_network(name):
                     names.append(name)
         return names
+
+    def _is_of_each_network(self, name: str) -> bool:
+        """Whether the networks, if they have a variable, have it each by itself: the recorded time
+        of a sweep over N is the same for all.
+        """
+        return all(name not in one or "seed" in one[name].dims for one in self.networks[-1:])
 
     def all_names(self) -> list[str]:
         """Every variable along time that can be drawn, also those that have no panel by default."""
@@ -88,7 +96,8 @@ class Curves(NamedTuple):
         for name, values in self.source.data_vars.items():
             has_names = {"symbol", "long_name"} <= set(values.attrs)
             along_time = "time" in values.dims and set(values.dims) <= dims
-            if has_names and along_time and values.dtype.kind in "iuf" and name not in names:
+            is_drawable = values.dtype.kind in "iuf" and self._is_of_each_network(str(name))
+            if has_names and along_time and is_drawable and name not in names:
                 names.append(str(name))
         return names
 
@@ -184,8 +193,6 @@ def last_times(data: xr.Dataset, count: int) -> np.ndarray:
 def _between_ends(curve: xr.DataArray, recorded: xr.DataArray) -> xr.DataArray:
     """The part of a dense curve between the first and the last recorded time."""
     times = recorded.time.values
-    if not len(times):
-        return curve.isel(time=slice(0, 0))
     inside = (curve.time.values >= times.min()) & (curve.time.values <= times.max())
     return curve.isel(time=np.flatnonzero(inside))
 

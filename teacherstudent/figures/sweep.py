@@ -7,7 +7,7 @@ the networks.  Of more parameters the first values of the others are shown, as t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -204,19 +204,10 @@ class LastPanel:
                 values = np.broadcast_to(line.values, x.shape)
                 if kind == "theory":
                     label = f"theory {name}".strip()
-                    kept, point = style(rank), mark_of_one(values)
+                    look: dict[str, Any] = {"ls": style(rank), "marker": mark_of_one(values)}
                     if not swept.is_continuous(along):
-                        kept, point = "none", BAR
-                    axes.plot(
-                        x,
-                        values,
-                        ls=kept,
-                        marker=point,
-                        ms=9,
-                        color=shade(rank),
-                        lw=1.3,
-                        label=label,
-                    )
+                        look = {"ls": "none", "marker": BAR, "ms": 9}
+                    axes.plot(x, values, color=shade(rank), lw=1.3, label=label, **look)
                     continue
                 label = f"networks {name}".strip()
                 if "theory" in swept.errors:  # whose lines have these names already

@@ -84,7 +84,9 @@ def with_selected(source: xr.Dataset, part: dict) -> dict:
     answer = dict(part)
     for name in part:
         if _is_selected(source, name):
-            answer[name] = source[name].item()
+            value = source[name].item()
+            # Parameters of a rule are floats, also where whole numbers were swept.
+            answer[name] = float(value) if isinstance(part[name], float) else value
     return answer
 
 

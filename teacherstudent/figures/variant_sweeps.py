@@ -1,6 +1,7 @@
 """The figure of several sweeps over one parameter: the error at the last time of each."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -138,7 +139,7 @@ def _draw_sweep(
         else:  # the theory knows no N: it is the same everywhere
             x = places.values
             error = np.full(len(x), error)
-        look = {"ls": style(rank), "marker": mark_of_one(error), "ms": 4}
+        look: dict[str, Any] = {"ls": style(rank), "marker": mark_of_one(error)}
         if not places.has_lines():
             look = {"ls": "none", "marker": BAR, "ms": 9}
         axes.plot(x, error, color=colour, lw=1.4, label=label, **look)

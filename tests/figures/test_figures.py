@@ -278,6 +278,10 @@ def test_sizes_are_drawn_beside_the_one_theory_of_all():
     assert networks_map.get_title() == "networks"
     last_only = ts.plot(tree.isel(learning_rate=0, time=-1)).axes
     assert [one.get_title() for one in last_only] == ["at t = 1"]
+    selected = ts.plot(tree.isel(learning_rate=1, N=0))
+    assert selected.legends[0].get_texts()[1].get_text() == "mean of 2 networks, N = 10"
+    title = selected.texts[0].get_text()
+    assert "learning rate 0.2" in title.replace("\n", " ")
     assert "learning rate 0.1" in ts.plot(tree.isel(learning_rate=0)).texts[0].get_text()
 
 
