@@ -5,6 +5,7 @@ What takes long is imported when it is used.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 
 from teacherstudent.command import options, process, published
 
+COLOURS = 128  # of a picture
 # A few of each kind, which together take a minute or so: for continuous integration.
 FAST = ("linear-noisy", "saad-solla-1995-k2", "sign-floor", "phase-diagram", "escape-k1")
 PAGE = Path("docs/gallery.md")
@@ -143,8 +145,23 @@ def _draw(name: str, folder: Path) -> str:
     from teacherstudent.command.gallery_entries import Entry, picture_of
 
     entry = Entry.read(name, folder)
-    ts.plot(entry.titled(), picture_of(name, folder), kind=entry.tables.get("kind"))
+    picture = picture_of(name, folder)
+    ts.plot(entry.titled(), picture, kind=entry.tables.get("kind"))
+    _shrink(picture)
     return "drawn"
+
+
+def _shrink(picture: Path) -> None:
+    """Keep a picture with few colours, which takes a third of the room and looks the same."""
+    from PIL import Image
+
+    from teacherstudent.results.atomic_files import write_atomically
+
+    content = io.BytesIO()
+    with Image.open(picture) as image:
+        few = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few.save(content, format="png", optimize=True)
+    write_atomically(picture, content.getvalue())
 
 
 def _write_page(folder: Path, page: Path) -> None:
