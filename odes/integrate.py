@@ -119,7 +119,8 @@ def integrate(
       left; None shows one on a terminal and in a notebook.
     - `curve`: whether a single curve also keeps its values at some 256 times in between, by which
       `ts.plot` draws it: variables such as `curve_Q` along `curve_time`, which nothing else looks
-      at.  They change no other number.
+      at.  They change no other number; `theory.drop_dims("curve_time")` leaves them out, for
+      tables and for `xr.concat` along `time`.
 
     A theory that will take longer than a minute says so in a warning, before it starts.
 
