@@ -39,7 +39,7 @@ gallery: $(READY)  ## computes the files of results/ again whose set-ups have ch
 	$(BIN)/teacherstudent gallery --redraw
 
 docs: $(READY_FOR_DOCS)  ## the manual, with all its code run: docs/_build/html/index.html
-	$(BIN)/python -m sphinx -j 2 -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 # The pinned versions are for Python 3.11; a newer Python takes the newest packages there are.
 CONSTRAINTS = $$($(BIN)/python -c 'import sys; print("--constraint constraints.txt" * (sys.version_info[:2] == (3, 11)))')

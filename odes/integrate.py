@@ -582,7 +582,8 @@ def _is_ours(problem: Problem) -> bool:
         return False
     if not all(map(is_named_kind, schedules_in((problem.task, problem.rule)))):
         return False
-    return contracts.is_ours(type(problem.task)) and contracts.is_ours(type(problem.rule))
+    parts = (problem.task, problem.rule, theory_of(problem.rule))
+    return all(contracts.is_ours(type(part)) for part in parts)
 
 
 def _is_named(activation: Activation) -> bool:

@@ -51,6 +51,14 @@ def quick_compilation(request):
     )
 
 
+@pytest.fixture(autouse=True)
+def commands_keep_no_programs(monkeypatch):
+    """A command that runs in this process leaves it as it was for the tests that follow."""
+    from teacherstudent.command import process
+
+    monkeypatch.setattr(process, "prepare_for_work", lambda: None)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def programs_of_one_file():
     """Forget the compiled programs of a test file at its end: thousands of them would fill the

@@ -174,7 +174,7 @@ def _scale(state: State) -> float:
     """The scale of the student's weights, which some rules keep at one."""
     if controls.is_on_sphere(state):
         return 1.0
-    return state["start_scale"]
+    return float(state["start_scale"])
 
 
 def _teacher_overlaps(state: State, given: Mapping) -> list | None:

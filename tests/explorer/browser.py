@@ -34,7 +34,12 @@ def served(*arguments, cwd, env):
         yield found[0]
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        try:
+            process.communicate(timeout=300)  # a theory at work is finished first
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
 
 
 @contextlib.contextmanager

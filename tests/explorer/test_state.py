@@ -78,7 +78,6 @@ def test_a_control_that_matters_changes_the_tables():
     "changes, sentence",
     [
         ({"eta": -0.1}, "rule.learning_rate"),
-        ({"rule": "spherical SGD", "start": controls.OVERLAPS}, "SphericalSGD keeps"),
         ({"workers": 1, "adversaries": 2, "rule": "majority vote of signs (seconds)"}, "more than"),
         ({"start": controls.OVERLAPS, "start_overlap": 1.0, "start_scale": 0.1}, "Q"),
     ],

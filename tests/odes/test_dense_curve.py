@@ -117,7 +117,7 @@ def test_curve_is_a_truth_value():
 
 def test_a_protocol_whose_phases_have_other_curves_keeps_what_they_share():
     first = committee()
-    other = ts.Problem(ts.TeacherStudent(2, "tanh"), ts.Student(3, "tanh"), ts.SGD(0.3))
+    other = ts.Problem(ts.TeacherStudent(2, "tanh"), ts.Student(3), ts.SGD(0.3))
     protocol = ts.Protocol((first, 2.0), (other, 2.0))
     theory = ts.integrate(protocol, random_overlaps(3, 2), np.linspace(0, 4, 5), rtol=1e-4)
     assert "curve_Q" in theory and "curve_eps_g" not in theory
