@@ -294,7 +294,8 @@ def random_start(rng: np.random.Generator, number: int) -> Trial:
     }
     task, name = str(rng.choice(list(kinds))), str(rng.choice(list(RULES)))
     width, N, seed = int(rng.integers(1, 8)), 12, int(rng.integers(1000))
-    numbers: dict[str, dict] = {"AGD": {}, "HeavyBall": {"learning_rate": 0.1, "beta": 0.5}}
+    numbers: dict[str, dict] = {"AGD": {}, "GradientFlow": {}}
+    numbers["HeavyBall"] = {"learning_rate": 0.1, "beta": 0.5}
     rule = RULES[name](**numbers.get(name, {"learning_rate": 0.1}))
 
     def ask() -> bool:
