@@ -18,6 +18,8 @@ __version__ = "0.2.0"
 PUBLIC = {
     "odes.analysis.clones": ("with_clones",),
     "odes.analysis.escape": ("escape_scale", "information_exponent"),
+    "odes.analysis.fixed_point": ("fixed_point",),
+    "odes.analysis.flat_field": ("vector_field",),
     "odes.inputs.one_update": ("InputTheory",),
     "odes.inputs.spectral": ("AveragesWithTeacher",),
     "odes.integrate": ("integrate",),
@@ -33,7 +35,7 @@ PUBLIC = {
     "teacherstudent.averages.resolution": ("Quadrature",),
     "teacherstudent.command.experiment": ("Experiment",),
     "teacherstudent.contrasts": ("ica_problem",),
-    "teacherstudent.errors": ("DivergenceError", "SolverError", "ThresholdError"),
+    "teacherstudent.errors": ("DivergenceError", "FixedPointError", "SolverError", "ThresholdError"),
     "teacherstudent.losses": ("Loss",),
     "teacherstudent.observables.alignment": ("alignment",),
     "teacherstudent.observables.class_accuracy": ("accuracy",),
@@ -126,6 +128,8 @@ if TYPE_CHECKING:
         escape_scale as escape_scale,
         information_exponent as information_exponent,
     )
+    from odes.analysis.fixed_point import fixed_point as fixed_point
+    from odes.analysis.flat_field import vector_field as vector_field
     from odes.inputs.one_update import InputTheory as InputTheory
     from odes.inputs.spectral import AveragesWithTeacher as AveragesWithTeacher
     from odes.integrate import integrate as integrate
@@ -148,6 +152,7 @@ if TYPE_CHECKING:
     from teacherstudent.contrasts import ica_problem as ica_problem
     from teacherstudent.errors import (
         DivergenceError as DivergenceError,
+        FixedPointError as FixedPointError,
         SolverError as SolverError,
         ThresholdError as ThresholdError,
     )
