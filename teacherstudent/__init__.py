@@ -16,6 +16,7 @@ __version__ = "0.2.0"
 # theory and simulation can be used one without the other.  Type checkers read the imports at the
 # end of this file instead; a test holds the two lists together.
 PUBLIC = {
+    "odes.analysis.branch": ("follow_fixed_point",),
     "odes.analysis.clones": ("with_clones",),
     "odes.analysis.escape": ("escape_scale", "information_exponent"),
     "odes.analysis.fixed_point": ("fixed_point",),
@@ -123,6 +124,7 @@ if not TYPE_CHECKING:  # type checkers would take any name to be here
 
 
 if TYPE_CHECKING:
+    from odes.analysis.branch import follow_fixed_point as follow_fixed_point
     from odes.analysis.clones import with_clones as with_clones
     from odes.analysis.escape import (
         escape_scale as escape_scale,

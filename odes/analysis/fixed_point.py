@@ -28,7 +28,6 @@ from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import dataset
 from teacherstudent.schedules import schedules_in
 from teacherstudent.starts import Start
-from teacherstudent.states.order_parameters import PSD_TOLERANCE
 from teacherstudent.states.physical_region import smallest_eigenvalue
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 
@@ -47,13 +46,15 @@ class Stability(NamedTuple):
     - `values`, `vectors`: the eigenvalues of the Jacobian, largest real part first, and its right
       eigenvectors, a column each, of length 1.
     - `zero`: how many of the eigenvalues are zero.
-    - `names`: the symmetries that explain zero modes.
+    - `names`: the symmetries that explain zero modes; `explained`: how many zero modes they
+      explain.
     """
 
     values: np.ndarray
     vectors: np.ndarray
     zero: int
     names: list[str]
+    explained: int = 0
 
     @property
     def escape_rate(self) -> float:
@@ -83,10 +84,11 @@ class Stability(NamedTuple):
             what = f"stable: the slowest mode dies out at the rate {-self.escape_rate:.6g}"
         if not self.zero:
             return what
-        line = f"; {self.zero} zero modes, so that it is one of many fixed points"
-        if self.names:
-            line += f" ({'; '.join(self.names)})"
-        return what + line
+        reasons = list(self.names)
+        if self.explained < self.zero:
+            reasons.append(f"{self.zero - self.explained} by no symmetry that is known")
+        line = f"{self.zero} zero modes, so that it is one of many fixed points"
+        return f"{what}; {line} ({'; '.join(reasons)})"
 
 
 @arguments.checked
@@ -136,10 +138,10 @@ def fixed_point(problem: Problem, near: Start, *, constraint=None, quadrature=No
     field = field_at_rest(problem, near, quadrature)
     free = free_directions(field)
     basis = constrained(field, free, constraint)
-    y = _projected(field, free, basis)
+    y = projected(field, free, basis)
     check_derivative(field, y)
     require_invariance(field, y, free, basis)
-    root = find_root(field.velocity, field.jacobian, y, basis)
+    root = find_root(field.velocity, field.jacobian, y, basis, field.is_physical)
     state = require_physical(field, root)
     return _labelled(field, state, root, stability(field, root.y, free))
 
@@ -163,7 +165,7 @@ def field_at_rest(problem: Problem, near: Start, quadrature) -> FlatField:
     return field
 
 
-def _projected(field: FlatField, free: Basis, basis: Basis) -> Float[np.ndarray, " entries"]:
+def projected(field: FlatField, free: Basis, basis: Basis) -> Float[np.ndarray, " entries"]:
     """The start with what moves projected on the subspace that is looked at."""
     if basis.shape[1] == 0:
         raise ValueError("constraint leaves no direction in which the order parameters can move.")
@@ -219,9 +221,8 @@ def require_physical(field: FlatField, root: Root) -> Start:
             residual=root.residual,
             state=dict(zip(field.names, root.y.tolist(), strict=True)),
         )
-    Q, R, T = field.overlaps(root.y)
-    eigenvalue = float(smallest_eigenvalue(Q, R, T))
-    if eigenvalue < -PSD_TOLERANCE:
+    if not field.is_physical(root.y):
+        eigenvalue = float(smallest_eigenvalue(*field.overlaps(root.y)))
         raise FixedPointError(
             "the fixed point that Newton's method found has overlaps of no weights: the smallest "
             f"eigenvalue of their covariance is {eigenvalue:.3g} of its largest entry, at "
@@ -258,7 +259,8 @@ def stability(field: FlatField, y: np.ndarray, free: Basis) -> Stability:
     zero = int(found.is_zero.sum())
     if not zero:
         return found
-    return found._replace(zero=zero, names=_names_of_zero_modes(field, y, jacobian, free))
+    names, explained = _named_zero_modes(field, y, jacobian, free)
+    return found._replace(zero=zero, names=names, explained=min(zero, explained))
 
 
 def _real_vectors(values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -271,16 +273,17 @@ def _real_vectors(values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return real * np.where(np.sum(real, axis=0) < 0, -1.0, 1.0)
 
 
-def _names_of_zero_modes(field: FlatField, y, jacobian, free: Basis) -> list[str]:
-    """The symmetries whose motion the Jacobian does not see."""
+def _named_zero_modes(field: FlatField, y, jacobian, free: Basis) -> tuple[list[str], int]:
+    """The symmetries whose motion the Jacobian does not see, and how many directions they span."""
     student = field.problem.student
-    names = []
+    names, directions = [], [np.zeros(len(y))]
     state = field.state_at(y)
     for symmetry in symmetries(state, student.activation, student.train_readout):
         direction = pack_state(field, symmetry.velocity)
         if is_mode(jacobian, direction, free):
             names.append(symmetry.name)
-    return names
+            directions.append(direction / np.linalg.norm(direction))
+    return names, int(np.linalg.matrix_rank(np.stack(directions), tol=1e-6))
 
 
 def _labelled(field: FlatField, state: Start, root: Root, found: Stability) -> xr.Dataset:

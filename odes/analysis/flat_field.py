@@ -31,7 +31,8 @@ from teacherstudent.observables.generalisation import error_of
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start, spectral_start
 from teacherstudent.states.kept import KeptTheory
-from teacherstudent.states.order_parameters import OrderParameters
+from teacherstudent.states.order_parameters import PSD_TOLERANCE, OrderParameters
+from teacherstudent.states.physical_region import smallest_eigenvalue
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 
 ACCURACY = 1e-8  # of averages without closed forms
@@ -55,6 +56,10 @@ class FlatField:
             self.y = np.asarray(_flat(*self._arguments))
         self.names = _names(problem, parts, len(self.y))
 
+    def of_problem(self, problem: Problem) -> "FlatField":
+        """The field of a problem that differs in numbers alone, from the same start."""
+        return FlatField(problem, self.start, self._parts)
+
     @property
     def state(self) -> State:
         """The start by mode, as the equations have it."""
@@ -71,6 +76,10 @@ class FlatField:
         with jax.enable_x64(True):
             Q, R = overlaps(_fixed(self._arguments[1]), exact(self.state_at(y)))
             return np.asarray(Q), np.asarray(R), np.asarray(self._parts.T)
+
+    def is_physical(self, y: Float[AnyArray, " entries"]) -> bool:
+        """Whether there are weights with the overlaps at y."""
+        return bool(smallest_eigenvalue(*self.overlaps(y)) >= -PSD_TOLERANCE)
 
     @property
     def fractions(self) -> Float[np.ndarray, " modes"]:

@@ -4,6 +4,9 @@ Far from a root the method of Levenberg and Marquardt (SciPy's, MINPACK) brings 
 near it Newton's steps converge quadratically.  Fixed points of order parameters often lie on a line
 or a surface, since a symmetry of the network moves them: the shortest Newton step, by the
 pseudo-inverse, then leads to the nearest of them.
+
+The first method may end where no weights have the overlaps.  Newton's steps are then taken once
+more from the start, each so short that the state stays one of some weights.
 """
 
 from collections.abc import Callable
@@ -16,6 +19,7 @@ from jaxtyping import Float
 POLISHING = 60  # Newton steps at most; at a root where the derivative is degenerate each halves the error
 LEAST = 1e-10  # singular values below this fraction of the largest are zero modes
 ACCURACY = 1e-10  # of a root, relative to 1 + |y|
+SHORTEST = 1e-6  # share of a Newton step
 WORST = 1e-7  # the same, at which a root counts as one where rounding lets no step be smaller
 
 
@@ -34,10 +38,13 @@ class Root(NamedTuple):
     found: bool
 
 
-def find_root(f: Callable, jacobian: Callable, y: np.ndarray, basis: np.ndarray) -> Root:
+def find_root(
+    f: Callable, jacobian: Callable, y: np.ndarray, basis: np.ndarray, allowed: Callable
+) -> Root:
     """The root of f next to y in the subspace that the columns of `basis` span.
 
     `f` and `jacobian` are functions of y; the part of f outside the subspace is not looked at.
+    `allowed` says of a state whether it may be the answer.
     """
 
     def projected(z):
@@ -64,10 +71,38 @@ def find_root(f: Callable, jacobian: Callable, y: np.ndarray, basis: np.ndarray)
     best = scipy.optimize.least_squares(
         scaled, begin, scaled_slope, method="lm", xtol=1e-14, ftol=1e-14, gtol=1e-14, max_nfev=400
     )
-    z, distance = _polished(projected, slope, best.x)
-    found = y + basis @ z
-    size = 1 + np.abs(found).max()
-    return Root(found, float(np.abs(f(found)).max()), distance, distance <= WORST * size)
+
+    def root_from(z):
+        z, distance = _polished(projected, slope, z)
+        found = y + basis @ z
+        size = 1 + np.abs(found).max()
+        return Root(found, float(np.abs(f(found)).max()), distance, distance <= WORST * size)
+
+    root = root_from(best.x)
+    if root.found and allowed(root.y):
+        return root
+    inside = _steps_inside(projected, slope, begin, lambda z: allowed(y + basis @ z))
+    other = root_from(inside)
+    if other.found and allowed(other.y):
+        return other
+    return root
+
+
+def _steps_inside(f: Callable, slope: Callable, z: np.ndarray, allowed: Callable) -> np.ndarray:
+    """Newton's steps from z, halved until the state is allowed and |f| falls."""
+    size = np.linalg.norm(f(z))
+    for _ in range(POLISHING):
+        step = shortest_step(slope(z), f(z))
+        share = 1.0
+        while share > SHORTEST:
+            there = z - share * step
+            if allowed(there) and np.linalg.norm(f(there)) < size:
+                break
+            share /= 2
+        else:
+            return z
+        z, size = there, np.linalg.norm(f(there))
+    return z
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

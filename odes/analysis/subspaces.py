@@ -24,7 +24,7 @@ from odes.rules.theory import theory_of
 from odes.solving.packing import pack
 from teacherstudent.checking import checks
 
-Basis = Float[np.ndarray, "entries directions"]
+Basis = Float[np.ndarray, "entries _"]
 Constraint = str | Sequence[Sequence[int]] | Callable | None
 LEAST = 1e-9  # relative singular value below which a direction is none
 
@@ -114,7 +114,7 @@ def _labels(groups: Sequence[int], field: FlatField) -> State:
     state = field.state
     K, M, modes = state.r.shape
     numbers = np.asarray(groups)
-    count = numbers.max() + 1
+    count = int(numbers.max()) + 1
     low = np.minimum(numbers[:, None], numbers[None, :])
     high = np.maximum(numbers[:, None], numbers[None, :])
     pairs = 2 * (low * count + high) + np.eye(K, dtype=int)
