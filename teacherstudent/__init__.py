@@ -36,7 +36,12 @@ PUBLIC = {
     "teacherstudent.averages.resolution": ("Quadrature",),
     "teacherstudent.command.experiment": ("Experiment",),
     "teacherstudent.contrasts": ("ica_problem",),
-    "teacherstudent.errors": ("DivergenceError", "FixedPointError", "SolverError", "ThresholdError"),
+    "teacherstudent.errors": (
+        "DivergenceError",
+        "FixedPointError",
+        "SolverError",
+        "ThresholdError",
+    ),
     "teacherstudent.losses": ("Loss",),
     "teacherstudent.observables.alignment": ("alignment",),
     "teacherstudent.observables.class_accuracy": ("accuracy",),

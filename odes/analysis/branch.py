@@ -13,7 +13,6 @@ follows.  H. B. Keller, in Applications of Bifurcation Theory (Academic Press, 1
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # which loads linalg, optimize, ... where they are first used
 import xarray as xr
 
 from odes.analysis.fixed_point import (
@@ -21,6 +20,7 @@ from odes.analysis.fixed_point import (
     check_derivative,
     field_at_rest,
     projected,
+    real_and_imaginary,
     require_invariance,
     require_physical,
     stability,
@@ -75,6 +75,7 @@ def follow_fixed_point(
 
     Returns an `xarray.Dataset` along `point`: the number by its last name, Q, R (or m), v, eps_g
     (or loss), the `eigenvalues` (point, eigenvalue), and `unstable_modes`, how many of them grow.
+    Of complex eigenvalues these are the real parts, and `eigenvalues_imag` the imaginary ones.
     The attribute `ends` says why the curve ends: at `stop`, back at the begin, at the edge of the
     overlaps that weights can have, or where Newton's method fails; `bifurcations` lists where the
     number of unstable modes changes, and whether the curve turns back there.
@@ -233,17 +234,17 @@ def _labelled(line: Line, free: Basis, curve: list[Point], ends: str) -> xr.Data
     found = [stability(field, one.y, free) for field, one in zip(fields, curve, strict=True)]
     states = [field.unpack(one.y) for field, one in zip(fields, curve, strict=True)]
     values = np.array([line.value(one.p) for one in curve])
-    variables = {
-        name: np.stack([np.asarray(getattr(state, name)) for state in states])
-        for name in ("Q", "R", "v")
-    }
+    names = ["Q", "R", "v"]
     if not isinstance(states[0], SpectralOverlaps):
-        variables["b"] = np.stack([state.b for state in states])
+        names.append("b")
+    variables = {}
+    for name in names:
+        variables[name] = np.stack([np.asarray(getattr(state, name)) for state in states])
     errors = [field.error(one.y) for field, one in zip(fields, curve, strict=True)]
     variables["eps_g"] = np.array([float(error) for error in errors])
     variables["T"] = states[0].T
     data = dataset(
-        "fixed_points",
+        "fixed_point",
         fields[0].problem,
         states[0],
         coordinates={"time": np.arange(len(curve), dtype=float)},
@@ -252,11 +253,8 @@ def _labelled(line: Line, free: Basis, curve: list[Point], ends: str) -> xr.Data
     )
     data = data.drop_vars("time").rename(time="point")
     data = data.assign_coords({line.name: ("point", values, _about_number(line.name))})
-    data["eigenvalues"] = (
-        ("point", "eigenvalue"),
-        _real_if_all_are(np.stack([one.values for one in found])),
-        {"long_name": "eigenvalue of the Jacobian", "symbol": r"$\lambda_i$", "units": "1 / time"},
-    )
+    values_of_points = np.stack([one.values for one in found])
+    data = data.assign(real_and_imaginary("eigenvalues", ("point", "eigenvalue"), values_of_points))
     data["unstable_modes"] = (
         "point",
         np.array([one.unstable for one in found]),
@@ -265,13 +263,6 @@ def _labelled(line: Line, free: Basis, curve: list[Point], ends: str) -> xr.Data
     data.attrs["ends"] = ends
     data.attrs["bifurcations"] = "; ".join(_bifurcations(line, values, found)) or "none"
     return data
-
-
-def _real_if_all_are(values: np.ndarray) -> np.ndarray:
-    """Eigenvalues along a curve, real where no point has a pair of complex ones."""
-    if np.iscomplex(values).any():
-        return values
-    return values.real
 
 
 def _about_number(name: str) -> dict[str, str]:

@@ -111,7 +111,9 @@ def fixed_point(problem: Problem, near: Start, *, constraint=None, quadrature=No
 
     Returns an `xarray.Dataset` with Q (student, student_), R (student, teacher), T, v and eps_g
     (with two classes Q, m, v, b, loss), the `eigenvalues` (eigenvalue) of J, largest real part
-    first, and the `eigenvectors` (entry, eigenvalue), along the entries of y by their names.  The
+    first, and the `eigenvectors` (entry, eigenvalue), along the entries of y by their names; where
+    some are complex these are the real parts, and `eigenvalues_imag`, `eigenvectors_imag` the
+    imaginary ones.  The
     attribute `classification` is one line: whether it is stable, a plateau and with which escape
     rate, and which symmetries are behind zero modes; `residual` is the largest |dy/dt| that is
     left.  `ts.start_of` gives the fixed point as the start of a run.
@@ -307,21 +309,35 @@ def _labelled(field: FlatField, state: Start, root: Root, found: Stability) -> x
     )
     data = data.isel(time=0, drop=True)
     data = data.assign_coords(entry=("entry", list(field.names), {"long_name": "order parameter"}))
-    values, vectors = found.values, found.vectors
-    data["eigenvalues"] = ("eigenvalue", values, _about("eigenvalue of the Jacobian", r"$\lambda_i$"))
-    data["eigenvectors"] = (
-        ("entry", "eigenvalue"),
-        vectors,
-        _about("eigenvector of the Jacobian", r"$e_i$"),
-    )
-    data["eigenvalues"].attrs["units"] = "1 / time"
+    data = data.assign(real_and_imaginary("eigenvalues", ("eigenvalue",), found.values))
+    data = data.assign(real_and_imaginary("eigenvectors", ("entry", "eigenvalue"), found.vectors))
     data.attrs["classification"] = found.sentence()
     data.attrs["residual"] = root.residual
     return data
 
 
-def _about(long_name: str, symbol: str) -> dict[str, str]:
-    return {"long_name": long_name, "symbol": symbol, "units": "1"}
+ABOUT = {
+    "eigenvalues": ("eigenvalue of the Jacobian", r"\lambda_i", "1 / time"),
+    "eigenvectors": ("eigenvector of the Jacobian", "e_i", "1"),
+}
+
+
+def real_and_imaginary(name: str, dims: tuple[str, ...], values: np.ndarray) -> dict[str, tuple]:
+    """The variables of real numbers; of complex ones also that of their imaginary parts."""
+    long_name, symbol, units = ABOUT[name]
+    about = {"long_name": long_name, "symbol": f"${symbol}$", "units": units}
+    if not np.iscomplexobj(values):
+        return {name: (dims, values, about)}
+    parts = {}
+    for suffix, part, word in (("", values.real, "real"), ("_imag", values.imag, "imaginary")):
+        letters = {"real": "Re", "imaginary": "Im"}[word]
+        of_part = {
+            "long_name": f"{word} part of an {long_name}",
+            "symbol": rf"${letters}\,{symbol}$",
+            "units": units,
+        }
+        parts[name + suffix] = (dims, part, of_part)
+    return parts
 
 
 def _modes(state: Start) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class FlatField:
         self.start = start
         self._parts = parts
         with jax.enable_x64(True):
-            self._arguments = exact((problem.for_programs(), parts))
+            self._arguments: Any = exact((problem.for_programs(), parts))
             self.y = np.asarray(_flat(*self._arguments))
         self.names = _names(problem, parts, len(self.y))
 
@@ -69,7 +69,8 @@ class FlatField:
     def state_at(self, y: Float[AnyArray, " entries"]) -> State:
         """The state by mode that a vector stands for."""
         with jax.enable_x64(True):
-            return jax.tree.map(np.asarray, _state(*self._arguments, jnp.asarray(y, jnp.float64)))
+            problem, parts = self._arguments
+            return jax.tree.map(np.asarray, _state(problem, parts, jnp.asarray(y, jnp.float64)))
 
     def overlaps(self, y: Float[AnyArray, " entries"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Q, R (with two classes m) and T at y."""
@@ -125,7 +126,8 @@ class FlatField:
     def unpack(self, y: Float[AnyArray, " entries"]) -> Start:
         """The order parameters of a vector; what does not move is as in the start."""
         with jax.enable_x64(True):
-            state = _state(*self._arguments, jnp.asarray(y, jnp.float64))
+            problem, parts = self._arguments
+            state = _state(problem, parts, jnp.asarray(y, jnp.float64))
         return _as_start(self.problem, self.start, self._parts, state)
 
 
@@ -188,7 +190,7 @@ def require_one(problem: Problem, start: Start, verb: str) -> None:
         )
 
 
-def _with_memory(problem: Problem, parts: ByMode) -> ByMode:
+def _with_memory(problem: Problem, parts: Any) -> ByMode:
     """The parts of a start with what the rule remembers at first, if they have none."""
     with jax.enable_x64(True):
         problem, parts = exact((problem.for_programs(), parts))
@@ -200,15 +202,15 @@ def _with_memory(problem: Problem, parts: ByMode) -> ByMode:
         return jax.tree.map(np.asarray, parts._replace(memory=all_numbers(memory)))
 
 
-def _fixed(parts: ByMode) -> Fixed:
+def _fixed(parts: Any) -> Fixed:
     return Fixed(parts.rho, parts.weights, parts.t, parts.T, parts.noise)
 
 
-def _without_memory(parts: ByMode) -> State:
+def _without_memory(parts: Any) -> State:
     return State(parts.q, parts.r, parts.v, parts.b)
 
 
-def _begin(problem: Problem, parts: ByMode) -> State:
+def _begin(problem: Problem, parts: Any) -> State:
     """The state of a start, with what the rule remembers in the rule's own shape."""
     now = problem.at(parts.time)
     state = _without_memory(parts)
@@ -221,7 +223,7 @@ def _flat(problem: Problem, parts: ByMode) -> Float[Array, " entries"]:
     return ravel_pytree(pack(_begin(problem, parts), problem))[0]
 
 
-def _state(problem: Problem, parts: ByMode, y: Float[Array, " entries"]) -> State:
+def _state(problem: Any, parts: Any, y: Float[Array, " entries"]) -> State:
     """The state of a vector; what does not move is as in the start."""
     begin = _begin(problem, parts)
     _, packed_of = ravel_pytree(pack(begin, problem))
@@ -245,13 +247,13 @@ def _jacobian(problem: Problem, parts: ByMode, y, t) -> Float[Array, "entries en
 
 
 @jax.jit
-def _error(problem: Problem, parts: ByMode, y, t) -> Float[Array, ""]:
+def _error(problem: Problem, parts: Any, y, t) -> Float[Array, ""]:
     state = _state(problem, parts, y)
     Q, R = overlaps(_fixed(parts), state)
     return error_of(problem.at(t), Q, R, parts.T, state.v, state.b)
 
 
-def _names(problem: Problem, parts: ByMode, count: int) -> tuple[str, ...]:
+def _names(problem: Problem, parts: Any, count: int) -> tuple[str, ...]:
     """What each entry of a vector is."""
     rho = np.asarray(parts.rho)
     K = np.shape(parts.v)[-1]

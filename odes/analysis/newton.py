@@ -16,7 +16,9 @@ import numpy as np
 import scipy  # which loads linalg, optimize, ... where they are first used
 from jaxtyping import Float
 
-POLISHING = 60  # Newton steps at most; at a root where the derivative is degenerate each halves the error
+POLISHING = (
+    60  # Newton steps at most; at a root where the derivative is degenerate each halves the error
+)
 LEAST = 1e-10  # singular values below this fraction of the largest are zero modes
 ACCURACY = 1e-10  # of a root, relative to 1 + |y|
 SHORTEST = 1e-6  # share of a Newton step

@@ -97,7 +97,9 @@ def _groups(constraint: Any, width: int) -> list[int]:
             f'constraint = "{constraint}" is unknown; give "symmetric", groups of units that are '
             "alike, such as [[0, 1], [2]], or a linear function of y."
         )
-    groups = [checks.entries("constraint", group) for group in checks.entries("constraint", constraint)]
+    groups = [
+        checks.entries("constraint", group) for group in checks.entries("constraint", constraint)
+    ]
     units = [checks.integer("constraint", unit, minimum=0) for group in groups for unit in group]
     if sorted(units) != list(range(width)):
         raise ValueError(
@@ -126,7 +128,8 @@ def _labels(groups: Sequence[int], field: FlatField) -> State:
     r = size + rows[:, :, None] * modes + of_mode
     size = size + count * M * modes
     memory = _numbered(state.memory, size + 2 * count)
-    return State(q, r, size + numbers, size + count + numbers, memory)
+    entries: tuple[Any, ...] = (q, r, size + numbers, size + count + numbers, memory)
+    return State(*entries)
 
 
 def _numbered(memory: Any, first: int) -> Any:
@@ -139,14 +142,15 @@ def _numbered(memory: Any, first: int) -> Any:
     return jax.tree.unflatten(structure, numbered)
 
 
-def _moves(moving: Float[np.ndarray, " students"], field: FlatField) -> State:
+def _moves(moving: Any, field: FlatField) -> State:
     """1 for each entry of a state that moves, 0 for those of frozen units."""
     state = field.state
     either = np.maximum(moving[:, None], moving[None, :])
     q = np.broadcast_to(either[:, :, None], state.q.shape)
     r = np.broadcast_to(moving[:, None, None], state.r.shape)
     memory = jax.tree.map(lambda leaf: np.ones(leaf.shape), state.memory)
-    return State(q, r, moving, moving, memory)
+    entries: tuple[Any, ...] = (q, r, moving, moving, memory)
+    return State(*entries)
 
 
 def _lengths(field: FlatField) -> Float[np.ndarray, "students entries"]:

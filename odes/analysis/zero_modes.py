@@ -14,8 +14,9 @@ or at a finite learning rate most of these symmetries are broken.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import scipy  # which loads linalg, optimize, ... where they are first used
 from jaxtyping import Float
@@ -61,28 +62,23 @@ def is_linear(g: Activation) -> bool:
     return is_homogeneous(g) and np.allclose(np.asarray(g(-x)), -np.asarray(g(x)), atol=1e-6)
 
 
-def _still(state: State) -> State:
-    """The velocity of a state at rest."""
-    return State(
-        np.zeros(state.q.shape),
-        np.zeros(state.r.shape),
-        np.zeros(state.v.shape),
-        np.zeros(state.b.shape),
-        state.memory,
-    )
+def _velocity(state: State, **moved: Any) -> State:
+    """The velocity of a state of which some parts move."""
+    still = jax.tree.map(lambda part: np.zeros(part.shape), state)
+    return still._replace(**moved)
 
 
-def _moved_by(state: State, E: Float[np.ndarray, "students students"]) -> State:
-    """The velocity of q and r where dw = E w."""
+def _moved_by(state: State, E: Any, v: Any) -> State:
+    """The velocity of q and r where dw = E w, with that of the readout."""
     turned = np.einsum("kj,jlt->klt", E, state.q)
     r = np.einsum("kj,jmt->kmt", E, state.r)
-    return _still(state)._replace(q=turned + turned.swapaxes(0, 1), r=r)
+    return _velocity(state, q=turned + turned.swapaxes(0, 1), r=r, v=v)
 
 
 def _scaling(state: State, k: int) -> State:
     E = np.zeros((len(state.v), len(state.v)))
     E[k, k] = 1.0
-    return _moved_by(state, E)._replace(v=-E @ state.v)
+    return _moved_by(state, E, v=-E @ state.v)
 
 
 def _mixings(state: State, trained: bool) -> Iterator[Symmetry]:
@@ -96,13 +92,13 @@ def _mixings(state: State, trained: bool) -> Iterator[Symmetry]:
                 E = np.zeros((K, K))
                 E[k, j] = 1.0
                 name = f"mixing of the linear units {k} and {j}: w -> A w, v -> A^-T v"
-                yield Symmetry(name, _moved_by(state, E)._replace(v=-E.T @ state.v))
+                yield Symmetry(name, _moved_by(state, E, v=-E.T @ state.v))
         return
     for column, left in enumerate(scipy.linalg.null_space(state.v[None, :]).T):
         for j in range(K):
             E = np.outer(left, np.eye(K)[j])
             name = f"motion {column} of linear units that leaves sum_k v_k w_k, along w_{j}"
-            yield Symmetry(name, _moved_by(state, E))
+            yield Symmetry(name, _moved_by(state, E, v=np.zeros(K)))
 
 
 def _shared_readouts(state: State) -> Iterator[Symmetry]:
@@ -114,7 +110,7 @@ def _shared_readouts(state: State) -> Iterator[Symmetry]:
             continue
         v = np.zeros(len(state.v))
         v[k], v[l] = 1.0, -1.0
-        yield Symmetry(f"readout shared by the equal units {k} and {l}", _still(state)._replace(v=v))
+        yield Symmetry(f"readout shared by the equal units {k} and {l}", _velocity(state, v=v))
 
 
 def is_mode(
