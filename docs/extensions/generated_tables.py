@@ -49,8 +49,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "[theory.quadrature]": tables.QuadratureTable,
     "[simulation]": tables.SimulationTable,
     "[[protocol]]": tables.PhaseTable,
-    "[escape]": tables.EscapeTable,
     "[sweep]": tables.SweepTable,
+    "[escape]": tables.EscapeTable,
 }
 CLASSES: dict[str, dict[str, Callable]] = {
     "tasks": TASKS,
