@@ -252,6 +252,8 @@ def _labelled(line: Line, free: Basis, curve: list[Point], ends: str) -> xr.Data
         report={"over": line.over, "ends": ends},
     )
     data = data.drop_vars("time").rename(time="point")
+    numbers = {"long_name": "number along the curve", "symbol": "point", "units": "1"}
+    data = data.assign_coords(point=("point", np.arange(len(curve)), numbers))
     data = data.assign_coords({line.name: ("point", values, _about_number(line.name))})
     values_of_points = np.stack([one.values for one in found])
     data = data.assign(real_and_imaginary("eigenvalues", ("point", "eigenvalue"), values_of_points))
