@@ -6,8 +6,8 @@ import pytest
 import teacherstudent as ts
 from teacherstudent.command import curves, published, tables
 from teacherstudent.command.escapes import Escape
-from teacherstudent.command.experiment import Experiment
-from teacherstudent.command.fixed_points import FixedPoints, checked_changes
+from teacherstudent.command.experiment import Experiment, checked_changes
+from teacherstudent.command.fixed_points import FixedPoints
 from teacherstudent.command.swept import Sweep
 from teacherstudent.command.variants import Variants
 
