@@ -8,7 +8,6 @@ from jaxtyping import Array, Float
 
 from odes.inputs.one_update import Fixed, State, overlaps
 from odes.solving.packing import pack, unpack
-from odes.solving.trajectory import ByMode
 from odes.solving.vector_field import vector_field
 from teacherstudent.averages.pairs import unordered_pairs
 from teacherstudent.observables.generalisation import error_of
@@ -18,22 +17,12 @@ from teacherstudent.problem import Problem
 class Frame(NamedTuple):
     """A problem on isotropic inputs, whose state is one vector y of the numbers that move.
 
-        y = (Q_kl for k <= l, R_km, v_k and b_k where they are trained)
+    y = (Q_kl for k <= l, R_km, v_k and b_k where they are trained)
     """
 
     problem: Problem
-    start: ByMode
-
-    @property
-    def fixed(self) -> Fixed:
-        """What does not move."""
-        start = self.start
-        return Fixed(start.rho, start.weights, start.t, start.T, start.noise)
-
-    @property
-    def begin(self) -> State:
-        """The state at the start."""
-        return State(self.start.q, self.start.r, self.start.v, self.start.b)
+    fixed: Fixed  # what does not move
+    begin: State
 
     @property
     def first(self) -> Float[Array, " entries"]:

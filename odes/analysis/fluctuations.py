@@ -10,7 +10,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
@@ -22,12 +21,12 @@ from odes.analysis.linear_noise import (
     error_derivatives,
     in_batches,
     noise_along,
-    updates,
 )
 from odes.analysis.linearised_flow import steps_along
 from odes.analysis.observable_gradients import observable_gradients
+from odes.analysis.one_step_covariance import one_step
 from odes.analysis.sample_points import described, two_sets
-from odes.inputs.one_update import averages_of
+from odes.inputs.one_update import Fixed, State, averages_of
 from odes.integrate import integrate
 from odes.rules.theory import require_theory
 from odes.solving.precision import exact
@@ -140,8 +139,8 @@ class Setting(NamedTuple):
 
     def try_one_update(self, t: float) -> None:
         """Raise ValueError, with the reason, where one update is not known; nothing is computed."""
-        first = self.frame.first
-        jax.eval_shape(updates, self.frame, self.points.few, jnp.full(1, t), first[None])
+        frame = self.frame
+        jax.eval_shape(one_step, frame.problem.at(t), frame.fixed, frame.begin, self.points.few)
 
 
 def _setting(problem: Problem, start: Start, points: int, quadrature) -> Setting:
@@ -151,7 +150,10 @@ def _setting(problem: Problem, start: Start, points: int, quadrature) -> Setting
     refinement = first_refinement(problem, start, quadrature or Quadrature(ACCURACY), ACCURACY)
     if refinement is not None:
         problem = refinement.of(problem)
-    frame = Frame(exact(problem.for_programs()), exact(by_mode(problem, start)))
+    modes = exact(by_mode(problem, start))
+    fixed = Fixed(modes.rho, modes.weights, modes.t, modes.T, modes.noise)
+    begin = State(modes.q, modes.r, modes.v, modes.b)
+    frame = Frame(exact(problem.for_programs()), fixed, begin)
     return Setting(frame, exact(Points(few, sets)), described(wanted, sets))
 
 

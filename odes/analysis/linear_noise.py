@@ -29,9 +29,11 @@ from jaxtyping import Array, Float
 from odes.analysis.entries import Frame
 from odes.analysis.linearised_flow import NODES, WEIGHTS, Step
 from odes.analysis.one_step_covariance import one_step
+from odes.analysis.programs import compiled
 from odes.analysis.sample_points import SamplePoints
 
 KNOTS = 48  # nodes at which many points are taken, in all
+APART = 1e-4  # of the points on both sides of a state, for second derivatives
 AT_ONCE = 16  # nodes that one call of a program takes
 # Integrals from the begin of a step to each node, of the parabola through the values at the nodes.
 POWERS = NODES[:, None] ** np.arange(3)[None, :]
@@ -55,6 +57,11 @@ class OneUpdate(NamedTuple):
     D: Float[np.ndarray, "nodes entries entries"]
     error: Float[np.ndarray, "nodes entries entries"]
     c: Float[np.ndarray, "nodes entries"] | None
+
+    def at_step(self, number: int) -> "OneUpdate":
+        """The same at the nodes of one step."""
+        nodes = slice(len(NODES) * number, len(NODES) * (number + 1))
+        return OneUpdate(*(None if part is None else part[nodes] for part in self))
 
 
 class Noise(NamedTuple):
@@ -80,26 +87,21 @@ def noise_along(
     """The noise at so many recorded times, from a start with exactly given order parameters."""
     n = np.size(frame.first)
     zero = np.zeros((n, n))
-    noise = Noise(zero, zero, np.zeros(n))
-    along = Along(*np.zeros((2, count, n, n)), np.zeros((count, n)), np.zeros((count, n, n)))
-    assert along.bias is not None
     update = one_update_at(frame, steps, points)
-    with_bias = with_bias and update.c is not None
+    if not with_bias:
+        update = update._replace(c=None)
+    noise = Noise(zero, zero, np.zeros(n))
+    noises, propagators = [noise] * count, [np.eye(n)] * count
     by_interval: list[list[int]] = [[] for _ in range(count)]
     for number, step in enumerate(steps):
         by_interval[step.interval].append(number)
     for interval, numbers in enumerate(by_interval):
-        propagator = np.eye(n)
         for number in numbers:
-            nodes = slice(3 * number, 3 * number + 3)
-            at_nodes = OneUpdate(update.D[nodes], update.error[nodes], None)
-            if with_bias:
-                at_nodes = at_nodes._replace(c=update.c[nodes])
-            noise = after_step(frame, steps[number], at_nodes, noise)
-            propagator = steps[number].last @ propagator
-        along.S[interval], along.error[interval], along.bias[interval] = noise
-        along.propagator[interval] = propagator
-    return along if with_bias else along._replace(bias=None)
+            noise = after_step(frame, steps[number], update.at_step(number), noise)
+            propagators[interval] = steps[number].last @ propagators[interval]
+        noises[interval] = noise
+    S, error, bias = (np.stack(parts) for parts in zip(*noises, strict=True))
+    return Along(S, error, None if update.c is None else bias, np.stack(propagators))
 
 
 def after_step(frame: Frame, step: Step, update: OneUpdate, noise: Noise) -> Noise:
@@ -171,7 +173,7 @@ def in_batches(function: Callable, *arrays: np.ndarray) -> list[np.ndarray]:
     return [np.concatenate(parts)[:count] for parts in zip(*answers, strict=True)]
 
 
-@jax.jit
+@compiled
 def updates(frame: Frame, points: SamplePoints, times, states) -> tuple[Array, ...]:
     """D, and c where it is known, at some states."""
 
@@ -183,39 +185,70 @@ def updates(frame: Frame, points: SamplePoints, times, states) -> tuple[Array, .
     return jax.lax.map(at_one, (times, states))
 
 
-@jax.jit
+@compiled
 def bias_rates(frame: Frame, times, states, S: Float[Array, "nodes entries entries"]) -> Array:
     """1/2 f'' : S - 1/2 (A f + df/dt) at some states."""
 
+    def velocity(point):  # of state and time
+        return frame.velocity(point[-1], point[:-1])
+
     def at_one(moment):
         t, y, S = moment
-        f = frame.velocity(t, y)
-        along = jax.jvp(frame.velocity, (t, y), (jnp.ones_like(t), f))[1]
-        return half_curvature(partial(frame.velocity, t), y, S) - along / 2
+        point = jnp.append(y, t)
+        f = velocity(point)
+        values, points, directions = second_differences(y, S)
+        still = jnp.zeros((len(points), 1))
+        points = jnp.concatenate([points, still + t], axis=1)
+        directions = jnp.concatenate([directions, still], axis=1)
+        # All of them in one call, so that one program has the derivative once.
+        slopes = slopes_of(
+            velocity,
+            jnp.concatenate([points, point[None]]),
+            jnp.concatenate([directions, jnp.append(f, 1.0)[None]]),
+        )
+        return values @ slopes[:-1] - slopes[-1] / 2
 
     return jax.lax.map(at_one, (times, states, S))
 
 
-def half_curvature(function: Callable, y, S: Float[Array, "entries entries"]) -> Array:
-    """1/2 f'' : S = 1/2 sum_i s_i d^2 f(y + x e_i) / dx^2, with e_i and s_i of S."""
-    values, vectors = jnp.linalg.eigh((S + S.T) / 2)
-
-    def second_derivative(direction):
-        def slope(y):
-            return jax.jvp(function, (y,), (direction,))[1]
-
-        return jax.jvp(slope, (y,), (direction,))[1]
-
-    return jnp.tensordot(values, jax.vmap(second_derivative)(vectors.T), axes=1) / 2
-
-
-@jax.jit
+@compiled
 def error_derivatives(frame: Frame, times, states, S) -> tuple[Array, Array]:
     """The gradient of the error, and 1/2 hess : S, at some states."""
 
     def at_one(moment):
         t, y, S = moment
-        error = partial(frame.error, t)
-        return jax.jacfwd(error)(y), half_curvature(error, y, S)
+        n = y.size
+        values, points, directions = second_differences(y, S)
+        slopes = slopes_of(
+            partial(frame.error, t),
+            jnp.concatenate([points, jnp.broadcast_to(y, (n, n))]),
+            jnp.concatenate([directions, jnp.eye(n)]),
+        )
+        return slopes[2 * n :], values @ slopes[: 2 * n]
 
     return jax.lax.map(at_one, (times, states, S))
+
+
+def slopes_of(function: Callable, points, directions) -> Array:
+    """The derivatives of a function at several points, along a direction at each."""
+
+    def slope(point, direction):
+        return jax.jvp(function, (point,), (direction,))[1]
+
+    return jax.vmap(slope)(points, directions)
+
+
+def second_differences(y: Float[Array, " entries"], S: Float[Array, "entries entries"]):
+    """Factors, points and directions, of which the slopes g' of a function make
+
+        1/2 g'' : S = 1/2 sum_i s_i d^2 g(y + x e_i) / dx^2 = sum factor g'(point; direction)
+
+    with the eigenvalues s_i and eigenvectors e_i of S.  Second derivatives by differentiation take
+    several times as long to compile as the first ones, and some averages have none.
+    """
+    values, vectors = jnp.linalg.eigh((S + S.T) / 2)
+    directions = jnp.concatenate([vectors.T, vectors.T])
+    signs = jnp.concatenate([jnp.ones(y.size), -jnp.ones(y.size)])
+    points = y[None, :] + APART * signs[:, None] * directions
+    factors = signs * jnp.concatenate([values, values]) / (4 * APART)
+    return factors, points, directions

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from odes.analysis.entries import Frame
+from odes.analysis.programs import compiled
 from teacherstudent.errors import SolverError
 from teacherstudent.schedules import break_times
 
@@ -44,7 +45,7 @@ class Step(NamedTuple):
     last: Float[np.ndarray, "entries entries"]
 
 
-@jax.jit
+@compiled
 def velocity_and_jacobian(frame: Frame, t, y: Float[Array, " entries"]) -> tuple[Array, Array]:
     """f and A = df/dy."""
     f, along = jax.linearize(partial(frame.velocity, t), y)
@@ -89,7 +90,7 @@ def _smooth(frame: Frame, begin: float, end: float, y, rtol: float, atol: float)
     before = np.nextafter(end, begin)  # what jumps at the end belongs to what comes after it
 
     def rates(t, now):
-        f, A = velocity_and_jacobian(frame, min(t, before), now[:n])
+        f, A = velocity_and_jacobian(frame, np.float64(min(t, before)), now[:n])
         return np.concatenate([f, (np.asarray(A) @ now[n:].reshape(n, n)).ravel()])
 
     first = np.eye(n)
@@ -98,7 +99,9 @@ def _smooth(frame: Frame, begin: float, end: float, y, rtol: float, atol: float)
     while solver.status == "running":
         message = solver.step()
         if solver.status == "failed":
-            raise SolverError(f"the fluctuations were not solved beyond t = {solver.t:g}: {message}")
+            raise SolverError(
+                f"the fluctuations were not solved beyond t = {solver.t:g}: {message}"
+            )
         length = solver.t - solver.t_old
         times = np.minimum(solver.t_old + NODES * length, before)
         at_nodes = solver.dense_output()(times).T

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from odes.analysis.entries import Frame
 from odes.analysis.linear_noise import in_batches
+from odes.analysis.programs import compiled
 from teacherstudent.observables.observable import Observable
 from teacherstudent.states.order_parameters import OrderParameters
 
@@ -35,7 +36,7 @@ def observable_gradients(
     return gradients
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=(0,))
 def _gradient(observable: Observable, frame: Frame, states: Float[Array, "some entries"]):
     def value(y):
         Q, R, T, v, b = frame.overlaps(y)

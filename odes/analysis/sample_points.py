@@ -56,7 +56,9 @@ def product_rule(wanted: RandomNumbers, nodes: int) -> SamplePoints:
     for _ in range(wanted.numbers):
         weights = np.multiply.outer(weights, w / w.sum()).ravel()
     shape = (wanted.components, *z.shape)
-    return SamplePoints(np.broadcast_to(z, shape).copy(), np.broadcast_to(weights, shape[:2]).copy())
+    return SamplePoints(
+        np.broadcast_to(z, shape).copy(), np.broadcast_to(weights, shape[:2]).copy()
+    )
 
 
 @cache

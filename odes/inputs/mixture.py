@@ -25,7 +25,7 @@ from odes.inputs.samples import (
     samples_of_fields,
     symmetric_root,
 )
-from teacherstudent.averages.mixture_fields import component_averages, component_fields
+from teacherstudent.averages.mixture_fields import Components, component_averages, component_fields
 from teacherstudent.extensions.own_classes import changed_labels
 from teacherstudent.problem import Problem
 from teacherstudent.tasks import MixtureTask
@@ -79,10 +79,10 @@ class AveragesOfClasses(InputTheory, task=MixtureTask):
     ) -> Samples:
         """In component c, s = A_c + S_c^(1/2) z and, with e the other numbers of a point,
 
-            lambda = b + m s + sigma_c (Q - m m^T)^(1/2) e
+        lambda = b + m s + sigma_c (Q - m m^T)^(1/2) e
         """
         Q, m = state.q[..., 0], state.r[..., 0]
-        law = task.law()
+        law = Components(*map(jnp.asarray, task.law()))
         outside = symmetric_root(Q - m @ m.T)
 
         def in_component(p, y, A, S, sigma2, z):
@@ -93,7 +93,7 @@ class AveragesOfClasses(InputTheory, task=MixtureTask):
             ones = jnp.ones(len(z))
             return inside, s @ m.T + e @ outside, s, p * ones, y * ones, sigma2 * ones
 
-        parts = jax.vmap(in_component)(*map(jnp.asarray, law), z)
+        parts = jax.vmap(in_component)(*law, z)
         inside, of_students, s, p, y, sigma2 = (part.reshape(-1, *part.shape[2:]) for part in parts)
         label = labels_at(task, s, y)
         return samples_of_fields(problem, state, p, inside, sigma2, of_students, s, label)

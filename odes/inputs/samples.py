@@ -2,13 +2,14 @@
 
 A sample gives, at order parameters that it does not change by more than O(1 / N),
 
-    q_kl      = delta_k l_l              l_l = w_l . x / sqrt N,  delta_k = v_k g'(lambda_k) l'(phi, y)
-    r_km      = delta_k s_m              s_m = f_m . x / sqrt N
+    q_kl      = delta_k l_l
+    r_km      = delta_k s_m
     square_kl = delta_k delta_l sigma^2
     v_k       = g(lambda_k) l'(phi, y)
     b_k       = delta_k
 
-with sigma^2 the variance of x orthogonal to all vectors.  |x|^2 / N = sigma^2 + O(N^(-1/2)), whose
+with delta_k = v_k g'(lambda_k) l'(phi, y), l_l = w_l . x / sqrt N, s_m = f_m . x / sqrt N and
+sigma^2 the variance of x orthogonal to all vectors.  |x|^2 / N = sigma^2 + O(N^(-1/2)), whose
 fluctuations are of no consequence for the covariance of the order parameters.
 """
 

@@ -37,9 +37,7 @@ class TheoryOfSGD(RuleTheory, rule=SGD):
         product = decay[:, None, None] * decay[None, :, None] * state.q
         q = product + pulled + pulled.swapaxes(0, 1) + rule.learning_rate**2 * square
         nothing = jnp.zeros_like
-        return state._replace(
-            q=q, r=nothing(state.r), v=nothing(state.v), b=nothing(state.b)
-        )
+        return state._replace(q=q, r=nothing(state.r), v=nothing(state.v), b=nothing(state.b))
 
     def diffusion(self, rule: SGD, problem: Problem, fixed: Fixed, state: State):
         return rule.learning_rate**2 * gradient(problem, fixed, state).square

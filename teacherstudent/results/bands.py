@@ -1,4 +1,4 @@
-"""The band of a theory: how networks of N inputs scatter around its curve, and what follows from it.
+"""The band of a theory: how networks of N inputs scatter around its curve, and what follows.
 
     y(t) = ybar(t) + z(t) / sqrt N + b(t) / N + ...
 
@@ -22,7 +22,6 @@ from jaxtyping import Float
 from teacherstudent.checking import arguments, checks
 
 MARK = "band_of"  # the attribute of a band's variables, with the name of the quantity
-SCALES = {"_std": r"\sqrt{N}\,", "_bias": "N"}
 WORDS = {
     "_std": "standard deviation of sqrt(N) (value - limit) of",
     "_bias": "N (mean - limit) of",
@@ -98,9 +97,7 @@ def is_of_band(data: xr.Dataset, name: str) -> bool:
 def require_band(name: str, data: xr.Dataset) -> None:
     """Raise ValueError unless a dataset has a band."""
     if "covariance" not in data or "propagator" not in data:
-        raise ValueError(
-            f"{name} has no band of fluctuations; give what ts.fluctuations returned."
-        )
+        raise ValueError(f"{name} has no band of fluctuations; give what ts.fluctuations returned.")
 
 
 @arguments.checked
