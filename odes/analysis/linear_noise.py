@@ -7,7 +7,7 @@ With A = df/dy along ybar and D, c of one update (`one_step_covariance.py`), t =
 
 The last term of db/dt is that of the Euler step: m(t + 1/N) - m(t) = m' / N + m'' / (2 N^2).
 
-With the linearised flow U since the begin of a step of the solver (`linearised_flow.py`),
+With the linearised flow U since the begin of a step along the solution (`linearised_flow.py`),
 S = U S~ U^T and b = U b~, where
 
     dS~/dt = U^-1 D U^-T,    db~/dt = U^-1 (...)
@@ -27,17 +27,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from odes.analysis.entries import Frame
-from odes.analysis.linearised_flow import NODES, WEIGHTS, Step
+from odes.analysis.linearised_flow import NODES, TO_NODES, WEIGHTS, Step
 from odes.analysis.one_step_covariance import one_step
-from odes.analysis.programs import compiled
+from odes.analysis.programs import compiled, in_batches
 from odes.analysis.sample_points import SamplePoints
 
 KNOTS = 48  # nodes at which many points are taken, in all
 APART = 1e-4  # of the points on both sides of a state, for second derivatives
-AT_ONCE = 16  # nodes that one call of a program takes
-# Integrals from the begin of a step to each node, of the parabola through the values at the nodes.
-POWERS = NODES[:, None] ** np.arange(3)[None, :]
-TO_NODES = NODES[:, None] ** np.arange(1, 4) / np.arange(1, 4) @ np.linalg.inv(POWERS)
 
 
 class Points(NamedTuple):
@@ -61,7 +57,8 @@ class OneUpdate(NamedTuple):
     def at_step(self, number: int) -> "OneUpdate":
         """The same at the nodes of one step."""
         nodes = slice(len(NODES) * number, len(NODES) * (number + 1))
-        return OneUpdate(*(None if part is None else part[nodes] for part in self))
+        c = None if self.c is None else self.c[nodes]
+        return OneUpdate(self.D[nodes], self.error[nodes], c)
 
 
 class Noise(NamedTuple):
@@ -87,6 +84,9 @@ def noise_along(
     """The noise at so many recorded times, from a start with exactly given order parameters."""
     n = np.size(frame.first)
     zero = np.zeros((n, n))
+    if not steps:  # all times are that of the start
+        noise = Noise(zero, zero, np.zeros(n))
+        return Along(zero[None], zero[None], np.zeros((1, n)), np.eye(n)[None])
     update = one_update_at(frame, steps, points)
     if not with_bias:
         update = update._replace(c=None)
@@ -105,7 +105,7 @@ def noise_along(
 
 
 def after_step(frame: Frame, step: Step, update: OneUpdate, noise: Noise) -> Noise:
-    """The noise after one step of the solver."""
+    """The noise after one step along the solution."""
     back = np.linalg.inv(step.flow)
     D = back @ update.D @ back.swapaxes(1, 2)
     error = back @ update.error @ back.swapaxes(1, 2)
@@ -161,16 +161,6 @@ def interpolated(knots: np.ndarray, piece: np.ndarray, values: np.ndarray) -> np
     width = np.maximum(knots[right] - knots[left], 1)
     share = ((numbers - knots[left]) / width).reshape(-1, *[1] * (values.ndim - 1))
     return (1 - share) * values[left] + share * values[right]
-
-
-def in_batches(function: Callable, *arrays: np.ndarray) -> list[np.ndarray]:
-    """The answers of a program that takes always as many entries, for all entries of arrays."""
-    count = len(arrays[0])
-    answers = []
-    for begin in range(0, count, AT_ONCE):
-        chosen = np.minimum(np.arange(begin, begin + AT_ONCE), count - 1)
-        answers.append(function(*(array[chosen] for array in arrays)))
-    return [np.concatenate(parts)[:count] for parts in zip(*answers, strict=True)]
 
 
 @compiled

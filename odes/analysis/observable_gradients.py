@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from odes.analysis.entries import Frame
-from odes.analysis.linear_noise import in_batches
-from odes.analysis.programs import compiled
+from odes.analysis.programs import compiled, in_batches
 from teacherstudent.observables.observable import Observable
 from teacherstudent.states.order_parameters import OrderParameters
 

@@ -4,8 +4,11 @@ import functools
 from collections.abc import Callable
 
 import jax
+import numpy as np
 
 from teacherstudent.programs.compilation import default_platform, options
+
+AT_ONCE = 8  # entries that one call of a program takes
 
 
 def compiled(function: Callable, static_argnums: tuple[int, ...] = ()) -> Callable:
@@ -21,3 +24,13 @@ def compiled(function: Callable, static_argnums: tuple[int, ...] = ()) -> Callab
         return program(default_platform())(*arguments)
 
     return call
+
+
+def in_batches(function: Callable, *arrays: np.ndarray) -> list[np.ndarray]:
+    """The answers of a program that takes always as many entries, for all entries of arrays."""
+    count = len(arrays[0])
+    answers = []
+    for begin in range(0, count, AT_ONCE):
+        chosen = np.minimum(np.arange(begin, begin + AT_ONCE), count - 1)
+        answers.append(function(*(array[chosen] for array in arrays)))
+    return [np.concatenate(parts)[:count] for parts in zip(*answers, strict=True)]

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from teacherstudent.extensions.own_classes import changed_inputs
 from teacherstudent.losses import as_loss
 from teacherstudent.problem import Problem
-from teacherstudent.tasks import Task
+from teacherstudent.tasks.base import Labels, Task
 
 
 class RandomNumbers(NamedTuple):
@@ -80,7 +80,9 @@ def labels_at(
 ) -> Float[Array, " samples"]:
     """What the student is told of the samples; `noise` is the class of those with two classes."""
     answer = task.label(fields, noise)
-    return getattr(answer, "noisy", answer)
+    if isinstance(answer, Labels):
+        return answer.noisy
+    return answer
 
 
 def require_our_inputs(task: Task) -> None:
