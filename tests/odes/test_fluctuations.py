@@ -228,12 +228,15 @@ def test_a_band_is_a_theory(tmp_path):
 
 @pytest.mark.slow
 def test_the_escape_from_a_plateau_ends_the_linear_theory():
-    problem = ts.Problem(ts.TeacherStudent(2), ts.Student(2), ts.SGD(0.5))
-    R = 0.3 * np.ones((2, 2)) + 1e-9 * np.eye(2)
+    # S grows by the factor exp(2 lambda t), so that ten times the N holds log 10 / (2 lambda)
+    # longer; 19.6 with the lambda of late times here.
+    problem = ts.Problem(ts.TeacherStudent(2), ts.Student(2), ts.SGD(1.0))
+    R = 0.3 * np.ones((2, 2)) + 1e-12 * np.eye(2)
     start = ts.OrderParameters(0.4 * np.eye(2) + 0.1, R)
-    band = ts.fluctuations(problem, start, np.linspace(0, 100, 21), bias=False)
-    until = [ts.valid_until(band, N) for N in (10**3, 10**6, 10**9)]
-    assert until[0] < until[1] < until[2]
+    band = ts.fluctuations(problem, start, np.linspace(0, 200, 101), bias=False)
+    growth = np.log(float(band.R_std[-1, 0, 0] / band.R_std[-11, 0, 0])) / 20
+    until = [ts.valid_until(band, 10**k) for k in (4, 6, 8)]
+    assert np.diff(until) == pytest.approx(2 * np.log(10) / (2 * growth), abs=2.0)
     assert ts.valid_until(band, 10**30) == np.inf
 
 
