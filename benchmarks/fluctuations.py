@@ -13,12 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from rich.console import Console
-from rich.table import Table
 
 import teacherstudent as ts
 
 TIMES = np.array([0.5, 1.5, 3.0])
+LINE = "{:24} {:9} {:>14} {:>18} {:>16}"
 QUANTITIES = ("Q", "R", "m", "v", "b", "eps_g", "loss")
 NEGLIGIBLE = 0.02  # of the largest standard deviation of a quantity: such entries hardly fluctuate
 
@@ -186,9 +185,9 @@ def chains(case: Case, N: int, seeds: int, times=TIMES) -> xr.Dataset:
     return ts.simulate(*case, times, **options)
 
 
-def table_of_scatter(names: list[str], N: int = 1000, seeds: int = 2000) -> Table:
-    """The standard deviations of all cases."""
-    table = Table("case", "quantity", "predicted std", "measured std", "ratio")
+def print_scatter(names: list[str], N: int = 1000, seeds: int = 2000) -> None:
+    """A line for each quantity of each case, as soon as it is known."""
+    print(LINE.format("case", "quantity", "predicted std", "measured std", "ratio"))
     for name in names:
         case = CASES[name]()
         band = ts.fluctuations(*case, TIMES, bias=False)
@@ -196,19 +195,17 @@ def table_of_scatter(names: list[str], N: int = 1000, seeds: int = 2000) -> Tabl
             ratio = one.measured / one.predicted
             shown = np.argsort(np.abs(ratio - 1))[len(ratio) // 2]
             relative = one.error[shown] / one.predicted[shown]
-            table.add_row(
-                name,
-                one.quantity,
+            cells = (
                 f"{one.predicted[shown]:.4f}",
                 f"{one.measured[shown]:.4f} ({one.error[shown]:.4f})",
                 f"{ratio[shown]:.3f} ({relative:.3f})",
             )
-    return table
+            print(LINE.format(name, one.quantity, *cells), flush=True)
 
 
-def table_of_bias(names: list[str], sizes=(50, 200), seeds: int = 20_000) -> Table:
-    """N (mean - limit) of all cases at two N, where it is most significant."""
-    table = Table("case", "quantity", "predicted bias", *(f"measured at N = {N}" for N in sizes))
+def print_bias(names: list[str], sizes: tuple[int, int] = (50, 200), seeds: int = 20_000) -> None:
+    """N (mean - limit) of each quantity and case at two N, where it is most significant."""
+    print(LINE.format("case", "quantity", "predicted", *(f"at N = {N}" for N in sizes)))
     for name in names:
         case = CASES[name]()
         band = ts.fluctuations(*case, TIMES)
@@ -219,12 +216,14 @@ def table_of_bias(names: list[str], sizes=(50, 200), seeds: int = 20_000) -> Tab
             largest = of_sizes[-1]
             shown = int(np.argmax(np.abs(largest.predicted) / largest.error))
             cells = [f"{one.measured[shown]:+.3f} ({one.error[shown]:.3f})" for one in of_sizes]
-            table.add_row(name, largest.quantity, f"{largest.predicted[shown]:+.3f}", *cells)
-    return table
+            predicted = f"{largest.predicted[shown]:+.3f}"
+            print(LINE.format(name, largest.quantity, predicted, *cells), flush=True)
 
 
 if __name__ == "__main__":
     wanted = sys.argv[1:]
-    of_bias = "bias" in wanted
     chosen = [name for name in wanted if name in CASES] or list(CASES)
-    Console(width=140).print((table_of_bias if of_bias else table_of_scatter)(chosen))
+    if "bias" in wanted:
+        print_bias(chosen)
+    else:
+        print_scatter(chosen)

@@ -103,7 +103,7 @@ def fluctuations(
     >>> band.entry.values.tolist()
     ['Q[0,0]', 'R[0,0]']
     >>> print(band.eps_g_std.values.round(3))  # over sqrt N, of one network
-    [0.    0.353]
+    [0.    0.282]
     """
     checks.one_of("bias", bias, (True, False))
     points = checks.integer("points", points)

@@ -237,7 +237,7 @@ def test_the_escape_from_a_plateau_ends_the_linear_theory():
     growth = np.log(float(band.R_std[-1, 0, 0] / band.R_std[-11, 0, 0])) / 20
     until = [ts.valid_until(band, 10**k) for k in (4, 6, 8)]
     assert np.diff(until) == pytest.approx(2 * np.log(10) / (2 * growth), abs=2.0)
-    assert ts.valid_until(band, 10**30) == np.inf
+    assert ts.valid_until(band, 10**15) == np.inf
 
 
 class Copy(ts.SGD):
