@@ -21,6 +21,7 @@ import teacherstudent
 from teacherstudent.checking import checks
 from teacherstudent.observables.observable import Observable, check_answers
 from teacherstudent.problem import Problem
+from teacherstudent.results.bands import is_of_band
 from teacherstudent.results.dense_curves import PREFIX
 from teacherstudent.results.description import describe_problem, describe_start
 from teacherstudent.rules import Rule
@@ -289,7 +290,8 @@ def observables_in_common(*results: xr.Dataset) -> list[str]:
         known.remove("accuracy")
     first = results[0]
     names = [str(name) for name in first.data_vars if "time" in first[name].dims]
-    return [name for name in names if name not in known and all(name in one for one in results)]
+    names = [name for name in names if name not in known and not is_of_band(first, name)]
+    return [name for name in names if all(name in one for one in results)]
 
 
 def described(
