@@ -18,6 +18,7 @@ __version__ = "0.2.0"
 PUBLIC = {
     "odes.analysis.clones": ("with_clones",),
     "odes.analysis.escape": ("escape_scale", "information_exponent"),
+    "odes.analysis.optimal_schedule": ("optimal_schedule",),
     "odes.inputs.one_update": ("InputTheory",),
     "odes.inputs.spectral": ("AveragesWithTeacher",),
     "odes.integrate": ("integrate",),
@@ -71,6 +72,7 @@ PUBLIC = {
         "constant",
         "cosine",
         "exponential",
+        "interpolated",
         "linear",
         "piecewise",
         "power",
@@ -126,6 +128,7 @@ if TYPE_CHECKING:
         escape_scale as escape_scale,
         information_exponent as information_exponent,
     )
+    from odes.analysis.optimal_schedule import optimal_schedule as optimal_schedule
     from odes.inputs.one_update import InputTheory as InputTheory
     from odes.inputs.spectral import AveragesWithTeacher as AveragesWithTeacher
     from odes.integrate import integrate as integrate
@@ -215,6 +218,7 @@ if TYPE_CHECKING:
         constant as constant,
         cosine as cosine,
         exponential as exponential,
+        interpolated as interpolated,
         linear as linear,
         piecewise as piecewise,
         power as power,
