@@ -5,6 +5,7 @@ solve of the order-parameter equations is differentiated with respect to the num
 """
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,14 @@ import xarray as xr
 
 from odes.analysis.schedule_forms import FORMS, Constant, Decay, Pointwise
 from odes.analysis.schedule_objective import FINAL, INTEGRAL, Objective, Settings
-from odes.analysis.schedule_search import Found, best_constant, best_decay, best_schedule
+from odes.analysis.schedule_search import (
+    SHORTEST_DECAY,
+    Found,
+    best_constant,
+    best_decay,
+    best_schedule,
+    promising_starts,
+)
 from odes.integrate import integrate
 from odes.rules.theory import require_theory, theory_of
 from odes.solving.resolution import first_refinement
@@ -29,8 +37,7 @@ from teacherstudent.starts import Start, spectral_start
 from teacherstudent.tasks.base import with_fields
 
 RECORDED = 201  # times of the answer, beside the nodes
-WIDER = 30.0  # by which the default bounds are wider than the problem's own rate
-SEED = 0  # of starts beyond the first two
+SMALLEST, LARGEST = 1e-3, 30.0  # default bounds, in units of the problem's own rate
 
 
 @arguments.checked
@@ -69,9 +76,10 @@ def optimal_schedule(
       order parameters its value at `stop`.
     - `rate`: the rate of the rule that follows the schedule; "readout_learning_rate", say, leaves
       the others as they are.  Rates that are not given follow `learning_rate`.
-    - `bounds`: the smallest and the largest rate; None is 30 times less and more than the
+    - `bounds`: the smallest and the largest rate; None is from a thousandth to 30 times the
       problem's.  Where a solve diverges, the search turns back.
-    - `restarts`: how many starts; beyond two they are random, always the same.
+    - `restarts`: from how many more starts to search, the best among rates that stay for a time and
+      then decay.
     - `max_iterations`: of each search.
     - `rtol`, `atol`, `max_steps`: as for `integrate`.
 
@@ -119,7 +127,9 @@ def optimal_schedule(
     allowed = tolerances(theory_of(problem.rule).nodes(problem.rule, problem), rtol, atol)
 
     def objective(of: Any) -> Objective:
-        return Objective(settings, of, solved, begin, points.times, allowed)
+        smallest = min(limits[0], SHORTEST_DECAY * (stop - start.time))
+        times = points.solved(minimise)
+        return Objective(settings, of, smallest, solved, begin, times, allowed)
 
     flat, falling = objective(Constant()), objective(Decay())
     constant = best_constant(flat, limits, max_iterations)
@@ -137,19 +147,19 @@ def optimal_schedule(
     if form != "constant":
         used = objective(shape)
         used.worst = max(flat.worst, falling.worst)
-        starts = _starts(shape, constant, decay, limits, start.time, stop, restarts)
+        starts = _first_starts(shape, constant, decay, limits, start.time, stop)
+        starts += promising_starts(used, points.nodes, limits, restarts)
         best = best_schedule(used, points.nodes, starts, limits, max_iterations)
     schedule = shape.found(best.logs, points.nodes)
-    chosen_rule = with_fields(problem.rule, {rate: schedule})
-    theory = integrate(
-        with_fields(problem, {"rule": chosen_rule}),
-        start,
-        points.times,
-        rtol=rtol,
-        atol=atol,
-        max_steps=max_steps,
-    )
-    theory = _with_others(theory, problem, schedule, constant, decay)
+    run = partial(integrate, start=start, times=points.times, rtol=rtol, atol=atol)
+
+    def theory_of_form(logs: np.ndarray, of: Any) -> xr.Dataset:
+        rule = with_fields(problem.rule, {rate: of.found(logs, points.nodes)})
+        return run(with_fields(problem, {"rule": rule}), max_steps=max_steps)
+
+    theory = theory_of_form(best.logs, used.form)
+    others = [theory_of_form(constant.logs, Constant()), theory_of_form(decay.logs, Decay())]
+    theory = _with_others(theory, problem, schedule, decay, others)
     return _reported(theory, settings, form, limits, (best, constant, decay), (flat, falling, used))
 
 
@@ -166,6 +176,12 @@ class _Points:
         if hasattr(shape, "times"):
             nodes = shape.times(begin, stop)
         return cls(np.unique(np.concatenate([np.linspace(begin, stop, RECORDED), nodes])), nodes)
+
+    def solved(self, minimise) -> np.ndarray:
+        """The times at which the search needs the error."""
+        if minimise == INTEGRAL:
+            return self.times
+        return self.times[[0, -1]]
 
 
 def _check(problem: Problem, start: Start, stop: float, rate: str) -> None:
@@ -226,7 +242,7 @@ def _checked_bounds(bounds, rate: float, name: str) -> tuple[float, float]:
                 f"rule.{name} = {rate:g} says nothing of the size of good rates; give a positive "
                 "one, or bounds=(low, high)."
             )
-        return rate / WIDER, rate * WIDER
+        return rate * SMALLEST, rate * LARGEST
     listed = checks.listed(bounds)
     if len(listed) != 2:
         raise ValueError(f"bounds = {checks.shortened(bounds)}; give two rates, (low, high).")
@@ -261,27 +277,23 @@ def _prepared(problem: Problem, start: Start, rtol: float) -> tuple[Problem, Sta
     return problem, start
 
 
-def _starts(
+def _first_starts(
     shape: Any,
     constant: Found,
     decay: Found,
     limits: tuple[float, float],
     begin: float,
     stop: float,
-    restarts: int,
 ) -> list[np.ndarray]:
-    """Where the searches begin: the best constant, the best decay, and random ones around these."""
-    starts = [np.full(shape.count, constant.logs[0])]
-    falling = shape.at_parts(Decay().found(decay.logs, np.zeros(0)), begin, stop)
-    starts.append(np.log(falling))
-    random = np.random.default_rng(SEED)
-    while len(starts) < restarts:
-        starts.append(starts[len(starts) % 2] + random.normal(size=shape.count))
-    return [np.clip(one, *np.log(limits)) for one in starts[:restarts]]
+    """The best constant and the best decay, as a form has them."""
+    falling = Decay().found(decay.logs, np.zeros(0))
+    times = begin + (stop - begin) * shape.parts()
+    starts = [np.full(shape.count, constant.logs[0]), np.log(_values(falling, times))]
+    return [np.clip(one, *np.log(limits)) for one in starts]
 
 
 def _with_others(
-    theory: xr.Dataset, problem: Problem, schedule: Any, constant: Found, decay: Found
+    theory: xr.Dataset, problem: Problem, schedule: Any, decay: Found, others: list[xr.Dataset]
 ) -> xr.Dataset:
     """The theory with the schedule, and with the best constant and the best decay beside it."""
     error = problem.task.name_of("eps_g")
@@ -291,8 +303,12 @@ def _with_others(
     along = {
         "rate": (_values(schedule, times), "optimal learning rate", r"$\eta(t)$"),
         "rate_decay": (_values(falling, times), "best decaying rate", r"$\eta_0/(1+t/t_0)$"),
-        f"{error}_constant": (constant.errors, "error under the best constant rate", symbol),
-        f"{error}_decay": (decay.errors, "error under the best decay", symbol),
+        f"{error}_constant": (
+            others[0][error].values,
+            "error under the best constant rate",
+            symbol,
+        ),
+        f"{error}_decay": (others[1][error].values, "error under the best decay", symbol),
     }
     variables = {}
     for name, (values, long_name, letters) in along.items():
@@ -353,8 +369,12 @@ def _summary(settings: Settings, facts: dict) -> str:
     over = facts["gain_over_constant"], facts["gain_over_decay"]
     if settings.is_positive:
         gains = "{:.4g} times smaller than with the best constant rate".format(over[0])
-        gains += f" ({facts['best_constant']:.4g}), {over[1]:.4g} times than with the best 1/t decay"
+        gains += (
+            f" ({facts['best_constant']:.4g}), {over[1]:.4g} times than with the best 1/t decay"
+        )
     else:
-        gains = f"{over[0]:.4g} less than with the best constant rate ({facts['best_constant']:.4g})"
+        gains = (
+            f"{over[0]:.4g} less than with the best constant rate ({facts['best_constant']:.4g})"
+        )
         gains += f", {over[1]:.4g} less than with the best 1/t decay"
     return f"{name} is {gains}; {facts['at_bounds']} rates are at their bounds"

@@ -56,9 +56,9 @@ class Pointwise:
         """The same with plain numbers."""
         return interpolated(times.tolist(), np.exp(logs).tolist())
 
-    def at_parts(self, rate: Schedule, begin: float, stop: float) -> np.ndarray:
-        """The rates of another schedule at the nodes."""
-        return np.array([float(rate(t)) for t in self.times(begin, stop)])
+    def parts(self) -> np.ndarray:
+        """Where in time the numbers are, from 0 to 1."""
+        return np.linspace(0.0, 1.0, self.count)
 
     def coarser(self, count: int) -> np.ndarray:
         """The matrix that makes the logarithms at all nodes of those at fewer."""
@@ -84,10 +84,9 @@ class Piecewise:
         """The same with plain numbers."""
         return piecewise(np.exp(logs).tolist(), times.tolist())
 
-    def at_parts(self, rate: Schedule, begin: float, stop: float) -> np.ndarray:
-        """The rates of another schedule in the middle of each piece."""
-        edges = np.linspace(begin, stop, self.count + 1)
-        return np.array([float(rate(t)) for t in (edges[1:] + edges[:-1]) / 2])
+    def parts(self) -> np.ndarray:
+        """The middle of each piece, from 0 to 1."""
+        return (np.arange(self.count) + 0.5) / self.count
 
     def coarser(self, count: int) -> np.ndarray:
         """The matrix that makes the logarithms of all pieces of those of fewer."""

@@ -7,6 +7,7 @@ The gradient is that of the solve itself, in forward mode: all its directions st
 compiled program serves all numbers.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -46,18 +47,27 @@ class Settings:
 class Objective:
     """The objective along the schedules of one form."""
 
-    def __init__(self, settings: Settings, form: Any, problem: Problem, start, times, tolerances):
+    def __init__(
+        self,
+        settings: Settings,
+        form: Any,
+        smallest: float,
+        problem: Problem,
+        start,
+        times,
+        tolerances,
+    ):
         self.settings = settings
         self.form = form
-        self.times = times
+        self.smallest = np.log(smallest)  # of all numbers, at most
         self.evaluations = 0
         self.failures = 0
         self.worst = 0.0
         self._program = _program(default_platform(), settings, form)
         self._given = (problem.for_programs(), by_mode(problem, start), times, *tolerances)
 
-    def __call__(self, logs: np.ndarray, nodes: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """The objective, its gradient, and eps_g at all times.
+    def __call__(self, logs: np.ndarray, nodes: np.ndarray) -> tuple[float, np.ndarray]:
+        """The objective and its gradient.
 
         Of a solve that diverges the value is worse than all before, and the gradient says that
         smaller rates are better: the search turns back.
@@ -65,12 +75,19 @@ class Objective:
         self.evaluations += 1
         given = jax.tree.map(_number, (logs, nodes, *self._given))
         with jax.enable_x64(True):
-            gradient, value, errors = jax.tree.map(np.asarray, self._program(*given))
+            gradient, value = jax.tree.map(np.asarray, self._program(*given))
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             self.failures += 1
-            return self.worst + PENALTY + float(np.sum(logs)), np.ones(logs.size), errors
+            above = logs - self.smallest
+            return self.worst + PENALTY + float(np.sum(above)), np.ones(logs.size)
         self.worst = max(self.worst, float(value))
-        return float(value), gradient, errors
+        return float(value), gradient
+
+    def or_infinite(self, logs: np.ndarray, nodes: np.ndarray) -> float:
+        """The objective; infinite where the solve diverges."""
+        failures = self.failures
+        value, _ = self(logs, nodes)
+        return math.inf if self.failures > failures else value
 
 
 def _number(leaf) -> np.ndarray:
@@ -87,12 +104,11 @@ def _program(platform: str, settings: Settings, form: Any) -> Callable:
 
 
 def _with_gradient(value: Callable, logs, *given):
-    gradient, (found, errors) = jax.jacfwd(value, has_aux=True)(logs, *given)
-    return gradient, found, errors
+    return jax.jacfwd(value, has_aux=True)(logs, *given)
 
 
 def _value(settings: Settings, form: Any, logs, nodes, problem, start, times, rtol, atol):
-    """The objective, and beside it once more with eps_g at all times."""
+    """The objective, and once more beside it."""
     rule = with_fields(problem.rule, {settings.rate: form.schedule(logs, nodes)})
     answer = solve_one(
         with_fields(problem, {"rule": rule}),
@@ -111,7 +127,7 @@ def _value(settings: Settings, form: Any, logs, nodes, problem, start, times, rt
     value = jnp.where(answer.diverged, jnp.nan, value)
     if settings.is_positive:
         value = jnp.log(value)
-    return value, (value, answer.eps_g)
+    return value, value
 
 
 def _minimised(settings: Settings, answer: Trajectory, start, times):

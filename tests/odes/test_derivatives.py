@@ -66,7 +66,9 @@ def linear_overlap(initial, rate, stop):
     task, student = ts.TeacherStudent(1, "linear"), ts.Student(1, "linear")
     problem = ts.Problem(task, student, ts.SGD(ts.exponential(initial, rate=rate)))
     start = ts.OrderParameters([[0.5]], [[0.0]])
-    return ts.solve(problem, start, jnp.stack([0.5 * stop, stop]), rtol=1e-10, atol=1e-12).R[1, 0, 0]
+    return ts.solve(problem, start, jnp.stack([0.5 * stop, stop]), rtol=1e-10, atol=1e-12).R[
+        1, 0, 0
+    ]
 
 
 def exact_overlap(initial, rate, stop):
