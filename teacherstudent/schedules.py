@@ -38,8 +38,8 @@ class Schedule(checks.ChangesWithTime, Described):
     A class of one's own is a subclass with its numbers as fields, `__call__(t)`, and
     `jump_times()` if it jumps; what says how many jumps there are is no number that may change,
     but `equinox.field(static=True)`.  Files hold the named kinds (`exponential`, `power`, `cosine`,
-    `linear`, `warm_up`, `piecewise`, `interpolated`, `constant`) with their numbers, of a function only its name.
-    A parameter of a named kind may be a sequence, which `integrate` sweeps.
+    `linear`, `warm_up`, `piecewise`, `interpolated`, `constant`) with their numbers, of a function
+    only its name.  A parameter of a named kind may be a sequence, which `integrate` sweeps.
 
     Raises ValueError if the function is none, or a jump is no time.
 
@@ -315,8 +315,8 @@ class piecewise(Schedule):
 class interpolated(Schedule):
     """Straight lines between numbers at given times.
 
-        number(t) = values[i] + (values[i + 1] - values[i]) (t - times[i]) / (times[i + 1] - times[i])
-                    for times[i] <= t < times[i + 1]
+        number(t) = values[i] + slope (t - times[i])   for times[i] <= t < times[i + 1]
+        slope = (values[i + 1] - values[i]) / (times[i + 1] - times[i])
 
     Before the first time and after the last it stays.
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from odes.analysis.schedule_forms import FORMS, Constant, Decay, Pointwise
+from odes.analysis.schedule_forms import FORMS, Constant, Decay
 from odes.analysis.schedule_objective import FINAL, INTEGRAL, Objective, Settings
 from odes.analysis.schedule_search import (
     SHORTEST_DECAY,
@@ -37,6 +37,16 @@ from teacherstudent.starts import Start, spectral_start
 from teacherstudent.tasks.base import with_fields
 
 RECORDED = 201  # times of the answer, beside the nodes
+SHOWN = (
+    "summary",
+    "best_constant",
+    "best_decay",
+    "gain_over_constant",
+    "gain_over_decay",
+    "iterations",
+    "gradient_norm",
+    "at_bounds",
+)
 SMALLEST, LARGEST = 1e-3, 30.0  # default bounds, in units of the problem's own rate
 
 
@@ -50,7 +60,7 @@ def optimal_schedule(
     nodes: int = 20,
     minimise: str | Observable = FINAL,
     rate: str = "learning_rate",
-    bounds: tuple[float, float] | None = None,
+    bounds=None,
     restarts: int = 2,
     max_iterations: int = 200,
     rtol: float = 1e-8,
@@ -223,15 +233,6 @@ def _check_rate(problem: Problem, rate: str) -> None:
             f"rule.{rate} = {checks.shortened(value)} changes with time already; give one number, "
             "from which the search sets its bounds."
         )
-    trained = {
-        "readout_learning_rate": problem.student.train_readout,
-        "bias_learning_rate": problem.student.train_bias,
-    }
-    if not trained.get(rate, True):
-        raise ValueError(
-            f"rate = {rate!r} is of a layer that the student does not train; train it, or give "
-            "rate='learning_rate'."
-        )
 
 
 def _checked_bounds(bounds, rate: float, name: str) -> tuple[float, float]:
@@ -333,7 +334,7 @@ def _reported(
     best, constant, decay = found
     facts = {
         "form": form,
-        "minimised": settings.minimise if settings.is_positive else settings.minimise.name,
+        "minimised": getattr(settings.minimise, "name", settings.minimise),
         "rate": settings.rate,
         "bounds": list(limits),
         "best_constant": float(np.exp(constant.logs[0])),
@@ -350,9 +351,8 @@ def _reported(
     facts["summary"] = _summary(settings, facts)
     record = description(theory)
     record["report"]["optimal_schedule"] = facts
-    shown = ("summary", "best_constant", "best_decay", "gain_over_constant", "gain_over_decay")
-    shown += ("iterations", "gradient_norm", "at_bounds")
-    return theory.assign_attrs({DESCRIPTION: json.dumps(record)} | {k: facts[k] for k in shown})
+    shown = {name: facts[name] for name in SHOWN}
+    return theory.assign_attrs({DESCRIPTION: json.dumps(record)} | shown)
 
 
 def _gain(settings: Settings, other: float, best: float) -> float:
@@ -368,7 +368,7 @@ def _summary(settings: Settings, facts: dict) -> str:
     name = what.get(facts["minimised"], facts["minimised"])
     over = facts["gain_over_constant"], facts["gain_over_decay"]
     if settings.is_positive:
-        gains = "{:.4g} times smaller than with the best constant rate".format(over[0])
+        gains = f"{over[0]:.4g} times smaller than with the best constant rate"
         gains += (
             f" ({facts['best_constant']:.4g}), {over[1]:.4g} times than with the best 1/t decay"
         )

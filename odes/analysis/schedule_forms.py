@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from teacherstudent.schedules import Schedule, interpolated, piecewise, power
+from teacherstudent.schedules import Schedule, constant, interpolated, piecewise, power
 
 
 @dataclass(frozen=True)
 class Constant:
     """One learning rate for all times."""
 
-    def schedule(self, logs, times) -> float | Schedule:
+    def schedule(self, logs, times) -> Schedule:
         """The learning rate of one number."""
-        return jnp.exp(logs[0])
+        return constant(jnp.exp(logs[0]))
 
     def found(self, logs: np.ndarray, times: np.ndarray) -> float | Schedule:
         """The same with plain numbers, as a user would write it."""

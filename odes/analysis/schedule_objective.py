@@ -138,4 +138,5 @@ def _minimised(settings: Settings, answer: Trajectory, start, times):
         return jnp.sum(middle * jnp.diff(times))
     last = [part[-1] for part in answer[:4]]
     Q, R, v, b = last
+    assert isinstance(settings.minimise, Observable)
     return settings.minimise.value(OrderParameters(Q, R, start.T, v, b=b))

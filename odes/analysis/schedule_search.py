@@ -88,7 +88,7 @@ def best_constant(objective: Objective, bounds: tuple[float, float], most: int) 
     """The best constant rate; None if the solve diverges at all of them."""
     limits = np.log([bounds])
     none = np.zeros(0)
-    scanned = np.linspace(*limits[0], SCANNED)
+    scanned = np.linspace(limits[0, 0], limits[0, 1], SCANNED)
     values = np.array([objective.or_infinite(np.array([log]), none) for log in scanned])
     if not np.isfinite(values).any():
         return None
@@ -107,7 +107,7 @@ def best_decay(
 ) -> Found:
     """The best decay eta_0 / (1 + t / t_0) with eta_0 in the bounds."""
     scales = np.array([SHORTEST_DECAY, LONGEST_DECAY]) * duration
-    limits = np.log([bounds, scales])
+    limits = np.log(np.stack([np.array(bounds), scales]))
     none = np.zeros(0)
     found = []
     for factor, part in ((1.0, 100.0), (1.0, 1.0), (2.0, 0.2)):

@@ -15,6 +15,9 @@ class BreakController(diffrax.ClipStepSizeController):
     too small for the smallest step allowed, so that a good solve would fail.
     """
 
+    def __init__(self, controller: diffrax.AbstractAdaptiveStepSizeController, jump_ts):
+        super().__init__(controller, jump_ts=jump_ts)
+
     def adapt_step_size(self, *arguments):
         """As diffrax, with the end of the next step moved to a jump that is just behind it."""
         keep, begin, end, jumped, state, result = super().adapt_step_size(*arguments)

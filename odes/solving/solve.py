@@ -373,7 +373,7 @@ def _controller(
     times = jnp.stack([jnp.asarray(one, end.dtype) for one in breaks])
     # The last step ends at the last time itself, not just before it.
     inside = jnp.sort(jnp.where(times < end, times, jnp.inf))
-    return BreakController(controller, jump_ts=inside)
+    return BreakController(controller, inside)
 
 
 def _meter(progress: bool, begin, end) -> diffrax.AbstractProgressMeter:
