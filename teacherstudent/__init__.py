@@ -16,8 +16,11 @@ __version__ = "0.2.0"
 # theory and simulation can be used one without the other.  Type checkers read the imports at the
 # end of this file instead; a test holds the two lists together.
 PUBLIC = {
+    "odes.analysis.branch": ("follow_fixed_point",),
     "odes.analysis.clones": ("with_clones",),
     "odes.analysis.escape": ("escape_scale", "information_exponent"),
+    "odes.analysis.fixed_point": ("fixed_point",),
+    "odes.analysis.flat_field": ("vector_field",),
     "odes.analysis.optimal_schedule": ("optimal_schedule",),
     "odes.inputs.one_update": ("InputTheory",),
     "odes.inputs.spectral": ("AveragesWithTeacher",),
@@ -34,7 +37,12 @@ PUBLIC = {
     "teacherstudent.averages.resolution": ("Quadrature",),
     "teacherstudent.command.experiment": ("Experiment",),
     "teacherstudent.contrasts": ("ica_problem",),
-    "teacherstudent.errors": ("DivergenceError", "SolverError", "ThresholdError"),
+    "teacherstudent.errors": (
+        "DivergenceError",
+        "FixedPointError",
+        "SolverError",
+        "ThresholdError",
+    ),
     "teacherstudent.losses": ("Loss",),
     "teacherstudent.observables.alignment": ("alignment",),
     "teacherstudent.observables.class_accuracy": ("accuracy",),
@@ -123,11 +131,14 @@ if not TYPE_CHECKING:  # type checkers would take any name to be here
 
 
 if TYPE_CHECKING:
+    from odes.analysis.branch import follow_fixed_point as follow_fixed_point
     from odes.analysis.clones import with_clones as with_clones
     from odes.analysis.escape import (
         escape_scale as escape_scale,
         information_exponent as information_exponent,
     )
+    from odes.analysis.fixed_point import fixed_point as fixed_point
+    from odes.analysis.flat_field import vector_field as vector_field
     from odes.analysis.optimal_schedule import optimal_schedule as optimal_schedule
     from odes.inputs.one_update import InputTheory as InputTheory
     from odes.inputs.spectral import AveragesWithTeacher as AveragesWithTeacher
@@ -151,6 +162,7 @@ if TYPE_CHECKING:
     from teacherstudent.contrasts import ica_problem as ica_problem
     from teacherstudent.errors import (
         DivergenceError as DivergenceError,
+        FixedPointError as FixedPointError,
         SolverError as SolverError,
         ThresholdError as ThresholdError,
     )

@@ -22,6 +22,7 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_disable_most_optimizations", True)  # fixtures of a whole file come first
 matplotlib.use("agg")
 
 
@@ -46,9 +47,10 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.03)
 @pytest.fixture(autouse=True)
 def quick_compilation(request):
     """Only where many steps are run are programs worth optimising."""
-    jax.config.update(
-        "jax_disable_most_optimizations", request.node.get_closest_marker("slow") is None
-    )
+    slow = request.node.get_closest_marker("slow") is not None
+    jax.config.update("jax_disable_most_optimizations", not slow)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(autouse=True)

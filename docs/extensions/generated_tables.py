@@ -38,6 +38,7 @@ VERBS: dict[type[BaseModel], Callable] = {
     tables.QuadratureTable: ts.Quadrature,
     tables.SimulationTable: ts.simulate,
     tables.EscapeTable: ts.escape,
+    tables.FixedPointTable: ts.follow_fixed_point,
 }
 # The tables of a file in the order in which one writes them, and the model that checks each.
 MODELS: dict[str, type[BaseModel]] = {
@@ -49,8 +50,9 @@ MODELS: dict[str, type[BaseModel]] = {
     "[theory.quadrature]": tables.QuadratureTable,
     "[simulation]": tables.SimulationTable,
     "[[protocol]]": tables.PhaseTable,
-    "[escape]": tables.EscapeTable,
     "[sweep]": tables.SweepTable,
+    "[escape]": tables.EscapeTable,
+    "[fixed_point]": tables.FixedPointTable,
 }
 CLASSES: dict[str, dict[str, Callable]] = {
     "tasks": TASKS,

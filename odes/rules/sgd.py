@@ -70,6 +70,9 @@ class TheoryOfSphericalSGD(RuleTheory, rule=SphericalSGD):
     def holds_frozen_units(self, rule: SphericalSGD) -> bool:
         return True
 
+    def holds_lengths(self, rule: SphericalSGD) -> bool:
+        return True
+
 
 def decays(problem: Problem, decay):
     """The weight decay of each unit: none of those that are frozen."""

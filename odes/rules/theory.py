@@ -135,6 +135,10 @@ class RuleTheory(abc.ABC):
         """
         return False
 
+    def holds_lengths(self, rule: Any) -> bool:
+        """Whether the rule holds every |w_k|^2 / N = sum_tau p q_kk where it is at the start."""
+        return False
+
     def gradient(self, problem: Problem, fixed: Fixed, state: State) -> Gradient:
         """The averages of one update of a problem: fields q, r, square, v and b."""
         return gradient(problem, fixed, state)

@@ -103,6 +103,28 @@ class EscapeTable(Table):
     dtype: Literal["float32", "float64"] | None = None
 
 
+class FixedPointTable(Table):
+    """Options of `fixed_point`, or, with `over`, of `follow_fixed_point`.
+
+    It is looked for near the state of the theory at `time`, or near the start.
+    """
+
+    time: float | None = Field(default=None, ge=0)
+    constraint: str | list[list[int]] | None = None
+    quadrature: QuadratureTable | None = None
+    over: str | None = None
+    stop: float | None = None
+    points: int | None = Field(default=None, ge=2)
+
+    def options(self) -> dict[str, Any]:
+        """The entries that the file has, as arguments of the verb."""
+        options = super().options()
+        options.pop("time", None)
+        if self.quadrature is not None:
+            options["quadrature"] = Quadrature(**self.quadrature.options())
+        return options
+
+
 class TimesTable(Table):
     """Times at which to record: all of them, or the last one and how many."""
 
@@ -167,6 +189,7 @@ class Tables(Table):
     escape: dict | None = None
     variants: dict[str, dict] | None = None
     sweep: dict | None = None
+    fixed_point: dict | None = None
 
     @property
     def problem(self) -> dict[str, Any]:
@@ -205,6 +228,19 @@ def read_escape(table: Mapping) -> EscapeTable:
     escape = parsed(EscapeTable, table, "escape.")
     check_seeds(escape.seeds)
     return escape
+
+
+def read_fixed_point(table: Mapping) -> FixedPointTable:
+    """The options of `fixed_point` or `follow_fixed_point`."""
+    options = parsed(FixedPointTable, table, "fixed_point.")
+    if (options.over is None) != (options.stop is None):
+        raise ValueError(
+            "fixed_point.over and fixed_point.stop belong together: the number that changes, and "
+            "where it ends; give both or none."
+        )
+    if options.points is not None and options.over is None:
+        raise ValueError("fixed_point.points is of a curve; give over and stop, or leave it out.")
+    return options
 
 
 def check_seeds(seeds: int | list[int] | None) -> None:

@@ -319,7 +319,7 @@ def _arrays_of_start(kind: str, start: Start) -> dict:
     """Of a theory the spectrum with its densities; of a simulation the weights that it began from,
     if they were given.
     """
-    if kind == "theory" and isinstance(start, SpectralOverlaps):
+    if kind in ("theory", "fixed_point") and isinstance(start, SpectralOverlaps):
         return {
             "rho": start.rho,
             "weights": start.weights,
@@ -388,10 +388,19 @@ def listed_simulations(simulation) -> list[xr.Dataset]:
 
 
 def as_tree(
-    *, theory=None, simulation=None, comparison=None, escape=None, variants=None
+    *,
+    theory=None,
+    simulation=None,
+    comparison=None,
+    escape=None,
+    fixed_point=None,
+    fluctuations=None,
+    schedule=None,
+    variants=None,
 ) -> xr.DataTree:
     """The groups of a result file as a `DataTree`."""
     groups = {"theory": theory, "comparison": comparison, "escape": escape}
+    groups |= {"fixed_point": fixed_point, "fluctuations": fluctuations, "schedule": schedule}
     for name, data in groups.items():
         if data is not None and not isinstance(data, xr.Dataset):
             raise ValueError(f"{name} is {checks.kind_of(data)}; give a Dataset.")
@@ -400,8 +409,8 @@ def as_tree(
     present = {name: data for name, data in groups.items() if data is not None}
     if not present:
         raise ValueError(
-            "there is nothing to save; give theory=, simulation=, comparison=, escape= or "
-            "variants=."
+            "there is nothing to save; give theory=, simulation=, comparison=, escape=, "
+            "fixed_point=, fluctuations=, schedule= or variants=."
         )
     root = xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})})
     return xr.DataTree.from_dict({"/": root, **present})

@@ -46,7 +46,13 @@ def check_same(folder, file, answer, networks):
             assert (tree["simulation"][name] == networks.simulation[name]).all()
 
 
-@pytest.mark.parametrize("networks", [None, NETWORKS], ids=["theory", "networks"])
+@pytest.mark.parametrize(
+    "networks",
+    [
+        pytest.param(None, id="theory", marks=pytest.mark.long),
+        pytest.param(NETWORKS, id="networks"),
+    ],
+)
 def test_toml_python_and_file_have_the_numbers_of_the_page(networks, tmp_path):
     given = tables(schedule="exponential", noise=0.1, train_readout=True)
     answer, trained = explored(given, networks)

@@ -19,6 +19,7 @@ from jaxtyping import TypeCheckError
 from teacherstudent.command import published
 from teacherstudent.command.escapes import Escape
 from teacherstudent.command.experiment import Experiment
+from teacherstudent.command.swept import Sweep
 from teacherstudent.command.variants import Variants
 from tests.faults.trial import Trial, is_ours
 
@@ -217,6 +218,8 @@ def _is_sound(plan) -> bool:
         return bool(plan.variants) and all(map(_is_sound, plan.variants.values()))
     if isinstance(plan, Escape):
         return True
+    if isinstance(plan, Sweep):
+        return bool(plan.over) and _is_sound(plan.curves)
     rates = [value for value in vars(plan.problem.rule).values() if isinstance(value, float)]
     return bool(np.isfinite(plan.times).all()) and not any(map(math.isnan, rates))
 

@@ -23,13 +23,19 @@ def protocol():
 @pytest.mark.parametrize(
     ("problem", "options"),
     [
-        (committee(readout_learning_rate=0.1), {}),
-        (committee(), {"rtol": 1e-6}),
-        (committee(), {"observables": ["alignment", "drift_Q"]}),
-        (committee(), {"solver": "kvaerno5", "rtol": 1e-5}),
-        (protocol(), {}),
+        pytest.param(committee(readout_learning_rate=0.1), {}, id="dopri8"),
+        pytest.param(committee(), {"rtol": 1e-6}, id="tsit5"),
+        pytest.param(
+            committee(),
+            {"observables": ["alignment", "drift_Q"]},
+            id="observables",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            committee(), {"solver": "kvaerno5", "rtol": 1e-5}, id="kvaerno5", marks=pytest.mark.long
+        ),
+        pytest.param(protocol(), {}, id="protocol"),
     ],
-    ids=["dopri8", "tsit5", "observables", "kvaerno5", "protocol"],
 )
 def test_no_other_number_changes(problem, options):
     """Bit by bit."""
@@ -99,7 +105,8 @@ def test_sweeps_batches_and_maps_have_none():
     assert CURVE_TIME not in ts.integrate(committee(learning_rate=[0.1, 0.2]), start, TIMES).dims
     batch = ts.OrderParameters(*(np.stack([one, one]) for one in (start.Q, start.R, start.T)))
     assert CURVE_TIME not in ts.integrate(committee(), batch, TIMES).dims
-    tree = ts.sweep(committee(), start, TIMES, {"student.width": [3]})
+    over = {"student.width": [3]}
+    tree = ts.sweep(committee(), start, TIMES, over, simulation=False, workers=1)
     assert CURVE_TIME not in tree["theory"].dims
 
 

@@ -156,10 +156,11 @@ FLOAT32_SCRIPT = """
 import jax, numpy as np, teacherstudent as ts
 assert not jax.config.read("jax_enable_x64")
 start = ts.OrderParameters([[0.5]], [[0.1]])
+task = ts.TeacherStudent(1, "linear", noise=0.1)
 def error(rate):
-    problem = ts.Problem(ts.TeacherStudent(1, noise=0.1), ts.Student(1), ts.SGD(rate))
+    problem = ts.Problem(task, ts.Student(1, "linear"), ts.SGD(rate))
     return ts.solve(problem, start, [0.0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5").eps_g[-1]
-problem = ts.Problem(ts.TeacherStudent(1, noise=0.1), ts.Student(1), ts.SGD(0.3))
+problem = ts.Problem(task, ts.Student(1, "linear"), ts.SGD(0.3))
 theory = ts.integrate(problem, start, [0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5")
 assert theory.eps_g.dtype == np.float64 and error(0.3).dtype == np.float64
 slope = jax.grad(error)(0.3)
@@ -182,10 +183,10 @@ def test_float64_without_touching_the_users_settings():
     )
     value, slope32, difference, slope64, compiled = json.loads(run.stdout)
     start = ts.OrderParameters([[0.5]], [[0.1]])
-    problem = ts.Problem(ts.TeacherStudent(1, noise=0.1), ts.Student(1), ts.SGD(0.3))
-    expected = ts.integrate(problem, start, [0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5").eps_g[
-        -1
-    ]
+    task = ts.TeacherStudent(1, "linear", noise=0.1)
+    problem = ts.Problem(task, ts.Student(1, "linear"), ts.SGD(0.3))
+    theory = ts.integrate(problem, start, [0, 5.0], rtol=1e-9, atol=1e-12, solver="tsit5")
+    expected = theory.eps_g[-1]
     assert value == pytest.approx(float(expected), abs=1e-12)
     assert slope32 == pytest.approx(slope64, rel=1e-6)
     assert slope32 == pytest.approx(difference, rel=1e-5)

@@ -54,7 +54,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", mostly_long(CHANGES, ["teacher", "rule"]))
+@pytest.mark.parametrize("change", mostly_long(CHANGES, ["rule"]))
 def test_each_phase_begins_where_the_one_before_it_ended(change):
     """The second phase by itself, from the numbers at its begin as a start at t = 0."""
     first, second, start = CHANGES[change]
@@ -89,6 +89,7 @@ def test_momentum_goes_on_in_the_same_rule_and_begins_anew_after_another_one():
     assert_same(switched.isel(time=slice(3, None)), gone_on.isel(time=slice(1, None)), 1e-10)
 
 
+@pytest.mark.long
 def test_a_protocol_is_a_piecewise_schedule():
     rates = ts.piecewise([0.5, 0.1, 0.8], [1.0, 1.5])
     phases = [(0.5, 1.0), (0.1, 0.5), (0.8, 0.5)]
@@ -192,10 +193,10 @@ RANK = "effective_rank"
 @pytest.mark.parametrize(
     ("quantity", "threshold"),
     [
-        ("eps_g", {"below": 0.1}),
-        ("eps_g", {"below": 0.1, "within": 30.0}),
+        pytest.param("eps_g", {"below": 0.1}, marks=pytest.mark.long),
+        pytest.param("eps_g", {"below": 0.1, "within": 30.0}, marks=pytest.mark.long),
         (TOTAL, {"above": 0.6}),
-        (RANK, {"above": 2.6}),
+        pytest.param(RANK, {"above": 2.6}, marks=pytest.mark.long),
     ],
 )
 def test_a_threshold_is_located(quantity, threshold):
@@ -395,14 +396,14 @@ def test_solve_follows_schedules():
         ts.solve(ts.Protocol((problem, 1.0)), begin(), times)
 
 
-def test_rules_of_other_modes_cannot_go_on():
+@pytest.mark.parametrize(("first", "last"), mostly_long([(0, 1), (1, 0)], [(0, 1)]))
+def test_rules_of_other_modes_cannot_go_on(first, last):
     """SignSGD is solved in the modes of the signs of the inputs, SGD in those of the inputs."""
     Omega = np.diag(np.linspace(0.5, 1.5, 12))
     task = ts.GaussianEquivalent(Omega, Omega[:, :6] * 0.4, width=2)
-    descent, signs = (
-        ts.Problem(task, ts.Student(width=3), rule) for rule in (ts.SGD(0.2), ts.SignSGD(0.2))
-    )
-    start = ts.random_start(descent, seed=0)
-    for first, second in ((descent, signs), (signs, descent)):
-        with pytest.raises(ValueError, match="SignSGD has other modes of these inputs"):
-            ts.integrate(ts.Protocol((first, 1.0), (second, 1.0)), start, [0.0, 2.0])
+    rules = [ts.SGD(0.2), ts.SignSGD(0.2)]
+    problems = [ts.Problem(task, ts.Student(width=3), rule) for rule in rules]
+    start = ts.random_start(problems[0], seed=0)
+    protocol = ts.Protocol((problems[first], 1.0), (problems[last], 1.0))
+    with pytest.raises(ValueError, match="SignSGD has other modes of these inputs"):
+        ts.integrate(protocol, start, [0.0, 2.0])

@@ -16,6 +16,8 @@ LONG = (  # to compile, and others of their kind are not
     "erf_scm_K4M2_sigma0.1",
     "erf_both_layers_K3M2_sigma0.1",
     "erf_scm_K2M2_batch4_sigma0.3",
+    "erf_scm_K2M2_noiseless",
+    "quadratic_K2M2_sigma0.1",
 )
 
 

@@ -76,8 +76,8 @@ def test_one_unit(name, rule, batch_size, allowed):
     ("name", "rule", "options", "allowed"),
     [
         ("sign_B1", ts.SignSGD(0.3), {}, 2e-4),
-        ("sign_B4", ts.SignSGD(0.3), {"batch_size": 4}, 5e-4),
-        ("agd_online_B1_L1", ts.AGD(), {}, 4e-4),
+        pytest.param("sign_B4", ts.SignSGD(0.3), {"batch_size": 4}, 5e-4, marks=pytest.mark.long),
+        pytest.param("agd_online_B1_L1", ts.AGD(), {}, 4e-4, marks=pytest.mark.long),
         pytest.param("agd_online_B4_L1", ts.AGD(), {"batch_size": 4}, 4e-4, marks=pytest.mark.long),
         ("agd_online_B1_L2_vgain_1overN", ts.AGD(readout_gain=1.0), {"trained": True}, 2e-4),
         ("fromage_B1", ts.Fromage(0.6), {}, 4e-4),
@@ -112,7 +112,7 @@ def tilt_of_a_sign(C, trained=False):
     return signs_of_one(problem, C, jnp.ones(1), 0).tilt[0]
 
 
-@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("trained", mostly_long([False, True], [True]))
 def test_the_sign_of_an_error_without_noise_in_the_plane(trained):
     # the sign of the error is that of lambda - nu, so that the average is known
     def exact(C):
@@ -164,7 +164,7 @@ def test_heavy_ball_with_a_memory_of_order_N():
     ("anchors", "name", "alpha"),
     [
         pytest.param(ONE, "agd_map_population", INF, marks=pytest.mark.long),
-        (ONE, "agd_map_alpha2", 2.0),
+        pytest.param(ONE, "agd_map_alpha2", 2.0, marks=pytest.mark.long),
         (TWO, "agd_map_population", INF),
         (TWO, "agd_map_alpha4", 4.0),
     ],
@@ -228,9 +228,10 @@ def test_trajectory_online(name, rule):
 # ---------------------------------------------------------------- closed forms and limits
 
 
-@pytest.mark.parametrize("sigma", [0.0, 0.5])
-@pytest.mark.parametrize("B", [1, 5])
-def test_a_linear_unit_settles_at_the_floor_of_sign_sgd(sigma, B):
+@pytest.mark.parametrize(
+    ("B", "sigma"), mostly_long([(1, 0.0), (1, 0.5), (5, 0.0), (5, 0.5)], [(1, 0.0), (5, 0.5)])
+)
+def test_a_linear_unit_settles_at_the_floor_of_sign_sgd(B, sigma):
     # dD/dt = -2 eta kappa D / sqrt(D + sigma^2) + eta^2 with kappa = sqrt(2/pi) sqrt 2
     # Gamma((B+1)/2) / Gamma(B/2)
     eta = 0.3
@@ -252,9 +253,9 @@ def test_a_linear_unit_settles_at_the_floor_of_sign_sgd(sigma, B):
 def test_linear_closed_forms_are_those_of_the_points(B, monkeypatch):
     rule = ts.MajorityVote(0.3, workers=3)
     problem = at(TWO["config"], rule, trained=True, batch_size=B, activation="linear")
-    closed = vector_field(*problem)
+    closed = jax.jit(lambda *at: vector_field(*at))(*problem)
     monkeypatch.setattr("odes.rules.sign_sgd.is_linear", lambda problem: False)
-    by_points = vector_field(*problem)
+    by_points = jax.jit(lambda *at: vector_field(*at))(*problem)
     for exact, approximate in zip(closed[:3], by_points[:3], strict=True):
         np.testing.assert_allclose(exact, approximate, rtol=0, atol=1e-3)
 

@@ -4,6 +4,7 @@ limits.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -27,8 +28,8 @@ def velocity(problem, start):
     """d(Q, R, v)/dt on isotropic inputs, which have one mode."""
     Q, R, T = (jnp.asarray(part)[:, :, None] for part in (start.Q, start.R, start.T))
     one = jnp.ones(1)
-    speed = vector_field(
-        problem,
+    speed = jax.jit(vector_field)(
+        problem.for_programs(),
         Fixed(one, one, T, T[:, :, 0], one),
         State(Q, R, jnp.asarray(start.v), jnp.zeros(Q.shape[0])),
     )

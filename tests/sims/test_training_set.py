@@ -20,6 +20,7 @@ from sims.running.loop import TRAINING
 from sims.weights import training as weights_training
 from sims.weights.steps import sample_keys, train_weights
 from teacherstudent.results.datasets import description
+from tests.long import mostly_long
 from tests.problems import committee, random_overlaps
 from tests.processes import quick_compilation
 from tests.sims.interruption import interrupted_after
@@ -348,7 +349,7 @@ def test_seeds_are_streams_of_their_own():
     assert len(np.unique(together.train_error)) == 3
 
 
-@pytest.mark.parametrize("order", ts.Dataset.ORDERS)
+@pytest.mark.parametrize("order", mostly_long(ts.Dataset.ORDERS, ["shuffled"]))
 def test_numbers_do_not_depend_on_blocks_and_interruptions(order, tmp_path, monkeypatch):
     problem, path = both_layers(batch_size=B), tmp_path / "run.ckpt"
     data = ts.Dataset(inputs(), noise=0.1, order=order)

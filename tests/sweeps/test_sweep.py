@@ -44,7 +44,6 @@ def _single(eta: float, K: int) -> tuple[ts.Problem, ts.OrderParameters]:
     return problem(rule=ts.SGD(eta), student=ts.Student(K)), cut
 
 
-@pytest.mark.slow
 def test_every_point_is_what_the_verbs_answer_for_its_problem():
     tree = ts.sweep(problem(), start(), TIMES, OVER, **BOTH)
     theory, networks = tree["theory"], tree["simulation"]
@@ -63,7 +62,7 @@ def test_every_point_is_what_the_verbs_answer_for_its_problem():
             for name in ("Q", "R", "v", "eps_g"):
                 here = {dim: units[dim] for dim in units if dim in single[name].dims}
                 found = theory[name].sel(at).isel(here)
-                np.testing.assert_allclose(found, single[name], rtol=1e-8, atol=1e-12)
+                np.testing.assert_allclose(found, single[name], rtol=1e-7, atol=1e-9)
             single = ts.simulate(*_single(eta, K), TIMES, N=40, seeds=2)
             np.testing.assert_array_equal(networks.eps_g.sel(at), single.eps_g)
             np.testing.assert_array_equal(networks.recorded_time.sel(at), single.time)
@@ -114,7 +113,7 @@ def test_whatever_is_swept_is_in_its_place(over):
         single = ts.integrate(ts.Problem(**parts), begin, TIMES)
         found = tree["theory"]["eps_g"]
         found = found.isel(dict(zip(found.dims, place, strict=False)))
-        np.testing.assert_allclose(found, single.eps_g, rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(found, single.eps_g, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.long
@@ -137,7 +136,7 @@ def test_a_task_with_two_classes_and_observables():
 def test_times_of_records_may_differ_with_N():
     over = {"N": [3, 40]}
     begin = ts.OrderParameters(Q=[[0.5]], R=[[0.1]])
-    base = problem(student=ts.Student(1))
+    base = problem(task=ts.TeacherStudent(1, "linear"), student=ts.Student(1, "linear"))
     tree = ts.sweep(base, begin, [0.0, 0.1, 0.2, 1.0], over, seeds=2, workers=1)
     np.testing.assert_allclose(
         tree["simulation"].recorded_time, [[0.0, 0.0, 1 / 3, 1.0], [0.0, 0.1, 0.2, 1.0]]

@@ -17,6 +17,7 @@ from teacherstudent.sweeps.axes import axes_of
 from teacherstudent.sweeps.jobs import SimulationJob, TheoryJob
 from teacherstudent.sweeps.points import points_of
 from teacherstudent.sweeps.workers import Packing, unpacked
+from tests.processes import quick_compilation
 from tests.sweeps.cases import problem, start
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +41,11 @@ def _jobs(base, options):
 
 @pytest.mark.parametrize(
     "base",
-    [problem(), problem(student=ts.Student(2, "relu")), problem(rule=Halved(0.1))],
-    ids=["erf", "relu", "own rule"],
+    [
+        pytest.param(problem(), id="erf"),
+        pytest.param(problem(student=ts.Student(2, "relu")), id="relu", marks=pytest.mark.long),
+        pytest.param(problem(rule=Halved(0.1)), id="own rule"),
+    ],
 )
 def test_a_job_that_travelled_is_the_same(base):
     for job in _jobs(base, {"observables": ()}):
@@ -59,7 +63,7 @@ def test_a_job_that_travelled_is_the_same(base):
 def _script(text: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     path = folder / "script.py"
     path.write_text(textwrap.dedent(text))
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | quick_compilation()
     return subprocess.run(
         [sys.executable, path, *arguments],
         cwd=folder,
@@ -90,7 +94,8 @@ AFTER_JAX = """
             return theory_of(ts.SGD(0.1)).velocity(
                 ts.SGD(rule.learning_rate / 3), problem, fixed, state, replica)
 
-    problem = ts.Problem(ts.TeacherStudent(1), ts.Student(2), Third(0.3))
+    task, student = ts.TeacherStudent(1, "linear"), ts.Student(2, "linear")
+    problem = ts.Problem(task, student, Third(0.3))
     start = ts.OrderParameters(Q=0.5 * np.eye(2), R=[[0.1], [0.2]])
     over = {"rule.learning_rate": [0.3, 0.6, 0.9, 1.2]}
     trees = []

@@ -7,6 +7,7 @@ import teacherstudent as ts
 from teacherstudent.command import curves, published, tables
 from teacherstudent.command.escapes import Escape
 from teacherstudent.command.experiment import Experiment, checked_changes
+from teacherstudent.command.fixed_points import FixedPoints
 from teacherstudent.command.swept import Sweep
 from teacherstudent.command.variants import Variants
 
@@ -33,6 +34,11 @@ def test_every_published_set_up_is_valid(name):
             assert len(one.curves.times) >= 5
             assert all(250 <= N <= 500 for N in one.curves.simulation.sizes) or one.theory_only
             continue
+        if isinstance(one, FixedPoints):
+            if one.curves is None:
+                assert one.options.over is not None
+                continue
+            one = one.curves
         assert one.times[0] == 0 and len(one.times) > 10
         assert all(250 <= N <= 1000 for N in one.simulation.sizes)
 
