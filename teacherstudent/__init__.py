@@ -22,6 +22,7 @@ PUBLIC = {
     "odes.analysis.fixed_point": ("fixed_point",),
     "odes.analysis.flat_field": ("vector_field",),
     "odes.analysis.fluctuations": ("fluctuations",),
+    "odes.analysis.optimal_schedule": ("optimal_schedule",),
     "odes.inputs.one_update": ("InputTheory",),
     "odes.inputs.spectral": ("AveragesWithTeacher",),
     "odes.integrate": ("integrate",),
@@ -81,6 +82,7 @@ PUBLIC = {
         "constant",
         "cosine",
         "exponential",
+        "interpolated",
         "linear",
         "piecewise",
         "power",
@@ -140,6 +142,7 @@ if TYPE_CHECKING:
     from odes.analysis.fixed_point import fixed_point as fixed_point
     from odes.analysis.flat_field import vector_field as vector_field
     from odes.analysis.fluctuations import fluctuations as fluctuations
+    from odes.analysis.optimal_schedule import optimal_schedule as optimal_schedule
     from odes.inputs.one_update import InputTheory as InputTheory
     from odes.inputs.spectral import AveragesWithTeacher as AveragesWithTeacher
     from odes.integrate import integrate as integrate
@@ -234,6 +237,7 @@ if TYPE_CHECKING:
         constant as constant,
         cosine as cosine,
         exponential as exponential,
+        interpolated as interpolated,
         linear as linear,
         piecewise as piecewise,
         power as power,

@@ -17,6 +17,7 @@ from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules import agd_map
 from odes.rules.theory import check_answers, require_theory, theory_of
 from odes.solving.adaptive_steps import FIRST_STEP, Solved, adaptive_steps
+from odes.solving.breaks import BreakController
 from odes.solving.crossing import Crossing
 from odes.solving.drift import DRIFTS, drifts_along
 from odes.solving.moments import CHEAP_ERROR, along
@@ -372,7 +373,7 @@ def _controller(
     times = jnp.stack([jnp.asarray(one, end.dtype) for one in breaks])
     # The last step ends at the last time itself, not just before it.
     inside = jnp.sort(jnp.where(times < end, times, jnp.inf))
-    return diffrax.ClipStepSizeController(controller, jump_ts=inside)
+    return BreakController(controller, inside)
 
 
 def _meter(progress: bool, begin, end) -> diffrax.AbstractProgressMeter:
