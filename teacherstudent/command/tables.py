@@ -49,19 +49,21 @@ class QuadratureTable(Table):
 
 
 class TheoryTable(Table):
-    """Options of `integrate`."""
+    """Options of `integrate`; with `band` the theory is that of `fluctuations`."""
 
     rtol: PositiveFloat | None = None
     atol: PositiveFloat | None = None
     solver: Literal["auto", "tsit5", "dopri8", "kvaerno5"] | None = None
     max_steps: PositiveInt | None = None
     spectral: bool | None = None
+    band: bool | None = None
     observables: list[str] | None = None
     quadrature: QuadratureTable | None = None
 
     def options(self) -> dict[str, Any]:
         """The entries that the file has, as arguments of `integrate`."""
         options = super().options()
+        options.pop("band", None)
         if self.quadrature is not None:
             options["quadrature"] = Quadrature(**self.quadrature.options())
         return options

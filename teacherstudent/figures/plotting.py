@@ -11,7 +11,13 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from teacherstudent.checking import arguments, checks
-from teacherstudent.figures.curves import CurvesKind, ErrorKind, OverlapsKind, VariableKind
+from teacherstudent.figures.curves import (
+    CurvesKind,
+    ErrorKind,
+    FluctuationsKind,
+    OverlapsKind,
+    VariableKind,
+)
 from teacherstudent.figures.drawing import figure_style
 from teacherstudent.figures.escape import EscapeKind
 from teacherstudent.figures.fixed_points import BranchKind, FixedPointKind
@@ -37,6 +43,7 @@ KINDS: dict[str, Kind] = {
     "overlaps": OverlapsKind(),
     "heatmaps": HeatmapsKind(),
     "spectrum": SpectrumKind(),
+    "fluctuations": FluctuationsKind(),
 }
 SHARP = 160  # dots per inch of a file
 
@@ -61,7 +68,7 @@ def plot(
       "heatmaps", Q and R at a few times; one variable by its name, "Q", "v", "accuracy" or that of
       an observable; "spectrum", r(rho, t) of `integrate(..., spectral=True)`; "escape";
       "fixed point", its eigenvalues and the trajectory that passes it; "branches", curves of fixed
-      points; "sweep",
+      points; "fluctuations", the scatter of networks beside the predicted one; "sweep",
       curves over one and maps over two parameters; "variants", the errors of several problems;
       "variant sweeps", those of several sweeps at the last time.
     - `axes`: matplotlib's Axes to draw into, as many as the kind has panels (one for "error", or a
