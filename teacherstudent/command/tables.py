@@ -127,6 +127,17 @@ class FixedPointTable(Table):
         return options
 
 
+class ScheduleTable(Table):
+    """Options of `optimal_schedule`; the error is that at the last of the times."""
+
+    form: Literal["pointwise", "piecewise", "constant"] | None = None
+    nodes: int | None = Field(default=None, ge=2)
+    minimise: Literal["final", "integral"] | None = None
+    rate: str | None = None
+    bounds: list[PositiveFloat] | None = None
+    restarts: PositiveInt | None = None
+
+
 class TimesTable(Table):
     """Times at which to record: all of them, or the last one and how many."""
 
@@ -192,6 +203,7 @@ class Tables(Table):
     variants: dict[str, dict] | None = None
     sweep: dict | None = None
     fixed_point: dict | None = None
+    schedule: dict | None = None
 
     @property
     def problem(self) -> dict[str, Any]:

@@ -396,13 +396,11 @@ def as_tree(
     comparison=None,
     escape=None,
     fixed_point=None,
-    fluctuations=None,
-    schedule=None,
     variants=None,
 ) -> xr.DataTree:
     """The groups of a result file as a `DataTree`."""
     groups = {"theory": theory, "comparison": comparison, "escape": escape}
-    groups |= {"fixed_point": fixed_point, "fluctuations": fluctuations, "schedule": schedule}
+    groups["fixed_point"] = fixed_point
     for name, data in groups.items():
         if data is not None and not isinstance(data, xr.Dataset):
             raise ValueError(f"{name} is {checks.kind_of(data)}; give a Dataset.")
@@ -412,7 +410,7 @@ def as_tree(
     if not present:
         raise ValueError(
             "there is nothing to save; give theory=, simulation=, comparison=, escape=, "
-            "fixed_point=, fluctuations=, schedule= or variants=."
+            "fixed_point= or variants=."
         )
     root = xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})})
     return xr.DataTree.from_dict({"/": root, **present})

@@ -5,6 +5,7 @@ import pytest
 
 import teacherstudent as ts
 from teacherstudent.command import curves, published, tables
+from teacherstudent.command.best_schedules import BestSchedule
 from teacherstudent.command.escapes import Escape
 from teacherstudent.command.experiment import Experiment, checked_changes
 from teacherstudent.command.fixed_points import FixedPoints
@@ -38,6 +39,8 @@ def test_every_published_set_up_is_valid(name):
             if one.curves is None:
                 assert one.options.over is not None
                 continue
+            one = one.curves
+        if isinstance(one, BestSchedule):
             one = one.curves
         assert one.times[0] == 0 and len(one.times) > 10
         assert all(250 <= N <= 1000 for N in one.simulation.sizes)
