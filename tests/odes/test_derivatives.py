@@ -75,6 +75,7 @@ def exact_overlap(initial, rate, stop):
     return 1 - jnp.exp(-initial * (1 - jnp.exp(-rate * stop)) / rate)
 
 
+@pytest.mark.long
 def test_second_derivatives_in_closed_form_also_in_the_time():
     at = (0.5, 0.3, 2.0)
     found = jax.hessian(linear_overlap, argnums=(0, 1, 2))(*at)

@@ -97,6 +97,7 @@ def test_the_answer_is_the_theory_of_its_problem(best, tmp_path):
     assert "times smaller than with the best constant rate" in best.summary
 
 
+@pytest.mark.long
 def test_constant_and_piecewise_forms(best):
     flat = ts.optimal_schedule(linear_unit(), begin(), STOP, form="constant")
     assert ts.problem_of(flat).rule.learning_rate == pytest.approx(best.best_constant, rel=1e-9)
