@@ -94,9 +94,42 @@ def is_of_band(data: xr.Dataset, name: str) -> bool:
     return MARK in data[name].attrs
 
 
+def has_band(data: xr.Dataset) -> bool:
+    """Whether a dataset has a band."""
+    return "covariance" in data and "propagator" in data
+
+
+def is_joined(band: xr.Dataset) -> bool:
+    """Whether each propagator begins at the time before its own."""
+    return not _apart(band).any()
+
+
+def at_some_times(band: xr.Dataset, index: np.ndarray) -> xr.Dataset:
+    """A theory at some of its times, which increase; its propagators go from each of these to the
+    next.
+    """
+    chosen = band.isel(time=index)
+    if not has_band(band) or not is_joined(band):
+        return chosen
+    U, begins = band["propagator"].values, band["propagated_from"].values
+    composed, first = [], []
+    before = -1
+    for place in index:
+        product = U[before + 1]
+        for step in range(before + 2, place + 1):
+            product = U[step] @ product
+        composed.append(product)
+        first.append(begins[before + 1])
+        before = int(place)
+    return chosen.assign(
+        propagator=chosen["propagator"].copy(data=np.stack(composed)),
+        propagated_from=chosen["propagated_from"].copy(data=np.asarray(first)),
+    )
+
+
 def require_band(name: str, data: xr.Dataset) -> None:
     """Raise ValueError unless a dataset has a band."""
-    if "covariance" not in data or "propagator" not in data:
+    if not has_band(data):
         raise ValueError(f"{name} has no band of fluctuations; give what ts.fluctuations returned.")
 
 
@@ -136,8 +169,29 @@ def band_covariance(band: xr.Dataset, quantities=None) -> xr.DataArray:
     require_band("band", band)
     _check_times(band)
     names, gradients = _gradients(band, quantities)
+    C = _between_times(band, gradients)
+    times = band["time"].values
+    coords = {"time": times, "time_": times, "quantity": names, "quantity_": names}
+    dims = ("time", "quantity", "time_", "quantity_")
+    attributes = {"long_name": "covariance of sqrt(N) (value - limit)", "units": "1"}
+    return xr.DataArray(C, coords, dims, "band_covariance", attributes)
+
+
+def whole_covariance(
+    band: xr.Dataset, index: np.ndarray, entries: Sequence[int]
+) -> Float[np.ndarray, "times entries times entries"]:
+    """The covariance of sqrt(N) (y - limit) between some times of a band, and some entries y."""
+    chosen = at_some_times(band, index)
+    unit = np.eye(band.sizes["entry"])[list(entries)]
+    return _between_times(chosen, np.broadcast_to(unit, (len(index), *unit.shape)))
+
+
+def _between_times(
+    band: xr.Dataset, gradients: Float[np.ndarray, "times quantities entries"]
+) -> Float[np.ndarray, "times quantities times quantities"]:
+    """The covariance of quantities between all times, by their gradients."""
     S, U = band["covariance"].values, band["propagator"].values
-    count, wanted = len(S), len(names)
+    count, wanted = len(S), gradients.shape[1]
     C = np.zeros((count, wanted, count, wanted))
     for i in range(count):
         between = S[i] @ gradients[i].T  # Cov(z(t_j), quantities at t_i), j = i, i + 1, ...
@@ -146,11 +200,13 @@ def band_covariance(band: xr.Dataset, quantities=None) -> xr.DataArray:
                 between = U[j] @ between
             C[j, :, i, :] = gradients[j] @ between
             C[i, :, j, :] = C[j, :, i, :].T
-    times = band["time"].values
-    coords = {"time": times, "time_": times, "quantity": names, "quantity_": names}
-    dims = ("time", "quantity", "time_", "quantity_")
-    attributes = {"long_name": "covariance of sqrt(N) (value - limit)", "units": "1"}
-    return xr.DataArray(C, coords, dims, "band_covariance", attributes)
+    return C
+
+
+def _apart(band: xr.Dataset) -> np.ndarray:
+    """Which propagators do not begin at the time before their own; nothing of the first."""
+    times, begins = band["time"].values, band["propagated_from"].values
+    return np.abs(begins[1:] - times[:-1]) > GAP * max(1.0, abs(float(times[-1])))
 
 
 def _check_times(band: xr.Dataset) -> None:
@@ -158,7 +214,7 @@ def _check_times(band: xr.Dataset) -> None:
     if "time" not in band.dims:
         raise ValueError("band has no dimension time; give all its times.")
     times, begins = band["time"].values, band["propagated_from"].values
-    apart = np.abs(begins[1:] - times[:-1]) > GAP * max(1.0, abs(float(times[-1])))
+    apart = _apart(band)
     if apart.any():
         index = int(np.flatnonzero(apart)[0])
         raise ValueError(
