@@ -21,6 +21,7 @@ PUBLIC = {
     "odes.analysis.escape": ("escape_scale", "information_exponent"),
     "odes.analysis.fixed_point": ("fixed_point",),
     "odes.analysis.flat_field": ("vector_field",),
+    "odes.analysis.fluctuations": ("fluctuations",),
     "odes.analysis.optimal_schedule": ("optimal_schedule",),
     "odes.inputs.one_update": ("InputTheory",),
     "odes.inputs.spectral": ("AveragesWithTeacher",),
@@ -54,6 +55,7 @@ PUBLIC = {
     "teacherstudent.observables.weights": ("sparsity", "weight_histogram"),
     "teacherstudent.problem": ("Problem", "Student"),
     "teacherstudent.protocol": ("Protocol", "Until", "until"),
+    "teacherstudent.results.bands": ("band_covariance", "valid_until"),
     "teacherstudent.results.comparison": ("compare",),
     "teacherstudent.results.continuing": ("last_state", "state_at"),
     "teacherstudent.results.files": ("load", "save"),
@@ -139,6 +141,7 @@ if TYPE_CHECKING:
     )
     from odes.analysis.fixed_point import fixed_point as fixed_point
     from odes.analysis.flat_field import vector_field as vector_field
+    from odes.analysis.fluctuations import fluctuations as fluctuations
     from odes.analysis.optimal_schedule import optimal_schedule as optimal_schedule
     from odes.inputs.one_update import InputTheory as InputTheory
     from odes.inputs.spectral import AveragesWithTeacher as AveragesWithTeacher
@@ -195,6 +198,10 @@ if TYPE_CHECKING:
         Protocol as Protocol,
         Until as Until,
         until as until,
+    )
+    from teacherstudent.results.bands import (
+        band_covariance as band_covariance,
+        valid_until as valid_until,
     )
     from teacherstudent.results.comparison import compare as compare
     from teacherstudent.results.continuing import (

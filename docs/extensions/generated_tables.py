@@ -39,6 +39,7 @@ VERBS: dict[type[BaseModel], Callable] = {
     tables.SimulationTable: ts.simulate,
     tables.EscapeTable: ts.escape,
     tables.FixedPointTable: ts.follow_fixed_point,
+    tables.ScheduleTable: ts.optimal_schedule,
 }
 # The tables of a file in the order in which one writes them, and the model that checks each.
 MODELS: dict[str, type[BaseModel]] = {
@@ -53,6 +54,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "[sweep]": tables.SweepTable,
     "[escape]": tables.EscapeTable,
     "[fixed_point]": tables.FixedPointTable,
+    "[schedule]": tables.ScheduleTable,
 }
 CLASSES: dict[str, dict[str, Callable]] = {
     "tasks": TASKS,

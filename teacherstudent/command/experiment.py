@@ -2,9 +2,9 @@
 
 What there is to do is a plan: curves in time (`Curves`), the same with clones of the inputs
 (`Clones`), escapes from random starts (`Escape`), a problem at many values of its parameters
-(`Sweep`), fixed points of the equations (`FixedPoints`), or several of these curves, sweeps or
-fixed points side by side (`Variants`).  The tables of a file say
-which.  A plan is made by `from_tables` and answers with `run`.
+(`Sweep`), fixed points of the equations (`FixedPoints`), the best learning rate in time
+(`BestSchedule`), or several of these curves, sweeps or fixed points side by side (`Variants`).  The
+tables of a file say which.  A plan is made by `from_tables` and answers with `run`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import xarray as xr
 import teacherstudent
 from teacherstudent.checking import arguments, checks
 from teacherstudent.command import published
+from teacherstudent.command.best_schedules import BestSchedule
 from teacherstudent.command.curves import Clones, Curves
 from teacherstudent.command.escapes import Escape
 from teacherstudent.command.fixed_points import FixedPoints
@@ -31,13 +32,14 @@ from teacherstudent.command.unfinished import Parts, Unfinished
 from teacherstudent.command.variants import Variants
 from teacherstudent.results.datasets import DESCRIPTION, description
 
-Plan = Curves | Escape | FixedPoints | Sweep | Variants
+Plan = BestSchedule | Curves | Escape | FixedPoints | Sweep | Variants
 # By the table that asks for it; variants come first, since each of them may have the others.
 PLANS: dict[str, type[Plan]] = {
     "variants": Variants,
     "escape": Escape,
     "sweep": Sweep,
     "fixed_point": FixedPoints,
+    "schedule": BestSchedule,
     "clones": Clones,
 }
 

@@ -49,19 +49,21 @@ class QuadratureTable(Table):
 
 
 class TheoryTable(Table):
-    """Options of `integrate`."""
+    """Options of `integrate`; with `band` the theory is that of `fluctuations`."""
 
     rtol: PositiveFloat | None = None
     atol: PositiveFloat | None = None
     solver: Literal["auto", "tsit5", "dopri8", "kvaerno5"] | None = None
     max_steps: PositiveInt | None = None
     spectral: bool | None = None
+    band: bool | None = None
     observables: list[str] | None = None
     quadrature: QuadratureTable | None = None
 
     def options(self) -> dict[str, Any]:
         """The entries that the file has, as arguments of `integrate`."""
         options = super().options()
+        options.pop("band", None)
         if self.quadrature is not None:
             options["quadrature"] = Quadrature(**self.quadrature.options())
         return options
@@ -123,6 +125,17 @@ class FixedPointTable(Table):
         if self.quadrature is not None:
             options["quadrature"] = Quadrature(**self.quadrature.options())
         return options
+
+
+class ScheduleTable(Table):
+    """Options of `optimal_schedule`; the error is that at the last of the times."""
+
+    form: Literal["pointwise", "piecewise", "constant"] | None = None
+    nodes: int | None = Field(default=None, ge=2)
+    minimise: Literal["final", "integral"] | None = None
+    rate: str | None = None
+    bounds: list[PositiveFloat] | None = None
+    restarts: PositiveInt | None = None
 
 
 class TimesTable(Table):
@@ -190,6 +203,7 @@ class Tables(Table):
     variants: dict[str, dict] | None = None
     sweep: dict | None = None
     fixed_point: dict | None = None
+    schedule: dict | None = None
 
     @property
     def problem(self) -> dict[str, Any]:

@@ -271,7 +271,7 @@ class Unfinished:
 
 
 # Groups of a result with one dataset each, which a run makes beside theory and networks.
-OF_ONE_DATASET = ("escape", "fixed_point", "fluctuations", "schedule")
+OF_ONE_DATASET = ("escape", "fixed_point")
 
 
 def tree_of(parts: Mapping[str, xr.Dataset]) -> xr.DataTree:

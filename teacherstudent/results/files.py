@@ -38,8 +38,6 @@ def save(
     comparison: xr.Dataset | None = None,
     escape: xr.Dataset | None = None,
     fixed_point: xr.Dataset | None = None,
-    fluctuations: xr.Dataset | None = None,
-    schedule: xr.Dataset | None = None,
     variants: Mapping[str, xr.DataTree] | None = None,
     force: bool = False,
 ) -> xr.DataTree:
@@ -73,8 +71,6 @@ def save(
         "comparison": comparison,
         "escape": escape,
         "fixed_point": fixed_point,
-        "fluctuations": fluctuations,
-        "schedule": schedule,
         "variants": variants,
     }
     given = [name for name, part in parts.items() if part is not None]
@@ -191,8 +187,7 @@ def check_has_results(path: Path, root: Group) -> None:
     """Raise UnreadableFile for a file without any group."""
     if not root.groups:
         raise UnreadableFile(
-            f"{path} has no result in it: no theory, simulation, comparison, escape, fixed point, "
-            "fluctuations or schedule."
+            f"{path} has no result in it: no theory, simulation, comparison, escape or fixed point."
         )
 
 

@@ -15,8 +15,6 @@ KINDS = (
     "comparison",
     "escape",
     "fixed_point",
-    "fluctuations",
-    "schedule",
 )
 ENTRIES: dict[str, dict[str, type]] = {  # what a description of each kind must have, and what it is
     "theory": {"problem": dict, "start": dict, "report": dict},
@@ -24,8 +22,6 @@ ENTRIES: dict[str, dict[str, type]] = {  # what a description of each kind must 
     "comparison": {"N": list, "seeds": list, "largest": list, "verdict": str},
     "escape": {"problem": dict, "report": dict},
     "fixed_point": {"problem": dict, "start": dict, "report": dict},
-    "fluctuations": {"problem": dict, "start": dict, "report": dict},
-    "schedule": {"problem": dict, "start": dict, "report": dict},
 }
 
 
