@@ -61,7 +61,7 @@ def optimal_schedule(
     minimise: str | Observable = FINAL,
     rate: str = "learning_rate",
     bounds=None,
-    restarts: int = 2,
+    restarts: int = 3,
     max_iterations: int = 200,
     rtol: float = 1e-8,
     atol: float = 1e-11,
@@ -74,7 +74,8 @@ def optimal_schedule(
 
     The gradient is that of the solve itself (`solve`), the optimiser SciPy's L-BFGS-B, from the
     best constant rate and from the best decay eta_0 / (1 + t / t_0), with few nodes first and more
-    of them then.  It finds a local minimum: nothing near is better.
+    of them then.  It finds a local minimum: nothing near is better, but
+    something far away may be.  More `restarts` look further; compare two of them.
 
     - `problem`: its rate is one number, and only sets the default bounds.
     - `stop`: the time at which the error shall be small; it is that of `start` or later.

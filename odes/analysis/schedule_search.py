@@ -16,8 +16,8 @@ from odes.analysis.schedule_objective import Objective
 SCANNED = 24  # constant rates, from which the best one is sought
 COARSEST = 5  # nodes or pieces of the first search
 HELD = (0.0, 0.2, 0.4, 0.6, 0.8)  # for which part of the time a rate is held before it decays
-DECAYS = (0.02, 0.2)  # parts of the time after which it has halved
-TRIED = 9  # rates that are held
+DECAYS = (0.02, 0.1, 0.5)  # parts of the time after which it has halved
+TRIED = 12  # rates that are held
 DIFFERENT = 0.3  # mean distance of the logarithms of rates that are two starts
 LONGEST_DECAY = 1e3  # times the duration: a rate that stays
 SHORTEST_DECAY = 1e-3
