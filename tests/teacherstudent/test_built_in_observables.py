@@ -22,9 +22,7 @@ BEFORE = ts.TeacherStudent(2, "erf", readout=[0.3, -1.2])
 def theory():
     problem = committee(readout_learning_rate=0.2)
     observables = [*OF_OVERLAPS, *OF_EQUATIONS, "densities", ts.error_on(BEFORE, name="before")]
-    return ts.integrate(
-        problem, random_overlaps(3, 2), TIMES, observables=observables, curve=False
-    )
+    return ts.integrate(problem, random_overlaps(3, 2), TIMES, observables=observables, curve=False)
 
 
 @pytest.fixture(scope="module")
