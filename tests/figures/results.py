@@ -93,20 +93,9 @@ def swept_over_sizes() -> xr.DataTree:
 @cache
 def escape() -> xr.Dataset:
     """The steps of sixteen networks of two sizes."""
-    problem = ts.Problem(
-        ts.SpikedCumulant(10.0, ("skewed", 0.2)),
-        ts.Student(1, (0, -0.5, 0, 1 / 6)),
-        ts.SphericalSGD(1.0),
-        loss="correlation",
-    )
-    return ts.escape(
-        problem,
-        N=[8, 16],
-        seeds=16,
-        learning_rate_exponent=-0.5,
-        aligned=True,
-        progress=False,
-    )
+    task = ts.GaussianMixture([0.5, 0.5], [1, -1], [[1.0], [0.0]])
+    problem = ts.Problem(task, ts.Student(1, "linear"), ts.SphericalSGD(0.5), loss="correlation")
+    return ts.escape(problem, N=[8, 16], seeds=16, aligned=True, method="weights", progress=False)
 
 
 def variants(**theories: xr.Dataset) -> xr.DataTree:

@@ -34,7 +34,7 @@ def protocol():
         pytest.param(
             committee(), {"solver": "kvaerno5", "rtol": 1e-5}, id="kvaerno5", marks=pytest.mark.long
         ),
-        pytest.param(protocol(), {}, id="protocol"),
+        pytest.param(protocol(), {}, id="protocol", marks=pytest.mark.long),
     ],
 )
 def test_no_other_number_changes(problem, options):

@@ -14,7 +14,7 @@ import pytest
 import teacherstudent as ts
 from teacherstudent.command import swept_values
 from teacherstudent.sweeps.store import folder_of
-from tests.teacherstudent.test_cli import QUICK, run
+from tests.teacherstudent.test_cli import QUICK, run, run_one_after_another
 
 LIMIT = 300  # seconds, on a busy machine
 
@@ -97,21 +97,21 @@ def test_a_sweep_from_a_file_with_everything_beside_it(tmp_path):
     np.testing.assert_allclose(point.eps_g, single["theory"].eps_g, rtol=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["quick.toml"], "takes an experiment and either --over"),
-        (["quick.toml", "--over", "rule.rate=0.1"], "SGD has no rate; its arguments are"),
-        (["escape-k3", "--over", "N=10,20"], "is an experiment of Escape"),
-        (["--status", "--out", "none.h5"], "there is no sweep beside none.h5"),
-    ],
-    ids=["nothing", "no such entry", "escape", "no status"],
-)
-def test_what_does_not_fit_gets_one_sentence(tmp_path, arguments, sentence):
+MISTAKES = [
+    (["quick.toml"], "takes an experiment and either --over"),
+    (["quick.toml", "--over", "rule.rate=0.1"], "SGD has no rate; its arguments are"),
+    (["escape-k3", "--over", "N=10,20"], "is an experiment of Escape"),
+    (["--status", "--out", "none.h5"], "there is no sweep beside none.h5"),
+]
+
+
+def test_what_does_not_fit_gets_one_sentence(tmp_path):
     (tmp_path / "quick.toml").write_text(QUICK)
-    found = run("sweep", *arguments, cwd=tmp_path)
-    assert found.returncode == 2
-    assert sentence in found.stderr and found.stderr.count("\n") == 1
+    commands = [["sweep", *arguments] for arguments, _ in MISTAKES]
+    found = run_one_after_another(*commands, cwd=tmp_path)
+    for (_, sentence), (code, _, said) in zip(MISTAKES, found, strict=True):
+        assert code == 2
+        assert sentence in said and said.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["quick.toml"]
 
 

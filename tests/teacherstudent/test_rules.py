@@ -294,7 +294,7 @@ LAYERS = {"w": (K, N), "v": (K,), "b": (K,)}
 
 def contract(names) -> list:
     """Every setting of these rules, with an ordinary network ("optax") or with the layers that a
-    simulator trains.
+    simulator trains; of the first layer alone it takes as long, and tells less.
     """
     cases = []
     for name in names:
@@ -302,7 +302,9 @@ def contract(names) -> list:
             memory_over_N = getattr(build(0.1), "gamma", None) is not None  # which optax() refuses
             kinds = ["wvb" if RULES[name].TRAINS_BIASES else "wv"]
             kinds += (["w"] if number == 0 else []) + ([] if memory_over_N else ["optax"])
-            cases += [pytest.param(build, kind, id=f"{name}-{number}-{kind}") for kind in kinds]
+            for kind in kinds:
+                marks = [pytest.mark.long] if kind == "w" else []
+                cases.append(pytest.param(build, kind, id=f"{name}-{number}-{kind}", marks=marks))
     return cases
 
 
