@@ -55,6 +55,7 @@ class Variable(NamedTuple):
     - `counted`: the times at which the variable says something.
     - `bias`: of the mean of networks at finite N, as a band predicts it; zero where none does.
     - `predicted`: the times at which it does.
+    - `scatter`: standard deviation of one network, as a band predicts it; zero where none does.
     """
 
     name: str
@@ -68,6 +69,15 @@ class Variable(NamedTuple):
     counted: np.ndarray
     bias: Float[np.ndarray, "times entries"]
     predicted: np.ndarray
+    scatter: Float[np.ndarray, "times entries"]
+
+    @property
+    def expected_error(self) -> Float[np.ndarray, "times entries"]:
+        """Standard error of the mean, not below the predicted one.
+
+        A handful of seeds may scatter half as much as networks do, in one window of many.
+        """
+        return np.maximum(self.error, self.scatter / np.sqrt(len(self.runs)))
 
     @property
     def unexplained(self) -> Float[np.ndarray, "times entries"]:
