@@ -14,6 +14,9 @@ with a teacher, fast rates and a plateau among them (`python -m benchmarks.power
 rules and inputs were not), and grows by itself where networks leave a plateau at times of their
 own.
 
+A theory with a band predicts that bias.  What is allowed is then its square, relative to the scale,
+and a small part of it (`allowed_bias`); the tests of the whole path are in `whole_path.py`.
+
 Two kinds of test share the level.  One looks at a variable in a part of the times, by root mean
 squares, and notices any deviation that is large.  The other projects the deviations of all
 variables and times on one direction, so that each seed gives one number and Student's t is exact:
