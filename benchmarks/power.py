@@ -1,11 +1,12 @@
 """What a comparison of theory and networks can see: `python -m benchmarks.power [biases] [verdicts]
-[CASE ...]`.
+[bands] [CASE ...]`.
 
 `verdicts`: networks of N = 1000 in groups of 16 seeds, against the true theory (which must agree)
 and against wrong ones: another learning rate, another noise, no term of second order in the
 learning rate, the teacher's units counted from the other end.  Each entry is the fraction of groups
 that disagree.  `biases`: how far the mean over many networks is from the theory, times N, relative
-to each variable's scale, beside the variance that is allowed for it.
+to each variable's scale, beside the variance that is allowed for it.  `bands`: the same fractions
+for theories with and without a band, and what the information in the networks would allow.
 """
 
 import sys
@@ -23,6 +24,8 @@ from teacherstudent.results.deviations import BASE, CURVATURE
 from tests.problems import random_overlaps
 
 N, SEEDS, GROUPS = 1000, 16, 10
+GROUPS_FOR_BANDS = 40
+ERRORS = (0.01, 0.02, 0.05)  # of the learning rate
 POINTS = 30
 READOUT = (0.7, -0.4, 0.3, 0.6)
 
@@ -111,11 +114,11 @@ def as_of(true: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
     return other.assign_attrs({DESCRIPTION: true.attrs[DESCRIPTION]})
 
 
-def groups(name: str, times) -> list[xr.Dataset]:
+def groups(name: str, times, count: int = GROUPS) -> list[xr.Dataset]:
     """Simulations of the case with different seeds."""
     K, M, activation, learning_rate, noise, readout, _ = CASES[name]
     true = problem(K, M, activation, learning_rate, noise, readout)
-    seeds = GROUPS * SEEDS
+    seeds = count * SEEDS
     networks = ts.simulate(
         true, start_of(name), times, N=N, seeds=seeds, method="reduced", progress=False
     )
@@ -163,10 +166,48 @@ def verdicts(names) -> Table:
     return table
 
 
+def with_values(band: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
+    """A theory, and its band, around the curve of another one, of which it does not tell."""
+    names = [name for name in other.data_vars if "time" in other[name].dims and name in band]
+    return band.assign({name: band[name].copy(data=other[name].values) for name in names})
+
+
+def bands(names) -> Table:
+    """Two lines for each case, without and with a band: the fraction of groups that disagree with
+    the true theory, and with those at larger and smaller learning rates.
+    """
+    table = Table(title=f"N = {N}, {SEEDS} seeds: fraction of {GROUPS_FOR_BANDS} groups")
+    wrong = [sign * error for error in ERRORS for sign in (1, -1)]
+    for column in ("case", "theory", "true", "seen", "error", *(f"{100 * s:+g} %" for s in wrong)):
+        table.add_column(column)
+    for name in names:
+        times = ts.log_times(CASES[name][-1], points=POINTS)
+        K, M, activation, learning_rate, noise, readout, _ = CASES[name]
+        true = problem(K, M, activation, learning_rate, noise, readout)
+        band = ts.fluctuations(true, start_of(name), times, progress=False)
+        networks = groups(name, times, GROUPS_FOR_BANDS)
+        for kind, one in (("alone", theory(name, times)), ("band", band)):
+            faster = theory(name, times, rate=1.02)
+            reports = [ts.compare(one, group, faster=faster) for group in networks]
+            tests = [description(report)["directions"][0][0] for report in reports]
+            cells = [_fraction([report.attrs["verdict"] for report in reports])]
+            for key in ("seen", "standard_error"):
+                cells.append(f"{100 * np.median([test[key] for test in tests]):.2g} %")
+            for error in wrong:
+                other = with_values(one, theory(name, times, rate=1 + error))
+                larger = theory(name, times, rate=1.02 * (1 + error))
+                faster = larger.assign_attrs(theory(name, times, rate=1.02).attrs)
+                found = [ts.compare(other, group, faster=faster) for group in networks]
+                cells.append(_fraction([report.attrs["verdict"] for report in found]))
+            table.add_row(name, kind, *cells)
+            print(name, kind, *cells, sep=" | ", file=sys.stderr, flush=True)
+    return table
+
+
 def _fraction(lines: list[str]) -> str:
     disagree = sum(line.startswith("DISAGREE") for line in lines) / len(lines)
     others = sum(not line.startswith(("AGREE", "DISAGREE")) for line in lines)
-    return f"{disagree:.1f}" + (f" ({others} undecided)" if others else "")
+    return f"{disagree:.3g}" + (f" ({others} undecided)" if others else "")
 
 
 def biases(names, size: int = 100, seeds: int = 1000) -> Table:
@@ -208,7 +249,7 @@ def biases(names, size: int = 100, seeds: int = 1000) -> Table:
 def main() -> None:
     """Print the tables."""
     warnings.simplefilter("ignore")
-    tables = {"biases": biases, "verdicts": verdicts}
+    tables = {"biases": biases, "verdicts": verdicts, "bands": bands}
     given = sys.argv[1:]
     names = [name for name in given if name in CASES] or list(CASES)
     for kind in [name for name in given if name in tables] or tables:

@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 
 from teacherstudent.checking import arguments
-from teacherstudent.results.bands import at_some_times
+from teacherstudent.results.bands import at_some_times, has_band, is_joined
 from teacherstudent.results.comparable import (
     HUGE,
     Fault,
@@ -78,6 +78,13 @@ def compare(
     Gaussian eps_g at each network's own overlaps minus its test error; with two classes
     `test_loss`, the same for the loss, and `test_accuracy`, the theory's accuracy minus that of the
     networks.
+
+    A theory with a band, as `ts.fluctuations` returns it, is compared by what the band predicts, up
+    to the time to which its linear theory holds (`ts.valid_until`).  The deviations in the verdict
+    are then those beyond the predicted bias of order 1 / N.  The error of the rate is estimated by
+    generalised least squares with the predicted covariance between all order parameters and times,
+    which sees errors several times smaller; and the verdict says how the scatter of the networks
+    compares with the predicted one, which is a test as well.
 
     `faster` is the theory at learning rates that are all larger by one factor, such as 1.02.  With
     it the verdict says which error of the learning rate would have been found, and without it which
@@ -159,6 +166,7 @@ def _compared(
         record["exponents"] = {name: fitted_exponent(answer, name) for name in names}
     rate = TIME if change is None else RATE
     record["verdict"] = verdict_of(reports, record, rate, fault)
+    record["verdict"] += _on_unused_band(theory, reports[-1])
     if gap is not None:
         record["verdict"] += gap.sentence()
     attributes = {"verdict": record["verdict"], DESCRIPTION: json.dumps(record)}
@@ -194,6 +202,18 @@ def _record(
 def _facts(whole: Whole | None) -> dict[str, Any] | None:
     """What the tests of the whole path found, where the theory has a band."""
     return None if whole is None else whole._asdict()
+
+
+def _on_unused_band(theory: xr.Dataset, report: Report) -> str:
+    """Why the band of a theory says nothing, if that is so."""
+    if not has_band(theory) or report.whole is not None or not report.tests:
+        return ""
+    if not is_joined(theory):
+        return (
+            " NOTE: the theory's band was not used, since some of its times were left out; give it "
+            "as ts.fluctuations returned it."
+        )
+    return " NOTE: the theory's band was not used: its linear theory holds at no time compared."
 
 
 def _fixed_samples(networks: Sequence[xr.Dataset]) -> dict | None:

@@ -14,6 +14,9 @@ with a teacher, fast rates and a plateau among them (`python -m benchmarks.power
 rules and inputs were not), and grows by itself where networks leave a plateau at times of their
 own.
 
+A theory with a band predicts that bias.  What is allowed is then its square, relative to the scale,
+and a small part of it (`allowed_bias`); the tests of the whole path are in `whole_path.py`.
+
 Two kinds of test share the level.  One looks at a variable in a part of the times, by root mean
 squares, and notices any deviation that is large.  The other projects the deviations of all
 variables and times on one direction, so that each seed gives one number and Student's t is exact:
@@ -55,6 +58,7 @@ class Variable(NamedTuple):
     - `counted`: the times at which the variable says something.
     - `bias`: of the mean of networks at finite N, as a band predicts it; zero where none does.
     - `predicted`: the times at which it does.
+    - `scatter`: standard deviation of one network, as a band predicts it; zero where none does.
     """
 
     name: str
@@ -68,6 +72,15 @@ class Variable(NamedTuple):
     counted: np.ndarray
     bias: Float[np.ndarray, "times entries"]
     predicted: np.ndarray
+    scatter: Float[np.ndarray, "times entries"]
+
+    @property
+    def expected_error(self) -> Float[np.ndarray, "times entries"]:
+        """Standard error of the mean, not below the predicted one.
+
+        A handful of seeds may scatter half as much as networks do, in one window of many.
+        """
+        return np.maximum(self.error, self.scatter / np.sqrt(len(self.runs)))
 
     @property
     def unexplained(self) -> Float[np.ndarray, "times entries"]:

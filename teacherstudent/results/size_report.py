@@ -97,16 +97,18 @@ def all_tests(
 ) -> tuple[list[Test], Whole | None]:
     """The tests of directions, and those of the whole path where the theory has a band.
 
-    They share the same level: that of the rate has half of it, one for the times at which the band
-    holds and one for those at which it does not.
+    They share one level.  With a band the test of the rate has three quarters of it, half of that
+    for the times at which the band does not hold if there are any; of the rest the directions have
+    one half, the mean path and its scatter a quarter each.
     """
     nowhere = np.zeros(len(times), bool)
     if path is None:
         return tests_of_directions(variables, times, N, Levels(), nowhere), None
-    of_rate = Levels().rate
+    level = Levels().rate + Levels().others
+    of_rate = 0.75 * level
     if not path.inside[-1]:
         of_rate = of_rate / 2
-    quarter = Levels().others / 4
+    quarter = level / 16
     tests = tests_of_directions(variables, times, N, Levels(of_rate, 2 * quarter), path.inside)
     test = test_of_rate(path, of_rate)
     if test is not None:
@@ -134,11 +136,15 @@ def variable_of(
     in_points = OF_FROZEN_POINTS.get(name, 0.0)
     in_time = slopes.in_time[name].reshape(limit.shape)
     moved_by = moved * np.abs(in_time).max(axis=1)
-    bias = np.zeros_like(limit)
+    bias, scatter = np.zeros_like(limit), np.zeros_like(limit)
     predicted = np.zeros(len(times), bool)
+    holds = has_band(theory) and times < valid_until(theory, N)
+    if f"{name}_std" in theory:
+        std = in_one_axis(theory[f"{name}_std"].values, 1) / np.sqrt(N)
+        scatter = np.where(np.reshape(holds, (-1, 1)), std, 0.0)
     if f"{name}_bias" in theory:
         # The limit at the time of the networks, and what is left of that.
-        predicted = times < valid_until(theory, N)
+        predicted = np.asarray(holds)
         at_their_time = (moved_in_time / positive)[:, None] * in_time
         bias = in_one_axis(theory[f"{name}_bias"].values, 1) / N + at_their_time
         bias = np.where(predicted[:, None], bias, 0.0)
@@ -158,6 +164,7 @@ def variable_of(
         counted=counted,
         bias=bias,
         predicted=predicted,
+        scatter=scatter,
     )
 
 
@@ -233,7 +240,7 @@ def deviations_by_name(
         if on.any():
             allowed = allowed_bias(one, N, variance)[on]
             deviations[one.name] = Deviation(
-                one.unexplained[on], one.error[on], allowed, times[on], one.scale
+                one.unexplained[on], one.expected_error[on], allowed, times[on], one.scale
             )
     for measure in measures:
         allowed = measure.allowed(N, variance)[:, None]

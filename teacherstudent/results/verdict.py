@@ -181,14 +181,14 @@ class Decision:
         whole = self.report.whole
         if whole is None:
             return None
+        if whole.scatters_otherwise:
+            return f"DISAGREE at N = {self.N}: the networks do not scatter as predicted."
         if whole.misfits:
             return (
                 f"DISAGREE at N = {self.N}: the whole path has chi squared = {whole.misfit:.1f} in "
                 f"{whole.components} components, by chance up to {whole.critical_misfit:.1f} "
                 f"({self.place()})."
             )
-        if whole.scatters_otherwise:
-            return f"DISAGREE at N = {self.N}: the networks do not scatter as predicted."
         return None
 
     def lack_of_evidence(self) -> str | None:
