@@ -16,8 +16,13 @@ __version__ = "0.2.0"
 # theory and simulation can be used one without the other.  Type checkers read the imports at the
 # end of this file instead; a test holds the two lists together.
 PUBLIC = {
+    "odes.analysis.branch": ("follow_fixed_point",),
     "odes.analysis.clones": ("with_clones",),
     "odes.analysis.escape": ("escape_scale", "information_exponent"),
+    "odes.analysis.fixed_point": ("fixed_point",),
+    "odes.analysis.flat_field": ("vector_field",),
+    "odes.analysis.fluctuations": ("fluctuations",),
+    "odes.analysis.optimal_schedule": ("optimal_schedule",),
     "odes.inputs.one_update": ("InputTheory",),
     "odes.inputs.spectral": ("AveragesWithTeacher",),
     "odes.integrate": ("integrate",),
@@ -33,7 +38,12 @@ PUBLIC = {
     "teacherstudent.averages.resolution": ("Quadrature",),
     "teacherstudent.command.experiment": ("Experiment",),
     "teacherstudent.contrasts": ("ica_problem",),
-    "teacherstudent.errors": ("DivergenceError", "SolverError", "ThresholdError"),
+    "teacherstudent.errors": (
+        "DivergenceError",
+        "FixedPointError",
+        "SolverError",
+        "ThresholdError",
+    ),
     "teacherstudent.losses": ("Loss",),
     "teacherstudent.observables.alignment": ("alignment",),
     "teacherstudent.observables.class_accuracy": ("accuracy",),
@@ -45,6 +55,7 @@ PUBLIC = {
     "teacherstudent.observables.weights": ("sparsity", "weight_histogram"),
     "teacherstudent.problem": ("Problem", "Student"),
     "teacherstudent.protocol": ("Protocol", "Until", "until"),
+    "teacherstudent.results.bands": ("band_covariance", "valid_until"),
     "teacherstudent.results.comparison": ("compare",),
     "teacherstudent.results.continuing": ("last_state", "state_at"),
     "teacherstudent.results.files": ("load", "save"),
@@ -71,6 +82,7 @@ PUBLIC = {
         "constant",
         "cosine",
         "exponential",
+        "interpolated",
         "linear",
         "piecewise",
         "power",
@@ -121,11 +133,16 @@ if not TYPE_CHECKING:  # type checkers would take any name to be here
 
 
 if TYPE_CHECKING:
+    from odes.analysis.branch import follow_fixed_point as follow_fixed_point
     from odes.analysis.clones import with_clones as with_clones
     from odes.analysis.escape import (
         escape_scale as escape_scale,
         information_exponent as information_exponent,
     )
+    from odes.analysis.fixed_point import fixed_point as fixed_point
+    from odes.analysis.flat_field import vector_field as vector_field
+    from odes.analysis.fluctuations import fluctuations as fluctuations
+    from odes.analysis.optimal_schedule import optimal_schedule as optimal_schedule
     from odes.inputs.one_update import InputTheory as InputTheory
     from odes.inputs.spectral import AveragesWithTeacher as AveragesWithTeacher
     from odes.integrate import integrate as integrate
@@ -148,6 +165,7 @@ if TYPE_CHECKING:
     from teacherstudent.contrasts import ica_problem as ica_problem
     from teacherstudent.errors import (
         DivergenceError as DivergenceError,
+        FixedPointError as FixedPointError,
         SolverError as SolverError,
         ThresholdError as ThresholdError,
     )
@@ -180,6 +198,10 @@ if TYPE_CHECKING:
         Protocol as Protocol,
         Until as Until,
         until as until,
+    )
+    from teacherstudent.results.bands import (
+        band_covariance as band_covariance,
+        valid_until as valid_until,
     )
     from teacherstudent.results.comparison import compare as compare
     from teacherstudent.results.continuing import (
@@ -215,6 +237,7 @@ if TYPE_CHECKING:
         constant as constant,
         cosine as cosine,
         exponential as exponential,
+        interpolated as interpolated,
         linear as linear,
         piecewise as piecewise,
         power as power,

@@ -1,4 +1,4 @@
-"""Failures of long work, with the time reached."""
+"""Failures of long work, with how far it came."""
 
 
 class SolverError(RuntimeError):
@@ -50,3 +50,21 @@ class ThresholdError(ValueError):
         super().__init__(message)
         self.time = time
         self.partial = partial
+
+
+class FixedPointError(RuntimeError):
+    """There is no fixed point of the order-parameter equations near the given state.
+
+    - `residual`: the smallest of the largest |dy/dt| that was reached.
+    - `state`: the order parameters there, by name.
+
+    >>> import teacherstudent as ts
+    >>> error = ts.FixedPointError("none found", residual=0.1, state={"Q[0,0]": 1.0})
+    >>> error.residual
+    0.1
+    """
+
+    def __init__(self, message: str, residual: float, state: dict[str, float]):
+        super().__init__(message)
+        self.residual = residual
+        self.state = state

@@ -38,8 +38,8 @@ class Schedule(checks.ChangesWithTime, Described):
     A class of one's own is a subclass with its numbers as fields, `__call__(t)`, and
     `jump_times()` if it jumps; what says how many jumps there are is no number that may change,
     but `equinox.field(static=True)`.  Files hold the named kinds (`exponential`, `power`, `cosine`,
-    `linear`, `warm_up`, `piecewise`, `constant`) with their numbers, of a function only its name.
-    A parameter of a named kind may be a sequence, which `integrate` sweeps.
+    `linear`, `warm_up`, `piecewise`, `interpolated`, `constant`) with their numbers, of a function
+    only its name.  A parameter of a named kind may be a sequence, which `integrate` sweeps.
 
     Raises ValueError if the function is none, or a jump is no time.
 
@@ -312,6 +312,53 @@ class piecewise(Schedule):
         return tuple(time for value in self.values for time in _times_of(value, "kink_times"))
 
 
+class interpolated(Schedule):
+    """Straight lines between numbers at given times.
+
+        number(t) = values[i] + slope (t - times[i])   for times[i] <= t < times[i + 1]
+        slope = (values[i + 1] - values[i]) / (times[i + 1] - times[i])
+
+    Before the first time and after the last it stays.
+
+    - `times`: two increasing times, or more.
+    - `values`: the number at each of them.
+
+    Raises ValueError if their counts do not fit, a value is no finite number, or the times do not
+    increase.
+
+    >>> import teacherstudent as ts
+    >>> rate = ts.interpolated([0.0, 10.0, 30.0], [0.5, 0.25, 0.0])
+    >>> [float(rate(t)) for t in (5.0, 10.0, 20.0, 99.0)]
+    [0.375, 0.25, 0.125, 0.0]
+    """
+
+    times: tuple = ()
+    values: tuple = ()
+
+    @arguments.of("schedule.")
+    def __init__(self, times, values):
+        self.times = tuple(_parameter("times", one) for one in checks.listed(times))
+        self.values = tuple(_parameter("values", one) for one in checks.listed(values))
+        if len(self.values) != len(self.times) or len(self.times) < 2:
+            raise ValueError(
+                f"schedule.times has {len(self.times)} entries and schedule.values "
+                f"{len(self.values)}; give two times or more, and a value at each of them."
+            )
+        _check_increasing(self.times)
+
+    def __call__(self, t):
+        number = jnp.asarray(self.values[0])
+        for index in range(len(self.times) - 1):
+            begin, end = self.times[index : index + 2]
+            before, after = self.values[index : index + 2]
+            part = jnp.clip((t - begin) / (end - begin), 0.0, 1.0)
+            number = number + (after - before) * part
+        return number
+
+    def kink_times(self):
+        return self.times
+
+
 class Scaled(Schedule):
     """A multiple of another schedule."""
 
@@ -366,7 +413,7 @@ def _check_increasing(times: tuple) -> None:
 
 KINDS: dict[str, type[Schedule]] = {
     kind.__name__: kind
-    for kind in (constant, exponential, power, cosine, linear, warm_up, piecewise)
+    for kind in (constant, exponential, power, cosine, linear, warm_up, piecewise, interpolated)
 }
 
 

@@ -38,6 +38,8 @@ VERBS: dict[type[BaseModel], Callable] = {
     tables.QuadratureTable: ts.Quadrature,
     tables.SimulationTable: ts.simulate,
     tables.EscapeTable: ts.escape,
+    tables.FixedPointTable: ts.follow_fixed_point,
+    tables.ScheduleTable: ts.optimal_schedule,
 }
 # The tables of a file in the order in which one writes them, and the model that checks each.
 MODELS: dict[str, type[BaseModel]] = {
@@ -51,6 +53,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "[[protocol]]": tables.PhaseTable,
     "[sweep]": tables.SweepTable,
     "[escape]": tables.EscapeTable,
+    "[fixed_point]": tables.FixedPointTable,
+    "[schedule]": tables.ScheduleTable,
 }
 CLASSES: dict[str, dict[str, Callable]] = {
     "tasks": TASKS,

@@ -12,10 +12,21 @@ size.  Refinetti, Goldt, Krzakala & Zdeborova, ICML 2021 (arXiv:2102.11742), wit
 place of their Monte Carlo averages.
 """
 
+import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from odes.inputs.one_update import Fixed, Gradient, InputTheory, State
-from teacherstudent.averages.mixture_fields import component_averages, component_fields
+from odes.inputs.samples import (
+    RandomNumbers,
+    Samples,
+    labels_at,
+    require_our_inputs,
+    samples_of_fields,
+    symmetric_root,
+)
+from teacherstudent.averages.mixture_fields import Components, component_averages, component_fields
+from teacherstudent.extensions.own_classes import changed_labels
 from teacherstudent.problem import Problem
 from teacherstudent.tasks import MixtureTask
 
@@ -51,3 +62,38 @@ class AveragesOfClasses(InputTheory, task=MixtureTask):
             v=p @ readout,
             b=p @ a,
         )
+
+    def random_numbers(self, task: MixtureTask, problem: Problem) -> RandomNumbers:
+        require_our_inputs(task)
+        smooth = not problem.student.activation.cuts and not changed_labels(task)
+        components = len(task.law().p)
+        return RandomNumbers(task.directions + problem.student.width, components, smooth)
+
+    def samples(
+        self,
+        task: MixtureTask,
+        problem: Problem,
+        fixed: Fixed,
+        state: State,
+        z: Float[Array, "components points numbers"],
+    ) -> Samples:
+        """In component c, s = A_c + S_c^(1/2) z and, with e the other numbers of a point,
+
+        lambda = b + m s + sigma_c (Q - m m^T)^(1/2) e
+        """
+        Q, m = state.q[..., 0], state.r[..., 0]
+        law = Components(*map(jnp.asarray, task.law()))
+        outside = symmetric_root(Q - m @ m.T)
+
+        def in_component(p, y, A, S, sigma2, z):
+            r = len(A)
+            s = A[None, :] + z[:, :r] @ symmetric_root(S)
+            e = jnp.sqrt(sigma2) * z[:, r:]
+            inside = jnp.concatenate([s, e], axis=1)
+            ones = jnp.ones(len(z))
+            return inside, s @ m.T + e @ outside, s, p * ones, y * ones, sigma2 * ones
+
+        parts = jax.vmap(in_component)(*law, z)
+        inside, of_students, s, p, y, sigma2 = (part.reshape(-1, *part.shape[2:]) for part in parts)
+        label = labels_at(task, s, y)
+        return samples_of_fields(problem, state, p, inside, sigma2, of_students, s, label)

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from odes.inputs.samples import RandomNumbers, Samples
 from teacherstudent.checking import contracts
 from teacherstudent.checking.contracts import check_registration
 from teacherstudent.extensions.own_classes import (
@@ -104,6 +105,9 @@ class InputTheory(abc.ABC):
        label, and `square` = E[delta_k delta_l x_tau^2] is quadratic in it: of a random label only
        its mean and variance at given fields matter.
     3. Give the task a method `error` (`Task.error`), so that its error at given overlaps is known.
+    4. For bands of fluctuations (`ts.fluctuations`), write `random_numbers(task, problem)` and
+       `samples(task, problem, fixed, state, z)`, single samples from normal numbers.  The averages
+       of `ts.AveragesWithTeacher` have them, for labels of your own, too.
 
     A task whose components are a mixture of Gaussians (`MixtureTask`) needs none of this.
 
@@ -151,11 +155,37 @@ class InputTheory(abc.ABC):
     def gradient(self, task: Any, problem: Problem, fixed: Fixed, state: State) -> Gradient:
         """The averages of one update on the inputs of the task."""
 
+    def random_numbers(self, task: Any, problem: Problem) -> RandomNumbers:
+        """How many normal numbers the fields and the label of one sample take.
+
+        Raises ValueError where single samples are not known.
+        """
+        raise ValueError(
+            f"there is no band of fluctuations for the task {type(task).__name__}: "
+            f"{type(self).__name__} knows averages over samples, but no single ones; simulate "
+            "several seeds."
+        )
+
+    def samples(
+        self,
+        task: Any,
+        problem: Problem,
+        fixed: Fixed,
+        state: State,
+        z: Float[Array, "components points numbers"],
+    ) -> Samples:
+        """Single samples, made of standard normal numbers, as many as `random_numbers` says."""
+        raise NotImplementedError(f"{type(self).__name__} has no method samples")
+
 
 def gradient(problem: Problem, fixed: Fixed, state: State) -> Gradient:
     """The averages of one update of a problem: frozen units have no part in it."""
     averages = averages_of(type(problem.task))
-    mean = averages.gradient(problem.task, problem, fixed, state)
+    return without_frozen(problem, averages.gradient(problem.task, problem, fixed, state))
+
+
+def without_frozen(problem: Problem, mean: Gradient) -> Gradient:
+    """The averages of one update, or what one sample adds to them, without the frozen units."""
     if not problem.student.frozen:
         return mean
     moving = jnp.asarray(problem.student.moving)

@@ -20,6 +20,15 @@ from jaxtyping import Array, Float
 
 from odes.inputs.moments import moments
 from odes.inputs.one_update import Fixed, Gradient, InputTheory, State, overlaps
+from odes.inputs.samples import (
+    RandomNumbers,
+    Samples,
+    labels_at,
+    require_our_inputs,
+    samples_of_fields,
+    symmetric_root,
+)
+from teacherstudent.extensions.own_classes import changed_labels
 from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import covariance
 from teacherstudent.tasks import TeacherTask
@@ -53,6 +62,38 @@ class AveragesWithTeacher(InputTheory, task=TeacherTask):
         C = covariance(*overlaps(fixed, state), fixed.T)
         J, D, readout = moments(problem, C, state.v)
         return by_mode(J, D, readout, fixed, state)
+
+    def random_numbers(self, task: TeacherTask, problem: Problem) -> RandomNumbers:
+        if task.HAS_MODES:
+            raise ValueError(
+                f"there is no band of fluctuations for the task {type(task).__name__}: there is "
+                "none because the overlaps of every mode of the inputs fluctuate, and the "
+                "covariance between modes is not known; simulate several seeds."
+            )
+        require_our_inputs(task)
+        smooth = not (problem.student.activation.cuts or task.activation.cuts)
+        smooth = smooth and not task.activation.singularities.jumps()
+        smooth = smooth and not changed_labels(task)
+        return RandomNumbers(problem.student.width + task.directions + 1, 1, smooth)
+
+    def samples(
+        self,
+        task: TeacherTask,
+        problem: Problem,
+        fixed: Fixed,
+        state: State,
+        z: Float[Array, "1 points numbers"],
+    ) -> Samples:
+        """The fields are C^(1/2) z, so that z are the coordinates of x in the span of all
+        vectors.
+        """
+        K = state.v.shape[0]
+        C = covariance(*overlaps(fixed, state), fixed.T)
+        inside = z[0, :, :-1]
+        h = inside @ symmetric_root(C)
+        label = labels_at(task, h[:, K:], z[0, :, -1])
+        ones = jnp.ones(len(h))
+        return samples_of_fields(problem, state, ones, inside, ones, h[:, :K], h[:, K:], label)
 
 
 def by_mode(

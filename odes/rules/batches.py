@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from odes.rules.sampled import root, with_errors
+from odes.inputs.samples import symmetric_root
+from odes.rules.sampled import with_errors
 from teacherstudent.averages.quasi_random import normals, uniform_points
 from teacherstudent.problem import Problem
 
@@ -47,7 +48,7 @@ def batches(
     """
     xi, noise = _normal(samples, len(C), 2**log2_points, replica)
     zeta = jnp.asarray(noise)
-    h = jnp.asarray(xi) @ root(C)
+    h = jnp.asarray(xi) @ symmetric_root(C)
     each = with_errors(problem, h.reshape(-1, len(C)), jnp.ones(()), v)
     noisy = each.e + problem.teacher.noise * zeta.ravel()
     e = noisy.reshape(zeta.shape)

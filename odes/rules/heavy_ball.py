@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from odes.inputs.moments import moments
-from odes.inputs.one_update import Fixed, State, gradient, overlaps
+from odes.inputs.one_update import Fixed, Gradient, State, gradient, overlaps
 from odes.inputs.spectral import along
 from odes.rules.sgd import descent
 from odes.rules.theory import RuleTheory
@@ -88,11 +88,21 @@ class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
         self, rule: HeavyBall, problem: Problem, fixed: Fixed, state: State
     ) -> State:
         """That of SGD with larger rates."""
-        mean = gradient(problem, fixed, state)
-        assert rule.beta is not None, "either beta or gamma is given"
+        return self.one_update(rule, problem, fixed, state, gradient(problem, fixed, state))
+
+    def one_update(
+        self, rule: HeavyBall, problem: Problem, fixed: Fixed, state: State, sampled: Gradient
+    ) -> State:
+        """All that a batch adds in the updates over which its gradient is spread."""
+        if rule.beta is None:
+            raise ValueError(
+                "there is no band of fluctuations for HeavyBall(gamma=): there is none because its "
+                "momentum fluctuates, too, and the covariance of that is not known; give beta, or "
+                "simulate several seeds."
+            )
         spread = 1 / (1 - rule.beta)
         eta = rule.learning_rate * spread
-        return descent(state, mean, eta, rule.eta_v * spread, rule.eta_b * spread)
+        return descent(state, sampled, eta, rule.eta_v * spread, rule.eta_b * spread)
 
     def _velocity_with_gamma(
         self, rule: HeavyBall, problem: Problem, fixed: Fixed, state: State

@@ -75,3 +75,6 @@ class TheoryOfNero(RuleTheory, rule=Nero):
         )
         memory = RunningSquare(V=rule.gamma * (square - V), filled=rule.gamma * (1 - n))
         return on_sphere(free, fixed, state)._replace(memory=memory)
+
+    def holds_lengths(self, rule: Nero) -> bool:
+        return True

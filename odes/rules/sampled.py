@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from odes.inputs.samples import symmetric_root
 from odes.rules.line_cuts import cut_lines
 from odes.rules.theory import Nodes
 from teacherstudent.activations.activation import Activation
@@ -83,7 +84,7 @@ def fields_at_nodes(
         xi, node_weights = _disc(counts.axis * (10 - replica) // 10)
     else:
         xi, node_weights = _points(len(C), 2**counts.log2_points, replica)
-    h = jnp.asarray(xi) @ root(C)
+    h = jnp.asarray(xi) @ symmetric_root(C)
     return with_errors(problem, h, jnp.asarray(node_weights), v)
 
 
@@ -147,7 +148,7 @@ def _on_cut_lines(
     With label noise sigma the sign of the error is smooth, but on a short range: cuts at 4 sigma
     hold that between them.
     """
-    half = root(C)
+    half = symmetric_root(C)
     u = jnp.concatenate([v, -jnp.asarray(problem.teacher.v_star)])
     along = half @ u
     length = jnp.sqrt(jnp.sum(along**2))
@@ -195,13 +196,6 @@ def with_errors(problem: Problem, h, node_weights, v) -> Fields:
     e = hidden @ v - teacher(h[:, K:]) @ jnp.asarray(problem.teacher.v_star)
     a = v[None, :] * student.derivative(lam)
     return Fields(node_weights, h, a, hidden, e)
-
-
-def root(C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
-    """The symmetric square root; directions of negative variance, by rounding, have none."""
-    values, vectors = jnp.linalg.eigh(C)
-    scales = jnp.sqrt(jnp.maximum(values, 0.0))
-    return (vectors * scales[None, :]) @ vectors.T
 
 
 @cache

@@ -22,9 +22,22 @@ class TheoryOfSGD(RuleTheory, rule=SGD):
     def velocity(
         self, rule: SGD, problem: Problem, fixed: Fixed, state: State, replica: int
     ) -> State:
-        mean = gradient(problem, fixed, state)
+        return self.one_update(rule, problem, fixed, state, gradient(problem, fixed, state))
+
+    def one_update(
+        self, rule: SGD, problem: Problem, fixed: Fixed, state: State, sampled: Gradient
+    ) -> State:
         decay = decays(problem, rule.weight_decay)
-        return descent(state, mean, rule.learning_rate, rule.eta_v, rule.eta_b, decay)
+        return descent(state, sampled, rule.learning_rate, rule.eta_v, rule.eta_b, decay)
+
+    def second_order(self, rule: SGD, problem: Problem, state: State, mean: Gradient, square):
+        """kappa_k kappa_l q + eta (kappa_k E[delta_l lambda_k] + k <-> l) + eta^2 square, of q."""
+        decay = jnp.broadcast_to(decays(problem, rule.weight_decay), state.v.shape)
+        pulled = rule.learning_rate * decay[None, :, None] * mean.q
+        product = decay[:, None, None] * decay[None, :, None] * state.q
+        q = product + pulled + pulled.swapaxes(0, 1) + rule.learning_rate**2 * square
+        nothing = jnp.zeros_like
+        return state._replace(q=q, r=nothing(state.r), v=nothing(state.v), b=nothing(state.b))
 
     def diffusion(self, rule: SGD, problem: Problem, fixed: Fixed, state: State):
         return rule.learning_rate**2 * gradient(problem, fixed, state).square
@@ -47,6 +60,15 @@ class TheoryOfGradientFlow(RuleTheory, rule=GradientFlow):
         decay = decays(problem, rule.weight_decay)
         return descent(state, mean, 1.0, rule.readout_rate, rule.bias_rate, decay)
 
+    def one_update(
+        self, rule: GradientFlow, problem: Problem, fixed: Fixed, state: State, sampled: Gradient
+    ) -> State:
+        raise ValueError(
+            "there is no band of fluctuations for GradientFlow: it descends the expected loss, so "
+            "that no samples make networks differ, and the order parameters of all of them follow "
+            "the same curve; give SGD."
+        )
+
     def diffusion(self, rule: GradientFlow, problem: Problem, fixed: Fixed, state: State):
         return jnp.zeros_like(state.q)
 
@@ -60,7 +82,12 @@ class TheoryOfSphericalSGD(RuleTheory, rule=SphericalSGD):
     def velocity(
         self, rule: SphericalSGD, problem: Problem, fixed: Fixed, state: State, replica: int
     ) -> State:
-        free = THEORY_OF_SGD.velocity(rule.sgd, problem, fixed, state, replica)
+        return self.one_update(rule, problem, fixed, state, gradient(problem, fixed, state))
+
+    def one_update(
+        self, rule: SphericalSGD, problem: Problem, fixed: Fixed, state: State, sampled: Gradient
+    ) -> State:
+        free = THEORY_OF_SGD.one_update(rule.sgd, problem, fixed, state, sampled)
         return on_sphere(free, fixed, state)
 
     def diffusion(self, rule: SphericalSGD, problem: Problem, fixed: Fixed, state: State):
@@ -68,6 +95,9 @@ class TheoryOfSphericalSGD(RuleTheory, rule=SphericalSGD):
         return on_sphere(state._replace(q=noise), fixed, state).q
 
     def holds_frozen_units(self, rule: SphericalSGD) -> bool:
+        return True
+
+    def holds_lengths(self, rule: SphericalSGD) -> bool:
         return True
 
 

@@ -75,6 +75,9 @@ class RuleTheory(abc.ABC):
     6. If the rule sees more of the input covariance than its eigenvalues, write `prepare_modes`.
     7. If dq/dt is a sum of terms of first and of second order in the update, give the latter in
        `diffusion`; the observable "diffusion_Q" is made of it.
+    8. If one update moves the order parameters by something that is linear in what the samples of
+       its batch give, and remembers nothing, write it in `one_update`; `ts.fluctuations` is made of
+       it.  Then `velocity` is `one_update` at `self.gradient(problem, fixed, state)`.
 
     A rule that only shrinks the weights, dw/dt = -w, moves q = w w^T at twice the rate:
 
@@ -118,6 +121,34 @@ class RuleTheory(abc.ABC):
     ) -> State:
         """d(q, r, v, b, memory)/dt under the rule."""
 
+    def one_update(
+        self, rule: Any, problem: Problem, fixed: Fixed, state: State, sampled: Gradient
+    ) -> State:
+        """N times the change of the state by one update whose batch gives `sampled`.
+
+        It is what `velocity` is the mean of.  Raises ValueError where it is not known.
+        """
+        raise ValueError(
+            f"there is no band of fluctuations for the rule {type(rule).__name__}: its theory has "
+            "the mean of one update only (RuleTheory.one_update is not written); simulate several "
+            "seeds."
+        )
+
+    def second_order(
+        self,
+        rule: Any,
+        problem: Problem,
+        state: State,
+        mean: Gradient,
+        square: Float[Array, "students students modes"],
+    ) -> State | None:
+        """The mean of N times the change of the state by one update, in its next order in 1 / N.
+
+        `square` is what N E[delta_k delta_l |x|^2 / N] has beyond N times its limit.  The bias of
+        finite networks is made of it; None where it is not known.
+        """
+        return None
+
     def takes_only_gradient(self, rule: Any) -> bool:
         """Whether `self.gradient` gives all averages that the velocity takes.
 
@@ -133,6 +164,10 @@ class RuleTheory(abc.ABC):
         `self.gradient` has no part of these units.  A theory answers True if nothing else moves
         them, such as weight decay, or if its velocity leaves it out.
         """
+        return False
+
+    def holds_lengths(self, rule: Any) -> bool:
+        """Whether the rule holds every |w_k|^2 / N = sum_tau p q_kk where it is at the start."""
         return False
 
     def gradient(self, problem: Problem, fixed: Fixed, state: State) -> Gradient:

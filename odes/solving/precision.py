@@ -1,5 +1,5 @@
-"""float64 for one function, whatever JAX's global setting, also when it is differentiated from
-float32 code.
+"""float64 for one function, whatever JAX's global setting, also where it is differentiated, mapped
+or compiled from float32 code.
 """
 
 from collections.abc import Callable
@@ -7,7 +7,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.interpreters.partial_eval import DynamicJaxprTracer
+
+from odes.solving.float64_call import Call, run_call
 
 
 def exact(tree):
@@ -21,62 +22,51 @@ def exact(tree):
     return jax.tree.map(number, tree)
 
 
-def in_float64(function: Callable, *arguments):
-    """Call a pure function of float pytrees with all leaves in float64.
+def in_float64(function: Callable, *arguments, reverse: Callable | None = None):
+    """Call a pure function of float pytrees with all leaves in float64, and answer in float64.
 
-    Where the caller has float64 switched off, gradients need care: the backward pass would run
-    outside the context that the forward pass ran in.  So forward and backward pass are both given
-    the context, and the gradient is handed back in the caller's own precision.  `jax.grad` and
-    `jax.vmap` work from float32 code; an enclosing `jax.jit` cannot.
+    - `function`: what is called.  All that is differentiated or mapped is among the `arguments`;
+      what it takes from its surroundings is constant.
+    - `reverse`: the same function in the form whose gradients are taken, where the `function`
+      itself can be differentiated in forward mode only; None is the function itself.
 
-    Raises RuntimeError inside a `jax.jit` of float32 code.
+    `jax.grad`, `jax.jvp`, `jax.jacfwd`, `jax.jacrev`, `jax.hessian`, `jax.vmap` and `jax.jit` work
+    around it, in any order, whether or not the caller has float64 switched on: every rule of
+    differentiation, of batching and of compilation is applied where it is
+    (`odes.solving.float64_call`).  Derivatives with respect to float32 numbers are rounded to
+    float32 where JAX wants them so: gradients are, tangents are not.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> with jax.enable_x64(False):
+    ...     slope = jax.jit(jax.jacfwd(lambda x: in_float64(jnp.sin, x)))(0.0)
+    >>> float(slope), str(slope.dtype)
+    (1.0, 'float64')
     """
-    if jax.config.read("jax_enable_x64"):
+    if reverse is None and jax.config.read("jax_enable_x64"):
         return function(*exact(arguments))
-    if any(map(_is_compiled, jax.tree.leaves(arguments))):
-        raise RuntimeError(
-            "the theory is solved in float64, but this jax.jit traces in float32; "
-            "put the jitted call inside `with jax.enable_x64(True):`."
-        )
     # A concrete number must not be rounded to float32 on its way into the transformations.
     with jax.enable_x64(True):
         arguments = jax.tree.map(_concrete_in_float64, arguments)
-    return _with_gradient_in_float64(function)(*arguments)
+    leaves, structure = jax.tree.flatten(arguments)
+    answers: list = []  # the structure of what the function answers, known when it has run
+
+    def of_leaves(one: Callable) -> Callable:
+        def flat(*leaves):
+            answer = one(*exact(jax.tree.unflatten(structure, leaves)))
+            found, answered = jax.tree.flatten(answer)
+            answers[:] = [answered]
+            return [jnp.asarray(part) for part in found]
+
+        return flat
+
+    forward = of_leaves(function)
+    backward = forward if reverse is None else of_leaves(reverse)
+    found = run_call(Call(forward, backward), leaves)
+    return jax.tree.unflatten(answers[0], found)
 
 
 def _concrete_in_float64(leaf):
     if isinstance(leaf, jax.core.Tracer):
         return leaf
     return jnp.asarray(leaf, jnp.float64)
-
-
-def _is_compiled(leaf) -> bool:
-    """Whether the leaf belongs to a jax.jit, perhaps inside a jax.grad or jax.vmap."""
-    while isinstance(leaf, jax.core.Tracer) and not isinstance(leaf, DynamicJaxprTracer):
-        leaf = getattr(leaf, "primal", getattr(leaf, "val", None))
-    return isinstance(leaf, DynamicJaxprTracer)
-
-
-def _with_gradient_in_float64(function: Callable) -> Callable:
-    """The function, with a gradient that is handed back in the precision of the arguments."""
-
-    @jax.custom_vjp
-    def wrapped(*arguments):
-        with jax.enable_x64(True):
-            return function(*exact(arguments))
-
-    def forward(*arguments):
-        with jax.enable_x64(True):
-            answer, pull_back = jax.vjp(function, *exact(arguments))
-            like = jax.tree.map(lambda leaf: jnp.zeros((), leaf.dtype), arguments)
-        return answer, (pull_back, like)
-
-    def backward(residuals, cotangent):
-        pull_back, like = residuals
-        with jax.enable_x64(True):
-            return jax.tree.map(
-                lambda gradient, leaf: gradient.astype(leaf.dtype), pull_back(cotangent), like
-            )
-
-    wrapped.defvjp(forward, backward)
-    return wrapped

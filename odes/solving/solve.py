@@ -9,6 +9,7 @@ from typing import Any
 import diffrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optimistix
 from jaxtyping import Array, Float
 
@@ -16,6 +17,7 @@ from odes.inputs.one_update import Fixed, State, overlaps
 from odes.rules import agd_map
 from odes.rules.theory import check_answers, require_theory, theory_of
 from odes.solving.adaptive_steps import FIRST_STEP, Solved, adaptive_steps
+from odes.solving.breaks import BreakController
 from odes.solving.crossing import Crossing
 from odes.solving.drift import DRIFTS, drifts_along
 from odes.solving.moments import CHEAP_ERROR, along
@@ -69,12 +71,18 @@ def solve(
 
         d(Q, R, v)/dt = vector_field(Q, R, v)
 
-    The function behind `integrate`, for `jax.grad` and `jax.vmap`: it can be differentiated with
-    respect to learning rates, noise, weight decay, the teacher's readout and the start.  Use it
-    inside `jax.jit` only with float64 switched on (`with jax.enable_x64(True):`).  Gradients are
-    reverse-mode and of first order; the gradient with respect to the symmetric Q sits in its upper
-    triangle.  `OrderParameters` on structured inputs cannot be differentiated; make them
+    The function behind `integrate`, for JAX's transformations: it can be differentiated with
+    respect to learning rates, noise, weight decay, the teacher's readout and the start, by
+    `jax.grad`, `jax.jvp`, `jax.jacfwd`, `jax.jacrev` and `jax.hessian`, and be mapped and compiled
+    (`jax.vmap`, `jax.jit`), whether or not float64 is switched on.  The answer is in float64; where
+    float64 is switched off, JAX rounds gradients with respect to float32 numbers to float32, and
+    what is computed from the answer as well.  The gradient with respect to the symmetric Q sits in
+    its upper triangle.  `OrderParameters` on structured inputs cannot be differentiated; make them
     `SpectralOverlaps` first, with `spectral_start`.
+
+    First derivatives by `jax.grad` cost some five solves, whatever the number of parameters n;
+    those by `jax.jacfwd` cost n.  Second derivatives (`jax.hessian`) are taken in forward mode
+    only, n^2 solves side by side: they are for some tens of parameters.
 
     Averages without closed forms are at one resolution, good to 1e-8 for fields of variances about
     1, and their error is not estimated: `integrate` chooses the resolution, and reports the error.
@@ -125,9 +133,18 @@ def solve(
         max_steps=max_steps,
         progress=False,
         extras=(),
-        gradients=True,
     )
-    return in_float64(run, problem.for_programs(), by_mode(problem, start), times, rtol, atol)
+    # The plain loop gives values and, in forward mode, derivatives of any order; diffrax's with
+    # checkpoints gives gradients.
+    return in_float64(
+        partial(run, gradients=False, most_steps=np.int64(max_steps)),
+        problem.for_programs(),
+        by_mode(problem, start),
+        times,
+        rtol,
+        atol,
+        reverse=partial(run, gradients=True),
+    )
 
 
 def solve_all(
@@ -244,7 +261,10 @@ def solve_one(
         return tuple(observed)
 
     loop = _loop(solver, gradients, distance, (rtol, atol))
+    stepper = getattr(diffrax, SOLVERS[solver])()
     if loop is adaptive_steps:
+        # Its stages in JAX's own loop, which knows forward mode; diffrax chooses for itself.
+        stepper = getattr(diffrax, SOLVERS[solver])(scan_kind="lax")
         max_steps = most_steps.astype(int)
         loop = partial(loop, loop=loop_before)
     solved = loop(
@@ -255,7 +275,7 @@ def solve_one(
         times,
         observe,
         lambda packed: has_diverged(packed, first, fixed, problem),
-        getattr(diffrax, SOLVERS[solver])(),
+        stepper,
         _controller(rtol, atol, fixed, break_times((problem.task, problem.rule)), times[-1]),
         max_steps,
         _meter(progress, start.time, times[-1]),
@@ -353,7 +373,7 @@ def _controller(
     times = jnp.stack([jnp.asarray(one, end.dtype) for one in breaks])
     # The last step ends at the last time itself, not just before it.
     inside = jnp.sort(jnp.where(times < end, times, jnp.inf))
-    return diffrax.ClipStepSizeController(controller, jump_ts=inside)
+    return BreakController(controller, inside)
 
 
 def _meter(progress: bool, begin, end) -> diffrax.AbstractProgressMeter:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -83,6 +83,8 @@ class Curves:
             requested_of_theory(theory.observables or [], first, "theory.observables")
         with sentences.collected():
             requested_of_networks(simulation.observables or [], first, "simulation.observables")
+        with sentences.collected():
+            _check_band(theory, problem)
         sentences.raise_together()
         start = make_start(first, outer.start or {}, random, simulation.sizes)
         return cls(problem, start, times, theory, simulation)
@@ -119,6 +121,9 @@ class Curves:
     def solution(self, problem: Problem | Protocol, checkpoint: Path | None = None) -> xr.Dataset:
         """What `integrate` answers for a problem, with the options of this experiment."""
         options = self.theory.options()
+        if self.theory.band:
+            assert isinstance(problem, Problem)
+            return ts.fluctuations(problem, self.start, self.times, progress=False, **options)
         return ts.integrate(
             problem, self.start, self.times, progress=False, checkpoint=checkpoint, **options
         )
@@ -172,10 +177,25 @@ class Curves:
             return [getattr(problem.rule, name) for name in names]
 
         larger = [scaled(rate, LARGER) for rate in rates(self.problem)]
+        without_band = replace(self, theory=self.theory.model_copy(update={"band": None}))
         try:
-            return self.solution(eqx.tree_at(rates, self.problem, larger))
+            return without_band.solution(eqx.tree_at(rates, self.problem, larger))
         except RuntimeError:  # it diverges, or takes too many steps
             return None
+
+
+def _check_band(theory: TheoryTable, problem: Problem | Protocol) -> None:
+    """Raise ValueError for a band where the other options of the file leave none."""
+    if not theory.band:
+        return
+    if isinstance(problem, Protocol):
+        raise ValueError("theory.band = true: there is no band of a protocol; leave it out.")
+    given = [name for name in ("solver", "max_steps", "spectral") if getattr(theory, name)]
+    if given:
+        raise ValueError(
+            f"theory.band = true and theory.{given[0]}: fluctuations has no such option; leave one "
+            "of them out."
+        )
 
 
 class Clones(Curves):

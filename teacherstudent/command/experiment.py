@@ -2,8 +2,9 @@
 
 What there is to do is a plan: curves in time (`Curves`), the same with clones of the inputs
 (`Clones`), escapes from random starts (`Escape`), a problem at many values of its parameters
-(`Sweep`), or several of these curves or sweeps side by side (`Variants`).  The tables of a file say
-which.  A plan is made by `from_tables` and answers with `run`.
+(`Sweep`), fixed points of the equations (`FixedPoints`), the best learning rate in time
+(`BestSchedule`), or several of these curves, sweeps or fixed points side by side (`Variants`).  The
+tables of a file say which.  A plan is made by `from_tables` and answers with `run`.
 """
 
 from __future__ import annotations
@@ -21,20 +22,24 @@ import xarray as xr
 import teacherstudent
 from teacherstudent.checking import arguments, checks
 from teacherstudent.command import published
+from teacherstudent.command.best_schedules import BestSchedule
 from teacherstudent.command.curves import Clones, Curves
 from teacherstudent.command.escapes import Escape
+from teacherstudent.command.fixed_points import FixedPoints
 from teacherstudent.command.swept import Sweep
 from teacherstudent.command.tables import TEXTS, changed, hint_on_types
 from teacherstudent.command.unfinished import Parts, Unfinished
 from teacherstudent.command.variants import Variants
 from teacherstudent.results.datasets import DESCRIPTION, description
 
-Plan = Curves | Escape | Sweep | Variants
+Plan = BestSchedule | Curves | Escape | FixedPoints | Sweep | Variants
 # By the table that asks for it; variants come first, since each of them may have the others.
 PLANS: dict[str, type[Plan]] = {
     "variants": Variants,
     "escape": Escape,
     "sweep": Sweep,
+    "fixed_point": FixedPoints,
+    "schedule": BestSchedule,
     "clones": Clones,
 }
 
@@ -61,8 +66,9 @@ class Experiment:
     - `tables`: all tables of the file, changed as `changes` say.
     - `plan`: what there is to do.  `Curves` have a `problem`, a `start`, `times` (in updates / N)
       and the options `theory` and `simulation`; `Escape` has a `problem` and the options `escape`;
-      `Sweep` has `curves`, what it goes `over`, and whether it is `theory_only`; `Variants` have a
-      dictionary `variants` of curves or sweeps.
+      `Sweep` has `curves`, what it goes `over`, and whether it is `theory_only`; `FixedPoints` have
+      a `problem`, a `start`, the `options` and, if there are times, `curves`; `Variants` have a
+      dictionary `variants` of curves, sweeps or fixed points.
 
     The tables of a file and their entries are in the manual; an entry that is left out keeps the
     default of the function that takes it (`integrate`, `simulate`, `random_start`, ...).
@@ -137,8 +143,9 @@ class Experiment:
 
         Returns the groups of a result file, which `save`, `plot` and `load` know: `theory`,
         `simulation` (one group for each N if there are several) and `comparison`; or `escape`; or
-        `variants` with these groups for each of them.  Of a task with two classes the theory has
-        the error of the best classifier (`oracle_error`), where it is known.
+        `fixed_point`, beside these if there are times; or `variants` with these groups for each of
+        them.  Of a task with two classes the theory has the error of the best classifier
+        (`oracle_error`), where it is known.
 
         Raises what `integrate`, `simulate`, `escape` and `compare` raise, and FileExistsError for a
         folder of another experiment, or one that another process uses.

@@ -39,7 +39,8 @@ from teacherstudent.command.gallery_numbers import (
 from teacherstudent.results.datasets import description
 from teacherstudent.results.differences import flat
 
-RUNNING = ("seconds", "steps")  # of a sweep, which no two runs have in common
+# What no two runs have in common: of a sweep its cost, and of equal eigenvalues the vectors.
+RUNNING = ("seconds", "steps", "eigenvectors", "eigenvectors_imag")
 # What a description says that decides the numbers or stands on the page.
 DESCRIBED = ("problem", "start", "protocol")
 REPORTED = ("N", "rtol", "sweep", "threshold")

@@ -70,6 +70,8 @@ def print_result(tree: xr.DataTree, title: str) -> None:
     print_curves(tree, title)
     if "comparison" in tree.children:
         print_comparison(tree["comparison"].to_dataset())
+    if "fixed_point" in tree.children:
+        print_fixed_point(tree["fixed_point"].to_dataset())
     if "escape" in tree.children:
         print_escape(tree["escape"].to_dataset(), title)
 
@@ -116,6 +118,9 @@ def print_variants(variants: dict[str, xr.DataTree], title: str) -> None:
 
     table = a_table("", "t", "error, theory", "error, networks", "verdict", title=title)
     for label, tree in variants.items():
+        if "theory" not in tree.children:
+            print_result(tree, f"{title}: {label}")
+            continue
         theory = tree["theory"].to_dataset()
         error = error_name(theory)
         last = theory[error].isel(time=-1)
@@ -128,7 +133,8 @@ def print_variants(variants: dict[str, xr.DataTree], title: str) -> None:
             verdict = tree["comparison"].attrs["verdict"]
             cells += [f"{float(last.mean()):.4g}", verdict.split(" at ")[0]]
         table.add_row(*cells)
-    show_table(table)
+    if table.row_count:
+        show_table(table)
 
 
 def range_cell(values: xr.DataArray) -> str:
@@ -155,6 +161,18 @@ def print_escape(found: xr.Dataset, title: str) -> None:
         error = float(found.exponent_error[number - 1])
         if not math.isnan(exponent):
             typer.echo(f"direction {number}: median step ~ N^({exponent:.2f} +- {error:.2f})")
+
+
+def print_fixed_point(found: xr.Dataset) -> None:
+    """A fixed point and its stability, or where those of a curve change theirs."""
+    error = error_name(found)
+    if "point" in found.dims:
+        typer.echo(f"{found.sizes['point']} fixed points, up to {found.attrs['ends']}")
+        for change in found.attrs["bifurcations"].split("; "):
+            typer.echo(f"  {change}")
+        return
+    typer.echo(f"fixed point with {error} = {float(found[error]):.6g}")
+    typer.echo(f"  {found.attrs['classification']}")
 
 
 def step_cell(step: float) -> str:

@@ -8,6 +8,7 @@ SECTIONS = (
     ("Two classes", ("xor", "spiked", "clones")),
     ("Escape from a random start, and the staircase", ("escape", "staircase")),
     ("Update rules", ("sign", "majority", "agd", "update-rules")),
+    ("Fixed points, fluctuations, best schedules", ("plateau", "bifurcation", "band", "best")),
     ("What changes while it is learnt", ("learning-rate", "lee")),
 )
 OTHERS = "More"

@@ -49,19 +49,21 @@ class QuadratureTable(Table):
 
 
 class TheoryTable(Table):
-    """Options of `integrate`."""
+    """Options of `integrate`; with `band` the theory is that of `fluctuations`."""
 
     rtol: PositiveFloat | None = None
     atol: PositiveFloat | None = None
     solver: Literal["auto", "tsit5", "dopri8", "kvaerno5"] | None = None
     max_steps: PositiveInt | None = None
     spectral: bool | None = None
+    band: bool | None = None
     observables: list[str] | None = None
     quadrature: QuadratureTable | None = None
 
     def options(self) -> dict[str, Any]:
         """The entries that the file has, as arguments of `integrate`."""
         options = super().options()
+        options.pop("band", None)
         if self.quadrature is not None:
             options["quadrature"] = Quadrature(**self.quadrature.options())
         return options
@@ -101,6 +103,39 @@ class EscapeTable(Table):
     enough: float | None = Field(default=None, gt=0, le=1)
     method: Literal["weights", "reduced", "auto"] | None = None
     dtype: Literal["float32", "float64"] | None = None
+
+
+class FixedPointTable(Table):
+    """Options of `fixed_point`, or, with `over`, of `follow_fixed_point`.
+
+    It is looked for near the state of the theory at `time`, or near the start.
+    """
+
+    time: float | None = Field(default=None, ge=0)
+    constraint: str | list[list[int]] | None = None
+    quadrature: QuadratureTable | None = None
+    over: str | None = None
+    stop: float | None = None
+    points: int | None = Field(default=None, ge=2)
+
+    def options(self) -> dict[str, Any]:
+        """The entries that the file has, as arguments of the verb."""
+        options = super().options()
+        options.pop("time", None)
+        if self.quadrature is not None:
+            options["quadrature"] = Quadrature(**self.quadrature.options())
+        return options
+
+
+class ScheduleTable(Table):
+    """Options of `optimal_schedule`; the error is that at the last of the times."""
+
+    form: Literal["pointwise", "piecewise", "constant"] | None = None
+    nodes: int | None = Field(default=None, ge=2)
+    minimise: Literal["final", "integral"] | None = None
+    rate: str | None = None
+    bounds: list[PositiveFloat] | None = None
+    restarts: PositiveInt | None = None
 
 
 class TimesTable(Table):
@@ -167,6 +202,8 @@ class Tables(Table):
     escape: dict | None = None
     variants: dict[str, dict] | None = None
     sweep: dict | None = None
+    fixed_point: dict | None = None
+    schedule: dict | None = None
 
     @property
     def problem(self) -> dict[str, Any]:
@@ -205,6 +242,19 @@ def read_escape(table: Mapping) -> EscapeTable:
     escape = parsed(EscapeTable, table, "escape.")
     check_seeds(escape.seeds)
     return escape
+
+
+def read_fixed_point(table: Mapping) -> FixedPointTable:
+    """The options of `fixed_point` or `follow_fixed_point`."""
+    options = parsed(FixedPointTable, table, "fixed_point.")
+    if (options.over is None) != (options.stop is None):
+        raise ValueError(
+            "fixed_point.over and fixed_point.stop belong together: the number that changes, and "
+            "where it ends; give both or none."
+        )
+    if options.points is not None and options.over is None:
+        raise ValueError("fixed_point.points is of a curve; give over and stop, or leave it out.")
+    return options
 
 
 def check_seeds(seeds: int | list[int] | None) -> None:

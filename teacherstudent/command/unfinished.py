@@ -270,6 +270,10 @@ class Unfinished:
                 folder.rmdir()
 
 
+# Groups of a result with one dataset each, which a run makes beside theory and networks.
+OF_ONE_DATASET = ("escape", "fixed_point")
+
+
 def tree_of(parts: Mapping[str, xr.Dataset]) -> xr.DataTree:
     """The result that has these parts, by their places in the file."""
     groups: dict[str, dict[str, xr.Dataset]] = {}
@@ -283,7 +287,7 @@ def tree_of(parts: Mapping[str, xr.Dataset]) -> xr.DataTree:
     return as_tree(
         theory=groups.get("theory", {}).get(""),
         simulation=list(groups.get("simulation", {}).values()) or None,
-        escape=groups.get("escape", {}).get(""),
+        **{kind: groups.get(kind, {}).get("") for kind in OF_ONE_DATASET},
         variants={label: tree_of(one) for label, one in variants.items()} or None,
     )
 

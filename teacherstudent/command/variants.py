@@ -10,6 +10,7 @@ import xarray as xr
 
 from teacherstudent.checking import checks
 from teacherstudent.command.curves import Curves
+from teacherstudent.command.fixed_points import FixedPoints
 from teacherstudent.command.swept import Sweep
 from teacherstudent.command.tables import merged, outer_tables
 from teacherstudent.command.unfinished import Parts
@@ -19,11 +20,11 @@ from teacherstudent.results.datasets import as_tree
 
 @dataclass(frozen=True)
 class Variants:
-    """Curves, or sweeps, by name."""
+    """Curves, sweeps or fixed points, by name."""
 
     NETWORKS: ClassVar = "simulation"  # the table that says which networks are trained
 
-    variants: dict[str, Curves | Sweep]
+    variants: dict[str, Curves | FixedPoints | Sweep]
 
     @classmethod
     def from_tables(cls, tables: Mapping[str, Any]) -> Variants:
@@ -33,7 +34,7 @@ class Variants:
         """
         outer = outer_tables(tables, ())
         shared = {key: value for key, value in tables.items() if key != "variants"}
-        variants: dict[str, Curves | Sweep] = {}
+        variants: dict[str, Curves | FixedPoints | Sweep] = {}
         for label, changes in (outer.variants or {}).items():
             _check_label(label)
             try:
@@ -66,9 +67,11 @@ class Variants:
         return [array for one in self.variants.values() for array in one.arrays()]
 
 
-def _variant(tables: Mapping[str, Any]) -> Curves | Sweep:
+def _variant(tables: Mapping[str, Any]) -> Curves | FixedPoints | Sweep:
     if tables.get("sweep"):
         return Sweep.from_tables(tables)
+    if tables.get("fixed_point"):
+        return FixedPoints.from_tables(tables)
     curves = None
     if not any(tables.get(name) for name in ("clones", "escape", "variants", "protocol")):
         curves = Curves.from_tables(tables)

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from teacherstudent.figures.bands import CollapsePanel, draw_band, has_band, widest
 from teacherstudent.figures.drawing import (
     GREY,
     EndLabels,
@@ -68,6 +69,8 @@ class ErrorPanel:
             draw_line(axes, line, 0, "theory")
         for rank, one in enumerate(curves.networks):
             draw_networks(axes, one[name], rank + 1, networks_label(one))
+            if curves.theory is not None:
+                draw_band(axes, curves.theory, name, {}, shown_size(one), rank + 1)
             for measure, shape in ((HELD_OUT[name], "x"), (TRAINING[name], "+")):
                 if measure in one:
                     words = measure.replace("_", " ")
@@ -140,6 +143,8 @@ class EntriesPanel:
                     values = one[name].isel(place)
                     end = values.mean("seed")
                     draw_networks(axes, values, rank, label if line is None else None)
+                    if curves.theory is not None:
+                        draw_band(axes, curves.theory, name, place, shown_size(one), rank)
             if line is not None:
                 end = line.isel(place)
                 draw_line(axes, end, rank, label)
@@ -210,6 +215,36 @@ class VariableKind(Kind):
         return _alone(curves, EntriesPanel(curves, self.name, entries), height)
 
 
+class FluctuationsKind(Kind):
+    """The scatter of networks beside the predicted one."""
+
+    def fits(self, results: Results) -> bool:
+        """Whether a theory has a band, and there are several networks."""
+        if not results.has_curves:
+            return False
+        curves = results.curves
+        several = any(one.sizes["seed"] > 1 for one in curves.networks)
+        return several and has_band(curves.theory, curves.error)
+
+    def layout(self, results: Results) -> Layout:
+        """The error with its bands, and a panel for each of the widest scatters."""
+        curves = results.curves
+        theory = curves.theory
+        assert theory is not None
+        panels: list[Draw] = [ErrorPanel(curves)]
+        networks = [one for one in curves.networks if one.sizes["seed"] > 1]
+        for name in curves.names():
+            if not has_band(theory, name):
+                continue
+            entries = widest(theory, name, entries_of(theory, name))
+            places = [one.place for one in entries]
+            labels = [one.label if one.place else "" for one in entries]
+            panels.append(CollapsePanel(theory, networks, name, places, labels))
+        columns = -(-len(panels) // 2) if len(panels) > MOST_COLUMNS else len(panels)
+        rows = [Row(panels[at : at + columns]) for at in range(0, len(panels), columns)]
+        return Layout(rows, title_of(theory), _keys(curves))
+
+
 class OverlapsKind(Kind):
     """Q and R (or m) in small multiples: a panel for each unit of the student."""
 
@@ -267,7 +302,8 @@ def _alone(curves: Curves, panel: Draw, height: float = 3.6) -> Layout:
 
 def _keys(curves: Curves) -> list:
     largest = curves.networks[-1] if curves.networks else None
-    return keys_of_marks(curves.theory is not None, largest)
+    predicted = has_band(curves.theory, curves.error)
+    return keys_of_marks(curves.theory is not None, largest, predicted)
 
 
 def _rows_by_unit(curves: Curves, name: str) -> list[Row]:

@@ -173,7 +173,7 @@ def shown_size(simulation: xr.Dataset) -> int:
     return size_of(simulation)
 
 
-def keys_of_marks(theory: bool, simulation: xr.Dataset | None) -> list:
+def keys_of_marks(theory: bool, simulation: xr.Dataset | None, predicted: bool = False) -> list:
     """What lines, marks and bands are, as handles of a legend."""
     keys: list = []
     if theory:
@@ -186,6 +186,8 @@ def keys_of_marks(theory: bool, simulation: xr.Dataset | None) -> list:
         if simulation.sizes["seed"] > 1:
             band = "one standard deviation of single networks"
             keys.append(Patch(color=GREY, alpha=0.3, lw=0, label=band))
+        if predicted:
+            keys.append(Line2D([], [], color=GREY, ls=":", lw=1.0, label="the same, predicted"))
     return keys
 
 

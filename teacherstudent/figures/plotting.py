@@ -11,12 +11,20 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from teacherstudent.checking import arguments, checks
-from teacherstudent.figures.curves import CurvesKind, ErrorKind, OverlapsKind, VariableKind
+from teacherstudent.figures.curves import (
+    CurvesKind,
+    ErrorKind,
+    FluctuationsKind,
+    OverlapsKind,
+    VariableKind,
+)
 from teacherstudent.figures.drawing import figure_style
 from teacherstudent.figures.escape import EscapeKind
+from teacherstudent.figures.fixed_points import BranchKind, FixedPointKind
 from teacherstudent.figures.heatmaps import HeatmapsKind
 from teacherstudent.figures.layout import Kind, Layout
 from teacherstudent.figures.results import Results
+from teacherstudent.figures.schedules import ScheduleKind
 from teacherstudent.figures.spectrum import SpectrumKind
 from teacherstudent.figures.sweep import SweepKind
 from teacherstudent.figures.variant_sweeps import VariantSweepsKind
@@ -25,6 +33,9 @@ from teacherstudent.results.atomic_files import write_atomically
 
 # The first that fits is what is drawn if no kind is named.
 KINDS: dict[str, Kind] = {
+    "branches": BranchKind(),
+    "fixed point": FixedPointKind(),
+    "schedule": ScheduleKind(),
     "variant sweeps": VariantSweepsKind(),
     "variants": VariantsKind(),
     "escape": EscapeKind(),
@@ -34,6 +45,7 @@ KINDS: dict[str, Kind] = {
     "overlaps": OverlapsKind(),
     "heatmaps": HeatmapsKind(),
     "spectrum": SpectrumKind(),
+    "fluctuations": FluctuationsKind(),
 }
 SHARP = 160  # dots per inch of a file
 
@@ -56,9 +68,11 @@ def plot(
       "curves", the error and the order parameters along time, of many units in a panel for each or
       as maps; "error"; "overlaps", Q and R (or m) in a panel for each unit of the student;
       "heatmaps", Q and R at a few times; one variable by its name, "Q", "v", "accuracy" or that of
-      an observable; "spectrum", r(rho, t) of `integrate(..., spectral=True)`; "escape"; "sweep",
-      curves over one and maps over two parameters; "variants", the errors of several problems;
-      "variant sweeps", those of several sweeps at the last time.
+      an observable; "spectrum", r(rho, t) of `integrate(..., spectral=True)`; "escape";
+      "fixed point", its eigenvalues and the trajectory that passes it; "branches", curves of fixed
+      points; "schedule", a best schedule and what it gains; "fluctuations", the scatter of networks
+      beside the predicted one; "sweep", curves over one and maps over two parameters; "variants",
+      the errors of several problems; "variant sweeps", those of several sweeps at the last time.
     - `axes`: matplotlib's Axes to draw into, as many as the kind has panels (one for "error", or a
       single variable).
 

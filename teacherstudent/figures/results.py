@@ -22,6 +22,7 @@ COUNTED = ("point", "start")  # dimensions of a sweep whose numbers only count
 NEAR = 0.25  # how far off the points of a curve a recorded value may be, in units of their scatter
 ROUNDING = 1e-4  # and relative to them
 TINY = 1e-12
+OF_EQUATIONS = ("fixed_point",)  # groups that may be drawn without a trajectory
 
 
 class Curves(NamedTuple):
@@ -132,9 +133,35 @@ class Results:
         return self.given["escape"].to_dataset() if "escape" in self.given.children else None
 
     @cached_property
+    def fixed_point(self) -> xr.Dataset | None:
+        """A fixed point of the equations, or a curve of them."""
+        return self._group("fixed_point")
+
+    @cached_property
+    def branches(self) -> dict[str, xr.Dataset]:
+        """Curves of fixed points, by the names of the problems if there are several."""
+        if self.variants:
+            found = {name: one.fixed_point for name, one in self.variants.items()}
+        else:
+            found = {"": self.fixed_point}
+        branches = {name: one for name, one in found.items() if one is not None}
+        complete = len(branches) == len(found)
+        if complete and all("point" in one.dims for one in branches.values()):
+            return branches
+        return {}
+
+    def _group(self, kind: str) -> xr.Dataset | None:
+        """The dataset of this kind, by itself or as a group of a tree; None if there is none."""
+        if isinstance(self.given, xr.DataTree):
+            return self.given[kind].to_dataset() if kind in self.given.children else None
+        if DESCRIPTION in self.given.attrs and description(self.given).get("kind") == kind:
+            return self.given
+        return None
+
+    @cached_property
     def swept(self) -> dict[str, xr.Dataset]:
         """Theory and simulation of a sweep, by their names; none where nothing was swept."""
-        if self.variants or self.escape is not None:
+        if self.variants or self.escape is not None or self._is_alone():
             return {}
         if isinstance(self.given, xr.Dataset) and DESCRIPTION not in self.given.attrs:
             return {}
@@ -169,7 +196,15 @@ class Results:
     @property
     def has_curves(self) -> bool:
         """Whether there is one curve of a theory, or networks of one problem."""
-        return not (self.variants or self.swept or self.escape is not None)
+        others = self.variants or self.swept or self.escape is not None
+        return not (others or self._is_alone())
+
+    def _is_alone(self) -> bool:
+        """Whether there is a result of the equations, and no trajectory beside it."""
+        if isinstance(self.given, xr.DataTree):
+            groups = set(self.given.children)
+            return bool(groups & set(OF_EQUATIONS)) and not groups & {"theory", "simulation"}
+        return any(self._group(kind) is not None for kind in OF_EQUATIONS)
 
 
 def swept_along(data: xr.Dataset) -> list[str]:

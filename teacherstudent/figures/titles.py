@@ -58,6 +58,8 @@ def in_words(value: Any) -> str:
     if not isinstance(value, Mapping):
         return f"{value:g}"
     parameters = [one for one in value.values() if isinstance(one, float)]
+    if not parameters:  # one with lists of numbers
+        return str(value["schedule"])
     return f"{value['schedule']}({'; '.join(f'{one:g}' for one in parameters)})"
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import xarray as xr
 
 from teacherstudent.checking import arguments
+from teacherstudent.results.bands import at_some_times
 from teacherstudent.results.comparable import (
     HUGE,
     Fault,
@@ -48,6 +49,7 @@ from teacherstudent.results.differences import differing_entries
 from teacherstudent.results.size_report import Slopes, report_of_size
 from teacherstudent.results.switches import Switch, first_gap
 from teacherstudent.results.verdict import Report, verdict_of
+from teacherstudent.results.whole_path import Whole
 
 COMPARED = ("eps_g", "loss", "Q", "R", "m", "v", "b")
 TRAINED = ("v", "b")  # which are compared only where they are trained
@@ -142,7 +144,7 @@ def _compared(
     times, pairs = matched(theory.time.values, networks)
     begin = {name: value_at_start(name, theory) for name in names}
     derivatives = _slopes(theory, names, change, times)
-    at_times = theory.isel(time=times)
+    at_times = at_some_times(theory, times)
     reports = []
     for one, pair in zip(networks, pairs, strict=True):
         report = report_of_size(at_times, one.isel(time=pair), begin, derivatives, fault is None)
@@ -183,9 +185,15 @@ def _record(
         "fixed_samples": _fixed_samples(networks),
         "largest": [report.largest for report in reports],
         "directions": directions,
+        "whole_path": [_facts(report.whole) for report in reports],
         "below_floor": reports[-1].below_floor,
         "fault": None if fault is None else fault.sentence,
     }
+
+
+def _facts(whole: Whole | None) -> dict[str, Any] | None:
+    """What the tests of the whole path found, where the theory has a band."""
+    return None if whole is None else whole._asdict()
 
 
 def _fixed_samples(networks: Sequence[xr.Dataset]) -> dict | None:

@@ -21,6 +21,7 @@ import teacherstudent
 from teacherstudent.checking import checks
 from teacherstudent.observables.observable import Observable, check_answers
 from teacherstudent.problem import Problem
+from teacherstudent.results.bands import is_of_band
 from teacherstudent.results.dense_curves import PREFIX
 from teacherstudent.results.description import describe_problem, describe_start
 from teacherstudent.rules import Rule
@@ -289,7 +290,8 @@ def observables_in_common(*results: xr.Dataset) -> list[str]:
         known.remove("accuracy")
     first = results[0]
     names = [str(name) for name in first.data_vars if "time" in first[name].dims]
-    return [name for name in names if name not in known and all(name in one for one in results)]
+    names = [name for name in names if name not in known and not is_of_band(first, name)]
+    return [name for name in names if all(name in one for one in results)]
 
 
 def described(
@@ -319,7 +321,7 @@ def _arrays_of_start(kind: str, start: Start) -> dict:
     """Of a theory the spectrum with its densities; of a simulation the weights that it began from,
     if they were given.
     """
-    if kind == "theory" and isinstance(start, SpectralOverlaps):
+    if kind in ("theory", "fixed_point") and isinstance(start, SpectralOverlaps):
         return {
             "rho": start.rho,
             "weights": start.weights,
@@ -388,10 +390,17 @@ def listed_simulations(simulation) -> list[xr.Dataset]:
 
 
 def as_tree(
-    *, theory=None, simulation=None, comparison=None, escape=None, variants=None
+    *,
+    theory=None,
+    simulation=None,
+    comparison=None,
+    escape=None,
+    fixed_point=None,
+    variants=None,
 ) -> xr.DataTree:
     """The groups of a result file as a `DataTree`."""
     groups = {"theory": theory, "comparison": comparison, "escape": escape}
+    groups["fixed_point"] = fixed_point
     for name, data in groups.items():
         if data is not None and not isinstance(data, xr.Dataset):
             raise ValueError(f"{name} is {checks.kind_of(data)}; give a Dataset.")
@@ -400,8 +409,8 @@ def as_tree(
     present = {name: data for name, data in groups.items() if data is not None}
     if not present:
         raise ValueError(
-            "there is nothing to save; give theory=, simulation=, comparison=, escape= or "
-            "variants=."
+            "there is nothing to save; give theory=, simulation=, comparison=, escape=, "
+            "fixed_point= or variants=."
         )
     root = xr.Dataset(attrs={DESCRIPTION: json.dumps({"schema": SCHEMA})})
     return xr.DataTree.from_dict({"/": root, **present})

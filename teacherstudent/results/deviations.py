@@ -33,6 +33,7 @@ WINDOWS = 5  # parts of the times that are looked at one by one, by root mean sq
 PARTS = 3  # the same, by directions
 BASE = 0.5  # of the allowed bias
 CURVATURE = 3.0  # of the allowed bias
+OF_BIAS = 0.05  # of a predicted bias, which may be wrong in it
 STATES = ("Q", "R", "m", "v", "b")
 POWER = 0.95  # the probability with which a deviation that "would have been seen" is seen
 # Curves are not linear in the learning rate: without it, at worst 4 of 10 such errors were found.
@@ -52,6 +53,8 @@ class Variable(NamedTuple):
     - `rounding`: of the runs' floating-point numbers, relative to their size.
     - `numerical`: error of the theory's numbers, absolute.
     - `counted`: the times at which the variable says something.
+    - `bias`: of the mean of networks at finite N, as a band predicts it; zero where none does.
+    - `predicted`: the times at which it does.
     """
 
     name: str
@@ -63,6 +66,13 @@ class Variable(NamedTuple):
     rounding: float
     numerical: Float[np.ndarray, " times"]
     counted: np.ndarray
+    bias: Float[np.ndarray, "times entries"]
+    predicted: np.ndarray
+
+    @property
+    def unexplained(self) -> Float[np.ndarray, "times entries"]:
+        """Theory, with the bias that it predicts, minus mean over seeds."""
+        return self.deviation + self.bias
 
     @property
     def deviation(self) -> Float[np.ndarray, "times entries"]:
@@ -159,31 +169,52 @@ def relative_variance(variables: Sequence[Variable]) -> Float[np.ndarray, " time
 def allowed_bias(
     variable: Variable, N: int, variance: Float[np.ndarray, " times"]
 ) -> Float[np.ndarray, "times entries"]:
-    """What finite size and the theory's own numerical error may make of a deviation."""
-    by_size = variable.scale * (BASE / N + CURVATURE * variance)
+    """What finite size and the theory's own numerical error may make of a deviation.
+
+    Where the bias is predicted it is what is left: the square of that relative bias, and a part of
+    the largest predicted one.
+    """
+    relative = BASE / N + CURVATURE * variance
+    by_size = variable.scale * relative
+    if variable.predicted.any():
+        largest = np.maximum.accumulate(np.abs(variable.bias).max(axis=1))
+        left = variable.scale * relative**2 + OF_BIAS * largest
+        by_size = np.where(variable.predicted, np.minimum(left, by_size), by_size)
     return (by_size + variable.numerical)[:, None] * np.ones_like(variable.limit)
 
 
+class Levels(NamedTuple):
+    """Probabilities of calling a true theory wrong, of the tests of directions."""
+
+    rate: float = LEVEL / 4
+    others: float = LEVEL / 4  # all together
+
+
 def tests_of_directions(
-    variables: Sequence[Variable], times: Float[np.ndarray, " times"], N: int
+    variables: Sequence[Variable],
+    times: Float[np.ndarray, " times"],
+    N: int,
+    levels: Levels,
+    seen_otherwise: np.ndarray,
 ) -> list[Test]:
     """Student's t of the projections.
 
-    The test of the scale of time has half of their level, all others together have the rest.
+    The test of the scale of time leaves out the times that are `seen_otherwise`.
     """
     later = times > 0
     variables = [one._replace(counted=one.counted & later) for one in variables]
     variance = relative_variance(variables)
     allowed = {one.name: allowed_bias(one, N, variance) for one in variables}
     weights = {one.name: _weights(one, allowed[one.name]) for one in variables}
+    of_rate = {name: np.where(seen_otherwise[:, None], 0.0, w) for name, w in weights.items()}
     directions = list(_directions(variables, times))
     others = sum(one.kind != "time" for one in directions)
     tests = []
     for direction in directions:
-        level = LEVEL / 4
-        if direction.kind != "time":
-            level = LEVEL / 4 / others
-        test = _test(variables, direction, weights, allowed, level)
+        if direction.kind == "time":
+            test = _test(variables, direction, of_rate, allowed, levels.rate)
+        else:
+            test = _test(variables, direction, weights, allowed, levels.others / others)
         if test is not None:
             tests.append(test)
     return tests
@@ -241,7 +272,8 @@ def _test(
             continue
         change = direction.changes[one.name]
         along = weights[one.name] * change
-        projections = projections + np.einsum("sti,ti->s", one.runs - one.limit, along)
+        apart = one.runs - (one.limit + one.bias)
+        projections = projections + np.einsum("sti,ti->s", apart, along)
         norm += float((along * change).sum())
         bias += float((np.abs(along) * allowed[one.name]).sum())
         rounding += float(((along * one.rounding_error) ** 2).sum())

@@ -37,6 +37,7 @@ def save(
     simulation: xr.Dataset | Sequence[xr.Dataset] | None = None,
     comparison: xr.Dataset | None = None,
     escape: xr.Dataset | None = None,
+    fixed_point: xr.Dataset | None = None,
     variants: Mapping[str, xr.DataTree] | None = None,
     force: bool = False,
 ) -> xr.DataTree:
@@ -69,6 +70,7 @@ def save(
         "simulation": simulation,
         "comparison": comparison,
         "escape": escape,
+        "fixed_point": fixed_point,
         "variants": variants,
     }
     given = [name for name, part in parts.items() if part is not None]
@@ -185,7 +187,7 @@ def check_has_results(path: Path, root: Group) -> None:
     """Raise UnreadableFile for a file without any group."""
     if not root.groups:
         raise UnreadableFile(
-            f"{path} has neither a theory nor a simulation nor a comparison nor an escape in it."
+            f"{path} has no result in it: no theory, simulation, comparison, escape or fixed point."
         )
 
 

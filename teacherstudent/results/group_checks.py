@@ -9,12 +9,19 @@ from teacherstudent.results.hdf5_reading import CheckGroup, place
 
 UNCHECKED = 1  # the last schema without checksums
 DEEPEST_DESCRIPTION = 20  # levels of a description
-KINDS = ("theory", "simulation", "comparison", "escape")
+KINDS = (
+    "theory",
+    "simulation",
+    "comparison",
+    "escape",
+    "fixed_point",
+)
 ENTRIES: dict[str, dict[str, type]] = {  # what a description of each kind must have, and what it is
     "theory": {"problem": dict, "start": dict, "report": dict},
     "simulation": {"problem": dict, "start": dict, "report": dict},
     "comparison": {"N": list, "seeds": list, "largest": list, "verdict": str},
     "escape": {"problem": dict, "report": dict},
+    "fixed_point": {"problem": dict, "start": dict, "report": dict},
 }
 
 

@@ -65,6 +65,10 @@ def _problem_from(data: xr.Dataset, record: Mapping, described: dict) -> Problem
         described[part] = {
             name: _selected(data, name, value) for name, value in described[part].items()
         }
+    if record["kind"] == "fixed_point" and "over" in record["report"]:
+        _refuse_curve(data, record)
+        part, _, name = record["report"]["over"].rpartition(".")
+        described[part][name] = float(data[name])
     arrays = {name: data[name].values for name in kind.ARRAYS if name in data}
     return problem_from(described | {"task": described["task"] | arrays})
 
@@ -80,6 +84,8 @@ def start_of(data: xr.Dataset) -> Start:
       them.  Inputs with several eigenvalues need those of each mode: `integrate(...,
       spectral=True)`.
 
+    - A fixed point: its order parameters.
+
     Of a batch of starts it is the selected one.
 
     >>> import teacherstudent as ts
@@ -94,6 +100,8 @@ def start_of(data: xr.Dataset) -> Start:
     """
     record = _described(data, "start")
     _refuse_sweep(record)
+    if record["kind"] == "fixed_point":
+        return _fixed_point(data, record)
     if "time" not in data.coords:
         raise ValueError(
             "the data have no time, so that it is not known of when they are; select one with "
@@ -109,6 +117,31 @@ def start_of(data: xr.Dataset) -> Start:
             "isel(time=-1)."
         )
     return _run_start(data, record)
+
+
+def _fixed_point(data: xr.Dataset, record: Mapping) -> Start:
+    """A fixed point as a start; ValueError for a curve of them."""
+    if "over" not in record["report"]:
+        return _run_start(data, record)
+    _refuse_curve(data, record)
+    if "q_start" in data:
+        raise ValueError(
+            "the data are of a curve of fixed points, which keeps no overlaps by mode; take "
+            "ts.fixed_point of one problem of it."
+        )
+    fixed = task_family(record["problem"]["task"]).name_of("R")
+    overlaps: dict[str, Any] = {fixed: data[fixed].values}
+    if "b" in data:
+        overlaps["b"] = data["b"].values
+    T = record["start"].get("T")
+    return OrderParameters(_symmetric(data["Q"].values), T=T, v=data["v"].values, **overlaps)
+
+
+def _refuse_curve(data: xr.Dataset, record: Mapping) -> None:
+    """Raise ValueError for more than one fixed point of a curve."""
+    name = record["report"]["over"].rpartition(".")[2]
+    if name not in data.coords or data[name].ndim:
+        raise ValueError("the data are a curve of fixed points; take one with isel(point=0).")
 
 
 def _refuse_sweep(record: Mapping) -> None:

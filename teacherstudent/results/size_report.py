@@ -7,9 +7,12 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from teacherstudent.results.bands import has_band, is_joined, is_of_band, valid_until
 from teacherstudent.results.comparable import size_of
 from teacherstudent.results.datasets import description
 from teacherstudent.results.deviations import (
+    Levels,
+    Test,
     Variable,
     allowed_bias,
     critical_of_windows,
@@ -19,11 +22,13 @@ from teacherstudent.results.deviations import (
 )
 from teacherstudent.results.held_out import ACCURACY_ERROR, HeldOut, held_out_measures
 from teacherstudent.results.verdict import Report
+from teacherstudent.results.whole_path import Path, Whole, path_of, test_of_rate, whole_of
 
 TINY = np.finfo(float).tiny
 SMALLEST_READOUT = 0.1  # by its nature, which a trained readout is compared with
 # The errors of means of indicators over frozen points.
 OF_FROZEN_POINTS = {"accuracy": ACCURACY_ERROR, "sign_agreement": 5e-4}
+OF_SLOPE = 0.1  # of a slope by interpolation, which may be wrong in it
 Columns = dict[str, tuple[tuple, Any, dict[str, str]]]
 
 
@@ -60,14 +65,19 @@ def report_of_size(
     N = size_of(simulation)
     seeds = simulation.sizes["seed"]
     times = theory.time.values
+    if has_band(theory) and not is_joined(theory):
+        theory = without_band(theory)
     variables = [variable_of(name, theory, simulation, begin, slopes) for name in begin]
     measures = held_out_measures(theory, simulation)
     decided = usable and seeds > 1
     variance = np.zeros(len(times))
-    tests = []
+    tests: list[Test] = []
+    whole = None
     if decided:
         variance = relative_variance(variables)
-        tests = tests_of_directions(variables, times, N)
+        allowed = {one.name: allowed_bias(one, N, variance) for one in variables}
+        path = path_of(theory, variables, allowed, variance, N)
+        tests, whole = all_tests(variables, times, N, path)
     deviations = deviations_by_name(variables, measures, times, N, variance)
     quantities = len(variables) + len(measures)
     largest = {name: largest_of(one, N, seeds, quantities) for name, one in deviations.items()}
@@ -76,9 +86,32 @@ def report_of_size(
         data=xr.Dataset(data, coords={"time": theory.time}),
         largest=largest,
         tests=tests,
+        whole=whole,
         below_floor=time_below_floor(variables, times),
         only_start=not (times > 0).any(),
     )
+
+
+def all_tests(
+    variables: Sequence[Variable], times: np.ndarray, N: int, path: Path | None
+) -> tuple[list[Test], Whole | None]:
+    """The tests of directions, and those of the whole path where the theory has a band.
+
+    They share the same level: that of the rate has half of it, one for the times at which the band
+    holds and one for those at which it does not.
+    """
+    nowhere = np.zeros(len(times), bool)
+    if path is None:
+        return tests_of_directions(variables, times, N, Levels(), nowhere), None
+    of_rate = Levels().rate
+    if not path.inside[-1]:
+        of_rate = of_rate / 2
+    quarter = Levels().others / 4
+    tests = tests_of_directions(variables, times, N, Levels(of_rate, 2 * quarter), path.inside)
+    test = test_of_rate(path, of_rate)
+    if test is not None:
+        tests.insert(0, test)
+    return tests, whole_of(path, quarter, quarter)
 
 
 def variable_of(
@@ -94,9 +127,22 @@ def variable_of(
     runs = in_one_axis(simulation[name].transpose("seed", *theory[name].dims).values, 2)
     scale = natural_scale(name, theory, simulation)
     epsilon = float(np.finfo(description(simulation)["report"]["dtype"]).eps)
-    moved = np.abs(simulation.time.values - times) / np.where(times > 0, times, 1.0)
+    N = size_of(simulation)
+    positive = np.where(times > 0, times, 1.0)
+    moved_in_time = simulation.time.values - times
+    moved = np.abs(moved_in_time) / positive
     in_points = OF_FROZEN_POINTS.get(name, 0.0)
-    in_time = np.abs(slopes.in_time[name].reshape(limit.shape)).max(axis=1)
+    in_time = slopes.in_time[name].reshape(limit.shape)
+    moved_by = moved * np.abs(in_time).max(axis=1)
+    bias = np.zeros_like(limit)
+    predicted = np.zeros(len(times), bool)
+    if f"{name}_bias" in theory:
+        # The limit at the time of the networks, and what is left of that.
+        predicted = times < valid_until(theory, N)
+        at_their_time = (moved_in_time / positive)[:, None] * in_time
+        bias = in_one_axis(theory[f"{name}_bias"].values, 1) / N + at_their_time
+        bias = np.where(predicted[:, None], bias, 0.0)
+        moved_by = np.where(predicted, OF_SLOPE * moved_by, moved_by)
     counted = np.ones(len(times), bool)
     if name == "eps_g":
         counted = above_floor(limit, runs, theory, simulation)
@@ -108,9 +154,17 @@ def variable_of(
         begin=in_one_axis(begin[name], 0)[None],
         scale=scale,
         rounding=4 * epsilon,
-        numerical=numerical_error(theory) * scale + moved * in_time + in_points,
+        numerical=numerical_error(theory) * scale + moved_by + in_points,
         counted=counted,
+        bias=bias,
+        predicted=predicted,
     )
+
+
+def without_band(theory: xr.Dataset) -> xr.Dataset:
+    """The theory alone: of a band without some of its times nobody knows the propagators."""
+    names = [str(name) for name in theory.data_vars]
+    return theory.drop_vars([name for name in names if is_of_band(theory, name)])
 
 
 def in_one_axis(values: np.ndarray, lead: int) -> np.ndarray:
@@ -179,7 +233,7 @@ def deviations_by_name(
         if on.any():
             allowed = allowed_bias(one, N, variance)[on]
             deviations[one.name] = Deviation(
-                one.deviation[on], one.error[on], allowed, times[on], one.scale
+                one.unexplained[on], one.error[on], allowed, times[on], one.scale
             )
     for measure in measures:
         allowed = measure.allowed(N, variance)[:, None]

@@ -9,6 +9,7 @@ import xarray as xr
 
 from teacherstudent.results.comparable import Fault
 from teacherstudent.results.deviations import Test
+from teacherstudent.results.whole_path import Whole
 
 TINY = np.finfo(float).tiny
 # A test that needs a larger z than this to notice anything decides nothing (fewer than 6 seeds).
@@ -23,12 +24,14 @@ FALSE = ("DISAGREE", "INVALID", DIFFERENT)  # how verdicts begin that confirm no
 class Report(NamedTuple):
     """The comparison at one N.
 
-    It has the answer's variables, the largest deviations by name, and the tests of directions.
+    It has the answer's variables, the largest deviations by name, the tests of directions, and
+    those of the whole path where the theory has a band.
     """
 
     data: xr.Dataset
     largest: dict[str, dict]
     tests: list[Test]
+    whole: Whole | None
     below_floor: float | None  # the time from which on eps_g is rounding
     only_start: bool  # no time but t = 0 was compared
 
@@ -70,7 +73,7 @@ def _decided(
             return f"DISAGREE at N = {N}: {fault.sentence}."
         return f"INVALID at N = {N}: {fault.sentence}; nothing can be compared with such numbers."
     decision = Decision(reports, record["N"], record["seeds"][-1], rate)
-    line = decision.sentence() + _on_equivalence(reports[-1])
+    line = decision.sentence() + _on_equivalence(reports[-1]) + _on_scatter(reports[-1].whole)
     if record["below_floor"] is not None:
         line += (
             f" eps_g is below its floor of rounding after t = {record['below_floor']:.4g}; it is "
@@ -171,6 +174,21 @@ class Decision:
                 f"DISAGREE at N = {self.N}: all seeds together have z = {z:.1f}, by chance up to "
                 f"{first.critical:.1f} ({self.place()})." + _looks_like(against, self.rate)
             )
+        return self.contradiction_by_band()
+
+    def contradiction_by_band(self) -> str | None:
+        """Why networks are not as the band predicts, if that is so."""
+        whole = self.report.whole
+        if whole is None:
+            return None
+        if whole.misfits:
+            return (
+                f"DISAGREE at N = {self.N}: the whole path has chi squared = {whole.misfit:.1f} in "
+                f"{whole.components} components, by chance up to {whole.critical_misfit:.1f} "
+                f"({self.place()})."
+            )
+        if whole.scatters_otherwise:
+            return f"DISAGREE at N = {self.N}: the networks do not scatter as predicted."
         return None
 
     def lack_of_evidence(self) -> str | None:
@@ -215,6 +233,10 @@ class Decision:
         )
 
 
+def _standard_error(test: Test) -> float:
+    return test.standard_error
+
+
 def _excess(test: Test) -> float:
     return test.excess
 
@@ -241,6 +263,22 @@ def _on_equivalence(report: Report) -> str:
     )
 
 
+def _on_scatter(whole: Whole | None) -> str:
+    """How the measured scatter compares with the predicted one, and how long that is known."""
+    if whole is None:
+        return ""
+    line = (
+        f" The networks scatter {whole.scatter:.2f} times as much as predicted (by chance "
+        f"{whole.least_scatter:.2f} to {whole.largest_scatter:.2f})."
+    )
+    if not whole.everywhere:
+        line += (
+            f" The linear theory of fluctuations holds until t = {whole.until:.4g}; later times "
+            "are compared without it."
+        )
+    return line
+
+
 def _bias(report: Report, N: int) -> float:
     """The coefficient of the bias that chance leaves to explain, relative to what it is a bias
     of.
@@ -252,7 +290,9 @@ def _bias(report: Report, N: int) -> float:
 
 def _sight(tests: Sequence[Test], rate: str) -> str | None:
     """What would have been found, as the end of a sentence; None if nothing worth finding."""
-    seen = {test.direction: test.seen for test in tests}
+    seen: dict[str, float] = {}
+    for test in tests:
+        seen[test.direction] = min(test.seen, seen.get(test.direction, np.inf))
     if seen.get("time", np.inf) < BLIND:
         return f"; would have seen an error of {_percent(seen['time'])} in the {rate}."
     if seen.get("motion", np.inf) < BLIND:
@@ -265,10 +305,10 @@ def _sight(tests: Sequence[Test], rate: str) -> str | None:
 
 def _looks_like(tests: Sequence[Test], rate: str) -> str:
     """What the deviations look like, if a direction of a meaning is among them."""
-    by_direction = {test.direction: test for test in tests}
-    if "time" not in by_direction:
+    of_rate = [test for test in tests if test.direction == "time"]
+    if not of_rate:
         return ""
-    test = by_direction["time"]
+    test = min(of_rate, key=_standard_error)
     rate = rate.split(" (")[0]
     pace = "smaller"
     if test.estimate > 0:

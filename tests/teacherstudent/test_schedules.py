@@ -68,6 +68,10 @@ VALUES = {
         ts.piecewise([0.1, 0.5, 0.2], [1.0, 7.0]),
         lambda t: np.where(t < 1.0, 0.1, np.where(t < 7.0, 0.5, 0.2)),
     ),
+    "interpolated": (
+        ts.interpolated([1.0, 4.0, 7.0], [0.1, 0.5, 0.2]),
+        lambda t: np.interp(t, [1.0, 4.0, 7.0], [0.1, 0.5, 0.2]),
+    ),
     "warm-up of an exponential": (
         ts.warm_up(ts.exponential(0.5, rate=0.2), duration=4.0),
         lambda t: np.where(t < 4.0, t / 4, 1.0) * 0.5 * np.exp(-0.2 * t),
@@ -180,6 +184,8 @@ NAMED = [
     ts.linear(0.5, final=0.1, duration=4.0),
     ts.warm_up(ts.exponential(0.5, rate=0.1), duration=2.0),
     ts.piecewise([0.1, ts.warm_up(ts.power(0.5), duration=4.0), 0.3], [1.0, 5.0]),
+    ts.interpolated([0.0, 1.0, 5.0], [0.1, 0.4, 0.3]),
+    ts.interpolated([0.0, 1.0, 5.0], [0.1, [0.4, 0.2], 0.3]),
 ]
 
 
@@ -405,6 +411,12 @@ def test_schedules_of_optax_count_updates():
             lambda: ts.piecewise([0.1, 0.2, 0.3], [1.0]),
             "schedule.values has 3 entries and schedule.times 1; give one value more",
         ),
+        (
+            lambda: ts.interpolated([1.0], [0.1]),
+            "schedule.times has 1 entries and schedule.values 1",
+        ),
+        (lambda: ts.interpolated([0.0, 1.0], [0.1]), "give two times or more, and a value at each"),
+        (lambda: ts.interpolated([1.0, 1.0], [0.1, 0.2]), "schedule.times has 1 after 1"),
         (lambda: ts.piecewise([0.1], []), "schedule.values has 1 entries and schedule.times 0"),
         (
             lambda: ts.Signum(0.1, beta=ts.constant(0.5)),
