@@ -17,8 +17,10 @@ import numpy as np
 from jaxtyping import TypeCheckError
 
 from teacherstudent.command import published
+from teacherstudent.command.best_schedules import BestSchedule
 from teacherstudent.command.escapes import Escape
 from teacherstudent.command.experiment import Experiment
+from teacherstudent.command.fixed_points import FixedPoints
 from teacherstudent.command.swept import Sweep
 from teacherstudent.command.variants import Variants
 from tests.faults.trial import Trial, is_ours
@@ -220,6 +222,10 @@ def _is_sound(plan) -> bool:
         return True
     if isinstance(plan, Sweep):
         return bool(plan.over) and _is_sound(plan.curves)
+    if isinstance(plan, BestSchedule):
+        return _is_sound(plan.curves)
+    if isinstance(plan, FixedPoints):
+        return plan.curves is None or _is_sound(plan.curves)
     rates = [value for value in vars(plan.problem.rule).values() if isinstance(value, float)]
     return bool(np.isfinite(plan.times).all()) and not any(map(math.isnan, rates))
 
