@@ -348,17 +348,18 @@ def _reported(
         "diverged": sum(one.failures for one in objectives),
         "message": best.message,
     }
-    facts["summary"] = _summary(settings, facts)
+    summary = _summary(settings, facts)
     record = description(theory)
     floor = record["report"].get("eps_g_floor", 0.0)
     if settings.minimise == FINAL and np.exp(best.value) < floor:
-        facts["summary"] += f"; errors below {floor:.1g} cannot be told from zero"
+        summary += f"; errors below {floor:.1g} cannot be told from zero"
         warn_user(
             f"the error at the time stop is {np.exp(best.value):.2g}, below {floor:.1g}, which "
-            "rounding and the solver's tolerances leave of a sum that cancels: neither the schedule "
-            "nor the gains mean anything there; give an earlier stop, label noise, or smaller "
-            "tolerances (rtol, atol)."
+            "rounding and the solver's tolerances leave of a sum that cancels: neither the "
+            "schedule nor the gains mean anything there; give an earlier stop, label noise, or "
+            "smaller tolerances (rtol, atol)."
         )
+    facts["summary"] = summary
     record["report"]["optimal_schedule"] = facts
     shown = {name: facts[name] for name in SHOWN}
     return theory.assign_attrs({DESCRIPTION: json.dumps(record)} | shown)
