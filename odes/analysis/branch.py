@@ -13,6 +13,7 @@ follows.  H. B. Keller, in Applications of Bifurcation Theory (Academic Press, 1
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # which loads linalg, optimize, ... where they are first used
 import xarray as xr
 
 from odes.analysis.fixed_point import (
@@ -38,6 +39,7 @@ from teacherstudent.sweeps.points import is_number, with_entries
 DIFFERENCE = 1e-6  # of the number p, by which df/dp is taken, relative to the whole range
 CORRECTIONS = 8  # Newton steps at most towards the next point
 ACCURACY = 1e-9
+NO_SLOPE = 1e-7  # singular values below this fraction of the largest are those of zero modes
 MOST = 4  # times the points that were asked for, a curve may have
 SMALLEST = 1e-6  # step, relative to the largest, at which the curve is given up
 
@@ -78,7 +80,9 @@ def follow_fixed_point(
     Of complex eigenvalues these are the real parts, and `eigenvalues_imag` the imaginary ones.
     The attribute `ends` says why the curve ends: at `stop`, back at the begin, at the edge of the
     overlaps that weights can have, or where Newton's method fails; `bifurcations` lists where the
-    number of unstable modes changes, and whether the curve turns back there.
+    number of unstable modes changes, by a straight line between two points of the curve, and where
+    the curve turns back.  Among fixed points that a symmetry moves (zero modes) the curve goes to
+    the nearest.
 
     Raises as `fixed_point`, and ValueError for what is no number of the problem.
 
@@ -108,6 +112,18 @@ def follow_fixed_point(
     require_physical(field, root)
     curve, ends = _followed(line, basis, Point(root.y, 0.0), points)
     return _labelled(line, free, curve, ends)
+
+
+class Direction(NamedTuple):
+    """Which way a curve goes at a point, in the space of (z, p).
+
+    - `tangent`: its direction, of length 1.
+    - `still`: the directions, a row each, in which a symmetry moves fixed points: zero modes, along
+      which no step is taken.
+    """
+
+    tangent: np.ndarray
+    still: np.ndarray
 
 
 class Line:
@@ -148,13 +164,20 @@ class Line:
     def slopes(self, point: Point, basis: Basis) -> tuple[np.ndarray, np.ndarray]:
         """The velocity in the subspace, and its derivatives with respect to (z, p)."""
         here = self.at(point.p)
-        h = DIFFERENCE
-        in_number = (
-            self.at(point.p + h).velocity(point.y) - self.at(point.p - h).velocity(point.y)
-        ) / (2 * h)
         in_state = here.jacobian(point.y) @ basis
-        both = np.column_stack([basis.T @ in_state, basis.T @ in_number])
+        both = np.column_stack([basis.T @ in_state, basis.T @ self._slope_in_number(point)])
         return basis.T @ here.velocity(point.y), both
+
+    def _slope_in_number(self, point: Point) -> np.ndarray:
+        """df/dp by a difference; on one side where the problem cannot have the numbers beyond."""
+        velocities = []
+        for p in (point.p - DIFFERENCE, point.p, point.p + DIFFERENCE):
+            try:
+                velocities.append((p, self.at(p).velocity(point.y)))
+            except ValueError:  # such as label noise below 0
+                continue
+        (first, before), (last, after) = velocities[0], velocities[-1]
+        return (after - before) / (last - first)
 
 
 def _followed(line: Line, basis: Basis, first: Point, points: int) -> tuple[list[Point], str]:
@@ -164,12 +187,13 @@ def _followed(line: Line, basis: Basis, first: Point, points: int) -> tuple[list
     curve = [first]
     forwards = np.zeros(basis.shape[1] + 1)
     forwards[-1] = 1.0
-    tangent = _tangent(line, basis, first, forwards)
+    direction = _direction(line, basis, first, forwards)
     while len(curve) < MOST * points:
         # A step changes p, or the order parameters relative to their size, by no more than this.
         size = 1 + np.abs(curve[-1].y).max()
+        tangent = direction.tangent
         ahead = step / max(abs(tangent[-1]), 0.3 * np.abs(tangent[:-1]).max() / size)
-        following = _corrected(line, basis, curve[-1], tangent, ahead)
+        following = _corrected(line, basis, curve[-1], direction, ahead)
         if following is None:
             step /= 2
             if step < SMALLEST * largest:
@@ -182,24 +206,38 @@ def _followed(line: Line, basis: Basis, first: Point, points: int) -> tuple[list
             return curve, "the edge of the overlaps that weights can have"
         if following.p >= 1.0 or following.p < 0.0:
             last = _at_number(line, basis, curve[-1], following)
+            if last is None:
+                return curve, "Newton's method fails"
             return [*curve, last], "stop" if following.p >= 1.0 else "back at the begin"
-        tangent = _tangent(line, basis, following, tangent)
+        direction = _direction(line, basis, following, tangent)
         curve.append(following)
         step = min(largest, 1.5 * step)
-    return curve, f"{len(curve)} points"
+    return curve, f"after {len(curve)} points, the most that it may have"
 
 
-def _tangent(line: Line, basis: Basis, point: Point, along: np.ndarray) -> np.ndarray:
-    """The direction of the curve at a point, of length 1, that goes on as before."""
+def _direction(line: Line, basis: Basis, point: Point, along: np.ndarray) -> Direction:
+    """The direction of the curve at a point that goes on as before.
+
+    With zero modes many directions lead to fixed points; the curve takes the one that is nearest to
+    the one before, and moves along no zero mode.
+    """
     _, slopes = line.slopes(point, basis)
-    tangent = np.linalg.svd(slopes)[2][-1]
-    return tangent * np.where(tangent @ along < 0, -1.0, 1.0)
+    _, sizes, rows = np.linalg.svd(slopes)
+    rank = int((sizes > NO_SLOPE * sizes[0]).sum())
+    leading = rows[min(rank, len(rows) - 1) :]
+    shares = leading @ along
+    if len(leading) == 1 or np.linalg.norm(shares) == 0.0:
+        tangent = leading[-1]
+        return Direction(tangent * np.where(tangent @ along < 0, -1.0, 1.0), leading[:-1])
+    shares /= np.linalg.norm(shares)
+    return Direction(shares @ leading, scipy.linalg.null_space(shares[None]).T @ leading)
 
 
 def _corrected(
-    line: Line, basis: Basis, point: Point, tangent: np.ndarray, distance: float
+    line: Line, basis: Basis, point: Point, direction: Direction, distance: float
 ) -> Point | None:
     """The point of the curve at a distance along the tangent; None if Newton's method fails."""
+    tangent, still = direction
     moved = distance * tangent
     for _ in range(CORRECTIONS):
         now = Point(point.y + basis @ moved[:-1], point.p + float(moved[-1]))
@@ -207,8 +245,8 @@ def _corrected(
             velocity, slopes = line.slopes(now, basis)
         except ValueError:  # a number that the problem cannot have
             return None
-        residual = np.append(velocity, tangent @ moved - distance)
-        matrix = np.vstack([slopes, tangent])
+        residual = np.concatenate([velocity, [tangent @ moved - distance], still @ moved])
+        matrix = np.vstack([slopes, tangent, still])
         change = shortest_step(matrix, residual)
         moved = moved - change
         if not np.isfinite(moved).all() or np.abs(moved).max() > 10 * distance + ACCURACY:
@@ -218,13 +256,17 @@ def _corrected(
     return None
 
 
-def _at_number(line: Line, basis: Basis, before: Point, after: Point) -> Point:
-    """The point of the curve between two others at which the number is at an end of its range."""
+def _at_number(line: Line, basis: Basis, before: Point, after: Point) -> Point | None:
+    """The point of the curve between two others at which the number is at an end of its range; None
+    if Newton's method fails.
+    """
     p = float(np.clip(after.p, 0.0, 1.0))
     share = (p - before.p) / (after.p - before.p)
     y = before.y + share * (after.y - before.y)
     here = line.at(p)
     root = find_root(here.velocity, here.jacobian, y, basis, here.is_physical)
+    if not (root.found and here.is_physical(root.y)):
+        return None
     return Point(root.y, p)
 
 
@@ -292,7 +334,11 @@ def _bifurcations(line: Line, values: np.ndarray, found: list[Stability]) -> lis
 def _crossing(values: np.ndarray, before: Stability, after: Stability) -> float:
     """Where an eigenvalue crosses zero between two points, by linear interpolation."""
     index = min(before.unstable, after.unstable)
-    rates = np.array([before.values.real[index], after.values.real[index]])
+    # Zero modes stand between the modes that grow and those that die out; none of them crosses.
+    moving = [one.values.real[~one.is_zero] for one in (before, after)]
+    if index >= min(map(len, moving)):
+        return float(values.mean())
+    rates = np.array([one[index] for one in moving])
     if rates[0] == rates[1]:
         return float(values.mean())
     return float(values[0] - rates[0] * (values[1] - values[0]) / (rates[1] - rates[0]))

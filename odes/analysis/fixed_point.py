@@ -116,7 +116,9 @@ def fixed_point(problem: Problem, near: Start, *, constraint=None, quadrature=No
     imaginary ones.  The
     attribute `classification` is one line: whether it is stable, a plateau and with which escape
     rate, and which symmetries are behind zero modes; `residual` is the largest |dy/dt| that is
-    left.  `ts.start_of` gives the fixed point as the start of a run.
+    left.  `ts.start_of` gives the fixed point as the start of a run.  What a rule
+    remembers (HeavyBall with gamma) is not in that start, and such a run first moves away from the
+    fixed point.
 
     Frozen units, and lengths of weights that a rule holds, have no part in eigenvalues.  Rules with
     averages over frozen points that jump (sign rules, Fromage) have no derivative.

@@ -124,7 +124,9 @@ class FlatField:
             return np.asarray(_jacobian(*self._arguments, jnp.asarray(y, jnp.float64), t))
 
     def unpack(self, y: Float[AnyArray, " entries"]) -> Start:
-        """The order parameters of a vector; what does not move is as in the start."""
+        """The order parameters of a vector, at t = 0 and without what the rule remembers; what does
+        not move is as in the start.
+        """
         with jax.enable_x64(True):
             problem, parts = self._arguments
             state = _state(problem, parts, jnp.asarray(y, jnp.float64))

@@ -45,7 +45,8 @@ def find_root(
 ) -> Root:
     """The root of f next to y in the subspace that the columns of `basis` span.
 
-    `f` and `jacobian` are functions of y; the part of f outside the subspace is not looked at.
+    `f` and `jacobian` are functions of y; steps follow the part of f in the subspace, but at a root
+    all of f is zero.
     `allowed` says of a state whether it may be the answer.
     """
 
@@ -78,7 +79,10 @@ def find_root(
         z, distance = _polished(projected, slope, z)
         found = y + basis @ z
         size = 1 + np.abs(found).max()
-        return Root(found, float(np.abs(f(found)).max()), distance, distance <= WORST * size)
+        residual = float(np.abs(f(found)).max())
+        # The step is also short where no step in the subspace brings f down, which is no root.
+        at_rest = residual <= WORST * size * np.abs(jacobian(found)).max()
+        return Root(found, residual, distance, bool(distance <= WORST * size and at_rest))
 
     root = root_from(best.x)
     if root.found and allowed(root.y):

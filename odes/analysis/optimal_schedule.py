@@ -142,7 +142,7 @@ def optimal_schedule(
         times = points.solved(minimise)
         return Objective(settings, of, smallest, solved, begin, times, allowed)
 
-    flat, falling = objective(Constant()), objective(Decay())
+    flat, falling = objective(Constant()), objective(Decay(start.time))
     constant = best_constant(flat, limits, max_iterations)
     if constant is None:
         raise DivergenceError(
@@ -169,8 +169,9 @@ def optimal_schedule(
         return run(with_fields(problem, {"rule": rule}), max_steps=max_steps)
 
     theory = theory_of_form(best.logs, used.form)
-    others = [theory_of_form(constant.logs, Constant()), theory_of_form(decay.logs, Decay())]
-    theory = _with_others(theory, problem, schedule, decay, others)
+    others = [theory_of_form(constant.logs, Constant()), theory_of_form(decay.logs, falling.form)]
+    decaying = falling.form.found(decay.logs, points.nodes)
+    theory = _with_others(theory, problem, schedule, decaying, others)
     return _reported(theory, settings, form, limits, (best, constant, decay), (flat, falling, used))
 
 
@@ -288,23 +289,22 @@ def _first_starts(
     stop: float,
 ) -> list[np.ndarray]:
     """The best constant and the best decay, as a form has them."""
-    falling = Decay().found(decay.logs, np.zeros(0))
+    falling = Decay(begin).found(decay.logs, np.zeros(0))
     times = begin + (stop - begin) * shape.parts()
     starts = [np.full(shape.count, constant.logs[0]), np.log(_values(falling, times))]
     return [np.clip(one, *np.log(limits)) for one in starts]
 
 
 def _with_others(
-    theory: xr.Dataset, problem: Problem, schedule: Any, decay: Found, others: list[xr.Dataset]
+    theory: xr.Dataset, problem: Problem, schedule: Any, decay: Any, others: list[xr.Dataset]
 ) -> xr.Dataset:
     """The theory with the schedule, and with the best constant and the best decay beside it."""
     error = problem.task.name_of("eps_g")
     symbol = theory[error].attrs["symbol"]
     times = theory.time.values
-    falling = Decay().found(decay.logs, np.zeros(0))
     along = {
         "rate": (_values(schedule, times), "optimal learning rate", r"$\eta(t)$"),
-        "rate_decay": (_values(falling, times), "best decaying rate", r"$\eta_0/(1+t/t_0)$"),
+        "rate_decay": (_values(decay, times), "best decaying rate", r"$\eta_0/(1+t/t_0)$"),
         f"{error}_constant": (
             others[0][error].values,
             "error under the best constant rate",
@@ -339,7 +339,7 @@ def _reported(
         "rate": settings.rate,
         "bounds": list(limits),
         "best_constant": float(np.exp(constant.logs[0])),
-        "best_decay": np.exp(decay.logs).tolist(),
+        "best_decay": list(objectives[1].form.numbers(decay.logs)),
         "gain_over_constant": _gain(settings, constant.value, best.value),
         "gain_over_decay": _gain(settings, decay.value, best.value),
         "iterations": best.iterations,
@@ -349,8 +349,18 @@ def _reported(
         "diverged": sum(one.failures for one in objectives),
         "message": best.message,
     }
-    facts["summary"] = _summary(settings, facts)
+    summary = _summary(settings, facts)
     record = description(theory)
+    floor = record["report"].get("eps_g_floor", 0.0)
+    if settings.minimise == FINAL and np.exp(best.value) < floor:
+        summary += f"; errors below {floor:.1g} cannot be told from zero"
+        warn_user(
+            f"the error at the time stop is {np.exp(best.value):.2g}, below {floor:.1g}, which "
+            "rounding and the solver's tolerances leave of a sum that cancels: neither the "
+            "schedule nor the gains mean anything there; give an earlier stop, label noise, or "
+            "smaller tolerances (rtol, atol)."
+        )
+    facts["summary"] = summary
     record["report"]["optimal_schedule"] = facts
     shown = {name: facts[name] for name in SHOWN}
     return theory.assign_attrs({DESCRIPTION: json.dumps(record)} | shown)
@@ -369,13 +379,18 @@ def _summary(settings: Settings, facts: dict) -> str:
     name = what.get(facts["minimised"], facts["minimised"])
     over = facts["gain_over_constant"], facts["gain_over_decay"]
     if settings.is_positive:
-        gains = f"{over[0]:.4g} times smaller than with the best constant rate"
-        gains += (
-            f" ({facts['best_constant']:.4g}), {over[1]:.4g} times than with the best 1/t decay"
-        )
+        gains = f"{_times(over[0])} than with the best constant rate"
+        gains += f" ({facts['best_constant']:.4g}), {_times(over[1])} than with the best 1/t decay"
     else:
         gains = (
             f"{over[0]:.4g} less than with the best constant rate ({facts['best_constant']:.4g})"
         )
         gains += f", {over[1]:.4g} less than with the best 1/t decay"
     return f"{name} is {gains}; {facts['at_bounds']} rates are at their bounds"
+
+
+def _times(gain: float) -> str:
+    """A ratio in words."""
+    if gain < 1:
+        return f"{1 / gain:.4g} times larger"
+    return f"{gain:.4g} times smaller"

@@ -27,15 +27,28 @@ class Constant:
 
 @dataclass(frozen=True)
 class Decay:
-    """eta(t) = eta_0 / (1 + t / t_0)."""
+    """eta(t) = eta_0 / (1 + t / t_0), by its rate at the time `begin` and t_0.
+
+    A run that begins late may need a large eta_0, which is no rate that it ever has: the bounds are
+    those of the rate at its begin.
+    """
+
+    begin: float
 
     def schedule(self, logs, times) -> Schedule:
-        """The decay of log eta_0 and log t_0."""
-        return power(jnp.exp(logs[0]), 1.0, jnp.exp(logs[1]))
+        """The decay of the logarithms of the first rate and of t_0."""
+        rate, scale = jnp.exp(logs[0]), jnp.exp(logs[1])
+        return power(rate * (1 + self.begin / scale), 1.0, scale)
 
     def found(self, logs: np.ndarray, times: np.ndarray) -> Schedule:
         """The same with plain numbers."""
-        return power(float(np.exp(logs[0])), 1.0, float(np.exp(logs[1])))
+        eta_0, t_0 = self.numbers(logs)
+        return power(eta_0, 1.0, t_0)
+
+    def numbers(self, logs: np.ndarray) -> tuple[float, float]:
+        """eta_0 and t_0."""
+        rate, scale = np.exp(logs)
+        return float(rate * (1 + self.begin / scale)), float(scale)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from teacherstudent.checking import arguments, checks
 
 MARK = "band_of"  # the attribute of a band's variables, with the name of the quantity
+COUNT = "entries"  # the attribute of the covariance with how many order parameters move
 WORDS = {
     "_std": "standard deviation of sqrt(N) (value - limit) of",
     "_bias": "N (mean - limit) of",
@@ -70,6 +71,7 @@ def with_band(theory: xr.Dataset, band: Band) -> xr.Dataset:
     words = "the time before, or that of the start"
     added["propagated_from"] = _of_all(("time",), band.propagated_from, words)
     names = np.asarray(list(band.entries))
+    added["covariance"][2][COUNT] = len(names)
     return theory.assign(added).assign_coords(entry=names, entry_=names)
 
 
@@ -168,6 +170,7 @@ def band_covariance(band: xr.Dataset, quantities=None) -> xr.DataArray:
     """
     require_band("band", band)
     _check_times(band)
+    _check_entries(band)
     names, gradients = _gradients(band, quantities)
     C = _between_times(band, gradients)
     times = band["time"].values
@@ -221,6 +224,17 @@ def _check_times(band: xr.Dataset) -> None:
             f"band goes from t = {times[index]:g} to {times[index + 1]:g}, but its propagator to "
             f"there begins at {begins[index + 1]:g}; give all times of the band, or ask "
             "ts.fluctuations for these times."
+        )
+
+
+def _check_entries(band: xr.Dataset) -> None:
+    """Raise ValueError unless the band has all of its entries, which move each other."""
+    matrix = band["covariance"]
+    count = matrix.attrs.get(COUNT, matrix.sizes.get("entry"))
+    if matrix.dims != ("time", "entry", "entry_") or matrix.shape[1:] != (count, count):
+        raise ValueError(
+            f"band has the entries {', '.join(map(str, np.ravel(band['entry'].values)))} of its "
+            f"{count}, but these move one another; give the whole band, and select from the answer."
         )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import teacherstudent as ts
 from odes.analysis.flat_field import vector_field
+from odes.analysis.newton import find_root
 from tests.long import mostly_long
 from tests.odes import plain_erf
 from tests.problems import committee, random_overlaps
@@ -380,3 +381,43 @@ def test_results_are_kept_in_files(tmp_path):
     assert again.identical(plateau)
     assert ts.problem_of(again) == problem
     assert "fixed_point" in tree.children
+
+
+def test_the_least_residual_that_is_no_root_is_not_accepted():
+    def f(y):
+        return np.array([y[0], 0.1])  # no state is at rest, and no step changes that
+
+    root = find_root(f, lambda y: np.diag([1.0, 0.0]), np.ones(2), np.eye(2), lambda y: True)
+    assert not root.found
+    assert root.residual == pytest.approx(0.1)
+
+
+def test_zero_modes_make_no_folds():
+    # Two linear units share one readout sum: only |w_0 + w_1| matters, and what is left is at rest.
+    task, student = ts.TeacherStudent(1, "linear", noise=0.3), ts.Student(2, "linear")
+    problem = ts.Problem(task, student, ts.SGD(0.1))
+    near = ts.OrderParameters([[0.5, 0.1], [0.1, 0.4]], [[0.5], [0.45]])
+    curve = ts.follow_fixed_point(problem, near, "rule.learning_rate", stop=0.8, points=8)
+    assert curve.attrs["ends"] == "stop"
+    assert curve.attrs["bifurcations"] == "none"
+    eta = curve.learning_rate.values  # eps_g of one unit that moves at the rate 2 eta
+    np.testing.assert_allclose(curve.eps_g, eta * 0.3**2 / (2 - 2 * eta), rtol=1e-6)
+
+
+def test_zero_modes_do_not_cross():
+    # lambda = eta^2 - 2 eta of a linear unit; the symmetry w -> a w, v -> v / a has a zero mode.
+    task, student = ts.TeacherStudent(1, "linear"), ts.Student(1, "linear", train_readout=True)
+    problem = ts.Problem(task, student, ts.SGD(0.1))
+    near = ts.OrderParameters([[1.0]], [[1.0]], v=[1.0])
+    curve = ts.follow_fixed_point(problem, near, "rule.learning_rate", stop=3.0, points=10)
+    place, change = curve.attrs["bifurcations"].split(": ")
+    assert change == "0 to 1 unstable modes"
+    assert float(place.split("= ")[1]) == pytest.approx(2.0, abs=0.02)
+
+
+def test_a_curve_may_begin_at_the_least_value_of_a_number():
+    task, student = ts.TeacherStudent(1, "linear"), ts.Student(1, "linear")
+    problem = ts.Problem(task, student, ts.SGD(0.2))
+    near = ts.OrderParameters([[1.0]], [[1.0]])
+    curve = ts.follow_fixed_point(problem, near, "task.noise", stop=1.0, points=5)
+    np.testing.assert_allclose(curve.eps_g, 0.2 * curve.noise**2 / (4 - 0.4), rtol=1e-8)

@@ -297,3 +297,10 @@ def test_what_is_no_band_is_refused():
         ts.band_covariance(band, "Q")
     assert "Q_bias" not in band
     assert overlaps(2, 3).R.shape == (2, 3)
+
+
+def test_some_entries_of_a_band_are_no_band():
+    band = ts.fluctuations(*line(), [0.0, 1.0, 2.0])
+    some = band.sel(entry=["R[0,0]"], entry_=["R[0,0]"])
+    with pytest.raises(ValueError, match="give the whole band"):
+        ts.band_covariance(some, ["R"])

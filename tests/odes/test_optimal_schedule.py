@@ -196,3 +196,21 @@ def test_a_stop_before_the_start():
     theory = ts.integrate(linear_unit(), begin(), [0.0, 5.0])
     with pytest.raises(ValueError, match="stop = 4 is not after the time of the start, t = 5"):
         ts.optimal_schedule(linear_unit(), ts.last_state(theory), 4.0)
+
+
+def test_errors_that_rounding_makes_are_said_to_mean_nothing():
+    start = ts.OrderParameters([[0.2]], [[0.0]])
+    with pytest.warns(UserWarning, match="below"):
+        best = ts.optimal_schedule(
+            linear_unit(0.5, noise=0.0), start, 60.0, form="constant", nodes=2, restarts=1
+        )
+    assert "cannot be told from zero" in best.attrs["summary"]
+
+
+def test_the_decay_of_a_run_that_begins_late_is_bounded_at_its_begin():
+    state = ts.last_state(ts.integrate(linear_unit(), begin(), [0.0, 20.0]))
+    best = ts.optimal_schedule(linear_unit(), state, 40.0, form="constant", bounds=(0.01, 1.0))
+    eta_0, t_0 = best.attrs["best_decay"]
+    assert eta_0 > 1.0  # which is no rate of this run
+    assert float(best.rate_decay[0]) == pytest.approx(eta_0 / (1 + 20 / t_0))
+    assert float(best.rate_decay.max()) <= 1.0 + 1e-9
