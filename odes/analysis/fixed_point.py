@@ -10,6 +10,7 @@ it along e.  A zero mode, lambda = 0, says that the fixed points form a line, al
 moves them (`zero_modes.py`).
 """
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,8 @@ ZERO = 1e-9
 # Equal eigenvalues come out as a pair with imaginary parts of the size of rounding.
 REAL = 1e-9
 STEP = 1e-5  # of the finite difference by which a Jacobian is checked
+ROUGH = 0.05  # the same of a difference on one side
+TRIALS = 8  # directions of a finite difference that are tried
 AGREEMENT = 1e-3  # of a Jacobian with that difference, relative to its size
 
 
@@ -182,14 +185,16 @@ def check_derivative(field: FlatField, y: np.ndarray) -> None:
     """Raise ValueError unless the Jacobian is that of the vector field, by a finite difference.
 
     Averages over points that jump have a derivative that automatic differentiation does not see.
+    At the edge of the overlaps that weights can have, no difference can be taken: there Newton's
+    method sees what the derivative is worth.
     """
-    direction = np.random.default_rng(0).standard_normal(len(y))
-    step = STEP * (1 + np.abs(y).max()) / np.linalg.norm(direction)
-    ahead, behind = field.velocity(y + step * direction), field.velocity(y - step * direction)
-    expected = (ahead - behind) / (2 * step)
+    direction = _inner_direction(field, y)
+    if direction is None:
+        return
+    expected = (field.velocity(y + direction) - field.velocity(y - direction)) / 2
     found = field.jacobian(y) @ direction
     if not (np.isfinite(expected).all() and np.isfinite(found).all()):
-        return  # a state at the edge of what weights can have: Newton's method sees what it does
+        return
     size = np.abs(field.jacobian(y)).max() * np.abs(direction).max()
     if np.abs(expected - found).max() > AGREEMENT * size:
         raise ValueError(
@@ -197,6 +202,17 @@ def check_derivative(field: FlatField, y: np.ndarray) -> None:
             f"differs from finite differences by {np.abs(expected - found).max() / size:.2g} of "
             f"its size (averages: {averages_used(field.problem)})."
         )
+
+
+def _inner_direction(field: FlatField, y: np.ndarray) -> np.ndarray | None:
+    """A small step of which both sides of a state have overlaps of weights; None at the edge."""
+    rng = np.random.default_rng(0)
+    for _ in range(TRIALS):
+        direction = rng.standard_normal(len(y))
+        step = STEP * (1 + np.abs(y).max()) / np.linalg.norm(direction) * direction
+        if all(smallest_eigenvalue(*field.overlaps(side)) > 0 for side in (y + step, y - step)):
+            return step
+    return None
 
 
 def require_invariance(field: FlatField, y: np.ndarray, free: Basis, basis: Basis) -> None:
@@ -248,7 +264,7 @@ def _in_words(field: FlatField, y: np.ndarray, most: int = 6) -> str:
 def stability(field: FlatField, y: np.ndarray, free: Basis) -> Stability:
     """The eigenvalues and eigenvectors of the Jacobian in the directions that can move."""
     jacobian = field.jacobian(y)
-    if not np.isfinite(jacobian).all():
+    if not (np.isfinite(jacobian).all() and _is_smooth_inwards(field, y, jacobian)):
         raise ValueError(
             "the equations have no derivative at the fixed point "
             f"{_in_words(field, y)}: it is at the edge of the overlaps that weights can have, "
@@ -265,6 +281,25 @@ def stability(field: FlatField, y: np.ndarray, free: Basis) -> Stability:
         return found
     names, explained = _named_zero_modes(field, y, jacobian, free)
     return found._replace(zero=zero, names=names, explained=min(zero, explained))
+
+
+def _is_smooth_inwards(field: FlatField, y: np.ndarray, jacobian: np.ndarray) -> bool:
+    """Whether the Jacobian is the slope towards longer vectors, which are always possible.
+
+    Where the student equals its teacher, averages of ReLU go as the square root of the distance.
+    """
+    longer = np.array([1.0 if is_length(name) else 0.0 for name in field.names])
+    step = STEP * (1 + np.abs(y).max())
+    expected = (field.velocity(y + step * longer) - field.velocity(y)) / step
+    found = jacobian @ longer
+    size = max(np.abs(expected).max(), np.abs(found).max())
+    return bool(np.abs(expected - found).max() <= ROUGH * size)
+
+
+def is_length(name: str) -> bool:
+    """Whether an entry is one of Q_kk, or of q_kk of a mode."""
+    match = re.match(r"[Qq]\[(\d+),(\d+)\]", name)
+    return match is not None and match[1] == match[2]
 
 
 def _real_vectors(values: np.ndarray, vectors: np.ndarray) -> np.ndarray:

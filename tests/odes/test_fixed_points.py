@@ -247,6 +247,16 @@ def test_spiked_inputs_and_hidden_manifolds_have_them():
     np.testing.assert_allclose(theory.Q[-1], plateau.Q, atol=1e-7)
 
 
+def test_a_relu_student_that_equals_its_teacher_has_no_derivative():
+    problem = ts.Problem(ts.TeacherStudent(2, "relu"), ts.Student(2, "relu"), ts.SGD(0.1))
+    W = np.array([[0.9, 0.1], [0.2, 0.8]])  # within the teacher's span: the edge of all overlaps
+    with pytest.raises(ValueError, match="the equations have no derivative at the fixed point"):
+        ts.fixed_point(problem, ts.OrderParameters(W @ W.T, W))
+    erf = ts.Problem(ts.TeacherStudent(2), ts.Student(2), ts.SGD(0.1))
+    known = ts.fixed_point(erf, ts.OrderParameters(np.eye(2), np.eye(2)))
+    assert known.attrs["classification"].startswith("stable")
+
+
 # --- curves of fixed points
 
 
