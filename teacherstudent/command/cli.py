@@ -309,7 +309,7 @@ def plot(
         str | None,
         typer.Option(
             help="What is drawn: curves, error, overlaps, heatmaps, spectrum, escape, sweep, "
-            "variants, variant sweeps, or a variable by its name; what says most of the result "
+            "variants, variant sweeps, fixed point, branches, schedule, fluctuations, or a variable by its name; what says most of the result "
             "unless given."
         ),
     ] = None,
