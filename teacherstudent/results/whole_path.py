@@ -211,8 +211,25 @@ def _weights(path: Path, multiple: float) -> Float[np.ndarray, " numbers"]:
     own = np.diagonal(total) * SINGULAR + (multiple * path.allowed) ** 2 + path.rounding**2
     total = total + np.diag(own)
     unit = np.sqrt(np.maximum(np.diagonal(total), TINY))
-    factor = scipy.linalg.cho_factor(total / unit / unit[:, None] + 1e-12 * np.eye(len(unit)))
+    correlation = total / unit / unit[:, None] + 1e-12 * np.eye(len(unit))
+    try:
+        factor = scipy.linalg.cho_factor(correlation)
+    except np.linalg.LinAlgError:
+        return times_positive_inverse(correlation, path.change / unit) / unit
     return scipy.linalg.cho_solve(factor, path.change / unit) / unit
+
+
+def times_positive_inverse(
+    correlation: Float[np.ndarray, "numbers numbers"], change: Float[np.ndarray, " numbers"]
+) -> Float[np.ndarray, " numbers"]:
+    """The inverse of a correlation, to which its numerical errors gave negative eigenvalues, times
+    a change.
+
+    Eigenvalues as small as these errors say nothing, and count as twice the largest error.
+    """
+    values, vectors = scipy.linalg.eigh(correlation)
+    values = np.maximum(values, 2 * abs(values[0]))
+    return vectors @ (vectors.T @ change / values)
 
 
 def whole_of(path: Path, level_of_misfit: float, level_of_scatter: float) -> Whole | None:

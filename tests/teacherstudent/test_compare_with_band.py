@@ -9,7 +9,13 @@ import xarray as xr
 import teacherstudent as ts
 from teacherstudent.results.bands import at_some_times, whole_covariance
 from teacherstudent.results.datasets import description
-from teacherstudent.results.whole_path import Path, place_of, test_of_rate, whole_of
+from teacherstudent.results.whole_path import (
+    Path,
+    place_of,
+    test_of_rate,
+    times_positive_inverse,
+    whole_of,
+)
 
 # pytest collects what begins with test_.
 rate_of = test_of_rate
@@ -212,3 +218,15 @@ def test_entries_are_found_among_the_variables(band):
         index = tuple(json.loads(str(name).removeprefix(variable)))
         flat = band[variable].values.reshape(len(TIMES), -1)[:, place]
         np.testing.assert_array_equal(flat, band[variable].values[(slice(None), *index)])
+
+
+def test_a_covariance_that_errors_made_indefinite_is_inverted_all_the_same():
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((6, 4))  # of rank four: two directions do not fluctuate
+    exact = root @ root.T
+    change = exact @ rng.standard_normal(6)
+    spoiled = exact + 1e-6 * np.diag([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
+    assert np.linalg.eigvalsh(spoiled)[0] < 0
+    weights = times_positive_inverse(spoiled, change)
+    np.testing.assert_allclose(exact @ weights, change, atol=1e-4 * np.abs(change).max())
+    assert np.abs(weights).max() < 100 * np.abs(np.linalg.pinv(exact, rcond=1e-9) @ change).max()
