@@ -225,7 +225,7 @@ def test_a_covariance_that_errors_made_indefinite_is_inverted_all_the_same():
     root = rng.standard_normal((6, 4))  # of rank four: two directions do not fluctuate
     exact = root @ root.T
     change = exact @ rng.standard_normal(6)
-    spoiled = exact + 1e-6 * np.diag([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
+    spoiled = exact - 1e-6 * np.diag([1.0, 2.0, 1.0, 2.0, 1.0, 2.0])
     assert np.linalg.eigvalsh(spoiled)[0] < 0
     weights = times_positive_inverse(spoiled, change)
     np.testing.assert_allclose(exact @ weights, change, atol=1e-4 * np.abs(change).max())
