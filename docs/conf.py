@@ -59,6 +59,8 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE / "_build" / "executed" / digest_of_sources())
 nb_execution_raise_on_error = True
 nb_execution_excludepatterns = left_out()
+# Only a page whose code has run says in which language it is.
+suppress_warnings = ["myst-nb.lexer"] if nb_execution_excludepatterns else []
 nb_output_stderr = "warn"  # a warning on a page fails the build
 nb_execution_timeout = 300
 nb_execution_in_temp = True  # pages write files
