@@ -18,17 +18,15 @@ import xarray as xr
 
 from odes.analysis.fixed_point import (
     Stability,
-    check_derivative,
     field_at_rest,
-    projected,
     real_and_imaginary,
-    require_invariance,
     require_physical,
+    root_near,
     stability,
 )
 from odes.analysis.flat_field import FlatField
 from odes.analysis.newton import find_root, shortest_step
-from odes.analysis.subspaces import Basis, constrained, free_directions
+from odes.analysis.subspaces import Basis, free_directions
 from teacherstudent.checking import arguments, checks
 from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import COORDINATES, dataset
@@ -104,11 +102,7 @@ def follow_fixed_point(
     field = field_at_rest(problem, near, quadrature)
     line = Line(field, over, stop)
     free = free_directions(field)
-    basis = constrained(field, free, constraint)
-    y = projected(field, free, basis)
-    check_derivative(field, y)
-    require_invariance(field, y, free, basis)
-    root = find_root(field.velocity, field.jacobian, y, basis, field.is_physical)
+    root, basis = root_near(field, free, constraint)
     require_physical(field, root)
     curve, ends = _followed(line, basis, Point(root.y, 0.0), points)
     return _labelled(line, free, curve, ends)

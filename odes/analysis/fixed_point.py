@@ -144,13 +144,19 @@ def fixed_point(problem: Problem, near: Start, *, constraint=None, quadrature=No
     """
     field = field_at_rest(problem, near, quadrature)
     free = free_directions(field)
+    root, _ = root_near(field, free, constraint)
+    state = require_physical(field, root)
+    return _labelled(field, state, root, stability(field, root.y, free))
+
+
+def root_near(field: FlatField, free: Basis, constraint) -> tuple[Root, Basis]:
+    """Where Newton's method ends from the start of a field, and the directions it could move in."""
     basis = constrained(field, free, constraint)
     y = projected(field, free, basis)
     check_derivative(field, y)
     require_invariance(field, y, free, basis)
     root = find_root(field.velocity, field.jacobian, y, basis, field.is_physical)
-    state = require_physical(field, root)
-    return _labelled(field, state, root, stability(field, root.y, free))
+    return root, basis
 
 
 def field_at_rest(problem: Problem, near: Start, quadrature) -> FlatField:
