@@ -26,10 +26,14 @@ PUBLIC = {
     "odes.inputs.one_update": ("InputTheory",),
     "odes.inputs.spectral": ("AveragesWithTeacher",),
     "odes.integrate": ("integrate",),
+    "odes.models.reinforcement": ("best_policy_schedule", "policy_fixed_points"),
+    "odes.models.theory": ("ModelTheory",),
     "odes.rules.theory": ("RuleTheory",),
     "odes.solving.solve": ("solve",),
     "sims.escape": ("escape",),
     "sims.ica": ("fast_ica",),
+    "sims.models.rows": ("RowsSimulation", "Update"),
+    "sims.models.simulation": ("ModelSimulation",),
     "sims.simulate": ("simulate",),
     "teacherstudent.activations.activation": ("Activation",),
     "teacherstudent.averages": ("Averages", "ShiftedAverages", "averages_for"),
@@ -45,6 +49,17 @@ PUBLIC = {
         "ThresholdError",
     ),
     "teacherstudent.losses": ("Loss",),
+    "teacherstudent.models.model": ("Model", "Quantity"),
+    "teacherstudent.models.reinforcement": ("ReinforcementPerceptron",),
+    "teacherstudent.models.rewards": (
+        "AllCorrect",
+        "AtLeast",
+        "Graded",
+        "ReturnToGo",
+        "Reward",
+        "SubtaskBonus",
+    ),
+    "teacherstudent.models.state": ("State",),
     "teacherstudent.observables.alignment": ("alignment",),
     "teacherstudent.observables.class_accuracy": ("accuracy",),
     "teacherstudent.observables.generalisation": ("expected_loss", "generalisation_error"),
@@ -133,6 +148,12 @@ if not TYPE_CHECKING:  # type checkers would take any name to be here
 
 
 if TYPE_CHECKING:
+    from sims.models.rows import (
+        RowsSimulation as RowsSimulation,
+        Update as Update,
+    )
+    from sims.models.simulation import ModelSimulation as ModelSimulation
+
     from odes.analysis.branch import follow_fixed_point as follow_fixed_point
     from odes.analysis.clones import with_clones as with_clones
     from odes.analysis.escape import (
@@ -146,6 +167,11 @@ if TYPE_CHECKING:
     from odes.inputs.one_update import InputTheory as InputTheory
     from odes.inputs.spectral import AveragesWithTeacher as AveragesWithTeacher
     from odes.integrate import integrate as integrate
+    from odes.models.reinforcement import (
+        best_policy_schedule as best_policy_schedule,
+        policy_fixed_points as policy_fixed_points,
+    )
+    from odes.models.theory import ModelTheory as ModelTheory
     from odes.rules.theory import RuleTheory as RuleTheory
     from odes.solving.solve import solve as solve
     from sims.escape import escape as escape
@@ -171,6 +197,22 @@ if TYPE_CHECKING:
     )
     from teacherstudent.figures.plotting import plot as plot
     from teacherstudent.losses import Loss as Loss
+    from teacherstudent.models.model import (
+        Model as Model,
+        Quantity as Quantity,
+    )
+    from teacherstudent.models.reinforcement import (
+        ReinforcementPerceptron as ReinforcementPerceptron,
+    )
+    from teacherstudent.models.rewards import (
+        AllCorrect as AllCorrect,
+        AtLeast as AtLeast,
+        Graded as Graded,
+        ReturnToGo as ReturnToGo,
+        Reward as Reward,
+        SubtaskBonus as SubtaskBonus,
+    )
+    from teacherstudent.models.state import State as State
     from teacherstudent.observables.alignment import alignment as alignment
     from teacherstudent.observables.class_accuracy import accuracy as accuracy
     from teacherstudent.observables.generalisation import (

@@ -10,8 +10,9 @@ from teacherstudent.averages.resolution import Resolution
 from teacherstudent.checking import arguments, checks, contracts
 from teacherstudent.display import Described
 from teacherstudent.losses import Loss, name_or_loss
+from teacherstudent.models.learnable import Learnable
 from teacherstudent.rules import AGD, RULES, Rule
-from teacherstudent.schedules import at_time, schedules_in
+from teacherstudent.schedules import at_time
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks import MixtureTask, Task, TeacherTask
@@ -111,7 +112,7 @@ def _ratio(value) -> float | None:
     return float(number)
 
 
-class Problem(Described):
+class Problem(Learnable):
     """What is learnt, by whom, and how: all that theory and simulation share.
 
     - `task`: the law of inputs and labels, such as `TeacherStudent`, `HiddenManifold` or
@@ -352,6 +353,12 @@ class Problem(Described):
             )
 
     @property
+    def parts(self) -> tuple:
+        """All that may hold classes or functions of its user's own."""
+        teacher = getattr(self.task, "activation", None)
+        return self.task, self.rule, self.loss, self.student.activation, teacher
+
+    @property
     def sweeps(self) -> dict[str, np.ndarray]:
         """The parameters given as sequences, by name: the dimensions of a sweep."""
         sequences = swept_numbers(self.task)
@@ -365,9 +372,9 @@ class Problem(Described):
         return sequences
 
     @property
-    def changes_with_time(self) -> bool:
-        """Whether a number of the task or of the rule is a schedule."""
-        return bool(schedules_in((self.task, self.rule)))
+    def scheduled(self) -> dict[str, Task | Rule]:
+        """The parts whose fields may be schedules."""
+        return {"task": self.task, "rule": self.rule}
 
     def at(self, t, dtype=None) -> "Problem":
         """The problem with the numbers that its schedules have at the time t.

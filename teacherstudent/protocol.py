@@ -320,13 +320,13 @@ def warn_of_end(end: float, last: float) -> None:
     )
 
 
-def problems_of(problem: Problem | Protocol) -> list[Problem]:
-    """The problems of a protocol, or the one problem."""
+def problems_of(problem: Any) -> list[Any]:
+    """The problems of a protocol, or the one problem or model."""
     if isinstance(problem, Protocol):
         return problem.problems
     return [problem]
 
 
-def first_of(problem: Problem | Protocol) -> Problem:
-    """The first problem of a protocol, or the one problem."""
+def first_of(problem: Any) -> Any:
+    """The first problem of a protocol, or the one problem or model."""
     return problems_of(problem)[0]

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from teacherstudent.checking import arguments, checks
+from teacherstudent.models.state import State
 from teacherstudent.problem import Problem
 from teacherstudent.states.order_parameters import PSD_TOLERANCE, OrderParameters, Weights
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps, spectral_overlaps
@@ -335,7 +336,7 @@ def _members(start: Start, members: int | list[int]) -> Start:
     return with_fields(start, values)
 
 
-def check_begins(start: Start, times) -> None:
+def check_begins(start: Start | State, times) -> None:
     """Raise ValueError if the first of the times is before that of the start."""
     if times[0] < start.time:
         raise ValueError(

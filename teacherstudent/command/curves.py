@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 import teacherstudent as ts
-from odes.integrate import why_not_kept
+from odes.two_layer import why_not_kept
 from teacherstudent.checking import checks
 from teacherstudent.command.protocols import learnt
 from teacherstudent.command.tables import (

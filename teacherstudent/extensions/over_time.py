@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from teacherstudent.checking import checks
 from teacherstudent.checking.contracts import is_ours
+from teacherstudent.models.learnable import Learnable
 from teacherstudent.problem import Problem
 from teacherstudent.schedules import Schedule, break_times, named_schedules
 from teacherstudent.tasks.base import with_fields
@@ -22,14 +23,14 @@ GRID = 1000  # times at which a schedule is looked at, beside those that are rec
 MOST_RECORDED = 2000
 
 
-def check_over_time(problem: Problem, first: float, last: float, times) -> None:
+def check_over_time(problem: Learnable, first: float, last: float, times) -> None:
     """Raise ValueError if a schedule of a problem is not allowed at some time from `first` to
     `last`, or jumps outside the run.
     """
     if not problem.changes_with_time:
         return
     looked_at = _times_to_look_at(problem, first, last, times)
-    for where, part in (("task", problem.task), ("rule", problem.rule)):
+    for where, part in problem.scheduled.items():
         for field, schedule in named_schedules(part):
             _check_jumps(f"{where}.{field}", schedule, last)
             _check_values(part, where, field, schedule, looked_at)
@@ -45,9 +46,9 @@ def rule_over_time(problem: Problem, first: float, last: float) -> Any:
     return with_fields(problem.rule, values)
 
 
-def _times_to_look_at(problem: Problem, first: float, last: float, times) -> np.ndarray:
+def _times_to_look_at(problem: Learnable, first: float, last: float, times) -> np.ndarray:
     """A grid with the recorded times, and the times just before and at each break."""
-    breaks = [np.ravel(one) for one in break_times((problem.task, problem.rule))]
+    breaks = [np.ravel(one) for one in break_times(problem.schedules)]
     breaks = [one for one in breaks if not checks.is_traced(one)]
     inside = np.concatenate([np.zeros(0), *breaks])
     recorded = np.ravel(times)[:MOST_RECORDED]

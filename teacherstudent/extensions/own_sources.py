@@ -27,12 +27,8 @@ DEEPEST = 12  # levels of objects in each other, and of functions that call each
 
 def own_sources(problem: Any) -> list[str]:
     """The texts of the user's own classes and functions in a problem."""
-    student = problem.student
-    teacher = getattr(problem.task, "activation", None)
-    schedules = all_schedules((problem.task, problem.rule))
-    parts = (problem.task, problem.rule, problem.loss, student.activation, teacher, *schedules)
     texts = []
-    for part in parts:
+    for part in (*problem.parts, *all_schedules(problem.parts)):
         for base in type(part).__mro__:
             if contracts.is_ours(base):
                 break

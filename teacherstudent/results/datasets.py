@@ -19,6 +19,8 @@ import xarray as xr
 
 import teacherstudent
 from teacherstudent.checking import checks
+from teacherstudent.models.learnable import Learnable
+from teacherstudent.models.state import State
 from teacherstudent.observables.observable import Observable, check_answers
 from teacherstudent.problem import Problem
 from teacherstudent.results.bands import is_of_band
@@ -295,7 +297,7 @@ def observables_in_common(*results: xr.Dataset) -> list[str]:
 
 
 def described(
-    kind: str, problem: Problem, report: Mapping, start: Start | None = None
+    kind: str, problem: Learnable, report: Mapping, start: Start | State | None = None
 ) -> dict[str, str]:
     """The attribute in which a dataset says what it is and how it was made."""
     facts: dict[str, Any] = {

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import singledispatch
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,7 +16,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from teacherstudent.activations.activation import ACTIVATIONS, Activation, polynomial_of
 from teacherstudent.checking import checks
 from teacherstudent.checking.contracts import nearest
+from teacherstudent.display import Described
 from teacherstudent.losses import as_loss
+from teacherstudent.models.model import MODELS, Model
+from teacherstudent.models.state import State
 from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem, Student
 from teacherstudent.protocol import Protocol, Until
@@ -35,9 +39,15 @@ FAMILIES: dict[str, type[Task]] = {
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
-def describe_problem(problem: Problem) -> dict:
-    """A problem as a dictionary of numbers, lists and names."""
-    described = {
+@singledispatch
+def describe_problem(problem: Any) -> dict:
+    """A problem or another model as a dictionary of numbers, lists and names."""
+    return {"model": {"type": type_name(type(problem)), **_fields(problem)}}
+
+
+@describe_problem.register
+def _(problem: Problem) -> dict:
+    described: dict[str, Any] = {
         "task": {**_kind_of_task(type(problem.task)), **_fields(problem.task)},
         "student": _fields(problem.student),
         "rule": {"type": type_name(type(problem.rule)), **_fields(problem.rule)},
@@ -77,12 +87,28 @@ def task_family(task: Mapping) -> type[Task]:
     return FAMILIES[task["family"]]
 
 
-def describe_start(start: Start, problem: Problem) -> dict:
+def family_of(described: Mapping) -> type[Task] | type[Model]:
+    """The class that says which quantities the results of a described problem have: that of its
+    task, or the model's own.
+
+    Raises ValueError if the description names none of ours.
+    """
+    if "model" not in described:
+        return task_family(described["task"])
+    name = described["model"]["type"]
+    return MODELS.get(str(name).rsplit(".", 1)[-1], Model)
+
+
+def describe_start(start: Start | State, problem: Any) -> dict:
     """A start's order parameters as nested lists.
 
     Of `SpectralOverlaps` they are those of all modes together.
     """
-    described = {name: np.asarray(getattr(start, name)).tolist() for name in problem.task.START}
+    if isinstance(start, State):
+        values: Mapping[str, Any] = problem.begun(start)
+    else:
+        values = {name: getattr(start, name) for name in problem.task.START}
+    described: dict[str, Any] = {name: np.asarray(value).tolist() for name, value in values.items()}
     if start.time:
         described["time"] = start.time
     return described
@@ -111,6 +137,8 @@ def _plain(value: Any) -> Any:
         return _activation(value)
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
+    if isinstance(value, Described):  # a part of a model, such as a reward
+        return {"type": type(value).__name__, **_fields(value)}
     if callable(value):
         return _function(value)
     return np.asarray(value).tolist()
@@ -234,7 +262,7 @@ def type_name(kind: type) -> str:
 
     One of ours, or one that was added to ours, has its own; any other its full name.
     """
-    known = {**TASKS, **RULES, **KINDS}
+    known = {**TASKS, **RULES, **KINDS, **MODELS}
     if known.get(kind.__name__) is kind:
         return kind.__name__
     return f"{kind.__module__}.{kind.__qualname__}"
@@ -247,12 +275,22 @@ def _listed(value: Any) -> Any:
     return value
 
 
-def problem_from(tables: Mapping) -> Problem:
-    """The problem of a dictionary as `describe_problem` makes it.
+def model_from(table: Mapping) -> Model:
+    """The model of a table with its type and its arguments.
+
+    Raises ValueError for what is unknown, missing or not allowed.
+    """
+    return _instance(MODELS, table, "model")
+
+
+def problem_from(tables: Mapping) -> Any:
+    """The problem, or the other model, of a dictionary as `describe_problem` makes it.
 
     Raises ValueError naming every key that is unknown (with the nearest known one) or missing, and
     any bad value.
     """
+    if "model" in tables:
+        return model_from(tables["model"])
     outer = validated(_ProblemTables, tables)
     sentences = Sentences()
     with sentences.collected():
@@ -298,6 +336,11 @@ class _ProblemTables(BaseModel):
     loss: str | None = None
     batch_size: int | None = None
     batch_ratio: float | None = None
+
+
+def state_from(table: Mapping) -> State:
+    """The state of a model, of a dictionary with its arrays."""
+    return State(**table)
 
 
 def start_from(table: Mapping) -> OrderParameters:

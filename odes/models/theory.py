@@ -1,0 +1,220 @@
+"""What follows for a model in the limit N -> infinity: the contract of its theory."""
+
+import abc
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import numpy as np
+import xarray as xr
+from jaxtyping import Array
+
+from odes.solving.trajectory import EXPLICIT, chosen
+from teacherstudent.checking.contracts import changes, check_registration, is_ours, nearest
+from teacherstudent.errors import DivergenceError, SolverError
+from teacherstudent.models.model import Model
+from teacherstudent.models.state import State
+from teacherstudent.programs.compilation import options as compiler_options
+from teacherstudent.results.dense_curves import with_curve
+from teacherstudent.results.model_datasets import model_dataset
+from teacherstudent.schedules import break_times
+from teacherstudent.tasks.sweeping import with_number
+
+CURVE_POINTS = 256  # of a curve for drawing, in between the recorded times
+BIG = 1e6  # beyond which a state counts as diverged, relative to its start
+
+
+class Solution(NamedTuple):
+    """The state along the times, and how the solver fared."""
+
+    state: dict[str, np.ndarray]
+    observed: dict[str, np.ndarray]
+    reached: float
+    exceeded: bool = False
+    steps: int = 0
+    rejected: int = 0
+
+
+class ModelTheory(abc.ABC):
+    """The equations of one model: the base of every model's theory.
+
+        d(state)/dt = velocity(model, t, state)
+
+    To give a model a theory, subclass `ModelTheory` and name the model,
+    `class TheoryOfMine(ts.ModelTheory, model=Mine)`, and write `velocity`, in JAX: a dictionary
+    with the derivative of each part of the state, in float64.  A closed form is `trajectory` in its
+    place.  Where there is none, say so in `check`.  The example is in `help(ts.Model)`.
+    """
+
+    registered: ClassVar[dict[type, Any]] = {}  # the theory of each class of models
+
+    def __init_subclass__(cls, model: type | None = None, **kwargs: Any):
+        check_registration(cls, ModelTheory, "model", "velocity", model, kwargs)
+        super().__init_subclass__()
+        if model is not None:
+            ModelTheory.registered[model] = cls()
+            if not is_ours(cls):  # programs may have been compiled with another one of this name
+                jax.clear_caches()
+
+    def check(self, model: Any) -> None:
+        """Raise ValueError, with the reason, where the equations do not hold."""
+
+    @abc.abstractmethod
+    def velocity(self, model: Any, t, state: dict[str, Array]) -> dict[str, Array]:
+        """d(state)/dt at the time t."""
+
+    def breaks(self, model: Any) -> list:
+        """The times at which the velocity jumps or has a kink."""
+        return break_times(model.schedules)
+
+    def trajectory(
+        self, model: Any, begin: Mapping[str, np.ndarray], start: float, times: np.ndarray, options
+    ) -> Solution:
+        """The state at increasing times, from a state at the time `start`."""
+        from odes.models.solve import solved
+
+        return solved(self, model, begin, start, times, options)
+
+    def integrate(self, options: Any, model: Any, start: State, times: np.ndarray) -> xr.Dataset:
+        """What the verb `integrate` answers, with its options."""
+        _refuse(options, model)
+        self.check(model)
+        began = time.perf_counter()
+        begin = model.begun(start)
+        dense = _with_between(times, start.time, bool(options.curve and not model.sweeps))
+        sweeps = model.sweeps
+        solutions = []
+        for values in itertools.product(*sweeps.values()):
+            one = model
+            for name, value in zip(sweeps, values, strict=True):
+                one = with_number(one, model.NUMBERS, name, float(value))
+            with jax.enable_x64(True):
+                solutions.append(self.trajectory(one, begin, start.time, dense, options))
+        lengths = [len(values) for values in sweeps.values()]
+        joined = {
+            name: np.stack([_all(one)[name] for one in solutions]) for name in _all(solutions[0])
+        }
+        joined = {name: found.reshape(*lengths, *found.shape[1:]) for name, found in joined.items()}
+        report = _report(solutions, options, began)
+        if start.kept is not None:
+            report["continued_at"] = start.time
+
+        def labelled(chosen_times: np.ndarray) -> xr.Dataset:
+            index = np.searchsorted(dense, chosen_times)
+            values = {
+                name: np.take(found, index, axis=len(lengths)) for name, found in joined.items()
+            }
+            coordinates = {**sweeps, "time": chosen_times}
+            return model_dataset("theory", model, start, coordinates, values, tuple(sweeps), report)
+
+        if not sweeps:
+            _raise_failure(solutions[0], times, options, labelled)
+        theory = labelled(times)
+        if len(dense) == len(times):
+            return theory
+        along = {name: found for name, found in joined.items() if "time" in theory[name].dims}
+        return with_curve(theory, dense, along)
+
+
+def _all(solution: Solution) -> dict[str, np.ndarray]:
+    return {**solution.state, **solution.observed}
+
+
+def _with_between(times: np.ndarray, begin: float, wanted: bool) -> np.ndarray:
+    """The recorded times, with those of a curve between them."""
+    if not wanted or times[-1] <= begin or len(times) >= CURVE_POINTS:
+        return times
+    first = times[0]
+    even = np.linspace(first, times[-1], CURVE_POINTS // 2)
+    smallest = min(x for x in [*np.diff(times), times[-1]] if x > 0)
+    early = first + np.geomspace(smallest / 4, max(times[-1] - first, smallest), CURVE_POINTS // 2)
+    early = early[early < times[-1]]
+    return np.unique(np.concatenate([times, even, early]))
+
+
+def _report(solutions: Sequence[Solution], options: Any, began: float) -> dict:
+    """How the numbers were made."""
+    return {
+        "solver": chosen(options.solver, options.rtol),
+        "rtol": options.rtol,
+        "atol": options.atol,
+        "max_steps": options.max_steps,
+        "steps": [one.steps for one in solutions],
+        "rejected_steps": [one.rejected for one in solutions],
+        "averages": "closed forms",
+        "seconds": round(time.perf_counter() - began, 4),
+    }
+
+
+def _refuse(options: Any, model: Model) -> None:
+    """Raise ValueError for an option that means nothing for a model."""
+    kind = type(model).__name__
+    if options.observables not in ((), [], None):
+        recorded = ", ".join(model.RECORDED)
+        raise ValueError(
+            f"observables are of order parameters Q, R, v; a {kind} records {recorded}: leave "
+            "them out."
+        )
+    for name in ("spectral", "quadrature", "stages"):
+        if getattr(options, name):
+            given = "checkpoint" if name == "stages" else name
+            raise ValueError(f"{given} has no meaning for a {kind}; leave it out.")
+    if chosen(options.solver, options.rtol) not in EXPLICIT:
+        raise ValueError(
+            f"solver = {options.solver!r} is not known for a {kind}; give 'auto', "
+            f"{' or '.join(map(repr, EXPLICIT))}."
+        )
+
+
+def _raise_failure(solution: Solution, times: np.ndarray, options: Any, labelled) -> None:
+    """Raise the error of a solve that ended before the last time, with what came before."""
+    last = times[-1]
+    finite = all(np.isfinite(values).all() for values in solution.state.values())
+    if solution.reached >= last and finite:
+        return
+    t = solution.reached
+    if not solution.exceeded and finite is False and solution.steps >= options.max_steps:
+        raise SolverError(
+            f"the solver used max_steps = {options.max_steps} steps and reached t = {t:.6g} of "
+            f"{last:g}; give a larger max_steps or rtol.",
+            t,
+        )
+    error = DivergenceError(
+        f"the state diverges at t = {t:.6g}, or the equations are singular there; lower the "
+        "rates, or stop before.",
+        t,
+    )
+    before = times[times < t]
+    if len(before):
+        error.partial = labelled(before)
+    raise error
+
+
+def theory_of_model(model: Any) -> Any:
+    """The theory of a model.
+
+    Raises ValueError for a model without one; a subclass of a model has none until it brings its
+    own, since it may follow other equations.
+    """
+    base = nearest(type(model), ModelTheory.registered)
+    if base is not None and not changes(type(model), base):
+        return ModelTheory.registered[base]
+    kind = type(model).__name__
+    raise ValueError(
+        f"a {kind} has no theory: write class TheoryOf{kind}(ts.ModelTheory, model={kind}), or "
+        "simulate it."
+    )
+
+
+def at_numbers(model: Any) -> Any:
+    """The model with its numbers as float64 arrays, as compiled programs take it."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
+
+
+def compiled(function, static: tuple[int, ...]):
+    """A program that answers soon rather than runs fast."""
+    return jax.jit(
+        function, static_argnums=static, compiler_options=compiler_options("cpu", quick=True)
+    )

@@ -1,0 +1,1 @@
+"""Simulations of the models that are no two-layer regression; importing it registers them."""

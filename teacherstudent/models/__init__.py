@@ -1,0 +1,5 @@
+"""Models: learning problems with closed equations that are no two-layer regression."""
+
+from teacherstudent.models.model import MODELS as MODELS, Model as Model, Quantity as Quantity
+from teacherstudent.models.reinforcement import ReinforcementPerceptron as ReinforcementPerceptron
+from teacherstudent.models.state import State as State

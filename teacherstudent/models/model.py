@@ -1,0 +1,201 @@
+"""The contract of a model: a learning problem with a state that obeys closed equations.
+
+A two-layer regression (`Problem`) is one such model.  The others have fields of their own: what is
+learnt, by whom, and at which rates.
+"""
+
+import abc
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from jaxtyping import Array
+
+from teacherstudent.checking import checks
+from teacherstudent.models.learnable import Learnable
+from teacherstudent.models.state import State
+from teacherstudent.schedules import at_time
+from teacherstudent.tasks.sweeping import swept
+
+
+class Quantity(NamedTuple):
+    """A variable of a model's results.
+
+    - `dims`: its dimensions, beside seeds, sweeps and time.
+    - `long_name`, `symbol`: how plots and tables call it.
+    - `along_time`: whether it changes with time.
+
+    >>> import teacherstudent as ts
+    >>> ts.Quantity(("student",), "biases of the student", "$b_k$").along_time
+    True
+    """
+
+    dims: tuple[str, ...]
+    long_name: str
+    symbol: str
+    along_time: bool = True
+
+
+class Model(Learnable):
+    """A learning problem: what theory and simulation share.  The base of every model.
+
+    To write a model of your own:
+
+    1. Subclass `Model`.  Its numbers are fields of the class, set in `__init__`; what is no number
+       is `equinox.field(static=True)`.  `NUMBERS` names those that may be sequences, which are
+       swept, or schedules.
+    2. Say in `STATE` what moves, with `shapes` the sizes, and in `RECORDED` what is recorded
+       beside it: `observed(t, state)` computes these, in JAX.  `ERROR` is the one of them that
+       is the error.
+    3. Give it a theory (`ts.ModelTheory`), a simulation (`ts.ModelSimulation`), or both.
+
+    What results say of a model it says by these attributes of its class:
+
+    - `NUMBERS`: fields that are one number each.
+    - `STATE`: what a start gives and what moves, {name: Quantity}.
+    - `RECORDED`: further quantities, functions of the state.
+    - `ERROR`: the name of the error.
+    - `TIME`: the long name, the symbol and the units of time.
+
+    A rotor that turns by a given rate, whose position is its state:
+
+    >>> import jax.numpy as jnp
+    >>> import teacherstudent as ts
+    >>> class Rotor(ts.Model):
+    ...     NUMBERS = ("rate",)
+    ...     STATE = {"x": ts.Quantity(("axis",), "position", "$x$")}
+    ...     RECORDED = {"radius": ts.Quantity((), "distance from the axis", "$|x|$")}
+    ...     ERROR = "radius"
+    ...     rate: float
+    ...
+    ...     def __init__(self, rate):
+    ...         self.rate = rate
+    ...
+    ...     @property
+    ...     def shapes(self):
+    ...         return {"x": (2,)}
+    ...
+    ...     def observed(self, t, state):
+    ...         return {"radius": jnp.hypot(*state["x"])}
+    >>> class TheoryOfRotor(ts.ModelTheory, model=Rotor):
+    ...     def velocity(self, model, t, state):
+    ...         x, y = state["x"]
+    ...         return {"x": model.rate * jnp.stack([-y, x])}
+    >>> theory = ts.integrate(Rotor(0.5), ts.State(x=[1.0, 0.0]), [0.0, jnp.pi])
+    >>> print(theory.x[-1].values.round(6) + 0.0)
+    [0. 1.]
+    """
+
+    NUMBERS: ClassVar[tuple[str, ...]] = ()
+    STATE: ClassVar[Mapping[str, Quantity]] = MappingProxyType({})
+    RECORDED: ClassVar[Mapping[str, Quantity]] = MappingProxyType({})
+    ERROR: ClassVar[str] = "error"
+    TIME: ClassVar[tuple[str, str, str]] = ("updates per input dimension", "$t$", "updates / N")
+    # What results know of every problem, as of a task (`Task`).
+    NAMES: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    NOT_RECORDED: ClassVar[tuple[str, ...]] = ()
+    ARRAYS: ClassVar[tuple[str, ...]] = ()
+    HAS_CLASSES: ClassVar[bool] = False
+    HAS_MODES: ClassVar[bool] = False
+
+    @property
+    @abc.abstractmethod
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each part of the state."""
+
+    @abc.abstractmethod
+    def observed(self, t, state: Mapping[str, Array]) -> dict[str, Array]:
+        """The quantities of `RECORDED` at the time t."""
+
+    def defaults(self) -> dict[str, Any]:
+        """The parts of the state that a start may leave out, with their values."""
+        return {}
+
+    def check_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Raise ValueError if no system has this state."""
+
+    @classmethod
+    def name_of(cls, quantity: str) -> str:
+        """What results call a quantity: the error of a model has a name of its own."""
+        if quantity == "eps_g":
+            return cls.ERROR
+        return cls.NAMES.get(quantity, quantity)
+
+    @classmethod
+    def quantities(cls) -> dict[str, Quantity]:
+        """All variables of results."""
+        return {**cls.STATE, **cls.RECORDED}
+
+    def check_start(self, start: Any) -> None:
+        """Raise ValueError if the start does not fit this model."""
+        if not isinstance(start, State):
+            raise ValueError(
+                f"start is {checks.kind_of(start)}; give ts.State({self._wanted()}) to begin a "
+                f"{type(self).__name__}."
+            )
+        self.check_state(self.begun(start))
+
+    def begun(self, start: State) -> dict[str, np.ndarray]:
+        """All parts of the state at a start, in the order of `STATE`.
+
+        Raises ValueError for a part that is unknown, missing or of another shape.
+        """
+        shapes = dict(self.shapes)
+        unknown = [name for name in start.values if name not in shapes]
+        if unknown:
+            raise ValueError(
+                f"start.{unknown[0]} is no part of the state of a {type(self).__name__}; give "
+                f"ts.State({self._wanted()}){checks.hint(unknown[0], shapes)}"
+            )
+        given = {**self.defaults(), **start.values}
+        state = {}
+        for name, shape in shapes.items():
+            if name not in given:
+                raise ValueError(f"start.{name} is missing; give ts.State({self._wanted()}).")
+            array = np.asarray(given[name], np.float64)
+            if array.shape != tuple(shape):
+                raise ValueError(
+                    f"start.{name} has the shape {array.shape}, but a state of this "
+                    f"{type(self).__name__} has {tuple(shape)}."
+                )
+            state[name] = array
+        return state
+
+    def _wanted(self) -> str:
+        """The parts of a state, as one writes them."""
+        return ", ".join(f"{name}=" for name in self.shapes)
+
+    def updates_per_time(self, N: int) -> int:
+        """How many updates the time 1 is."""
+        return N
+
+    @property
+    def sweeps(self) -> dict[str, np.ndarray]:
+        """The numbers given as sequences, by name: the dimensions of a sweep."""
+        return swept(self, self.NUMBERS)
+
+    @property
+    def parts(self) -> tuple:
+        """All that may hold classes or functions of its user's own."""
+        return (self, *(getattr(self, name) for name in self.__dataclass_fields__))
+
+    @property
+    def scheduled(self) -> dict[str, Any]:
+        """The part whose fields may be schedules: the model itself."""
+        return {"model": self}
+
+    def at(self, t, dtype=None):
+        """The model with the numbers that its schedules have at the time t."""
+        if not self.changes_with_time:
+            return self
+        return at_time(self, t, dtype)
+
+
+MODELS: dict[str, type[Model]] = {}
+
+
+def registered(kind: type[Model]) -> type[Model]:
+    """Make a model known by name, to files and to the command line."""
+    MODELS[kind.__name__] = kind
+    return kind
