@@ -148,12 +148,6 @@ if not TYPE_CHECKING:  # type checkers would take any name to be here
 
 
 if TYPE_CHECKING:
-    from sims.models.rows import (
-        RowsSimulation as RowsSimulation,
-        Update as Update,
-    )
-    from sims.models.simulation import ModelSimulation as ModelSimulation
-
     from odes.analysis.branch import follow_fixed_point as follow_fixed_point
     from odes.analysis.clones import with_clones as with_clones
     from odes.analysis.escape import (
@@ -176,6 +170,11 @@ if TYPE_CHECKING:
     from odes.solving.solve import solve as solve
     from sims.escape import escape as escape
     from sims.ica import fast_ica as fast_ica
+    from sims.models.rows import (
+        RowsSimulation as RowsSimulation,
+        Update as Update,
+    )
+    from sims.models.simulation import ModelSimulation as ModelSimulation
     from sims.simulate import simulate as simulate
     from teacherstudent.activations.activation import Activation as Activation
     from teacherstudent.averages import (

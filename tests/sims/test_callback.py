@@ -181,7 +181,7 @@ def test_exceptions_pass_through_and_the_checkpoint_stays(error, tmp_path):
 
 def in_groups(monkeypatch):
     monkeypatch.setattr(
-        "sims.simulate.groups_that_fit", lambda seeds, *rest: [seeds[:3], seeds[3:]]
+        "sims.two_layer.groups_that_fit", lambda seeds, *rest: [seeds[:3], seeds[3:]]
     )
 
 

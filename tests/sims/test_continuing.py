@@ -279,7 +279,7 @@ def test_groups_of_seeds_go_on(method, monkeypatch):
     whole = run(problem, begin(), ALL, method=method)
     first = run(problem, begin(), FIRST, method=method)
     monkeypatch.setattr(
-        "sims.simulate.groups_that_fit", lambda seeds, *rest: [seeds[:2], seeds[2:]]
+        "sims.two_layer.groups_that_fit", lambda seeds, *rest: [seeds[:2], seeds[2:]]
     )
     assert_ends(go_on(problem, first, SECOND), whole)
     assert_ends(go_on(problem, run(problem, begin(), FIRST, method=method), SECOND), whole)

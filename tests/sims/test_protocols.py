@@ -272,7 +272,7 @@ def test_a_checkpoint_belongs_to_its_protocol(tmp_path):
 def test_groups_of_seeds_go_through_the_phases_as_all_together(monkeypatch):
     whole = run(MIXED, DENSE)
     monkeypatch.setattr(
-        "sims.simulate.groups_that_fit", lambda seeds, *rest: [seeds[:2], seeds[2:]]
+        "sims.two_layer.groups_that_fit", lambda seeds, *rest: [seeds[:2], seeds[2:]]
     )
     names = ("Q", "R", "v", "eps_g", "phase", "switch_time")
     assert_identical(run(MIXED, DENSE), whole, names)

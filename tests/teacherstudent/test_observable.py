@@ -238,7 +238,7 @@ def test_groups_of_seeds_are_put_together(monkeypatch):
     arguments = {"N": N, "seeds": 4, "observables": [GAPS, LARGEST]}
     together = ts.simulate(problem, start, TIMES, **arguments)
     monkeypatch.setattr(
-        "sims.simulate.groups_that_fit", lambda seeds, *rest: [seeds[:3], seeds[3:]]
+        "sims.two_layer.groups_that_fit", lambda seeds, *rest: [seeds[:3], seeds[3:]]
     )
     apart = ts.simulate(problem, start, TIMES, **arguments)
     for name in ("gaps", "largest"):
