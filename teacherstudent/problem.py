@@ -353,6 +353,11 @@ class Problem(Learnable):
             )
 
     @property
+    def family(self) -> type[Task]:
+        """The class that says which quantities results have: that of the task."""
+        return type(self.task)
+
+    @property
     def parts(self) -> tuple:
         """All that may hold classes or functions of its user's own."""
         teacher = getattr(self.task, "activation", None)

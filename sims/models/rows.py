@@ -103,7 +103,7 @@ class RowsSimulation(ModelSimulation):
         others = {name: part for name, part in network.items() if name != "rows"}
         of_inputs, of_update = jax.random.split(key)
         t = number / model.updates_per_time(N)
-        now = model.at(t, rows.dtype)
+        now = jax.tree.map(lambda leaf: jnp.asarray(leaf, rows.dtype), model.at(t))
         move = _of_weights if method == "weights" else _of_chain
         return move(self, now, N, t, rows, others, of_inputs, of_update)
 

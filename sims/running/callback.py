@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from teacherstudent.checking import checks
-from teacherstudent.problem import Problem
+from teacherstudent.models.learnable import Learnable
 from teacherstudent.results.datasets import rename_for_task
 
 
@@ -18,14 +18,14 @@ class Callback:
     (seeds, ...) of its own.
     """
 
-    def __init__(self, function: Callable[[float, dict[str, np.ndarray]], Any], problem: Problem):
+    def __init__(self, function: Callable[[float, dict[str, np.ndarray]], Any], problem: Learnable):
         self.function = function
         self.problem = problem
         self.stopped = False
 
     def stops(self, t: float, row: Mapping[str, np.ndarray]) -> bool:
         """Call the function; whether the run is to end."""
-        named = rename_for_task(self.problem.task, row)
+        named = rename_for_task(self.problem.family, row)
         answer = self.function(t, {name: np.array(values) for name, values in named.items()})
         if answer is not None and not isinstance(answer, bool | np.bool_):
             raise ValueError(
@@ -37,7 +37,7 @@ class Callback:
         return stops
 
 
-def checked_callback(function, problem: Problem) -> Callback | None:
+def checked_callback(function, problem: Learnable) -> Callback | None:
     """The argument `callback`; ValueError if it is no function, or seeds are shared out."""
     if function is None:
         return None

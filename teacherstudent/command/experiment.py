@@ -26,6 +26,7 @@ from teacherstudent.command.best_schedules import BestSchedule
 from teacherstudent.command.curves import Clones, Curves
 from teacherstudent.command.escapes import Escape
 from teacherstudent.command.fixed_points import FixedPoints
+from teacherstudent.command.model_curves import ModelCurves
 from teacherstudent.command.swept import Sweep
 from teacherstudent.command.tables import TEXTS, changed, hint_on_types
 from teacherstudent.command.unfinished import Parts, Unfinished
@@ -41,6 +42,7 @@ PLANS: dict[str, type[Plan]] = {
     "fixed_point": FixedPoints,
     "schedule": BestSchedule,
     "clones": Clones,
+    "model": ModelCurves,
 }
 
 

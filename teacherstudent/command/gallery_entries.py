@@ -23,11 +23,11 @@ import xarray as xr
 import teacherstudent as ts
 from teacherstudent.command import published
 from teacherstudent.command.experiment import Experiment, fingerprint_of
-from teacherstudent.command.printing import error_name
 from teacherstudent.command.unfinished import Parts, Unfinished, parts_of
 from teacherstudent.results.datasets import (
     DESCRIPTION,
     description,
+    error_name,
     simulations,
     variants_of,
 )

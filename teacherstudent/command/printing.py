@@ -54,11 +54,6 @@ def datasets_in(node: xr.DataTree) -> list[xr.Dataset]:
     return [child.to_dataset() for child in node.children.values()]
 
 
-def error_name(data: xr.Dataset) -> str:
-    """The variable that says how well a problem is learnt."""
-    return "loss" if "loss" in data else "eps_g"
-
-
 def print_result(tree: xr.DataTree, title: str) -> None:
     """The tables of a result, by what it holds."""
     from teacherstudent.results.datasets import variants_of
@@ -78,7 +73,7 @@ def print_result(tree: xr.DataTree, title: str) -> None:
 
 def print_curves(tree: xr.DataTree, title: str) -> None:
     """The error of theory and networks along time, where there is one curve of it."""
-    from teacherstudent.results.datasets import description, simulations
+    from teacherstudent.results.datasets import description, error_name, simulations
 
     curves = {}
     if "theory" in tree.children:
@@ -114,7 +109,7 @@ def error_cell(values: xr.DataArray) -> str:
 
 def print_variants(variants: dict[str, xr.DataTree], title: str) -> None:
     """The last error of each variant."""
-    from teacherstudent.results.datasets import simulations
+    from teacherstudent.results.datasets import error_name, simulations
 
     table = a_table("", "t", "error, theory", "error, networks", "verdict", title=title)
     for label, tree in variants.items():
@@ -165,6 +160,8 @@ def print_escape(found: xr.Dataset, title: str) -> None:
 
 def print_fixed_point(found: xr.Dataset) -> None:
     """A fixed point and its stability, or where those of a curve change theirs."""
+    from teacherstudent.results.datasets import error_name
+
     error = error_name(found)
     if "point" in found.dims:
         typer.echo(f"{found.sizes['point']} fixed points, up to {found.attrs['ends']}")

@@ -11,6 +11,7 @@ import numpy as np
 from teacherstudent.command import published
 from teacherstudent.command.curves import Curves
 from teacherstudent.command.experiment import Experiment
+from teacherstudent.command.model_curves import ModelCurves
 from teacherstudent.command.swept import Sweep
 from teacherstudent.command.swept_values import assigned_values, rows_of
 from teacherstudent.command.tables import changed
@@ -61,7 +62,7 @@ def _curves_of(name_or_file: str, experiment: Experiment) -> Curves:
     plan = experiment.plan
     if isinstance(plan, Sweep):
         return plan.curves
-    if type(plan) is not Curves or isinstance(plan.problem, Protocol):
+    if type(plan) not in (Curves, ModelCurves) or isinstance(plan.problem, Protocol):
         raise ValueError(
             f"{name_or_file} is an experiment of {type(plan).__name__}; a sweep is of one problem "
             "with a start and times, without protocol, variants, clones or escape."

@@ -22,6 +22,7 @@ import xarray as xr
 import teacherstudent as ts
 from teacherstudent.checking import checks
 from teacherstudent.command.curves import Curves, read_random
+from teacherstudent.command.model_curves import curves_of
 from teacherstudent.command.swept_values import place_of, values_of
 from teacherstudent.command.tables import SweepTable, outer_tables
 from teacherstudent.command.unfinished import Parts
@@ -49,7 +50,7 @@ class Sweep:
     @classmethod
     def from_tables(cls, tables: Mapping[str, Any]) -> Sweep:
         """What the tables of a file say; ValueError with what is wrong."""
-        outer = outer_tables(tables, Curves.NEEDED)
+        outer = outer_tables(tables, ())
         extra = [name for name in NOT_WITH_SWEEP if getattr(outer, name)]
         if extra:
             raise ValueError(
@@ -59,7 +60,7 @@ class Sweep:
         table = parsed(SweepTable, outer.sweep or {}, "sweep.")
         over = {place_of(place): _listed(place, given) for place, given in table.over.items()}
         base = {key: value for key, value in tables.items() if key != "sweep"}
-        return cls.of_curves(Curves.from_tables(base), base, over, bool(table.theory_only))
+        return cls.of_curves(curves_of(base), base, over, bool(table.theory_only))
 
     @classmethod
     def of_curves(

@@ -187,6 +187,7 @@ class Tables(Table):
     seen: str = ""
     parameters: str = ""
     kind: str | None = None
+    model: dict | None = None
     task: dict | None = None
     student: dict | None = None
     rule: dict | None = None
@@ -208,6 +209,8 @@ class Tables(Table):
     @property
     def problem(self) -> dict[str, Any]:
         """The entries that say what is learnt."""
+        if self.model is not None:
+            return {"model": self.model}
         return {name: getattr(self, name) for name in PROBLEM}
 
 

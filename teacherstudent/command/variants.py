@@ -11,6 +11,7 @@ import xarray as xr
 from teacherstudent.checking import checks
 from teacherstudent.command.curves import Curves
 from teacherstudent.command.fixed_points import FixedPoints
+from teacherstudent.command.model_curves import curves_of
 from teacherstudent.command.swept import Sweep
 from teacherstudent.command.tables import merged, outer_tables
 from teacherstudent.command.unfinished import Parts
@@ -74,7 +75,7 @@ def _variant(tables: Mapping[str, Any]) -> Curves | FixedPoints | Sweep:
         return FixedPoints.from_tables(tables)
     curves = None
     if not any(tables.get(name) for name in ("clones", "escape", "variants", "protocol")):
-        curves = Curves.from_tables(tables)
+        curves = curves_of(tables)
     if curves is None or first_of(curves.problem).sweeps or curves.start.batch:
         raise ValueError(
             "a variant has a start and times, and no clones, sweeps, escape or protocol."

@@ -71,8 +71,8 @@ class ErrorPanel:
             draw_networks(axes, one[name], rank + 1, networks_label(one))
             if curves.theory is not None:
                 draw_band(axes, curves.theory, name, {}, shown_size(one), rank + 1)
-            for measure, shape in ((HELD_OUT[name], "x"), (TRAINING[name], "+")):
-                if measure in one:
+            for measure, shape in ((HELD_OUT.get(name), "x"), (TRAINING.get(name), "+")):
+                if measure is not None and measure in one:
                     words = measure.replace("_", " ")
                     label = f"their {words}, N = {shown_size(one)}"
                     draw_samples(axes, one[measure], rank + 1, label, shape)

@@ -12,9 +12,9 @@ from teacherstudent.averages.pairs import unordered_pairs
 from teacherstudent.figures.curves import ErrorPanel
 from teacherstudent.figures.drawing import GREY, SMALL, set_time_axis, shade
 from teacherstudent.figures.layout import Draw, Kind, Layout, Row
-from teacherstudent.figures.results import Curves, Results, error_name
+from teacherstudent.figures.results import Curves, Results
 from teacherstudent.figures.titles import title_of
-from teacherstudent.results.datasets import description
+from teacherstudent.results.datasets import description, error_name
 
 ALIKE = 1e-6  # eigenvalues that differ by less, relative to the largest, are drawn as one
 ONSET = 3.0  # times the smallest distance, from which on a trajectory is leaving

@@ -10,6 +10,7 @@ from teacherstudent.results.comparable import moves
 from teacherstudent.results.datasets import (
     DESCRIPTION,
     description,
+    error_name,
     observables_in_common,
     simulations,
     variants_of,
@@ -69,8 +70,8 @@ class Curves(NamedTuple):
         if "accuracy" in source or "test_accuracy" in source:
             names.append("accuracy")
         names += [name for name in ("v", "b") if name in source and moves(source[name])]
-        names += ["m" if "m" in source else "R", "Q"]
-        return names + self._observables()
+        names += [name for name in ("m", "R", "Q") if name in source]
+        return names + [one for one in self._observables() if one not in names]
 
     def _observables(self) -> list[str]:
         """The observables of the user's own that are few enough numbers to be told apart."""
@@ -213,11 +214,6 @@ def swept_along(data: xr.Dataset) -> list[str]:
     if error not in data:
         return []
     return [str(dim) for dim in data[error].dims if dim not in ("time", "seed")]
-
-
-def error_name(source: xr.Dataset) -> str:
-    """The variable that says how well a problem is learnt."""
-    return "loss" if "loss" in source else "eps_g"
 
 
 def last_times(data: xr.Dataset, count: int) -> np.ndarray:

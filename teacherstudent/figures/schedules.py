@@ -14,8 +14,9 @@ from teacherstudent.figures.drawing import (
     set_time_axis,
 )
 from teacherstudent.figures.layout import Draw, Kind, Layout, Row, add_to_legend
-from teacherstudent.figures.results import Curves, Results, error_name
+from teacherstudent.figures.results import Curves, Results
 from teacherstudent.figures.titles import title_of
+from teacherstudent.results.datasets import error_name
 
 # The rates that are drawn, and the errors that they leave, after the best one.
 OTHERS = (("constant", "best constant rate"), ("decay", r"best $\eta_0/(1 + t/t_0)$"))

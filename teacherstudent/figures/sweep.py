@@ -33,9 +33,9 @@ from teacherstudent.figures.drawing import (
     style,
 )
 from teacherstudent.figures.layout import Kind, Layout, Row
-from teacherstudent.figures.results import COUNTED, Results, error_name, swept_along
+from teacherstudent.figures.results import COUNTED, Results, swept_along
 from teacherstudent.figures.titles import selected_values, title_of
-from teacherstudent.results.datasets import description
+from teacherstudent.results.datasets import description, error_name
 from teacherstudent.results.swept import swept_dimensions
 
 MOST_LINES = 6  # that have a name each

@@ -14,6 +14,8 @@ LATENTS = ("beta", "beta_u", "beta_v")
 def title_of(source: xr.Dataset) -> str:
     """The problem in one line."""
     problem = description(source)["problem"]
+    if "model" in problem:
+        return _title_of_model(source, with_selected(source, problem["model"]))
     task = with_selected(source, problem["task"])
     student = with_selected(source, problem["student"])
     rule = with_selected(source, problem["rule"])
@@ -35,6 +37,16 @@ def title_of(source: xr.Dataset) -> str:
     phases = description(source).get("protocol", [])
     if phases:
         parts.append(f"phase 1 of {len(phases)}")
+    return ", ".join(parts)
+
+
+def _title_of_model(source: xr.Dataset, model: Mapping) -> str:
+    """A model with its numbers."""
+    parts = [str(model["type"])]
+    for name, value in model.items():
+        if isinstance(value, float | int) or _is_shown(value):
+            parts.append(f"{name.replace('_', ' ')} {in_words(value)}")
+    parts += [one for one in selected_values(source) if one not in parts]
     return ", ".join(parts)
 
 

@@ -19,7 +19,8 @@ from teacherstudent.figures.drawing import (
     style,
 )
 from teacherstudent.figures.layout import Kind, Layout, Row
-from teacherstudent.figures.results import COUNTED, Results, error_name, swept_along
+from teacherstudent.figures.results import COUNTED, Results, swept_along
+from teacherstudent.results.datasets import error_name
 from teacherstudent.results.swept import runs_of
 
 SMALL = 8

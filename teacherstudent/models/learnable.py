@@ -19,6 +19,11 @@ class Learnable(Described):
     def check_start(self, start: Any) -> None:
         """Raise ValueError if the start does not fit."""
 
+    @property
+    @abc.abstractmethod
+    def family(self) -> type:
+        """The class that says which quantities results have, and how they are called there."""
+
     @abc.abstractmethod
     def updates_per_time(self, N: int) -> int:
         """How many updates the time 1 is."""

@@ -90,12 +90,13 @@ class Model(Learnable):
     NUMBERS: ClassVar[tuple[str, ...]] = ()
     STATE: ClassVar[Mapping[str, Quantity]] = MappingProxyType({})
     RECORDED: ClassVar[Mapping[str, Quantity]] = MappingProxyType({})
-    ERROR: ClassVar[str] = "error"
+    ERROR: ClassVar[str] = "eps_g"
     TIME: ClassVar[tuple[str, str, str]] = ("updates per input dimension", "$t$", "updates / N")
     # What results know of every problem, as of a task (`Task`).
     NAMES: ClassVar[Mapping[str, str]] = MappingProxyType({})
     NOT_RECORDED: ClassVar[tuple[str, ...]] = ()
     ARRAYS: ClassVar[tuple[str, ...]] = ()
+    START: ClassVar[tuple[str, ...]] = ()
     HAS_CLASSES: ClassVar[bool] = False
     HAS_MODES: ClassVar[bool] = False
 
@@ -161,6 +162,11 @@ class Model(Learnable):
                 )
             state[name] = array
         return state
+
+    @property
+    def family(self) -> type:
+        """The class that says which quantities results have: that of the model."""
+        return type(self)
 
     def _wanted(self) -> str:
         """The parts of a state, as one writes them."""

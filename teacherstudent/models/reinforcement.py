@@ -31,7 +31,7 @@ class ReinforcementPerceptron(Model):
       None is 1 where all actions are right.
     - `learning_rate`: eta, a number, a sequence (a sweep) or a schedule.
 
-    Recorded are `rho`, `right` = P, `episode` = P^T and `error` = 1 - P.
+    Recorded are `rho`, `right` = P, `episode` = P^T and `error_rate` = 1 - P.
 
     Raises ValueError for a value outside its range, or a reward of episodes of another length.
 
@@ -49,8 +49,8 @@ class ReinforcementPerceptron(Model):
         "Q": Quantity(("student", "student_"), "overlap of student units", r"$Q_{kl}$"),
         "R": Quantity(("student", "teacher"), "overlap of student and teacher units", "$R_{km}$"),
     }
-    RECORDED = {"rho": ANGLE, "right": RIGHT, "episode": EPISODE, "error": WRONG}
-    ERROR = "error"
+    RECORDED = {"rho": ANGLE, "right": RIGHT, "episode": EPISODE, "error_rate": WRONG}
+    ERROR = "error_rate"
     TIME = ("episodes per input dimension", "$t$", "episodes / N")
 
     episode_length: int = eqx.field(static=True)
@@ -87,4 +87,4 @@ class ReinforcementPerceptron(Model):
     def observed(self, t, state):
         rho = state["R"][0, 0] / jnp.sqrt(state["Q"][0, 0])
         P = self.action(rho).P
-        return {"rho": rho, "right": P, "episode": P**self.episode_length, "error": 1 - P}
+        return {"rho": rho, "right": P, "episode": P**self.episode_length, "error_rate": 1 - P}

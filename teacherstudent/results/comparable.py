@@ -9,7 +9,7 @@ comparison that meets them may say that theory and networks agree.
 import json
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -19,11 +19,11 @@ from teacherstudent.results.datasets import (
     OF_THE_END,
     VARIABLES,
     description,
+    error_name,
     observables_in_common,
 )
-from teacherstudent.results.description import task_family
+from teacherstudent.results.description import family_of
 from teacherstudent.states.physical_region import smallest_eigenvalue
-from teacherstudent.tasks import Task
 
 STATES = ("Q", "R", "m", "v", "b", "eps_g", "loss")
 MEASURED = ("test_error", "test_loss", "test_accuracy")  # by each network, on held-out samples
@@ -73,7 +73,7 @@ def _check_dataset(name: str, data, kind: str) -> None:
             "returned it."
         )
     task = task_type(data)
-    needed = (*task.START, task.name_of("eps_g"))
+    needed = (*task.START, error_name(data))
     missing = [variable for variable in needed if variable not in data]
     if missing:
         raise ValueError(
@@ -93,7 +93,7 @@ def _kind(name: str, data: xr.Dataset) -> str:
     """What the dataset says that it is, if its description has all that a comparison reads."""
     try:
         record = json.loads(data.attrs[DESCRIPTION])
-        task_family(record["problem"]["task"])  # ValueError for a task that nobody knows
+        family_of(record["problem"])  # ValueError for a problem that nobody knows
         known = isinstance(record["start"], dict)
         report = record["report"]
         if record["kind"] == "simulation":
@@ -114,9 +114,9 @@ def _kind(name: str, data: xr.Dataset) -> str:
     return record["kind"]
 
 
-def task_type(data: xr.Dataset) -> type[Task]:
-    """The class of ours that the task of a dataset is of, or is derived from."""
-    return task_family(description(data)["problem"]["task"])
+def task_type(data: xr.Dataset) -> Any:
+    """The class of ours that the task of a dataset is of, or is derived from; or of a model."""
+    return family_of(description(data)["problem"])
 
 
 def _check_dimensions(name: str, data: xr.Dataset, leading: tuple[str, ...]) -> None:
@@ -311,12 +311,14 @@ def _floor(data: xr.Dataset) -> float:
     if "eps_g_floor" in report:
         return float(report["eps_g_floor"])
     largest = 1.0
-    if data.Q.size:
+    if "Q" in data and data.Q.size:
         largest = max(largest, float(np.abs(data.Q).max()))
     return 1e-4 * largest
 
 
 def _outside_region(name: str, data: xr.Dataset) -> Iterator[str]:
+    if "Q" not in data or not {"R", "m"} & set(data):  # a model whose state is another
+        return
     other = data["m"] if "m" in data else data["R"]
     Q = data.Q.transpose(..., "student", "student_")
     T = data["T"].values if "T" in data else np.eye(other.shape[-1])

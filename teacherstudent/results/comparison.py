@@ -330,12 +330,17 @@ def change_of_rate(theory: xr.Dataset, faster: xr.Dataset) -> xr.Dataset:
 
 def factor_of_rates(theory: xr.Dataset, faster: xr.Dataset) -> float | None:
     """By which factor all learning rates of two theories differ; None if by none, or by several."""
-    slow = description(theory)["problem"]["rule"]
-    fast = description(faster)["problem"]["rule"]
+    slow, fast = (_part_with_rates(one) for one in (theory, faster))
     factors = [_factor(slow[name], fast[name]) for name in RATES if slow.get(name)]
     if not factors or not np.allclose(factors, factors[0]) or factors[0] == 1:
         return None
     return factors[0]
+
+
+def _part_with_rates(data: xr.Dataset) -> Mapping:
+    """What of a description has the learning rates: the rule, or the model itself."""
+    problem = description(data)["problem"]
+    return problem.get("model", problem.get("rule"))
 
 
 def _factor(slow, fast) -> float:

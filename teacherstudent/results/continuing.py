@@ -11,8 +11,8 @@ import xarray as xr
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.warn import warn_user
-from teacherstudent.results.description import task_family
-from teacherstudent.results.selection import described_run, state_of, whole_start
+from teacherstudent.results.description import family_of
+from teacherstudent.results.selection import described_run, is_of_model, state_of, whole_start
 from teacherstudent.starts import Start, some_of_batch
 from teacherstudent.states.kept import KeptNetworks, KeptTheory
 from teacherstudent.states.order_parameters import OrderParameters
@@ -97,8 +97,10 @@ def state_at(data: xr.Dataset, t: float) -> Start:
             "that time and take last_state."
         )
     now = data.isel(time=index)
-    if "seed" in data.dims:
-        state: Start = _unchecked(now, record, _start_of_seeds(data, record))
+    if is_of_model(record):
+        state: Any = state_of(now)
+    elif "seed" in data.dims:
+        state = _unchecked(now, record, _start_of_seeds(data, record))
     else:
         state = state_of(now, batch="start")
     return _with_time(state, float(times[index]))
@@ -137,6 +139,8 @@ def _with_time(state: Start, time: float, kept: Any = None) -> Start:
 def _last_of_theory(data: xr.Dataset, record: dict) -> Start:
     """The order parameters at the end, with the modes and the memory of the solver."""
     end, time = data.isel(time=-1), float(data["time"][-1])
+    if is_of_model(record):
+        return _with_time(state_of(end), time)
     several = "q_last" in data
     if several:
         q = np.moveaxis(data["q_last"].values, -3, -1)
@@ -154,7 +158,7 @@ def _last_of_theory(data: xr.Dataset, record: dict) -> Start:
 
 def _rule(record: dict) -> str:
     """The name of the rule's class, without that of its module."""
-    name = record["report"].get("last_rule", record["problem"]["rule"]["type"])
+    name = record["report"].get("last_rule", record["problem"].get("rule", {}).get("type", ""))
     return str(name).rsplit(".", 1)[-1]
 
 
@@ -187,9 +191,12 @@ def _last_networks(data: xr.Dataset, record: dict) -> Start:
         )
     report = record["report"]
     end, time = data.isel(time=-1), float(data["time"][-1])
-    _check_all_there(data, time)
     start = _start_of_seeds(data, record)
-    state = _unchecked(end, record, start)
+    if is_of_model(record):
+        state: Any = start  # each network has a state of its own, in its chain
+    else:
+        _check_all_there(data, time)
+        state = _unchecked(end, record, start)
     facts = {
         "rule": _rule(record),
         "start": start,
@@ -201,7 +208,7 @@ def _last_networks(data: xr.Dataset, record: dict) -> Start:
     }
     if "chain_last" in data:
         chain = KeptNetworks(
-            **facts, chain=data["chain_last"].values, chain_rows=report["chain_rows"]
+            **facts, chain=data["chain_last"].values, chain_rows=report.get("chain_rows", 0)
         )
         return _with_time(state, time, chain)
     if "w_last" not in data:
@@ -239,7 +246,7 @@ def _check_all_there(data: xr.Dataset, time: float) -> None:
 def state_orders(data: xr.Dataset) -> tuple[np.ndarray, ...]:
     """Q, R (or m), T, v and b at all times of a theory or a simulation."""
     record = described_run(data)
-    task = task_family(record["problem"]["task"])
+    task = family_of(record["problem"])
     Q, R, v = (data[name].values for name in ("Q", task.name_of("R"), "v"))
     b = np.zeros(v.shape)
     if "b" in data:
@@ -253,7 +260,7 @@ def _unchecked(end: xr.Dataset, record: dict, start: Start) -> OrderParameters:
 
     Overlaps that were estimated from samples may be those of no weights: they are not checked.
     """
-    task = task_family(record["problem"]["task"])
+    task = family_of(record["problem"])
     Q, R, v = (end[name].values for name in ("Q", task.name_of("R"), "v"))
     seeds, K = v.shape
     b = np.zeros((seeds, K))

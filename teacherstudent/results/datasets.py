@@ -29,7 +29,6 @@ from teacherstudent.results.description import describe_problem, describe_start
 from teacherstudent.rules import Rule
 from teacherstudent.starts import Start
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
-from teacherstudent.tasks import Task
 
 SCHEMA = 2
 DESCRIPTION = "teacherstudent"  # the attribute with the JSON string, and the mark of our files
@@ -143,7 +142,7 @@ COORDINATES = {
 }
 
 
-def rename_for_task(task: Task, values: Mapping) -> dict:
+def rename_for_task(task: Any, values: Mapping) -> dict:
     """The variables as a dataset of this task has them: under the task's names for them, without
     those that have no meaning for it.
     """
@@ -371,6 +370,16 @@ def versions() -> Mapping[str, str]:
     found = {"teacherstudent": teacherstudent.__version__, "python": platform.python_version()}
     found |= {name: version(name) for name in packages}
     return MappingProxyType(found)  # nobody changes what all share
+
+
+def error_name(data: xr.Dataset) -> str:
+    """The variable that says how well a problem is learnt."""
+    of_model = {}
+    if DESCRIPTION in data.attrs:
+        of_model = description(data).get("report", {}).get("quantities", {})
+    if of_model:
+        return str(of_model["error"])
+    return "loss" if "loss" in data else "eps_g"
 
 
 def listed_simulations(simulation) -> list[xr.Dataset]:

@@ -33,7 +33,8 @@ def model_dataset(
         else:
             data[name] = _variable(quantities[name], found, leading)
     coords = {name: _coordinate(name, value, model) for name, value in coordinates.items()}
-    report = dict(report)
+    named = {"error": model.ERROR, "state": list(model.STATE)}
+    report = {**report, "quantities": named}
     times = np.asarray(coordinates["time"])
     if len(times):  # so that a part of the data can be told from the whole
         report["first_time"] = float(times[0])

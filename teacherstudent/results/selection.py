@@ -12,14 +12,17 @@ import numpy as np
 import xarray as xr
 
 from teacherstudent.checking import arguments
+from teacherstudent.models.model import Model
+from teacherstudent.models.state import State
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, first_of
 from teacherstudent.results.datasets import COORDINATES, DESCRIPTION, description
 from teacherstudent.results.description import (
+    family_of,
     phase_end_from,
     problem_from,
     start_from,
-    task_family,
+    state_from,
 )
 from teacherstudent.starts import Start, start_from_weights
 from teacherstudent.states.order_parameters import OrderParameters, Weights
@@ -58,10 +61,10 @@ def problem_of(data: xr.Dataset) -> Problem | Protocol:
 
 def _problem_from(data: xr.Dataset, record: Mapping, described: dict) -> Problem:
     """The problem of a description, with the arrays that the data keep of it."""
-    kind = task_family(described["task"])
+    kind = family_of(described)
     if record["kind"] == "theory":  # which needs of a generator only its covariances
-        described["task"].pop("generator", None)
-    for part in ("task", "rule"):
+        described.get("task", {}).pop("generator", None)
+    for part in {"task", "rule", "model"} & set(described):
         described[part] = {
             name: _selected(data, name, value) for name, value in described[part].items()
         }
@@ -69,6 +72,8 @@ def _problem_from(data: xr.Dataset, record: Mapping, described: dict) -> Problem
         _refuse_curve(data, record)
         part, _, name = record["report"]["over"].rpartition(".")
         described[part][name] = float(data[name])
+    if is_of_model(record):
+        return problem_from(described)
     arrays = {name: data[name].values for name in kind.ARRAYS if name in data}
     return problem_from(described | {"task": described["task"] | arrays})
 
@@ -129,7 +134,7 @@ def _fixed_point(data: xr.Dataset, record: Mapping) -> Start:
             "the data are of a curve of fixed points, which keeps no overlaps by mode; take "
             "ts.fixed_point of one problem of it."
         )
-    fixed = task_family(record["problem"]["task"]).name_of("R")
+    fixed = family_of(record["problem"]).name_of("R")
     overlaps: dict[str, Any] = {fixed: data[fixed].values}
     if "b" in data:
         overlaps["b"] = data["b"].values
@@ -246,6 +251,8 @@ def _run_start(data: xr.Dataset, record: Mapping, whole: bool = False) -> Start:
     described = record["start"]
     if not whole or "start" in data.coords:
         described = _of_batch(data, described)
+    if is_of_model(record):
+        return state_from(described)
     start = start_from(described)
     if "q_start" in data:
         rho, weights, q, r, t = (
@@ -254,7 +261,7 @@ def _run_start(data: xr.Dataset, record: Mapping, whole: bool = False) -> Start:
         return SpectralOverlaps(rho, weights, q, r, t, start.T, start.v, time=start.time)
     if "w_start" not in data:
         return start
-    task = task_family(record["problem"]["task"])
+    task = family_of(record["problem"])
     w = data["w_start"].values
     fixed = data[task.name_of("w_star")].values
     if not task.HAS_MODES:
@@ -264,7 +271,7 @@ def _run_start(data: xr.Dataset, record: Mapping, whole: bool = False) -> Start:
 
 def _of_batch(data: xr.Dataset, start: Mapping) -> dict:
     """The described start, or those of a batch that were selected."""
-    if np.ndim(start["Q"]) == 2:
+    if np.ndim(start.get("Q", [[0.0]])) <= 2:
         return dict(start)
     if "start" not in data.coords:
         raise ValueError(
@@ -279,7 +286,9 @@ def _of_batch(data: xr.Dataset, start: Mapping) -> dict:
 
 def _state(data: xr.Dataset, record: Mapping, batch: str = "") -> Start:
     """The order parameters at the one time of the data, or of a batch at that time."""
-    time, task = float(data["time"]), task_family(record["problem"]["task"])
+    time, task = float(data["time"]), family_of(record["problem"])
+    if is_of_model(record):
+        return _state_of_model(data, task, time)
     _check_one_state(data, record, time, batch)
     fixed = task.name_of("R")
     if not all(np.isfinite(data[name].values).all() for name in ("Q", fixed, "v")):
@@ -297,6 +306,26 @@ def _state(data: xr.Dataset, record: Mapping, batch: str = "") -> Start:
     if "b" in data:
         overlaps["b"] = data["b"].values
     return OrderParameters(_symmetric(data["Q"].values), T=T, v=data["v"].values, **overlaps)
+
+
+def is_of_model(record: Mapping) -> bool:
+    """Whether results are of a model that is no two-layer regression."""
+    return "model" in record["problem"]
+
+
+def _state_of_model(data: xr.Dataset, kind: type[Model], time: float) -> Any:
+    """The state of a model at the one time of the data."""
+    values = {}
+    for name, quantity in kind.STATE.items():
+        extra = [str(dim) for dim in data[name].dims if dim not in quantity.dims]
+        if extra:
+            example = ", ".join(f"{dim}=0" for dim in extra)
+            raise ValueError(
+                f"at t = {time:g} the data have a state for each {' and '.join(extra)}; select "
+                f"one, isel({example}, time=...)."
+            )
+        values[name] = data[name].values
+    return State(time=time, **values)
 
 
 def _check_one_state(data: xr.Dataset, record: Mapping, time: float, batch: str) -> None:

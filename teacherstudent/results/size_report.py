@@ -201,9 +201,12 @@ def natural_scale(name: str, theory: xr.Dataset, simulation: xr.Dataset) -> floa
 
     Of theory and networks the smaller one counts, so that a number gone astray allows for nothing.
     """
-    length = np.sqrt(largest_entry("Q", theory, simulation))
+    length = 0.0
+    if "Q" in theory:
+        length = np.sqrt(largest_entry("Q", theory, simulation))
     if name == "R":
-        return float(length * np.sqrt(np.abs(theory["T"]).max()))
+        T = theory["T"].values if "T" in theory else 1.0  # of a model whose teacher has length one
+        return float(length * np.sqrt(np.abs(T).max()))
     least = {"m": length, "b": length, "v": SMALLEST_READOUT}.get(name, TINY)
     return float(max(least, largest_entry(name, theory, simulation)))
 
