@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from odes.models.theory import BIG, ModelTheory, Solution, at_numbers, compiled
+from odes.models.solution import BIG, Solution, at_numbers, compiled
 from odes.solving.adaptive_steps import adaptive_steps
 from odes.solving.breaks import BreakController
 from odes.solving.trajectory import SOLVERS, chosen
@@ -18,7 +18,7 @@ SMALLEST_STEP = 1e-12
 
 
 def solved(
-    theory: ModelTheory,
+    theory: Any,
     model: Any,
     begin: Mapping[str, np.ndarray],
     start: float,

@@ -4,37 +4,25 @@ import abc
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import Array
 
+from odes.models.solution import Solution
 from odes.solving.trajectory import EXPLICIT, chosen
 from teacherstudent.checking.contracts import changes, check_registration, is_ours, nearest
 from teacherstudent.errors import DivergenceError, SolverError
 from teacherstudent.models.model import Model
 from teacherstudent.models.state import State
-from teacherstudent.programs.compilation import options as compiler_options
 from teacherstudent.results.dense_curves import with_curve
 from teacherstudent.results.model_datasets import model_dataset
 from teacherstudent.schedules import break_times
 from teacherstudent.tasks.sweeping import with_number
 
 CURVE_POINTS = 256  # of a curve for drawing, in between the recorded times
-BIG = 1e6  # beyond which a state counts as diverged, relative to its start
-
-
-class Solution(NamedTuple):
-    """The state along the times, and how the solver fared."""
-
-    state: dict[str, np.ndarray]
-    observed: dict[str, np.ndarray]
-    reached: float
-    exceeded: bool = False
-    steps: int = 0
-    rejected: int = 0
 
 
 class ModelTheory(abc.ABC):
@@ -205,16 +193,4 @@ def theory_of_model(model: Any) -> Any:
     raise ValueError(
         f"a {kind} has no theory: write class TheoryOf{kind}(ts.ModelTheory, model={kind}), or "
         "simulate it."
-    )
-
-
-def at_numbers(model: Any) -> Any:
-    """The model with its numbers as float64 arrays, as compiled programs take it."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
-
-
-def compiled(function, static: tuple[int, ...]):
-    """A program that answers soon rather than runs fast."""
-    return jax.jit(
-        function, static_argnums=static, compiler_options=compiler_options("cpu", quick=True)
     )

@@ -11,7 +11,6 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Int
 
-from sims.models.simulation import ModelSimulation
 from sims.running import hosts
 from sims.running.callback import checked_callback
 from sims.running.continuing import all_numbers, from_numbers, networks_of
@@ -40,14 +39,14 @@ MOMENTS = 100  # at which schedules are looked at for the fingerprint of a check
 class Systems(NamedTuple):
     """The systems of all seeds, the seeds first, and when each stopped being finite."""
 
-    networks: dict[str, Array]
+    networks: dict[str, Any]
     diverged: Int[Array, " seeds"]
 
 
 class Settings(NamedTuple):
     """What all groups of seeds share."""
 
-    simulation: ModelSimulation
+    simulation: Any
     model: Any
     start: Any
     N: int
@@ -160,7 +159,7 @@ def _in_type(array: np.ndarray, kind: np.dtype) -> np.ndarray:
 
 
 @cache
-def _program(where: Place, simulation: ModelSimulation, N: int, method: str):
+def _program(where: Place, simulation: Any, N: int, method: str):
     """The compiled steps, on every device with its own seeds."""
     steps = partial(_steps, simulation, N, method)
     specs = (SHARED, FIRST, FIRST, SHARED, SHARED)
@@ -171,7 +170,7 @@ def _program(where: Place, simulation: ModelSimulation, N: int, method: str):
     )
 
 
-def _steps(simulation: ModelSimulation, N: int, method: str, model, keys, run, first, count):
+def _steps(simulation: Any, N: int, method: str, model, keys, run, first, count):
     """`count` more updates of all seeds, of which the first has the number `first`."""
 
     def one(number, network, key):
@@ -206,7 +205,7 @@ def _recorded(simulation, N: int, method: str, model, t, networks) -> dict[str, 
     return jax.vmap(of_one)(networks)
 
 
-def simulated(simulation: ModelSimulation, request: Request) -> xr.Dataset:
+def simulated(simulation: Any, request: Request) -> xr.Dataset:
     """What the verb `simulate` answers for a model."""
     model, start = request.problem, request.start
     _refuse(request)
@@ -271,7 +270,7 @@ def _refuse(request: Request) -> None:
         )
 
 
-def _settings(simulation: ModelSimulation, request: Request) -> tuple[Settings, list[int]]:
+def _settings(simulation: Any, request: Request) -> tuple[Settings, list[int]]:
     """What the run is, with what a state of another one fixes."""
     kept = request.start.kept
     method = request.method or (kept.method if kept else "weights")

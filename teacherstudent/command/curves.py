@@ -49,12 +49,12 @@ LONG_SOLVE = 30.0  # seconds of a theory that is not solved a second time
 class Curves:
     """The theory of one problem beside networks of one or several sizes."""
 
-    NEEDED: ClassVar = ("task", "student", "rule", "start", "times")
+    NEEDED: ClassVar[tuple[str, ...]] = ("task", "student", "rule", "start", "times")
     NETWORKS: ClassVar = "simulation"  # the table that says which networks are trained
     theory_only: ClassVar = False  # unless the command line says so
 
-    problem: Problem | Protocol
-    start: Start
+    problem: Any  # a Problem, a Protocol, or in `ModelCurves` a Model
+    start: Any
     times: np.ndarray
     theory: TheoryTable
     simulation: SimulationTable

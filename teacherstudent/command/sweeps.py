@@ -62,12 +62,14 @@ def _curves_of(name_or_file: str, experiment: Experiment) -> Curves:
     plan = experiment.plan
     if isinstance(plan, Sweep):
         return plan.curves
-    if type(plan) not in (Curves, ModelCurves) or isinstance(plan.problem, Protocol):
-        raise ValueError(
-            f"{name_or_file} is an experiment of {type(plan).__name__}; a sweep is of one problem "
-            "with a start and times, without protocol, variants, clones or escape."
-        )
-    return plan
+    if type(plan) in (Curves, ModelCurves):
+        assert isinstance(plan, Curves)
+        if not isinstance(plan.problem, Protocol):
+            return plan
+    raise ValueError(
+        f"{name_or_file} is an experiment of {type(plan).__name__}; a sweep is of one problem "
+        "with a start and times, without protocol, variants, clones or escape."
+    )
 
 
 def _values_by_place(over: Iterable[str]) -> dict[str, list]:

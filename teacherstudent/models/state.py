@@ -1,6 +1,5 @@
 """The state of a model: arrays by their names, where a run begins or has come to."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -53,7 +52,7 @@ class State(Described):
     def network(self) -> None:
         """The weights that the state is of: a state of a model has none."""
 
-    def shown(self) -> Mapping[str, Any]:
+    def shown(self) -> dict[str, Any]:
         shown: dict[str, Any] = dict(self.values)
         if self.time:
             shown["time"] = self.time

@@ -12,7 +12,6 @@ import numpy as np
 import xarray as xr
 
 from teacherstudent.checking import arguments
-from teacherstudent.models.model import Model
 from teacherstudent.models.state import State
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, first_of
@@ -247,7 +246,7 @@ def _check_begins(data: xr.Dataset, record: Mapping) -> None:
         )
 
 
-def _run_start(data: xr.Dataset, record: Mapping, whole: bool = False) -> Start:
+def _run_start(data: xr.Dataset, record: Mapping, whole: bool = False) -> Any:
     described = record["start"]
     if not whole or "start" in data.coords:
         described = _of_batch(data, described)
@@ -313,7 +312,7 @@ def is_of_model(record: Mapping) -> bool:
     return "model" in record["problem"]
 
 
-def _state_of_model(data: xr.Dataset, kind: type[Model], time: float) -> Any:
+def _state_of_model(data: xr.Dataset, kind: Any, time: float) -> Any:
     """The state of a model at the one time of the data."""
     values = {}
     for name, quantity in kind.STATE.items():
