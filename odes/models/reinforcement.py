@@ -56,9 +56,9 @@ def policy_fixed_points(model: ReinforcementPerceptron) -> list[PolicyFixedPoint
     Patel et al. (arXiv:2306.10404), phase diagram.
 
     >>> import teacherstudent as ts
-    >>> model = ts.ReinforcementPerceptron(4, ts.AllCorrect(reward=1.0, penalty=0.1))
+    >>> model = ts.ReinforcementPerceptron(8, ts.AllCorrect(reward=1.0, penalty=0.1))
     >>> [round(point.rho, 2) for point in ts.policy_fixed_points(model)]
-    [0.04, 0.52]
+    [0.05, 0.51]
     """
     if model.sweeps or model.changes_with_time:
         raise ValueError(

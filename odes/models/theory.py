@@ -15,6 +15,7 @@ from odes.models.solution import Solution
 from odes.solving.trajectory import EXPLICIT, chosen
 from teacherstudent.checking.contracts import changes, check_registration, is_ours, nearest
 from teacherstudent.errors import DivergenceError, SolverError
+from teacherstudent.extensions.over_time import check_over_time
 from teacherstudent.models.model import Model
 from teacherstudent.models.state import State
 from teacherstudent.results.dense_curves import with_curve
@@ -68,7 +69,9 @@ class ModelTheory(abc.ABC):
     def integrate(self, options: Any, model: Any, start: State, times: np.ndarray) -> xr.Dataset:
         """What the verb `integrate` answers, with its options."""
         _refuse(options, model)
+        _check_no_networks(start)
         self.check(model)
+        check_over_time(model, start.time, times[-1], times)
         began = time.perf_counter()
         begin = model.begun(start)
         dense = _with_between(times, start.time, bool(options.curve and not model.sweeps))
@@ -86,7 +89,7 @@ class ModelTheory(abc.ABC):
         }
         joined = {name: found.reshape(*lengths, *found.shape[1:]) for name, found in joined.items()}
         report = _report(solutions, options, began)
-        if start.kept is not None:
+        if start.time:
             report["continued_at"] = start.time
 
         def labelled(chosen_times: np.ndarray) -> xr.Dataset:
@@ -145,14 +148,22 @@ def _refuse(options: Any, model: Model) -> None:
             f"observables are of order parameters Q, R, v; a {kind} records {recorded}: leave "
             "them out."
         )
-    for name in ("spectral", "quadrature", "stages"):
+    for name in ("spectral", "quadrature", "checkpoint"):
         if getattr(options, name):
-            given = "checkpoint" if name == "stages" else name
-            raise ValueError(f"{given} has no meaning for a {kind}; leave it out.")
+            raise ValueError(f"{name} has no meaning for the theory of a {kind}; leave it out.")
     if chosen(options.solver, options.rtol) not in EXPLICIT:
         raise ValueError(
             f"solver = {options.solver!r} is not known for a {kind}; give 'auto', "
             f"{' or '.join(map(repr, EXPLICIT))}."
+        )
+
+
+def _check_no_networks(start: State) -> None:
+    """Raise ValueError for the end of a simulation, which is one state for each network."""
+    if start.kept is not None:
+        raise ValueError(
+            "start is the end of a simulation, which has a state for each network; give that of "
+            "one, ts.start_of(simulation.isel(seed=0, time=-1))."
         )
 
 

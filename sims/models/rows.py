@@ -3,6 +3,7 @@ chain of their overlaps, from one description of an update.
 """
 
 import abc
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -124,10 +125,10 @@ def _triangular(rows: np.ndarray) -> np.ndarray:
 def _of_weights(simulation: RowsSimulation, model, N: int, t, rows, others, key, of_update):
     """One update of whole weights."""
     x = jax.random.normal(key, (simulation.samples(model), N), rows.dtype)
-    fields = rows @ x.T / np.sqrt(N)
+    fields = rows @ x.T / math.sqrt(N)
     update = simulation.update(model, t, fields, others, of_update, None)
     moving = update.inputs.shape[0]
-    change = update.inputs.astype(rows.dtype) @ x / np.sqrt(N)
+    change = update.inputs.astype(rows.dtype) @ x / math.sqrt(N)
     if update.rows is not None:
         change += update.rows.astype(rows.dtype) @ rows / N
     return {"rows": rows.at[:moving].add(change), **_like(update.others, others)}

@@ -21,13 +21,13 @@ from sims.running.triton import known_to_be_deprecated
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError
 from teacherstudent.interruptions import deferred
+from teacherstudent.models.learnable import Learnable
 from teacherstudent.observables.observable import (
     NetworkWeights,
     Observable,
     at_overlaps,
     at_weights,
 )
-from teacherstudent.problem import Problem
 from teacherstudent.progress import Bar, progress_bar
 from teacherstudent.results import checkpoint_files
 from teacherstudent.schedules import values_along
@@ -93,7 +93,7 @@ class Training(abc.ABC):
 
     def __init__(
         self,
-        problem: Problem,
+        problem: Learnable,
         N: int,
         seeds: list[int],
         steps: list[int],
@@ -182,7 +182,7 @@ class Training(abc.ABC):
         """
         chosen = np.linspace(0, self.steps[-1], MOMENTS).astype(np.int64)
         times = chosen / self.problem.updates_per_time(self.N)
-        return values_along((self.problem.task, self.problem.rule), times)
+        return values_along(self.problem.schedules, times)
 
     @property
     def marks_of_observables(self) -> list[list]:

@@ -13,7 +13,7 @@ from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.results.description import family_of
 from teacherstudent.results.selection import described_run, is_of_model, state_of, whole_start
-from teacherstudent.starts import Start, some_of_batch
+from teacherstudent.starts import some_of_batch
 from teacherstudent.states.kept import KeptNetworks, KeptTheory
 from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks.base import with_fields
@@ -22,7 +22,7 @@ CLOSE = 1e-9  # times that differ by less, relative to the last one, are the sam
 
 
 @arguments.checked
-def last_state(data: xr.Dataset) -> Start:
+def last_state(data: xr.Dataset) -> Any:
     """The state at the last time of a theory or a simulation, from which another run goes on.
 
         more = ts.integrate(problem, ts.last_state(theory), times)
@@ -63,7 +63,7 @@ def last_state(data: xr.Dataset) -> Start:
 
 
 @arguments.checked
-def state_at(data: xr.Dataset, t: float) -> Start:
+def state_at(data: xr.Dataset, t: float) -> Any:
     """The state at a recorded time of a theory or a simulation, from which another run goes on.
 
     At the last time it is `last_state`.  At an earlier one it has the order parameters alone: of a
@@ -106,7 +106,7 @@ def state_at(data: xr.Dataset, t: float) -> Start:
     return _with_time(state, float(times[index]))
 
 
-def _start_of_seeds(data: xr.Dataset, record: dict) -> Start:
+def _start_of_seeds(data: xr.Dataset, record: dict) -> Any:
     """The start of a whole simulation; of a batch of starts those of the seeds that are left."""
     start = whole_start(data)
     if not start.batch:
@@ -132,11 +132,11 @@ def _check_has_last(data: xr.Dataset, record: dict) -> None:
         )
 
 
-def _with_time(state: Start, time: float, kept: Any = None) -> Start:
+def _with_time(state: Any, time: float, kept: Any = None) -> Any:
     return with_fields(state, {"time": time, "kept": kept})
 
 
-def _last_of_theory(data: xr.Dataset, record: dict) -> Start:
+def _last_of_theory(data: xr.Dataset, record: dict) -> Any:
     """The order parameters at the end, with the modes and the memory of the solver."""
     end, time = data.isel(time=-1), float(data["time"][-1])
     if is_of_model(record):
@@ -162,7 +162,7 @@ def _rule(record: dict) -> str:
     return str(name).rsplit(".", 1)[-1]
 
 
-def _by_mode(end: xr.Dataset, data: xr.Dataset, record: dict) -> Start:
+def _by_mode(end: xr.Dataset, data: xr.Dataset, record: dict) -> Any:
     """The overlaps of every mode at the end.
 
     Rules of signs are solved in the modes of the signs, which are not those of the inputs: then the
@@ -182,7 +182,7 @@ def _symmetric(Q: np.ndarray) -> np.ndarray:
     return (Q + np.swapaxes(Q, -1, -2)) / 2
 
 
-def _last_networks(data: xr.Dataset, record: dict) -> Start:
+def _last_networks(data: xr.Dataset, record: dict) -> Any:
     """The networks at the end, with the order parameters of each."""
     if "seed" not in data.dims:
         raise ValueError(
@@ -255,7 +255,7 @@ def state_orders(data: xr.Dataset) -> tuple[np.ndarray, ...]:
     return Q, R, T, v, b
 
 
-def _unchecked(end: xr.Dataset, record: dict, start: Start) -> OrderParameters:
+def _unchecked(end: xr.Dataset, record: dict, start: Any) -> OrderParameters:
     """The order parameters of every seed as they were measured.
 
     Overlaps that were estimated from samples may be those of no weights: they are not checked.

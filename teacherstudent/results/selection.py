@@ -78,7 +78,7 @@ def _problem_from(data: xr.Dataset, record: Mapping, described: dict) -> Problem
 
 
 @arguments.checked
-def start_of(data: xr.Dataset) -> Start:
+def start_of(data: xr.Dataset) -> Any:
     """The start of a theory or simulation, or the state at the time that was selected from it.
 
     - A dataset with its times: the run's start, with its spectrum, or its weights if they were
@@ -159,14 +159,14 @@ def described_run(data: xr.Dataset) -> dict:
     return _described(data, "start")
 
 
-def whole_start(data: xr.Dataset) -> Start:
+def whole_start(data: xr.Dataset) -> Any:
     """The start of the whole run, also of one that went on from another: all starts of a batch, of
     a part of a theory those that were selected.
     """
     return _run_start(data, described_run(data), whole=True)
 
 
-def state_of(data: xr.Dataset, batch: str = "") -> Start:
+def state_of(data: xr.Dataset, batch: str = "") -> Any:
     """The order parameters at the one time of the data; of a batch those along the dimension
     `batch`.
     """
@@ -283,7 +283,7 @@ def _of_batch(data: xr.Dataset, start: Mapping) -> dict:
     }
 
 
-def _state(data: xr.Dataset, record: Mapping, batch: str = "") -> Start:
+def _state(data: xr.Dataset, record: Mapping, batch: str = "") -> Any:
     """The order parameters at the one time of the data, or of a batch at that time."""
     time, task = float(data["time"]), family_of(record["problem"])
     if is_of_model(record):

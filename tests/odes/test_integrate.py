@@ -12,7 +12,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import teacherstudent as ts
-from odes import integrate as module
+from odes import two_layer as module
 from teacherstudent.results.datasets import description
 from tests.long import mostly_long
 from tests.odes import plain_erf

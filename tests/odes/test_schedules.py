@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import teacherstudent as ts
-from odes import integrate as module
+from odes import two_layer as module
 from odes.rules import agd_map
 from odes.solving.solve import CURVES_AT_ONCE
 from teacherstudent.results.datasets import description

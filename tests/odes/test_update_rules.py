@@ -575,7 +575,7 @@ def test_signs_on_a_covariance_need_coordinates():
 @pytest.mark.long
 @pytest.mark.slow
 def test_gains_are_swept_and_do_not_compile_again():
-    from odes import integrate as module
+    from odes import two_layer as module
 
     start = ts.OrderParameters([[0.6]], R=[[0.2]])
     swept = ts.integrate(plain(ts.AGD(gain=[0.5, 1.0])), start, [0.0, 1.0])

@@ -1,0 +1,131 @@
+"""What every model has from its contract: starts, files, continuation, refusals."""
+
+import numpy as np
+import pytest
+
+import teacherstudent as ts
+
+MODEL = ts.ReinforcementPerceptron(3, ts.AllCorrect(1.0, 0.05), learning_rate=0.8)
+START = ts.State(Q=[[0.8]], R=[[0.2]])
+TIMES = [0.0, 1.0, 2.0, 4.0]
+
+
+@pytest.fixture(scope="module")
+def theory():
+    return ts.integrate(MODEL, START, TIMES)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return ts.simulate(MODEL, START, TIMES, N=100, seeds=4, method="reduced", progress=False)
+
+
+def test_a_file_gives_back_model_start_and_numbers(theory, networks, tmp_path):
+    path = tmp_path / "result.h5"
+    ts.save(path, theory=theory, simulation=networks, comparison=ts.compare(theory, networks))
+    tree = ts.load(path)
+    again = ts.problem_of(tree["theory"].to_dataset())
+    assert repr(again) == repr(MODEL)
+    start = ts.start_of(tree["simulation"].to_dataset())
+    repeated = ts.simulate(again, start, TIMES, N=100, seeds=4, method="reduced", progress=False)
+    np.testing.assert_array_equal(repeated.Q, tree["simulation"].Q)
+    ts.plot(tree, tmp_path / "result.png")
+    assert (tmp_path / "result.png").stat().st_size > 10_000
+    assert ts.validate(path) == []
+
+
+def test_a_theory_goes_on_from_its_end(theory):
+    state = ts.last_state(theory.isel(time=slice(0, 4)))
+    more = ts.integrate(MODEL, state, [4.0, 9.0])
+    once = ts.integrate(MODEL, START, [0.0, 9.0])
+    np.testing.assert_allclose(more.Q[-1], once.Q[-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["weights", "reduced"])
+def test_networks_go_on_from_their_end(method):
+    options = {"N": 60, "seeds": 3, "method": method, "progress": False}
+    whole = ts.simulate(MODEL, START, [0.0, 1.0, 3.0], **options)
+    first = ts.simulate(MODEL, START, [0.0, 1.0], **options)
+    second = ts.simulate(MODEL, ts.last_state(first), [1.0, 3.0], progress=False)
+    np.testing.assert_array_equal(second.R[:, -1], whole.R[:, -1])
+
+
+def test_networks_go_on_from_a_checkpoint(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    options = {"N": 60, "seeds": 3, "method": "reduced", "progress": False}
+    whole = ts.simulate(MODEL, START, TIMES, **options)
+
+    class Enough(Exception):
+        pass
+
+    def stop(t, record):
+        if t >= 2.0:
+            raise Enough
+
+    with pytest.raises(Enough):
+        ts.simulate(MODEL, START, TIMES, checkpoint=path, callback=stop, **options)
+    assert path.exists()
+    again = ts.simulate(MODEL, START, TIMES, checkpoint=path, **options)
+    np.testing.assert_array_equal(again.Q, whole.Q)
+    assert not path.exists()
+
+
+def test_numbers_do_not_depend_on_the_other_seeds(networks):
+    options = {"N": 100, "method": "reduced", "progress": False}
+    alone = ts.simulate(MODEL, START, TIMES, seeds=[2], **options)
+    np.testing.assert_allclose(alone.R[0], networks.R[2], rtol=1e-12)
+
+
+def test_a_schedule_drives_theory_and_networks_alike():
+    model = ts.ReinforcementPerceptron(3, learning_rate=ts.piecewise([2.0, 0.2], [1.0]))
+    theory = ts.integrate(model, START, TIMES)
+    networks = ts.simulate(model, START, TIMES, N=300, seeds=16, method="reduced", progress=False)
+    assert ts.compare(theory, networks).attrs["verdict"].startswith("AGREE")
+
+
+def test_what_diverges_says_when_and_keeps_what_came_before():
+    model = ts.ReinforcementPerceptron(2, ts.AllCorrect(1.0), learning_rate=2e3)
+    with pytest.raises(ts.DivergenceError, match="the state diverges at t = ") as failure:
+        ts.integrate(model, START, [0.0, 0.001, 1.0, 9.0])
+    assert failure.value.partial.sizes["time"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("start", "says"),
+    [
+        (ts.OrderParameters([[1.0]], [[0.1]]), r"give ts.State\(Q=, R=\)"),
+        (ts.State(Q=[[1.0]]), "start.R is missing"),
+        (ts.State(Q=1.0, R=[[0.1]]), r"start.Q has the shape \(\)"),
+        (ts.State(Q=[[1.0]], R=[[0.1]], S=1.0), "start.S is no part"),
+        (ts.State(Q=[[1.0]], R=[[1.1]]), "start.R = 1.1"),
+    ],
+)
+def test_bad_starts(start, says):
+    for verb in (ts.integrate, ts.simulate):
+        with pytest.raises(ValueError, match=says):
+            verb(MODEL, start, TIMES)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"spectral": True},
+        {"observables": ["alignment"]},
+        {"solver": "kvaerno5"},
+        {"checkpoint": "x.npz"},
+    ],
+)
+def test_options_without_a_meaning_are_refused(options):
+    with pytest.raises(ValueError, match=str(next(iter(options)))):
+        ts.integrate(MODEL, START, TIMES, **options)
+
+
+def test_a_model_without_a_theory_or_a_simulation_says_so():
+    class Mine(ts.ReinforcementPerceptron):
+        def observed(self, t, state):
+            return super().observed(t, state)
+
+    with pytest.raises(ValueError, match="a Mine has no theory: write class TheoryOfMine"):
+        ts.integrate(Mine(3), START, TIMES)
+    with pytest.raises(ValueError, match="a Mine has no simulation: write class SimulationOfMine"):
+        ts.simulate(Mine(3), START, TIMES, N=50)
