@@ -13,7 +13,6 @@ import xarray as xr
 
 from teacherstudent.checking import arguments
 from teacherstudent.models.state import State
-from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, first_of
 from teacherstudent.results.datasets import COORDINATES, DESCRIPTION, description
 from teacherstudent.results.description import (
@@ -32,7 +31,7 @@ LISTS = ("values", "times", "jumps")  # parameters of schedules that are lists w
 
 
 @arguments.checked
-def problem_of(data: xr.Dataset) -> Problem | Protocol:
+def problem_of(data: xr.Dataset) -> Any:
     """The problem, or the protocol, of a theory or simulation, from its own description and arrays;
     of a selected curve, with its number.
 
@@ -58,7 +57,7 @@ def problem_of(data: xr.Dataset) -> Problem | Protocol:
     return Protocol(*phases)
 
 
-def _problem_from(data: xr.Dataset, record: Mapping, described: dict) -> Problem:
+def _problem_from(data: xr.Dataset, record: Mapping, described: dict) -> Any:
     """The problem of a description, with the arrays that the data keep of it."""
     kind = family_of(described)
     if record["kind"] == "theory":  # which needs of a generator only its covariances
