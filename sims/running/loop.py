@@ -101,7 +101,7 @@ class Training(abc.ABC):
         observables: Sequence[Observable] = (),
         first_step: int = 0,
     ):
-        self.problem = problem
+        self.problem: Any = problem
         self.N = N
         self.seeds = seeds
         self.steps = steps

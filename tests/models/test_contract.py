@@ -31,7 +31,7 @@ def test_a_file_gives_back_model_start_and_numbers(theory, networks, tmp_path):
     np.testing.assert_array_equal(repeated.Q, tree["simulation"].Q)
     ts.plot(tree, tmp_path / "result.png")
     assert (tmp_path / "result.png").stat().st_size > 10_000
-    assert ts.validate(path) == []
+    assert str(ts.validate(path)).count("OK") == 3
 
 
 def test_a_theory_goes_on_from_its_end(theory):
