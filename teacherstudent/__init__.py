@@ -47,6 +47,7 @@ PUBLIC = {
     "teacherstudent.losses": ("Loss",),
     "teacherstudent.observables.alignment": ("alignment",),
     "teacherstudent.observables.class_accuracy": ("accuracy",),
+    "teacherstudent.observables.feedback": ("feedback_alignment", "gradient_alignment"),
     "teacherstudent.observables.generalisation": ("expected_loss", "generalisation_error"),
     "teacherstudent.observables.likelihood_ratio": ("likelihood_ratio_norm",),
     "teacherstudent.observables.observable": ("Observable",),
@@ -66,6 +67,7 @@ PUBLIC = {
     "teacherstudent.rules.base": ("DescentRule", "Rule"),
     "teacherstudent.rules": (
         "AGD",
+        "FeedbackAlignment",
         "Fromage",
         "GradientFlow",
         "HeavyBall",
@@ -173,6 +175,10 @@ if TYPE_CHECKING:
     from teacherstudent.losses import Loss as Loss
     from teacherstudent.observables.alignment import alignment as alignment
     from teacherstudent.observables.class_accuracy import accuracy as accuracy
+    from teacherstudent.observables.feedback import (
+        feedback_alignment as feedback_alignment,
+        gradient_alignment as gradient_alignment,
+    )
     from teacherstudent.observables.generalisation import (
         expected_loss as expected_loss,
         generalisation_error as generalisation_error,
@@ -221,6 +227,7 @@ if TYPE_CHECKING:
     from teacherstudent.rules import (
         AGD as AGD,
         SGD as SGD,
+        FeedbackAlignment as FeedbackAlignment,
         Fromage as Fromage,
         GradientFlow as GradientFlow,
         HeavyBall as HeavyBall,

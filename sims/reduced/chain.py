@@ -233,7 +233,7 @@ def _sample_sums(
 ) -> Sums:
     """The terms of one sample: delta_k x in the frame, delta_k sigma, and the slopes of v and b.
 
-    delta_k = v_k g'(lambda_k) l'(phi).
+    delta_k = v_k g'(lambda_k) l'(phi), or what the rule has in place of v_k (`Rule.backward`).
     """
     activation = setting.activation
     e = one.e
@@ -246,7 +246,8 @@ def _sample_sums(
     phi = dot([row(hidden, k) for k in units], [row(v, k) for k in units])
     slope = as_loss(setting.loss).slope(phi, _label(setting, one))
     derivative = each(activation.derivative, lam)
-    (delta,) = settled([each(lambda v, derivative: v * derivative * slope, v, derivative)])
+    back = setting.rule.backward(v)
+    (delta,) = settled([each(lambda v, derivative: v * derivative * slope, back, derivative)])
     outside = delta
     if one.sigma is not None:
         outside = each(lambda entry: entry * one.sigma, delta)
