@@ -32,6 +32,7 @@ PUBLIC = {
     "sims.ica": ("fast_ica",),
     "sims.simulate": ("simulate",),
     "teacherstudent.activations.activation": ("Activation",),
+    "teacherstudent.attacks": ("attack_steady_state", "critical_attack_cost", "optimal_attack"),
     "teacherstudent.averages": ("Averages", "ShiftedAverages", "averages_for"),
     "teacherstudent.averages.field_averages": ("FieldAverages",),
     "teacherstudent.averages.mixture_fields": ("Components",),
@@ -105,6 +106,7 @@ PUBLIC = {
         "GaussianEquivalent",
         "GaussianMixture",
         "HiddenManifold",
+        "LabelAttack",
         "MixedCumulant",
         "SpikedCumulant",
         "TeacherStudent",
@@ -154,6 +156,11 @@ if TYPE_CHECKING:
     from sims.ica import fast_ica as fast_ica
     from sims.simulate import simulate as simulate
     from teacherstudent.activations.activation import Activation as Activation
+    from teacherstudent.attacks import (
+        attack_steady_state as attack_steady_state,
+        critical_attack_cost as critical_attack_cost,
+        optimal_attack as optimal_attack,
+    )
     from teacherstudent.averages import (
         Averages as Averages,
         ShiftedAverages as ShiftedAverages,
@@ -268,6 +275,7 @@ if TYPE_CHECKING:
         GaussianEquivalent as GaussianEquivalent,
         GaussianMixture as GaussianMixture,
         HiddenManifold as HiddenManifold,
+        LabelAttack as LabelAttack,
         MixedCumulant as MixedCumulant,
         SpikedCumulant as SpikedCumulant,
         TeacherStudent as TeacherStudent,

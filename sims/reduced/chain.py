@@ -56,7 +56,7 @@ from teacherstudent.extensions.own_classes import changed_labels
 from teacherstudent.losses import Loss, as_loss
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Rule
-from teacherstudent.schedules import Schedule, at_time, schedules_in
+from teacherstudent.schedules import at_time, schedules_in
 from teacherstudent.tasks import Task
 
 
@@ -134,13 +134,7 @@ def _moving(problem: Problem, dtype) -> Float[Array, " students"] | None:
 
 def readouts(problem: Problem, dtype) -> list:
     """The teacher's readout, a number or a schedule for each unit; one schedule may be for all."""
-    teacher = problem.teacher
-    readout = teacher.readout
-    if isinstance(readout, Schedule):
-        return [as_arrays(readout, dtype)]
-    if not isinstance(readout, tuple):
-        readout = teacher.v_star
-    return [as_arrays(one, dtype) for one in readout]
+    return [as_arrays(one, dtype) for one in problem.teacher.readouts]
 
 
 class Chain(NamedTuple):

@@ -9,7 +9,7 @@ SECTIONS = (
     ("Escape from a random start, and the staircase", ("escape", "staircase")),
     ("Update rules", ("sign", "majority", "agd", "feedback", "update-rules")),
     ("Fixed points, fluctuations, best schedules", ("plateau", "bifurcation", "band", "best")),
-    ("What changes while it is learnt", ("learning-rate", "lee")),
+    ("What changes while it is learnt", ("learning-rate", "lee", "label-attack")),
 )
 OTHERS = "More"
 
