@@ -214,7 +214,7 @@ class TeacherTask(Task):
     [ 1.  -0.5]
     """
 
-    NUMBERS: ClassVar = ("noise",)
+    NUMBERS: ClassVar[tuple[str, ...]] = ("noise",)
     NOT_RECORDED: ClassVar = ("b", "test_accuracy", "test_accuracy_se")
     FIXED_VECTORS: ClassVar = "teacher units"
 

@@ -228,3 +228,10 @@ def test_bad_input_gets_a_sentence(arguments, says):
 def test_bad_costs_get_a_sentence(arguments, says):
     with pytest.raises(ValueError, match=says):
         ts.attack_steady_state(**{"cost": 1.0, "learning_rate": 0.5, **arguments})
+
+
+def test_observables_of_one_teacher_refuse_an_attack_that_changes():
+    problem, start = inversion(ts.linear(0.0, 0.8, duration=3.0))
+    for name in ("sign_agreement", "gradient_alignment"):
+        with pytest.raises(ValueError, match=f"{name}: task.strength changes with time"):
+            ts.integrate(problem, start, TIMES, observables=[name])
