@@ -36,6 +36,7 @@ PUBLIC = {
     "sims.models.simulation": ("ModelSimulation",),
     "sims.simulate": ("simulate",),
     "teacherstudent.activations.activation": ("Activation",),
+    "teacherstudent.attacks": ("attack_steady_state", "critical_attack_cost", "optimal_attack"),
     "teacherstudent.averages": ("Averages", "ShiftedAverages", "averages_for"),
     "teacherstudent.averages.field_averages": ("FieldAverages",),
     "teacherstudent.averages.mixture_fields": ("Components",),
@@ -62,6 +63,7 @@ PUBLIC = {
     "teacherstudent.models.state": ("State",),
     "teacherstudent.observables.alignment": ("alignment",),
     "teacherstudent.observables.class_accuracy": ("accuracy",),
+    "teacherstudent.observables.feedback": ("feedback_alignment", "gradient_alignment"),
     "teacherstudent.observables.generalisation": ("expected_loss", "generalisation_error"),
     "teacherstudent.observables.likelihood_ratio": ("likelihood_ratio_norm",),
     "teacherstudent.observables.observable": ("Observable",),
@@ -81,6 +83,7 @@ PUBLIC = {
     "teacherstudent.rules.base": ("DescentRule", "Rule"),
     "teacherstudent.rules": (
         "AGD",
+        "FeedbackAlignment",
         "Fromage",
         "GradientFlow",
         "HeavyBall",
@@ -118,6 +121,7 @@ PUBLIC = {
         "GaussianEquivalent",
         "GaussianMixture",
         "HiddenManifold",
+        "LabelAttack",
         "MixedCumulant",
         "SpikedCumulant",
         "TeacherStudent",
@@ -177,6 +181,11 @@ if TYPE_CHECKING:
     from sims.models.simulation import ModelSimulation as ModelSimulation
     from sims.simulate import simulate as simulate
     from teacherstudent.activations.activation import Activation as Activation
+    from teacherstudent.attacks import (
+        attack_steady_state as attack_steady_state,
+        critical_attack_cost as critical_attack_cost,
+        optimal_attack as optimal_attack,
+    )
     from teacherstudent.averages import (
         Averages as Averages,
         ShiftedAverages as ShiftedAverages,
@@ -214,6 +223,10 @@ if TYPE_CHECKING:
     from teacherstudent.models.state import State as State
     from teacherstudent.observables.alignment import alignment as alignment
     from teacherstudent.observables.class_accuracy import accuracy as accuracy
+    from teacherstudent.observables.feedback import (
+        feedback_alignment as feedback_alignment,
+        gradient_alignment as gradient_alignment,
+    )
     from teacherstudent.observables.generalisation import (
         expected_loss as expected_loss,
         generalisation_error as generalisation_error,
@@ -262,6 +275,7 @@ if TYPE_CHECKING:
     from teacherstudent.rules import (
         AGD as AGD,
         SGD as SGD,
+        FeedbackAlignment as FeedbackAlignment,
         Fromage as Fromage,
         GradientFlow as GradientFlow,
         HeavyBall as HeavyBall,
@@ -302,6 +316,7 @@ if TYPE_CHECKING:
         GaussianEquivalent as GaussianEquivalent,
         GaussianMixture as GaussianMixture,
         HiddenManifold as HiddenManifold,
+        LabelAttack as LabelAttack,
         MixedCumulant as MixedCumulant,
         SpikedCumulant as SpikedCumulant,
         TeacherStudent as TeacherStudent,

@@ -174,6 +174,7 @@ class Problem(Learnable):
     def __check_init__(self):
         contracts.require_unchanged(self, Problem)
         contracts.require_unchanged(self.student, Student)
+        self.rule.check_width(self.student.width)
         self._check_trained()
         self._check_slope()
         self._check_batch()

@@ -360,17 +360,19 @@ class interpolated(Schedule):
 
 
 class Scaled(Schedule):
-    """A multiple of another schedule."""
+    """A multiple of another schedule, and a constant."""
 
     of: Schedule | None = None
     factor: checks.Parameter = 1.0
+    constant: checks.Parameter = 0.0
 
-    def __init__(self, of, factor):
+    def __init__(self, of, factor, constant=0.0):
         self.of = of
         self.factor = factor
+        self.constant = constant
 
     def __call__(self, t):
-        return self.factor * value_at(self.of, t)
+        return self.constant + self.factor * value_at(self.of, t)
 
     def jump_times(self):
         return _times_of(self.of, "jump_times")

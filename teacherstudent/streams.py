@@ -6,7 +6,7 @@ from the same stream would repeat these entries, and would not be independent of
 
 import numpy as np
 
-FEATURES, FEATURES_OF_A_NETWORK, WEIGHTS, WEIGHTS_OF_A_NETWORK = range(4)
+FEATURES, FEATURES_OF_A_NETWORK, WEIGHTS, WEIGHTS_OF_A_NETWORK, FEEDBACK = range(5)
 
 
 def stream(seed: int, purpose: int, number: int = 0) -> np.random.Generator:

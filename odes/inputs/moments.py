@@ -14,6 +14,9 @@ and the readout's gradient
 
     E[g(lambda_k) e] = sum_a u_a I2(k, a)
 
+Where a rule carries the error back through other numbers than v_k (`Rule.backward`), these stand
+for the v_k and v_l outside; the weights u inside the error keep v.
+
 The fourth average, a_k = E[delta_k], multiplies the mean of the inputs, which is zero here.
 """
 
@@ -50,9 +53,10 @@ def moments(
     K = v.shape[0]
     u = output_weights(problem, v)
     J2 = averages.J2(C)
-    curvature = v * (averages.G2(C) @ u)
-    J = v[:, None] * J2 * u[None, :]
+    back = problem.rule.backward(v)
+    curvature = back * (averages.G2(C) @ u)
+    J = back[:, None] * J2 * u[None, :]
     J = J.at[:, :K].add(jnp.diag(curvature))
     one_sample = averages.I4(C, u) + problem.teacher.noise**2 * J2[:, :K]
-    D = v[:, None] * v[None, :] * one_sample / problem.batch_size
+    D = back[:, None] * back[None, :] * one_sample / problem.batch_size
     return Moments(J=J, D=D, readout=averages.I2(C)[:K] @ u)

@@ -8,7 +8,8 @@ A sample gives, at order parameters that it does not change by more than O(1 / N
     v_k       = g(lambda_k) l'(phi, y)
     b_k       = delta_k
 
-with delta_k = v_k g'(lambda_k) l'(phi, y), l_l = w_l . x / sqrt N, s_m = f_m . x / sqrt N and
+with delta_k = v_k g'(lambda_k) l'(phi, y), where the rule may put something else in place of v_k
+(`Rule.backward`), l_l = w_l . x / sqrt N, s_m = f_m . x / sqrt N and
 sigma^2 the variance of x orthogonal to all vectors.  |x|^2 / N = sigma^2 + O(N^(-1/2)), whose
 fluctuations are of no consequence for the covariance of the order parameters.
 """
@@ -71,7 +72,8 @@ def samples_of_fields(
     lam = l + state.b[None, :]
     hidden = activation(lam)
     slope = as_loss(problem.loss).slope(hidden @ state.v, label)
-    delta = state.v[None, :] * activation.derivative(lam) * slope[:, None]
+    back = problem.rule.backward(state.v)
+    delta = back[None, :] * activation.derivative(lam) * slope[:, None]
     return Samples(probability, inside, outside, l, s, delta, hidden * slope[:, None])
 
 

@@ -5,6 +5,7 @@ Importing this package registers the theories of our rules.
 
 from odes.rules import (  # noqa: F401
     agd,
+    feedback_alignment,
     fromage,
     heavy_ball,
     majority_vote,

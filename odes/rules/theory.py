@@ -245,7 +245,22 @@ def require_theory(problem: Problem) -> None:
             f"{type(problem.rule).__name__} is not known where single units are frozen; leave it "
             "out, give a rule such as SGD, or simulate."
         )
+    _check_gradient(problem)
     theory.check(problem.rule, problem)
+
+
+def _check_gradient(problem: Problem) -> None:
+    """Raise ValueError where the rule has something else than the readout carry the error back, and
+    the averages of one update are known of the readout alone.
+    """
+    rule = type(problem.rule)
+    if rule.backward is not Rule.backward and problem.task.HAS_CLASSES:
+        raise ValueError(
+            f"{rule.__name__} carries the error back through other numbers than the readout, and "
+            "its averages are known for tasks with a teacher (TeacherStudent, HiddenManifold, "
+            f"GaussianEquivalent), not for {type(problem.task).__name__}; give one of these, or "
+            "simulate."
+        )
 
 
 def check_answers(problem: Problem, fixed: Fixed, state: State) -> None:

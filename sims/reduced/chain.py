@@ -56,7 +56,7 @@ from teacherstudent.extensions.own_classes import changed_labels
 from teacherstudent.losses import Loss, as_loss
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Rule
-from teacherstudent.schedules import Schedule, at_time, schedules_in
+from teacherstudent.schedules import at_time, schedules_in
 from teacherstudent.tasks import Task
 
 
@@ -134,13 +134,7 @@ def _moving(problem: Problem, dtype) -> Float[Array, " students"] | None:
 
 def readouts(problem: Problem, dtype) -> list:
     """The teacher's readout, a number or a schedule for each unit; one schedule may be for all."""
-    teacher = problem.teacher
-    readout = teacher.readout
-    if isinstance(readout, Schedule):
-        return [as_arrays(readout, dtype)]
-    if not isinstance(readout, tuple):
-        readout = teacher.v_star
-    return [as_arrays(one, dtype) for one in readout]
+    return [as_arrays(one, dtype) for one in problem.teacher.readouts]
 
 
 class Chain(NamedTuple):
@@ -233,7 +227,7 @@ def _sample_sums(
 ) -> Sums:
     """The terms of one sample: delta_k x in the frame, delta_k sigma, and the slopes of v and b.
 
-    delta_k = v_k g'(lambda_k) l'(phi).
+    delta_k = v_k g'(lambda_k) l'(phi), or what the rule has in place of v_k (`Rule.backward`).
     """
     activation = setting.activation
     e = one.e
@@ -246,7 +240,8 @@ def _sample_sums(
     phi = dot([row(hidden, k) for k in units], [row(v, k) for k in units])
     slope = as_loss(setting.loss).slope(phi, _label(setting, one))
     derivative = each(activation.derivative, lam)
-    (delta,) = settled([each(lambda v, derivative: v * derivative * slope, v, derivative)])
+    back = setting.rule.backward(v)
+    (delta,) = settled([each(lambda v, derivative: v * derivative * slope, back, derivative)])
     outside = delta
     if one.sigma is not None:
         outside = each(lambda entry: entry * one.sigma, delta)

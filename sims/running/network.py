@@ -57,13 +57,16 @@ def gradient(
 
     d l / d w_k = < v_k g'(lambda_k) l'(phi) x > / sqrt N,   d l / d v_k = < g(lambda_k) l'(phi) >,
     d l / d b_k = < v_k g'(lambda_k) l'(phi) >
+
+    where the rule may put something else in place of the v_k outside (`Rule.backward`).
     """
     activation, (B, N) = problem.student.activation, x.shape
     lam = fields(student.w, x) + student.b[None, :]
     hidden = activation(lam)
     phi = hidden @ student.v
     slope = as_loss(problem.loss).slope(phi, y) / B
-    delta = student.v[None, :] * activation.derivative(lam) * slope[:, None]
+    back = problem.rule.backward(student.v)
+    delta = back[None, :] * activation.derivative(lam) * slope[:, None]
     return Network(
         w=jnp.einsum("bk,bn->kn", delta, x) / math.sqrt(N),
         v=hidden.T @ slope,

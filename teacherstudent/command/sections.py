@@ -7,9 +7,9 @@ SECTIONS = (
     ("Structured inputs", ("hidden-manifold",)),
     ("Two classes", ("xor", "spiked", "clones")),
     ("Escape from a random start, and the staircase", ("escape", "staircase")),
-    ("Update rules", ("sign", "majority", "agd", "update-rules")),
+    ("Update rules", ("sign", "majority", "agd", "feedback", "update-rules")),
     ("Fixed points, fluctuations, best schedules", ("plateau", "bifurcation", "band", "best")),
-    ("What changes while it is learnt", ("learning-rate", "lee")),
+    ("What changes while it is learnt", ("learning-rate", "lee", "label-attack")),
 )
 OTHERS = "More"
 

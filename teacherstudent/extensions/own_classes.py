@@ -19,11 +19,21 @@ LABELLING = (
     "input_mean",
     "label",
     "noise",
+    "other_labels",
     "readout",
+    "readouts",
     "v_star",
     "width",
 )
-TEACHER = ("activation", "label", "noise", "readout", "v_star")  # what makes a label of the latents
+TEACHER = (  # what makes a label of the latents
+    "activation",
+    "label",
+    "noise",
+    "other_labels",
+    "readout",
+    "readouts",
+    "v_star",
+)
 
 
 def changed_law(task: Task) -> str | None:

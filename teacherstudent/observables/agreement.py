@@ -22,7 +22,7 @@ from teacherstudent.averages.triangle import cholesky
 from teacherstudent.extensions.own_classes import changed_law
 from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem
-from teacherstudent.schedules import schedules_in
+from teacherstudent.schedules import named_schedules
 from teacherstudent.states.order_parameters import OrderParameters, covariance
 
 LOG2_POINTS = 18
@@ -41,11 +41,12 @@ def sign_agreement(problem: Problem) -> Observable:
             f"sign_agreement: {changed}, and its labels and fields are not known; leave it out."
         )
     teacher = problem.teacher
-    if schedules_in(teacher.readout):
-        raise ValueError(
-            "sign_agreement: task.readout changes with time, which an observable does not see; "
-            "leave it out, or record it in each phase of a ts.Protocol."
-        )
+    for field, _ in named_schedules(teacher):
+        if field != "noise":  # which is no part of the teacher's sign
+            raise ValueError(
+                f"sign_agreement: task.{field} changes with time, which an observable does not "
+                "see; leave it out, or record it in each phase of a ts.Protocol."
+            )
     activations = problem.student.activation, teacher.activation
     v_star = np.asarray(teacher.v_star)
 

@@ -5,6 +5,9 @@
 - `effective_rank`, `participation_ratio`: how many directions the student's units span.
 - `accuracy`: with two classes, the probability of the right class.
 - `sign_agreement`: with a teacher, the probability that both have the same sign.
+- `feedback_alignment`, `gradient_alignment`: cosines of the readout with what carries the error
+  back, and of the first layer's update with its gradient.
+- `eps_teacher`, `eps_target`: under a `ts.LabelAttack`, the errors on the labels of each.
 - `drift_Q`, `drift_R`, `drift_v`, `diffusion_Q`: parts of the equations, for the theory alone.
 - `densities`: the overlaps by mode, for the theory alone.
 - `weight_histogram`, `sparsity`, `participation`: of weights, for networks alone.
@@ -24,6 +27,7 @@ from teacherstudent.observables.agreement import sign_agreement
 from teacherstudent.observables.alignment import alignment
 from teacherstudent.observables.class_accuracy import accuracy_at
 from teacherstudent.observables.equations import equations
+from teacherstudent.observables.feedback import feedback_alignment, gradient_alignment
 from teacherstudent.observables.generalisation import check_error_known, require_classes
 from teacherstudent.observables.observable import (
     Observable,
@@ -32,6 +36,7 @@ from teacherstudent.observables.observable import (
     require_networks,
     require_overlaps,
 )
+from teacherstudent.observables.other_task import ErrorOn
 from teacherstudent.observables.student_overlaps import (
     EFFECTIVE_RANK,
     NORMS,
@@ -99,10 +104,15 @@ def built_in(problem: Problem) -> dict[str, Callable[[], Any]]:
         "alignment": partial(alignment, problem.task),
         "accuracy": partial(_accuracy, problem),
         "sign_agreement": partial(sign_agreement, problem),
+        "feedback_alignment": partial(feedback_alignment, problem),
+        "gradient_alignment": partial(gradient_alignment, problem),
         DENSITIES: partial(_itself, DENSITIES),
         "weight_histogram": weight_histogram,
         "sparsity": sparsity,
     }
+    for name, task in problem.task.other_labels().items():
+        of_labels = ErrorOn(task, name, name.removeprefix("eps_"))
+        known[name] = partial(of_labels.of_problem, problem)
     for one in (*ALONE, *equations(problem).values()):
         known[one.name] = partial(_itself, one)
     return known

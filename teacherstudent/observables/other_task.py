@@ -55,6 +55,7 @@ class ErrorOn(ObservableOfProblem):
 
     task: Task
     name: str = eqx.field(static=True)
+    labels: str = eqx.field(static=True, default="")  # whose they are, if that has a word
 
     def of_problem(self, problem: Problem) -> Observable:
         self._check_error(problem)
@@ -74,7 +75,11 @@ class ErrorOn(ObservableOfProblem):
         error_name = problem.task.name_of("eps_g")
         symbol = {"eps_g": r"$\epsilon_g'$", "loss": r"$E\ell'$"}[error_name]
         words = {"eps_g": "generalisation error", "loss": "expected loss"}[error_name]
-        return Observable(self.name, (), symbol, of=error, long_name=f"{words} on another task")
+        long_name = f"{words} on another task"
+        if self.labels:
+            symbol = rf"$\epsilon_\mathrm{{{self.labels}}}$"
+            long_name = f"error on the labels of the {self.labels}"
+        return Observable(self.name, (), symbol, of=error, long_name=long_name)
 
     def _check_error(self, problem: Problem) -> None:
         """Raise ValueError if the other task is a sweep, or its error is not known."""

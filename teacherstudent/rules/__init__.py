@@ -2,6 +2,7 @@
 
 from teacherstudent.rules.agd import AGD
 from teacherstudent.rules.base import Layers, Network, Rule
+from teacherstudent.rules.feedback_alignment import FeedbackAlignment
 from teacherstudent.rules.fromage import Fromage
 from teacherstudent.rules.gradient_flow import GradientFlow
 from teacherstudent.rules.heavy_ball import HeavyBall
@@ -27,6 +28,7 @@ RULES = {
         Nero,
         Madam,
         GradientFlow,
+        FeedbackAlignment,
     )
 }
 

@@ -62,6 +62,8 @@ class Rule(Described):
            d l / d b_k = v_k g'(lambda_k) l'(phi)
 
        all at the weights before the step.  The answer is the new layers and the new memory.
+       Where something else than v_k stands outside in the derivatives by w and b, `backward`
+       answers it.
     3. If the rule remembers something, write `memory(layers)`: what it remembers before the first
        update, a pytree of arrays; `update` is handed what it returned the time before.
     4. If the rule sees no coordinate axes, say `rotation_invariant = True` in its class: the chain
@@ -102,6 +104,8 @@ class Rule(Described):
     # What time is: in words, its symbol and its units.
     TIME: ClassVar[tuple[str, str, str]] = ("updates over input dimension", r"$t$", "updates / N")
     TRAINS_BIASES: ClassVar[bool] = True
+    # Fields that have a number for each unit, of which a sequence is no sweep.
+    VECTORS: ClassVar[tuple[str, ...]] = ()
     rotation_invariant: ClassVar[bool] = False
 
     @property
@@ -111,6 +115,12 @@ class Rule(Described):
         Several come with a leading axis.
         """
         return 1
+
+    def backward(self, v: Any) -> Any:
+        """What carries the error back to each hidden unit: its readout v_k, as in every gradient,
+        unless the rule says otherwise.
+        """
+        return v
 
     def begin(self, layers: Layers) -> dict[str, Array]:
         """The layers that training begins from; as given, unless the rule needs others."""
@@ -168,6 +178,9 @@ class Rule(Described):
 
     def check_dimension(self, N: int) -> None:
         """Raise ValueError if the rule makes no sense in N dimensions."""
+
+    def check_width(self, students: int) -> None:
+        """Raise ValueError if the rule does not fit a student with this many units."""
 
     def check_start(self, start: OrderParameters | SpectralOverlaps) -> None:
         """Raise ValueError if the rule cannot begin at these order parameters."""

@@ -5,6 +5,7 @@ from teacherstudent.tasks.box_mixture import BoxMixture
 from teacherstudent.tasks.gaussian_equivalent import GaussianEquivalent
 from teacherstudent.tasks.gaussian_mixture import GaussianMixture
 from teacherstudent.tasks.hidden_manifold import HiddenManifold
+from teacherstudent.tasks.label_attack import LabelAttack
 from teacherstudent.tasks.mixed_cumulant import MixedCumulant
 from teacherstudent.tasks.mixture import Components, MixtureTask
 from teacherstudent.tasks.spiked_cumulant import SpikedCumulant
@@ -20,6 +21,7 @@ TASKS = {
         MixedCumulant,
         GaussianMixture,
         BoxMixture,
+        LabelAttack,
     )
 }
 
@@ -30,6 +32,7 @@ __all__ = [
     "GaussianEquivalent",
     "GaussianMixture",
     "HiddenManifold",
+    "LabelAttack",
     "MixedCumulant",
     "MixtureTask",
     "SpikedCumulant",

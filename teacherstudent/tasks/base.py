@@ -166,6 +166,12 @@ class Task(Described):
     def error(self, student, loss, Q, R, T, v, b) -> Float[Array, ""]:
         """The error at given overlaps: eps_g with a teacher, the expected loss with two classes."""
 
+    def other_labels(self) -> Mapping[str, "Task"]:
+        """Tasks whose labels are part of this one's: the error on each of them is an observable of
+        its name.
+        """
+        return {}
+
     def for_programs(self) -> "Task":
         """The task as compiled programs take it: the same class, without what only draws inputs.
 
@@ -208,7 +214,7 @@ class TeacherTask(Task):
     [ 1.  -0.5]
     """
 
-    NUMBERS: ClassVar = ("noise",)
+    NUMBERS: ClassVar[tuple[str, ...]] = ("noise",)
     NOT_RECORDED: ClassVar = ("b", "test_accuracy", "test_accuracy_se")
     FIXED_VECTORS: ClassVar = "teacher units"
 
@@ -265,6 +271,15 @@ class TeacherTask(Task):
         if isinstance(readout, tuple):
             readout = jnp.stack([jnp.asarray(one) for one in readout])
         return jnp.broadcast_to(jnp.asarray(readout), (self.width,))
+
+    @property
+    def readouts(self) -> list[Any]:
+        """The readout v* unit by unit, numbers or schedules; one schedule may stand for all."""
+        if is_schedule(self.readout):
+            return [self.readout]
+        if isinstance(self.readout, tuple):
+            return list(self.readout)
+        return list(self.v_star)
 
     def label(
         self, fields: Float[Array, "samples teachers"], noise: Float[Array, " samples"]

@@ -79,7 +79,8 @@ def swept(part: Any, fields: Iterable[str]) -> dict[str, np.ndarray]:
 
 def fields_of(rule: Any) -> list[str]:
     """The fields of a rule that may be numbers."""
-    return [field.name for field in dataclasses.fields(rule)]
+    names = [field.name for field in dataclasses.fields(rule)]
+    return [name for name in names if name not in rule.VECTORS]
 
 
 def with_number(part: Any, fields: Iterable[str], name: str, value: Any) -> Any:

@@ -16,11 +16,13 @@ from teacherstudent.rules import (
     AGD,
     RULES,
     SGD,
+    FeedbackAlignment,
     Fromage,
     HeavyBall,
     Madam,
     MajorityVote,
     Nero,
+    Rule,
     SignSGD,
     Signum,
     SphericalSGD,
@@ -287,6 +289,10 @@ SETTINGS = {
         lambda rate: Nero(rate, beta=0.5, readout_learning_rate=0.2, constraints=False),
         lambda rate: Nero(rate, gamma=0.5),
     ],
+    "FeedbackAlignment": [
+        lambda rate: FeedbackAlignment(rate, seed=1),
+        lambda rate: FeedbackAlignment(rate, None, 1, 0.2, 0.3),
+    ],
     "Madam": [Madam, lambda rate: Madam(rate, 0.2, p_scale=1.1, g_bound=0.5)],
 }
 LAYERS = {"w": (K, N), "v": (K,), "b": (K,)}
@@ -301,7 +307,8 @@ def contract(names) -> list:
         for number, build in enumerate(SETTINGS[name]):
             memory_over_N = getattr(build(0.1), "gamma", None) is not None  # which optax() refuses
             kinds = ["wvb" if RULES[name].TRAINS_BIASES else "wv"]
-            kinds += (["w"] if number == 0 else []) + ([] if memory_over_N else ["optax"])
+            without_optax = memory_over_N or type(build(0.1)).optax is Rule.optax
+            kinds += (["w"] if number == 0 else []) + ([] if without_optax else ["optax"])
             for kind in kinds:
                 marks = [pytest.mark.long] if kind == "w" else []
                 cases.append(pytest.param(build, kind, id=f"{name}-{number}-{kind}", marks=marks))
