@@ -118,8 +118,10 @@ class Problem(Described):
       `SpikedCumulant`.
     - `student`: the network, `Student`.
     - `rule`: the update, such as `SGD`.
-    - `loss`: "square" is (phi - y)^2 / 2; for tasks with two classes also "logistic", log(1 +
-      exp(-y phi)), and "correlation", -y phi, or a `ts.Loss` of one's own.
+    - `loss`: "square" is (phi - y)^2 / 2; for tasks with labels y = +-1 (two classes, or
+      `ClassifyingTeacher`) also "logistic", log(1 + exp(-y phi)), "correlation", -y phi (Hebb's
+      rule), "perceptron", max(0, -y phi), "hinge", max(0, 1 - y phi), and "adatron", max(0, -y
+      phi)^2 / 2, or a `ts.Loss` of one's own.
     - `batch_size`: fresh samples per update; time counts updates, t = updates / N, whatever the
       batch size.  Of a rule with several workers it is the samples of each.
     - `batch_ratio`: alpha, in place of `batch_size`: B = alpha N fresh samples per update; inf is
@@ -176,17 +178,16 @@ class Problem(Described):
         self._check_trained()
         self._check_slope()
         self._check_batch()
-        if not self.task.HAS_CLASSES:
-            if self.loss != "square":
-                raise ValueError(
-                    f'loss = "{self.loss}" is known for tasks with labels +-1, not for '
-                    f'{type(self.task).__name__}; use "square".'
-                )
-            if self.student.train_bias:
-                raise ValueError(
-                    "student.train_bias = true is known for tasks with two classes, not for "
-                    f"{type(self.task).__name__}; set it to false."
-                )
+        if not self.task.BINARY_LABELS and self.loss != "square":
+            raise ValueError(
+                f'loss = "{self.loss}" is known for tasks with labels +-1, not for '
+                f'{type(self.task).__name__}; use "square".'
+            )
+        if not self.task.HAS_CLASSES and self.student.train_bias:
+            raise ValueError(
+                "student.train_bias = true is known for tasks with two classes, not for "
+                f"{type(self.task).__name__}; set it to false."
+            )
 
     def _check_slope(self) -> None:
         """Raise ValueError if the student's activation jumps, or is too rough to be averaged."""

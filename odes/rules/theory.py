@@ -232,6 +232,8 @@ def require_theory(problem: Problem) -> None:
     """Raise ValueError, with the reason, where a problem has no theory."""
     theory = theory_of(problem.rule)
     require_averages(problem)
+    averages_of(type(problem.task)).check(problem.task, problem)
+    _require_gradient_alone(problem, theory)
     changed = changed_law(problem.task)
     if changed is not None and not theory.takes_only_gradient(problem.rule):
         raise ValueError(
@@ -246,6 +248,17 @@ def require_theory(problem: Problem) -> None:
             "out, give a rule such as SGD, or simulate."
         )
     theory.check(problem.rule, problem)
+
+
+def _require_gradient_alone(problem: Problem, theory: RuleTheory) -> None:
+    """Raise ValueError if a rule takes other averages than a teacher's signs have."""
+    signs_of_teacher = problem.task.BINARY_LABELS and not problem.task.HAS_CLASSES
+    if signs_of_teacher and not theory.takes_only_gradient(problem.rule):
+        raise ValueError(
+            f"the theory of {type(problem.rule).__name__} takes averages of the square loss with "
+            f"a teacher, which {type(problem.task).__name__} does not have; give a rule such as "
+            "SGD, or simulate."
+        )
 
 
 def check_answers(problem: Problem, fixed: Fixed, state: State) -> None:

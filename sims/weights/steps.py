@@ -316,7 +316,8 @@ def _sums(problem: Problem, student: Network, w_star, inputs: Inputs) -> _Sums:
     nu = fields(w_star, inputs.latent).astype(jnp.float64)
     phi = output(problem, student, inputs.x)
     clean = label(problem.task, inputs, w_star).clean
-    loss = as_loss(problem.loss).value(phi, clean).astype(jnp.float64)
+    error = problem.task.sample_error(as_loss(problem.loss), phi, clean)
+    loss = error.astype(jnp.float64)
     sign = jnp.sign(phi * clean).astype(jnp.float64)
     return _Sums(
         Q=lam.T @ lam,

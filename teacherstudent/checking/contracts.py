@@ -26,6 +26,7 @@ SPECIAL = (
 ADDED = ("gradient",)
 # None of these moves a weight, or labels an input.
 HARMLESS = (
+    "BINARY_LABELS",
     "NUMBERS",
     "TIME",
     "_abc_impl",

@@ -4,6 +4,7 @@
 - `norms`: sqrt(Q_kk).
 - `effective_rank`, `participation_ratio`: how many directions the student's units span.
 - `accuracy`: with two classes, the probability of the right class.
+- `expected_loss`: with a teacher that tells signs, the expected loss of told labels.
 - `sign_agreement`: with a teacher, the probability that both have the same sign.
 - `drift_Q`, `drift_R`, `drift_v`, `diffusion_Q`: parts of the equations, for the theory alone.
 - `densities`: the overlaps by mode, for the theory alone.
@@ -25,6 +26,7 @@ from teacherstudent.observables.alignment import alignment
 from teacherstudent.observables.class_accuracy import accuracy_at
 from teacherstudent.observables.equations import equations
 from teacherstudent.observables.generalisation import check_error_known, require_classes
+from teacherstudent.observables.loss_of_signs import expected_loss_of_signs
 from teacherstudent.observables.observable import (
     Observable,
     ObservableOfProblem,
@@ -98,6 +100,7 @@ def built_in(problem: Problem) -> dict[str, Callable[[], Any]]:
     known: dict[str, Callable[[], Any]] = {
         "alignment": partial(alignment, problem.task),
         "accuracy": partial(_accuracy, problem),
+        "expected_loss": partial(expected_loss_of_signs, problem),
         "sign_agreement": partial(sign_agreement, problem),
         DENSITIES: partial(_itself, DENSITIES),
         "weight_histogram": weight_histogram,

@@ -29,6 +29,7 @@ from teacherstudent.activations.activation import Activation, ActivationLike, as
 from teacherstudent.averages import averages_for
 from teacherstudent.checking import arguments, checks
 from teacherstudent.display import Described
+from teacherstudent.losses import Loss
 from teacherstudent.schedules import is_schedule
 from teacherstudent.states.order_parameters import covariance
 from teacherstudent.states.spectrum import Modes, Spectrum
@@ -78,8 +79,9 @@ class Task(Described):
     - `NOT_RECORDED`: quantities that have no meaning for this task, or only one value.
     - `START`: the order parameters that describe a start.
     - `FIXED_VECTORS`: what the vectors beside the student's are, in words.
-    - `HAS_CLASSES`: whether labels are the classes y = +-1, so that there is an accuracy, and
-      losses other than the square make sense.
+    - `HAS_CLASSES`: whether labels are the classes y = +-1, so that there is an accuracy.
+    - `BINARY_LABELS`: whether all labels are +-1, of classes or of a teacher, so that losses other
+      than the square make sense.
     - `HAS_MODES`: whether the input covariance has more than one eigenvalue, so that states are
       `SpectralOverlaps`.
     - `INPUT_FIELDS`: fields that say how inputs are drawn, and nothing of labels or averages.
@@ -113,6 +115,7 @@ class Task(Described):
     START: ClassVar[tuple[str, ...]] = ("Q", "R", "T", "v")
     FIXED_VECTORS: ClassVar[str] = "fixed vectors"
     HAS_CLASSES: ClassVar[bool] = False
+    BINARY_LABELS: ClassVar[bool] = False
     HAS_MODES: ClassVar[bool] = False
     INPUT_FIELDS: ClassVar[tuple[str, ...]] = ()
 
@@ -166,6 +169,12 @@ class Task(Described):
     def error(self, student, loss, Q, R, T, v, b) -> Float[Array, ""]:
         """The error at given overlaps: eps_g with a teacher, the expected loss with two classes."""
 
+    def sample_error(
+        self, loss: Loss, output: Float[Array, " samples"], label: Float[Array, " samples"]
+    ) -> Float[Array, " samples"]:
+        """The error of single samples, whose mean held-out samples measure: their loss."""
+        return loss.value(output, label)
+
     def for_programs(self) -> "Task":
         """The task as compiled programs take it: the same class, without what only draws inputs.
 
@@ -208,7 +217,7 @@ class TeacherTask(Task):
     [ 1.  -0.5]
     """
 
-    NUMBERS: ClassVar = ("noise",)
+    NUMBERS: ClassVar[tuple[str, ...]] = ("noise",)
     NOT_RECORDED: ClassVar = ("b", "test_accuracy", "test_accuracy_se")
     FIXED_VECTORS: ClassVar = "teacher units"
 
