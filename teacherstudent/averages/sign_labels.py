@@ -18,7 +18,7 @@ The probability of a told label given phi is 1/2 + (c / 2) erf(y phi rho / sqrt(
 It becomes steep as the student learns, and a loss such as the logistic one becomes steep where the
 student is long, both at phi = 0: there the panels of the quadrature get shorter by factors of two.
 
-Biehl, Riegler & Stechert, Phys. Rev. E 52, 4624 (1995); Opper & Kinzel, in Models of Neural
+Biehl, Riegler & Stechert, Phys. Rev. E 52, R4624 (1995); Opper & Kinzel, in Models of Neural
 Networks III (1996).
 """
 

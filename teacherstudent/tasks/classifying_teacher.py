@@ -58,7 +58,7 @@ class ClassifyingTeacher(TeacherStudent):
 
     Raises ValueError if a value is outside its range or `readout` does not fit `width`.
 
-    Biehl & Schwarze, J. Phys. A 28, 643 (1995); Biehl, Riegler & Stechert, Phys. Rev. E 52, 4624
+    Biehl & Schwarze, J. Phys. A 28, 643 (1995); Biehl, Riegler & Stechert, Phys. Rev. E 52, R4624
     (1995), for noise.
 
     >>> import teacherstudent as ts

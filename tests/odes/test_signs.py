@@ -69,7 +69,7 @@ def test_hebb_is_solved():
 
 
 def test_perceptron_follows_the_equations_of_the_book():
-    """Biehl & Schwarze: with e = arccos(rho) / pi, rho = R / J, J^2 = Q, T = 1,
+    """Opper & Kinzel: with e = arccos(rho) / pi, rho = R / J, J^2 = Q, T = 1,
 
     dR/dt = eta (1 - rho) / sqrt(2 pi),   dQ/dt = -2 eta J (1 - rho) / sqrt(2 pi) + eta^2 e.
     """
@@ -222,7 +222,7 @@ def test_bands_files_sweeps_protocols_and_schedules(tmp_path):
 
 @pytest.mark.long
 def test_the_best_rate_of_the_perceptron_lowers_its_error():
-    """Biehl & Schwarze: rates that fall make the perceptron's error fall faster than t^(-1/3)."""
+    """Rates that fall make the perceptron's error fall faster than t^(-1/3)."""
     problem = perceptron("perceptron")
     best = ts.optimal_schedule(problem, start(1.0, 0.1), stop=20.0)
     constant = ts.integrate(problem, start(1.0, 0.1), [0.0, 20.0])
