@@ -300,6 +300,8 @@ class Problem(Described):
             if isinstance(start, kind):
                 contracts.require_unchanged(start, kind)
         self._check_units(start)
+        if not checks.is_traced(start.T):
+            self.task.check_fixed_overlaps(start.T)
         by_mode = isinstance(start, SpectralOverlaps)
         if self.task.HAS_CLASSES:
             self._check_directions(start)

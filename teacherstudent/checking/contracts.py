@@ -30,6 +30,7 @@ HARMLESS = (
     "NUMBERS",
     "TIME",
     "_abc_impl",
+    "check_fixed_overlaps",
     "error",
     "for_programs",
     "optax",

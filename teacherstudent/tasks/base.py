@@ -28,6 +28,7 @@ from jaxtyping import Array, Float
 from teacherstudent.activations.activation import Activation, ActivationLike, as_function
 from teacherstudent.averages import averages_for
 from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.checks import AnyArray
 from teacherstudent.display import Described
 from teacherstudent.losses import Loss
 from teacherstudent.schedules import is_schedule
@@ -169,10 +170,13 @@ class Task(Described):
     def error(self, student, loss, Q, R, T, v, b) -> Float[Array, ""]:
         """The error at given overlaps: eps_g with a teacher, the expected loss with two classes."""
 
+    def check_fixed_overlaps(self, T: Float[AnyArray, "directions directions"]) -> None:
+        """Raise ValueError where fixed vectors with these overlaps make no labels."""
+
     def sample_error(
         self, loss: Loss, output: Float[Array, " samples"], label: Float[Array, " samples"]
     ) -> Float[Array, " samples"]:
-        """The error of single samples, whose mean held-out samples measure: their loss."""
+        """The error of single samples, whose mean is measured on samples: their loss."""
         return loss.value(output, label)
 
     def for_programs(self) -> "Task":

@@ -21,11 +21,14 @@ from teacherstudent.averages.quasi_random import normals, uniform_points
 from teacherstudent.averages.sign_labels import SignFields
 from teacherstudent.averages.triangle import cholesky
 from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.checks import AnyArray
 from teacherstudent.losses import Loss
+from teacherstudent.schedules import schedules_in
 from teacherstudent.states.order_parameters import covariance
 from teacherstudent.tasks.base import Labels
 from teacherstudent.tasks.teacher_student import TeacherStudent
 
+CANCELLED = 1e-12  # a variance that is rounding, relative to its terms
 LOG2_POINTS = 15  # of the error where it is no angle
 # Odd activations that grow, of which one unit has the sign of its field.
 SIGNS_OF_FIELDS = ("linear", "erf", "tanh", "sign")
@@ -61,6 +64,8 @@ class ClassifyingTeacher(TeacherStudent):
     Biehl & Schwarze, J. Phys. A 28, 643 (1995); Biehl, Riegler & Stechert, Phys. Rev. E 52, R4624
     (1995), for noise.
 
+    A start with a teacher whose output is zero for every input is refused.
+
     >>> import teacherstudent as ts
     >>> perceptron = ts.Student(width=1, activation="linear")
     >>> task = ts.ClassifyingTeacher(width=1)
@@ -95,6 +100,18 @@ class ClassifyingTeacher(TeacherStudent):
             raise ValueError(
                 f"task.flips = {checks.shortened(self.flips)} is the probability that a label is "
                 "flipped; give at most 1."
+            )
+
+    def check_fixed_overlaps(self, T: Float[AnyArray, "teachers teachers"]) -> None:
+        """Raise ValueError if the field u whose sign is the label is zero for every input."""
+        if not self.is_sign_of_field or schedules_in(self.readout):
+            return
+        v_star = np.broadcast_to(np.asarray(self.readout), (self.width,))
+        variance = v_star @ np.asarray(T) @ v_star
+        if variance <= CANCELLED * (np.abs(v_star) @ np.abs(np.asarray(T)) @ np.abs(v_star)):
+            raise ValueError(
+                "the teacher's output is zero for every input, sum_mn v*_m T_mn v*_n = "
+                f"{variance:.3g}, and has no sign; give other start.T or task.readout."
             )
 
     def label(
