@@ -53,11 +53,11 @@ def integrate(
       the input covariance.
     - `observables`: what else to record at each time: a list of `ts.Observable`, functions of the
       order parameters; of `ts.error_on`; and of names: "alignment", "norms", "effective_rank",
-      "participation_ratio" or "sign_agreement"; "feedback_alignment" and "gradient_alignment"
-      (`ts.FeedbackAlignment`); "eps_teacher" and "eps_target" (`ts.LabelAttack`); "drift_Q",
-      "drift_R" (with two classes "drift_m", "drift_b"), "drift_v" for dQ/dt, dR/dt, dv/dt,
-      and "diffusion_Q" for the part of dQ/dt of second order in the update; "densities", as
-      `spectral`.
+      "participation_ratio" or "sign_agreement"; "expected_loss" of labels that are signs of a
+      teacher; "feedback_alignment" and "gradient_alignment" (`ts.FeedbackAlignment`);
+      "eps_teacher" and "eps_target" (`ts.LabelAttack`); "drift_Q", "drift_R" (with two classes
+      "drift_m", "drift_b"), "drift_v" for dQ/dt, dR/dt, dv/dt, and "diffusion_Q" for the part
+      of dQ/dt of second order in the update; "densities", as `spectral`.
     - `quadrature`: a `ts.Quadrature`, how averages without closed forms are computed; None is at an
       accuracy that follows from rtol.
     - `checkpoint`: a file that keeps the state of a long solve, about once a minute and where it is

@@ -82,10 +82,11 @@ def simulate(
       in groups, one after the other.
     - `observables`: what else to record at each time for every seed: a list of `ts.Observable`, of
       `ts.error_on`, and of names.  Of the order parameters, with both methods: "alignment",
-      "norms", "effective_rank", "participation_ratio"; "sign_agreement" with a teacher, "accuracy"
-      with two classes; "feedback_alignment" and "gradient_alignment" (`ts.FeedbackAlignment`);
-      "eps_teacher" and "eps_target" (`ts.LabelAttack`).  Of the weights, with whole weights only:
-      "weight_histogram" (`ts.weight_histogram`), "sparsity" (`ts.sparsity`) and "participation",
+      "norms", "effective_rank", "participation_ratio"; "sign_agreement" with a teacher,
+      "expected_loss" with one that tells signs, "accuracy" with two classes; "feedback_alignment"
+      and "gradient_alignment" (`ts.FeedbackAlignment`); "eps_teacher" and "eps_target"
+      (`ts.LabelAttack`).  Of the weights, with whole weights only: "weight_histogram"
+      (`ts.weight_histogram`), "sparsity" (`ts.sparsity`) and "participation",
       N sum_i w_i^4 / (sum_i w_i^2)^2.
     - `keep`: "weights" keeps the networks at the last time, `w_last` (seed, student, input) and
       `w_star_last`, with what the rule remembers, in the type of `dtype` and compressed in files;

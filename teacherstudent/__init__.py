@@ -39,6 +39,7 @@ PUBLIC = {
     "teacherstudent.attacks": ("attack_steady_state", "critical_attack_cost", "optimal_attack"),
     "teacherstudent.averages": ("Averages", "ShiftedAverages", "averages_for"),
     "teacherstudent.averages.field_averages": ("FieldAverages",),
+    "teacherstudent.averages.sign_labels": ("SignAverages", "SignFields"),
     "teacherstudent.averages.mixture_fields": ("Components",),
     "teacherstudent.averages.resolution": ("Quadrature",),
     "teacherstudent.command.experiment": ("Experiment",),
@@ -118,6 +119,7 @@ PUBLIC = {
     "teacherstudent.sweeps.sweep": ("sweep",),
     "teacherstudent.tasks": (
         "BoxMixture",
+        "ClassifyingTeacher",
         "GaussianEquivalent",
         "GaussianMixture",
         "HiddenManifold",
@@ -194,6 +196,10 @@ if TYPE_CHECKING:
     from teacherstudent.averages.field_averages import FieldAverages as FieldAverages
     from teacherstudent.averages.mixture_fields import Components as Components
     from teacherstudent.averages.resolution import Quadrature as Quadrature
+    from teacherstudent.averages.sign_labels import (
+        SignAverages as SignAverages,
+        SignFields as SignFields,
+    )
     from teacherstudent.clones import clone as clone
     from teacherstudent.command.experiment import Experiment as Experiment
     from teacherstudent.contrasts import ica_problem as ica_problem
@@ -313,6 +319,7 @@ if TYPE_CHECKING:
     from teacherstudent.sweeps.sweep import sweep as sweep
     from teacherstudent.tasks import (
         BoxMixture as BoxMixture,
+        ClassifyingTeacher as ClassifyingTeacher,
         GaussianEquivalent as GaussianEquivalent,
         GaussianMixture as GaussianMixture,
         HiddenManifold as HiddenManifold,

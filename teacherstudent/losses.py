@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float
 
 from teacherstudent.averages.field_averages import FieldAverages
 from teacherstudent.averages.shifted import Covariance, Mean, PerUnit, ShiftedAverages
+from teacherstudent.averages.sign_labels import SignAverages, SignFields, by_quadrature
 from teacherstudent.checking import checks, contracts
 
 # Where a loss of a user's own is tried: outputs in generic position, labels of both classes.
@@ -20,13 +22,15 @@ TRIAL_OUTPUTS = (-1.3, 0.4, 0.7, -0.6, 2.1)
 TRIAL_LABELS = (1.0, -1.0, 1.0, -1.0, -1.0)
 # By which rounding in float32 may make two ways to one number differ.
 TRIAL_TOLERANCE = 1e-3
+# What a loss says of itself beside its formulas.
+NOT_FORMULAS = ("averages", "averages_of_signs", "linear_slope", "margins", "name")
 
 
 class Loss:
     """A loss l(phi, y) of the student's output phi and the label y, sample by sample.
 
     SGD descends E[l(phi, y)]: w_k moves by -(eta / sqrt N) v_k g'(lambda_k) l'(phi, y) x, with
-    l' = d l / d phi.  Losses are for tasks whose labels are the classes y = +-1.
+    l' = d l / d phi.  Losses are for tasks whose labels are y = +-1, classes or signs.
 
     To write one:
 
@@ -39,6 +43,9 @@ class Loss:
     5. If the averages of an update follow from averages of g, write `averages`; without it they
        are taken by quadrature over the K fields.  Jumps of l' cost that quadrature digits, and the
        result says how many.
+    6. For labels of a teacher (`ts.ClassifyingTeacher`) the theory takes averages over the output
+       of a linear student: name all values of y phi at which l' bends or jumps, `margins = (1.0,)`,
+       or `margins = ()` where l' is smooth.
 
     Give an object of it, `ts.Problem(..., loss=Huber(0.5))`.  A result file names the class and its
     parameters, but a problem with a loss of one's own cannot be read back from it.
@@ -59,6 +66,10 @@ class Loss:
     """
 
     name: ClassVar[str]
+    # The values of y phi at which l' bends or jumps; None where this is not said.
+    margins: ClassVar[tuple[float, ...] | None] = None
+    # s, where l' = s phi - y; None for any other l'.
+    linear_slope: ClassVar[float | None] = None
 
     def value(
         self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
@@ -97,8 +108,43 @@ class Loss:
     @property
     def has_closed_forms(self) -> bool:
         """Whether `averages` is written, and for this loss."""
-        owner = _definer(type(self), "averages")
-        return owner is not Loss and not contracts.changes(type(self), owner, ("name",))
+        return self._says("averages")
+
+    def averages_of_signs(self, law: SignFields) -> SignAverages:
+        """The averages of one update where a linear student learns the sign of a normal field.
+
+        `ts.SignFields` is their law, `ts.SignAverages` says what is wanted.  These formulas hold
+        for the class that has them; any other loss has the quadrature between its `margins`.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no closed forms for signs; see averages_with_signs"
+        )
+
+    def averages_with_signs(self, law: SignFields) -> SignAverages:
+        """The same in closed form where that is written for this loss, and by quadrature."""
+        if self.has_closed_forms_with_signs:
+            return self.averages_of_signs(law)
+        return by_quadrature(self, law)
+
+    @property
+    def has_closed_forms_with_signs(self) -> bool:
+        """Whether `averages_of_signs` is written, and for this loss."""
+        return self._says("averages_of_signs")
+
+    @property
+    def knows_signs(self) -> bool:
+        """Whether `averages_with_signs` is known: the margins are, or closed forms are written."""
+        return self._says("margins") or self.has_closed_forms_with_signs
+
+    @property
+    def slope_is_linear(self) -> bool:
+        """Whether l' = s phi - y, with s = `linear_slope`, and for this loss."""
+        return self.linear_slope is not None and self._says("linear_slope")
+
+    def _says(self, name: str) -> bool:
+        """Whether a class of losses says something of itself, and changes nothing else after."""
+        owner = _definer(type(self), name)
+        return owner is not Loss and not contracts.changes(type(self), owner, NOT_FORMULAS)
 
     @property
     def in_files(self) -> str:
@@ -133,6 +179,8 @@ class SquareLoss(Loss):
     """
 
     name = "square"
+    margins = ()
+    linear_slope = 1.0
 
     def value(
         self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
@@ -173,6 +221,11 @@ class SquareLoss(Loss):
             loss=(v @ I2 @ v - 2 * y * (v @ values) + y**2) / 2,
         )
 
+    def averages_of_signs(self, law: SignFields) -> SignAverages:
+        """Of f = phi - y: slope = 1, square = q - 2 E y phi + 1."""
+        square = law.q - 2 * _overlap(law) + 1
+        return SignAverages(jnp.ones_like(law.q), law.of_jump(-2.0), square, square / 2)
+
 
 class LogisticLoss(Loss):
     """Minus the logarithm of the probability 1 / (1 + exp(-y phi)) of the label,
@@ -181,6 +234,7 @@ class LogisticLoss(Loss):
     """
 
     name = "logistic"
+    margins = ()
 
     def value(
         self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
@@ -195,12 +249,14 @@ class LogisticLoss(Loss):
 
 
 class CorrelationLoss(Loss):
-    """Minus the correlation of output and label,
+    """Minus the correlation of output and label, whose descent is Hebb's rule,
 
     l(phi, y) = -y phi.
     """
 
     name = "correlation"
+    margins = ()
+    linear_slope = 0.0
 
     def value(
         self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
@@ -238,9 +294,119 @@ class CorrelationLoss(Loss):
             loss=-y * (v @ values),
         )
 
+    def averages_of_signs(self, law: SignFields) -> SignAverages:
+        """Of f = -y: slope = 0, square = 1, E l = -E y phi."""
+        zero = jnp.zeros_like(law.q)
+        return SignAverages(zero, law.of_jump(-2.0), jnp.ones_like(law.q), -_overlap(law))
+
+
+class PerceptronLoss(Loss):
+    """What is missing of the right sign, whose descent is Rosenblatt's error-driven rule,
+
+    l(phi, y) = max(0, -y phi).
+
+    A sample of zero output counts as an error, so that a student without weights begins to learn.
+    """
+
+    name = "perceptron"
+    margins = (0.0,)
+
+    def value(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        return jnp.maximum(-label * output, 0)
+
+    def slope(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """-y where y phi <= 0, and zero elsewhere."""
+        return jnp.where(label * output <= 0, -label, jnp.zeros_like(output))
+
+    def averages_of_signs(self, law: SignFields) -> SignAverages:
+        """With e the probability of an error in the labels as they are told,
+
+        slope = 1 / sqrt(2 pi q),   square = e,   E l = (E |phi| - E y phi) / 2.
+        """
+        moves = law.q > 0
+        size = jnp.sqrt(jnp.where(moves, law.q, 1.0))
+        slope = jnp.where(moves, 1 / (size * math.sqrt(2 * math.pi)), 0.0)
+        size = jnp.where(moves, size, 0.0)
+        value = (math.sqrt(2 / math.pi) * size - _overlap(law)) / 2
+        return SignAverages(slope, law.of_jump(-1.0), law.told_error, value)
+
+
+class HingeLoss(Loss):
+    """What is missing of the margin one,
+
+    l(phi, y) = max(0, 1 - y phi).
+    """
+
+    name = "hinge"
+    margins = (1.0,)
+
+    def value(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        return jnp.maximum(1 - label * output, 0)
+
+    def slope(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """-y where y phi < 1, and zero elsewhere."""
+        return jnp.where(label * output < 1, -label, jnp.zeros_like(output))
+
+
+class AdaTronLoss(Loss):
+    """Half of the squared output where its sign is wrong, whose descent is the AdaTron rule,
+
+    l(phi, y) = max(0, -y phi)^2 / 2.
+
+    At learning rate 1 and |x|^2 = N an update moves a wrong output of one linear unit to zero.
+    Biehl & Riegler, Europhys. Lett. 28, 525 (1994).
+    """
+
+    name = "adatron"
+    margins = (0.0,)
+
+    def value(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        return jnp.maximum(-label * output, 0) ** 2 / 2
+
+    def slope(
+        self, output: Float[Array, "*shape"], label: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """phi where y phi < 0, and zero elsewhere."""
+        return jnp.where(label * output < 0, output, jnp.zeros_like(output))
+
+    def averages_of_signs(self, law: SignFields) -> SignAverages:
+        """With e the probability of an error in the labels as they are told,
+
+        slope = e,   square = q (e - c rho sqrt(1 - rho^2) / pi),   E l = square / 2.
+        """
+        error = law.told_error
+        square = law.q * (error - law.kept * law.correlation * law.sine / math.pi)
+        jump = law.of_jump(-math.sqrt(2 / math.pi) * law.rest)
+        return SignAverages(error, jump, square, square / 2)
+
+
+def _overlap(law: SignFields) -> Float[Array, ""]:
+    """E y phi = c sqrt(2 / pi) r / sqrt t of the labels y as they are told."""
+    present = law.t > 0
+    length = jnp.sqrt(jnp.where(present, law.t, 1.0))
+    return jnp.where(present, law.kept * math.sqrt(2 / math.pi) * law.r / length, 0.0)
+
 
 LOSSES: dict[str, Loss] = {
-    loss.name: loss for loss in (SquareLoss(), LogisticLoss(), CorrelationLoss())
+    loss.name: loss
+    for loss in (
+        SquareLoss(),
+        LogisticLoss(),
+        CorrelationLoss(),
+        PerceptronLoss(),
+        HingeLoss(),
+        AdaTronLoss(),
+    )
 }
 
 

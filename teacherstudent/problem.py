@@ -119,8 +119,10 @@ class Problem(Learnable):
       `SpikedCumulant`.
     - `student`: the network, `Student`.
     - `rule`: the update, such as `SGD`.
-    - `loss`: "square" is (phi - y)^2 / 2; for tasks with two classes also "logistic", log(1 +
-      exp(-y phi)), and "correlation", -y phi, or a `ts.Loss` of one's own.
+    - `loss`: "square" is (phi - y)^2 / 2; for tasks with labels y = +-1 (two classes, or
+      `ClassifyingTeacher`) also "logistic", log(1 + exp(-y phi)), "correlation", -y phi (Hebb's
+      rule), "perceptron", max(0, -y phi), "hinge", max(0, 1 - y phi), and "adatron", max(0, -y
+      phi)^2 / 2, or a `ts.Loss` of one's own.
     - `batch_size`: fresh samples per update; time counts updates, t = updates / N, whatever the
       batch size.  Of a rule with several workers it is the samples of each.
     - `batch_ratio`: alpha, in place of `batch_size`: B = alpha N fresh samples per update; inf is
@@ -178,17 +180,16 @@ class Problem(Learnable):
         self._check_trained()
         self._check_slope()
         self._check_batch()
-        if not self.task.HAS_CLASSES:
-            if self.loss != "square":
-                raise ValueError(
-                    f'loss = "{self.loss}" is known for tasks with labels +-1, not for '
-                    f'{type(self.task).__name__}; use "square".'
-                )
-            if self.student.train_bias:
-                raise ValueError(
-                    "student.train_bias = true is known for tasks with two classes, not for "
-                    f"{type(self.task).__name__}; set it to false."
-                )
+        if not self.task.BINARY_LABELS and self.loss != "square":
+            raise ValueError(
+                f'loss = "{self.loss}" is known for tasks with labels +-1, not for '
+                f'{type(self.task).__name__}; use "square".'
+            )
+        if not self.task.HAS_CLASSES and self.student.train_bias:
+            raise ValueError(
+                "student.train_bias = true is known for tasks with two classes, not for "
+                f"{type(self.task).__name__}; set it to false."
+            )
 
     def _check_slope(self) -> None:
         """Raise ValueError if the student's activation jumps, or is too rough to be averaged."""
@@ -301,6 +302,8 @@ class Problem(Learnable):
             if isinstance(start, kind):
                 contracts.require_unchanged(start, kind)
         self._check_units(start)
+        if not checks.is_traced(start.T):
+            self.task.check_fixed_overlaps(start.T)
         by_mode = isinstance(start, SpectralOverlaps)
         if self.task.HAS_CLASSES:
             self._check_directions(start)

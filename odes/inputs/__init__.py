@@ -3,4 +3,4 @@
 Importing this package registers the averages of our tasks.
 """
 
-from odes.inputs import mixture, spectral  # noqa: F401
+from odes.inputs import mixture, signs, spectral  # noqa: F401

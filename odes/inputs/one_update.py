@@ -151,6 +151,13 @@ class InputTheory(abc.ABC):
             # Programs may have been compiled with other averages of this class.
             jax.clear_caches()
 
+    def check(self, task: Any, problem: Problem) -> None:
+        """Raise ValueError, with the reason, where the averages are not known of a problem."""
+
+    def description(self, problem: Problem) -> str | None:
+        """One line that names the averages; None where those of the activations are taken."""
+        return None
+
     @abc.abstractmethod
     def gradient(self, task: Any, problem: Problem, fixed: Fixed, state: State) -> Gradient:
         """The averages of one update on the inputs of the task."""

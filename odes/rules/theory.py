@@ -232,6 +232,8 @@ def require_theory(problem: Problem) -> None:
     """Raise ValueError, with the reason, where a problem has no theory."""
     theory = theory_of(problem.rule)
     require_averages(problem)
+    averages_of(type(problem.task)).check(problem.task, problem)
+    _require_gradient_alone(problem, theory)
     changed = changed_law(problem.task)
     if changed is not None and not theory.takes_only_gradient(problem.rule):
         raise ValueError(
@@ -254,12 +256,23 @@ def _check_gradient(problem: Problem) -> None:
     the averages of one update are known of the readout alone.
     """
     rule = type(problem.rule)
-    if rule.backward is not Rule.backward and problem.task.HAS_CLASSES:
+    if rule.backward is not Rule.backward and problem.task.BINARY_LABELS:
         raise ValueError(
             f"{rule.__name__} carries the error back through other numbers than the readout, and "
             "its averages are known for tasks with a teacher (TeacherStudent, HiddenManifold, "
             f"GaussianEquivalent), not for {type(problem.task).__name__}; give one of these, or "
             "simulate."
+        )
+
+
+def _require_gradient_alone(problem: Problem, theory: RuleTheory) -> None:
+    """Raise ValueError if a rule takes other averages than a teacher's signs have."""
+    signs_of_teacher = problem.task.BINARY_LABELS and not problem.task.HAS_CLASSES
+    if signs_of_teacher and not theory.takes_only_gradient(problem.rule):
+        raise ValueError(
+            f"the theory of {type(problem.rule).__name__} takes averages of the square loss with "
+            f"a teacher, which {type(problem.task).__name__} does not have; give a rule such as "
+            "SGD, or simulate."
         )
 
 

@@ -34,6 +34,9 @@ def averages_used(problem: Problem) -> str:
     averages_of_task = averages_of_one_update(type(problem.task))
     if not is_ours(type(averages_of_task)):
         return f"those of {type(averages_of_task).__name__}"
+    described = averages_of_task.description(problem)
+    if described is not None:
+        return described
     if problem.task.HAS_CLASSES:
         return _field_averages(problem).description
     averages = averages_of(problem)
@@ -43,7 +46,9 @@ def averages_used(problem: Problem) -> str:
 
 
 def needs_quadrature(problem: Problem) -> bool:
-    """Whether the averages of one update have no closed forms."""
+    """Whether the averages of one update have no closed forms, and a resolution to be chosen."""
+    if averages_of_one_update(type(problem.task)).description(problem) is not None:
+        return False
     if problem.task.HAS_CLASSES:
         return not isinstance(_field_averages(problem), ClosedForms)
     return isinstance(averages_of(problem), QuadratureAverages)

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Key, UInt32, UInt64
 from sims.inputs.source import Inputs, LabelledInputs, SetUp, Source, label
 from sims.running.network import EXACT
 from teacherstudent.checking.checks import AnyArray
-from teacherstudent.extensions.own_classes import changed_inputs, changed_labels
+from teacherstudent.extensions.own_classes import changed_inputs, labels_by_method
 from teacherstudent.problem import Problem
 from teacherstudent.schedules import schedules_in
 from teacherstudent.starts import Start
@@ -258,7 +258,7 @@ def _check_noise(data: Dataset, problem: Problem) -> None:
         )
     if data.noise is None:
         return
-    if changed_labels(problem.task):
+    if labels_by_method(problem.task):
         raise ValueError(
             f"data.noise = {data.noise:g}, but {type(problem.task).__name__} makes noisy labels "
             "in its own way; leave it out, or give the labels y."

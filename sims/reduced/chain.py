@@ -52,7 +52,7 @@ from sims.reduced.draws import Draw, Law, draws, rank
 from sims.reduced.rules import Layers, Memory, updated
 from sims.running.blocks import Span, over_blocks
 from sims.running.loop import NEVER
-from teacherstudent.extensions.own_classes import changed_labels
+from teacherstudent.extensions.own_classes import labels_by_method
 from teacherstudent.losses import Loss, as_loss
 from teacherstudent.problem import Problem
 from teacherstudent.rules import Rule
@@ -73,7 +73,7 @@ class Setting(eqx.Module):
     moving: Any  # 1 for each unit that learns, 0 for one that is frozen; None if all learn
     rule: Rule
     loss: str | Loss = eqx.field(static=True)
-    task: Task | None  # if its class labels samples in its own way
+    task: Task | None  # if samples are labelled by its method
     teacher: Any = eqx.field(static=True)  # g*, or None
     v_star: list  # a number for each unit of the teacher, or one schedule for all of them
     noise: Any  # a number or a schedule
@@ -100,7 +100,7 @@ def setting(problem: Problem, basis, N: int, dtype) -> Setting:
         return jnp.asarray(value, dtype)
 
     task = None
-    if changed_labels(problem.task):
+    if labels_by_method(problem.task):
         task = as_arrays(problem.task.for_programs(), dtype)
     teacher, v_star, noise = None, [], 0.0
     if not problem.task.HAS_CLASSES:

@@ -46,6 +46,6 @@ def with_error(problem: Problem, Q, R, T, v, b) -> Record:
 
 def _has_closed_error(problem: Problem) -> bool:
     """Whether the error at given overlaps takes no quadrature."""
-    if problem.task.HAS_CLASSES:
+    if problem.task.BINARY_LABELS:
         return False
     return not isinstance(averages_of(problem), QuadratureAverages)

@@ -273,7 +273,7 @@ def measure_training(
     student: Network,
     chunk: int,
 ) -> Float[Array, " seeds"]:
-    """The mean loss of every seed on all samples of a training set, against their noisy labels.
+    """The mean error of every seed on all samples of a training set, against their noisy labels.
 
     A chunk of the samples at once bounds the memory.
     """
@@ -288,7 +288,8 @@ def measure_training(
             begin = jnp.minimum(number * chunk, samples - chunk)
             x_chunk, y_chunk = (jax.lax.dynamic_slice_in_dim(a, begin, chunk) for a in (x, y))
             phi = output(problem, student, x_chunk)
-            loss = as_loss(problem.loss).value(phi, y_chunk).astype(jnp.float64)
+            error = problem.task.sample_error(as_loss(problem.loss), phi, y_chunk)
+            loss = error.astype(jnp.float64)
             is_new = begin + jnp.arange(chunk) >= number * chunk
             return total + jnp.where(is_new, loss, 0.0).sum()
 
@@ -316,7 +317,8 @@ def _sums(problem: Problem, student: Network, w_star, inputs: Inputs) -> _Sums:
     nu = fields(w_star, inputs.latent).astype(jnp.float64)
     phi = output(problem, student, inputs.x)
     clean = label(problem.task, inputs, w_star).clean
-    loss = as_loss(problem.loss).value(phi, clean).astype(jnp.float64)
+    error = problem.task.sample_error(as_loss(problem.loss), phi, clean)
+    loss = error.astype(jnp.float64)
     sign = jnp.sign(phi * clean).astype(jnp.float64)
     return _Sums(
         Q=lam.T @ lam,

@@ -26,9 +26,11 @@ SPECIAL = (
 ADDED = ("gradient",)
 # None of these moves a weight, or labels an input.
 HARMLESS = (
+    "BINARY_LABELS",
     "NUMBERS",
     "TIME",
     "_abc_impl",
+    "check_fixed_overlaps",
     "error",
     "for_programs",
     "optax",

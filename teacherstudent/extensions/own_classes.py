@@ -22,6 +22,7 @@ LABELLING = (
     "other_labels",
     "readout",
     "readouts",
+    "sample_error",
     "v_star",
     "width",
 )
@@ -54,6 +55,14 @@ def changed_inputs(task: Task) -> str | None:
 def changed_labels(task: Task) -> bool:
     """Whether the class of a task labels samples in its own way."""
     return bool(_changed_labels(type(task)))
+
+
+def labels_by_method(task: Task) -> bool:
+    """Whether samples are labelled by the task's method `label`, not by the sum of a teacher's
+    units or by their classes.
+    """
+    signs_of_teacher = task.BINARY_LABELS and not task.HAS_CLASSES
+    return signs_of_teacher or changed_labels(task)
 
 
 def _sentence(task: Task, names: list[str]) -> str | None:

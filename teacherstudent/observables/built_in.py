@@ -4,6 +4,7 @@
 - `norms`: sqrt(Q_kk).
 - `effective_rank`, `participation_ratio`: how many directions the student's units span.
 - `accuracy`: with two classes, the probability of the right class.
+- `expected_loss`: with a teacher that tells signs, the expected loss of told labels.
 - `sign_agreement`: with a teacher, the probability that both have the same sign.
 - `feedback_alignment`, `gradient_alignment`: cosines of the readout with what carries the error
   back, and of the first layer's update with its gradient.
@@ -29,6 +30,7 @@ from teacherstudent.observables.class_accuracy import accuracy_at
 from teacherstudent.observables.equations import equations
 from teacherstudent.observables.feedback import feedback_alignment, gradient_alignment
 from teacherstudent.observables.generalisation import check_error_known, require_classes
+from teacherstudent.observables.loss_of_signs import expected_loss_of_signs
 from teacherstudent.observables.observable import (
     Observable,
     ObservableOfProblem,
@@ -103,6 +105,7 @@ def built_in(problem: Problem) -> dict[str, Callable[[], Any]]:
     known: dict[str, Callable[[], Any]] = {
         "alignment": partial(alignment, problem.task),
         "accuracy": partial(_accuracy, problem),
+        "expected_loss": partial(expected_loss_of_signs, problem),
         "sign_agreement": partial(sign_agreement, problem),
         "feedback_alignment": partial(feedback_alignment, problem),
         "gradient_alignment": partial(gradient_alignment, problem),

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from teacherstudent.averages import Averages, averages_for
 from teacherstudent.checking import arguments
 from teacherstudent.extensions.own_classes import unknown_error
+from teacherstudent.observables.loss_of_signs import loss_of_signs
 from teacherstudent.problem import Problem
 from teacherstudent.schedules import named_schedules
 from teacherstudent.states.order_parameters import OrderParameters
@@ -48,15 +49,18 @@ def generalisation_error(problem: Problem, at: OrderParameters) -> Float[Array, 
 
 @arguments.checked
 def expected_loss(problem: Problem, at: OrderParameters) -> Float[Array, "*batch"]:
-    """The expected loss at given order parameters Q, m, v, b, for tasks with two classes.
+    """The expected loss at given order parameters, for tasks with labels y = +-1.
 
         E l(phi, y),   phi = sum_k v_k g(lambda_k + b_k),   y = +-1
+
+    These are Q, m, v, b with two classes, and Q, R, T, v with a `ClassifyingTeacher`, whose labels
+    are those that the student is told, noise and flips included.
 
     It includes what no student can avoid.  `at` may be a batch, such as the states along a
     trajectory, and `problem` another one than they were trained on, such as one with a `clone` of
     its task.  Computed in float64.
 
-    Raises ValueError if the order parameters do not fit the problem, or its task has no classes.
+    Raises ValueError if the order parameters do not fit the problem, or its labels are not +-1.
 
     >>> import teacherstudent as ts
     >>> task = ts.SpikedCumulant(beta=2.0)
@@ -65,8 +69,9 @@ def expected_loss(problem: Problem, at: OrderParameters) -> Float[Array, "*batch
     >>> float(ts.expected_loss(problem, untrained))  # phi = 0, so that (phi - y)^2 / 2 = 1/2
     0.5
     """
-    require_classes(problem)
-    return _error_at(problem, at)
+    if problem.task.HAS_CLASSES:
+        return _error_at(problem, at)
+    return loss_of_signs(problem, at)
 
 
 def require_classes(problem: Problem) -> None:

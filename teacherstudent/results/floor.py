@@ -34,7 +34,12 @@ def error_floor(
 
     Measured on noise-free runs to late times, errors of eps_g are a tenth to a half of this.  A
     negative eps_g is an error that shows: the floor is not below the largest of them.
+
+    The error of a teacher that tells signs is an angle over pi, arccos(rho) / pi, whose floor is
+    that of a correlation rho that is off by rtol + atol.
     """
+    if problem.task.BINARY_LABELS:
+        return float(np.sqrt(2 * (rtol + atol + ROUNDING)) / np.pi)
     readouts = [np.abs(_readout(task)) for task in _tasks(problem, times)]
     u = np.concatenate([_largest(v, axis=-1), np.max(readouts, axis=0)])
     variance = max(1.0, _largest(Q).max(), _largest(T).max())

@@ -2,6 +2,7 @@
 
 from teacherstudent.tasks.base import StructuredTask, Task, TeacherTask
 from teacherstudent.tasks.box_mixture import BoxMixture
+from teacherstudent.tasks.classifying_teacher import ClassifyingTeacher
 from teacherstudent.tasks.gaussian_equivalent import GaussianEquivalent
 from teacherstudent.tasks.gaussian_mixture import GaussianMixture
 from teacherstudent.tasks.hidden_manifold import HiddenManifold
@@ -15,6 +16,7 @@ TASKS = {
     task.__name__: task
     for task in (
         TeacherStudent,
+        ClassifyingTeacher,
         HiddenManifold,
         GaussianEquivalent,
         SpikedCumulant,
@@ -28,6 +30,7 @@ TASKS = {
 __all__ = [
     "TASKS",
     "BoxMixture",
+    "ClassifyingTeacher",
     "Components",
     "GaussianEquivalent",
     "GaussianMixture",

@@ -28,7 +28,9 @@ from jaxtyping import Array, Float
 from teacherstudent.activations.activation import Activation, ActivationLike, as_function
 from teacherstudent.averages import averages_for
 from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.checks import AnyArray
 from teacherstudent.display import Described
+from teacherstudent.losses import Loss
 from teacherstudent.schedules import is_schedule
 from teacherstudent.states.order_parameters import covariance
 from teacherstudent.states.spectrum import Modes, Spectrum
@@ -78,8 +80,9 @@ class Task(Described):
     - `NOT_RECORDED`: quantities that have no meaning for this task, or only one value.
     - `START`: the order parameters that describe a start.
     - `FIXED_VECTORS`: what the vectors beside the student's are, in words.
-    - `HAS_CLASSES`: whether labels are the classes y = +-1, so that there is an accuracy, and
-      losses other than the square make sense.
+    - `HAS_CLASSES`: whether labels are the classes y = +-1, so that there is an accuracy.
+    - `BINARY_LABELS`: whether all labels are +-1, of classes or of a teacher, so that losses other
+      than the square make sense.
     - `HAS_MODES`: whether the input covariance has more than one eigenvalue, so that states are
       `SpectralOverlaps`.
     - `INPUT_FIELDS`: fields that say how inputs are drawn, and nothing of labels or averages.
@@ -113,6 +116,7 @@ class Task(Described):
     START: ClassVar[tuple[str, ...]] = ("Q", "R", "T", "v")
     FIXED_VECTORS: ClassVar[str] = "fixed vectors"
     HAS_CLASSES: ClassVar[bool] = False
+    BINARY_LABELS: ClassVar[bool] = False
     HAS_MODES: ClassVar[bool] = False
     INPUT_FIELDS: ClassVar[tuple[str, ...]] = ()
 
@@ -171,6 +175,15 @@ class Task(Described):
         its name.
         """
         return {}
+
+    def check_fixed_overlaps(self, T: Float[AnyArray, "directions directions"]) -> None:
+        """Raise ValueError where fixed vectors with these overlaps make no labels."""
+
+    def sample_error(
+        self, loss: Loss, output: Float[Array, " samples"], label: Float[Array, " samples"]
+    ) -> Float[Array, " samples"]:
+        """The error of single samples, whose mean is measured on samples: their loss."""
+        return loss.value(output, label)
 
     def for_programs(self) -> "Task":
         """The task as compiled programs take it: the same class, without what only draws inputs.

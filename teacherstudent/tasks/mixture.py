@@ -69,6 +69,7 @@ class MixtureTask(Task):
     START: ClassVar = ("Q", "m", "v", "b")
     FIXED_VECTORS: ClassVar = "fixed directions"
     HAS_CLASSES: ClassVar = True
+    BINARY_LABELS: ClassVar = True
 
     # The components as numbers, in a task that a compiled program takes.
     computed: Components | None = eqx.field(init=False, default=None)

@@ -124,3 +124,29 @@ def test_only_both_layers_profit_from_more_units():
     )
     assert first[-1] > 1.5 * first[0]
     assert both[-1] < both[0]
+
+
+def test_perceptrons_have_the_curves_of_the_reviews():
+    """Hebb's rule is solved; of the perceptron and AdaTron the equations are written out here."""
+    variants = variants_of(read("perceptron-rules").tree)
+    curves = {name: theory_of(tree).eps_g for name, tree in variants.items()}
+    t = curves["Hebb"].time.values
+    Q = 1 + t + 2 * t**2 / np.pi + 0.2 * np.sqrt(2 / np.pi) * t
+    R = 0.1 + np.sqrt(2 / np.pi) * t
+    np.testing.assert_allclose(curves["Hebb"], np.arccos(R / np.sqrt(Q)) / np.pi, rtol=1e-5)
+
+    def perceptron(t, y):
+        J, rho = np.sqrt(y[0]), y[1] / np.sqrt(y[0])
+        drift = (1 - rho) / np.sqrt(2 * np.pi)
+        return [-2 * J * drift + np.arccos(rho) / np.pi, drift]
+
+    def adatron(t, y):
+        rho = y[1] / np.sqrt(y[0])
+        error, sine = np.arccos(rho) / np.pi, np.sqrt(1 - rho**2)
+        square = y[0] * (error - rho * sine / np.pi)
+        return [-square, -y[1] * error + np.sqrt(y[0]) * sine / np.pi]
+
+    for name, velocity in (("perceptron", perceptron), ("AdaTron", adatron)):
+        solution = solve_ivp(velocity, (0, t[-1]), [1.0, 0.1], t_eval=t, rtol=1e-11, atol=1e-13)
+        rho = solution.y[1] / np.sqrt(solution.y[0])
+        np.testing.assert_allclose(curves[name], np.arccos(rho) / np.pi, rtol=1e-5)

@@ -32,6 +32,8 @@ NOT_CALLED = {
     "Rule",
     "RuleTheory",
     "ShiftedAverages",
+    "SignAverages",
+    "SignFields",
     "Task",
     "TeacherTask",
 }

@@ -1,0 +1,141 @@
+"""The averages of one update where a teacher tells signs.
+
+Linear students.  Their output phi is one normal field, and so is the field u whose sign is the
+label.  With the averages of `teacherstudent/averages/sign_labels.py`,
+
+    delta_k = v_k f(phi, y)
+    J_kj = v_k v_j slope,   J_km = v_k v*_m jump,   D_kl = v_k v_l square
+
+and with `spectral.py` the flow of the overlaps follows.  It is that of one perceptron, in any
+number of units; K = M = 1 and v = v* = 1 is
+
+    dR/dt = -eta (R slope + T jump)
+    dQ/dt = -2 eta (Q slope + R jump) + eta^2 square.
+
+Other students, with the losses whose slope is f = s phi - y.  Such an update is that of the square
+loss with a regression teacher of one unit, sign(u), and the readout c = 1 - 2 p, but for the scale
+s of the output; the flips add (1 - c^2) E[g'_k g'_l] to D, as noise would.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from odes.inputs.moments import Moments
+from odes.inputs.one_update import Fixed, Gradient, State, overlaps
+from odes.inputs.samples import RandomNumbers
+from odes.inputs.spectral import AveragesWithTeacher, by_mode
+from teacherstudent.activations.signs import SIGN
+from teacherstudent.averages import averages_for
+from teacherstudent.averages.base import Averages
+from teacherstudent.averages.quadrature import QuadratureAverages
+from teacherstudent.losses import LOSSES, as_loss
+from teacherstudent.problem import Problem
+from teacherstudent.schedules import is_schedule
+from teacherstudent.states.order_parameters import covariance
+from teacherstudent.tasks import ClassifyingTeacher
+from teacherstudent.tasks.classifying_teacher import is_linear
+
+Matrix = Float[Array, "students students"]
+
+
+class AveragesOfSigns(AveragesWithTeacher, task=ClassifyingTeacher):
+    """The averages of one update where a teacher tells signs."""
+
+    def check(self, task: ClassifyingTeacher, problem: Problem) -> None:
+        _check_field(task)
+        loss = as_loss(problem.loss)
+        activation = problem.student.activation
+        if is_linear(activation):
+            if not loss.knows_signs:
+                raise ValueError(
+                    f"the loss {loss} does not say where its slope bends or jumps, so that its "
+                    "averages with signs are not known; give its class margins, (1.0,) for one "
+                    "jump at y phi = 1, or () where it is smooth, or simulate."
+                )
+            return
+        closed = not isinstance(_averages(problem), QuadratureAverages)
+        if not (closed and loss.slope_is_linear):
+            with_linear = ", ".join(name for name, one in LOSSES.items() if one.slope_is_linear)
+            raise ValueError(
+                f"there is no theory of a student with {activation.name} and the loss {loss} for "
+                f"{type(task).__name__}: known are linear students with every loss of ours, and "
+                f"students with erf or relu with the losses {with_linear}; give one of these, or "
+                "simulate."
+            )
+
+    def description(self, problem: Problem) -> str:
+        """One line that names the averages."""
+        name = problem.student.activation.name
+        loss = as_loss(problem.loss)
+        if is_linear(problem.student.activation) and not loss.has_closed_forms_with_signs:
+            return "quadrature over the output, on panels between the loss's margins"
+        return f"closed forms of {name} with signs"
+
+    def gradient(self, task: Any, problem: Problem, fixed: Fixed, state: State) -> Gradient:
+        Q, R = overlaps(fixed, state)
+        known = _of_other_students
+        if is_linear(problem.student.activation):
+            known = _of_linear_students
+        J, D, readout = known(task, problem, Q, R, fixed.T, state.v)
+        return by_mode(J, D / problem.batch_size, readout, fixed, state)
+
+    def random_numbers(self, task: Any, problem: Problem) -> RandomNumbers:
+        return super().random_numbers(task, problem)._replace(smooth=False)
+
+
+def _check_field(task: ClassifyingTeacher) -> None:
+    """Raise ValueError unless the label is the sign of one normal field."""
+    way = "give linear units, or one unit with erf, tanh or sign, or simulate."
+    if not task.is_sign_of_field:
+        units = "one unit" if task.width == 1 else f"{task.width} units"
+        raise ValueError(
+            f"there is no theory of the sign of {units} with {task.activation.name}, which is not "
+            f"that of one normal field; {way}"
+        )
+    # Noise is added to g*(nu), and changes its sign in another way than noise in nu.
+    noisy = is_schedule(task.noise) or jnp.any(jnp.asarray(task.noise) != 0)
+    if noisy and not is_linear(task.activation):
+        raise ValueError(
+            f"task.noise with a teacher of {task.activation.name} makes signs that are not those "
+            'of a normal field; set it to 0, or task.activation to "linear", or simulate.'
+        )
+
+
+def _of_linear_students(task: ClassifyingTeacher, problem: Problem, Q: Matrix, R, T, v) -> Moments:
+    """J, D and the readout's gradient, E[lambda_k f] by Stein's lemma."""
+    v_star = task.v_star
+    law = task.law_of_signs(Q, R, T, v)
+    of = as_loss(problem.loss).averages_with_signs(law)
+    fields = jnp.concatenate([of.slope * v, of.jump * v_star])
+    return Moments(
+        J=v[:, None] * fields[None, :],
+        D=of.square * v[:, None] * v[None, :],
+        readout=of.slope * (Q @ v) + of.jump * (R @ v_star),
+    )
+
+
+def _of_other_students(task: ClassifyingTeacher, problem: Problem, Q: Matrix, R, T, v) -> Moments:
+    """The same from averages of g and of one teacher unit, sign(u)."""
+    K = len(v)
+    v_star = task.v_star
+    law = task.law_of_signs(Q, R, T, v)
+    C = covariance(Q, (R @ v_star)[:, None], law.t[None, None])
+    u = jnp.append(as_loss(problem.loss).linear_slope * v, -law.kept)
+    averages = _averages(problem)
+    J2 = averages.J2(C)
+    J = v[:, None] * J2 * u[None, :]
+    J = J.at[:, :K].add(jnp.diag(v * (averages.G2(C) @ u)))
+    one_sample = averages.I4(C, u) + (1 - law.kept**2) * J2[:, :K]
+    of_teachers = J[:, K:] * v_star[None, :]
+    return Moments(
+        J=jnp.concatenate([J[:, :K], of_teachers], axis=1),
+        D=v[:, None] * v[None, :] * one_sample,
+        readout=averages.I2(C)[:K] @ u,
+    )
+
+
+def _averages(problem: Problem) -> Averages:
+    """Those of the student's units and one teacher unit, the sign."""
+    return averages_for(problem.student.activation, SIGN, problem.student.width, 1)

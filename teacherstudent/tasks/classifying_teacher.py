@@ -1,0 +1,214 @@
+"""A teacher that tells signs: a perceptron, or a committee machine, on isotropic inputs.
+
+    y = +-sign( sum_m v*_m g*(w*_m . x / sqrt N) + sigma zeta ),   - with probability p
+
+Rosenblatt's perceptron and its relatives learn these labels by losses of y phi.  With one linear
+unit each this is the oldest solved problem of on-line learning: Vallet, Europhys. Lett. 8, 747
+(1989); Biehl & Schwarze, J. Phys. A 28, 643 (1995); Opper & Kinzel, in Models of Neural Networks
+III (1996).
+"""
+
+import math
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from teacherstudent.activations.activation import Activation, ActivationLike
+from teacherstudent.averages.quasi_random import normals, uniform_points
+from teacherstudent.averages.sign_labels import SignFields
+from teacherstudent.averages.triangle import cholesky
+from teacherstudent.checking import arguments, checks
+from teacherstudent.checking.checks import AnyArray
+from teacherstudent.losses import Loss
+from teacherstudent.schedules import schedules_in
+from teacherstudent.states.order_parameters import covariance
+from teacherstudent.tasks.base import Labels
+from teacherstudent.tasks.teacher_student import TeacherStudent
+
+CANCELLED = 1e-12  # a variance that is rounding, relative to its terms
+LOG2_POINTS = 15  # of the error where it is no angle
+# Odd activations that grow, of which one unit has the sign of its field.
+SIGNS_OF_FIELDS = ("linear", "erf", "tanh", "sign")
+
+
+class ClassifyingTeacher(TeacherStudent):
+    """Signs of a teacher's output on isotropic Gaussian inputs, some of them flipped.
+
+        x ~ N(0, I_N)
+        y = s sign( sum_m v*_m g*(w*_m . x / sqrt N) + sigma zeta ),   zeta ~ N(0, 1)
+        s = -1 with probability `flips`, else 1
+
+    - `width`: number M of teacher units; one linear unit is a perceptron.
+    - `activation`: g*, a name, polynomial coefficients or an elementwise JAX function.
+    - `readout`: v*, one number for all units or one per unit.
+    - `noise`: sigma, the standard deviation of the noise inside of the sign.
+    - `flips`: the probability that a label is the opposite of what it is to be.
+
+    The error eps_g is the probability that student and teacher, without noise and flips, differ
+    in sign,
+
+        eps_g = P(phi phi* < 0) = arccos(R / sqrt(Q T)) / pi
+
+    the latter for one linear unit each; the observable "expected_loss" is the loss beside it.
+    There is a theory for linear students, with every loss of ours, where the teacher's sign is that
+    of one normal field: M linear units, or one unit with "erf", "tanh" or "sign".  For students
+    with "erf" or "relu" it is known with the losses "square" and "correlation".
+
+    Time is t = updates / N (the examples per input dimension, alpha, for batches of one).
+
+    Raises ValueError if a value is outside its range or `readout` does not fit `width`.
+
+    Biehl & Schwarze, J. Phys. A 28, 643 (1995); Biehl, Riegler & Stechert, Phys. Rev. E 52, R4624
+    (1995), for noise.
+
+    A start with a teacher whose output is zero for every input is refused.
+
+    >>> import teacherstudent as ts
+    >>> perceptron = ts.Student(width=1, activation="linear")
+    >>> task = ts.ClassifyingTeacher(width=1)
+    >>> problem = ts.Problem(task, perceptron, ts.SGD(1.0), loss="correlation")  # Hebb's rule
+    >>> start = ts.OrderParameters(Q=[[1e-6]], R=[[0.0]])
+    >>> theory = ts.integrate(problem, start, [0.0, 100.0])
+    >>> round(float(theory.eps_g[-1] * (2 * 3.14159 * 100) ** 0.5), 1)  # 1 / sqrt(2 pi t)
+    1.0
+    """
+
+    NUMBERS: ClassVar = ("noise", "flips")
+    BINARY_LABELS: ClassVar = True
+
+    flips: checks.Parameter
+
+    @arguments.of("task.")
+    def __init__(
+        self,
+        width: int,
+        activation: ActivationLike = "linear",
+        readout=1.0,
+        noise=0.0,
+        flips=0.0,
+    ):
+        super().__init__(width, activation, readout, noise)
+        self.flips = checks.parameter(flips)
+
+    def __check_init__(self):
+        checks.number("task.flips", self.flips)
+        given = checks.real_numbers(self.flips)
+        if given is not None and np.any(given > 1):
+            raise ValueError(
+                f"task.flips = {checks.shortened(self.flips)} is the probability that a label is "
+                "flipped; give at most 1."
+            )
+
+    def check_fixed_overlaps(self, T: Float[AnyArray, "teachers teachers"]) -> None:
+        """Raise ValueError if the field u whose sign is the label is zero for every input."""
+        if not self.is_sign_of_field or schedules_in(self.readout):
+            return
+        v_star = np.broadcast_to(np.asarray(self.readout), (self.width,))
+        variance = v_star @ np.asarray(T) @ v_star
+        if variance <= CANCELLED * (np.abs(v_star) @ np.abs(np.asarray(T)) @ np.abs(v_star)):
+            raise ValueError(
+                "the teacher's output is zero for every input, sum_mn v*_m T_mn v*_n = "
+                f"{variance:.3g}, and has no sign; give other start.T or task.readout."
+            )
+
+    def label(
+        self, fields: Float[Array, "samples teachers"], noise: Float[Array, " samples"]
+    ) -> Labels:
+        """The sign without noise and flips, and with them."""
+        signal = self.activation(fields) @ self.v_star
+        flipped, zeta = coin_and_normal(noise, self.flips)
+        told = sign(signal + self.noise * zeta)
+        return Labels(sign(signal), jnp.where(flipped, -told, told))
+
+    def sample_error(
+        self, loss: Loss, output: Float[Array, " samples"], label: Float[Array, " samples"]
+    ) -> Float[Array, " samples"]:
+        """1 for a wrong sign, 0 for the right one, 1/2 for an output that is zero."""
+        return (1 - jnp.sign(output * label)) / 2
+
+    def error(self, student, loss, Q, R, T, v, b) -> Float[Array, ""]:
+        """P(phi phi* < 0) + P(phi = 0) / 2, without noise and flips."""
+        if self.is_sign_of_field and is_linear(student.activation):
+            return self.law_of_signs(Q, R, T, v, noiseless=True).error
+        phi, phi_star = self._outputs(student, Q, R, T, v)
+        return 0.5 - 0.5 * jnp.mean(jnp.sign(phi) * sign(phi_star))
+
+    def expected_loss(self, student, loss: Loss, Q, R, T, v) -> Float[Array, ""]:
+        """E[l(phi, y)] over labels as the student is told them, with noise and flips."""
+        if self.is_linear_perceptron(student) and loss.knows_signs:
+            return loss.averages_with_signs(self.law_of_signs(Q, R, T, v)).loss
+        phi, phi_star = self._outputs(student, Q, R, T, v)
+        noise = jnp.asarray(self.noise)
+        noisy = noise > 0
+        smooth = jax.scipy.special.erf(phi_star / (jnp.where(noisy, noise, 1.0) * math.sqrt(2)))
+        mean_label = (1 - 2 * jnp.asarray(self.flips)) * jnp.where(noisy, smooth, sign(phi_star))
+        y = jnp.ones_like(phi)
+        of_plus, of_minus = loss.value(phi, y), loss.value(phi, -y)
+        return jnp.mean((1 + mean_label) / 2 * of_plus + (1 - mean_label) / 2 * of_minus)
+
+    def _outputs(self, student, Q, R, T, v):
+        """phi and phi* at frozen points."""
+        K = len(Q)
+        fields = jnp.asarray(_points(K + len(T))) @ cholesky(covariance(Q, R, T)).T
+        phi = student.activation(fields[:, :K]) @ v
+        return phi, self.activation(fields[:, K:]) @ self.v_star
+
+    def is_linear_perceptron(self, student) -> bool:
+        """Whether student and teacher are one normal field each, of which labels are signs."""
+        return is_linear(self.activation) and is_linear(student.activation)
+
+    @property
+    def is_sign_of_field(self) -> bool:
+        """Whether y is, without noise, the sign of one normal field, sum_m v*_m nu_m."""
+        if is_linear(self.activation):
+            return True
+        known = type(self.activation) is Activation and self.activation.name in SIGNS_OF_FIELDS
+        return known and self.width == 1
+
+    def law_of_signs(self, Q, R, T, v, noiseless: bool = False) -> SignFields:
+        """The law of a linear student's output and of the field u whose sign is the label."""
+        v_star = self.v_star
+        variance = v_star @ T @ v_star
+        kept = jnp.ones_like(variance)
+        if not noiseless:
+            variance = variance + self.noise**2
+            kept = 1 - 2 * jnp.asarray(self.flips) * kept
+        return SignFields(v @ Q @ v, v @ R @ v_star, variance, kept)
+
+
+def is_linear(activation: Activation) -> bool:
+    """Whether an activation is ours with this name."""
+    return type(activation) is Activation and activation.name == "linear"
+
+
+def sign(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """1 or -1, the former at zero."""
+    return jnp.where(x >= 0, jnp.ones_like(x), -jnp.ones_like(x))
+
+
+def coin_and_normal(
+    normal: Float[Array, " samples"], probability
+) -> tuple[Bool[Array, " samples"], Float[Array, " samples"]]:
+    """A coin that shows True with a probability, and a normal number independent of it, both from
+    one normal number.
+
+    The coin is True where the absolute value is large.  Given the coin, the tail probability of
+    that value is uniform, and makes the absolute value of the new number; the sign is kept.
+    """
+    dtype = normal.dtype
+    p = jnp.asarray(probability, dtype)
+    tail = jax.scipy.special.erfc(jnp.abs(normal) / math.sqrt(2))
+    coin = tail < p
+    of_true = tail / jnp.where(p > 0, p, 1)
+    of_false = (tail - p) / jnp.where(p < 1, 1 - p, 1)
+    uniform = jnp.clip(jnp.where(coin, of_true, of_false), jnp.finfo(dtype).tiny, 1)
+    size = -jax.scipy.special.ndtri(uniform / 2)
+    return coin, jnp.where(normal < 0, -size, size)
+
+
+def _points(fields: int) -> np.ndarray:
+    """Frozen normal coordinates."""
+    return normals(uniform_points(fields, 2**LOG2_POINTS))
