@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from odes.models.theory import ModelTheory
 from teacherstudent.checking import arguments, checks
 from teacherstudent.models.reinforcement import ReinforcementPerceptron
+from teacherstudent.models.rewards import Terms
 
 GRID = np.linspace(-1 + 1e-9, 1 - 1e-9, 4001)  # of alignments among which zeros are bracketed
 STEP = 1e-6  # of the derivative that says whether a fixed point is stable
@@ -65,18 +66,20 @@ def policy_fixed_points(model: ReinforcementPerceptron) -> list[PolicyFixedPoint
             "model.learning_rate is a sequence or a schedule; fixed points are of one number."
         )
 
-    def terms(rho):
+    def terms(rho: float) -> Terms:
         with jax.enable_x64(True):
-            return model.reward.terms(model.episode_length, model.action(jnp.asarray(rho)))
+            found = model.reward.terms(model.episode_length, model.action(jnp.asarray(rho)))
+            return Terms(*map(float, found))
 
-    def imbalance(rho) -> np.ndarray:
-        return np.asarray(terms(rho).right - terms(rho).wrong)
+    def imbalance(rho: float) -> float:
+        found = terms(rho)
+        return found.right - found.wrong
 
     with jax.enable_x64(True):
         values = np.asarray(jax.vmap(lambda one: _difference(model, one))(jnp.asarray(GRID)))
     found = []
     for index in np.flatnonzero(values[:-1] * values[1:] < 0):
-        rho = brentq(lambda one: float(imbalance(one)), *GRID[index : index + 2], xtol=1e-14)
+        rho = brentq(imbalance, *GRID[index : index + 2], xtol=1e-14)
         at_zero = terms(rho)
         if at_zero.right < 0:
             Q = float((model.learning_rate * at_zero.square / (4 * at_zero.right)) ** 2)

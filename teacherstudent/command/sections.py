@@ -5,12 +5,13 @@ SECTIONS = (
     ("Soft committees", ("saad-solla", "phase-diagram")),
     ("More student units than the teacher has", ("goldt-2019", "linear-noisy", "relu")),
     ("Structured inputs", ("hidden-manifold",)),
-    ("Perceptrons", ("perceptron",)),
+    ("Perceptrons", ("perceptron", "reinforcement")),
     ("Two classes", ("xor", "spiked", "clones")),
     ("Escape from a random start, and the staircase", ("escape", "staircase")),
     ("Update rules", ("sign", "majority", "agd", "feedback", "update-rules")),
     ("Fixed points, fluctuations, best schedules", ("plateau", "bifurcation", "band", "best")),
-    ("What changes while it is learnt", ("learning-rate", "lee", "label-attack")),
+    ("What changes while it is learnt", ("learning-rate", "lee", "label-attack", "continual")),
+    ("Features and skills", ("autoencoder", "sparse-parity")),
 )
 OTHERS = "More"
 

@@ -22,9 +22,9 @@ class Terms(NamedTuple):
     - `square`: (1/T^2) sum_s E[G_s^2].
     """
 
-    right: Float[Array, ""]
-    wrong: Float[Array, ""]
-    square: Float[Array, ""]
+    right: Any
+    wrong: Any
+    square: Any
 
 
 class Action(NamedTuple):
