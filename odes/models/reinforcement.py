@@ -59,7 +59,7 @@ def policy_fixed_points(model: ReinforcementPerceptron) -> list[PolicyFixedPoint
     >>> import teacherstudent as ts
     >>> model = ts.ReinforcementPerceptron(8, ts.AllCorrect(reward=1.0, penalty=0.1))
     >>> [round(point.rho, 2) for point in ts.policy_fixed_points(model)]
-    [0.05, 0.51]
+    [0.06, 0.51]
     """
     if model.sweeps or model.changes_with_time:
         raise ValueError(

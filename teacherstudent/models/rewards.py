@@ -198,8 +198,8 @@ class ReturnToGo(Reward):
 
     >>> import jax.numpy as jnp
     >>> import teacherstudent as ts
-    >>> print(ts.ReturnToGo(0.1, reward=0.0).credits(jnp.array([1.0, 0.0, 1.0])).round(2))
-    [0.2 0.1 0.1]
+    >>> print(ts.ReturnToGo(0.5, reward=0.0).credits(jnp.array([1.0, 0.0, 1.0])))
+    [1.  0.5 0.5]
     """
 
     step_reward: checks.Parameter
