@@ -4,7 +4,8 @@ The spikes lie along the first P unit axes.  A start is met exactly: the bulk ha
 with the Gram matrices of the state, so that only the samples differ from the theory.
 """
 
-from typing import Any, NamedTuple
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,64 +17,61 @@ from teacherstudent.models.autoencoder import Autoencoder
 from teacherstudent.starts import orthonormal_rows, root
 
 
-class Layers(NamedTuple):
-    """The weights of one autoencoder: encoder and decoder, both (K, N)."""
-
-    w: Float[Array, "student input"]
-    v: Float[Array, "student input"]
-
-
 class AutoencoderSimulation(ModelSimulation, model=Autoencoder):
-    """Online gradient descent of the weights, one sample per update."""
+    """Online gradient descent of encoder `w` and decoder `v`, (K, N), one sample per update."""
 
-    METHODS = ("weights",)
-
-    def begin(self, model: Any, state: dict, N: int, generator, method: str) -> Layers:
-        K, P = state["w"].shape
-        if N < P + 2 * K:
+    def check(self, model: Any, N: int, method: str) -> None:
+        spikes, K = len(model.spikes), model.width
+        if N < spikes + 2 * K:
             raise ValueError(
-                f"N = {N} is too small for {P} spikes and {K} units; give N of at least "
-                f"{P + 2 * K}."
+                f"N = {N} is too small for {spikes} spikes, {K} encoders and {K} decoders; give at "
+                f"least {spikes + 2 * K}."
             )
-        frame = orthonormal_rows(generator.standard_normal((2 * K, N - P)))
-        frame *= np.sqrt(N)
-        w_bulk = root(state["bulk"]) @ frame[:K]
-        v_bulk = root(state["beta"]) @ frame[K:]
-        return Layers(
-            w=np.concatenate([state["w"], w_bulk], axis=1),
-            v=np.concatenate([np.sqrt(N) * state["V"], v_bulk], axis=1),
-        )
 
-    def step(self, model: Any, N: int, method: str, number, network: Layers, key) -> Layers:
-        w, v = network
-        x = inputs(model, N, key, w.dtype)
-        fields = w @ x / np.sqrt(N)
-        values = model.activation(fields)
-        slopes = model.activation.derivative(fields)
-        seen = jnp.asarray(model.sees, w.dtype)
-        missing = x[None, :] - (seen * values[None, :]) @ v  # what each unit sees of x - xhat
-        error = slopes * jnp.sum(v * missing, axis=1)
-        return Layers(
-            w=w + model.encoder_rate / N * (error / N)[:, None] * (x / np.sqrt(N))[None, :],
-            v=v + model.decoder_rate / N * values[:, None] * missing,
-        )
-
-    def state(self, model: Any, N: int, method: str, network: Layers) -> dict[str, Array]:
-        P = len(model.spikes)
-        w, v = network
+    def begin(self, model, state, N, generator, method):
+        K, spikes = state["w"].shape
+        frame = orthonormal_rows(generator.standard_normal((2 * K, N - spikes)))
+        in_bulk = np.sqrt(N) * frame
+        w_bulk = root(state["bulk"]) @ in_bulk[:K]
+        v_bulk = root(state["beta"]) @ in_bulk[K:]
         return {
-            "w": w[:, :P],
-            "V": v[:, :P] / np.sqrt(N),
-            "beta": v[:, P:] @ v[:, P:].T / N,
-            "bulk": w[:, P:] @ w[:, P:].T / N,
+            "w": np.concatenate([state["w"], w_bulk], axis=1),
+            "v": np.concatenate([np.sqrt(N) * state["V"], v_bulk], axis=1),
+        }
+
+    def step(self, model, N, method, number, network, key):
+        w, v = network["w"], network["v"]
+        now = model.at(number / model.updates_per_time(N), w.dtype)
+        x = inputs(now, N, key, w.dtype)
+        fields = w @ x / math.sqrt(N)
+        values = now.activation(fields)
+        seen = jnp.asarray(now.sees, w.dtype) * values[None, :]
+        missing = x[None, :] - seen @ v  # what each unit sees of x - xhat
+        back = now.activation.derivative(fields) * jnp.sum(v * missing, axis=1) / N
+        encoder_rate = jnp.asarray(now.encoder_rate, w.dtype) / N
+        decoder_rate = jnp.asarray(now.decoder_rate, w.dtype) / N
+        return {
+            "w": w + encoder_rate * back[:, None] * x[None, :] / math.sqrt(N),
+            "v": v + decoder_rate * values[:, None] * missing,
+        }
+
+    def state(self, model, N, method, network):
+        spikes = len(model.spikes)
+        w, v = network["w"].astype(float), network["v"].astype(float)
+        w_bulk, v_bulk = w[:, spikes:], v[:, spikes:]
+        return {
+            "w": w[:, :spikes],
+            "V": v[:, :spikes] / np.sqrt(N),
+            "beta": v_bulk @ v_bulk.T / N,
+            "bulk": w_bulk @ w_bulk.T / N,
         }
 
 
 def inputs(model: Any, N: int, key, dtype) -> Float[Array, " input"]:
-    """One input: a Gaussian vector with the variances N s_t along the first axes, then sigma^2."""
-    latent, noise = jax.random.split(key)
+    """One input: a Gaussian vector with variance sigma^2, and N s_t more along the first axes."""
+    of_spikes, of_noise = jax.random.split(key)
     spikes = jnp.asarray(model.spikes, dtype)
-    amplitudes = jnp.sqrt(N * spikes) * jax.random.normal(latent, spikes.shape, dtype)
-    x = jnp.sqrt(jnp.asarray(model.bulk_variance, dtype)) * jax.random.normal(noise, (N,), dtype)
-    return x.at[: len(spikes)].add(amplitudes)
-
+    along_spikes = jnp.sqrt(N * spikes) * jax.random.normal(of_spikes, spikes.shape, dtype)
+    deviation = jnp.sqrt(jnp.asarray(model.bulk_variance, dtype))
+    noise = deviation * jax.random.normal(of_noise, (N,), dtype)
+    return noise.at[: len(spikes)].add(along_spikes)

@@ -31,6 +31,7 @@ from teacherstudent.averages.centred import CentredAverages, centred_averages
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.models.model import Model, Quantity, registered
+from teacherstudent.models.state import State
 
 UNITS = ("student", "student_")
 SMALLEST = -1e-9  # eigenvalue of a covariance, relative to its largest entry
@@ -146,7 +147,7 @@ class Autoencoder(Model):
         for name in ("beta", "bulk"):
             _check_covariance(f"start.{name}", state[name])
 
-    def random_start(self, seed: int = 0, encoder: float = 1.0, decoder: float = 0.1):
+    def random_start(self, seed: int = 0, encoder: float = 1.0, decoder: float = 0.1) -> State:
         """The state of Gaussian weights with these standard deviations, for N -> infinity.
 
             w_kt ~ N(0, encoder^2),  V = 0,  beta = decoder^2 I,  Omega = encoder^2 I
@@ -159,8 +160,6 @@ class Autoencoder(Model):
         >>> ts.Autoencoder(spikes=[1.0, 0.5]).random_start(seed=1, encoder=0.5).w.shape
         (1, 2)
         """
-        from teacherstudent.models.state import State
-
         seed = checks.integer("seed", seed, minimum=0)
         encoder = checks.single("encoder", encoder)
         decoder = checks.single("decoder", decoder)
