@@ -26,6 +26,7 @@ PUBLIC = {
     "odes.analysis.scaling_laws": (
         "compute_frontier",
         "excess_loss",
+        "fit_time_scale",
         "scaling_laws",
         "skill_curves",
     ),
@@ -40,6 +41,7 @@ PUBLIC = {
     "sims.ica": ("fast_ica",),
     "sims.models.rows": ("RowsSimulation", "Update"),
     "sims.models.simulation": ("ModelSimulation",),
+    "sims.parity_network": ("train_parity_network",),
     "sims.simulate": ("simulate",),
     "teacherstudent.activations.activation": ("Activation",),
     "teacherstudent.attacks": ("attack_steady_state", "critical_attack_cost", "optimal_attack"),
@@ -175,6 +177,7 @@ if TYPE_CHECKING:
     from odes.analysis.scaling_laws import (
         compute_frontier as compute_frontier,
         excess_loss as excess_loss,
+        fit_time_scale as fit_time_scale,
         scaling_laws as scaling_laws,
         skill_curves as skill_curves,
     )
@@ -195,6 +198,7 @@ if TYPE_CHECKING:
         Update as Update,
     )
     from sims.models.simulation import ModelSimulation as ModelSimulation
+    from sims.parity_network import train_parity_network as train_parity_network
     from sims.simulate import simulate as simulate
     from teacherstudent.activations.activation import Activation as Activation
     from teacherstudent.attacks import (

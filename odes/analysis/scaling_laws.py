@@ -14,7 +14,10 @@ and in the loss L = (1/2) sum_k P_k (S - R_k)^2, for n -> infinity,
     size      L = S^2 A N^(-alpha) / (2 alpha)
     compute   L = L0 C^(-alpha / (alpha + 2)),   C = N tau,   N ~ C^(1 / (alpha + 2)).
 
-With r = S / R0 - 1 and F(u) = [1 + e^u / r]^-2, the first is J = int_0^inf u^(-1/(alpha+1)) F(u) du.
+With r = S / R0 - 1 and F(u) = [1 + e^u / r]^-2,
+
+    J = int_0^inf u^(-1/(alpha+1)) F(u) du.
+
 A model of N skills misses those with u < u_N = 2 eta S A tau N^-(alpha + 1), so that
 
     J(u_N) = int_0^u_N u^(-1/(alpha+1)) du + int_u_N^inf u^(-1/(alpha+1)) F(u) du
@@ -26,7 +29,6 @@ Nam, Fonseca, Lee, Mingard & Louis, NeurIPS 2024 (arXiv:2404.17563); the prefact
 ours.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -136,7 +138,7 @@ def excess_loss(
     if samples is None:  # a probability needs no square, a fraction that is missing does
         missing = missing**2
     squared = np.where(_represented(model, size), (S - R0) ** 2 * missing, S**2)
-    return squared @ _frequencies(model) / 2
+    return np.asarray(squared @ _frequencies(model) / 2)
 
 
 @arguments.checked
@@ -184,15 +186,15 @@ def scaling_laws(model: SparseParity, initial: float) -> ScalingLaws:
 
 
 @arguments.checked
-def compute_frontier(
-    model: SparseParity, initial: float, compute: Sequence[float]
-) -> ComputeFrontier:
+def compute_frontier(model: SparseParity, initial: float, compute) -> ComputeFrontier:
     """The size N and the time t that make the loss smallest at given compute C = N t.
 
         L(N, t) = (1/2) sum_(k <= N) P_k (S - R_k(t))^2 + (S^2 / 2) sum_(k > N) P_k
 
     with integer N up to the number of skills of the model.  Exponents are fitted to all points by
     least squares in logarithms; `scaling_laws` has the asymptotic ones.
+
+    - `compute` (budgets,): C, increasing.
 
     Raises ValueError if the model has sequences or schedules, the initial strength is not between 0
     and S, or compute is not positive and increasing.
@@ -218,6 +220,63 @@ def compute_frontier(
         for name, values in curves.items():
             exponents[name] = float(np.polyfit(np.log(budgets), np.log(values), 1)[0])
     return ComputeFrontier(budgets, sizes, budgets / sizes, losses, exponents)
+
+
+@arguments.checked
+def fit_time_scale(model: SparseParity, initial: float, time, strength) -> float:
+    """The constant c for which the first skill's curve R_1(c t) is nearest to measured strengths.
+
+        c = argmin sum_t (R_1(c t) - measured(t))^2
+
+    It is the one number that is fitted to a network (`ts.train_parity_network`); the other skills
+    are then predicted, `ts.skill_curves(model, initial, time=c * t)`.
+
+    - `time`, `strength` (times,): when the first skill was measured, and its strength.
+
+    Raises ValueError if the measured skill never crosses S / 2, the two have different shapes, or
+    as `skill_curves`.
+
+    Nam, Fonseca, Lee, Mingard & Louis, NeurIPS 2024 (arXiv:2404.17563).
+
+    >>> import numpy as np
+    >>> import teacherstudent as ts
+    >>> model = ts.SparseParity(skills=3, learning_rate=0.1)
+    >>> t = np.linspace(0.0, 100.0, 50)
+    >>> twice_as_fast = ts.skill_curves(model, 0.01, time=2 * t)
+    >>> round(ts.fit_time_scale(model, 0.01, t, twice_as_fast[:, 0]), 6)
+    2.0
+    """
+    R0 = _initial_strength(model, initial)
+    times = checks.times(time)
+    measured = checks.finite_array("strength", strength)
+    if measured.shape != times.shape:
+        raise ValueError(
+            f"strength has shape {measured.shape}, but time has {times.shape}; give the strength "
+            "of the first skill at each time."
+        )
+    S = float(model.target)
+    learnt = np.flatnonzero(measured > S / 2)
+    if not len(learnt) or times[learnt[0]] == 0:
+        raise ValueError(
+            f"strength is not seen to cross S / 2 = {S / 2:g}: there is no emergence to fit; give "
+            "the first skill, until it is learnt."
+        )
+    P = _frequencies(model)[:1]
+    half = np.log(S / R0 - 1) / (2 * float(model.learning_rate) * P[0] * S)
+
+    def distance(log_scale):
+        curve = _sigmoid(model, R0, P, np.exp(log_scale) * times)
+        return float(np.sum((curve - measured) ** 2))
+
+    # Both curves cross S / 2 at times within a few recorded intervals of each other.
+    centre = np.log(abs(half) / times[learnt[0]])
+    grid = centre + np.linspace(-3.0, 3.0, CANDIDATES)
+    best = int(np.argmin([distance(one) for one in grid]))
+    ends = grid[max(best - 1, 0)], grid[min(best + 1, CANDIDATES - 1)]
+    found = scipy.optimize.minimize_scalar(
+        distance, bounds=ends, method="bounded", options={"xatol": 1e-10}
+    )
+    return float(np.exp(found.x))
 
 
 def cut_integral(u: float, alpha: float, ratio: float) -> float:
@@ -253,7 +312,9 @@ def _best_cut(alpha: float, ratio: float) -> tuple[float, float]:
         return np.log(cut_integral(np.exp(log_u), alpha, ratio)) - power * log_u
 
     found = scipy.optimize.minimize_scalar(
-        logarithm, bounds=(-20.0, np.log(LOG_RANGE + max(np.log(ratio), 0.0))), method="bounded",
+        logarithm,
+        bounds=(-20.0, np.log(LOG_RANGE + max(np.log(ratio), 0.0))),
+        method="bounded",
         options={"xatol": 1e-10},
     )
     u = float(np.exp(found.x))
@@ -331,7 +392,7 @@ def _initial_strength(model: SparseParity, initial) -> float:
             "one number for each."
         )
     R0 = checks.single("initial", initial, strict=True)
-    if R0 >= float(model.target):
+    if float(model.target) <= R0:
         raise ValueError(
             f"initial = {R0:g} is not below the target {float(model.target):g}; give a smaller "
             "strength."

@@ -22,7 +22,7 @@ class AutoencoderSimulation(ModelSimulation, model=Autoencoder):
 
     def check(self, model: Any, N: int, method: str) -> None:
         spikes, K = len(model.spikes), model.width
-        if N < spikes + 2 * K:
+        if spikes + 2 * K > N:
             raise ValueError(
                 f"N = {N} is too small for {spikes} spikes, {K} encoders and {K} decoders; give at "
                 f"least {spikes + 2 * K}."

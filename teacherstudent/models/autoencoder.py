@@ -209,9 +209,7 @@ class Autoencoder(Model):
         averages = self.averages(state)
         spikes = jnp.asarray(self.spikes)
         explained = jnp.sum(state["w"] * state["V"] * spikes[None, :] * averages.slopes[:, None])
-        return (
-            jnp.sum(spikes) + self.bulk_variance - 2 * explained + jnp.sum(T0 * averages.I2)
-        )
+        return jnp.sum(spikes) + self.bulk_variance - 2 * explained + jnp.sum(T0 * averages.I2)
 
 
 def _inverse_root(C: Array) -> Array:
