@@ -27,9 +27,9 @@ class SparseParityTheory(ModelTheory, model=SparseParity):
     """Gradient flow, in closed form where the learning rate is constant."""
 
     def velocity(self, model: Any, t, state: dict[str, Array]) -> dict[str, Array]:
-        a, b = state["a"], state["b"]
+        a, b = state["first"], state["second"]
         pull = model.learning_rate * model.frequencies * (model.target - a * b)
-        return {"a": pull * b, "b": pull * a}
+        return {"first": pull * b, "second": pull * a}
 
     def trajectory(
         self, model: Any, begin: Mapping[str, np.ndarray], start: float, times: np.ndarray, options
@@ -48,7 +48,7 @@ class SparseParityTheory(ModelTheory, model=SparseParity):
 
 def closed_form(model: Any, state: Mapping[str, Array], time) -> dict[str, Array]:
     """a and b after this time, for a constant learning rate."""
-    a, b = state["a"], state["b"]
+    a, b = state["first"], state["second"]
     c = (a + b) * (a - b)
     D = jnp.sqrt(4 * model.target**2 + c**2)
     larger = 2 * model.target + D
@@ -56,7 +56,7 @@ def closed_form(model: Any, state: Mapping[str, Array], time) -> dict[str, Array
     decay = jnp.exp(-model.learning_rate * model.frequencies * D * time)
     total = jnp.sign(a + b) * jnp.sqrt(_riccati((a + b) ** 2, *roots, decay))
     difference = jnp.sign(a - b) * jnp.sqrt(_riccati((a - b) ** 2, *roots[::-1], decay))
-    return {"a": (total + difference) / 2, "b": (total - difference) / 2}
+    return {"first": (total + difference) / 2, "second": (total - difference) / 2}
 
 
 def _riccati(Y, above, below, decay) -> Array:

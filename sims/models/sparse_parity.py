@@ -12,21 +12,21 @@ from teacherstudent.models.sparse_parity import SparseParity
 
 
 class SparseParitySimulation(ModelSimulation, model=SparseParity):
-    """Descent of the factors `a` and `b` with the rate eta / N."""
+    """Descent of both factors with the rate eta / N."""
 
     def begin(self, model, state, N, generator, method):
-        return {"a": state["a"], "b": state["b"]}
+        return {"first": state["first"], "second": state["second"]}
 
     def step(self, model, N, method, number, network, key):
-        a, b = network["a"], network["b"]
+        a, b = network["first"], network["second"]
         now = model.at(number / model.updates_per_time(N))
         counts = sample_counts(now, key).astype(a.dtype)
         rate = jnp.asarray(now.learning_rate / (N * now.batch_size), a.dtype)
         pull = rate * counts * (jnp.asarray(now.target, a.dtype) - a * b)
-        return {"a": a + pull * b, "b": b + pull * a}
+        return {"first": a + pull * b, "second": b + pull * a}
 
     def state(self, model, N, method, network):
-        return {"a": network["a"], "b": network["b"]}
+        return dict(network)
 
 
 def sample_counts(model, key):

@@ -87,17 +87,17 @@ class Autoencoder(Model):
             "w": Quantity(("student", "spike"), "encoder along the spikes", r"$w_{k\tau}$"),
             "V": Quantity(("student", "spike"), "decoder along the spikes", r"$V_{k\tau}$"),
             "beta": Quantity(UNITS, "overlap of decoders in the bulk", r"$\beta_{kl}$"),
-            "bulk": Quantity(UNITS, "overlap of encoders in the bulk", r"$\Omega_{kl}$"),
+            "bulk": Quantity(UNITS, "overlap of encoders in the bulk", r"$\Omega_{kl}$", False),
         }
     )
     RECORDED: ClassVar[Mapping[str, Quantity]] = MappingProxyType(
         {
             "Q": Quantity(UNITS, "covariance of the fields", r"$Q_{kl}$"),
             "encoder_alignment": Quantity(
-                ("student", "spike"), "alignment of encoder and spike", r"$\cos(w_k, e_\tau)$"
+                ("student", "spike"), "alignment of encoder and spike", r"$c^w_{k\tau}$"
             ),
             "decoder_alignment": Quantity(
-                ("student", "spike"), "alignment of decoder and spike", r"$\cos(v_k, e_\tau)$"
+                ("student", "spike"), "alignment of decoder and spike", r"$c^V_{k\tau}$"
             ),
             "pmse": Quantity((), "reconstruction error per input", r"$\mathrm{pmse}$"),
             "pca_error": Quantity((), "error of PCA", r"$\mathrm{pmse}_{\rm PCA}$"),

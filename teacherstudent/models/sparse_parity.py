@@ -47,8 +47,9 @@ class SparseParity(Model):
     - `learning_rate`: eta, which may be a schedule or a sequence.
     - `batch_size`: B, of networks; the theory is the same for all.
 
-    Its state is `ts.State(a=..., b=...)`, with shapes (skills,); `even_start` makes one.  Recorded
-    besides: `strength` (skills,), R_k; `loss`; `learnt`, the number of skills with R_k > S / 2.
+    Its state is `ts.State(first=..., second=...)`, a_k and b_k, both (skills,); `even_start` makes
+    one.  Recorded besides: `strength` (skills,), R_k; `loss`; `learnt`, the number of skills with
+    R_k > S / 2.
 
     What follows for data, sizes and compute is in `ts.skill_curves`, `ts.scaling_laws` and
     `ts.compute_frontier`; `ts.train_parity_network` trains an ordinary network.
@@ -67,8 +68,8 @@ class SparseParity(Model):
     NUMBERS = ("exponent", "target", "learning_rate")
     STATE: ClassVar[Mapping[str, Quantity]] = MappingProxyType(
         {
-            "a": Quantity(("skill",), "first factors", r"$a_k$"),
-            "b": Quantity(("skill",), "second factors", r"$b_k$"),
+            "first": Quantity(("skill",), "first factors", r"$a_k$"),
+            "second": Quantity(("skill",), "second factors", r"$b_k$"),
         }
     )
     RECORDED: ClassVar[Mapping[str, Quantity]] = MappingProxyType(
@@ -99,7 +100,7 @@ class SparseParity(Model):
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return {"a": (self.skills,), "b": (self.skills,)}
+        return {"first": (self.skills,), "second": (self.skills,)}
 
     @property
     def frequencies(self) -> Array:
@@ -113,14 +114,14 @@ class SparseParity(Model):
         Raises ValueError if the strength is negative.
 
         >>> import teacherstudent as ts
-        >>> ts.SparseParity(skills=2).even_start(0.25).a
+        >>> ts.SparseParity(skills=2).even_start(0.25).first
         array([0.5, 0.5])
         """
         factors = np.full(self.skills, np.sqrt(checks.single("strength", strength)))
-        return State(a=factors, b=factors)
+        return State(first=factors, second=factors)
 
     def observed(self, t, state: Mapping[str, Array]) -> dict[str, Array]:
-        strength = state["a"] * state["b"]
+        strength = state["first"] * state["second"]
         missing = self.target - strength
         return {
             "strength": strength,

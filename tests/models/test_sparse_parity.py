@@ -1,7 +1,6 @@
 """Multitask sparse parity: the closed form, scaling laws, descent, and an ordinary network."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy
@@ -49,10 +48,10 @@ def test_the_closed_form_solves_the_flow(name):
     solved = scipy.integrate.solve_ivp(
         flow, (0, 30), np.concatenate([a, b]), "DOP853", times, rtol=1e-11, atol=1e-13
     )
-    theory = ts.integrate(MODEL, ts.State(a=a, b=b), times)
-    np.testing.assert_allclose(theory.a, solved.y.T[:, :5], atol=1e-9)
-    np.testing.assert_allclose(theory.b, solved.y.T[:, 5:], atol=1e-9)
-    np.testing.assert_allclose(theory.a**2 - theory.b**2, [a**2 - b**2] * 3, atol=1e-12)
+    theory = ts.integrate(MODEL, ts.State(first=a, second=b), times)
+    np.testing.assert_allclose(theory.first, solved.y.T[:, :5], atol=1e-9)
+    np.testing.assert_allclose(theory.second, solved.y.T[:, 5:], atol=1e-9)
+    np.testing.assert_allclose(theory.first**2 - theory.second**2, [a**2 - b**2] * 3, atol=1e-12)
 
 
 def test_a_schedule_takes_the_same_way():
@@ -151,7 +150,10 @@ def test_counts_are_those_of_the_frequencies():
 def test_descent_follows_the_flow():
     """Means of 32 runs within 4 standard errors and O(1 / N); the scatter falls as 1 / sqrt N."""
     model = ts.SparseParity(skills=4, exponent=0.8, learning_rate=1.0, batch_size=3)
-    start, times = ts.State(a=[0.2, 0.3, 0.1, 0.4], b=[0.3, 0.1, 0.2, 0.2]), [0.0, 4.0, 12.0]
+    start, times = (
+        ts.State(first=[0.2, 0.3, 0.1, 0.4], second=[0.3, 0.1, 0.2, 0.2]),
+        [0.0, 4.0, 12.0],
+    )
     theory = ts.integrate(model, start, times)
     scatter = []
     for N in (100, 400):
@@ -194,7 +196,7 @@ def test_a_network_learns_skills_one_after_the_other():
         (lambda: ts.fit_time_scale(MODEL, 0.1, [0.0, 1.0], [0.1, 0.2]), "no emergence to fit"),
         (lambda: ts.train_parity_network(MODEL, [0.5]), "updates has the entry 0.5"),
         (lambda: ts.train_parity_network(MODEL, [1], bits=2), "order = 3 is too large"),
-        (lambda: ts.integrate(MODEL, ts.State(a=jnp.ones(5)), [1.0]), "start.b is missing"),
+        (lambda: ts.integrate(MODEL, ts.State(first=np.ones(5)), [1.0]), "start.second is missing"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(call, sentence):
