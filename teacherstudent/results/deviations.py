@@ -175,7 +175,8 @@ def relative_variance(variables: Sequence[Variable]) -> Float[np.ndarray, " time
     states = [one for one in variables if one.name in STATES] or variables
     largest = []
     for one in states:
-        variance = one.runs.var(axis=0, ddof=1) / one.scale**2
+        scale = np.where(one.scale > 0, one.scale, np.inf)  # nothing of what is always zero
+        variance = one.runs.var(axis=0, ddof=1) / scale**2
         largest.append(variance.max(axis=1))
     return np.maximum.accumulate(np.max(largest, axis=0))
 
