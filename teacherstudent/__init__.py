@@ -23,6 +23,13 @@ PUBLIC = {
     "odes.analysis.flat_field": ("vector_field",),
     "odes.analysis.fluctuations": ("fluctuations",),
     "odes.analysis.optimal_schedule": ("optimal_schedule",),
+    "odes.analysis.scaling_laws": (
+        "compute_frontier",
+        "excess_loss",
+        "fit_time_scale",
+        "scaling_laws",
+        "skill_curves",
+    ),
     "odes.inputs.one_update": ("InputTheory",),
     "odes.inputs.spectral": ("AveragesWithTeacher",),
     "odes.integrate": ("integrate",),
@@ -34,6 +41,7 @@ PUBLIC = {
     "sims.ica": ("fast_ica",),
     "sims.models.rows": ("RowsSimulation", "Update"),
     "sims.models.simulation": ("ModelSimulation",),
+    "sims.parity_network": ("train_parity_network",),
     "sims.simulate": ("simulate",),
     "teacherstudent.activations.activation": ("Activation",),
     "teacherstudent.attacks": ("attack_steady_state", "critical_attack_cost", "optimal_attack"),
@@ -51,6 +59,7 @@ PUBLIC = {
         "ThresholdError",
     ),
     "teacherstudent.losses": ("Loss",),
+    "teacherstudent.models.autoencoder": ("Autoencoder",),
     "teacherstudent.models.model": ("Model", "Quantity"),
     "teacherstudent.models.reinforcement": ("ReinforcementPerceptron",),
     "teacherstudent.models.rewards": (
@@ -61,6 +70,7 @@ PUBLIC = {
         "Reward",
         "SubtaskBonus",
     ),
+    "teacherstudent.models.sparse_parity": ("SparseParity",),
     "teacherstudent.models.state": ("State",),
     "teacherstudent.observables.alignment": ("alignment",),
     "teacherstudent.observables.class_accuracy": ("accuracy",),
@@ -164,6 +174,13 @@ if TYPE_CHECKING:
     from odes.analysis.flat_field import vector_field as vector_field
     from odes.analysis.fluctuations import fluctuations as fluctuations
     from odes.analysis.optimal_schedule import optimal_schedule as optimal_schedule
+    from odes.analysis.scaling_laws import (
+        compute_frontier as compute_frontier,
+        excess_loss as excess_loss,
+        fit_time_scale as fit_time_scale,
+        scaling_laws as scaling_laws,
+        skill_curves as skill_curves,
+    )
     from odes.inputs.one_update import InputTheory as InputTheory
     from odes.inputs.spectral import AveragesWithTeacher as AveragesWithTeacher
     from odes.integrate import integrate as integrate
@@ -181,6 +198,7 @@ if TYPE_CHECKING:
         Update as Update,
     )
     from sims.models.simulation import ModelSimulation as ModelSimulation
+    from sims.parity_network import train_parity_network as train_parity_network
     from sims.simulate import simulate as simulate
     from teacherstudent.activations.activation import Activation as Activation
     from teacherstudent.attacks import (
@@ -211,6 +229,7 @@ if TYPE_CHECKING:
     )
     from teacherstudent.figures.plotting import plot as plot
     from teacherstudent.losses import Loss as Loss
+    from teacherstudent.models.autoencoder import Autoencoder as Autoencoder
     from teacherstudent.models.model import (
         Model as Model,
         Quantity as Quantity,
@@ -226,6 +245,7 @@ if TYPE_CHECKING:
         Reward as Reward,
         SubtaskBonus as SubtaskBonus,
     )
+    from teacherstudent.models.sparse_parity import SparseParity as SparseParity
     from teacherstudent.models.state import State as State
     from teacherstudent.observables.alignment import alignment as alignment
     from teacherstudent.observables.class_accuracy import accuracy as accuracy

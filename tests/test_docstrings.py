@@ -21,6 +21,7 @@ COMPILING = (
     "teacherstudent.command",
     "teacherstudent.contrasts",
     "teacherstudent.errors",
+    "teacherstudent.models",
     "teacherstudent.observables",
     "teacherstudent.results",
 )

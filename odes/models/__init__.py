@@ -1,3 +1,7 @@
 """Theories of the models that are no two-layer regression; importing it registers them."""
 
-from odes.models import reinforcement as reinforcement
+from odes.models import (
+    autoencoder as autoencoder,
+    reinforcement as reinforcement,
+    sparse_parity as sparse_parity,
+)

@@ -1,3 +1,7 @@
 """Simulations of the models that are no two-layer regression; importing it registers them."""
 
-from sims.models import reinforcement as reinforcement
+from sims.models import (
+    autoencoder as autoencoder,
+    reinforcement as reinforcement,
+    sparse_parity as sparse_parity,
+)

@@ -5,6 +5,7 @@ SECTIONS = (
     ("Soft committees", ("saad-solla", "phase-diagram")),
     ("More student units than the teacher has", ("goldt-2019", "linear-noisy", "relu")),
     ("Structured inputs", ("hidden-manifold",)),
+    ("Principal components and skills", ("autoencoder", "sparse-parity")),
     ("Perceptrons", ("perceptron", "reinforcement")),
     ("Two classes", ("xor", "spiked", "clones")),
     ("Escape from a random start, and the staircase", ("escape", "staircase")),

@@ -171,11 +171,13 @@ def slopes(
 
 def relative_variance(variables: Sequence[Variable]) -> Float[np.ndarray, " times"]:
     """V(t): the largest variance of an order parameter over the square of its scale, up to t."""
+    # The state of a model may have none of these names: then all that is compared counts.
+    states = [one for one in variables if one.name in STATES] or variables
     largest = []
-    for one in variables:
-        if one.name in STATES:
-            variance = one.runs.var(axis=0, ddof=1) / one.scale**2
-            largest.append(variance.max(axis=1))
+    for one in states:
+        scale = np.where(one.scale > 0, one.scale, np.inf)  # nothing of what is always zero
+        variance = one.runs.var(axis=0, ddof=1) / scale**2
+        largest.append(variance.max(axis=1))
     return np.maximum.accumulate(np.max(largest, axis=0))
 
 

@@ -1,0 +1,49 @@
+"""The equations of the shallow autoencoder (`teacherstudent/models/autoencoder.py`).
+
+With m_kl = 1 for all pairs, or for l <= k with the truncated rule,
+
+    dV_kt/dt  = eta_v [ s_t w_kt E g'_k - sum_l m_kl I2_kl V_lt ]
+    dw_kt/dt  = eta_w s_t [ V_kt E g'_k + w_kt C_kk E g'''_k
+                            - sum_l m_kl T0_kl ( w_kt E[g''_k g_l] + w_lt E[g'_k g'_l] ) ]
+    dbeta/dt  = -eta_v ( X + X^T ),   X = (m * I2) beta   (* entry by entry)
+
+and dOmega/dt = 0.  Refinetti & Goldt, ICML 2022 (arXiv:2201.02115); the averages by Stein's lemma.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from odes.models.theory import ModelTheory
+from teacherstudent.models.autoencoder import Autoencoder
+
+
+class AutoencoderTheory(ModelTheory, model=Autoencoder):
+    """The order parameters of encoder and decoder for N -> infinity."""
+
+    def velocity(self, model: Any, t, state: dict[str, Array]) -> dict[str, Array]:
+        averages = model.averages(state)
+        seen = jnp.asarray(model.sees)
+        reconstruction = seen * averages.I2
+        decay = reconstruction @ state["beta"]
+        correlation = state["w"] * jnp.asarray(model.spikes)[None, :]  # E[lambda_k (x . e_t)]
+        explained = averages.slopes[:, None] * correlation
+        return {
+            "w": model.encoder_rate * encoder_drift(model, state, averages, seen),
+            "V": model.decoder_rate * (explained - reconstruction @ state["V"]),
+            "beta": -model.decoder_rate * (decay + decay.T),
+            "bulk": jnp.zeros_like(state["bulk"]),
+        }
+
+
+def encoder_drift(model, state, averages, seen) -> Array:
+    """The velocity of w for eta_w = 1."""
+    w, V = state["w"], state["V"]
+    spikes = jnp.asarray(model.spikes)[None, :]
+    weighted = seen * model.decoder_overlap(state)
+    aligned = jnp.sum(spikes * w * V, axis=1)  # C_kk
+    along_itself = aligned * averages.thirds - jnp.sum(weighted * averages.G2, axis=1)
+    along_others = (weighted * averages.J2) @ w
+    gain = V * averages.slopes[:, None] + w * along_itself[:, None] - along_others
+    return spikes * gain
