@@ -32,7 +32,7 @@ from teacherstudent.states.physical_region import bound_of_divergence
 from teacherstudent.streams import WEIGHTS_OF_A_NETWORK, stream
 
 BLOCK = 1  # every update draws its own random numbers
-NO_MEANING = ("bank", "data", "test_samples", "keep")  # of a verb's arguments, for models
+NO_MEANING = ("bank", "data", "test_samples")  # of a verb's arguments, for models
 MOMENTS = 100  # at which schedules are looked at for the fingerprint of a checkpoint
 
 
@@ -54,6 +54,7 @@ class Settings(NamedTuple):
     dtype: str
     steps: list[int]
     place: Place
+    keeps: bool  # whether the systems at the last time go into the answer
 
     @property
     def first_step(self) -> int:
@@ -145,6 +146,8 @@ class ModelTraining(Training):
                     raise diverged(self.seeds, inside, self.now, what)
 
     def end(self) -> dict[str, np.ndarray]:
+        if not self.settings.keeps:
+            return {}
         return {"chain_last": all_numbers(self.run.networks, len(self.seeds), 0, np.float64)}
 
     def kept(self, start: Start) -> KeptNetworks:
@@ -294,7 +297,10 @@ def _settings(simulation: Any, request: Request) -> tuple[Settings, list[int]]:
     steps = recorded_steps(request.times, request.problem.updates_per_time(N))
     devices = place(request.device)
     model, start = request.problem, request.start
-    found = Settings(simulation, model, start, N, method, dtype, steps, devices)
+    if request.keep is not None:
+        checks.one_of("keep", request.keep, ("weights",))
+    keeps = method == "reduced" or request.keep is not None
+    found = Settings(simulation, model, start, N, method, dtype, steps, devices, keeps)
     return found, checks.seeds(seeds)
 
 

@@ -12,7 +12,6 @@ SECTIONS = (
     ("Update rules", ("sign", "majority", "agd", "feedback", "update-rules")),
     ("Fixed points, fluctuations, best schedules", ("plateau", "bifurcation", "band", "best")),
     ("What changes while it is learnt", ("learning-rate", "lee", "label-attack", "continual")),
-    ("Features and skills", ("autoencoder", "sparse-parity")),
 )
 OTHERS = "More"
 

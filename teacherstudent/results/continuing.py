@@ -211,6 +211,11 @@ def _last_networks(data: xr.Dataset, record: dict) -> Any:
             **facts, chain=data["chain_last"].values, chain_rows=report.get("chain_rows", 0)
         )
         return _with_time(state, time, chain)
+    if is_of_model(record):
+        raise ValueError(
+            'the simulation kept no systems from which another one could go on; simulate with '
+            'keep="weights", or by the method "reduced".'
+        )
     if "w_last" not in data:
         warn_user(
             'the simulation kept no networks (keep="weights"), so that one that goes on from here '

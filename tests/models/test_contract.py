@@ -45,9 +45,16 @@ def test_a_theory_goes_on_from_its_end(theory):
 def test_networks_go_on_from_their_end(method):
     options = {"N": 60, "seeds": 3, "method": method, "progress": False}
     whole = ts.simulate(MODEL, START, [0.0, 1.0, 3.0], **options)
-    first = ts.simulate(MODEL, START, [0.0, 1.0], **options)
+    first = ts.simulate(MODEL, START, [0.0, 1.0], keep="weights", **options)
     second = ts.simulate(MODEL, ts.last_state(first), [1.0, 3.0], progress=False)
     np.testing.assert_array_equal(second.R[:, -1], whole.R[:, -1])
+
+
+def test_networks_that_were_not_kept_do_not_go_on():
+    networks = ts.simulate(MODEL, START, [0.0, 1.0], N=60, seeds=2, progress=False)
+    assert "chain_last" not in networks
+    with pytest.raises(ValueError, match='keep="weights"'):
+        ts.last_state(networks)
 
 
 def test_networks_go_on_from_a_checkpoint(tmp_path):

@@ -29,13 +29,21 @@ NOT_CALLED = {
     "Labels",
     "Loss",
     "MixtureTask",
+    "Model",
+    "ModelSimulation",
+    "ModelTheory",
+    "Quantity",
+    "Reward",
+    "RowsSimulation",
     "Rule",
     "RuleTheory",
     "ShiftedAverages",
     "SignAverages",
     "SignFields",
+    "State",
     "Task",
     "TeacherTask",
+    "Update",
 }
 WITH_CHECKED_ARGUMENTS = [
     name for name in CALLABLE if not name.endswith("Error") and name not in NOT_CALLED
