@@ -176,7 +176,7 @@ class Task(Described):
         """
         return {}
 
-    def check_fixed_overlaps(self, T: Float[AnyArray, "directions directions"]) -> None:
+    def check_fixed_overlaps(self, T: Float[AnyArray, "*batch directions directions"]) -> None:
         """Raise ValueError where fixed vectors with these overlaps make no labels."""
 
     def sample_error(
