@@ -25,6 +25,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from teacherstudent.averages import Averages
 from teacherstudent.observables.generalisation import averages_of, output_weights
 from teacherstudent.problem import Problem
 
@@ -49,14 +50,27 @@ def moments(
 
     D is that of a mini-batch's mean gradient: the covariance of one sample over the batch size.
     """
-    averages = averages_of(problem)
-    K = v.shape[0]
     u = output_weights(problem, v)
-    J2 = averages.J2(C)
     back = problem.rule.backward(v)
+    one = moments_of_sample(averages_of(problem), C, u, back, problem.teacher.noise)
+    return one._replace(D=one.D / problem.batch_size)
+
+
+def moments_of_sample(
+    averages: Averages,
+    C: Float[Array, "fields fields"],
+    u: Float[Array, " fields"],
+    back: Float[Array, " students"],
+    noise,
+) -> Moments:
+    """J, D and the readout's gradient of one sample with e = sum_a u_a g_a(h_a), whose error comes
+    back to the units with the weights `back` and whose label has noise of the standard deviation
+    `noise`.
+    """
+    K = averages.students
+    J2 = averages.J2(C)
     curvature = back * (averages.G2(C) @ u)
     J = back[:, None] * J2 * u[None, :]
     J = J.at[:, :K].add(jnp.diag(curvature))
-    one_sample = averages.I4(C, u) + problem.teacher.noise**2 * J2[:, :K]
-    D = back[:, None] * back[None, :] * one_sample / problem.batch_size
+    D = back[:, None] * back[None, :] * (averages.I4(C, u) + noise**2 * J2[:, :K])
     return Moments(J=J, D=D, readout=averages.I2(C)[:K] @ u)

@@ -1,0 +1,96 @@
+"""The order parameters of a student of several teachers.
+
+One sample belongs to one task a, drawn with the probability p_a, and all tasks have the same law of
+the fields: only the output weights u_a differ (`ContinualLearning.output_weights`).  The averages
+of one update (`odes.inputs.moments`) are therefore those of the tasks, weighted with p_a:
+
+    J = sum_a p_a J^a,   D = sum_a p_a D^a
+
+By Stein's lemma E[delta_k h_b] = sum_c J_kc C_cb, so that all rows of weights, those of the student
+w, their way s since the snapshot and the teachers W, move in their overlaps G by
+
+    dG/dt = L G + G L^T + S
+    L = - eta_k J_kb - eta_k c f_k 1[b = s_k],   S_kl = eta_k eta_l D_kl
+
+with the entries of L and S in the rows of w, and from the time t_s of the snapshot on in those of s
+too.  The heads follow dh_ak/dt = - p_a eta_v E[g(lambda_k) e_a].
+
+S. Lee, S. Goldt & A. Saxe, ICML 2021 (arXiv:2107.04384), have the same for two tasks; the derivation
+here is our own.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from odes.inputs.moments import Moments, moments_of_sample
+from odes.models.theory import ModelTheory
+from teacherstudent.models.continual_learning import ContinualLearning
+
+
+class ContinualLearningTheory(ModelTheory, model=ContinualLearning):
+    """The closed equations of Q, R and the heads, for one model at one time."""
+
+    def velocity(self, model: ContinualLearning, t, state: dict[str, Array]) -> dict[str, Array]:
+        moments = moments_of_tasks(model, state)
+        p = model.probabilities()
+        J = jnp.tensordot(p, moments.J, axes=1)
+        D = jnp.tensordot(p, moments.D, axes=1)
+        L, S = motion_of_rows(model, t, state, J, D)
+        half = L @ model.gram(state)
+        velocity = model.overlaps(half + half.T + S)
+        velocity["heads"] = motion_of_heads(model, p, moments.readout)
+        if model.consolidation is not None:
+            velocity["heads_shift"] = velocity["heads"] * (t >= model.snapshot)
+        return velocity
+
+    def breaks(self, model: ContinualLearning) -> list:
+        times = super().breaks(model)
+        if model.consolidation is not None:
+            times.append(model.snapshot)
+        return times
+
+
+def moments_of_tasks(model: ContinualLearning, state: dict[str, Array]) -> Moments:
+    """J, D and the readout's gradient of each task, along a first axis."""
+    C = jnp.block([[state["Q"], state["R"]], [state["R"].T, state["T"]]])
+    u = model.output_weights(state["heads"])
+    noise = jnp.stack([jnp.asarray(one) for one in model.noise])
+    return jax.vmap(partial(moments_of_sample, model.averages(), C))(u, noise)
+
+
+def motion_of_rows(
+    model: ContinualLearning,
+    t,
+    state: dict[str, Array],
+    J: Float[Array, "students fields"],
+    D: Float[Array, "students students"],
+) -> tuple[Float[Array, "rows rows"], Float[Array, "rows rows"]]:
+    """L and S of all rows: what moves their overlaps by the mean and by the square of an update."""
+    K, M = model.width, sum(model.teachers)
+    rates = model.rates()
+    mean = -rates[:, None] * J
+    square = rates[:, None] * rates[None, :] * D
+    if model.consolidation is None:
+        return jnp.pad(mean, ((0, M), (0, 0))), jnp.pad(square, (0, M))
+    pull = -jnp.diag(rates * model.pull(state))
+    begun = jnp.where(t >= model.snapshot, 1.0, 0.0)
+    row = jnp.concatenate([mean[:, :K], pull, mean[:, K:]], axis=1)  # s = 0 before the snapshot
+    L = jnp.pad(jnp.concatenate([row, begun * row]), ((0, M), (0, 0)))
+    moving = jnp.stack([jnp.ones_like(begun), begun])
+    S = jnp.pad(jnp.kron(jnp.outer(moving, moving), square), (0, M))
+    return L, S
+
+
+def motion_of_heads(
+    model: ContinualLearning,
+    p: Float[Array, " tasks"],
+    gradients: Float[Array, "tasks students"],
+) -> Float[Array, "heads students"]:
+    """dh/dt: each head is moved by the samples of its task, a shared one by those of all."""
+    motion = -model.readout_learning_rate * p[:, None] * model.gates * gradients
+    if model.shared_head:
+        return motion.sum(axis=0, keepdims=True)
+    return motion

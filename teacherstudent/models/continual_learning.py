@@ -1,0 +1,269 @@
+"""Continual learning: several teachers, one after the other or mixed, and one student.
+
+Task a = 1..A is a teacher of M_a units W_a with the readout v*_a.  The student has one first layer
+w, and a readout h_a ("head") for each task or one for all.  Every update draws one sample
+x ~ N(0, I_N), whose task is a with the probability p_a(t):
+
+    lambda = w x / sqrt N,   nu_a = W_a x / sqrt N
+    e = h_a . g(lambda) - v*_a . g*(nu_a) - sigma_a zeta
+    w_k  <- w_k - (eta_k / sqrt N) h_ak g'(lambda_k) e x - (eta_k c / N) f_k (w_k - w~_k)
+    h_ak <- h_ak - (eta_v / N) g(lambda_k) e
+
+The last term of w is the consolidation: a pull to the snapshot w~ = w(t_s), absent before t_s.  The
+state holds the way s = w - w~ that the units have gone since then, zero before it.
+"""
+
+from types import MappingProxyType
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from teacherstudent.activations.activation import Activation, ActivationLike, as_activation
+from teacherstudent.averages import Averages, averages_for
+from teacherstudent.checking import arguments, checks
+from teacherstudent.models import per_task
+from teacherstudent.models.model import Model, Quantity, registered
+
+HEADS = ("head", "student")
+UNITS = ("student", "student_")
+
+
+@registered
+class ContinualLearning(Model):
+    """A student that learns several teachers, one after the other or mixed.
+
+        phi_a(x) = sum_k h_ak g(w_k . x / sqrt N),   phi*_a(x) = sum_m v*_am g*(W_am . x / sqrt N)
+        eps_a = E[(phi_a - phi*_a)^2] / 2,           eps_g = sum_a p_a eps_a
+
+    - `width`: the number K of student units; `activation`: g.
+    - `teachers`: the numbers of units (M_1, .., M_A), one per task; `teacher_activation`: g*, that
+      of the student unless given.
+    - `readouts`: v*_a, for each task one number or one per unit of its teacher (ones).
+    - `noise`: sigma_a, the standard deviation of the label noise: one number, or one per task.
+    - `frequencies`: how often each task is drawn, numbers or schedules; p_a is a's over the sum of
+      all.  Teachers one after the other are `ts.piecewise([1.0, 0.0], [t_s])` and
+      `ts.piecewise([0.0, 1.0], [t_s])`; with `[0.0, 0.5]` for the first, half as much replay.
+    - `shared_head`: one readout for all tasks, in place of one per task.
+    - `learning_rate`, `readout_learning_rate`: eta_w, and eta_v (the same unless given).
+    - `unit_rates`: for each unit a factor of eta_w, number or schedule: eta_k = eta_w factor_k.
+      A unit is frozen where it is 0: `ts.piecewise([1.0, 0.0], [t_s])` freezes it from t_s on.
+    - `gates`: A x K factors of the units in the output of each task; 0 takes a unit out of it.
+    - `consolidation`: c, the strength of the pull to the weights at `snapshot`, the time t_s.  The
+      importances f_k are `importance`, or h_ak(t_s)^2 of the task `consolidated_task` (from 0).
+
+    The state: Q, R, T with the units of all teachers in one row, `heads` (A x K, or 1 x K), and with
+    consolidation the overlaps `Q_shift`, `R_shift`, `shift` and the change `heads_shift` since the
+    snapshot, which a start leaves out.  Recorded are `eps`, the error of every task at all times,
+    `eps_g` and the probabilities `p`.  Time is t = updates / N.
+
+    Inputs are isotropic; there is no theory yet for those of a hidden manifold.
+
+    Raises ValueError if a value is outside its range, or the parts do not fit together.
+
+    S. Lee, S. Goldt & A. Saxe, ICML 2021; S. Lee et al., ICML 2022.
+
+    >>> import teacherstudent as ts
+    >>> model = ts.ContinualLearning(
+    ...     width=2,
+    ...     teachers=[1, 1],
+    ...     frequencies=[ts.piecewise([1.0, 0.0], [30.0]), ts.piecewise([0.0, 1.0], [30.0])],
+    ... )
+    >>> start = ts.State(
+    ...     Q=[[0.3, 0.1], [0.1, 0.2]],
+    ...     R=[[0.1, 0.1], [-0.1, 0.0]],
+    ...     T=ts.teachers_of_similarity(0.5),
+    ...     heads=[[0.4, 0.3], [0.2, 0.5]],
+    ... )
+    >>> theory = ts.integrate(model, start, [0.0, 30.0, 60.0])
+    >>> print(theory.eps.sel(task=0).values.round(2))
+    """
+
+    NUMBERS = ("learning_rate", "readout_learning_rate", "consolidation")
+    ERROR = "eps_g"
+    STATE = MappingProxyType(
+        {
+            "Q": Quantity(UNITS, "overlap of student units", r"$Q_{kl}$"),
+            "R": Quantity(
+                ("student", "teacher"), "overlap of student and teacher units", r"$R_{km}$"
+            ),
+            "T": Quantity(
+                ("teacher", "teacher_"), "overlap of teacher units", r"$T_{mn}$", along_time=False
+            ),
+            "heads": Quantity(HEADS, "readout of the student for each task", r"$h_{ak}$"),
+            "Q_shift": Quantity(
+                UNITS, "overlap of the way since the snapshot with student units", r"$s_k \cdot w_l$"
+            ),
+            "R_shift": Quantity(
+                ("student", "teacher"),
+                "overlap of the way since the snapshot with teacher units",
+                r"$s_k \cdot W_m$",
+            ),
+            "shift": Quantity(UNITS, "overlap of the ways since the snapshot", r"$s_k \cdot s_l$"),
+            "heads_shift": Quantity(HEADS, "change of readouts since the snapshot", r"$\Delta h$"),
+        }
+    )
+    RECORDED = MappingProxyType(
+        {
+            "eps": Quantity(("task",), "generalisation error of each task", r"$\epsilon_a$"),
+            "eps_g": Quantity((), "generalisation error", r"$\epsilon_g$"),
+            "p": Quantity(("task",), "probability of each task", r"$p_a$"),
+        }
+    )
+
+    width: int = eqx.field(static=True)
+    teachers: tuple[int, ...] = eqx.field(static=True)
+    activation: Activation = eqx.field(static=True)
+    teacher_activation: Activation = eqx.field(static=True)
+    readouts: tuple
+    noise: tuple
+    frequencies: tuple
+    shared_head: bool = eqx.field(static=True)
+    learning_rate: checks.Parameter
+    readout_learning_rate: checks.Parameter
+    unit_rates: tuple
+    gates: Any
+    consolidation: checks.Parameter | None
+    snapshot: float
+    consolidated_task: int = eqx.field(static=True)
+    importance: Any
+
+    @arguments.of("model.")
+    def __init__(
+        self,
+        width: int,
+        teachers,
+        activation: ActivationLike = "erf",
+        teacher_activation: ActivationLike | None = None,
+        *,
+        readouts=1.0,
+        noise=0.0,
+        frequencies=1.0,
+        shared_head: bool = False,
+        learning_rate=1.0,
+        readout_learning_rate=None,
+        unit_rates=1.0,
+        gates=1.0,
+        consolidation=None,
+        snapshot=0.0,
+        consolidated_task: int = 0,
+        importance=None,
+    ):
+        self.width = checks.integer("model.width", width)
+        self.teachers = per_task.widths("model.teachers", teachers)
+        self.activation = as_activation(activation, "model.activation")
+        if teacher_activation is None:
+            teacher_activation = activation
+        self.teacher_activation = as_activation(teacher_activation, "model.teacher_activation")
+        self.readouts = per_task.readouts("model.readouts", readouts, self.teachers)
+        A = len(self.teachers)
+        self.noise = per_task.numbers("model.noise", noise, A)
+        self.frequencies = per_task.numbers("model.frequencies", frequencies, A)
+        self.shared_head = shared_head
+        self.learning_rate = checks.parameter(learning_rate)
+        if readout_learning_rate is None:
+            readout_learning_rate = learning_rate
+        self.readout_learning_rate = checks.parameter(readout_learning_rate)
+        self.unit_rates = per_task.numbers("model.unit_rates", unit_rates, self.width)
+        self.gates = per_task.matrix("model.gates", gates, (A, self.width))
+        self.consolidation = checks.parameter(consolidation)
+        self.snapshot = checks.single("model.snapshot", snapshot)
+        self.consolidated_task = per_task.task("model.consolidated_task", consolidated_task, A)
+        self.importance = None
+        if importance is not None:
+            self.importance = per_task.matrix("model.importance", importance, (self.width,))
+
+    def __check_init__(self):
+        checks.number("model.learning_rate", self.learning_rate)
+        checks.number("model.readout_learning_rate", self.readout_learning_rate)
+        checks.optional_number("model.consolidation", self.consolidation)
+        checks.one_of("model.shared_head", self.shared_head, (True, False))
+        per_task.check_frequencies("model.frequencies", self.frequencies)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        K, M = self.width, sum(self.teachers)
+        heads = 1 if self.shared_head else len(self.teachers)
+        shapes = {"Q": (K, K), "R": (K, M), "T": (M, M), "heads": (heads, K)}
+        if self.consolidation is not None:
+            shapes |= {"Q_shift": (K, K), "R_shift": (K, M), "shift": (K, K)}
+            shapes["heads_shift"] = (heads, K)
+        return shapes
+
+    def defaults(self) -> dict[str, np.ndarray]:
+        """The way since the snapshot is zero until then."""
+        shifts = [name for name in self.shapes if name.endswith("shift")]
+        return {name: np.zeros(self.shapes[name]) for name in shifts}
+
+    def check_state(self, state) -> None:
+        """Raise ValueError if no weights have these overlaps."""
+        gram = np.asarray(self.gram(state))
+        lowest = np.linalg.eigvalsh((gram + gram.T) / 2)[0]
+        size = max(1.0, np.abs(gram).max())
+        if not np.allclose(gram, gram.T, rtol=0, atol=1e-9 * size) or lowest < -1e-9 * size:
+            raise ValueError(
+                "start.Q, R and T are the overlaps of no weights: [[Q, R], [R^T, T]] must be "
+                f"symmetric, with no negative eigenvalue, and its lowest is {lowest:.3g}; take them "
+                "of one set of weights, as ts.continual_start does."
+            )
+
+    def gram(self, state) -> Float[Array, "rows rows"]:
+        """The overlaps of all rows: of the student w, its way s since the snapshot, the teachers W."""
+        Q, R, T = state["Q"], state["R"], state["T"]
+        if self.consolidation is None:
+            return jnp.block([[Q, R], [R.T, T]])
+        with_w, with_W, own = state["Q_shift"], state["R_shift"], state["shift"]
+        return jnp.block([[Q, with_w.T, R], [with_w, own, with_W], [R.T, with_W.T, T]])
+
+    def overlaps(self, gram: Float[Array, "rows rows"]) -> dict[str, Array]:
+        """The parts of the state that are overlaps, cut out of those of all rows."""
+        K, M = self.width, sum(self.teachers)
+        state = {"Q": gram[:K, :K], "R": gram[:K, -M:], "T": gram[-M:, -M:]}
+        if self.consolidation is not None:
+            way = slice(K, 2 * K)
+            state |= {"Q_shift": gram[way, :K], "R_shift": gram[way, -M:], "shift": gram[way, way]}
+        return state
+
+    def probabilities(self) -> Float[Array, " tasks"]:
+        """p_a, of a model with the numbers of one time."""
+        frequencies = jnp.stack([jnp.asarray(one) for one in self.frequencies])
+        return frequencies / frequencies.sum()
+
+    def rates(self) -> Float[Array, " students"]:
+        """eta_k, of a model with the numbers of one time."""
+        return self.learning_rate * jnp.stack([jnp.asarray(one) for one in self.unit_rates])
+
+    def readout_of_task(self, heads: Float[Array, "heads students"]) -> Float[Array, "tasks students"]:
+        """The head of each task as it enters the output: behind its gate."""
+        return jnp.asarray(self.gates, heads.dtype) * jnp.broadcast_to(heads, self.gates.shape)
+
+    def output_weights(self, heads: Float[Array, "heads students"]) -> Float[Array, "tasks fields"]:
+        """u_a = (h_a; 0, .., -v*_a, .., 0), so that e_a = sum_b u_ab g_b(h_b) without noise."""
+        rows = []
+        before = 0
+        for width, readout in zip(self.teachers, self.readouts, strict=True):
+            behind = sum(self.teachers) - before - width
+            rows.append(jnp.pad(-jnp.asarray(readout, heads.dtype), (before, behind)))
+            before += width
+        return jnp.concatenate([self.readout_of_task(heads), jnp.stack(rows)], axis=1)
+
+    def averages(self) -> Averages:
+        """The Gaussian averages over the fields of the student and of all teachers."""
+        widths = (self.width, sum(self.teachers))
+        return averages_for(self.activation, self.teacher_activation, *widths)
+
+    def pull(self, state) -> Float[Array, " students"]:
+        """c f_k, the strength of the pull of each unit to the snapshot."""
+        if self.importance is not None:
+            return self.consolidation * jnp.asarray(self.importance, state["heads"].dtype)
+        then = self.readout_of_task(state["heads"] - state["heads_shift"])
+        return self.consolidation * then[self.consolidated_task] ** 2
+
+    def observed(self, t, state) -> dict[str, Array]:
+        C = jnp.block([[state["Q"], state["R"]], [state["R"].T, state["T"]]])
+        u = self.output_weights(state["heads"])
+        eps = jnp.einsum("ca,ab,cb->c", u, self.averages().I2(C), u) / 2
+        p = self.probabilities()
+        return {"eps": eps, "eps_g": p @ eps, "p": p}
