@@ -34,6 +34,7 @@ PUBLIC = {
     "odes.inputs.spectral": ("AveragesWithTeacher",),
     "odes.integrate": ("integrate",),
     "odes.models.reinforcement": ("best_policy_schedule", "policy_fixed_points"),
+    "odes.models.switching": ("time_learnt",),
     "odes.models.theory": ("ModelTheory",),
     "odes.rules.theory": ("RuleTheory",),
     "odes.solving.solve": ("solve",),
@@ -60,6 +61,8 @@ PUBLIC = {
     ),
     "teacherstudent.losses": ("Loss",),
     "teacherstudent.models.autoencoder": ("Autoencoder",),
+    "teacherstudent.models.continual_learning": ("ContinualLearning",),
+    "teacherstudent.models.forgetting": ("forgetting", "node_reuse", "transfer"),
     "teacherstudent.models.model": ("Model", "Quantity"),
     "teacherstudent.models.reinforcement": ("ReinforcementPerceptron",),
     "teacherstudent.models.rewards": (
@@ -72,6 +75,11 @@ PUBLIC = {
     ),
     "teacherstudent.models.sparse_parity": ("SparseParity",),
     "teacherstudent.models.state": ("State",),
+    "teacherstudent.models.task_similarity": (
+        "continual_start",
+        "readouts_at_angle",
+        "teachers_of_similarity",
+    ),
     "teacherstudent.observables.alignment": ("alignment",),
     "teacherstudent.observables.class_accuracy": ("accuracy",),
     "teacherstudent.observables.feedback": ("feedback_alignment", "gradient_alignment"),
@@ -188,6 +196,7 @@ if TYPE_CHECKING:
         best_policy_schedule as best_policy_schedule,
         policy_fixed_points as policy_fixed_points,
     )
+    from odes.models.switching import time_learnt as time_learnt
     from odes.models.theory import ModelTheory as ModelTheory
     from odes.rules.theory import RuleTheory as RuleTheory
     from odes.solving.solve import solve as solve
@@ -230,6 +239,12 @@ if TYPE_CHECKING:
     from teacherstudent.figures.plotting import plot as plot
     from teacherstudent.losses import Loss as Loss
     from teacherstudent.models.autoencoder import Autoencoder as Autoencoder
+    from teacherstudent.models.continual_learning import ContinualLearning as ContinualLearning
+    from teacherstudent.models.forgetting import (
+        forgetting as forgetting,
+        node_reuse as node_reuse,
+        transfer as transfer,
+    )
     from teacherstudent.models.model import (
         Model as Model,
         Quantity as Quantity,
@@ -247,6 +262,11 @@ if TYPE_CHECKING:
     )
     from teacherstudent.models.sparse_parity import SparseParity as SparseParity
     from teacherstudent.models.state import State as State
+    from teacherstudent.models.task_similarity import (
+        continual_start as continual_start,
+        readouts_at_angle as readouts_at_angle,
+        teachers_of_similarity as teachers_of_similarity,
+    )
     from teacherstudent.observables.alignment import alignment as alignment
     from teacherstudent.observables.class_accuracy import accuracy as accuracy
     from teacherstudent.observables.feedback import (

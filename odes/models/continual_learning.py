@@ -15,8 +15,8 @@ w, their way s since the snapshot and the teachers W, move in their overlaps G b
 with the entries of L and S in the rows of w, and from the time t_s of the snapshot on in those of s
 too.  The heads follow dh_ak/dt = - p_a eta_v E[g(lambda_k) e_a].
 
-S. Lee, S. Goldt & A. Saxe, ICML 2021 (arXiv:2107.04384), have the same for two tasks; the derivation
-here is our own.
+S. Lee, S. Goldt & A. Saxe, ICML 2021 (arXiv:2107.04384), treat two tasks; the derivation here is
+our own.
 """
 
 from functools import partial

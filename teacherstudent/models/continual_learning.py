@@ -54,10 +54,10 @@ class ContinualLearning(Model):
     - `consolidation`: c, the strength of the pull to the weights at `snapshot`, the time t_s.  The
       importances f_k are `importance`, or h_ak(t_s)^2 of the task `consolidated_task` (from 0).
 
-    The state: Q, R, T with the units of all teachers in one row, `heads` (A x K, or 1 x K), and with
-    consolidation the overlaps `Q_shift`, `R_shift`, `shift` and the change `heads_shift` since the
-    snapshot, which a start leaves out.  Recorded are `eps`, the error of every task at all times,
-    `eps_g` and the probabilities `p`.  Time is t = updates / N.
+    The state: Q, R, T with the units of all teachers in one row, `heads` (A x K, or 1 x K), and
+    with consolidation the overlaps `Q_shift`, `R_shift`, `shift` and the change `heads_shift` since
+    the snapshot, which a start leaves out.  Recorded are `eps`, the error of every task at all
+    times, `eps_g` and the probabilities `p`.  Time is t = updates / N.
 
     Inputs are isotropic; there is no theory yet for those of a hidden manifold.
 
@@ -94,7 +94,9 @@ class ContinualLearning(Model):
             ),
             "heads": Quantity(HEADS, "readout of the student for each task", r"$h_{ak}$"),
             "Q_shift": Quantity(
-                UNITS, "overlap of the way since the snapshot with student units", r"$s_k \cdot w_l$"
+                UNITS,
+                "overlap of the way since the snapshot with student units",
+                r"$s_k \cdot w_l$",
             ),
             "R_shift": Quantity(
                 ("student", "teacher"),
@@ -205,12 +207,12 @@ class ContinualLearning(Model):
         if not np.allclose(gram, gram.T, rtol=0, atol=1e-9 * size) or lowest < -1e-9 * size:
             raise ValueError(
                 "start.Q, R and T are the overlaps of no weights: [[Q, R], [R^T, T]] must be "
-                f"symmetric, with no negative eigenvalue, and its lowest is {lowest:.3g}; take them "
-                "of one set of weights, as ts.continual_start does."
+                f"symmetric, with no negative eigenvalue, and its lowest is {lowest:.3g}; take "
+                "them of one set of weights, as ts.continual_start does."
             )
 
     def gram(self, state) -> Float[Array, "rows rows"]:
-        """The overlaps of all rows: of the student w, its way s since the snapshot, the teachers W."""
+        """The overlaps of all rows: the student w, its way s since the snapshot, the teachers W."""
         Q, R, T = state["Q"], state["R"], state["T"]
         if self.consolidation is None:
             return jnp.block([[Q, R], [R.T, T]])
@@ -235,7 +237,9 @@ class ContinualLearning(Model):
         """eta_k, of a model with the numbers of one time."""
         return self.learning_rate * jnp.stack([jnp.asarray(one) for one in self.unit_rates])
 
-    def readout_of_task(self, heads: Float[Array, "heads students"]) -> Float[Array, "tasks students"]:
+    def readout_of_task(
+        self, heads: Float[Array, "heads students"]
+    ) -> Float[Array, "tasks students"]:
         """The head of each task as it enters the output: behind its gate."""
         return jnp.asarray(self.gates, heads.dtype) * jnp.broadcast_to(heads, self.gates.shape)
 

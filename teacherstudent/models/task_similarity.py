@@ -45,7 +45,7 @@ def teachers_of_similarity(similarity, units=(1, 1)) -> Float[np.ndarray, "teach
             f"similarity has the shape {np.shape(V)}; give one number, or one for each of the "
             f"{max(units)} units of the widest teacher."
         )
-    wrong = (V < lowest) | (V > 1)
+    wrong = (lowest > V) | (V > 1)
     if wrong.any():
         raise ValueError(
             f"similarity = {np.asarray(V)[wrong].flat[0]:g} is not possible for {len(units)} "
