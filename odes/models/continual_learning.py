@@ -43,7 +43,7 @@ class ContinualLearningTheory(ModelTheory, model=ContinualLearning):
         velocity = model.overlaps(half + half.T + S)
         velocity["heads"] = motion_of_heads(model, p, moments.readout)
         if model.consolidation is not None:
-            velocity["heads_shift"] = velocity["heads"] * (t >= model.snapshot)
+            velocity["heads_shift"] = jnp.where(t >= model.snapshot, velocity["heads"], 0.0)
         return velocity
 
     def breaks(self, model: ContinualLearning) -> list:

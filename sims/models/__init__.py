@@ -2,6 +2,7 @@
 
 from sims.models import (
     autoencoder as autoencoder,
+    continual_learning as continual_learning,
     reinforcement as reinforcement,
     sparse_parity as sparse_parity,
 )

@@ -128,7 +128,7 @@ class ContinualLearning(Model):
     unit_rates: tuple
     gates: Any
     consolidation: checks.Parameter | None
-    snapshot: float
+    snapshot: float | None
     consolidated_task: int = eqx.field(static=True)
     importance: Any
 
@@ -149,7 +149,7 @@ class ContinualLearning(Model):
         unit_rates=1.0,
         gates=1.0,
         consolidation=None,
-        snapshot=0.0,
+        snapshot=None,
         consolidated_task: int = 0,
         importance=None,
     ):
@@ -171,7 +171,7 @@ class ContinualLearning(Model):
         self.unit_rates = per_task.numbers("model.unit_rates", unit_rates, self.width)
         self.gates = per_task.matrix("model.gates", gates, (A, self.width))
         self.consolidation = checks.parameter(consolidation)
-        self.snapshot = checks.single("model.snapshot", snapshot)
+        self.snapshot = None if snapshot is None else checks.single("model.snapshot", snapshot)
         self.consolidated_task = per_task.task("model.consolidated_task", consolidated_task, A)
         self.importance = None
         if importance is not None:
@@ -183,6 +183,21 @@ class ContinualLearning(Model):
         checks.optional_number("model.consolidation", self.consolidation)
         checks.one_of("model.shared_head", self.shared_head, (True, False))
         per_task.check_frequencies("model.frequencies", self.frequencies)
+        self._check_consolidation()
+
+    def _check_consolidation(self) -> None:
+        """Raise ValueError unless all that it needs is given, or nothing of it."""
+        if self.consolidation is not None and self.snapshot is None:
+            raise ValueError(
+                "model.consolidation is given, but not model.snapshot; give the time of the "
+                "weights to which it pulls, such as that of a switch."
+            )
+        for name in ("snapshot", "importance"):
+            if self.consolidation is None and getattr(self, name) is not None:
+                raise ValueError(
+                    f"model.{name} is given, but there is no consolidation; give "
+                    "model.consolidation, its strength, as well."
+                )
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -1,9 +1,10 @@
 """Fields that have an entry for each task or unit: how they are given, and their checks."""
 
+import jax
 import numpy as np
 
 from teacherstudent.checking import checks
-from teacherstudent.schedules import Schedule
+from teacherstudent.schedules import break_times, value_at
 
 
 def widths(name: str, given) -> tuple[int, ...]:
@@ -28,9 +29,13 @@ def numbers(name: str, given, count: int) -> tuple:
     for index, one in enumerate(given):
         title = f"{name}[{index}]"
         checks.number(title, one)
-        if np.ndim(checks.parameter(one)) if not isinstance(one, Schedule) else 0:
-            raise ValueError(f"{title} = {checks.shortened(one)} is a sequence; give one number.")
-        entries.append(checks.parameter(one))
+        entry = checks.parameter(one)
+        if any(np.ndim(leaf) for leaf in jax.tree.leaves(entry)):  # of a schedule its parameters
+            raise ValueError(
+                f"{title} = {checks.shortened(one)} has a sequence of values; give one number "
+                "(such numbers cannot be swept)."
+            )
+        entries.append(entry)
     return tuple(entries)
 
 
@@ -73,6 +78,18 @@ def task(name: str, given, count: int) -> int:
 
 
 def check_frequencies(name: str, frequencies: tuple) -> None:
-    """Raise ValueError if all tasks have the frequency zero for ever."""
-    if all(not isinstance(one, Schedule) and np.all(one == 0) for one in frequencies):
-        raise ValueError(f"{name} are all 0; give at least one task a positive frequency.")
+    """Raise ValueError if at the beginning, or where one of them jumps, a frequency is negative or
+    all are zero.
+    """
+    times = [0.0, *break_times(frequencies)]
+    if any(checks.is_traced(leaf) for leaf in [*jax.tree.leaves(frequencies), *times]):
+        return
+    for t in sorted(map(float, times)):
+        found = np.array([float(value_at(one, t)) for one in frequencies])
+        if found.min() < 0:
+            raise ValueError(f"{name} has {found.min():g} at t = {t:g}; give numbers from 0 on.")
+        if not found.any():
+            raise ValueError(
+                f"{name} are all 0 at t = {t:g}, where no task is drawn; give at least one of them "
+                "a positive number at every time."
+            )
