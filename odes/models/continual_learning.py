@@ -57,7 +57,7 @@ def moments_of_tasks(model: ContinualLearning, state: dict[str, Array]) -> Momen
     """J, D and the readout's gradient of each task, along a first axis."""
     C = jnp.block([[state["Q"], state["R"]], [state["R"].T, state["T"]]])
     u = model.output_weights(state["heads"])
-    noise = jnp.stack([jnp.asarray(one) for one in model.noise])
+    noise = jnp.stack([jnp.asarray(one) for one in model.label_noise])
     return jax.vmap(partial(moments_of_sample, model.averages(), C))(u, noise)
 
 

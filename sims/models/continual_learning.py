@@ -36,7 +36,7 @@ class ContinualLearningSimulation(RowsSimulation, model=ContinualLearning):
         of_task, of_noise = jax.random.split(key)
         task = jax.random.choice(of_task, len(model.teachers), p=now.probabilities())
         u = now.output_weights(others["heads"])[task]
-        noise = jnp.stack(now.noise)[task] * jax.random.normal(of_noise, (), kind)
+        noise = jnp.stack(now.label_noise)[task] * jax.random.normal(of_noise, (), kind)
         K, M = model.width, sum(model.teachers)
         student, teachers = fields[:K, 0], fields[-M:, 0]
         hidden = model.activation(student)

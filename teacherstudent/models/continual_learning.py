@@ -42,7 +42,7 @@ class ContinualLearning(Model):
     - `teachers`: the numbers of units (M_1, .., M_A), one per task; `teacher_activation`: g*, that
       of the student unless given.
     - `readouts`: v*_a, for each task one number or one per unit of its teacher (ones).
-    - `noise`: sigma_a, the standard deviation of the label noise: one number, or one per task.
+    - `label_noise`: sigma_a, the standard deviation of the label noise: one number, or one per task.
     - `frequencies`: how often each task is drawn, numbers or schedules; p_a is a's over the sum of
       all.  Teachers one after the other are `ts.piecewise([1.0, 0.0], [t_s])` and
       `ts.piecewise([0.0, 1.0], [t_s])`; with `[0.0, 0.5]` for the first, half as much replay.
@@ -120,7 +120,7 @@ class ContinualLearning(Model):
     activation: Activation = eqx.field(static=True)
     teacher_activation: Activation = eqx.field(static=True)
     readouts: tuple
-    noise: tuple
+    label_noise: tuple
     frequencies: tuple
     shared_head: bool = eqx.field(static=True)
     learning_rate: checks.Parameter
@@ -141,7 +141,7 @@ class ContinualLearning(Model):
         teacher_activation: ActivationLike | None = None,
         *,
         readouts=1.0,
-        noise=0.0,
+        label_noise=0.0,
         frequencies=1.0,
         shared_head: bool = False,
         learning_rate=1.0,
@@ -161,7 +161,7 @@ class ContinualLearning(Model):
         self.teacher_activation = as_activation(teacher_activation, "model.teacher_activation")
         self.readouts = per_task.readouts("model.readouts", readouts, self.teachers)
         A = len(self.teachers)
-        self.noise = per_task.numbers("model.noise", noise, A)
+        self.label_noise = per_task.numbers("model.label_noise", label_noise, A)
         self.frequencies = per_task.numbers("model.frequencies", frequencies, A)
         self.shared_head = shared_head
         self.learning_rate = checks.parameter(learning_rate)

@@ -35,7 +35,7 @@ def model_of(case, **changes):
     begins = [segment["start"] for segment in segments[1:]]
     fields = {
         "readouts": case["teacher_readouts"],
-        "noise": case["noise"],
+        "label_noise": case["noise"],
         "frequencies": [
             ts.piecewise([segment["p"][a] for segment in segments], begins) for a in range(2)
         ],
@@ -89,7 +89,7 @@ def everything_at_once(student, teacher, shared_head):
         student,
         teacher,
         readouts=[[1.0, -0.6], 0.8],
-        noise=[0.1, 0.4],
+        label_noise=[0.1, 0.4],
         frequencies=[0.3, 0.9],
         shared_head=shared_head,
         learning_rate=0.8,
@@ -194,7 +194,9 @@ def random_model(**fields):
 def test_one_task_alone_is_the_two_layer_regression(task):
     """Also for the noise and the rates; the units of the other teacher are spectators."""
     frequencies = [float(a == task) for a in range(2)]
-    model, start = random_model(frequencies=frequencies, noise=[0.2, 0.3], readout_learning_rate=0.4)
+    model, start = random_model(
+        frequencies=frequencies, label_noise=[0.2, 0.3], readout_learning_rate=0.4
+    )
     units = (slice(0, 2), slice(2, 3))[task]
     problem = ts.Problem(
         ts.TeacherStudent(TASKS[task], noise=(0.2, 0.3)[task]),
@@ -343,7 +345,11 @@ def test_strengths_of_consolidation_are_swept():
 
 def test_a_file_has_the_model(tmp_path):
     model, start = random_model(
-        frequencies=switched(3.0), consolidation=0.5, snapshot=3.0, noise=[0.1, 0.2], gates=0.5
+        frequencies=switched(3.0),
+        consolidation=0.5,
+        snapshot=3.0,
+        label_noise=[0.1, 0.2],
+        gates=0.5,
     )
     theory = ts.integrate(model, start, [0.0, 3.0, 6.0], curve=False)
     ts.save(tmp_path / "one.h5", theory=theory)
@@ -403,8 +409,8 @@ def test_teachers_and_readouts_of_given_similarity():
 REFUSED = {
     "model.teachers is empty": {"teachers": []},
     "model.teachers = 2; give the number of units of each teacher": {"teachers": 2},
-    "model.noise has 3 entries, but 2 are needed": {"noise": [0.1, 0.2, 0.3]},
-    r"model.noise\[1\] = -0.2 is not allowed": {"noise": [0.1, -0.2]},
+    "model.label_noise has 3 entries, but 2 are needed": {"label_noise": [0.1, 0.2, 0.3]},
+    r"model.label_noise\[1\] = -0.2 is not allowed": {"label_noise": [0.1, -0.2]},
     "model.frequencies are all 0 at t = 0": {"frequencies": 0.0},
     "model.frequencies are all 0 at t = 5": {"frequencies": [ts.piecewise([1.0, 0.0], [5.0]), 0.0]},
     "model.consolidation is given, but not model.snapshot": {"consolidation": 1.0},
@@ -412,7 +418,9 @@ REFUSED = {
     r"model.gates has the shape \(3,\)": {"gates": [1.0, 1.0, 1.0]},
     "model.consolidated_task = 2 is too large": {"consolidated_task": 2},
     "model.importance has the entry -1": {"importance": [1.0, -1.0]},
-    r"model.unit_rates\[0\] = \[1.0, 2.0\] has a sequence of values": {"unit_rates": [[1.0, 2.0], 1.0]},
+    r"model.unit_rates\[0\] = \[1.0, 2.0\] has a sequence of values": {
+        "unit_rates": [[1.0, 2.0], 1.0]
+    },
     "model.snapshot is given, but there is no consolidation": {"snapshot": 3.0},
 }
 
