@@ -42,7 +42,7 @@ class ContinualLearning(Model):
     - `teachers`: the numbers of units (M_1, .., M_A), one per task; `teacher_activation`: g*, that
       of the student unless given.
     - `readouts`: v*_a, for each task one number or one per unit of its teacher (ones).
-    - `label_noise`: sigma_a, the standard deviation of the label noise: one number, or one per task.
+    - `label_noise`: sigma_a, its standard deviation: one number, or one per task.
     - `frequencies`: how often each task is drawn, numbers or schedules; p_a is a's over the sum of
       all.  Teachers one after the other are `ts.piecewise([1.0, 0.0], [t_s])` and
       `ts.piecewise([0.0, 1.0], [t_s])`; with `[0.0, 0.5]` for the first, half as much replay.

@@ -199,7 +199,7 @@ def test_one_task_alone_is_the_two_layer_regression(task):
     )
     units = (slice(0, 2), slice(2, 3))[task]
     problem = ts.Problem(
-        ts.TeacherStudent(TASKS[task], noise=(0.2, 0.3)[task]),
+        ts.TeacherStudent(TASKS[task], noise=noise[task]),
         ts.Student(2, train_readout=True),
         ts.SGD(0.7, readout_learning_rate=0.4),
     )
