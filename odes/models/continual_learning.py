@@ -58,7 +58,8 @@ def moments_of_tasks(model: ContinualLearning, state: dict[str, Array]) -> Momen
     C = jnp.block([[state["Q"], state["R"]], [state["R"].T, state["T"]]])
     u = model.output_weights(state["heads"])
     noise = jnp.stack([jnp.asarray(one) for one in model.label_noise])
-    return jax.vmap(partial(moments_of_sample, model.averages(), C))(u, noise)
+    of_task = partial(moments_of_sample, model.averages(), C)
+    return jax.vmap(of_task)(u, u[:, : model.width], noise)
 
 
 def motion_of_rows(

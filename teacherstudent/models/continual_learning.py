@@ -163,6 +163,7 @@ class ContinualLearning(Model):
         A = len(self.teachers)
         self.label_noise = per_task.numbers("model.label_noise", label_noise, A)
         self.frequencies = per_task.numbers("model.frequencies", frequencies, A)
+        per_task.check_frequencies("model.frequencies", self.frequencies)
         self.shared_head = shared_head
         self.learning_rate = checks.parameter(learning_rate)
         if readout_learning_rate is None:
@@ -182,7 +183,9 @@ class ContinualLearning(Model):
         checks.number("model.readout_learning_rate", self.readout_learning_rate)
         checks.optional_number("model.consolidation", self.consolidation)
         checks.one_of("model.shared_head", self.shared_head, (True, False))
-        per_task.check_frequencies("model.frequencies", self.frequencies)
+        for name in ("label_noise", "frequencies", "unit_rates"):
+            for one in checks.listed(getattr(self, name)):  # of a schedule its values along a run
+                checks.number(f"model.{name}", one)
         self._check_consolidation()
 
     def _check_consolidation(self) -> None:
@@ -203,6 +206,7 @@ class ContinualLearning(Model):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         K, M = self.width, sum(self.teachers)
         heads = 1 if self.shared_head else len(self.teachers)
+        shapes: dict[str, tuple[int, ...]]
         shapes = {"Q": (K, K), "R": (K, M), "T": (M, M), "heads": (heads, K)}
         if self.consolidation is not None:
             shapes |= {"Q_shift": (K, K), "R_shift": (K, M), "shift": (K, K)}
@@ -275,6 +279,7 @@ class ContinualLearning(Model):
 
     def pull(self, state) -> Float[Array, " students"]:
         """c f_k, the strength of the pull of each unit to the snapshot."""
+        assert self.consolidation is not None, "asked of models with consolidation only"
         if self.importance is not None:
             return self.consolidation * jnp.asarray(self.importance, state["heads"].dtype)
         then = self.readout_of_task(state["heads"] - state["heads_shift"])
