@@ -79,6 +79,7 @@ class ContinualLearning(Model):
     ... )
     >>> theory = ts.integrate(model, start, [0.0, 30.0, 60.0])
     >>> print(theory.eps.sel(task=0).values.round(2))
+    [0.19 0.   0.05]
     """
 
     NUMBERS = ("learning_rate", "readout_learning_rate", "consolidation")

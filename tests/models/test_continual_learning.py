@@ -304,16 +304,15 @@ def test_networks_follow_the_theory(name, method):
     case = CASES[name]
     model, start = model_of(case), start_of(case)
     second = case["segments"][1]["start"]
-    times = [0.0, second / 2, second, second + 1, second + 5]
+    times = [0.0, second / 2, second, second + 1, case["t"][-1]]
     theory = ts.integrate(model, start, times, curve=False)
-    networks = ts.simulate(model, start, times, N=400, seeds=16, method=method)
+    N = {"reduced": 150, "weights": 400}[method]
+    networks = ts.simulate(model, start, times, N=N, seeds=16, method=method)
     for quantity in set(model.shapes) - {"T"} | {"eps"}:
         error = networks[quantity].std("seed", ddof=1) / 16**0.5
         gap = np.abs(networks[quantity].mean("seed") - theory[quantity])
-        assert float((gap - 5 * error).max()) < 5 / 400, quantity
-        np.testing.assert_allclose(
-            networks[quantity][:, 0], theory[quantity].values[None, 0], atol=1e-5
-        )
+        assert float((gap - 5 * error).max()) < 5 / N, quantity
+        assert float(gap[0].max()) < 1e-5, quantity
 
 
 @pytest.mark.slow
@@ -373,8 +372,11 @@ def test_a_task_may_come_gradually():
 
 def test_a_frequency_that_becomes_negative_is_refused():
     falling = ts.linear(1.0, final=-1.0, duration=10.0)
-    model, start = random_model(frequencies=[falling, 1.0])
     with pytest.raises(ValueError, match="model.frequencies has -1 at t = 10"):
+        random_model(frequencies=[falling, 1.0])
+    unseen = ts.Schedule(lambda t: 1.0 - 0.2 * t)
+    model, start = random_model(frequencies=[unseen, 1.0])
+    with pytest.raises(ValueError, match=r"model.frequencies = -.* at t = "):
         ts.integrate(model, start, [0.0, 8.0])
 
 
