@@ -36,7 +36,7 @@ from teacherstudent.results.verdict import confirms
 
 GALLERY = "gallery"  # in the description of a file, what the gallery says of it
 LARGEST_FILE = 2**20  # bytes
-LARGEST_FOLDER = 16 * 2**20  # bytes of all files and pictures together
+LARGEST_FOLDER = 20 * 2**20  # bytes of all files and pictures together
 
 
 class Agreement(NamedTuple):
