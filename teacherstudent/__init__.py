@@ -30,11 +30,11 @@ PUBLIC = {
         "scaling_laws",
         "skill_curves",
     ),
+    "odes.analysis.switching": ("time_learnt",),
     "odes.inputs.one_update": ("InputTheory",),
     "odes.inputs.spectral": ("AveragesWithTeacher",),
     "odes.integrate": ("integrate",),
     "odes.models.reinforcement": ("best_policy_schedule", "policy_fixed_points"),
-    "odes.models.switching": ("time_learnt",),
     "odes.models.theory": ("ModelTheory",),
     "odes.rules.theory": ("RuleTheory",),
     "odes.solving.solve": ("solve",),
@@ -62,7 +62,6 @@ PUBLIC = {
     "teacherstudent.losses": ("Loss",),
     "teacherstudent.models.autoencoder": ("Autoencoder",),
     "teacherstudent.models.continual_learning": ("ContinualLearning",),
-    "teacherstudent.models.forgetting": ("forgetting", "node_reuse", "transfer"),
     "teacherstudent.models.model": ("Model", "Quantity"),
     "teacherstudent.models.reinforcement": ("ReinforcementPerceptron",),
     "teacherstudent.models.rewards": (
@@ -96,6 +95,7 @@ PUBLIC = {
     "teacherstudent.results.continuing": ("last_state", "state_at"),
     "teacherstudent.results.files": ("load", "save"),
     "teacherstudent.figures.plotting": ("plot",),
+    "teacherstudent.results.forgetting": ("forgetting", "node_reuse", "transfer"),
     "teacherstudent.results.selection": ("problem_of", "start_of"),
     "teacherstudent.results.sweep_points": ("point_of",),
     "teacherstudent.results.validation": ("validate",),
@@ -189,6 +189,7 @@ if TYPE_CHECKING:
         scaling_laws as scaling_laws,
         skill_curves as skill_curves,
     )
+    from odes.analysis.switching import time_learnt as time_learnt
     from odes.inputs.one_update import InputTheory as InputTheory
     from odes.inputs.spectral import AveragesWithTeacher as AveragesWithTeacher
     from odes.integrate import integrate as integrate
@@ -196,7 +197,6 @@ if TYPE_CHECKING:
         best_policy_schedule as best_policy_schedule,
         policy_fixed_points as policy_fixed_points,
     )
-    from odes.models.switching import time_learnt as time_learnt
     from odes.models.theory import ModelTheory as ModelTheory
     from odes.rules.theory import RuleTheory as RuleTheory
     from odes.solving.solve import solve as solve
@@ -240,11 +240,6 @@ if TYPE_CHECKING:
     from teacherstudent.losses import Loss as Loss
     from teacherstudent.models.autoencoder import Autoencoder as Autoencoder
     from teacherstudent.models.continual_learning import ContinualLearning as ContinualLearning
-    from teacherstudent.models.forgetting import (
-        forgetting as forgetting,
-        node_reuse as node_reuse,
-        transfer as transfer,
-    )
     from teacherstudent.models.model import (
         Model as Model,
         Quantity as Quantity,
@@ -311,6 +306,11 @@ if TYPE_CHECKING:
     from teacherstudent.results.files import (
         load as load,
         save as save,
+    )
+    from teacherstudent.results.forgetting import (
+        forgetting as forgetting,
+        node_reuse as node_reuse,
+        transfer as transfer,
     )
     from teacherstudent.results.selection import (
         problem_of as problem_of,

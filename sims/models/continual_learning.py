@@ -32,22 +32,22 @@ class ContinualLearningSimulation(RowsSimulation, model=ContinualLearning):
 
     def update(self, model, t, fields, others, key, gram):
         kind = fields.dtype
-        now = jax.tree.map(lambda number: jnp.asarray(number, kind), model)
         of_task, of_noise = jax.random.split(key)
-        task = jax.random.choice(of_task, len(model.teachers), p=now.probabilities())
-        u = now.output_weights(others["heads"])[task]
-        noise = jnp.stack(now.label_noise)[task] * jax.random.normal(of_noise, (), kind)
+        task = jax.random.choice(of_task, len(model.teachers), p=model.probabilities())
+        u = model.output_weights(others["heads"])[task]
+        noise = jnp.stack(model.label_noise)[task] * jax.random.normal(of_noise, (), kind)
         K, M = model.width, sum(model.teachers)
         student, teachers = fields[:K, 0], fields[-M:, 0]
         hidden = model.activation(student)
         error = u[:K] @ hidden + u[K:] @ model.teacher_activation(teachers) - noise
-        inputs = -now.rates() * u[:K] * model.activation.derivative(student) * error
-        motion = _motion_of_heads(now, task, hidden * error)
+        inputs = -model.rates() * u[:K] * model.activation.derivative(student) * error
+        motion = _motion_of_heads(model, task, hidden * error)
         heads = others["heads"] + others["time_step"] * motion
         if model.consolidation is None:
             return Update(inputs[:, None], None, {"heads": heads})
-        begun = (t >= model.snapshot).astype(kind)
-        pull = -jnp.diag(now.rates() * now.pull(others))
+        snapshot = jnp.asarray(model.snapshot, jnp.asarray(t).dtype)
+        begun = (t >= snapshot).astype(kind)
+        pull = -jnp.diag(model.rates() * model.pull(others))
         pulls = jnp.pad(pull, ((0, 0), (K, M)))
         return Update(
             jnp.concatenate([inputs, begun * inputs])[:, None],

@@ -213,7 +213,7 @@ def _last_networks(data: xr.Dataset, record: dict) -> Any:
         return _with_time(state, time, chain)
     if is_of_model(record):
         raise ValueError(
-            'the simulation kept no systems from which another one could go on; simulate with '
+            "the simulation kept no systems from which another one could go on; simulate with "
             'keep="weights", or by the method "reduced".'
         )
     if "w_last" not in data:

@@ -293,7 +293,7 @@ def test_forgetting_is_worst_at_intermediate_similarity():
 @pytest.mark.parametrize(
     ("name", "method"),
     [
-        ("consolidation_K3_M1_M1_noise", "reduced"),
+        marked_as_long(("consolidation_K3_M1_M1_noise", "reduced")),
         marked_as_long(("consolidation_K3_M1_M1_noise", "weights")),
         marked_as_long(("one_head_back_and_forth_K3_M2_M1_noise", "reduced")),
         marked_as_long(("replay_half_K2_M2_M2", "weights")),
