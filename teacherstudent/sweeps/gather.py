@@ -17,7 +17,7 @@ from teacherstudent.results.datasets import UNITS, VARIABLES, described
 from teacherstudent.results.description import describe_problem
 from teacherstudent.results.swept import number_of
 from teacherstudent.sweeps.axes import Axis, attributes_of
-from teacherstudent.sweeps.points import Point, with_entries
+from teacherstudent.sweeps.points import Point
 from teacherstudent.sweeps.values import Answers, Values
 
 NOT_YET = "not computed yet"
@@ -198,26 +198,30 @@ def _where_it_varies(dims: Sequence[str], array: np.ndarray) -> tuple[list[str],
     return left, array
 
 
-def swept_values(axes: Sequence[Axis], problem: Learnable) -> dict[str, dict[str, list]]:
+def swept_values(axes: Sequence[Axis], points: Sequence[Point]) -> dict[str, dict[str, list]]:
     """The values along each swept dimension, by parameter, as a description of a problem has
     them.
     """
+    numbers = np.arange(len(points)).reshape([len(axis) for axis in axes])
     described: dict[str, dict[str, list]] = {}
-    for axis in axes:
+    for place, axis in enumerate(axes):
+        along = np.moveaxis(numbers, place, 0).reshape(len(axis), -1)[:, 0]
         described[axis.name] = {}
         for path in axis.paths:
-            values = [entries[path] for entries in axis.entries]
-            described[axis.name][path] = [_described(path, one, problem) for one in values]
+            values = []
+            for entries, number in zip(axis.entries, along, strict=True):
+                values.append(_described(path, entries[path], points[number].problem))
+            described[axis.name][path] = values
     return described
 
 
 def _described(path: str, value: Any, problem: Learnable) -> Any:
-    """One value as a description has it; a start has none."""
+    """One value as the description of a problem with it has it; a start has none."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if path == "start":
         return None
-    described: Any = describe_problem(with_entries(problem, {path: value}))
+    described: Any = describe_problem(problem)
     for name in path.split("."):
         described = described[name]
     return described

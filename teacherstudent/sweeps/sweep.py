@@ -416,7 +416,6 @@ class _Work:
         self.kind = kind
         self.options = options
         self.times = plan.times
-        self.base = plan.problem
         self.all_points = plan.points
         with_N = kind == "simulation"
         keys = Keys(kind, plan.times, options)
@@ -460,7 +459,7 @@ class _Work:
             if dim in data.dims:
                 data = data.assign_coords({dim: (dim, np.asarray(numbers))})
         report = gathering.report | _settings(self.options)
-        report["sweep"] = swept_values(self.axes, self.base)
+        report["sweep"] = swept_values(self.axes, points)
         report["failed"] = int(sum(bool(why) for why in gathering.errors))
         report["seconds"] = float(np.nansum(gathering.seconds))
         report |= {"first_time": float(self.times[0]), "last_time": float(self.times[-1])}
