@@ -233,6 +233,9 @@ def _label(value: Any) -> str:
 
 def attributes_of(name: str, path: str) -> dict[str, str]:
     """What a coordinate says of itself."""
-    words = path.replace(".", " ").replace("_", " ")
+    of_model = path.startswith("model.")
+    words = path.removeprefix("model.").replace(".", " ").replace("_", " ")
     long_name, symbol, units = COORDINATES.get(name, (words, name, "1"))
+    if of_model:  # whose numbers may be of something else than layers
+        long_name = words
     return {"long_name": long_name, "symbol": symbol, "units": units}

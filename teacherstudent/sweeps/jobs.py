@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+import sims.models
+import sims.two_layer  # noqa: F401 (these four register the theories and simulations)
 import teacherstudent as ts
 from odes.models.theory import theory_of_model
 from odes.points import PointOptions, integrate_points
