@@ -19,7 +19,7 @@ from odes.solving.quadrature_error import averages_used, quadrature_error, warn_
 from odes.solving.reach import Overlaps, failure, reach, tolerance
 from odes.solving.resolution import Refinement, first_refinement
 from odes.solving.solve import solve_one
-from odes.solving.trajectory import EXPLICIT, Trajectory, by_mode, chosen, tolerances
+from odes.solving.trajectory import Trajectory, by_mode, chosen, tolerances
 from teacherstudent.averages.resolution import Quadrature
 from teacherstudent.errors import SolverError
 from teacherstudent.extensions.contract_checks import check_task
@@ -64,14 +64,6 @@ class PointTheories(NamedTuple):
     failures: list[SolverError | None]
     steps: np.ndarray
     report: dict[str, Any]
-
-
-def step_together(problem: Problem, start: Start, solver: str) -> bool:
-    """Whether points with the shapes of this one can step together.
-
-    A map over updates cannot, nor an implicit solver, nor a state that goes on.
-    """
-    return problem.batch_ratio is None and start.kept is None and solver in ("auto", *EXPLICIT)
 
 
 def integrate_points(

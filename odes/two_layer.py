@@ -84,6 +84,17 @@ class TwoLayerTheory:
         stages.finish()
         return theory
 
+    def check(self, problem: Problem) -> None:
+        """Raise ValueError, with the reason, where a problem has no theory."""
+        require_theory(problem)
+
+    def steps_together(self, problem: Problem, start: Start, solver: str) -> bool:
+        """Whether points of a sweep with the shapes of this one can step together.
+
+        A map over updates cannot, nor an implicit solver, nor a state that goes on.
+        """
+        return problem.batch_ratio is None and start.kept is None and solver in ("auto", *EXPLICIT)
+
 
 ModelTheory.registered[Problem] = TwoLayerTheory()
 

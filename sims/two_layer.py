@@ -128,6 +128,15 @@ class TwoLayerSimulation:
         """The networks, trained and recorded."""
         return _simulated(request)
 
+    def method_called(self, method: str | None) -> str:
+        """The method of a name."""
+        return method or "weights"
+
+    def check(self, problem: Problem, N: int | None, method: str) -> None:
+        """Raise ValueError for inputs of N dimensions that the task does not have."""
+        if N is not None:
+            problem.task.latent_dimension(N)
+
 
 ModelSimulation.registered[Problem] = TwoLayerSimulation()
 

@@ -1,6 +1,7 @@
 """A learning problem: task x student x update rule x loss."""
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
 
 import equinox as eqx
 import numpy as np
@@ -10,7 +11,7 @@ from teacherstudent.averages.resolution import Resolution
 from teacherstudent.checking import arguments, checks, contracts
 from teacherstudent.display import Described
 from teacherstudent.losses import Loss, name_or_loss
-from teacherstudent.models.learnable import Learnable
+from teacherstudent.models.learnable import Learnable, Places
 from teacherstudent.rules import AGD, RULES, Rule
 from teacherstudent.schedules import at_time
 from teacherstudent.states.order_parameters import OrderParameters
@@ -146,6 +147,14 @@ class Problem(Learnable):
     1000
     """
 
+    PLACES: ClassVar[Places] = Places(
+        kind="problem",
+        divided=("task", "student", "rule"),
+        whole=("task", "rule", "loss", "batch_size", "batch_ratio"),
+        numbers=("task", "rule"),
+        example='over={"rule.learning_rate": [0.1, 0.2], "student.width": [2, 3]}',
+    )
+
     task: Task
     student: Student
     rule: Rule
@@ -262,6 +271,14 @@ class Problem(Learnable):
         """How many updates the time 1 is: N, or 1 where time counts updates."""
         return N if self.batch_ratio is None else 1
 
+    @property
+    def time_attributes(self) -> tuple[str, str, str]:
+        """The long name, the symbol and the units of time."""
+        long_name, symbol, units = self.rule.TIME
+        if self.batch_ratio is not None:
+            return "updates", symbol, "updates"
+        return long_name, symbol, units
+
     def for_programs(self) -> "Problem":
         """The problem as compiled programs take it.
 
@@ -360,6 +377,48 @@ class Problem(Learnable):
     def family(self) -> type[Task]:
         """The class that says which quantities results have: that of the task."""
         return type(self.task)
+
+    def begun(self, start: OrderParameters | SpectralOverlaps) -> dict[str, np.ndarray]:
+        """The order parameters of a start, by name."""
+        no_biases = np.zeros(np.shape(start.v))
+        state = {name: np.asarray(getattr(start, name)) for name in ("Q", "R", "T", "v")}
+        return {**state, "b": np.asarray(getattr(start, "b", no_biases))}
+
+    @property
+    def named_parts(self) -> dict[str, Any]:
+        """The parts of a problem, as its arguments."""
+        return {
+            "task": self.task,
+            "student": self.student,
+            "rule": self.rule,
+            "loss": self.loss,
+            "batch_size": self.batch_size,
+            "batch_ratio": self.batch_ratio,
+        }
+
+    def with_parts(self, changed: Mapping[str, Any]) -> "Problem":
+        """The problem with other parts, made and checked anew.
+
+        Raises ValueError for a part that is not allowed.
+        """
+        parts = {**self.named_parts, **changed}
+        if parts["batch_ratio"] is not None and "batch_size" not in changed:
+            parts["batch_size"] = 1
+        return Problem(**parts)
+
+    def with_checked_parts(self, changed: Mapping[str, Any]) -> "Problem":
+        """The problem with parts in which numbers differ that have been checked."""
+        return with_fields(self, changed)
+
+    @property
+    def units(self) -> dict[str, int]:
+        """The numbers of units, K and M, by dimension."""
+        return {"student": self.student.width, "teacher": self.task.directions}
+
+    @property
+    def input_dimension(self) -> int | None:
+        """N, where the task fixes it."""
+        return self.task.input_dimension
 
     @property
     def parts(self) -> tuple:

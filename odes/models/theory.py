@@ -54,6 +54,10 @@ class ModelTheory(abc.ABC):
     def velocity(self, model: Any, t, state: dict[str, Array]) -> dict[str, Array]:
         """d(state)/dt at the time t."""
 
+    def steps_together(self, model: Any, start: State, solver: str) -> bool:
+        """Whether points of a sweep step together: those of models one after the other."""
+        return False
+
     def breaks(self, model: Any) -> list:
         """The times at which the velocity jumps or has a kink."""
         return break_times(model.schedules)

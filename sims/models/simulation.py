@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from teacherstudent.checking import checks
 from teacherstudent.checking.contracts import changes, check_registration, is_ours, nearest
 
 
@@ -65,6 +66,18 @@ class ModelSimulation(abc.ABC):
             ModelSimulation.registered[model] = cls()
             if not is_ours(cls):  # programs may have been compiled with another one of this name
                 jax.clear_caches()
+
+    def method_called(self, method: str | None) -> str:
+        """The method of a name, "auto" for the fastest one and None for whole weights.
+
+        Raises ValueError for one that there is not.
+        """
+        if method is None:
+            return "weights"
+        checks.one_of("method", method, (*self.METHODS, "auto"))
+        if method == "auto":
+            return self.METHODS[-1]
+        return method
 
     def check(self, model: Any, N: int, method: str) -> None:
         """Raise ValueError, with the reason, where there is no such system."""

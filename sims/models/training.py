@@ -276,10 +276,7 @@ def _refuse(request: Request) -> None:
 def _settings(simulation: Any, request: Request) -> tuple[Settings, list[int]]:
     """What the run is, with what a state of another one fixes."""
     kept = request.start.kept
-    method = request.method or (kept.method if kept else "weights")
-    checks.one_of("method", method, (*simulation.METHODS, "auto"))
-    if method == "auto":
-        method = simulation.METHODS[-1]
+    method = simulation.method_called(request.method or (kept.method if kept else None))
     dtype = request.dtype or (kept.dtype if kept else "float32")
     checks.one_of("dtype", dtype, ("float32", "float64"))
     N = request.N if request.N is not None else (kept.N if kept else None)

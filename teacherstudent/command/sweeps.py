@@ -15,6 +15,7 @@ from teacherstudent.command.model_curves import ModelCurves
 from teacherstudent.command.swept import Sweep
 from teacherstudent.command.swept_values import assigned_values, rows_of
 from teacherstudent.command.tables import changed
+from teacherstudent.models.model import Model
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol
 
@@ -23,7 +24,7 @@ class PlannedSweep(NamedTuple):
     """The arguments of `ts.sweep` that a file and the options of the command make."""
 
     title: str
-    problem: Problem
+    problem: Problem | Model
     start: Any
     times: np.ndarray
     over: Any

@@ -7,7 +7,8 @@
     "rule.learning_rate" = "logspace(-2,0,25)"
     "student.width" = [2, 3, 4]
 
-Values are a list, or a text in the words of the command `sweep`.
+Values are a list, or a text in the words of the command `sweep`.  Of a file with a table `[model]`
+they are those of the model, "model.learning_rate" or "model.reward.penalty".
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from teacherstudent.command.model_curves import curves_of
 from teacherstudent.command.swept_values import place_of, values_of
 from teacherstudent.command.tables import SweepTable, outer_tables
 from teacherstudent.command.unfinished import Parts
+from teacherstudent.models.model import Model
 from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, first_of
-from teacherstudent.results.description import parsed, problem_from
+from teacherstudent.results.description import model_from, parsed, problem_from
 from teacherstudent.starts import Start, random_start
 
 NOT_WITH_SWEEP = ("protocol", "clones", "escape")
@@ -78,7 +80,7 @@ class Sweep:
         return cls(curves, start_of_points(tables, curves), over, theory_only, tables)
 
     @property
-    def problem(self) -> Problem:
+    def problem(self) -> Problem | Model:
         """The problem that all points share but for what is swept."""
         return first_of(self.curves.problem)
 
@@ -159,19 +161,14 @@ def _random(problem: Problem, N: int | None = None, *, options: dict[str, Any]) 
     return random_start(problem, **given)
 
 
-def with_objects(over: Any, tables: Mapping[str, Any], problem: Problem) -> Any:
-    """The values with tasks and rules made of tables, or of the names of their classes."""
-
-    def value_of(place: str, value: Any) -> Any:
-        if place not in ("task", "rule"):
-            return value
-        table = value
-        if isinstance(value, str):  # another class with the same entries
-            table = {**tables[place], "type": value}
-        described = {key: tables[key] for key in ("task", "student", "rule")} | {place: table}
-        if "loss" in tables:
-            described["loss"] = tables["loss"]
-        return getattr(problem_from(described), place)
+def with_objects(over: Any, tables: Mapping[str, Any], problem: Problem | Model) -> Any:
+    """The values with tasks, rules and parts of models made of tables, or of the names of their
+    classes.
+    """
+    made = _part_of_problem
+    if isinstance(problem, Model):
+        made = _part_of_model
+    value_of = partial(made, tables)
 
     def row_of(row: Mapping[str, Any]) -> dict[str, Any]:
         return {place: value_of(place, one) for place, one in row.items()}
@@ -179,6 +176,31 @@ def with_objects(over: Any, tables: Mapping[str, Any], problem: Problem) -> Any:
     if isinstance(over, list):
         return [row_of(row) for row in over]
     return {place: values_at(place, values, value_of) for place, values in over.items()}
+
+
+def _part_of_problem(tables: Mapping[str, Any], place: str, value: Any) -> Any:
+    """A task or a rule of its table, or of another class with the same entries."""
+    if place not in ("task", "rule"):
+        return value
+    table = value
+    if isinstance(value, str):
+        table = {**tables[place], "type": value}
+    described = {key: tables[key] for key in ("task", "student", "rule")} | {place: table}
+    if "loss" in tables:
+        described["loss"] = tables["loss"]
+    return getattr(problem_from(described), place)
+
+
+def _part_of_model(tables: Mapping[str, Any], place: str, value: Any) -> Any:
+    """A model, or an argument of it such as a reward, of its table."""
+    if not isinstance(value, Mapping):
+        return value
+    part, dot, name = place.partition(".")
+    if part != "model" or "." in name:
+        return value
+    if not dot:
+        return model_from(value)
+    return getattr(model_from({**tables["model"], name: value}), name, value)
 
 
 def values_at(place: str, values: Iterable[Any], value_of: Any) -> list:

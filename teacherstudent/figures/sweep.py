@@ -352,7 +352,8 @@ def _parameters(swept: Swept, rest: list[str]) -> str:
         return title_of(data)
     problem = description(data)["problem"]
     changed = [path for along in report["sweep"].values() for path in along]
-    parts = [problem[name]["type"] for name in ("task", "rule") if name not in changed]
+    named = [name for name in ("model", "task", "rule") if name in problem]
+    parts = [problem[name]["type"] for name in named if name not in changed]
     parts += [f"{dim} = {shown(data[dim].values[0])}" for dim in rest if dim in data.coords]
     parts += selected_values(data)
     parts.append(f"t = {swept.end:g}")

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from teacherstudent.checking import checks
-from teacherstudent.models.learnable import Learnable
+from teacherstudent.models.learnable import Learnable, Places
 from teacherstudent.models.state import State
 from teacherstudent.schedules import at_time
 from teacherstudent.tasks.sweeping import swept
@@ -92,6 +92,13 @@ class Model(Learnable):
     RECORDED: ClassVar[Mapping[str, Quantity]] = MappingProxyType({})
     ERROR: ClassVar[str] = "eps_g"
     TIME: ClassVar[tuple[str, str, str]] = ("updates per input dimension", "$t$", "updates / N")
+    PLACES: ClassVar[Places] = Places(
+        kind="model",
+        divided=("model",),
+        whole=("model",),
+        numbers=("model",),
+        example='over={"model.learning_rate": [0.1, 0.2]}',
+    )
     # What results know of every problem, as of a task (`Task`).
     NAMES: ClassVar[Mapping[str, str]] = MappingProxyType({})
     NOT_RECORDED: ClassVar[tuple[str, ...]] = ()
@@ -175,6 +182,39 @@ class Model(Learnable):
     def updates_per_time(self, N: int) -> int:
         """How many updates the time 1 is."""
         return N
+
+    @property
+    def time_attributes(self) -> tuple[str, str, str]:
+        """The long name, the symbol and the units of time."""
+        return self.TIME
+
+    @property
+    def named_parts(self) -> dict[str, Any]:
+        """The part that a sweep may change: the model itself."""
+        return {"model": self}
+
+    def with_parts(self, changed: Mapping[str, Any]):
+        """The model that stands in the place of this one.
+
+        Raises ValueError unless it is of the same class.
+        """
+        model = changed.get("model", self)
+        if type(model) is not type(self):
+            kind = type(self).__name__
+            raise ValueError(
+                f"over has {checks.kind_of(model)} in the place of the model, which is a {kind}; "
+                f"give models of this class, or make a sweep of each."
+            )
+        return model
+
+    def with_checked_parts(self, changed: Mapping[str, Any]):
+        """The model that stands in the place of this one."""
+        return changed.get("model", self)
+
+    @property
+    def shared_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each part of the state: results have no masks for models."""
+        return self.shapes
 
     @property
     def sweeps(self) -> dict[str, np.ndarray]:

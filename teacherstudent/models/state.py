@@ -39,9 +39,10 @@ class State(Described):
         self.kept = kept
 
     def __getattr__(self, name: str) -> np.ndarray:
-        if name != "values" and name in self.values:
-            return self.values[name]
-        raise AttributeError(f"the state has no {name}; it has {', '.join(self.values)}.")
+        values = vars(self).get("values", {})  # empty while a copy of a state is made
+        if name in values:
+            return values[name]
+        raise AttributeError(f"the state has no {name}; it has {', '.join(values)}.")
 
     @property
     def batch(self) -> tuple[int, ...]:

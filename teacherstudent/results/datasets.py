@@ -340,9 +340,7 @@ def _coordinate(name: str, values, problem: Problem):
     parameter = (name.replace("_", " "), name, "1")
     long_name, symbol, units = COORDINATES.get(name, parameter)
     if name == "time":
-        long_name, symbol, units = problem.rule.TIME
-    if name == "time" and problem.batch_ratio is not None:
-        long_name, units = "updates", "updates"
+        long_name, symbol, units = problem.time_attributes
     return (name, np.asarray(values), {"long_name": long_name, "symbol": symbol, "units": units})
 
 

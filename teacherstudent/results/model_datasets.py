@@ -61,6 +61,8 @@ def _of_the_end(name: str, values: np.ndarray, leading: Sequence[str]) -> tuple:
 
 def _coordinate(name: str, values: Any, model: Model) -> tuple:
     long_name, symbol, units = COORDINATES.get(name, (name.replace("_", " "), name, "1"))
+    if name in model.sweeps:  # a number that may be of something else than layers
+        long_name = name.replace("_", " ")
     if name == "time":
         long_name, symbol, units = model.TIME
     attributes = {"long_name": long_name, "symbol": symbol, "units": units}

@@ -1,7 +1,7 @@
 """One point of a sweep, as an ordinary result."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -89,9 +89,9 @@ def _point_of(data: xr.Dataset, values: Mapping[str, Any]) -> xr.Dataset:
     why = str(point["error"].values)
     if why:
         facts["report"]["error"] = why
-    facts["start"] = _start(point, facts["start"])
+    facts["start"] = _start(point, facts["start"], _names_of_start(facts))
     swept = [name for name in point.coords if point[name].ndim == 0]
-    starts = [f"{name}_start" for name in START]
+    starts = [f"{name}_start" for name in _names_of_start(facts)]
     point = point.drop_vars([*OF_THE_SWEEP, *starts, *swept], errors="ignore")
     return point.assign_attrs({DESCRIPTION: json.dumps(facts)})
 
@@ -166,14 +166,19 @@ def _enter(facts: dict, path: str, value: Any) -> None:
         del table[name]
 
 
-def _start(point: xr.Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
+def _names_of_start(facts: Mapping[str, Any]) -> Sequence[str]:
+    """What a start has: order parameters, or the state of a model."""
+    return facts["report"].get("quantities", {}).get("state", START)
+
+
+def _start(point: xr.Dataset, described: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """The start of the point: its order parameters at the first time, if that is the start's."""
     begins = float(point["time"].values[0]) == described.get("time", 0.0)
     first = point.isel(time=0)
     if not begins:
-        kept = {name: point[f"{name}_start"] for name in START if f"{name}_start" in point}
+        kept = {name: point[f"{name}_start"] for name in names if f"{name}_start" in point}
         first = xr.Dataset(kept)
     if "seed" in first.dims:
         first = first.isel(seed=0)
-    start = {name: first[name].values.tolist() for name in START if name in first}
-    return {**{name: described[name] for name in described if name not in START}, **start}
+    start = {name: first[name].values.tolist() for name in names if name in first}
+    return {**{name: described[name] for name in described if name not in names}, **start}

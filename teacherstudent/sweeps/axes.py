@@ -1,4 +1,6 @@
-"""What a sweep goes over: the values of parameters, named by their places in a problem."""
+"""What a sweep goes over: the values of parameters, named by their places in a problem or another
+model.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +15,15 @@ from teacherstudent.checking import checks
 from teacherstudent.display import Described
 from teacherstudent.extensions.own_sources import content_of
 from teacherstudent.losses import Loss
+from teacherstudent.models.learnable import Learnable, Places
+from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import COORDINATES, VARIABLES
 
-PARTS = ("task", "student", "rule")  # of a problem, with entries of their own
-WHOLE = ("task", "rule", "loss", "batch_size", "batch_ratio", "start", "N")
+BESIDE = ("start", "N")  # what a sweep may change beside the problem
 POINT = "point"  # the dimension of a list of points
 MOST_POINTS = 10**7
-EXAMPLE = 'over={"rule.learning_rate": [0.1, 0.2], "student.width": [2, 3]}'
+# What a dataset of a sweep has beside quantities.
+OF_SWEEPS = ("seed", "time", "rho", POINT, "error", "seconds", "steps", "recorded_time")
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,19 @@ class Axis:
         return list(self.entries[0])
 
 
-def axes_of(over: Any) -> list[Axis]:
+def axes_of(over: Any, kind: type[Learnable] = Problem) -> list[Axis]:
     """The axes of a grid, {"rule.learning_rate": [...], ...}, or the one of a list of points.
 
-    Raises ValueError for what is none of both.
+    `kind` is the class of what is swept.  Raises ValueError for what is none of both.
     """
     if isinstance(over, Mapping):
-        axes = _axes_of_grid(over)
+        axes = _axes_of_grid(over, kind)
     elif isinstance(over, Sequence) and not isinstance(over, str):
-        axes = [_axis_of_list(over)]
+        axes = [_axis_of_list(over, kind)]
     else:
         raise ValueError(
             f"over = {checks.shortened(over)} is neither a dictionary of parameters nor a list of "
-            f"points; give one such as {EXAMPLE}."
+            f"points; give one such as {kind.PLACES.example}."
         )
     count = 1
     for axis in axes:
@@ -78,11 +82,12 @@ def assignments(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
         yield together
 
 
-def _axes_of_grid(over: Mapping) -> list[Axis]:
+def _axes_of_grid(over: Mapping, kind: type[Learnable]) -> list[Axis]:
     if not over:
-        raise ValueError(f"over is empty; give at least one parameter, as in {EXAMPLE}.")
-    values = {path: _values(_checked(path), given) for path, given in over.items()}
-    names = _names(list(values))
+        example = kind.PLACES.example
+        raise ValueError(f"over is empty; give at least one parameter, as in {example}.")
+    values = {path: _values(_checked(path, kind.PLACES), given) for path, given in over.items()}
+    names = _names(list(values), kind)
     axes = []
     for path, along in values.items():
         coordinate = _coordinate(path, along)
@@ -91,14 +96,14 @@ def _axes_of_grid(over: Mapping) -> list[Axis]:
     return axes
 
 
-def _axis_of_list(points: Sequence) -> Axis:
+def _axis_of_list(points: Sequence, kind: type[Learnable]) -> Axis:
     """The axis `point`, along which every parameter has a coordinate."""
     if not points or not all(isinstance(point, Mapping) and point for point in points):
         raise ValueError(
             "over is a list, and each of its points is to be a dictionary of parameters; give one "
             'such as over=[{"rule.learning_rate": 0.1, "student.width": 2}].'
         )
-    paths = [_checked(path) for path in points[0]]
+    paths = [_checked(path, kind.PLACES) for path in points[0]]
     for number, point in enumerate(points):
         if set(point) != set(paths):
             raise ValueError(
@@ -106,24 +111,28 @@ def _axis_of_list(points: Sequence) -> Axis:
                 f"{', '.join(paths)}; give the same ones for all points."
             )
     entries = [{path: _plain(path, point[path]) for path in paths} for point in points]
-    names = _names(paths)
+    names = _names(paths, kind)
     coordinates: dict[str, np.ndarray] = {}
     for path in paths:
         coordinates[names[path]] = _coordinate(path, [one[path] for one in entries])
     return Axis(POINT, entries, coordinates)
 
 
-def _checked(path: Any) -> str:
+def _checked(path: Any, places: Places) -> str:
     """A place in a problem; ValueError for any other name."""
-    known = (*WHOLE, *(f"{part}.NAME" for part in PARTS))
+    whole = (*places.whole, *BESIDE)
     part, dot, entry = str(path).partition(".")
-    right = part in PARTS and entry if dot else part in WHOLE
+    right = part in places.divided and entry if dot else part in whole
     if not isinstance(path, str) or not right:
-        near = [f"{part}.{path}" for part in PARTS] if right is False and not dot else []
-        hint = f" (did you mean {near[2]}, {near[0]} or {near[1]}?)" if near else ""
+        hint = ""
+        if right is False and not dot:
+            *others, last = [f"{part}.{path}" for part in places.divided]
+            near = f"{', '.join(others)} or {last}" if others else last
+            hint = f" (did you mean {near}?)"
+        known = (*whole, *(f"{part}.NAME" for part in places.divided))
         raise ValueError(
-            f"over has {checks.shortened(path)}, which is no place in a problem{hint}; known are "
-            f"{', '.join(known)}."
+            f"over has {checks.shortened(path)}, which is no place in a {places.kind}{hint}; known "
+            f"are {', '.join(known)}."
         )
     return path
 
@@ -177,11 +186,13 @@ def _plain(path: str, value: Any) -> Any:
     return value
 
 
-def _names(paths: Sequence[str]) -> dict[str, str]:
+def _names(paths: Sequence[str], kind: type[Learnable]) -> dict[str, str]:
     """A short name for each place, that nothing else in a dataset has: its last word, or all."""
     last = {path: path.rsplit(".", 1)[-1] for path in paths}
     dimensions = {dim for dims, *_ in VARIABLES.values() for dim in dims}
-    taken = {*VARIABLES, *dimensions, "seed", "time", "rho", POINT, "error", "seconds"}
+    own = kind.quantities()
+    dimensions |= {dim for quantity in own.values() for dim in quantity.dims}
+    taken = {*VARIABLES, *own, *dimensions, *OF_SWEEPS}
     names = {}
     for path, short in last.items():
         unique = list(last.values()).count(short) == 1
@@ -222,6 +233,9 @@ def _label(value: Any) -> str:
 
 def attributes_of(name: str, path: str) -> dict[str, str]:
     """What a coordinate says of itself."""
-    words = path.replace(".", " ").replace("_", " ")
+    of_model = path.startswith("model.")
+    words = path.removeprefix("model.").replace(".", " ").replace("_", " ")
     long_name, symbol, units = COORDINATES.get(name, (words, name, "1"))
+    if of_model:  # whose numbers may be of something else than layers
+        long_name = words
     return {"long_name": long_name, "symbol": symbol, "units": units}

@@ -12,12 +12,12 @@ import numpy as np
 import xarray as xr
 
 from teacherstudent.checking import checks
-from teacherstudent.problem import Problem
+from teacherstudent.models.learnable import Learnable
 from teacherstudent.results.datasets import UNITS, VARIABLES, described
 from teacherstudent.results.description import describe_problem
 from teacherstudent.results.swept import number_of
 from teacherstudent.sweeps.axes import Axis, attributes_of
-from teacherstudent.sweeps.points import Point, with_entries
+from teacherstudent.sweeps.points import Point
 from teacherstudent.sweeps.values import Answers, Values
 
 NOT_YET = "not computed yet"
@@ -131,18 +131,19 @@ def _coordinates(axes: Sequence[Axis]) -> dict[str, tuple]:
 
 
 def starts_of(points: Sequence[Point], axes: Sequence[Axis]) -> dict[str, tuple]:
-    """The order parameters from which the points begin, nan beyond the units that a point has."""
+    """The states from which the points begin, nan beyond the units that a point has."""
     swept = tuple(axis.name for axis in axes)
     shape = tuple(len(axis) for axis in axes)
     sizes = _most_units(points)
-    task = points[0].problem.task
+    states = [point.problem.begun(point.start) for point in points]
     starts = {}
-    for name in ("Q", "R", "T", "v", "b"):
-        known = task.name_of(name)
-        dims = tuple(dim for dim in VARIABLES[known][0] if dim != "time")
-        array = np.full((len(points), *(sizes[dim] for dim in dims)), np.nan)
-        for place, point in enumerate(points):
-            value = np.asarray(getattr(point.start, name, np.zeros(np.shape(point.start.v))))
+    for name, first in states[0].items():
+        known = points[0].problem.family.name_of(name)
+        dims = _dims_at_one_time(points[0].problem, known)
+        most = [sizes.get(dim, size) for dim, size in zip(dims, first.shape, strict=True)]
+        array = np.full((len(points), *most), np.nan)
+        for place, state in enumerate(states):
+            value = state[name]
             array[place, ...][tuple(slice(size) for size in value.shape)] = value
         about = {"long_name": f"{known} at the start", "symbol": known, "units": "1"}
         array = array.reshape((*shape, *array.shape[1:]))
@@ -150,25 +151,32 @@ def starts_of(points: Sequence[Point], axes: Sequence[Axis]) -> dict[str, tuple]
     return starts
 
 
+def _dims_at_one_time(problem: Learnable, name: str) -> tuple[str, ...]:
+    """The dimensions of a part of the state."""
+    own = problem.quantities()
+    if name in own:
+        return own[name].dims
+    return tuple(dim for dim in VARIABLES[name][0] if dim != "time")
+
+
+def _counts(points: Sequence[Point]) -> dict[str, list[int]]:
+    """How many units each point has, by the names of the masks; of models nothing."""
+    units = [point.problem.units for point in points]
+    return {f"has_{unit}": [one[unit] for one in units] for unit in units[0]}
+
+
 def _most_units(points: Sequence[Point]) -> dict[str, int]:
     """The most units that a point has, by dimension."""
-    counts = {
-        "has_student": max(point.problem.student.width for point in points),
-        "has_teacher": max(point.problem.task.directions for point in points),
-    }
-    return {dim: counts[mask] for mask, dims in UNITS.items() for dim in dims}
+    counts = _counts(points)
+    return {dim: max(widths) for mask, widths in counts.items() for dim in UNITS[mask]}
 
 
 def units_of(points: Sequence[Point], axes: Sequence[Axis]) -> dict[str, tuple]:
     """Which units every point has, where not all have the same."""
     swept = tuple(axis.name for axis in axes)
     shape = tuple(len(axis) for axis in axes)
-    counts = {
-        "has_student": [point.problem.student.width for point in points],
-        "has_teacher": [point.problem.task.directions for point in points],
-    }
     masks = {}
-    for name, widths in counts.items():
+    for name, widths in _counts(points).items():
         if len(set(widths)) == 1:
             continue
         has = np.arange(max(widths)) < np.reshape(widths, (*shape, 1))
@@ -190,26 +198,30 @@ def _where_it_varies(dims: Sequence[str], array: np.ndarray) -> tuple[list[str],
     return left, array
 
 
-def swept_values(axes: Sequence[Axis], problem: Problem) -> dict[str, dict[str, list]]:
+def swept_values(axes: Sequence[Axis], points: Sequence[Point]) -> dict[str, dict[str, list]]:
     """The values along each swept dimension, by parameter, as a description of a problem has
     them.
     """
+    numbers = np.arange(len(points)).reshape([len(axis) for axis in axes])
     described: dict[str, dict[str, list]] = {}
-    for axis in axes:
+    for place, axis in enumerate(axes):
+        along = np.moveaxis(numbers, place, 0).reshape(len(axis), -1)[:, 0]
         described[axis.name] = {}
         for path in axis.paths:
-            values = [entries[path] for entries in axis.entries]
-            described[axis.name][path] = [_described(path, one, problem) for one in values]
+            values = []
+            for entries, number in zip(axis.entries, along, strict=True):
+                values.append(_described(path, entries[path], points[number].problem))
+            described[axis.name][path] = values
     return described
 
 
-def _described(path: str, value: Any, problem: Problem) -> Any:
-    """One value as a description has it; a start has none."""
+def _described(path: str, value: Any, problem: Learnable) -> Any:
+    """One value as the description of a problem with it has it; a start has none."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if path == "start":
         return None
-    described: Any = describe_problem(with_entries(problem, {path: value}))
+    described: Any = describe_problem(problem)
     for name in path.split("."):
         described = described[name]
     return described

@@ -16,8 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+import sims.models
+import sims.two_layer  # noqa: F401 (these four register the theories and simulations)
 import teacherstudent as ts
-from odes.points import PointOptions, integrate_points, step_together
+from odes.models.theory import theory_of_model
+from odes.points import PointOptions, integrate_points
 from teacherstudent.errors import DivergenceError
 from teacherstudent.observables.built_in import requested_of_theory
 from teacherstudent.observables.observable import Observable, TheoryObservable
@@ -88,9 +91,10 @@ class Job(abc.ABC):
     def quantities(self, found: xr.Dataset, point: Point) -> dict[str, Values]:
         """What is kept of the dataset of one point, along the times of the sweep."""
         wanted, places = self._places(found, point)
+        without_time = {*WITHOUT_TIME, *point.problem.quantities()}
         kept = {}
         for name, variable in found.data_vars.items():
-            if name in OF_THE_END or not ("time" in variable.dims or name in WITHOUT_TIME):
+            if name in OF_THE_END or not ("time" in variable.dims or name in without_time):
                 continue
             array = variable.values
             if "time" in variable.dims:
@@ -110,13 +114,15 @@ class TheoryJob(Job):
     def computed(self) -> Computed:
         first = self.points[0]
         requested = self.options.get("observables", ())
+        solver = self.options.get("solver", "auto")
         try:
+            theory = theory_of_model(first.problem)
+            if not theory.steps_together(first.problem, first.start, solver):
+                return super().computed()
             observables = requested_of_theory(requested, first.problem)
         except ValueError as error:
             return Computed({}, [sentence(error)] * len(self.points), {})
-        solver = self.options.get("solver", "auto")
-        in_solve = any(isinstance(one, TheoryObservable) for one in observables.observables)
-        if in_solve or not step_together(first.problem, first.start, solver):
+        if any(isinstance(one, TheoryObservable) for one in observables.observables):
             return super().computed()
         given = PointOptions(**{**self.options, "observables": observables.observables})
         try:

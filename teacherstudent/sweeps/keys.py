@@ -13,10 +13,20 @@ import numpy as np
 
 import teacherstudent
 from odes.inputs.one_update import InputTheory
+from odes.models.theory import ModelTheory
 from odes.rules.theory import RuleTheory
+from sims.models.simulation import ModelSimulation
 from teacherstudent.checking import contracts
 from teacherstudent.extensions.own_sources import content_of
 from teacherstudent.sweeps.points import Point
+
+# What is known of the classes of rules, tasks and models.
+REGISTERS: tuple[dict[Any, Any], ...] = (
+    RuleTheory.registered,
+    InputTheory.registered,
+    ModelTheory.registered,
+    ModelSimulation.registered,
+)
 
 
 class Keys:
@@ -37,10 +47,9 @@ class Keys:
         """The name of a point."""
         problem = point.problem
         digest = self._common.copy()
-        for part in (problem.task, problem.student, problem.rule, problem.loss, point.start):
+        for part in (*problem.named_parts.values(), point.start):
             digest.update(self._digest_of(part))
-        digest.update(repr((problem.batch_size, problem.batch_ratio, N)).encode())
-        digest.update(repr(problem.resolution).encode())
+        digest.update(repr((N, getattr(problem, "resolution", None))).encode())
         return digest.hexdigest()
 
     def _digest_of(self, part: Any) -> bytes:
@@ -53,10 +62,11 @@ class Keys:
 
 
 def theories_of(part: Any) -> list[type]:
-    """The classes that hold the theory of a rule or a task; none of anything else."""
+    """The classes that hold the theory of a rule or a task, or theory and simulation of a model;
+    none of anything else.
+    """
     found = []
-    registers: tuple[dict[Any, Any], ...] = (RuleTheory.registered, InputTheory.registered)
-    for registered in registers:
+    for registered in REGISTERS:
         owner = contracts.nearest(type(part), registered)
         if owner is not None:
             found.append(type(registered[owner]))

@@ -1,6 +1,7 @@
 """The points of a sweep: a problem and a start for each combination of values.
 
-Most values are numbers of the rule or the task.  They are checked once along their whole axis, and
+A problem is here whatever is learnt, a `Problem` or another model.  Most values are numbers of the
+rule, the task or the model.  They are checked once along their whole axis, and
 then put in their places without a check for each point: ten thousand points take a second.
 """
 
@@ -15,28 +16,24 @@ import numpy as np
 
 from teacherstudent.checking import checks
 from teacherstudent.checking.contracts import is_ours
-from teacherstudent.problem import Problem
-from teacherstudent.starts import Start
+from teacherstudent.display import Described
+from teacherstudent.models.learnable import Learnable
+from teacherstudent.schedules import Schedule
 from teacherstudent.states.order_parameters import OrderParameters, Weights
 from teacherstudent.sweeps.axes import Axis, assignments
-from teacherstudent.tasks.base import with_fields
 from teacherstudent.tasks.sweeping import fields_of, numbers_of, with_number
-
-PROBLEM = ("task", "student", "rule", "loss", "batch_size", "batch_ratio")
 
 
 @dataclass(frozen=True)
 class Point:
     """One point of a sweep; `N` is the input dimension of its networks, if it is given."""
 
-    problem: Problem
-    start: Start
+    problem: Any
+    start: Any
     N: int | None
 
 
-def points_of(
-    problem: Problem, start: Start | Callable, N: int | None, axes: Sequence[Axis]
-) -> list[Point]:
+def points_of(problem: Learnable, start: Any, N: int | None, axes: Sequence[Axis]) -> list[Point]:
     """All points, the last axis fastest.
 
     Raises ValueError for a value that is not allowed in its place.
@@ -55,13 +52,13 @@ def points_of(
 class _Maker:
     """Makes the problems of points; what several points share, such as a task, is one object."""
 
-    def __init__(self, problem: Problem):
+    def __init__(self, problem: Learnable):
         self.base = problem
-        self.others: dict[tuple, tuple[Problem, list]] = {}
+        self.others: dict[tuple, tuple[Any, list]] = {}
         self.parts: dict[tuple, tuple[Any, Any]] = {}
         self.are_numbers: dict[tuple, bool] = {}
 
-    def problem(self, given: Mapping[str, Any]) -> Problem:
+    def problem(self, given: Mapping[str, Any]) -> Any:
         """The problem with the given values in their places."""
         numbers: dict[str, dict[str, float]] = {}
         others = {}
@@ -74,8 +71,8 @@ class _Maker:
         made = self._with_others(others)
         changed = {}
         for part, values in numbers.items():
-            changed[part] = self._with_numbers(getattr(made, part), values)
-        return with_fields(made, changed)
+            changed[part] = self._with_numbers(made.named_parts[part], values)
+        return made.with_checked_parts(changed)
 
     def _is_number(self, path: str, value: Any) -> bool:
         key = (path, type(value))
@@ -83,7 +80,7 @@ class _Maker:
             self.are_numbers[key] = is_number(self.base, path, value)
         return self.are_numbers[key]
 
-    def _with_others(self, others: Mapping[str, Any]) -> Problem:
+    def _with_others(self, others: Mapping[str, Any]) -> Any:
         """The problem with other objects, made and checked once."""
         key = (*others, *map(id, others.values()))
         if key not in self.others:
@@ -92,7 +89,7 @@ class _Maker:
         return self.others[key][0]
 
     def _with_numbers(self, owner: Any, values: Mapping[str, float]) -> Any:
-        """A rule or a task with other numbers, which have been checked."""
+        """A rule, a task or a model with other numbers, which have been checked."""
         key = (id(owner), *values.items())
         if key not in self.parts:
             changed = owner
@@ -103,12 +100,14 @@ class _Maker:
         return self.parts[key][0]
 
 
-def is_number(problem: Problem, path: str, value: Any) -> bool:
-    """Whether a value stands for a number of the rule or the task, which programs take as such."""
+def is_number(problem: Learnable, path: str, value: Any) -> bool:
+    """Whether a value stands for a number of the rule, the task or the model, which programs take
+    as such.
+    """
     part, _, entry = path.partition(".")
-    if part not in ("rule", "task") or type(value) not in (float, int):
+    if part not in problem.PLACES.numbers or type(value) not in (float, int):
         return False
-    owner = getattr(problem, part)
+    owner = problem.named_parts[part]
     if not is_ours(type(owner)):  # its __init__ may compute other fields from the number
         return False
     number = numbers_of(owner, _fields_with_numbers(owner)).get(entry.replace(".", "_"))
@@ -116,13 +115,17 @@ def is_number(problem: Problem, path: str, value: Any) -> bool:
 
 
 def _fields_with_numbers(owner: Any) -> Sequence[str]:
-    """The fields of a rule or a task that may be numbers; a static one is part of the program."""
+    """The fields of a rule, a task or a model that may be numbers; a static one is part of the
+    program.
+    """
     static = {one.name for one in dataclasses.fields(owner) if one.metadata.get("static")}
-    names = getattr(owner, "NUMBERS", None) or fields_of(owner)
+    names = getattr(owner, "NUMBERS", None)
+    if names is None:  # a rule
+        names = fields_of(owner)
     return [name for name in names if name not in static]
 
 
-def _check_numbers(problem: Problem, axes: Sequence[Axis]) -> None:
+def _check_numbers(problem: Learnable, axes: Sequence[Axis]) -> None:
     """Raise ValueError for numbers along an axis that their place does not allow."""
     for axis in axes:
         for path in axis.paths:
@@ -131,12 +134,12 @@ def _check_numbers(problem: Problem, axes: Sequence[Axis]) -> None:
                 _check_along(problem, path, values)
 
 
-def _check_along(problem: Problem, path: str, values: list) -> None:
+def _check_along(problem: Learnable, path: str, values: list) -> None:
     """Set a number to all its values at once, as a sequence, or one by one where that is not
     possible.
     """
     part, _, entry = path.partition(".")
-    owner = getattr(problem, part)
+    owner = problem.named_parts[part]
     if "." not in entry and is_ours(type(owner)) and entry in arguments_of(owner):
         with_entries(problem, {path: np.asarray(values, float)})
         return
@@ -144,38 +147,59 @@ def _check_along(problem: Problem, path: str, values: list) -> None:
         with_entries(problem, {path: value})
 
 
-def with_entries(problem: Problem, values: Mapping[str, Any]) -> Problem:
+def with_entries(problem: Any, values: Mapping[str, Any]) -> Any:
     """The problem with other values in some places, made and checked anew.
 
     Raises ValueError for a place that it does not have, or a value that is not allowed there.
     """
-    parts = {name: getattr(problem, name) for name in PROBLEM}
-    for name in PROBLEM:
-        if name in values:
-            parts[name] = values[name]
+    parts = problem.named_parts
+    changed = {name: value for name, value in values.items() if name in problem.PLACES.whole}
+    entries: dict[str, dict[str, Any]] = {}
     for path, value in values.items():
         part, dot, entry = path.partition(".")
         if dot:
-            parts[part] = _with_entry(parts[part], part, entry, value)
-    if parts["batch_ratio"] is not None and "batch_size" not in values:
-        parts["batch_size"] = 1
-    return Problem(**parts)
+            entries.setdefault(part, {})[entry] = value
+    for part, some in entries.items():
+        changed[part] = _with_arguments(changed.get(part, parts[part]), part, some)
+    return problem.with_parts(changed)
 
 
-def _with_entry(owner: Any, part: str, entry: str, value: Any) -> Any:
-    """A task, student or rule with another value of one of its arguments."""
+def _with_arguments(owner: Any, place: str, values: Mapping[str, Any]) -> Any:
+    """A part of a problem with other values of some of its arguments.
+
+    An argument that is an object, such as the reward of a model, may have arguments of its own,
+    "reward.penalty"; one that is a schedule has parameters.  All arguments change at once, as one
+    of them may not fit the others as they were.
+    """
     given = arguments_of(owner)
-    name, _, inner = entry.partition(".")
-    if inner and name in given:
-        return _with_inner(owner, part, name, inner, value)
-    if entry not in given:
-        raise ValueError(
-            f"over has {part}.{entry}, but {type(owner).__name__} has no {entry}; its arguments "
-            f"are {', '.join(given)}."
-        )
-    if not is_ours(type(owner)):
-        _check_made_again(owner, given, part)
-    return type(owner)(**{**given, entry: value})
+    changed: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for entry, value in values.items():
+        name, dot, rest = entry.partition(".")
+        if name not in given or (dot and not rest):
+            raise ValueError(
+                f"over has {place}.{entry}, but {type(owner).__name__} has no {entry}; its "
+                f"arguments are {', '.join(given) or 'none'}."
+            )
+        if dot:
+            inner.setdefault(name, {})[rest] = value
+        else:
+            changed[name] = value
+    parameters = {}
+    for name, some in inner.items():
+        part = changed.get(name, given[name])
+        if isinstance(part, Described) and not isinstance(part, Schedule):
+            changed[name] = _with_arguments(part, f"{place}.{name}", some)
+        else:
+            parameters[name] = some
+    if changed:
+        if not is_ours(type(owner)):
+            _check_made_again(owner, given, place)
+        owner = type(owner)(**{**given, **changed})
+    for name, some in parameters.items():
+        for rest, value in some.items():
+            owner = _with_inner(owner, place, name, rest, value)
+    return owner
 
 
 def _check_made_again(owner: Any, given: Mapping[str, Any], part: str) -> None:
@@ -210,7 +234,7 @@ def _with_inner(owner: Any, part: str, name: str, inner: str, value: Any) -> Any
 
 
 def arguments_of(owner: Any) -> dict[str, Any]:
-    """The arguments that make a task, a student or a rule once more."""
+    """The arguments that make a task, a student, a rule or a model once more."""
     given = {}
     for name, parameter in inspect.signature(type(owner)).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -219,13 +243,13 @@ def arguments_of(owner: Any) -> dict[str, Any]:
             raise ValueError(
                 f"{type(owner).__name__} cannot be made with another value, since its argument "
                 f"{name} is no field of it; sweep the whole object, "
-                '"task" or "rule", over a list of them.'
+                '"task", "rule" or "model", over a list of them.'
             )
         given[name] = getattr(owner, name)
     return given
 
 
-def start_at(start: Any, problem: Problem, N: int | None) -> Start:
+def start_at(start: Any, problem: Any, N: int | None) -> Any:
     """The start of one point: what a function answers for its problem, or the one start that all
     share, cut to as many units as the point has.
 
@@ -235,21 +259,22 @@ def start_at(start: Any, problem: Problem, N: int | None) -> Start:
         made = _called(start, problem, N)
         problem.check_start(made)
         return made
-    K, M = problem.student.width, problem.task.directions
-    has = getattr(start, "students", None), getattr(start, "teachers", None)
-    if has != (K, M) and isinstance(start, OrderParameters) and not start.batch:
-        return _cut(start, K, M)
+    units = problem.units
+    if units and isinstance(start, OrderParameters) and not start.batch:
+        return _cut(start, units["student"], units["teacher"])
     return start
 
 
-def _called(start: Callable, problem: Problem, N: int | None) -> Start:
+def _called(start: Callable, problem: Any, N: int | None) -> Any:
     if "N" in inspect.signature(start).parameters:
         return start(problem, N=N)
     return start(problem)
 
 
 def _cut(start: OrderParameters, K: int, M: int) -> OrderParameters:
-    """A start with the first K students and M teachers of one that has more."""
+    """A start with the first K students and M teachers of one that may have more."""
+    if (start.students, start.teachers) == (K, M):
+        return start
     if start.students < K or start.teachers < M:
         raise ValueError(
             f"start has {start.students} student and {start.teachers} teacher units, but a point "

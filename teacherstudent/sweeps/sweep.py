@@ -15,9 +15,12 @@ import numpy as np
 import xarray as xr
 
 import teacherstudent as ts
-from odes.rules.theory import require_theory
+from odes.models.theory import theory_of_model
+from sims.models.simulation import simulation_of_model
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.warn import warn_user
+from teacherstudent.models.learnable import Learnable
+from teacherstudent.models.model import Model
 from teacherstudent.observables.built_in import requested_of_networks, requested_of_theory
 from teacherstudent.problem import Problem
 from teacherstudent.progress import POINTS, Bar, progress_bar
@@ -48,7 +51,7 @@ OPTIONS_OF_SIMULATION = ("method", "dtype", "test_samples", "device")
 
 @arguments.checked
 def sweep(
-    problem: Problem,
+    problem: Problem | Model,
     start,
     times,
     over,
@@ -76,7 +79,9 @@ def sweep(
       along the dimension `point`.  Parameters are the arguments of the task, the student and the
       rule by their place ("task.noise", "student.activation", "rule.learning_rate"; of a schedule
       "rule.learning_rate.rate"), the task or the rule itself ("rule": [ts.SGD(0.1),
-      ts.SignSGD(0.1)]), "loss", "batch_size", "batch_ratio", "start", and "N".
+      ts.SignSGD(0.1)]), "loss", "batch_size", "batch_ratio", "start", and "N".  Of another model
+      (`ts.Model`) they are its arguments, "model.learning_rate", those of its parts,
+      "model.reward.penalty", and "model", "start" and "N".
     - `N`, `seeds`: of the networks; N is 1000 unless given, or fixed by the start or the task.
       All points have the same seeds, that is the same random streams, so that differences between
       points are less noisy than the points.
@@ -105,7 +110,9 @@ def sweep(
 
     Theories of points that differ by numbers alone step together in one compiled program.  They are
     those of `integrate` within the solver's tolerance; where averages are by quadrature, their
-    resolution is fine enough for all of a job.  Networks are those of `simulate` bit by bit.
+    resolution is fine enough for all of a job.  Those of other models are solved one after the
+    other, and all points of a model have states of the same shapes.  Networks are those of
+    `simulate` bit by bit.
 
     Raises ValueError for input that does not fit, before any work where that can be seen, and where
     every point fails so; BlockingIOError if another sweep writes to the same place;
@@ -167,7 +174,6 @@ class _Plan:
         self, problem, start, times, over, N, seeds, theory, simulation, observables
     ) -> None:
         self.times = checks.times(times)
-        self.axes = axes_of(over)
         if N is not None:
             N = checks.integer("N", N)
         self.kinds: dict[str, dict] = {}
@@ -183,11 +189,13 @@ class _Plan:
                 "theory and simulation are both False, so that there is nothing to compute; leave "
                 "one of them out."
             )
-        if not isinstance(problem, Problem):
+        if not isinstance(problem, Learnable):
             raise ValueError(
-                f"problem is {checks.kind_of(problem)}; a sweep is of one ts.Problem: call "
-                "integrate for each value."
+                f"problem is {checks.kind_of(problem)}; a sweep is of one ts.Problem or ts.Model: "
+                "call integrate for each value."
             )
+        _check_names(problem)
+        self.axes = axes_of(over, type(problem))
         if problem.sweeps:
             raise ValueError(
                 f"problem has a sequence for {', '.join(problem.sweeps)}; give one number, and "
@@ -196,6 +204,7 @@ class _Plan:
         self.problem = problem
         _check_observables(observables)
         self.points = [_with_size(one) for one in points_of(problem, start, N, self.axes)]
+        _check_shapes(self.points)
         self._check_points()
 
     def _check_points(self) -> None:
@@ -205,18 +214,19 @@ class _Plan:
         first: dict[Any, Point] = {}
         for point in self.points:
             first.setdefault(structure_of(point), point)
-        _raise_if_all_fail(self._check_point, first.values())
+        _raise_if_all_fail(_check_start, first.values())
+        both = len(self.kinds) == 2
+        if "simulation" in self.kinds:
+            hint = "  Give simulation=False for the theory alone." if both else ""
+            _raise_if_all_fail(self._check_simulation, first.values(), hint)
         if "theory" in self.kinds:
-            kinds = {type(point.problem.rule): point for point in self.points}
-            hint = ""
-            if "simulation" in self.kinds:
-                hint = "  Give theory=False to simulate alone."
-            _raise_if_all_fail(_check_theory, kinds.values(), hint)
+            hint = "  Give theory=False to simulate alone." if both else ""
+            _raise_if_all_fail(_check_theory, first.values(), hint)
 
-    def _check_point(self, point: Point) -> None:
-        point.problem.check_start(point.start)
-        if "simulation" in self.kinds and point.N is not None:
-            point.problem.task.latent_dimension(point.N)
+    def _check_simulation(self, point: Point) -> None:
+        simulation = simulation_of_model(point.problem)
+        method = simulation.method_called(self.kinds["simulation"].get("method"))
+        simulation.check(point.problem, point.N, method)
 
 
 def _check_observables(observables: Sequence[Any]) -> None:
@@ -234,14 +244,42 @@ def _check_observables(observables: Sequence[Any]) -> None:
 
 def _with_size(point: Point) -> Point:
     """The point with an N, where neither its start nor its task has one."""
-    fixed = point.start.network is not None or point.problem.task.input_dimension is not None
+    fixed = point.start.network is not None or point.problem.input_dimension is not None
     if point.N is not None or fixed:
         return point
     return replace(point, N=SIZE)
 
 
+def _check_names(problem: Learnable) -> None:
+    """Raise ValueError for quantities of a model whose names a sweep needs."""
+    for name in problem.quantities():
+        if name in RESERVED:
+            raise ValueError(
+                f"a {type(problem).__name__} records {name!r}, which is something else in a "
+                "sweep; call integrate and simulate for each value."
+            )
+
+
+def _check_shapes(points: Sequence[Point]) -> None:
+    """Raise ValueError where the points of a sweep may not have states of different shapes."""
+    first = points[0].problem.shared_shapes
+    for point in points:
+        for name, shape in point.problem.shared_shapes.items():
+            if tuple(shape) != tuple(first[name]):
+                raise ValueError(
+                    f"over changes the shape of {name}, which is {tuple(first[name])} at one point "
+                    f"and {tuple(shape)} at another; the points of a sweep of a "
+                    f"{type(point.problem).__name__} have states of one shape: make a sweep of "
+                    "each."
+                )
+
+
+def _check_start(point: Point) -> None:
+    point.problem.check_start(point.start)
+
+
 def _check_theory(point: Point) -> None:
-    require_theory(point.problem)
+    theory_of_model(point.problem).check(point.problem)
 
 
 def _raise_if_all_fail(check: Callable[[Point], None], points: Iterable[Point], hint="") -> None:
@@ -378,7 +416,6 @@ class _Work:
         self.kind = kind
         self.options = options
         self.times = plan.times
-        self.base = plan.problem
         self.all_points = plan.points
         with_N = kind == "simulation"
         keys = Keys(kind, plan.times, options)
@@ -412,9 +449,7 @@ class _Work:
         data = gathering.dataset()
         if float(self.times[0]) != points[0].start.time and not points[0].start.batch:
             data = data.assign(starts_of(points, self.axes))
-        long_name, symbol, units = points[0].problem.rule.TIME
-        if points[0].problem.batch_ratio is not None:
-            long_name = units = "updates"
+        long_name, symbol, units = points[0].problem.time_attributes
         about = {"long_name": long_name, "symbol": symbol, "units": units}
         data = data.assign_coords(time=("time", self.times, about))
         if "seeds" in self.options:
@@ -424,7 +459,7 @@ class _Work:
             if dim in data.dims:
                 data = data.assign_coords({dim: (dim, np.asarray(numbers))})
         report = gathering.report | _settings(self.options)
-        report["sweep"] = swept_values(self.axes, self.base)
+        report["sweep"] = swept_values(self.axes, points)
         report["failed"] = int(sum(bool(why) for why in gathering.errors))
         report["seconds"] = float(np.nansum(gathering.seconds))
         report |= {"first_time": float(self.times[0]), "last_time": float(self.times[-1])}
@@ -432,7 +467,7 @@ class _Work:
             report.setdefault("N", points[0].N or 0)
         return with_description(data, self.kind, points, report)
 
-    def _coordinates_of_observables(self, problem: Problem) -> list[tuple[str, tuple]]:
+    def _coordinates_of_observables(self, problem: Any) -> list[tuple[str, tuple]]:
         """Numbers along the dimensions of observables, such as the bins of a histogram."""
         requested = requested_of_theory if self.kind == "theory" else requested_of_networks
         try:

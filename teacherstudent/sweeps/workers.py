@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -21,13 +21,12 @@ import cloudpickle
 import jax
 import numpy as np
 
-from odes.inputs.one_update import InputTheory
-from odes.rules.theory import RuleTheory
 from teacherstudent.checking import checks
 from teacherstudent.checking.contracts import is_ours, registered_parts
 from teacherstudent.programs import kept_programs
 from teacherstudent.programs.for_all_runs import keep_compiled_programs
 from teacherstudent.sweeps.jobs import OF_THE_MACHINE, Job
+from teacherstudent.sweeps.keys import REGISTERS
 from teacherstudent.sweeps.points import Point
 from teacherstudent.sweeps.values import Answers
 
@@ -158,16 +157,14 @@ class Template:
     """What jobs of one shape have in common."""
 
     job: Job
-    rules: Mapping[type, Any]  # theories that the user has registered
-    tasks: Mapping[type, Any]
+    own: list[dict[type, Any]]  # what the user has registered, of each of `REGISTERS`
     keeps_programs: bool
 
     def prepare(self) -> None:
         """Make this process like the one that sent the template."""
-        for rule, theory in self.rules.items():
-            RuleTheory.registered.setdefault(rule, theory)
-        for task, averages in self.tasks.items():
-            InputTheory.registered.setdefault(task, averages)
+        for registered, own in zip(REGISTERS, self.own, strict=True):
+            for kind, part in own.items():
+                registered.setdefault(kind, part)
         if self.keeps_programs and not kept_programs.wanted():
             keep_compiled_programs()
 
@@ -183,15 +180,11 @@ class Packing:
         shape = (type(job), structure_of(job.points[0]))
         if shape not in self._templates:
             alone = replace(job, keys=job.keys[:1], points=job.points[:1], checkpoint=None)
-            problem = alone.points[0].problem
-            _check_can_travel(problem.task)
-            _check_can_travel(problem.rule)
-            template = Template(
-                alone,
-                rules=_own_parts(type(problem.rule), RuleTheory.registered),
-                tasks=_own_parts(type(problem.task), InputTheory.registered),
-                keeps_programs=kept_programs.wanted(),
-            )
+            parts = alone.points[0].problem.named_parts.values()
+            for part in parts:
+                _check_can_travel(part)
+            own = [_own_parts(parts, registered) for registered in REGISTERS]
+            template = Template(alone, own, keeps_programs=kept_programs.wanted())
             leaves = jax.tree.leaves(_parts(alone.points[0]))
             self._templates[shape] = (cloudpickle.dumps(template), leaves)
         content, known = self._templates[shape]
@@ -215,12 +208,12 @@ def _new_leaves(point: Point, known: list) -> list:
     return [None if leaf is old else leaf for leaf, old in zip(leaves, known, strict=True)]
 
 
-def _own_parts(kind: type, registered: Mapping[Any, Any]) -> dict[type, Any]:
-    """The theories of a class and those below it that are the user's own: workers do not know
-    them.
+def _own_parts(parts: Iterable[Any], registered: Mapping[Any, Any]) -> dict[type, Any]:
+    """The theories of the classes of some objects, and of those below these, that are the user's
+    own: workers do not know them.
     """
     found = {}
-    for base in kind.__mro__:
+    for base in {base for part in parts for base in type(part).__mro__}:
         theory = registered.get(base)
         if theory is not None and not (is_ours(base) and is_ours(type(theory))):
             found[base] = theory
