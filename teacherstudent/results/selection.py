@@ -64,7 +64,7 @@ def _problem_from(data: xr.Dataset, record: Mapping, described: dict) -> Any:
         described.get("task", {}).pop("generator", None)
     for part in {"task", "rule", "model"} & set(described):
         described[part] = {
-            name: _selected(data, name, value) for name, value in described[part].items()
+            name: _selected(data, name, value, kind) for name, value in described[part].items()
         }
     if record["kind"] == "fixed_point" and "over" in record["report"]:
         _refuse_curve(data, record)
@@ -192,13 +192,13 @@ def _described(data: xr.Dataset, part: str) -> dict:
     return record
 
 
-def _selected(data: xr.Dataset, name: str, value: Any) -> Any:
+def _selected(data: xr.Dataset, name: str, value: Any, kind: Any) -> Any:
     """A parameter of a sweep at the values that were selected from it; any other as it is."""
     if name == "readout":  # of a teacher, with a number for each unit: it is not swept
         return value
     if isinstance(value, Mapping):
         return _selected_schedule(data, name, value)
-    if name not in SWEPT or not isinstance(value, list):
+    if name not in (*SWEPT, *kind.NUMBERS) or not isinstance(value, list):
         return value
     return _coordinate(data, name)
 

@@ -136,3 +136,14 @@ def test_a_model_without_a_theory_or_a_simulation_says_so():
         ts.integrate(Mine(3), START, TIMES)
     with pytest.raises(ValueError, match="a Mine has no simulation: write class SimulationOfMine"):
         ts.simulate(Mine(3), START, TIMES, N=50)
+
+
+def test_a_value_that_was_selected_from_a_sweep_is_that_of_its_problem():
+    model = ts.Autoencoder([1.0, 0.5], 0.1, width=2, encoder_rate=[0.5, 0.8])
+    theory = ts.integrate(model, ts.State(w=0.1 * np.eye(2), beta=0.01 * np.eye(2)), [0.0, 1.0])
+    assert ts.problem_of(theory.isel(encoder_rate=1)).encoder_rate == 0.8
+    attack = ts.LabelAttack(2, strength=[0.1, 0.3])
+    problem = ts.Problem(attack, ts.Student(2), ts.SGD(0.1))
+    start = ts.OrderParameters(Q=0.5 * np.eye(2), R=np.zeros((2, 2)))
+    swept = ts.integrate(problem, start, [0.0, 1.0])
+    assert ts.problem_of(swept.isel(strength=1)).task.strength == 0.3
