@@ -248,11 +248,8 @@ class Protocol(Described):
 
 def _phase(index: int, given) -> Phase:
     """A phase of a pair (problem, duration)."""
-    if (
-        not isinstance(given, tuple | list)
-        or len(given) != 2
-        or not isinstance(given[0], Learnable)
-    ):
+    is_pair = isinstance(given, tuple | list) and len(given) == 2
+    if not is_pair or not isinstance(given[0], Learnable):
         raise ValueError(
             f"phase {index} of the protocol is {checks.shortened(given)}; give a pair (problem, "
             "duration)."
@@ -260,9 +257,9 @@ def _phase(index: int, given) -> Phase:
     problem, end = given
     if not isinstance(problem, Problem):
         raise ValueError(
-            f"phase {index} of the protocol is {checks.kind_of(problem)}; phases are of ts.Problem: "
-            "integrate or simulate one model after the other, each from ts.last_state of the one "
-            "before."
+            f"phase {index} of the protocol is {checks.kind_of(problem)}; phases are of "
+            "ts.Problem: integrate or simulate one model after the other, each from ts.last_state "
+            "of the one before."
         )
     if problem.sweeps:
         raise ValueError(
