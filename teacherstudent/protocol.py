@@ -15,6 +15,7 @@ import numpy as np
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.warn import warn_user
 from teacherstudent.display import Described, shown_value
+from teacherstudent.models.learnable import Learnable
 from teacherstudent.observables.observable import Observable
 from teacherstudent.problem import Problem
 
@@ -247,12 +248,19 @@ class Protocol(Described):
 
 def _phase(index: int, given) -> Phase:
     """A phase of a pair (problem, duration)."""
-    if not isinstance(given, tuple | list) or len(given) != 2 or not isinstance(given[0], Problem):
+    is_pair = isinstance(given, tuple | list) and len(given) == 2
+    if not is_pair or not isinstance(given[0], Learnable):
         raise ValueError(
             f"phase {index} of the protocol is {checks.shortened(given)}; give a pair (problem, "
             "duration)."
         )
     problem, end = given
+    if not isinstance(problem, Problem):
+        raise ValueError(
+            f"phase {index} of the protocol is {checks.kind_of(problem)}; phases are of "
+            "ts.Problem: integrate or simulate one model after the other, each from ts.last_state "
+            "of the one before."
+        )
     if problem.sweeps:
         raise ValueError(
             f"phase {index} of the protocol has a sequence for {', '.join(problem.sweeps)}; a "

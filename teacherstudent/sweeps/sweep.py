@@ -469,6 +469,8 @@ class _Work:
 
     def _coordinates_of_observables(self, problem: Any) -> list[tuple[str, tuple]]:
         """Numbers along the dimensions of observables, such as the bins of a histogram."""
+        if not self.options["observables"]:
+            return []
         requested = requested_of_theory if self.kind == "theory" else requested_of_networks
         try:
             found = requested(self.options["observables"], problem).observables
