@@ -14,7 +14,12 @@ and the readout's gradient
 
     E[g(lambda_k) e] = sum_a u_a I2(k, a)
 
-The fourth average, a_k = E[delta_k], multiplies the mean of the inputs, which is zero here.
+A student with biases b has lambda_k + b_k in place of lambda_k, in all of these averages
+(`teacherstudent/averages/biased.py`).  The biases' gradient is the mean of delta_k,
+
+    a_k = E[delta_k] = v_k sum_a u_a S2(k, a)
+
+which also multiplies the mean of the inputs, zero here.
 """
 
 from typing import NamedTuple
@@ -22,6 +27,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from teacherstudent.averages.biased import BiasedAverages
 from teacherstudent.observables.generalisation import averages_of, output_weights
 from teacherstudent.problem import Problem
 
@@ -31,22 +37,27 @@ class Moments(NamedTuple):
 
     - `J`: its Jacobian in the fields.
     - `D`: its covariance.
-    - `readout`: the readout's gradient.
+    - `readout`, `bias`: the gradients of readout and biases; the latter is zero where the student
+      has no biases.
     """
 
     J: Float[Array, "students fields"]
     D: Float[Array, "students students"]
     readout: Float[Array, " students"]
+    bias: Float[Array, " students"]
 
 
 def moments(
-    problem: Problem, C: Float[Array, "fields fields"], v: Float[Array, " students"]
+    problem: Problem,
+    C: Float[Array, "fields fields"],
+    v: Float[Array, " students"],
+    b: Float[Array, " students"],
 ) -> Moments:
-    """J, D and the readout's gradient of the square loss, at the field covariance C.
+    """J, D and the gradients of readout and biases of the square loss, at the field covariance C.
 
     D is that of a mini-batch's mean gradient: the covariance of one sample over the batch size.
     """
-    averages = averages_of(problem)
+    averages = averages_of(problem, b)
     K = v.shape[0]
     u = output_weights(problem, v)
     J2 = averages.J2(C)
@@ -55,4 +66,7 @@ def moments(
     J = J.at[:, :K].add(jnp.diag(curvature))
     one_sample = averages.I4(C, u) + problem.teacher.noise**2 * J2[:, :K]
     D = v[:, None] * v[None, :] * one_sample / problem.batch_size
-    return Moments(J=J, D=D, readout=averages.I2(C)[:K] @ u)
+    bias = jnp.zeros_like(v)
+    if isinstance(averages, BiasedAverages):
+        bias = v * (averages.S2(C) @ u)
+    return Moments(J=J, D=D, readout=averages.I2(C)[:K] @ u, bias=bias)

@@ -82,7 +82,7 @@ def describe_start(start: Start, problem: Problem) -> dict:
 
     Of `SpectralOverlaps` they are those of all modes together.
     """
-    described = {name: np.asarray(getattr(start, name)).tolist() for name in problem.task.START}
+    described = {name: np.asarray(getattr(start, name)).tolist() for name in problem.parts_of_start}
     if start.time:
         described["time"] = start.time
     return described

@@ -78,6 +78,7 @@ class ClassifyingTeacher(TeacherStudent):
 
     NUMBERS: ClassVar = ("noise", "flips")
     BINARY_LABELS: ClassVar = True
+    KNOWS_BIASES: ClassVar = False
 
     flips: checks.Parameter
 
@@ -102,16 +103,17 @@ class ClassifyingTeacher(TeacherStudent):
                 "flipped; give at most 1."
             )
 
-    def check_fixed_overlaps(self, T: Float[AnyArray, "teachers teachers"]) -> None:
+    def check_fixed_overlaps(self, T: Float[AnyArray, "*batch teachers teachers"]) -> None:
         """Raise ValueError if the field u whose sign is the label is zero for every input."""
         if not self.is_sign_of_field or schedules_in(self.readout):
             return
         v_star = np.broadcast_to(np.asarray(self.readout), (self.width,))
         variance = v_star @ np.asarray(T) @ v_star
-        if variance <= CANCELLED * (np.abs(v_star) @ np.abs(np.asarray(T)) @ np.abs(v_star)):
+        terms = np.abs(v_star) @ np.abs(np.asarray(T)) @ np.abs(v_star)
+        if np.any(variance <= CANCELLED * terms):
             raise ValueError(
                 "the teacher's output is zero for every input, sum_mn v*_m T_mn v*_n = "
-                f"{variance:.3g}, and has no sign; give other start.T or task.readout."
+                f"{np.min(variance):.3g}, and has no sign; give other start.T or task.readout."
             )
 
     def label(
