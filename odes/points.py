@@ -262,7 +262,7 @@ def _answered(
             *(None if part is None else part[index] for part in answer)  # type: ignore[arg-type]
         )
         failures[index] = failure(one, trajectory, given.max_steps, times[-1])
-    return rename_for_task(problems[0].task, values), failures
+    return rename_for_task(problems[0], values), failures
 
 
 def _overlaps(start: Start) -> Overlaps:

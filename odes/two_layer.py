@@ -230,7 +230,7 @@ def _quantities(
         if isinstance(one, TheoryObservable):
             values[one.name] = getattr(curve, one.part)
     known = {name: found for name, found in values.items() if found is not None}
-    return rename_for_task(problem.task, known)
+    return rename_for_task(problem, known)
 
 
 def _refined(

@@ -30,8 +30,9 @@ class Student(Described):
       committee machine).
     - `frozen`: the numbers of units that do not learn, [0, 2]: their weights, readouts and biases
       keep the values that they have at the start, and have no part in the gradient.
-    - `train_bias`: whether the biases b are trained; otherwise they keep their values at the start
-      (zero).  Biases are known for tasks with two classes, not yet for those with a teacher.
+    - `train_bias`: whether the biases b are trained; otherwise they keep their values at the start,
+      which are zero with a teacher (biases of other values that stay are trained ones with the rate
+      `bias_learning_rate=0`).
 
     Raises ValueError if a value is outside its range.
 
@@ -194,10 +195,10 @@ class Problem(Learnable):
                 f'loss = "{self.loss}" is known for tasks with labels +-1, not for '
                 f'{type(self.task).__name__}; use "square".'
             )
-        if not self.task.HAS_CLASSES and self.student.train_bias:
+        if self.student.train_bias and not self.task.KNOWS_BIASES:
             raise ValueError(
-                "student.train_bias = true is known for tasks with two classes, not for "
-                f"{type(self.task).__name__}; set it to false."
+                "student.train_bias = true is known for tasks with two classes and for "
+                f"TeacherStudent, not for {type(self.task).__name__}; set it to false."
             )
 
     def _check_slope(self) -> None:
@@ -279,6 +280,22 @@ class Problem(Learnable):
             return "updates", symbol, "updates"
         return long_name, symbol, units
 
+    @property
+    def not_recorded(self) -> tuple[str, ...]:
+        """Quantities that results leave out, as the task says; never biases that are trained."""
+        left_out = self.task.NOT_RECORDED
+        if self.student.train_bias:
+            return tuple(name for name in left_out if name != "b")
+        return left_out
+
+    @property
+    def parts_of_start(self) -> tuple[str, ...]:
+        """The order parameters that describe a start, as the task says; trained biases always."""
+        parts = self.task.START
+        if self.student.train_bias and "b" not in parts:
+            return (*parts, "b")
+        return parts
+
     def for_programs(self) -> "Problem":
         """The problem as compiled programs take it.
 
@@ -324,11 +341,8 @@ class Problem(Learnable):
         by_mode = isinstance(start, SpectralOverlaps)
         if self.task.HAS_CLASSES:
             self._check_directions(start)
-        elif isinstance(start, OrderParameters) and _any_nonzero(start.b):
-            raise ValueError(
-                "start.b is not zero, but biases are not known for the task "
-                f"{type(self.task).__name__}; leave b out."
-            )
+        else:
+            self._check_biases(start)
         if self.task.HAS_MODES and not by_mode:
             if start.weights is not None:
                 raise ValueError(
@@ -353,6 +367,30 @@ class Problem(Learnable):
                     f"start has {given} {unit}, but the problem has {wanted}; give Q of shape "
                     f"({K}, {K}) and {self.task.name_of('R')} of shape ({K}, {M})."
                 )
+
+    def _check_biases(self, start: OrderParameters | SpectralOverlaps) -> None:
+        """Raise ValueError where a start with a teacher has biases that the problem has not, or
+        none although they are trained.
+        """
+        if not isinstance(start, OrderParameters):
+            if self.student.train_bias:
+                raise ValueError(
+                    "start has overlaps by mode, which have no biases, but student.train_bias = "
+                    "true; give OrderParameters(Q=, R=, T=, v=, b=)."
+                )
+            return
+        if not _any_nonzero(start.b):
+            return
+        if not self.task.KNOWS_BIASES:
+            raise ValueError(
+                "start.b is not zero, but biases are not known for the task "
+                f"{type(self.task).__name__}; leave b out."
+            )
+        if not self.student.train_bias:
+            raise ValueError(
+                "start.b is not zero, but student.train_bias = false; set it to true, with "
+                "rule.bias_learning_rate = 0 for biases that stay, or leave b out."
+            )
 
     def _check_directions(self, start: OrderParameters | SpectralOverlaps) -> None:
         """Raise ValueError unless the fixed vectors of the start are orthogonal, with length

@@ -280,6 +280,12 @@ def _check_fits(index: int, problem: Problem, first: Problem) -> None:
             f"{title} has another student than phase 0 ({student} and {other}); its width and "
             "activation cannot change."
         )
+    if student.train_bias != other.train_bias and not problem.task.HAS_CLASSES:
+        raise ValueError(
+            f"{title} has student.train_bias = {str(student.train_bias).lower()}, but phase 0 has "
+            f"{str(other.train_bias).lower()}; with a teacher set it to true in all phases, with "
+            "rule.bias_learning_rate = 0 where biases are to stay."
+        )
     if problem.task.directions != first.task.directions:
         raise ValueError(
             f"{title} has {problem.task.directions} {problem.task.FIXED_VECTORS}, but phase 0 "

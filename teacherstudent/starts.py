@@ -195,7 +195,7 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Star
     Shapes: w (K, N), v (K,) (ones unless given), w_star (M, D), required; D = N for the
     teacher-student task.  Of a task with two classes, w_star are its fixed directions u_a (spikes,
     axes of the means), shape (r, N), orthogonal with |u_a|^2 = N; b (K,) are the biases, zero
-    unless given.
+    unless given (with a teacher, of a student that trains them).
 
     For tasks with more than one eigenvalue the answer is `SpectralOverlaps`, with every eigenvalue
     of the input covariance in N dimensions (equal ones merged): of a hidden manifold that of its F.

@@ -17,7 +17,12 @@ and the readout's gradient
 Where a rule carries the error back through other numbers than v_k (`Rule.backward`), these stand
 for the v_k and v_l outside; the weights u inside the error keep v.
 
-The fourth average, a_k = E[delta_k], multiplies the mean of the inputs, which is zero here.
+A student with biases b has lambda_k + b_k in place of lambda_k, in all of these averages
+(`teacherstudent/averages/biased.py`).  The biases' gradient is the mean of delta_k,
+
+    a_k = E[delta_k] = v_k sum_a u_a S2(k, a)
+
+which also multiplies the mean of the inputs, zero here.
 """
 
 from typing import NamedTuple
@@ -26,6 +31,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from teacherstudent.averages import Averages
+from teacherstudent.averages.biased import BiasedAverages
 from teacherstudent.observables.generalisation import averages_of, output_weights
 from teacherstudent.problem import Problem
 
@@ -35,24 +41,29 @@ class Moments(NamedTuple):
 
     - `J`: its Jacobian in the fields.
     - `D`: its covariance.
-    - `readout`: the readout's gradient.
+    - `readout`, `bias`: the gradients of readout and biases; the latter is zero where the student
+      has no biases.
     """
 
     J: Float[Array, "students fields"]
     D: Float[Array, "students students"]
     readout: Float[Array, " students"]
+    bias: Float[Array, " students"]
 
 
 def moments(
-    problem: Problem, C: Float[Array, "fields fields"], v: Float[Array, " students"]
+    problem: Problem,
+    C: Float[Array, "fields fields"],
+    v: Float[Array, " students"],
+    b: Float[Array, " students"],
 ) -> Moments:
-    """J, D and the readout's gradient of the square loss, at the field covariance C.
+    """J, D and the gradients of readout and biases of the square loss, at the field covariance C.
 
     D is that of a mini-batch's mean gradient: the covariance of one sample over the batch size.
     """
     u = output_weights(problem, v)
     back = problem.rule.backward(v)
-    one = moments_of_sample(averages_of(problem), C, u, back, problem.teacher.noise)
+    one = moments_of_sample(averages_of(problem, b), C, u, back, problem.teacher.noise)
     return one._replace(D=one.D / problem.batch_size)
 
 
@@ -73,4 +84,7 @@ def moments_of_sample(
     J = back[:, None] * J2 * u[None, :]
     J = J.at[:, :K].add(jnp.diag(curvature))
     D = back[:, None] * back[None, :] * (averages.I4(C, u) + noise**2 * J2[:, :K])
-    return Moments(J=J, D=D, readout=averages.I2(C)[:K] @ u)
+    bias = jnp.zeros_like(back)
+    if isinstance(averages, BiasedAverages):
+        bias = back * (averages.S2(C) @ u)
+    return Moments(J=J, D=D, readout=averages.I2(C)[:K] @ u, bias=bias)

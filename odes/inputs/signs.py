@@ -78,8 +78,8 @@ class AveragesOfSigns(AveragesWithTeacher, task=ClassifyingTeacher):
         known = _of_other_students
         if is_linear(problem.student.activation):
             known = _of_linear_students
-        J, D, readout = known(task, problem, Q, R, fixed.T, state.v)
-        return by_mode(J, D / problem.batch_size, readout, fixed, state)
+        mean = known(task, problem, Q, R, fixed.T, state.v)
+        return by_mode(mean._replace(D=mean.D / problem.batch_size), fixed, state)
 
     def random_numbers(self, task: Any, problem: Problem) -> RandomNumbers:
         return super().random_numbers(task, problem)._replace(smooth=False)
@@ -113,6 +113,7 @@ def _of_linear_students(task: ClassifyingTeacher, problem: Problem, Q: Matrix, R
         J=v[:, None] * fields[None, :],
         D=of.square * v[:, None] * v[None, :],
         readout=of.slope * (Q @ v) + of.jump * (R @ v_star),
+        bias=jnp.zeros_like(v),
     )
 
 
@@ -133,6 +134,7 @@ def _of_other_students(task: ClassifyingTeacher, problem: Problem, Q: Matrix, R,
         J=jnp.concatenate([J[:, :K], of_teachers], axis=1),
         D=v[:, None] * v[None, :] * one_sample,
         readout=averages.I2(C)[:K] @ u,
+        bias=jnp.zeros_like(v),
     )
 
 

@@ -18,7 +18,7 @@ done by linear algebra; their 2 x 2 determinants, which vanish where fields coin
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from odes.inputs.moments import moments
+from odes.inputs.moments import Moments, moments
 from odes.inputs.one_update import Fixed, Gradient, InputTheory, State, overlaps
 from odes.inputs.samples import (
     RandomNumbers,
@@ -60,8 +60,7 @@ class AveragesWithTeacher(InputTheory, task=TeacherTask):
 
     def gradient(self, task: TeacherTask, problem: Problem, fixed: Fixed, state: State) -> Gradient:
         C = covariance(*overlaps(fixed, state), fixed.T)
-        J, D, readout = moments(problem, C, state.v)
-        return by_mode(J, D, readout, fixed, state)
+        return by_mode(moments(problem, C, state.v, state.b), fixed, state)
 
     def random_numbers(self, task: TeacherTask, problem: Problem) -> RandomNumbers:
         if task.HAS_MODES:
@@ -96,14 +95,9 @@ class AveragesWithTeacher(InputTheory, task=TeacherTask):
         return samples_of_fields(problem, state, ones, inside, ones, h[:, :K], h[:, K:], label)
 
 
-def by_mode(
-    J: Float[Array, "students fields"],
-    D: Float[Array, "students students"],
-    readout: Float[Array, " students"],
-    fixed: Fixed,
-    state: State,
-) -> Gradient:
+def by_mode(mean: Moments, fixed: Fixed, state: State) -> Gradient:
     """The averages of one update from those over the fields."""
+    J, D, readout, bias = mean
     K = state.v.shape[0]
     J_lambda = J[:, :K]
     J_nu = J[:, K:]
@@ -112,8 +106,7 @@ def by_mode(
         r=along(J_lambda, J_nu, fixed.rho, state.r, fixed.t),
         square=D[:, :, None] * fixed.noise[None, None, :],
         v=readout,
-        # No biases with a teacher yet: `Problem` refuses to train them.
-        b=jnp.zeros_like(state.b),
+        b=bias,
     )
 
 

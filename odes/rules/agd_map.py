@@ -51,7 +51,7 @@ def one_update(
     Q, R, v = point
     K = v.shape[0]
     C = covariance(Q, R, T)
-    J, D, g = moments(problem, C, v)
+    J, D, g, _ = moments(problem, C, v, jnp.zeros_like(v))
     b = J @ C
     M = b @ J.T + D / alpha
     n1 = jnp.sqrt(jnp.maximum(jnp.trace(M), 0.0))

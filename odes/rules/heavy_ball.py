@@ -136,7 +136,7 @@ def _along_momentum(problem: Problem, fixed: Fixed, state: State):
     """m_mean_kl = E[delta_k x_tau] m_l^tau."""
     K = state.v.shape[0]
     Q, R = overlaps(fixed, state)
-    J = moments(problem, covariance(Q, R, fixed.T), state.v).J
+    J = moments(problem, covariance(Q, R, fixed.T), state.v, state.b).J
     m = state.memory
     mean = along(J[:, :K], J[:, K:], fixed.rho, _transposed(m.c), _transposed(m.d))
     return jnp.asarray(problem.student.moving)[:, None, None] * mean

@@ -34,6 +34,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from odes.inputs.moments import Moments
 from odes.inputs.one_update import Fixed, Gradient, State, overlaps
 from odes.inputs.spectral import by_mode
 from odes.rules.batches import Batches, batches, enough_points
@@ -145,7 +146,7 @@ def sign_gradient(b, D, readout, C, fixed: Fixed, state: State) -> Gradient:
     """The averages of one update, by mode, from b_kf = E[s_k f] and D_kl = E[s_k s_l]; b = J C."""
     if fixed.rho.shape[0] > 1:
         J = b @ jnp.linalg.pinv(C, hermitian=True)
-        return by_mode(J, D, readout, fixed, state)
+        return by_mode(Moments(J, D, readout, jnp.zeros_like(state.b)), fixed, state)
     K = state.v.shape[0]
     return Gradient(
         q=b[:, :K, None],

@@ -266,8 +266,18 @@ def _check_gradient(problem: Problem) -> None:
 
 
 def _require_gradient_alone(problem: Problem, theory: RuleTheory) -> None:
-    """Raise ValueError if a rule takes other averages than a teacher's signs have."""
+    """Raise ValueError if a rule takes other averages than are known: of a teacher's signs, or of
+    a student with biases.
+    """
     signs_of_teacher = problem.task.BINARY_LABELS and not problem.task.HAS_CLASSES
+    if problem.student.train_bias and not (
+        problem.task.HAS_CLASSES or theory.takes_only_gradient(problem.rule)
+    ):
+        raise ValueError(
+            f"student.train_bias = true: the theory of {type(problem.rule).__name__} with a "
+            "teacher is known for students without biases only; give SGD, SphericalSGD, "
+            "HeavyBall(beta=) or GradientFlow, set it to false, or simulate."
+        )
     if signs_of_teacher and not theory.takes_only_gradient(problem.rule):
         raise ValueError(
             f"the theory of {type(problem.rule).__name__} takes averages of the square loss with "

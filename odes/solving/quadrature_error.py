@@ -165,7 +165,7 @@ def _estimate(classes: bool, platform: str) -> Callable:
 
 def _error_with_teacher(problem: Problem, T, Q, R, v, b) -> Float[Array, ""]:
     """The error of the averages at one state."""
-    averages = averages_of(problem)
+    averages = averages_of(problem, b)
     assert isinstance(averages, QuadratureAverages)
     return averages.error(covariance(Q, R, T), output_weights(problem, v))
 

@@ -25,7 +25,7 @@ class Callback:
 
     def stops(self, t: float, row: Mapping[str, np.ndarray]) -> bool:
         """Call the function; whether the run is to end."""
-        named = rename_for_task(self.problem.family, row)
+        named = rename_for_task(self.problem, row)
         answer = self.function(t, {name: np.array(values) for name, values in named.items()})
         if answer is not None and not isinstance(answer, bool | np.bool_):
             raise ValueError(

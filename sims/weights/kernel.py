@@ -39,7 +39,7 @@ def fits(problem: Problem, N: int, seeds: int) -> bool:
     """
     if type(problem.rule) is not SGD or type(problem.task) is not TeacherStudent:
         return False
-    if problem.changes_with_time or problem.student.frozen:
+    if problem.changes_with_time or problem.student.frozen or problem.student.train_bias:
         return False
     activations = (problem.student.activation, problem.task.activation)
     known = all(elementary(g) is not None for g in activations)

@@ -4,13 +4,17 @@ quadrature for all others.
 
 from typing import Any
 
+from jaxtyping import Array, Float
+
 from teacherstudent.activations.activation import Activation, polynomial_of
 from teacherstudent.averages.base import Averages
+from teacherstudent.averages.biased import BiasedAverages, ShiftedFields
+from teacherstudent.averages.biased_quadrature import BiasedQuadrature
 from teacherstudent.averages.polynomial import averages_of_polynomials
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.averages.resolution import DEFAULT, Resolution
 from teacherstudent.averages.shifted import ShiftedAverages
-from teacherstudent.averages.shifted_polynomial import ShiftedPolynomial
+from teacherstudent.averages.shifted_polynomial import ShiftedPolynomial, ShiftedPolynomials
 from teacherstudent.checking import arguments
 
 
@@ -79,6 +83,40 @@ def shifted_averages_for(activation: Activation, students: int) -> ShiftedAverag
     if closed is not None and not isinstance(closed, ShiftedAverages):
         raise ValueError(_wrong_kind(activation, "shifted_averages", closed, "ShiftedAverages"))
     return closed
+
+
+def biased_averages_for(
+    student: Activation,
+    teacher: Activation,
+    b: Float[Array, " students"],
+    teachers: int,
+    resolution: Resolution | None = None,
+) -> BiasedAverages:
+    """The averages for K units with activation g and biases b, and M = `teachers` units with
+    activation g* and none.
+
+    These are closed forms where both are polynomials, and where both are the same activation and it
+    has closed forms for fields with any means: erf, ReLU, and that of a user's own which brings
+    them.  Quadrature for any other pair.
+
+    Raises ValueError if an activation answers with something else than averages.
+    """
+    closed = _shifted_averages_of_both(student, teacher, len(b), teachers)
+    if closed is None:
+        return BiasedQuadrature(student, teacher, b, teachers, resolution or DEFAULT)
+    return ShiftedFields(closed, b)
+
+
+def _shifted_averages_of_both(
+    student: Activation, teacher: Activation, students: int, teachers: int
+) -> ShiftedAverages | None:
+    """Closed forms for the units of student and teacher and fields with any means, if any."""
+    of_student, of_teacher = polynomial_of(student), polynomial_of(teacher)
+    if of_student is not None and of_teacher is not None:
+        return ShiftedPolynomials([of_student] * students + [of_teacher] * teachers)
+    if student != teacher:
+        return None
+    return shifted_averages_for(student, students + teachers)
 
 
 def _wrong_kind(activation: Activation, part: str, found, wanted: str) -> str:

@@ -27,6 +27,8 @@ from teacherstudent.averages.triangle import ROUNDING
 class QuadratureAverages(Averages):
     """Averages for a student with any g and a teacher with any g*."""
 
+    centred = True  # no field has a mean
+
     def __init__(
         self,
         student: Activation,
@@ -41,20 +43,31 @@ class QuadratureAverages(Averages):
         self.teacher = teacher
         self.resolution = resolution
         if rule is None:
-            rule = rule_of(resolution, self._symmetric)
-        self.fields = FieldQuadrature(student, teacher, students, teachers, rule, centred=True)
+            rule = rule_of(resolution, self.symmetric)
+        self.fields = FieldQuadrature(
+            student, teacher, students, teachers, rule, centred=self.centred
+        )
         self._last: tuple[Array, tuple[OfTwo, OfTwo]] | None = None
 
     @property
-    def _symmetric(self) -> bool:
+    def symmetric(self) -> bool:
         """Whether squared outputs are even in the fields: all units are even, or all odd."""
         parities = {parity(self.student), parity(self.teacher)}
         return len(parities) == 1 and 0 not in parities
 
+    def law(self, C: Float[Array, "fields fields"]) -> Law:
+        """The law of the fields."""
+        return Law(jnp.zeros(C.shape[0]), C)
+
+    def with_rule(self, rule: Rule) -> "QuadratureAverages":
+        """The same averages by another rule."""
+        units = (self.student, self.teacher, self.students, self.teachers, self.resolution)
+        return QuadratureAverages(*units, rule)
+
     def I2(self, C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
         of_students, mixed = self._of_two(C)
         m = range(self.students, len(C))
-        of_teachers = self.fields.of_two(_law(C), m, m)
+        of_teachers = self.fields.of_two(self.law(C), m, m)
         return jnp.block(
             [
                 [_symmetric(of_students.I2), mixed.I2],
@@ -68,7 +81,7 @@ class QuadratureAverages(Averages):
         jumps = self.teacher.singularities.jumps()
         if jumps:
             k, m = self._ranges()
-            of_teachers += self.fields.deltas(_law(C), m, k, jumps, lambda unit: unit.slope).T
+            of_teachers += self.fields.deltas(self.law(C), m, k, jumps, lambda unit: unit.slope).T
         return jnp.concatenate([_symmetric(of_students.J2), of_teachers], axis=1)
 
     def G2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
@@ -78,7 +91,7 @@ class QuadratureAverages(Averages):
             return smooth
         k = range(self.students)
         deltas = [
-            self.fields.deltas(_law(C), k, c, kinks, lambda unit: unit.value)
+            self.fields.deltas(self.law(C), k, c, kinks, lambda unit: unit.value)
             for c in self._ranges()
         ]
         return smooth + jnp.concatenate(deltas, axis=1)
@@ -86,7 +99,7 @@ class QuadratureAverages(Averages):
     def I4(
         self, C: Float[Array, "fields fields"], u: Float[Array, " fields"]
     ) -> Float[Array, "students students"]:
-        return self.fields.squared_output(_law(C), u, jnp.zeros(()))
+        return self.fields.squared_output(self.law(C), u, jnp.zeros(()))
 
     def _of_two(self, C: Float[Array, "fields fields"]) -> tuple[OfTwo, OfTwo]:
         """The averages of two students, and of a student and a teacher.
@@ -95,7 +108,7 @@ class QuadratureAverages(Averages):
         """
         if self._last is None or self._last[0] is not C:
             k, m = self._ranges()
-            law = _law(C)
+            law = self.law(C)
             self._last = (C, (self.fields.of_two(law, k, k), self.fields.of_two(law, k, m)))
         return self._last[1]
 
@@ -110,14 +123,13 @@ class QuadratureAverages(Averages):
         A multiple of the largest difference from a rule with fewer nodes, or of what is missing in
         Stein's lemma.
         """
-        units = (self.student, self.teacher, self.students, self.teachers, self.resolution)
 
         def by_rule(rule):
-            averages = QuadratureAverages(*units, rule)
+            averages = self.with_rule(rule)
             parts = (averages.I2(C), averages.J2(C), averages.G2(C), averages.I4(C, u))
             return parts, averages._missing_by_parts(C, *parts[1:3])
 
-        parts, missing = jax.lax.map(by_rule, both_rules(self.resolution, self._symmetric))
+        parts, missing = jax.lax.map(by_rule, both_rules(self.resolution, self.symmetric))
         differences = [jnp.max(jnp.abs(part[0] - part[1])) for part in parts]
         largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part[0])) for part in parts]))
         return CAUTION * jnp.max(jnp.stack([missing[0], *differences])) + ROUNDING * largest
@@ -157,10 +169,6 @@ def parity(activation: Activation) -> int:
         if (np.abs(there - sign * opposite) <= tolerance).all():
             return sign
     return 0
-
-
-def _law(C: Float[Array, "fields fields"]) -> Law:
-    return Law(jnp.zeros(C.shape[0]), C)
 
 
 def _symmetric(x: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:

@@ -8,6 +8,7 @@ for p = g, g' and g''.  In I4 the label is one more field, a constant without co
 """
 
 import math
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -66,13 +67,34 @@ class ShiftedPolynomial(ShiftedAverages):
         """m_k(s) of g^(order), for s = 0..3 degree."""
         factors = [jnp.ones_like(mean)] + [mean] * self._degree
         powers = jnp.cumprod(jnp.stack(factors, axis=1), axis=1)
-        derivatives = powers @ jnp.asarray(self._table).T
+        derivatives = self._derivatives_at(powers)
         half = jnp.diag(C) / 2
         terms = np.arange(self._degree // 2 + 1)
         heat = jnp.stack([half**n / math.factorial(n) for n in terms], axis=1)
         orders = np.arange(3 * self._degree + 1)
         s, n = np.ix_(orders, terms)
         return jnp.einsum("ksn,kn->ks", derivatives[:, order + s + 2 * n], heat)
+
+    def _derivatives_at(self, powers: Float[Array, "units powers"]) -> Float[Array, "units orders"]:
+        """p^(s)(a_k) from the powers of the means."""
+        return powers @ jnp.asarray(self._table).T
+
+
+class ShiftedPolynomials(ShiftedPolynomial):
+    """Averages for units each of which has a polynomial of its own."""
+
+    def __init__(self, polynomials: Sequence[Polynomial]):
+        highest = max(polynomials, key=degree_of)
+        super().__init__(highest, len(polynomials))
+        shape = self._table.shape
+        tables = []
+        for one in polynomials:
+            table = _derivatives(one, shape[0])
+            tables.append(np.pad(table, ((0, 0), (0, shape[1] - table.shape[1]))))
+        self._tables = np.stack(tables)
+
+    def _derivatives_at(self, powers: Float[Array, "units powers"]) -> Float[Array, "units orders"]:
+        return jnp.einsum("kp,ksp->ks", powers, jnp.asarray(self._tables))
 
 
 def _derivatives(polynomial: Polynomial, orders: int) -> Float[np.ndarray, "orders powers"]:

@@ -41,8 +41,13 @@ class Learnable(Described):
 
     @property
     @abc.abstractmethod
-    def family(self) -> type:
+    def family(self) -> Any:
         """The class that says which quantities results have, and how they are called there."""
+
+    @property
+    def not_recorded(self) -> tuple[str, ...]:
+        """Quantities that results leave out."""
+        return ()
 
     @abc.abstractmethod
     def updates_per_time(self, N: int) -> int:

@@ -171,7 +171,7 @@ class Model(Learnable):
         return state
 
     @property
-    def family(self) -> type:
+    def family(self) -> Any:
         """The class that says which quantities results have: that of the model."""
         return type(self)
 

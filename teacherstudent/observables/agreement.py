@@ -52,11 +52,11 @@ def sign_agreement(problem: Problem) -> Observable:
 
     # One state at a time: many of them with all their points would fill the memory.
     @jax.custom_batching.sequential_vmap
-    def probability(C, v):
-        return agreement(*activations, C, v, jnp.asarray(v_star))
+    def probability(C, v, b):
+        return agreement(*activations, C, v, jnp.asarray(v_star), b)
 
     def of(state: OrderParameters) -> Float[Array, ""]:
-        return probability(covariance(state.Q, state.R, state.T), state.v)
+        return probability(covariance(state.Q, state.R, state.T), state.v, state.b)
 
     return Observable(
         "sign_agreement",
@@ -73,12 +73,13 @@ def agreement(
     C: Float[Array, "fields fields"],
     v: Float[Array, " students"],
     v_star: Float[Array, " teachers"],
+    b: Float[Array, " students"],
     replica: int = 0,
 ) -> Float[Array, ""]:
-    """P(phi phi* > 0) + P(phi phi* = 0) / 2 for fields of covariance C."""
+    """P(phi phi* > 0) + P(phi phi* = 0) / 2 for fields of covariance C, and biases b."""
     K = v.shape[0]
     fields = jnp.asarray(_points(len(C), replica)) @ cholesky(C).T
-    phi = of_student(fields[:, :K]) @ v
+    phi = of_student(fields[:, :K] + b) @ v
     phi_star = of_teacher(fields[:, K:]) @ v_star
     return 0.5 + 0.5 * jnp.mean(jnp.sign(phi) * jnp.sign(phi_star))
 

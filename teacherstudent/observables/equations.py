@@ -9,13 +9,12 @@ student's lengths.  Only the solve of the theory knows them (`odes/solving/drift
 
 from teacherstudent.observables.observable import TheoryObservable
 from teacherstudent.problem import Problem
-from teacherstudent.tasks import Task
 
 PAIRS = ("student", "student_")
 
 
 def equations(problem: Problem) -> dict[str, TheoryObservable]:
-    """The parts of the equations of a problem, by name: with two classes drift_m and drift_b."""
+    """The parts of the equations of a problem, by name: with two classes drift_m, and drift_b."""
     task = problem.task
     fixed = "teacher"
     if task.HAS_CLASSES:
@@ -39,12 +38,8 @@ def equations(problem: Problem) -> dict[str, TheoryObservable]:
             "velocity of Q, of second order in the update",
         ),
     ]
-    if _has_biases(task):
+    if "b" not in problem.not_recorded:
         parts.append(
             TheoryObservable("drift_b", ("student",), r"$\dot b_k$", "drift_b", "velocity of b")
         )
     return {one.name: one for one in parts}
-
-
-def _has_biases(task: Task) -> bool:
-    return "b" not in task.NOT_RECORDED

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from teacherstudent.averages import Averages, averages_for
+from teacherstudent.averages import Averages
 from teacherstudent.checking import arguments
 from teacherstudent.extensions.own_classes import unknown_error
 from teacherstudent.observables.loss_of_signs import loss_of_signs
 from teacherstudent.problem import Problem
 from teacherstudent.schedules import named_schedules
 from teacherstudent.states.order_parameters import OrderParameters
+from teacherstudent.tasks.base import averages_of_fields
 
 
 @arguments.checked
@@ -126,14 +127,12 @@ def error_of(
     return problem.task.error(problem.student, problem.loss, Q, R, T, v, b)
 
 
-def averages_of(problem: Problem) -> Averages:
-    """The Gaussian averages for the problem's two activations and widths."""
-    return averages_for(
-        problem.student.activation,
-        problem.teacher.activation,
-        problem.student.width,
-        problem.teacher.width,
-        problem.resolution,
+def averages_of(problem: Problem, b: Float[Array, " students"] | None = None) -> Averages:
+    """The Gaussian averages for the problem's two activations and widths, and for a student that
+    trains its biases those at the biases b, zero unless given.
+    """
+    return averages_of_fields(
+        problem.student, problem.teacher.activation, problem.teacher.width, b, problem.resolution
     )
 
 

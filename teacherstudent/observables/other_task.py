@@ -65,8 +65,10 @@ class ErrorOn(ObservableOfProblem):
                 "give numbers."
             )
         _check_same_vectors(self.task, problem.task)
-        # What is trained plays no part in an error at given overlaps.
-        student = Student(problem.student.width, problem.student.activation)
+        # What is trained plays no part in an error at given overlaps, but that a student without
+        # trained biases has none.
+        biases = problem.student.train_bias
+        student = Student(problem.student.width, problem.student.activation, train_bias=biases)
         other = Problem(self.task, student, SGD(1.0), problem.loss).for_programs()
 
         def error(state: OrderParameters) -> Float[Array, ""]:

@@ -142,12 +142,15 @@ COORDINATES = {
 }
 
 
-def rename_for_task(task: Any, values: Mapping) -> dict:
-    """The variables as a dataset of this task has them: under the task's names for them, without
+def rename_for_task(problem: Learnable, values: Mapping) -> dict:
+    """The variables as a dataset of this problem has them: under the task's names for them, without
     those that have no meaning for it.
     """
+    left_out = problem.not_recorded
     return {
-        task.name_of(name): value for name, value in values.items() if name not in task.NOT_RECORDED
+        problem.family.name_of(name): value
+        for name, value in values.items()
+        if name not in left_out
     }
 
 
@@ -232,9 +235,9 @@ def dataset(
     `observables` the values are among the variables.  Beside these the dataset keeps what is needed
     to repeat the run: the task's arrays, and the spectrum of the start or its weights.
     """
-    arrays = rename_for_task(problem.task, variables)
+    arrays = rename_for_task(problem, variables)
     arrays |= _arrays_of(problem)
-    arrays |= rename_for_task(problem.task, _arrays_of_start(kind, start))
+    arrays |= rename_for_task(problem, _arrays_of_start(kind, start))
     coordinates = dict(coordinates)
     for name in COORDINATES:
         if name in arrays:

@@ -107,7 +107,7 @@ def describe_start(start: Start | State, problem: Any) -> dict:
     if isinstance(start, State):
         values: Mapping[str, Any] = problem.begun(start)
     else:
-        values = {name: getattr(start, name) for name in problem.task.START}
+        values = {name: getattr(start, name) for name in problem.parts_of_start}
     described: dict[str, Any] = {name: np.asarray(value).tolist() for name, value in values.items()}
     if start.time:
         described["time"] = start.time

@@ -26,7 +26,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import Activation, ActivationLike, as_function
-from teacherstudent.averages import averages_for
+from teacherstudent.averages import Averages, averages_for
+from teacherstudent.averages.choice import biased_averages_for
+from teacherstudent.averages.resolution import Resolution
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.display import Described
@@ -83,6 +85,8 @@ class Task(Described):
     - `HAS_CLASSES`: whether labels are the classes y = +-1, so that there is an accuracy.
     - `BINARY_LABELS`: whether all labels are +-1, of classes or of a teacher, so that losses other
       than the square make sense.
+    - `KNOWS_BIASES`: whether the student may have biases.  Then `error`, and the averages of a
+      theory of one's own, are at the biases b.
     - `HAS_MODES`: whether the input covariance has more than one eigenvalue, so that states are
       `SpectralOverlaps`.
     - `INPUT_FIELDS`: fields that say how inputs are drawn, and nothing of labels or averages.
@@ -117,6 +121,7 @@ class Task(Described):
     FIXED_VECTORS: ClassVar[str] = "fixed vectors"
     HAS_CLASSES: ClassVar[bool] = False
     BINARY_LABELS: ClassVar[bool] = False
+    KNOWS_BIASES: ClassVar[bool] = True
     HAS_MODES: ClassVar[bool] = False
     INPUT_FIELDS: ClassVar[tuple[str, ...]] = ()
 
@@ -168,7 +173,9 @@ class Task(Described):
 
     @abc.abstractmethod
     def error(self, student, loss, Q, R, T, v, b) -> Float[Array, ""]:
-        """The error at given overlaps: eps_g with a teacher, the expected loss with two classes."""
+        """The error at given overlaps, readout and biases: eps_g with a teacher, the expected loss
+        with two classes.
+        """
 
     def other_labels(self) -> Mapping[str, "Task"]:
         """Tasks whose labels are part of this one's: the error on each of them is an observable of
@@ -207,6 +214,25 @@ def with_fields(module: Module, values: Mapping[str, Any]) -> Module:
         value = values.get(field.name, getattr(module, field.name, None))
         vars(copy)[field.name] = value  # a class of one's own may have made it a property
     return copy
+
+
+def averages_of_fields(
+    student,
+    teacher: Activation,
+    teachers: int,
+    b: Float[Array, " students"] | None = None,
+    resolution: Resolution | None = None,
+) -> Averages:
+    """The averages over the fields of a student and of M = `teachers` units with activation g*.
+
+    Those of a student that trains its biases are at the biases b, zero unless given; all others
+    have none, and keep the formulas for fields without means.
+    """
+    if not student.train_bias:
+        return averages_for(student.activation, teacher, student.width, teachers, resolution)
+    if b is None:
+        b = jnp.zeros(student.width)
+    return biased_averages_for(student.activation, teacher, b, teachers, resolution)
 
 
 class TeacherTask(Task):
@@ -303,7 +329,7 @@ class TeacherTask(Task):
 
     def error(self, student, loss, Q, R, T, v, b) -> Float[Array, ""]:
         """eps_g = 1/2 E[(phi - phi*)^2] = 1/2 sum_ab u_a u_b I2(a, b), u = (v, -v*)."""
-        averages = averages_for(student.activation, self.activation, len(Q), len(T))
+        averages = averages_of_fields(student, self.activation, len(T), b)
         u = jnp.concatenate([v, -self.v_star])
         return 0.5 * u @ averages.I2(covariance(Q, R, T)) @ u
 
@@ -320,6 +346,7 @@ class StructuredTask(TeacherTask):
     """
 
     HAS_MODES: ClassVar = True
+    KNOWS_BIASES: ClassVar = False
 
     @abc.abstractmethod
     def modes(self, N: int) -> Modes:

@@ -78,6 +78,7 @@ class ClassifyingTeacher(TeacherStudent):
 
     NUMBERS: ClassVar = ("noise", "flips")
     BINARY_LABELS: ClassVar = True
+    KNOWS_BIASES: ClassVar = False
 
     flips: checks.Parameter
 

@@ -190,14 +190,14 @@ def test_what_does_not_go_with_classes_is_refused():
     with pytest.raises(ValueError, match='loss = "logistic" is known for tasks with labels'):
         ts.Problem(ts.TeacherStudent(2), ts.Student(2), ts.SGD(0.1), loss="logistic")
     with pytest.raises(ValueError, match="train_bias = true is known for tasks with two classes"):
-        ts.Problem(ts.TeacherStudent(2), ts.Student(2, train_bias=True), ts.SGD(0.1))
+        problem(ts.HiddenManifold(2, latent_ratio=0.5), train_bias=True)
     with pytest.raises(
         ValueError, match="rule.bias_learning_rate is given but the student's biases are frozen"
     ):
         ts.Problem(ts.SpikedCumulant(1), ts.Student(2), ts.SGD(0.1, bias_learning_rate=0.1))
     with pytest.raises(ValueError, match="has no teacher; use expected_loss"):
         ts.generalisation_error(problem(), ts.OrderParameters(np.eye(2), m=np.zeros((2, 1))))
-    with pytest.raises(ValueError, match="TeacherStudent has no classes"):
+    with pytest.raises(ValueError, match="TeacherStudent has no labels"):
         ts.expected_loss(
             problem(ts.TeacherStudent(1)), ts.OrderParameters(np.eye(2), np.zeros((2, 1)))
         )
@@ -217,7 +217,7 @@ def test_starts_are_checked():
             ts.OrderParameters(np.eye(2), np.zeros((2, 2)), T=[[1.0, 0.5], [0.5, 1.0]])
         )
     with pytest.raises(ValueError, match="start.b is not zero, but biases are not known"):
-        problem(ts.TeacherStudent(1)).check_start(
+        problem(ts.ClassifyingTeacher(1), activation="linear").check_start(
             ts.OrderParameters(np.eye(2), np.zeros((2, 1)), b=[0.1, 0.0])
         )
     with pytest.raises(ValueError, match="start.b has shape"):
