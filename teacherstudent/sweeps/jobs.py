@@ -16,8 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+# These four register the theories and simulations, here and on workers.
+import odes.models
+import odes.two_layer  # noqa: F401
 import sims.models
-import sims.two_layer  # noqa: F401 (these four register the theories and simulations)
+import sims.two_layer  # noqa: F401
 import teacherstudent as ts
 from odes.models.theory import theory_of_model
 from odes.points import PointOptions, integrate_points
