@@ -85,10 +85,10 @@ class Theory:
 
 def experiment_of(tables: Mapping[str, Any]) -> ts.Experiment:
     """The experiment of the tables; ValueError for one that has no curves in time."""
-    for name in ("escape", "variants"):
+    for name in ("escape", "variants", "model"):
         if name in tables:
             raise ValueError(
-                f"the file has a table {name!r}, which is not one curve in time; run it with "
+                f"the file has a table {name!r}, which is not one curve in time that the controls know; run it with "
                 "`teacherstudent run` instead."
             )
     return ts.Experiment.from_tables(NAME, tables)

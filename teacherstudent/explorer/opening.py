@@ -38,10 +38,10 @@ def opened(file: str | None) -> Opening:
     if path.suffix in RESULTS:
         return opening_of(read_result(path, path.name))
     experiment = ts.Experiment.read(file)
-    for name in ("escape", "variants"):
+    for name in ("escape", "variants", "model"):
         if experiment.tables.get(name):
             raise ValueError(
-                f"{file} has the table {name!r}, which is not one curve in time; use "
+                f"{file} has the table {name!r}, which is not one curve in time that the controls know; use "
                 f"`teacherstudent run {file}`."
             )
     return Opening(experiment.tables)

@@ -74,6 +74,11 @@ class Result:
         data = self.theory if self.theory is not None else self.networks[0]
         problem_of(data)  # raises ValueError for a class or a function of one's own
         facts = description(data)
+        if "model" in facts["problem"]:
+            raise ValueError(
+                f"{self.name} is of a model, for which there are no controls; its curves are shown "
+                "alone."
+            )
         if "rho" in data.dims and "w_start" in data or "q_start" in data:
             raise ValueError(
                 f"{self.name} began from the overlaps of each eigenvalue of its inputs, which the "
