@@ -242,6 +242,7 @@ def test_the_averages_are_named():
     assert "quadrature, field by field" in averages_used(problem_of("mixed"))
 
 
+@pytest.mark.long
 def test_observables_see_the_biases():
     problem = problem_of(rule=ts.SGD(0.4, bias_learning_rate=0.0))
     start = start_of(problem)
