@@ -37,7 +37,7 @@ def integrate(
     of `simulate`.
 
         d(Q, R, v)/dt = vector_field(Q, R, v),   t = updates / N,   N -> infinity
-        with two classes: Q, m, v, b
+        with two classes: Q, m, v, b; with biases that are trained: Q, R, v, b
 
     - `problem`: a problem, or a `ts.Protocol` of several, one after the other.
     - `start`: where the run begins, at t = 0, or a state of another run (`ts.last_state`), from
@@ -83,10 +83,10 @@ def integrate(
     order of modes x K (K + M)^2, beside averages that do not depend on the number of modes; memory:
     modes x K (K + M) numbers.
 
-    Returns an `xarray.Dataset` with Q (time, K, K), R (time, K, M), T (M, M), v (time, K) and eps_g
-    (time,), or, for a task with two classes, with Q, m, v, b, the expected `loss` and the
-    `accuracy`; the solver's statistics are in its attributes, with the averages that were used and,
-    where they are by quadrature, an estimate of their error.
+    Returns an `xarray.Dataset` with Q (time, K, K), R (time, K, M), T (M, M), v (time, K), b (time,
+    K) where biases are trained, and eps_g (time,), or, for a task with two classes, with Q, m, v,
+    b, the expected `loss` and the `accuracy`; the solver's statistics are in its attributes, with
+    the averages that were used and, where they are by quadrature, an estimate of their error.
 
     Raises ValueError for input that does not fit; `DivergenceError` or `SolverError`, with the time
     reached, if a single solve fails; the former where an overlap, readout or bias exceeds 1e6

@@ -104,13 +104,13 @@ def simulate(
       warning, and the run goes on.
     - `progress`: a progress bar; None shows one on a terminal and in a notebook.
 
-    Returns an `xarray.Dataset` with Q, R, T, v and eps_g along `seed` and `time`, with two classes
-    Q, m, v, b and the expected `loss`.  Q and R are measured with the exact covariances of the
-    inputs or, where these are not known (a generator, several layers), on held-out samples: 4000
-    unless `test_samples` says more, at the cost of as many steps for each recorded time.  eps_g is
-    the closed form at the measured overlaps, which supposes Gaussian fields; where `test_error`
-    differs from it, they are not Gaussian, and `compare` says so.  Memory: a hidden manifold
-    without given weights holds about 20 N D + 16 N^2 bytes for each seed.
+    Returns an `xarray.Dataset` with Q, R, T, v, eps_g and, where biases are trained, b along `seed`
+    and `time`, with two classes Q, m, v, b and the expected `loss`.  Q and R are measured with the
+    exact covariances of the inputs or, where these are not known (a generator, several layers), on
+    held-out samples: 4000 unless `test_samples` says more, at the cost of as many steps for each
+    recorded time.  eps_g is the closed form at the measured overlaps, which supposes Gaussian
+    fields; where `test_error` differs from it, they are not Gaussian, and `compare` says so.
+    Memory: a hidden manifold without given weights holds about 20 N D + 16 N^2 bytes for each seed.
 
     Raises ValueError for input that does not fit, before any work; `DivergenceError` with the time
     at which a network stopped being finite, or at which its error was recorded beyond 1e6 (of

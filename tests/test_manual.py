@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import pytest
 import typer
 
@@ -170,7 +171,9 @@ REFUSED = (
     lambda: integrated(task=ts.HiddenManifold(2, latent_ratio=0.5, layers=(0.75,))),
     lambda: problem(batch_ratio=2.0),
     lambda: problem(activation="sign"),
-    lambda: problem(train_bias=True),
+    lambda: problem(task=MANIFOLD, train_bias=True),
+    lambda: problem().check_start(ts.OrderParameters(np.eye(2), np.zeros((2, 2)), b=[0.1, 0.0])),
+    lambda: integrated(rule=ts.SignSGD(0.1), train_bias=True),
     lambda: problem(loss="logistic"),
     lambda: simulated(rule=ts.GradientFlow()),
     lambda: simulated(rule=ts.SignSGD(0.1), method="reduced"),

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from odes.models.theory import ModelTheory
+from teacherstudent.averages.choice import shifted_averages_for
+from teacherstudent.averages.resolution import DEFAULT
 from teacherstudent.models.autoencoder import Autoencoder
 
 
@@ -35,6 +37,12 @@ class AutoencoderTheory(ModelTheory, model=Autoencoder):
             "beta": -model.decoder_rate * (decay + decay.T),
             "bulk": jnp.zeros_like(state["bulk"]),
         }
+
+    def averages(self, model: Any) -> str:
+        """Closed forms, or quadrature."""
+        if shifted_averages_for(model.activation, model.width) is None:
+            return f"quadrature, field by field: {DEFAULT.description}"
+        return f"closed forms of {model.activation.name}"
 
 
 def encoder_drift(model, state, averages, seen) -> Array:

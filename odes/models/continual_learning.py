@@ -27,6 +27,7 @@ from jaxtyping import Array, Float
 
 from odes.inputs.moments import Moments, moments_of_sample
 from odes.models.theory import ModelTheory
+from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.models.continual_learning import ContinualLearning
 
 
@@ -45,6 +46,13 @@ class ContinualLearningTheory(ModelTheory, model=ContinualLearning):
         if model.consolidation is not None:
             velocity["heads_shift"] = jnp.where(t >= model.snapshot, velocity["heads"], 0.0)
         return velocity
+
+    def averages(self, model: ContinualLearning) -> str:
+        """Closed forms, or which quadrature."""
+        found = model.averages()
+        if isinstance(found, QuadratureAverages):
+            return f"quadrature, field by field: {found.resolution.description}"
+        return f"closed forms of {model.activation.name}"
 
     def breaks(self, model: ContinualLearning) -> list:
         times = super().breaks(model)
@@ -91,7 +99,7 @@ def motion_of_heads(
     gradients: Float[Array, "tasks students"],
 ) -> Float[Array, "heads students"]:
     """dh/dt: each head is moved by the samples of its task, a shared one by those of all."""
-    motion = -model.readout_learning_rate * p[:, None] * model.gates * gradients
+    motion = -model.eta_v * p[:, None] * model.gates * gradients
     if model.shared_head:
         return motion.sum(axis=0, keepdims=True)
     return motion

@@ -58,6 +58,10 @@ class ModelTheory(abc.ABC):
         """Whether points of a sweep step together: those of models one after the other."""
         return False
 
+    def averages(self, model: Any) -> str:
+        """How the averages of the equations are computed, in words."""
+        return "closed forms"
+
     def breaks(self, model: Any) -> list:
         """The times at which the velocity jumps or has a kink."""
         return break_times(model.schedules)
@@ -76,6 +80,7 @@ class ModelTheory(abc.ABC):
         _check_no_networks(start)
         self.check(model)
         check_over_time(model, start.time, times[-1], times)
+        model.check_run(start.time, float(times[-1]))
         began = time.perf_counter()
         begin = model.begun(start)
         dense = _with_between(times, start.time, bool(options.curve and not model.sweeps))
@@ -92,7 +97,7 @@ class ModelTheory(abc.ABC):
             name: np.stack([_all(one)[name] for one in solutions]) for name in _all(solutions[0])
         }
         joined = {name: found.reshape(*lengths, *found.shape[1:]) for name, found in joined.items()}
-        report = _report(solutions, options, began)
+        report = _report(solutions, options, began) | {"averages": self.averages(model)}
         if start.time:
             report["continued_at"] = start.time
 
@@ -138,7 +143,6 @@ def _report(solutions: Sequence[Solution], options: Any, began: float) -> dict:
         "max_steps": options.max_steps,
         "steps": [one.steps for one in solutions],
         "rejected_steps": [one.rejected for one in solutions],
-        "averages": "closed forms",
         "seconds": round(time.perf_counter() - began, 4),
     }
 

@@ -8,6 +8,8 @@ from jaxtyping import Array, Float
 from sims.models.rows import RowsSimulation, Update
 from teacherstudent.models.continual_learning import ContinualLearning
 
+ROUNDING = 0.05
+
 
 class ContinualLearningSimulation(RowsSimulation, model=ContinualLearning):
     """One student and its teachers; an update draws a task, and one input with its label.
@@ -45,8 +47,9 @@ class ContinualLearningSimulation(RowsSimulation, model=ContinualLearning):
         heads = others["heads"] + others["time_step"] * motion
         if model.consolidation is None:
             return Update(inputs[:, None], None, {"heads": heads})
-        snapshot = jnp.asarray(model.snapshot, jnp.asarray(t).dtype)
-        begun = (t >= snapshot).astype(kind)
+        # In float32 the time of the snapshot is rounded: by less than this part of an update.
+        early = ROUNDING * jnp.asarray(others["time_step"], jnp.asarray(t).dtype)
+        begun = (t >= jnp.asarray(model.snapshot, early.dtype) - early).astype(kind)
         pull = -jnp.diag(model.rates() * model.pull(others))
         pulls = jnp.pad(pull, ((0, 0), (K, M)))
         return Update(
@@ -67,7 +70,7 @@ def _motion_of_heads(
     model: ContinualLearning, task, gradient: Float[Array, " students"]
 ) -> Float[Array, "heads students"]:
     """The motion of all heads by a sample of one task, times N: only its own head moves."""
-    motion = -model.readout_learning_rate * model.gates[task] * gradient
+    motion = -model.eta_v * model.gates[task] * gradient
     if model.shared_head:
         return motion[None]
     own = jnp.arange(len(model.teachers)) == task

@@ -215,6 +215,7 @@ def simulated(simulation: Any, request: Request) -> xr.Dataset:
     settings, all_seeds = _settings(simulation, request)
     simulation.check(model, settings.N, settings.method)
     check_over_time(model, start.time, request.times[-1], request.times)
+    model.check_run(start.time, float(request.times[-1]))
     watcher = checked_callback(request.callback, model)
     seeds = hosts.share(all_seeds)
     checkpoint = own_checkpoint(request.checkpoint)

@@ -27,6 +27,7 @@ ADDED = ("gradient",)
 # None of these moves a weight, or labels an input.
 HARMLESS = (
     "BINARY_LABELS",
+    "KNOWS_BIASES",
     "NUMBERS",
     "TIME",
     "_abc_impl",

@@ -88,8 +88,8 @@ def experiment_of(tables: Mapping[str, Any]) -> ts.Experiment:
     for name in ("escape", "variants", "model"):
         if name in tables:
             raise ValueError(
-                f"the file has a table {name!r}, which is not one curve in time that the controls know; run it with "
-                "`teacherstudent run` instead."
+                f"the file has a table {name!r}, which is not one curve in time that the controls "
+                "know; run it with `teacherstudent run` instead."
             )
     return ts.Experiment.from_tables(NAME, tables)
 

@@ -41,8 +41,8 @@ def opened(file: str | None) -> Opening:
     for name in ("escape", "variants", "model"):
         if experiment.tables.get(name):
             raise ValueError(
-                f"{file} has the table {name!r}, which is not one curve in time that the controls know; use "
-                f"`teacherstudent run {file}`."
+                f"{file} has the table {name!r}, which is not one curve in time that the controls "
+                f"know; use `teacherstudent run {file}`."
             )
     return Opening(experiment.tables)
 

@@ -100,7 +100,7 @@ class Autoencoder(Model):
                 ("student", "spike"), "alignment of decoder and spike", r"$c^V_{k\tau}$"
             ),
             "pmse": Quantity((), "reconstruction error per input", r"$\mathrm{pmse}$"),
-            "pca_error": Quantity((), "error of PCA", r"$\mathrm{pmse}_{\rm PCA}$", False),
+            "pca_error": Quantity((), "error of PCA", r"$\mathrm{pmse}_{\rm PCA}$"),
         }
     )
     ERROR = "pmse"

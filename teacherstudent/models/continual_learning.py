@@ -125,7 +125,7 @@ class ContinualLearning(Model):
     frequencies: tuple
     shared_head: bool = eqx.field(static=True)
     learning_rate: checks.Parameter
-    readout_learning_rate: checks.Parameter
+    readout_learning_rate: checks.Parameter | None
     unit_rates: tuple
     gates: Any
     consolidation: checks.Parameter | None
@@ -167,8 +167,6 @@ class ContinualLearning(Model):
         per_task.check_frequencies("model.frequencies", self.frequencies)
         self.shared_head = shared_head
         self.learning_rate = checks.parameter(learning_rate)
-        if readout_learning_rate is None:
-            readout_learning_rate = learning_rate
         self.readout_learning_rate = checks.parameter(readout_learning_rate)
         self.unit_rates = per_task.numbers("model.unit_rates", unit_rates, self.width)
         self.gates = per_task.matrix("model.gates", gates, (A, self.width))
@@ -181,13 +179,32 @@ class ContinualLearning(Model):
 
     def __check_init__(self):
         checks.number("model.learning_rate", self.learning_rate)
-        checks.number("model.readout_learning_rate", self.readout_learning_rate)
+        checks.optional_number("model.readout_learning_rate", self.readout_learning_rate)
+        self._check_slope()
         checks.optional_number("model.consolidation", self.consolidation)
         checks.one_of("model.shared_head", self.shared_head, (True, False))
         for name in ("label_noise", "frequencies", "unit_rates"):
             for one in checks.listed(getattr(self, name)):  # of a schedule its values along a run
                 checks.number(f"model.{name}", one)
         self._check_consolidation()
+
+    def _check_slope(self) -> None:
+        """Raise ValueError if the student's activation jumps: no gradient reaches its weights."""
+        jumps = self.activation.singularities.jumps()
+        if jumps:
+            raise ValueError(
+                f"model.activation = {self.activation.name} jumps at x = {jumps[0][0]:.4g}: its "
+                "gradient there is a delta function, which no sample sees; give a continuous one "
+                "(a teacher may jump)."
+            )
+
+    def check_run(self, begin: float, last: float) -> None:
+        """Raise ValueError if the snapshot is taken at no time of a run."""
+        if self.snapshot is not None and not self.snapshot < last:
+            raise ValueError(
+                f"model.snapshot = {self.snapshot:g} is not before the last time, t = {last:g}, "
+                "so that nothing is consolidated; give an earlier one, or later times."
+            )
 
     def _check_consolidation(self) -> None:
         """Raise ValueError unless all that it needs is given, or nothing of it."""
@@ -256,6 +273,13 @@ class ContinualLearning(Model):
     def rates(self) -> Float[Array, " students"]:
         """eta_k, of a model with the numbers of one time."""
         return self.learning_rate * jnp.stack([jnp.asarray(one) for one in self.unit_rates])
+
+    @property
+    def eta_v(self) -> Any:
+        """The learning rate of the heads: that of the first layer unless given."""
+        if self.readout_learning_rate is None:
+            return self.learning_rate
+        return self.readout_learning_rate
 
     def readout_of_task(
         self, heads: Float[Array, "heads students"]

@@ -123,6 +123,9 @@ class Model(Learnable):
     def check_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Raise ValueError if no system has this state."""
 
+    def check_run(self, begin: float, last: float) -> None:
+        """Raise ValueError if the model cannot be followed from one time to another."""
+
     @classmethod
     def name_of(cls, quantity: str) -> str:
         """What results call a quantity: the error of a model has a name of its own."""

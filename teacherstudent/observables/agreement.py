@@ -79,7 +79,7 @@ def agreement(
     """P(phi phi* > 0) + P(phi phi* = 0) / 2 for fields of covariance C, and biases b."""
     K = v.shape[0]
     fields = jnp.asarray(_points(len(C), replica)) @ cholesky(C).T
-    phi = of_student(fields[:, :K] + b) @ v
+    phi = of_student(fields[:, :K] + b[None, :]) @ v
     phi_star = of_teacher(fields[:, K:]) @ v_star
     return 0.5 + 0.5 * jnp.mean(jnp.sign(phi) * jnp.sign(phi_star))
 

@@ -240,3 +240,18 @@ def test_rules_without_a_theory_say_so(change, words):
 def test_the_averages_are_named():
     assert averages_used(problem_of()) == "closed forms of erf"
     assert "quadrature, field by field" in averages_used(problem_of("mixed"))
+
+
+@pytest.mark.long
+def test_observables_see_the_biases():
+    problem = problem_of(rule=ts.SGD(0.4, bias_learning_rate=0.0))
+    start = start_of(problem)
+    observables = ["sign_agreement", ts.error_on(problem.task, name="again")]
+    theory = ts.integrate(problem, start, [0.0, 0.1], observables=observables)
+    np.testing.assert_allclose(theory.again, theory.eps_g, rtol=1e-9)
+    C = np.block([[start.Q, start.R], [start.R.T, start.T]])
+    normal = np.random.default_rng(4).standard_normal((400_000, K + M))
+    h = normal @ np.linalg.cholesky(C).T
+    phi = special.erf((h[:, :K] + B) / np.sqrt(2)) @ V
+    phi_star = special.erf(h[:, K:] / np.sqrt(2)) @ V_STAR
+    assert abs((phi * phi_star > 0).mean() - float(theory.sign_agreement[0])) < 4e-3
