@@ -327,6 +327,7 @@ def test_frozen_and_gated_units_of_networks_stay():
 # Numbers that change, sweeps, files.
 
 
+@pytest.mark.long
 def test_strengths_of_consolidation_are_swept():
     """Strength zero is no consolidation; the snapshot is what the shifts leave of the weights."""
     times = [0.0, 3.0, 6.0]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import teacherstudent as ts
+from tests.long import mostly_long
 
 CASES = json.loads((Path(__file__).parent / "reinforcement_perceptron.json").read_text())
 
@@ -127,7 +128,7 @@ def test_a_learning_rate_scales_weights_and_nothing_else():
     np.testing.assert_allclose(swept.R.sel(learning_rate=1.0), first.R, rtol=1e-12)
 
 
-@pytest.mark.parametrize("method", ["weights", "reduced"])
+@pytest.mark.parametrize("method", mostly_long(["weights", "reduced"], ["reduced"]))
 def test_networks_follow_the_theory(method):
     model = ts.ReinforcementPerceptron(3, ts.ReturnToGo(0.1, 1.0))
     start, times = ts.State(Q=[[0.8]], R=[[0.2]]), [0.0, 2.0, 6.0]

@@ -73,6 +73,7 @@ def update_by_hand(start, samples, seed):
     )
 
 
+@pytest.mark.long
 def test_one_update_against_samples():
     problem = problem_of()
     start = start_of(problem)

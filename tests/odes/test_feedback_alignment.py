@@ -94,6 +94,7 @@ def test_a_unit_without_feedback_keeps_its_weights():
     assert np.abs(theory.v.values[-1, 1] - V[1]) > 0.01
 
 
+@pytest.mark.long
 def test_the_alignment_of_update_and_gradient_is_that_of_samples():
     start = random_overlaps(K, M, seed=5, v=V)
     problem = problem_with(ts.FeedbackAlignment(0.4, F), "relu")

@@ -177,7 +177,7 @@ def test_a_sweep_of_strengths_is_each_of_them():
         np.testing.assert_allclose(swept[name][1], one[name], rtol=0, atol=1e-7, err_msg=name)
 
 
-@pytest.mark.parametrize("method", ["weights", "reduced"])
+@pytest.mark.parametrize("method", mostly_long(["weights", "reduced"], ["reduced"]))
 def test_networks_under_a_growing_attack_agree_with_the_theory(method):
     problem = attacked(ts.linear(0.1, 0.9, duration=4.0), batch_size=2)
     start = random_overlaps(2, 3, seed=2, v=[0.4, -0.2])

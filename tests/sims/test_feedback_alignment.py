@@ -7,6 +7,7 @@ import pytest
 
 import teacherstudent as ts
 from teacherstudent.results.datasets import description
+from tests.long import mostly_long
 from tests.problems import random_overlaps
 
 TIMES = np.linspace(0.0, 6.0, 7)
@@ -22,7 +23,7 @@ def problem_with(feedback, activation="erf") -> ts.Problem:
     )
 
 
-@pytest.mark.parametrize("method", ["weights", "reduced"])
+@pytest.mark.parametrize("method", mostly_long(["weights", "reduced"], ["reduced"]))
 def test_networks_agree_with_the_theory(method):
     problem = problem_with([1.0, -0.6])
     start = random_overlaps(2, 3, seed=1, v=[-0.4, 0.1])
