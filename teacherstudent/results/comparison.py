@@ -163,7 +163,8 @@ def _compared(
     if gap is not None:
         record["switch"] = gap._asdict()
     if len(networks) > 1:
-        record["exponents"] = {name: fitted_exponent(answer, name) for name in names}
+        deviating = [name for name in names if (answer[f"{name}_rms"] > 0).all()]
+        record["exponents"] = {name: fitted_exponent(answer, name) for name in deviating}
     rate = TIME if change is None else RATE
     record["verdict"] = verdict_of(reports, record, rate, fault)
     record["verdict"] += _on_unused_band(theory, reports[-1])

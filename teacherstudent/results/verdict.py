@@ -79,7 +79,7 @@ def _decided(
             f" eps_g is below its floor of rounding after t = {record['below_floor']:.4g}; it is "
             "not compared there."
         )
-    if "exponents" in record:
+    if record.get("exponents"):
         fits = []
         for name, (exponent, error) in record["exponents"].items():
             fits.append(f"{name} {exponent:.2f} +- {error:.2f}")
