@@ -21,6 +21,11 @@ class Solution(NamedTuple):
     steps: int = 0
     rejected: int = 0
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the state is finite at all times."""
+        return all(bool(np.isfinite(values).all()) for values in self.state.values())
+
 
 def at_numbers(model: Any) -> Any:
     """The model with its numbers as float64 arrays, as compiled programs take it."""

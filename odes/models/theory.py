@@ -4,7 +4,7 @@ import abc
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -14,6 +14,7 @@ from jaxtyping import Array
 from odes.models.solution import Solution
 from odes.solving.trajectory import EXPLICIT, chosen
 from teacherstudent.checking.contracts import changes, check_registration, is_ours, nearest
+from teacherstudent.checking.warn import warn_user
 from teacherstudent.errors import DivergenceError, SolverError
 from teacherstudent.extensions.over_time import check_over_time
 from teacherstudent.models.model import Model
@@ -82,40 +83,77 @@ class ModelTheory(abc.ABC):
         check_over_time(model, start.time, times[-1], times)
         model.check_run(start.time, float(times[-1]))
         began = time.perf_counter()
-        begin = model.begun(start)
         dense = _with_between(times, start.time, bool(options.curve and not model.sweeps))
-        sweeps = model.sweeps
+        solutions = self._of_all_values(model, start, dense, options)
+        report = _report(solutions, options, began) | {"averages": self.averages(model)}
+        if start.time:
+            report["continued_at"] = start.time
+        answer = _Answer(model, start, dense, _joined(solutions, model), report)
+        if model.sweeps:
+            _warn_of_failures(solutions, times[-1])
+        else:
+            _raise_failure(solutions[0], times, options, answer.labelled)
+        theory = answer.labelled(times)
+        if len(dense) == len(times):
+            return theory
+        along = {name: one for name, one in answer.values.items() if "time" in theory[name].dims}
+        return with_curve(theory, dense, along)
+
+    def _of_all_values(
+        self, model: Any, start: State, times: np.ndarray, options: Any
+    ) -> list[Solution]:
+        """The solutions at all values of the sequences, the last of them fastest."""
+        sweeps, begin = model.sweeps, model.begun(start)
         solutions = []
         for values in itertools.product(*sweeps.values()):
             one = model
             for name, value in zip(sweeps, values, strict=True):
                 one = with_number(one, model.NUMBERS, name, float(value))
             with jax.enable_x64(True):
-                solutions.append(self.trajectory(one, begin, start.time, dense, options))
-        lengths = [len(values) for values in sweeps.values()]
-        joined = {
-            name: np.stack([_all(one)[name] for one in solutions]) for name in _all(solutions[0])
+                solutions.append(self.trajectory(one, begin, start.time, times, options))
+        return solutions
+
+
+class _Answer(NamedTuple):
+    """All values along the dense times, those of a sweep first."""
+
+    model: Any
+    start: State
+    dense: np.ndarray
+    values: dict[str, np.ndarray]
+    report: dict
+
+    def labelled(self, times: np.ndarray) -> xr.Dataset:
+        """The dataset at some of the times."""
+        sweeps = self.model.sweeps
+        index = np.searchsorted(self.dense, times)
+        values = {
+            name: np.take(found, index, axis=len(sweeps)) for name, found in self.values.items()
         }
-        joined = {name: found.reshape(*lengths, *found.shape[1:]) for name, found in joined.items()}
-        report = _report(solutions, options, began) | {"averages": self.averages(model)}
-        if start.time:
-            report["continued_at"] = start.time
+        coordinates = {**sweeps, "time": times}
+        return model_dataset(
+            "theory", self.model, self.start, coordinates, values, tuple(sweeps), self.report
+        )
 
-        def labelled(chosen_times: np.ndarray) -> xr.Dataset:
-            index = np.searchsorted(dense, chosen_times)
-            values = {
-                name: np.take(found, index, axis=len(lengths)) for name, found in joined.items()
-            }
-            coordinates = {**sweeps, "time": chosen_times}
-            return model_dataset("theory", model, start, coordinates, values, tuple(sweeps), report)
 
-        if not sweeps:
-            _raise_failure(solutions[0], times, options, labelled)
-        theory = labelled(times)
-        if len(dense) == len(times):
-            return theory
-        along = {name: found for name, found in joined.items() if "time" in theory[name].dims}
-        return with_curve(theory, dense, along)
+def _joined(solutions: Sequence[Solution], model: Any) -> dict[str, np.ndarray]:
+    """The values of all solutions, with the dimensions of the sweep in front."""
+    lengths = [len(values) for values in model.sweeps.values()]
+    together = {}
+    for name in _all(solutions[0]):
+        found = np.stack([_all(one)[name] for one in solutions])
+        together[name] = found.reshape(*lengths, *found.shape[1:])
+    return together
+
+
+def _warn_of_failures(solutions: Sequence[Solution], last: float) -> None:
+    """Warn of the curves of a sweep that end before the last time, and are nan after that."""
+    ended = [one.reached for one in solutions if one.reached < last or not one.is_finite]
+    if ended:
+        warn_user(
+            f"{len(ended)} of {len(solutions)} curves did not reach t = {last:g}, and are nan "
+            f"beyond the time they reached (the earliest: t = {min(ended):.6g})."
+        )
 
 
 def _all(solution: Solution) -> dict[str, np.ndarray]:
@@ -178,11 +216,11 @@ def _check_no_networks(start: State) -> None:
 def _raise_failure(solution: Solution, times: np.ndarray, options: Any, labelled) -> None:
     """Raise the error of a solve that ended before the last time, with what came before."""
     last = times[-1]
-    finite = all(np.isfinite(values).all() for values in solution.state.values())
+    finite = solution.is_finite
     if solution.reached >= last and finite:
         return
     t = solution.reached
-    if not solution.exceeded and finite is False and solution.steps >= options.max_steps:
+    if not solution.exceeded and not finite and solution.steps >= options.max_steps:
         raise SolverError(
             f"the solver used max_steps = {options.max_steps} steps and reached t = {t:.6g} of "
             f"{last:g}; give a larger max_steps or rtol.",

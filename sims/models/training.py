@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from sims.running import hosts
 from sims.running.callback import checked_callback
@@ -26,7 +26,6 @@ from teacherstudent.programs.compilation import options
 from teacherstudent.results import checkpoint_files
 from teacherstudent.results.model_datasets import model_dataset
 from teacherstudent.schedules import values_along
-from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks
 from teacherstudent.states.physical_region import bound_of_divergence
 from teacherstudent.streams import WEIGHTS_OF_A_NETWORK, stream
@@ -148,10 +147,23 @@ class ModelTraining(Training):
     def end(self) -> dict[str, np.ndarray]:
         if not self.settings.keeps:
             return {}
-        return {"chain_last": all_numbers(self.run.networks, len(self.seeds), 0, np.float64)}
+        return {"chain_last": self._all_numbers()}
 
-    def kept(self, start: Start) -> KeptNetworks:
-        raise NotImplementedError("models have no phases of a protocol")
+    def _all_numbers(self) -> Float[np.ndarray, "seeds entries"]:
+        """The systems of all seeds as rows of numbers."""
+        return all_numbers(self.run.networks, len(self.seeds), 0, np.float64)
+
+    def kept(self, start: Any) -> KeptNetworks:
+        return KeptNetworks(
+            rule="",
+            start=start,
+            method=self.settings.method,
+            N=self.N,
+            dtype=self.settings.dtype,
+            seeds=list(self.seeds),
+            step=self.done,
+            chain=self._all_numbers(),
+        )
 
 
 def _in_type(array: np.ndarray, kind: np.dtype) -> np.ndarray:

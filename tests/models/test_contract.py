@@ -147,3 +147,11 @@ def test_a_value_that_was_selected_from_a_sweep_is_that_of_its_problem():
     start = ts.OrderParameters(Q=0.5 * np.eye(2), R=np.zeros((2, 2)))
     swept = ts.integrate(problem, start, [0.0, 1.0])
     assert ts.problem_of(swept.isel(strength=1)).task.strength == 0.3
+
+
+def test_a_curve_of_a_sweep_that_diverges_is_told():
+    model = ts.ReinforcementPerceptron(2, learning_rate=[1.0, 2e3])
+    with pytest.warns(UserWarning, match="1 of 2 curves did not reach t = 9"):
+        theory = ts.integrate(model, START, [0.0, 1.0, 9.0])
+    assert np.isfinite(theory.rho.isel(learning_rate=0)).all()
+    assert np.isnan(theory.rho.isel(learning_rate=1, time=-1))
