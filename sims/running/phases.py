@@ -15,16 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from sims.running import checkpoints
-from sims.running.divergence import check_record
 from sims.running.loop import MOMENTS, Training
 from teacherstudent.checking.warn import warn_user
-from teacherstudent.observables.observable import Observable, at_overlaps
-from teacherstudent.observables.thresholds import quantity_of_networks
-from teacherstudent.protocol import Phase, Protocol, Until
+from teacherstudent.protocol import Phase, Protocol
 from teacherstudent.results import checkpoint_files
 from teacherstudent.results.description import describe_protocol
 from teacherstudent.schedules import values_along
-from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks
 
 NOT_YET = -1  # the step at which a phase begins that has not begun
@@ -39,7 +35,7 @@ class PhasedTraining(Training):
     - `begun`: the steps at which each seed's phases began, (seeds, phases).
     """
 
-    def __init__(self, protocol: Protocol, begin: Begin, start: Start, first_step: int):
+    def __init__(self, protocol: Protocol, begin: Begin, start: Any, first_step: int):
         """`begin(number, networks, step)` makes the training of a phase, of networks that go on
         from the step, or of the start.
         """
@@ -56,14 +52,13 @@ class PhasedTraining(Training):
         self.protocol = protocol
         self.begin = begin
         self.start = start
-        self.T = first.T
         self.blocks = first.blocks
         self.fused = first.fused
         described = [describe_protocol(protocol), first.mark]
         values = []
         for problem in protocol.problems:
             times = np.linspace(0, first.steps[-1], MOMENTS) / problem.updates_per_time(first.N)
-            values += values_along((problem.task, problem.rule), times)
+            values += values_along(problem.schedules, times)
         self.mark = checkpoint_files.fingerprint(first.problem, values, described)
         self.trainings = {0: first}
         self.latest: dict[int, dict[str, np.ndarray]] = {}  # what each phase recorded last
@@ -118,12 +113,13 @@ class PhasedTraining(Training):
         """Of each seed what its phase has; nan where its last phase has ended."""
         if not rows:
             return {name: np.full_like(part, np.nan) for name, part in self._empty.items()}
-        merged = {}
-        for name, like in next(iter(rows.values())).items():
-            merged[name] = np.full(like.shape, np.nan)
-            for number, row in rows.items():
-                inside = self.phase == number
-                merged[name][inside] = row[name][inside]
+        merged: dict[str, np.ndarray] = {}
+        for number, row in rows.items():
+            inside = self.phase == number
+            for name, values in row.items():
+                if name not in merged:
+                    merged[name] = np.full(values.shape, np.nan)
+                merged[name][inside] = values[inside]
         return merged
 
     @property
@@ -135,13 +131,9 @@ class PhasedTraining(Training):
             inside = self.phase == number
             if not inside.any():
                 continue
-            seeds = [seed for seed, one in zip(self.seeds, inside, strict=True) if one]
-            part = {name: values[inside] for name, values in row.items()}
-            T = np.asarray(self.T)[: len(self.seeds)][inside]
-            doubt = check_record(training.problem, seeds, T, part, {}, self.now)
-            if doubt is not None and not self.warned:
-                self.warned = True
-                warn_user(doubt)
+            training.warned = self.warned  # once in all phases
+            training.check_seeds(row, {}, inside)
+            self.warned = training.warned
 
     def turn(self, row: dict[str, np.ndarray]) -> None:
         """Let the seeds go on whose phase has ended; at the last step there is nowhere to go."""
@@ -169,21 +161,11 @@ class PhasedTraining(Training):
             inside = self.phase == number
             if until is None or not inside.any():
                 continue
-            values = self._quantity(until, number)
+            values = self.trainings[number].quantity(until, self.latest[number])
             nearest = until.nearest(values[inside])
             self.nearest[number] = until.nearest([nearest, self.nearest.get(number, nearest)])
             crossed |= inside & until.is_met(values)
         return crossed
-
-    def _quantity(self, until: Until, number: int) -> np.ndarray:
-        """The quantity of a threshold at the last record, for each seed."""
-        training, row = self.trainings[number], self.latest[number]
-        quantity = quantity_of_networks(until, training.problem)
-        if not isinstance(quantity, Observable):
-            return row["eps_g"]
-        T = np.asarray(self.T)[: len(self.seeds)]
-        values = at_overlaps([quantity], row["Q"], row["R"], T, row["v"], row["b"])
-        return values[quantity.name]
 
     def _move(self, number: int, moving: np.ndarray) -> None:
         """Let some seeds go on from a phase to the next."""
@@ -208,7 +190,7 @@ class PhasedTraining(Training):
 
         there.run = jax.tree.map(chosen, fresh.run, there.run)
 
-    def kept(self, start: Start) -> KeptNetworks:
+    def kept(self, start: Any) -> KeptNetworks:
         (training,) = self.trainings.values()
         return training.kept(start)
 

@@ -170,6 +170,7 @@ class PhaseTable(Table):
 
     duration: Any = None
     until: Any = None
+    model: dict | None = None
     task: dict | None = None
     student: dict | None = None
     rule: dict | None = None
