@@ -72,11 +72,9 @@ class ModelCurves(Curves):
         model: Any = self.problem
         rates = {name: getattr(model, name, None) for name in RATES}
         larger = {name: scaled(rate, LARGER) for name, rate in rates.items() if rate is not None}
-        if (
-            isinstance(model, Protocol)
-            or not larger
-            or description(theory)["report"]["seconds"] > LONG_SOLVE
-        ):
+        if isinstance(model, Protocol) or not larger:
+            return None
+        if description(theory)["report"]["seconds"] > LONG_SOLVE:
             return None
         try:
             return self.solution(with_fields(model, larger))
