@@ -270,3 +270,12 @@ def test_what_is_no_state_is_refused():
         ts.integrate(model, ts.State(w=w, bulk=[[1.0, 2.0], [2.0, 1.0]]), [0.0, 1.0])
     with pytest.raises(ValueError, match="N = 5 is too small for 2 spikes"):
         ts.simulate(model, ts.State(w=w), [0.0, 1.0], N=5)
+
+
+def test_no_percentage_is_told_of_a_theory_that_has_become_zero():
+    """The bulk of the decoder, which networks keep of order 1 / N."""
+    data = ts.load(Path(__file__).parents[2] / "results" / "autoencoder-truncated.h5")
+    networks = [one.to_dataset() for one in data["simulation"].children.values()]
+    verdict = ts.compare(data["theory"].to_dataset(), networks).attrs["verdict"]
+    assert "a finite-size bias, larger than what the theory leaves of a quantity" in verdict
+    assert "largest deviation in beta" in verdict
