@@ -18,7 +18,6 @@ import xarray as xr
 
 from odes.models.theory import ModelTheory
 from odes.options import Options
-from odes.phases import Solves, along_phases
 from odes.rules.theory import Nodes, require_theory, theory_of
 from odes.solving import cost, vector_field  # noqa: F401 (it registers what rules and tasks need)
 from odes.solving.calls import Stages, mark_of, solved_in_calls
@@ -26,6 +25,7 @@ from odes.solving.crossing import Crossing
 from odes.solving.curve import DRAWN, FEWEST, POINTS, DenseTimes, has_curve
 from odes.solving.drift import DRIFTS
 from odes.solving.moments import CHEAP_ERROR
+from odes.solving.phases import Solves, along_phases
 from odes.solving.quadrature_error import averages_used, quadrature_error, warn_of_error
 from odes.solving.reach import Reach, failure, reach, tolerance
 from odes.solving.resolution import Refinement, first_refinement

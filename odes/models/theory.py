@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from odes.models.crossing import crossing_time
 from odes.models.solution import Solution
-from odes.phases import Solves, along_phases
+from odes.solving.phases import Solves, along_phases
 from odes.solving.trajectory import EXPLICIT, chosen
 from teacherstudent.checking.contracts import changes, check_registration, is_ours, nearest
 from teacherstudent.checking.warn import warn_user
