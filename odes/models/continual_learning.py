@@ -10,10 +10,11 @@ By Stein's lemma E[delta_k h_b] = sum_c J_kc C_cb, so that all rows of weights, 
 w, their way s since the snapshot and the teachers W, move in their overlaps G by
 
     dG/dt = L G + G L^T + S
-    L = - eta_k J_kb - eta_k c f_k 1[b = s_k],   S_kl = eta_k eta_l D_kl
+    L = - eta_k J_kb - eta_k c f_k 1[b = s_k],   S_kl = eta_k eta_l D_kl / B
 
 with the entries of L and S in the rows of w, and from the time t_s of the snapshot on in those of s
-too.  The heads follow dh_ak/dt = - p_a eta_v E[g(lambda_k) e_a].
+too.  Of a batch of B samples only the squares of single ones count, B of them over B^2; products of
+two are smaller by a factor 1 / N.  The heads follow dh_ak/dt = - p_a eta_v E[g(lambda_k) e_a].
 
 S. Lee, S. Goldt & A. Saxe, ICML 2021 (arXiv:2107.04384), treat two tasks; the derivation here is
 our own.
@@ -81,7 +82,7 @@ def motion_of_rows(
     K, M = model.width, sum(model.teachers)
     rates = model.rates()
     mean = -rates[:, None] * J
-    square = rates[:, None] * rates[None, :] * D
+    square = rates[:, None] * rates[None, :] * D / model.batch_size
     if model.consolidation is None:
         return jnp.pad(mean, ((0, M), (0, 0))), jnp.pad(square, (0, M))
     pull = -jnp.diag(rates * model.pull(state))

@@ -1,15 +1,16 @@
 """Continual learning: several teachers, one after the other or mixed, and one student.
 
 Task a = 1..A is a teacher of M_a units W_a with the readout v*_a.  The student has one first layer
-w, and a readout h_a ("head") for each task or one for all.  Every update draws one sample
-x ~ N(0, I_N), whose task is a with the probability p_a(t):
+w, and a readout h_a ("head") for each task or one for all.  Every update draws B samples
+x ~ N(0, I_N), each with a task of its own, which is a with the probability p_a(t):
 
     lambda = w x / sqrt N,   nu_a = W_a x / sqrt N
     e = h_a . g(lambda) - v*_a . g*(nu_a) - sigma_a zeta
-    w_k  <- w_k - (eta_k / sqrt N) h_ak g'(lambda_k) e x - (eta_k c / N) f_k (w_k - w~_k)
-    h_ak <- h_ak - (eta_v / N) g(lambda_k) e
+    w_k  <- w_k - (eta_k / sqrt N) <h_ak g'(lambda_k) e x> - (eta_k c / N) f_k (w_k - w~_k)
+    h_ak <- h_ak - (eta_v / N) <g(lambda_k) e>
 
-The last term of w is the consolidation: a pull to the snapshot w~ = w(t_s), absent before t_s.  The
+where <.> is the sum over the samples, for a head over those of its task, divided by B.  The last
+term of w is the consolidation: a pull to the snapshot w~ = w(t_s), absent before t_s.  The
 state holds the way s = w - w~ that the units have gone since then, zero before it.
 """
 
@@ -48,6 +49,8 @@ class ContinualLearning(Model):
       `ts.piecewise([0.0, 1.0], [t_s])`; with `[0.0, 0.5]` for the first, half as much replay.
     - `shared_head`: one readout for all tasks, in place of one per task.
     - `learning_rate`, `readout_learning_rate`: eta_w, and eta_v (the same unless given).
+    - `batch_size`: B, the fresh samples of one update, each of which draws its own task; w and the
+      heads move by the mean over all B.
     - `unit_rates`: for each unit a factor of eta_w, number or schedule: eta_k = eta_w factor_k.
       A unit is frozen where it is 0: `ts.piecewise([1.0, 0.0], [t_s])` freezes it from t_s on.
     - `gates`: A x K factors of the units in the output of each task; 0 takes a unit out of it.
@@ -57,7 +60,7 @@ class ContinualLearning(Model):
     The state: Q, R, T with the units of all teachers in one row, `heads` (A x K, or 1 x K), and
     with consolidation the overlaps `Q_shift`, `R_shift`, `shift` and the change `heads_shift` since
     the snapshot, which a start leaves out.  Recorded are `eps`, the error of every task at all
-    times, `eps_g` and the probabilities `p`.  Time is t = updates / N.
+    times, `eps_g` and the probabilities `p`.  Time counts updates, t = updates / N, whatever B is.
 
     Inputs are isotropic; there is no theory yet for those of a hidden manifold.
 
@@ -126,6 +129,7 @@ class ContinualLearning(Model):
     shared_head: bool = eqx.field(static=True)
     learning_rate: checks.Parameter
     readout_learning_rate: checks.Parameter | None
+    batch_size: int = eqx.field(static=True)
     unit_rates: tuple
     gates: Any
     consolidation: checks.Parameter | None
@@ -147,6 +151,7 @@ class ContinualLearning(Model):
         shared_head: bool = False,
         learning_rate=1.0,
         readout_learning_rate=None,
+        batch_size: int = 1,
         unit_rates=1.0,
         gates=1.0,
         consolidation=None,
@@ -168,6 +173,7 @@ class ContinualLearning(Model):
         self.shared_head = shared_head
         self.learning_rate = checks.parameter(learning_rate)
         self.readout_learning_rate = checks.parameter(readout_learning_rate)
+        self.batch_size = checks.integer("model.batch_size", batch_size)
         self.unit_rates = per_task.numbers("model.unit_rates", unit_rates, self.width)
         self.gates = per_task.matrix("model.gates", gates, (A, self.width))
         self.consolidation = checks.parameter(consolidation)

@@ -13,6 +13,7 @@ from scipy.special import erf
 
 import teacherstudent as ts
 from odes.models.continual_learning import ContinualLearningTheory
+from sims.models.continual_learning import ContinualLearningSimulation
 from tests.long import marked_as_long, mostly_long
 
 CASES = {
@@ -81,7 +82,7 @@ SLOPES = {
 }
 
 
-def everything_at_once(student, teacher, shared_head):
+def everything_at_once(student, teacher, shared_head, label_noise=(0.1, 0.4), **fields):
     """A model in which nothing is at its default, and a state in which all is different."""
     model = ts.ContinualLearning(
         3,
@@ -89,7 +90,7 @@ def everything_at_once(student, teacher, shared_head):
         student,
         teacher,
         readouts=[[1.0, -0.6], 0.8],
-        label_noise=[0.1, 0.4],
+        label_noise=label_noise,
         frequencies=[0.3, 0.9],
         shared_head=shared_head,
         learning_rate=0.8,
@@ -99,6 +100,7 @@ def everything_at_once(student, teacher, shared_head):
         consolidation=0.7,
         snapshot=2.0,
         consolidated_task=1,
+        **fields,
     )
     rng = np.random.default_rng(3)
     rows = rng.standard_normal((9, 12)) / 12**0.5
@@ -178,6 +180,82 @@ def test_nothing_is_pulled_before_the_snapshot():
     velocity = velocity_of(model, 1.0, state)
     for name in model.defaults():
         assert not np.any(velocity[name])
+
+
+# Batches.
+
+
+def test_a_batch_divides_the_square_of_an_update_alone():
+    """What is left of large batches is linear in the rates: the drift at a rate that vanishes."""
+    single, state = everything_at_once("erf", "erf", False)
+    one = velocity_of(single, 3.0, state)
+    drift = velocity_of(everything_at_once("erf", "erf", False, batch_size=10**12)[0], 3.0, state)
+    batch = velocity_of(everything_at_once("erf", "erf", False, batch_size=5)[0], 3.0, state)
+    fields = {name: getattr(single, name) for name in single.shown()}
+    slow = ts.ContinualLearning(**(fields | {"learning_rate": 0.8e-9}))
+    for name in ("Q", "shift", "Q_shift"):
+        assert np.abs(one[name] - drift[name]).max() > 0.01, name
+        expected = drift[name] + (one[name] - drift[name]) / 5
+        np.testing.assert_allclose(batch[name], expected, atol=1e-10)
+        slowly = velocity_of(slow, 3.0, state)[name] * 1e9
+        np.testing.assert_allclose(drift[name], slowly, rtol=1e-6, atol=1e-8)
+    for name in ("R", "R_shift", "heads"):
+        np.testing.assert_allclose(batch[name], one[name], atol=1e-12)
+
+
+@pytest.mark.parametrize("shared_head", [False, True])
+def test_every_sample_of_a_batch_has_its_own_task(shared_head):
+    """At given fields the update is in the mean over the tasks that of the rule, by plain NumPy."""
+    B, N = 6, 50
+    model, state = everything_at_once("erf", "erf", shared_head, batch_size=B, label_noise=0.0)
+    fields = np.random.default_rng(0).standard_normal((9, B))
+    others = {name: state[name] for name in ("heads", "heads_shift")}
+    others["time_step"] = jnp.asarray(1 / N)
+
+    def move(key):
+        found = ContinualLearningSimulation().update(
+            model, 3.0, jnp.asarray(fields), others, key, None
+        )
+        return found.inputs[:3], (found.others["heads"] - state["heads"]) * N
+
+    inputs, heads = jax.vmap(move)(jax.random.split(jax.random.key(1), 4000))
+    lam, nu = fields[:3], fields[6:]
+    g, slope = SLOPES["erf"]
+    mean_inputs, mean_heads = 0.0, np.zeros(state["heads"].shape)
+    for task, (p, units, v_star) in enumerate(
+        [(0.25, slice(0, 2), np.array([1.0, -0.6])), (0.75, slice(2, 3), np.array([0.8]))]
+    ):
+        row = 0 if shared_head else task
+        head = model.gates[task] * np.asarray(state["heads"][row])
+        e = head @ g(lam) - v_star @ g(nu[units])
+        rates = 0.8 * np.array([1.0, 0.0, 0.6])
+        mean_inputs += -p / B * (rates * head)[:, None] * slope(lam) * e
+        mean_heads[row] += -0.5 * p / B * model.gates[task] * (g(lam) @ e)
+    for found, mean in ((inputs, mean_inputs), (heads, mean_heads)):
+        error = np.std(found, axis=0) / 4000**0.5
+        assert np.all(np.abs(np.mean(found, axis=0) - mean) < 4.5 * error + 1e-12)
+    if not shared_head:
+        both_move = np.all(np.any(heads != 0, axis=2), axis=1)
+        assert np.mean(both_move) > 0.75  # 1 - 0.25^6 - 0.75^6 = 0.82 of all updates
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "N"), [("reduced", 60), ("weights", 60), ("reduced", 300)])
+def test_networks_with_batches_follow_the_theory(method, N):
+    """A theory without the division by B would be off by 0.1 in Q."""
+    noisy = {"frequencies": [0.4, 0.6], "label_noise": [1.0, 0.8]}
+    model, start = random_model(**noisy, batch_size=4)
+    times = [0.0, 2.0, 6.0]
+    theory = ts.integrate(model, start, times, curve=False)
+    networks = ts.simulate(model, start, times, N=N, seeds=64, method=method)
+    for quantity in ("Q", "R", "heads", "eps"):
+        error = networks[quantity].std("seed", ddof=1) / 64**0.5
+        gap = np.abs(networks[quantity].mean("seed") - theory[quantity])
+        assert float((gap - 4.5 * error).max()) < 1.5 / N, quantity
+    single, _ = random_model(**noisy)
+    other = ts.integrate(single, start, times, curve=False)
+    assert float(np.abs(other.Q - theory.Q).max()) > 0.1
 
 
 # Limits.
