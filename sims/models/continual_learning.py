@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from sims.models import manifold
 from sims.models.rows import RowsSimulation, Update
 from teacherstudent.models.continual_learning import ContinualLearning
+from teacherstudent.states.order_parameters import OrderParameters
 
 ROUNDING = 0.05
 
@@ -27,10 +29,43 @@ class ContinualLearningSimulation(RowsSimulation, model=ContinualLearning):
     def others(self, model, state):
         return {name: state[name] for name in model.shapes if name.startswith("heads")}
 
+    def check(self, model, N, method):
+        super().check(model, N, method)
+        if model.inputs is None:
+            return
+        if method != "weights":
+            raise ValueError(
+                'on a hidden manifold the overlaps of all modes move, which method = "reduced" '
+                'does not follow; give method="weights".'
+            )
+        model.inputs.latent_dimension(N, sum(model.teachers))
+
     def begin(self, model, state, N, generator, method):
         """The heads move by 1 / N in an update, which therefore is kept beside them."""
-        network = super().begin(model, state, N, generator, method)
-        return {**network, "time_step": np.asarray(1 / N)}
+        time_step = {"time_step": np.asarray(1 / N)}
+        if model.inputs is None:
+            return super().begin(model, state, N, generator, method) | time_step
+        shifted = any(np.any(state[name]) for name in state if name.endswith("shift"))
+        if shifted or not np.allclose(state["modes"], model.modes_at_rest(state), atol=1e-9):
+            raise ValueError(
+                "the start is of a run that has begun, and networks begin from Q, R, T and heads "
+                "alone on a hidden manifold; give these, and the weights then know no direction "
+                "of the inputs but the teachers'."
+            )
+        start = OrderParameters(state["Q"], state["R"], state["T"])
+        rows = manifold.begin(model.inputs, start, model.moving_rows, N, generator)
+        return rows | self.others(model, state) | time_step
+
+    def step(self, model, N, method, number, network, key):
+        if model.inputs is None:
+            return super().step(model, N, method, number, network, key)
+        return manifold.step(self, model, N, number, network, key)
+
+    def state(self, model, N, method, network):
+        """On a hidden manifold without the overlaps by mode, which only the theory has."""
+        if model.inputs is None:
+            return super().state(model, N, method, network)
+        return self.state_of(model, manifold.gram(model.inputs, network), network)
 
     def update(self, model, t, fields, others, key, gram):
         kind = fields.dtype
