@@ -55,8 +55,9 @@ class ContinualLearning(Model):
     - `unit_rates`: for each unit a factor of eta_w, number or schedule: eta_k = eta_w factor_k.
       A unit is frozen where it is 0: `ts.piecewise([1.0, 0.0], [t_s])` freezes it from t_s on.
     - `gates`: A x K factors of the units in the output of each task; 0 takes a unit out of it.
-    - `consolidation`: c, the strength of the pull to the weights at `snapshot`, the time t_s.  The
-      importances f_k are `importance`, or h_ak(t_s)^2 of the task `consolidated_task` (from 0).
+    - `consolidation`: c, the strength of the pull to the weights at `snapshot`, the time t_s; where
+      that is before the time of the start, to the weights at the start.  The importances f_k are
+      `importance`, or h_ak(t_s)^2 of the task `consolidated_task` (from 0).
     - `inputs`: `ts.ManifoldInputs(...)` for inputs of a hidden manifold, isotropic unless given.
       The teachers then see the latent, nu_a = W_a c / sqrt D; Q and R are the covariances of the
       fields, Q = w Omega w^T / N and R = w Phi W^T / sqrt(N D), and T = W W^T / D.  The state has

@@ -268,6 +268,21 @@ def test_networks_with_batches_follow_the_theory(method, N):
 # Limits.
 
 
+@pytest.mark.long
+def test_a_snapshot_before_the_start_is_the_start():
+    """A run that goes on with a pull to where it goes on from has no need to know when that was."""
+    pull = {"consolidation": 0.7, "consolidated_task": 0}
+    whole, start = random_model(frequencies=switched(3.0), snapshot=3.0, **pull)
+    theory = ts.integrate(whole, start, [0.0, 3.0, 6.0], **TIGHT, curve=False)
+    first, _ = random_model(frequencies=[1.0, 0.0])
+    end = ts.integrate(first, start, [0.0, 3.0], **TIGHT, curve=False)
+    state = ts.State(Q=end.Q[-1], R=end.R[-1], T=start.T, heads=end.heads[-1], time=3.0)
+    second, _ = random_model(frequencies=[0.0, 1.0], snapshot=0.0, **pull)
+    more = ts.integrate(second, state, [3.0, 6.0], **TIGHT, curve=False)
+    for name in ("Q", "heads", "shift", "heads_shift"):
+        np.testing.assert_allclose(more[name][-1], theory[name][-1], atol=1e-8)
+
+
 def random_model(**fields):
     """Two tasks of different widths, and a start."""
     model = ts.ContinualLearning(2, TASKS, learning_rate=0.7, **fields)
