@@ -68,7 +68,8 @@ def along_phases(solves: Solves, protocol: Protocol, start: Any, times: np.ndarr
             times = np.append(times[times < reached], reached)
         if last or reached >= times[-1]:
             break
-        state = protocol.problems[number + 1].entered(last_state(parts[-1]))
+        following = protocol.problems[number + 1]
+        state = following.entered(last_state(parts[-1]), phase.problem)
         begun.append(reached)
     return joined(protocol, parts, begun, times)
 

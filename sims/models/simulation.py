@@ -107,7 +107,7 @@ class ModelSimulation(abc.ABC):
         self, model: Any, before: Any, N: int, method: str, network: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """The system of one seed with which a phase of a protocol begins, from that at the end of
-        the phase `before`: the same unless the models keep something else.
+        the phase of the model `before`: the same unless the systems keep something else.
         """
         return network
 

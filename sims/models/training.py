@@ -1,5 +1,6 @@
 """The training of a model's systems: all seeds at once, in the loop of `sims.running`."""
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from functools import cache, partial
@@ -69,6 +70,19 @@ class Settings(NamedTuple):
         return round(self.start.time * self.model.updates_per_time(self.N))
 
 
+def begun_systems(settings: Settings, model: Any, seeds: list[int]) -> dict[str, np.ndarray]:
+    """The systems of a model at the start, the seeds first."""
+    state = model.begun(model.known_parts(settings.start))
+    systems = [
+        settings.simulation.begin(
+            model, state, settings.N, stream(seed, WEIGHTS_OF_A_NETWORK), settings.method
+        )
+        for seed in seeds
+    ]
+    kind = np.dtype("float64" if settings.method == "reduced" else settings.dtype)
+    return {name: _in_type(np.stack([one[name] for one in systems]), kind) for name in systems[0]}
+
+
 class ModelTraining(Training):
     """The systems of some seeds."""
 
@@ -97,28 +111,13 @@ class ModelTraining(Training):
     def _begun(self, seeds: list[int]) -> dict[str, np.ndarray]:
         """The systems at the start: of a state that was kept the ones it has."""
         settings = self.settings
-        state = settings.model.begun(settings.start)
-        systems = [
-            settings.simulation.begin(
-                settings.model,
-                state,
-                self.N,
-                stream(seed, WEIGHTS_OF_A_NETWORK),
-                settings.method,
-            )
-            for seed in seeds
-        ]
-        exact = settings.method == "reduced"
-        kind = np.dtype("float64" if exact else settings.dtype)
-        networks = {
-            name: _in_type(np.stack([one[name] for one in systems]), kind) for name in systems[0]
-        }
+        systems = begun_systems(settings, settings.model, seeds)
         kept = settings.start.kept
         if kept is None:
-            return networks
+            return systems
         of_seeds = networks_of(kept, self.seeds)
         members = np.minimum(np.arange(len(seeds)), len(self.seeds) - 1)
-        return from_numbers(networks, np.asarray(of_seeds.chain)[members], 0)
+        return from_numbers(systems, np.asarray(of_seeds.chain)[members], 0)
 
     def advanced(self, first, count) -> Systems:
         settings = self.settings
@@ -286,12 +285,34 @@ def _training(settings: Settings, seeds: list[int]) -> Training:
     def begin(number: int, kept: KeptNetworks | None, step: int) -> Training:
         model, start = protocol.problems[number], settings.start
         if kept is not None:
+            before = protocol.problems[number - 1]
+            kept = _entered(settings, model, before, kept)
             time = step / model.updates_per_time(settings.N)
-            start = with_fields(start, {"kept": kept, "time": time})
+            state = model.entered(start, before)
+            start = with_fields(state, {"kept": kept, "time": time})
         return ModelTraining(settings._replace(model=model, start=start), seeds)
 
-    first_step = settings.first_step
-    return PhasedTraining(protocol, begin, settings.start, first_step)
+    parts = {name: size for model in protocol.problems for name, size in model.shapes.items()}
+    recorded = {name: parts[name] for name in parts if name in settings.model.shapes}
+    only_in_some = {name: parts[name] for name in parts if name not in recorded}
+    return PhasedTraining(protocol, begin, settings.start, settings.first_step, only_in_some)
+
+
+def _entered(settings: Settings, model: Any, before: Any, kept: KeptNetworks) -> KeptNetworks:
+    """The systems with which a phase begins, from those with which the one before it ended."""
+    like = begun_systems(settings._replace(start=_without_kept(settings.start)), before, kept.seeds)
+    systems = from_numbers(like, np.asarray(kept.chain), 0)
+    entered = []
+    for index in range(len(kept.seeds)):
+        one = {name: part[index] for name, part in systems.items()}
+        entered.append(settings.simulation.entered(model, before, settings.N, settings.method, one))
+    together = {name: np.stack([one[name] for one in entered]) for name in entered[0]}
+    chain = all_numbers(together, len(kept.seeds), 0, np.float64)
+    return dataclasses.replace(kept, chain=chain)
+
+
+def _without_kept(start: Any) -> Any:
+    return with_fields(start, {"kept": None, "time": 0.0})
 
 
 def _check_problems(settings: Settings, request: Request) -> None:

@@ -7,7 +7,8 @@ bit by bit.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -35,9 +36,17 @@ class PhasedTraining(Training):
     - `begun`: the steps at which each seed's phases began, (seeds, phases).
     """
 
-    def __init__(self, protocol: Protocol, begin: Begin, start: Any, first_step: int):
+    def __init__(
+        self,
+        protocol: Protocol,
+        begin: Begin,
+        start: Any,
+        first_step: int,
+        only_in_some: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    ):
         """`begin(number, networks, step)` makes the training of a phase, of networks that go on
-        from the step, or of the start.
+        from the step, or of the start.  `only_in_some` are the shapes of what only some phases
+        record, and is nan in the others.
         """
         first = begin(0, None, first_step)
         super().__init__(
@@ -50,6 +59,7 @@ class PhasedTraining(Training):
             first_step,
         )
         self.protocol = protocol
+        self.only_in_some = only_in_some
         self.begin = begin
         self.start = start
         self.blocks = first.blocks
@@ -113,7 +123,10 @@ class PhasedTraining(Training):
         """Of each seed what its phase has; nan where its last phase has ended."""
         if not rows:
             return {name: np.full_like(part, np.nan) for name, part in self._empty.items()}
-        merged: dict[str, np.ndarray] = {}
+        seeds = len(self.seeds)
+        merged = {
+            name: np.full((seeds, *shape), np.nan) for name, shape in self.only_in_some.items()
+        }
         for number, row in rows.items():
             inside = self.phase == number
             for name, values in row.items():
@@ -132,7 +145,8 @@ class PhasedTraining(Training):
             if not inside.any():
                 continue
             training.warned = self.warned  # once in all phases
-            training.check_seeds(row, {}, inside)
+            own = {name: row[name] for name in self.latest[number]}
+            training.check_seeds(own, {}, inside)
             self.warned = training.warned
 
     def turn(self, row: dict[str, np.ndarray]) -> None:
@@ -230,12 +244,15 @@ class PhasedTraining(Training):
         if saved is None:
             return
         self.begun, self.phase, *leaves = saved.run
-        first = self.trainings[0].kept(self.start)
+        training = self.trainings[0]
         self.trainings = {}
-        for number in np.unique(self.phase).tolist():
+        for number in range(int(self.phase.max()) + 1):
             if number == len(self.phases):
                 continue
-            training = self.begin(number, first if number else None, saved.done)
+            if number:  # networks of the shapes of this phase, which are those of the one before
+                training = self.begin(number, training.kept(self.start), saved.done)
+            if number not in self.phase:
+                continue
             like = training._without_fill()
             count = len(jax.tree.leaves(like))
             own, leaves = leaves[:count], leaves[count:]

@@ -46,8 +46,10 @@ class Learnable(Described):
         `title` is what this is called there, "phase 1 of the protocol".
         """
 
-    def entered(self, state: Any) -> Any:
-        """The state with which a phase of a protocol begins, from that in which the last ended."""
+    def entered(self, state: Any, before: Any) -> Any:
+        """The state with which a phase of a protocol begins, from that in which the phase `before`
+        ended.
+        """
         return state
 
     @property

@@ -167,12 +167,16 @@ class Model(Learnable):
                     "phase."
                 )
 
-    def entered(self, state: State) -> State:
-        """The state with which a phase of a protocol begins, from that in which the last ended:
-        without the parts that this model does not have.
+    def entered(self, state: State, before: Any) -> State:
+        """The state with which a phase of a protocol begins, from that in which the phase `before`
+        ended: without the parts that this model does not have.
         """
-        kept = {name: value for name, value in state.values.items() if name in self.shapes}
-        return State(time=state.time, kept=state.kept, **kept)
+        return self.known_parts(state)
+
+    def known_parts(self, state: State) -> State:
+        """The state without the parts that this model does not have."""
+        known = {name: value for name, value in state.values.items() if name in self.shapes}
+        return State(time=state.time, kept=state.kept, **known)
 
     def begun(self, start: State) -> dict[str, np.ndarray]:
         """All parts of the state at a start, in the order of `STATE`.

@@ -138,3 +138,59 @@ def test_a_file_has_phases_of_a_model():
     tables["protocol"][1]["rule"] = {"type": "SGD"}
     with pytest.raises(ValueError, match=r"protocol\[1\] has rule, but the file has a table model"):
         curves_of(tables)
+
+
+PULL = {"consolidation": 0.8, "consolidated_task": 0}
+
+
+def consolidated(end) -> ts.Protocol:
+    """The second phase is pulled to the weights at which it begins."""
+    return ts.Protocol((on_task(0), end), (on_task(1, snapshot=0.0, **PULL), 30.0))
+
+
+def switched_with_pull(t_s: float) -> ts.ContinualLearning:
+    """The same in one model, at a given time."""
+    tasks = [ts.piecewise([1.0, 0.0], [t_s]), ts.piecewise([0.0, 1.0], [t_s])]
+    return ts.ContinualLearning(3, [2, 1], frequencies=tasks, snapshot=t_s, **PULL)
+
+
+def test_a_phase_is_pulled_to_the_weights_at_its_begin():
+    theory = ts.integrate(consolidated(ts.until("eps[0]", below=0.05)), begin(), TIMES)
+    once = ts.integrate(switched_with_pull(float(theory.switch_time[0])), begin(), TIMES)
+    free = ts.integrate(until_learnt(), begin(), TIMES)
+    for name in ("Q", "R", "heads", "eps"):
+        np.testing.assert_allclose(theory[name], once[name], rtol=0, atol=1e-6, err_msg=name)
+    assert theory.eps[-1, 0] < 0.5 * free.eps[-1, 0]
+    assert np.isnan(theory["shift"].isel(time=0)).all()  # there is no snapshot yet
+
+
+@pytest.mark.parametrize("method", ["weights", "reduced"])
+def test_systems_are_pulled_to_their_own_weights_at_the_begin_of_a_phase(method):
+    """Those of one model with its snapshot at this time, where the random numbers are the same."""
+    settings = {"N": 60, "seeds": 2, "method": method, "dtype": "float64", "progress": False}
+    first = on_task(0, consolidation=0.0, snapshot=29.0)  # later than the phase ends
+    second = on_task(1, snapshot=SWITCH, **PULL)
+    systems = ts.simulate(ts.Protocol((first, SWITCH), (second, 22.0)), begin(), TIMES, **settings)
+    once = ts.simulate(switched_with_pull(SWITCH), begin(), TIMES, **settings)
+    np.testing.assert_allclose(systems.Q, once.Q, atol=1e-9)
+    later = {"time": slice(5, None)}
+    np.testing.assert_allclose(systems["shift"].isel(later), once["shift"].isel(later), atol=1e-9)
+
+
+def test_an_interrupted_run_goes_on_in_a_phase_of_another_shape(tmp_path):
+    class Interrupted(Exception):
+        pass
+
+    def stop(t, record):
+        if t > 20.0:
+            raise Interrupted
+
+    settings = {"N": 40, "seeds": 2, "method": "reduced", "progress": False}
+    kept = {"checkpoint": tmp_path / "run.ckpt"}
+    protocol = ts.Protocol(*((p.problem, p.end) for p in consolidated(SWITCH).phases))
+    with pytest.raises(Interrupted):
+        ts.simulate(protocol, begin(), TIMES, callback=stop, **settings, **kept)
+    went_on = ts.simulate(protocol, begin(), TIMES, **settings, **kept)
+    once = ts.simulate(protocol, begin(), TIMES, **settings)
+    np.testing.assert_array_equal(went_on.Q, once.Q)
+    np.testing.assert_array_equal(went_on["shift"], once["shift"])
