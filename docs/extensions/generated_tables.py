@@ -54,6 +54,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "[[protocol]]": tables.PhaseTable,
     "[sweep]": tables.SweepTable,
     "[forgetting]": tables.ForgettingTable,
+    "[scaling]": tables.ScalingTable,
     "[escape]": tables.EscapeTable,
     "[fixed_point]": tables.FixedPointTable,
     "[schedule]": tables.ScheduleTable,

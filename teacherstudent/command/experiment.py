@@ -2,8 +2,8 @@
 
 What there is to do is a plan: curves in time (`Curves`), the same with clones of the inputs
 (`Clones`), escapes from random starts (`Escape`), a problem at many values of its parameters
-(`Sweep`), forgetting against the similarity of tasks
-(`Forgetting`), fixed points of the equations (`FixedPoints`), the best learning rate in time
+(`Sweep`), forgetting against the similarity of tasks (`Forgetting`), losses at given resources
+(`Scaling`), fixed points of the equations (`FixedPoints`), the best learning rate in time
 (`BestSchedule`), or several of these curves, sweeps or fixed points side by side (`Variants`).  The
 tables of a file say which.  A plan is made by `from_tables` and answers with `run`.
 """
@@ -29,6 +29,7 @@ from teacherstudent.command.escapes import Escape
 from teacherstudent.command.fixed_points import FixedPoints
 from teacherstudent.command.forgetting import Forgetting
 from teacherstudent.command.model_curves import ModelCurves
+from teacherstudent.command.scaling import Scaling
 from teacherstudent.command.swept import Sweep
 from teacherstudent.command.tables import TEXTS, changed, hint_on_types
 from teacherstudent.command.unfinished import Parts, Unfinished
@@ -41,6 +42,7 @@ PLANS: dict[str, type[Plan]] = {
     "variants": Variants,
     "escape": Escape,
     "forgetting": Forgetting,
+    "scaling": Scaling,
     "sweep": Sweep,
     "fixed_point": FixedPoints,
     "schedule": BestSchedule,

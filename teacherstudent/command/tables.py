@@ -185,6 +185,17 @@ class ForgettingTable(Table):
         return self.model_dump(exclude_none=True, exclude=others)
 
 
+class ScalingTable(Table):
+    """The strength of all skills at the start, and the amounts of resources at which losses are
+    known.
+    """
+
+    initial: PositiveFloat
+    samples: Any
+    sizes: Any
+    compute: Any
+
+
 class PhaseTable(Table):
     """A phase of a protocol: its end, and in what its problem differs from that of the file."""
 
@@ -225,6 +236,7 @@ class Tables(Table):
     variants: dict[str, dict] | None = None
     sweep: dict | None = None
     forgetting: dict | None = None
+    scaling: dict | None = None
     fixed_point: dict | None = None
     schedule: dict | None = None
 

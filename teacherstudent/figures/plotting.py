@@ -25,6 +25,7 @@ from teacherstudent.figures.forgetting import ForgettingKind
 from teacherstudent.figures.heatmaps import HeatmapsKind
 from teacherstudent.figures.layout import Kind, Layout
 from teacherstudent.figures.results import Results
+from teacherstudent.figures.scaling import ScalingKind
 from teacherstudent.figures.schedules import ScheduleKind
 from teacherstudent.figures.spectrum import SpectrumKind
 from teacherstudent.figures.sweep import SweepKind
@@ -41,6 +42,7 @@ KINDS: dict[str, Kind] = {
     "variants": VariantsKind(),
     "escape": EscapeKind(),
     "forgetting": ForgettingKind(),
+    "scaling": ScalingKind(),
     "sweep": SweepKind(),
     "curves": CurvesKind(),
     "error": ErrorKind(),
@@ -74,6 +76,7 @@ def plot(
       "fixed point", its eigenvalues and the trajectory that passes it; "branches", curves of fixed
       points; "schedule", a best schedule and what it gains; "fluctuations", the scatter of networks
       beside the predicted one; "forgetting", what tasks lose and gain against their similarity;
+      "scaling", losses against time, data, size and compute;
       "sweep", curves over one and maps over two parameters; "variants", the errors of several
       problems; "variant sweeps", those of several sweeps at the last time.
     - `axes`: matplotlib's Axes to draw into, as many as the kind has panels (one for "error", or a
