@@ -190,6 +190,7 @@ class PhaseTable(Table):
 
     duration: Any = None
     until: Any = None
+    model: dict | None = None
     task: dict | None = None
     student: dict | None = None
     rule: dict | None = None

@@ -20,7 +20,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from teacherstudent.activations.activation import Activation, ActivationLike, as_activation
 from teacherstudent.averages import Averages, averages_for
@@ -28,6 +28,7 @@ from teacherstudent.checking import arguments, checks
 from teacherstudent.models import per_task
 from teacherstudent.models.manifold_inputs import ManifoldInputs, as_inputs
 from teacherstudent.models.model import Model, Quantity, registered
+from teacherstudent.models.state import State
 
 HEADS = ("head", "student")
 UNITS = ("student", "student_")
@@ -266,6 +267,31 @@ class ContinualLearning(Model):
             state["modes"] = self.modes_at_rest(state)
         return state
 
+    def entered(self, state: State, before) -> State:
+        """The state with which a phase of a protocol begins: a pull to another snapshot than that
+        of the phase before it begins with a way that is zero.
+        """
+        values = dict(state.values)
+        if not self._shares_snapshot(before):
+            values = {name: part for name, part in values.items() if not name.endswith("shift")}
+        if "modes" in values:
+            values["modes"] = with_rows(values["modes"], self.rows_before(before))
+        return super().entered(State(time=state.time, kept=state.kept, **values), before)
+
+    def rows_before(self, before) -> Int[np.ndarray, " rows"]:
+        """The number of each row of weights in the phase before, -1 of rows of zeros."""
+        K, M = self.width, sum(self.teachers)
+        way = np.arange(K, 2 * K) if self._shares_snapshot(before) else np.full(K, -1)
+        if self.consolidation is None:
+            way = way[:0]
+        return np.concatenate([np.arange(K), way, before.moving_rows + np.arange(M)])
+
+    def _shares_snapshot(self, before) -> bool:
+        """Whether the pull is to the same weights as in the phase before."""
+        if self.consolidation is None or before.consolidation is None:
+            return False
+        return self.snapshot == before.snapshot
+
     def modes_at_rest(self, state) -> Float[np.ndarray, "modes rows rows"]:
         """The overlaps by mode of weights that know no direction but the teachers', at s = 0.
 
@@ -391,3 +417,12 @@ class ContinualLearning(Model):
         eps = jnp.einsum("ca,ab,cb->c", u, self.averages().I2(C), u) / 2
         p = self.probabilities()
         return {"eps": eps, "eps_g": p @ eps, "p": p}
+
+
+def with_rows(
+    modes: Float[np.ndarray, "modes before before"], number: Int[np.ndarray, " rows"]
+) -> Float[np.ndarray, "modes rows rows"]:
+    """Overlaps by mode of the rows with these numbers; zero where a number is -1."""
+    known = number >= 0
+    both = known[:, None] & known[None, :]
+    return np.where(both[None], modes[:, number][:, :, number], 0.0)
