@@ -112,6 +112,7 @@ def test_quantities_that_a_model_does_not_record_are_refused(quantity, message, 
         getattr(ts, verb)(until_learnt(quantity), begin(), TIMES, **options)
 
 
+@pytest.mark.long
 def test_a_pull_to_the_begin_of_a_phase_and_batches():
     """The snapshot of a second phase is where it begins, whenever that is."""
     pull = {"consolidation": 0.8, "snapshot": 0.0}
@@ -137,6 +138,7 @@ def test_inputs_and_activations_stay():
             ts.Protocol((on_task(0), 1.0), (on_task(1, **fields), 1.0))
 
 
+@pytest.mark.long
 def test_tasks_on_a_manifold_switch_by_a_threshold():
     """Theory and systems; the overlaps by mode go on through the switch."""
     inputs = ts.ManifoldInputs(0.5)
