@@ -215,6 +215,17 @@ class ContinualLearning(Model):
                 "(a teacher may jump)."
             )
 
+    def check_follows(self, first: Any, title: str) -> None:
+        """Raise ValueError unless the inputs, activations and teachers stay from phase to phase."""
+        super().check_follows(first, title)
+        for name in ("inputs", "activation", "teacher_activation", "teachers"):
+            mine, before = getattr(self, name), getattr(first, name)
+            if mine != before:
+                raise ValueError(
+                    f"{title} has {name} = {checks.shortened(mine)}, but in phase 0 they are "
+                    f"{checks.shortened(before)}; these stay from phase to phase."
+                )
+
     def check_run(self, begin: float, last: float) -> None:
         """Raise ValueError if the snapshot is taken at no time of a run."""
         if self.snapshot is not None and not self.snapshot < last:

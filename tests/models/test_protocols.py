@@ -112,6 +112,50 @@ def test_quantities_that_a_model_does_not_record_are_refused(quantity, message, 
         getattr(ts, verb)(until_learnt(quantity), begin(), TIMES, **options)
 
 
+@pytest.mark.long
+def test_a_pull_to_the_begin_of_a_phase_and_batches():
+    """The snapshot of a second phase is where it begins, whenever that is."""
+    pull = {"consolidation": 0.8, "snapshot": 0.0}
+    then = on_task(1, batch_size=4, **pull)
+    until = ts.until("eps[0]", below=0.05)
+    theory = ts.integrate(ts.Protocol((on_task(0), until), (then, 30.0)), begin(), TIMES)
+    t_s = float(theory.switch_time[0])
+    known = ts.Protocol(
+        (on_task(0), t_s), (on_task(1, batch_size=4, **pull | {"snapshot": t_s}), 30.0)
+    )
+    once = ts.integrate(known, begin(), TIMES)
+    np.testing.assert_allclose(theory.Q, once.Q, rtol=0, atol=1e-6)
+    free = ts.Protocol((on_task(0), t_s), (on_task(1, batch_size=4), 30.0))
+    assert float(np.abs(ts.integrate(free, begin(), TIMES).Q - once.Q).max()) > 0.01
+
+
+def test_inputs_and_activations_stay():
+    for fields, says in (
+        ({"inputs": ts.ManifoldInputs(0.5)}, "phase 1 of the protocol has inputs = "),
+        ({"activation": "relu"}, "phase 1 of the protocol has activation = "),
+    ):
+        with pytest.raises(ValueError, match=says):
+            ts.Protocol((on_task(0), 1.0), (on_task(1, **fields), 1.0))
+
+
+@pytest.mark.long
+def test_tasks_on_a_manifold_switch_by_a_threshold():
+    """Theory and systems; the overlaps by mode go on through the switch."""
+    inputs = ts.ManifoldInputs(0.5)
+    first, second = (on_task(number, inputs=inputs) for number in range(2))
+    start = ts.State(Q=begin().Q, R=0.5 * begin().R, T=begin().T, heads=begin().heads)
+    protocol = ts.Protocol((first, ts.until("eps[0]", below=0.25)), (second, 30.0))
+    times = np.linspace(0.0, 12.0, 25)
+    theory = ts.integrate(protocol, start, times)
+    t_s = float(theory.switch_time[0])
+    frequencies = [ts.piecewise([1.0, 0.0], [t_s]), ts.piecewise([0.0, 1.0], [t_s])]
+    whole = ts.ContinualLearning(3, [2, 1], frequencies=frequencies, inputs=inputs)
+    once = ts.integrate(whole, start, times)
+    np.testing.assert_allclose(theory.Q, once.Q, rtol=0, atol=1e-6)
+    systems = ts.simulate(protocol, start, times, N=60, seeds=4, progress=False)
+    assert float(systems.switch_time.min()) > 0
+
+
 def test_phases_are_of_one_kind_and_have_one_shape():
     problem = ts.Problem(ts.TeacherStudent(2), ts.Student(2), ts.SGD(0.1))
     with pytest.raises(ValueError, match="phase 1 of the protocol is a Problem, but phase 0 a Con"):

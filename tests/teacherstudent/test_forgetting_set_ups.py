@@ -6,6 +6,7 @@ import pytest
 import teacherstudent as ts
 from teacherstudent.command.experiment import Experiment
 from teacherstudent.command.forgetting import Forgetting
+from teacherstudent.command.page import print_page
 from teacherstudent.command.unfinished import Parts
 
 TABLES = {
@@ -25,7 +26,7 @@ TABLES = {
 }
 
 
-def test_every_similarity_is_the_theory_of_its_own_start(tmp_path):
+def test_every_similarity_is_the_theory_of_its_own_start(tmp_path, capsys):
     """The file has what `forgetting` and `transfer` say, by hand, and a picture of it."""
     plan = Experiment.from_tables("test", TABLES).plan
     assert isinstance(plan, Forgetting) and plan.similarity == (0.2, 0.9)
@@ -41,6 +42,8 @@ def test_every_similarity_is_the_theory_of_its_own_start(tmp_path):
     np.testing.assert_allclose(theory.transfer[1], eps[1, 1] - eps[2, 1], atol=1e-8)
     ts.plot(tree, tmp_path / "one.png")
     assert (tmp_path / "one.png").stat().st_size > 10_000
+    print_page(ts.load(tmp_path / "one.h5"), "one.h5")
+    assert "model    ContinualLearning: width 2, teachers [1, 1]" in capsys.readouterr().out
 
 
 @pytest.mark.long
