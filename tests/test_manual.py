@@ -171,7 +171,7 @@ REFUSED = (
     lambda: integrated(task=ts.HiddenManifold(2, latent_ratio=0.5, layers=(0.75,))),
     lambda: problem(batch_ratio=2.0),
     lambda: problem(activation="sign"),
-    lambda: problem(task=MANIFOLD, train_bias=True),
+    lambda: problem(task=ts.ClassifyingTeacher(2), train_bias=True),
     lambda: problem().check_start(ts.OrderParameters(np.eye(2), np.zeros((2, 2)), b=[0.1, 0.0])),
     lambda: integrated(rule=ts.SignSGD(0.1), train_bias=True),
     lambda: problem(loss="logistic"),

@@ -346,7 +346,6 @@ class StructuredTask(TeacherTask):
     """
 
     HAS_MODES: ClassVar = True
-    KNOWS_BIASES: ClassVar = False
 
     @abc.abstractmethod
     def modes(self, N: int) -> Modes:
