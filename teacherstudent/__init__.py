@@ -143,6 +143,7 @@ PUBLIC = {
         "HiddenManifold",
         "LabelAttack",
         "MixedCumulant",
+        "ShiftedTeacherStudent",
         "SpikedCumulant",
         "TeacherStudent",
     ),
@@ -365,6 +366,7 @@ if TYPE_CHECKING:
         HiddenManifold as HiddenManifold,
         LabelAttack as LabelAttack,
         MixedCumulant as MixedCumulant,
+        ShiftedTeacherStudent as ShiftedTeacherStudent,
         SpikedCumulant as SpikedCumulant,
         TeacherStudent as TeacherStudent,
     )
