@@ -174,6 +174,8 @@ REFUSED = (
     lambda: problem(task=ts.ClassifyingTeacher(2), train_bias=True),
     lambda: problem().check_start(ts.OrderParameters(np.eye(2), np.zeros((2, 2)), b=[0.1, 0.0])),
     lambda: integrated(rule=ts.SignSGD(0.1), train_bias=True),
+    lambda: integrated(rule=ts.SignSGD(0.1), task=ts.ShiftedTeacherStudent(2)),
+    lambda: problem(task=ts.ShiftedTeacherStudent(2, mean=ts.exponential(1.0, 0.1))),
     lambda: problem(loss="logistic"),
     lambda: simulated(rule=ts.GradientFlow()),
     lambda: simulated(rule=ts.SignSGD(0.1), method="reduced"),

@@ -1,4 +1,4 @@
-"""Averages for fields with means of a student and a teacher, of any two activations, by quadrature."""
+"""Averages of fields with means, for a student and a teacher of any activations, by quadrature."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
