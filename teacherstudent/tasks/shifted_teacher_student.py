@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import ActivationLike
 from teacherstudent.checking import arguments, checks
-from teacherstudent.schedules import schedules_in
+from teacherstudent.schedules import is_schedule
 from teacherstudent.tasks.teacher_student import TeacherStudent
 
 
@@ -69,22 +69,28 @@ class ShiftedTeacherStudent(TeacherStudent):
         mean=1.0,
     ):
         super().__init__(width, activation, readout, noise)
+        _refuse_schedules(mean)
         self.mean = checks.parameter(mean)
 
     def __check_init__(self):
-        if schedules_in(self.mean):
-            raise ValueError(
-                "task.mean cannot change with time; give numbers, and a ts.Protocol of several "
-                "problems for a mean that jumps."
-            )
+        checks.number("task.mean", self.mean, minimum=-np.inf)
         if np.shape(self.mean) not in ((), (self.width,)):
             raise ValueError(
                 f"task.mean has shape {np.shape(self.mean)} but task.width = {self.width}; give "
                 "one number for all of the teacher's vectors, or one for each."
             )
-        checks.number("task.mean", self.mean, minimum=-np.inf)
 
     @property
     def mean_coordinates(self) -> Float[Array, " teachers"]:
         """mu, one entry for each of the teacher's vectors."""
         return jnp.broadcast_to(jnp.asarray(self.mean), (self.width,))
+
+
+def _refuse_schedules(mean) -> None:
+    """Raise ValueError for a mean, or one of its entries, that changes with time."""
+    entries = mean if isinstance(mean, list | tuple) else [mean]
+    if any(map(is_schedule, entries)):
+        raise ValueError(
+            "task.mean cannot change with time; give numbers, and a ts.Protocol of several "
+            "problems for a mean that jumps."
+        )
