@@ -18,6 +18,7 @@ from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks import MixtureTask, Task, TeacherTask
 from teacherstudent.tasks.base import with_fields
+from teacherstudent.tasks.same_inputs import have_same_inputs
 from teacherstudent.tasks.sweeping import fields_of, stacked_for_programs, swept, swept_numbers
 
 
@@ -436,6 +437,45 @@ class Problem(Learnable):
     def with_checked_parts(self, changed: Mapping[str, Any]) -> "Problem":
         """The problem with parts in which numbers differ that have been checked."""
         return with_fields(self, changed)
+
+    def check_follows(self, first: "Problem", title: str) -> None:
+        """Raise ValueError unless networks of the problem `first` can go on with this one.
+
+        `title` is what this one is called, "phase 1 of the protocol".
+        """
+        if not isinstance(first, Problem):
+            raise ValueError(
+                f"{title} is {checks.kind_of(self)}, but phase 0 {checks.kind_of(first)}; give "
+                "phases of one kind."
+            )
+        student, other = self.student, first.student
+        if (student.width, student.activation) != (other.width, other.activation):
+            raise ValueError(
+                f"{title} has another student than phase 0 ({student} and {other}); its width and "
+                "activation cannot change."
+            )
+        if student.train_bias != other.train_bias and not self.task.HAS_CLASSES:
+            raise ValueError(
+                f"{title} has student.train_bias = {str(student.train_bias).lower()}, but phase 0 "
+                f"has {str(other.train_bias).lower()}; with a teacher set it to true in all "
+                "phases, with rule.bias_learning_rate = 0 where biases are to stay."
+            )
+        if self.task.directions != first.task.directions:
+            raise ValueError(
+                f"{title} has {self.task.directions} {self.task.FIXED_VECTORS}, but phase 0 "
+                f"{first.task.directions}; give both tasks all of them, with readout 0 where a "
+                "task does not use one."
+            )
+        if not have_same_inputs(self.task, first.task):
+            raise ValueError(
+                f"{title} has other inputs than phase 0 ({self.task} and {first.task}); only the "
+                "labels can change."
+            )
+        if (self.batch_ratio is None) != (first.batch_ratio is None):
+            raise ValueError(
+                f"{title} and phase 0 count time in different units, since only one of them has a "
+                "batch_ratio; give both one, or none."
+            )
 
     @property
     def units(self) -> dict[str, int]:

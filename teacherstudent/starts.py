@@ -404,8 +404,17 @@ def weights_on_inputs(
 
     Raises ValueError if no such weights have these overlaps.
     """
+    return weights_drawn_on_inputs(Omega, Phi, start, stream(seed, WEIGHTS_OF_A_NETWORK))
+
+
+def weights_drawn_on_inputs(
+    Omega: Float[np.ndarray, "inputs inputs"],
+    Phi: Float[np.ndarray, "inputs latents"],
+    start: OrderParameters,
+    rng: np.random.Generator,
+) -> Weights:
+    """`weights_on_inputs` of the numbers of a generator."""
     N, D = Phi.shape
-    rng = stream(seed, WEIGHTS_OF_A_NETWORK)
     K, M = start.students, start.teachers
     if N < K + 2 * M:
         raise ValueError(

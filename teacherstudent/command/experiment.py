@@ -2,7 +2,8 @@
 
 What there is to do is a plan: curves in time (`Curves`), the same with clones of the inputs
 (`Clones`), escapes from random starts (`Escape`), a problem at many values of its parameters
-(`Sweep`), fixed points of the equations (`FixedPoints`), the best learning rate in time
+(`Sweep`), forgetting against the similarity of tasks
+(`Forgetting`), fixed points of the equations (`FixedPoints`), the best learning rate in time
 (`BestSchedule`), or several of these curves, sweeps or fixed points side by side (`Variants`).  The
 tables of a file say which.  A plan is made by `from_tables` and answers with `run`.
 """
@@ -26,6 +27,7 @@ from teacherstudent.command.best_schedules import BestSchedule
 from teacherstudent.command.curves import Clones, Curves
 from teacherstudent.command.escapes import Escape
 from teacherstudent.command.fixed_points import FixedPoints
+from teacherstudent.command.forgetting import Forgetting
 from teacherstudent.command.model_curves import ModelCurves
 from teacherstudent.command.swept import Sweep
 from teacherstudent.command.tables import TEXTS, changed, hint_on_types
@@ -38,6 +40,7 @@ Plan = BestSchedule | Curves | Escape | FixedPoints | Sweep | Variants
 PLANS: dict[str, type[Plan]] = {
     "variants": Variants,
     "escape": Escape,
+    "forgetting": Forgetting,
     "sweep": Sweep,
     "fixed_point": FixedPoints,
     "schedule": BestSchedule,
@@ -68,9 +71,10 @@ class Experiment:
     - `tables`: all tables of the file, changed as `changes` say.
     - `plan`: what there is to do.  `Curves` have a `problem`, a `start`, `times` (in updates / N)
       and the options `theory` and `simulation`; `Escape` has a `problem` and the options `escape`;
-      `Sweep` has `curves`, what it goes `over`, and whether it is `theory_only`; `FixedPoints` have
-      a `problem`, a `start`, the `options` and, if there are times, `curves`; `Variants` have a
-      dictionary `variants` of curves, sweeps or fixed points.
+      `Sweep` has `curves`, what it goes `over`, and whether it is `theory_only`, and `Forgetting`
+      besides these the `similarity` of the teachers and the time of the `switch`; `FixedPoints`
+      have a `problem`, a `start`, the `options` and, if there are times, `curves`; `Variants` have
+      a dictionary `variants` of curves, sweeps or fixed points.
 
     The tables of a file and their entries are in the manual; an entry that is left out keeps the
     default of the function that takes it (`integrate`, `simulate`, `random_start`, ...).

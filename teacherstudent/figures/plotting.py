@@ -21,6 +21,7 @@ from teacherstudent.figures.curves import (
 from teacherstudent.figures.drawing import figure_style
 from teacherstudent.figures.escape import EscapeKind
 from teacherstudent.figures.fixed_points import BranchKind, FixedPointKind
+from teacherstudent.figures.forgetting import ForgettingKind
 from teacherstudent.figures.heatmaps import HeatmapsKind
 from teacherstudent.figures.layout import Kind, Layout
 from teacherstudent.figures.results import Results
@@ -39,6 +40,7 @@ KINDS: dict[str, Kind] = {
     "variant sweeps": VariantSweepsKind(),
     "variants": VariantsKind(),
     "escape": EscapeKind(),
+    "forgetting": ForgettingKind(),
     "sweep": SweepKind(),
     "curves": CurvesKind(),
     "error": ErrorKind(),
@@ -71,8 +73,9 @@ def plot(
       an observable; "spectrum", r(rho, t) of `integrate(..., spectral=True)`; "escape";
       "fixed point", its eigenvalues and the trajectory that passes it; "branches", curves of fixed
       points; "schedule", a best schedule and what it gains; "fluctuations", the scatter of networks
-      beside the predicted one; "sweep", curves over one and maps over two parameters; "variants",
-      the errors of several problems; "variant sweeps", those of several sweeps at the last time.
+      beside the predicted one; "forgetting", what tasks lose and gain against their similarity;
+      "sweep", curves over one and maps over two parameters; "variants", the errors of several
+      problems; "variant sweeps", those of several sweeps at the last time.
     - `axes`: matplotlib's Axes to draw into, as many as the kind has panels (one for "error", or a
       single variable).
 

@@ -312,9 +312,15 @@ def is_of_model(record: Mapping) -> bool:
 
 
 def _state_of_model(data: xr.Dataset, kind: Any, time: float) -> Any:
-    """The state of a model at the one time of the data."""
+    """The state of a model at the one time of the data.
+
+    What the model has only with some options may be absent, and is nan in phases of a protocol
+    that do not have it.
+    """
     values = {}
     for name, quantity in kind.STATE.items():
+        if name not in data:
+            continue
         extra = [str(dim) for dim in data[name].dims if dim not in quantity.dims]
         if extra:
             example = ", ".join(f"{dim}=0" for dim in extra)
@@ -322,7 +328,10 @@ def _state_of_model(data: xr.Dataset, kind: Any, time: float) -> Any:
                 f"at t = {time:g} the data have a state for each {' and '.join(extra)}; select "
                 f"one, isel({example}, time=...)."
             )
-        values[name] = data[name].values
+        if not np.isnan(data[name].values).all():
+            values[name] = data[name].values
+    if not values:
+        raise ValueError(f"the run did not reach t = {time:g}: its state is not finite there.")
     return State(time=time, **values)
 
 
