@@ -144,6 +144,7 @@ PUBLIC = {
         "HiddenManifold",
         "LabelAttack",
         "MixedCumulant",
+        "ShiftedTeacherStudent",
         "SpikedCumulant",
         "TeacherStudent",
     ),
@@ -367,6 +368,7 @@ if TYPE_CHECKING:
         HiddenManifold as HiddenManifold,
         LabelAttack as LabelAttack,
         MixedCumulant as MixedCumulant,
+        ShiftedTeacherStudent as ShiftedTeacherStudent,
         SpikedCumulant as SpikedCumulant,
         TeacherStudent as TeacherStudent,
     )

@@ -198,8 +198,8 @@ class Problem(Learnable):
             )
         if self.student.train_bias and not self.task.KNOWS_BIASES:
             raise ValueError(
-                "student.train_bias = true is known for tasks with two classes and for "
-                f"TeacherStudent, not for {type(self.task).__name__}; set it to false."
+                "student.train_bias = true is known for tasks with two classes, and for those with "
+                f"the output of a teacher, not for {type(self.task).__name__}; set it to false."
             )
 
     def _check_slope(self) -> None:
@@ -370,16 +370,7 @@ class Problem(Learnable):
                 )
 
     def _check_biases(self, start: OrderParameters | SpectralOverlaps) -> None:
-        """Raise ValueError where a start with a teacher has biases that the problem has not, or
-        none although they are trained.
-        """
-        if not isinstance(start, OrderParameters):
-            if self.student.train_bias:
-                raise ValueError(
-                    "start has overlaps by mode, which have no biases, but student.train_bias = "
-                    "true; give OrderParameters(Q=, R=, T=, v=, b=)."
-                )
-            return
+        """Raise ValueError where a start with a teacher has biases that the problem has not."""
         if not _any_nonzero(start.b):
             return
         if not self.task.KNOWS_BIASES:
@@ -419,9 +410,7 @@ class Problem(Learnable):
 
     def begun(self, start: OrderParameters | SpectralOverlaps) -> dict[str, np.ndarray]:
         """The order parameters of a start, by name."""
-        no_biases = np.zeros(np.shape(start.v))
-        state = {name: np.asarray(getattr(start, name)) for name in ("Q", "R", "T", "v")}
-        return {**state, "b": np.asarray(getattr(start, "b", no_biases))}
+        return {name: np.asarray(getattr(start, name)) for name in ("Q", "R", "T", "v", "b")}
 
     @property
     def named_parts(self) -> dict[str, Any]:

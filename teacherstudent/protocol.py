@@ -164,9 +164,10 @@ class Protocol(Described):
 
     From phase to phase may change: the rule and its numbers, the loss, the batch, the noise, the
     teacher's readout and activation, which layers are trained and which units are frozen; with two
-    classes the law along the same directions.  The inputs and the widths stay.  Several teachers
-    are the units of one: the first task reads some of them, the second others, and the overlaps
-    with all of them are followed from the start:
+    classes the law along the same directions, and of isotropic inputs their mean along the same
+    vectors.  The other inputs and the widths stay.  Several teachers are the units of one: the
+    first task reads some of them, the second others, and the overlaps with all of them are followed
+    from the start:
 
         first = ts.TeacherStudent(width=4, readout=[1, 1, 0, 0])
         second = ts.TeacherStudent(width=4, readout=[0, 0, 1, 1])

@@ -6,7 +6,9 @@ import numpy as np
 
 
 def have_same_inputs(task: Any, other: Any) -> bool:
-    """Whether only the labels differ: with two classes, the same fixed directions are enough."""
+    """Whether only the labels differ: with two classes, the same fixed directions are enough, and
+    isotropic inputs may have another mean along the same vectors.
+    """
     if task.HAS_CLASSES or other.HAS_CLASSES:
         return task.HAS_CLASSES and other.HAS_CLASSES
     if type(task) is not type(other):
