@@ -1,11 +1,13 @@
 """The problem of a result in one line, for titles."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from teacherstudent.models import MODELS
 from teacherstudent.results.datasets import description
 
 LATENTS = ("beta", "beta_u", "beta_v")
@@ -41,11 +43,19 @@ def title_of(source: xr.Dataset) -> str:
 
 
 def _title_of_model(source: xr.Dataset, model: Mapping) -> str:
-    """A model with its numbers."""
+    """A model with its numbers, and what of its options is not as usual."""
     parts = [str(model["type"])]
+    usual: Mapping[str, Any] = {}
+    if model["type"] in MODELS:
+        usual = inspect.signature(MODELS[model["type"]]).parameters
     for name, value in model.items():
-        if isinstance(value, float | int) or _is_shown(value):
-            parts.append(f"{name.replace('_', ' ')} {in_words(value)}")
+        words = name.replace("_", " ")
+        if isinstance(value, int) and name in usual and value == usual[name].default:
+            continue
+        if isinstance(value, bool):
+            parts.append(words if value else f"not {words}")
+        elif isinstance(value, float | int) or _is_shown(value):
+            parts.append(f"{words} {in_words(value)}")
     parts += [one for one in selected_values(source) if one not in parts]
     return ", ".join(parts)
 
