@@ -59,8 +59,12 @@ class AveragesWithTeacher(InputTheory, task=TeacherTask):
     """
 
     def gradient(self, task: TeacherTask, problem: Problem, fixed: Fixed, state: State) -> Gradient:
+        return by_mode(self.moments(task, problem, fixed, state), fixed, state)
+
+    def moments(self, task: TeacherTask, problem: Problem, fixed: Fixed, state: State) -> Moments:
+        """The same over the Gaussian fields."""
         C = covariance(*overlaps(fixed, state), fixed.T)
-        return by_mode(moments(problem, C, state.v, state.b), fixed, state)
+        return moments(problem, C, state.v, state.b)
 
     def random_numbers(self, task: TeacherTask, problem: Problem) -> RandomNumbers:
         if task.HAS_MODES:
