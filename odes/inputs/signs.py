@@ -31,7 +31,7 @@ from odes.inputs.one_update import Fixed, Gradient, State, overlaps
 from odes.inputs.samples import RandomNumbers
 from odes.inputs.spectral import AveragesWithTeacher, by_mode
 from teacherstudent.activations.signs import SIGN
-from teacherstudent.averages import averages_for
+from teacherstudent.averages import averages_for, sign_space
 from teacherstudent.averages.base import Averages
 from teacherstudent.averages.quadrature import QuadratureAverages
 from teacherstudent.averages.sign_space import SignSpace
@@ -49,7 +49,7 @@ class AveragesOfSigns(AveragesWithTeacher, task=ClassifyingTeacher):
     """The averages of one update where a teacher tells signs."""
 
     def check(self, task: ClassifyingTeacher, problem: Problem) -> None:
-        _check_field(task)
+        _check_noise(task)
         loss = as_loss(problem.loss)
         if not loss.knows_signs:
             raise ValueError(
@@ -60,10 +60,14 @@ class AveragesOfSigns(AveragesWithTeacher, task=ClassifyingTeacher):
 
     def description(self, problem: Problem) -> str:
         """One line that names the averages."""
-        student = problem.student
+        student, task = problem.student, cast(ClassifyingTeacher, problem.task)
         known = _known_averages(problem)
         if known is _by_nodes:
-            return SignSpace(student.activation, student.width).description(student.width)
+            kinks = bool(student.activation.cuts)
+            if task.is_sign_of_field:
+                return sign_space.description(student.width, kinks)
+            kinks = kinks or bool(task.activation.cuts)
+            return sign_space.description(student.width + task.width, kinks)
         if known is _of_linear_students and not as_loss(problem.loss).has_closed_forms_with_signs:
             return "quadrature over the output, on panels between the loss's margins"
         return f"closed forms of {student.activation.name} with signs"
@@ -78,8 +82,8 @@ class AveragesOfSigns(AveragesWithTeacher, task=ClassifyingTeacher):
 
     def remedy(self, problem: Problem) -> str:
         return (
-            "up to three student units without kinks cost no digits, and two with kinks few; "
-            "compare with simulate."
+            "labels that are the sign of one normal field cost up to three smooth student units no "
+            "digits; beyond that compare with simulate."
         )
 
     def gradient(self, task: Any, problem: Problem, fixed: Fixed, state: State) -> Gradient:
@@ -94,18 +98,13 @@ class AveragesOfSigns(AveragesWithTeacher, task=ClassifyingTeacher):
         return super().random_numbers(task, problem)._replace(smooth=False)
 
 
-def _check_field(task: ClassifyingTeacher) -> None:
-    """Raise ValueError unless the label is the sign of one normal field."""
-    way = "give linear units, or one unit with erf, tanh or sign, or simulate."
-    if not task.is_sign_of_field:
-        units = "one unit" if task.width == 1 else f"{task.width} units"
-        raise ValueError(
-            f"there is no theory of the sign of {units} with {task.activation.name}, which is not "
-            f"that of one normal field; {way}"
-        )
-    # Noise is added to g*(nu), and changes its sign in another way than noise in nu.
+def _check_noise(task: ClassifyingTeacher) -> None:
+    """Raise ValueError where noise is added to one unit whose sign would be that of its field.
+
+    It is added to g*(nu), and changes the sign in another way than noise in nu.
+    """
     noisy = is_schedule(task.noise) or jnp.any(jnp.asarray(task.noise) != 0)
-    if noisy and not is_linear(task.activation):
+    if noisy and task.is_sign_of_field and not is_linear(task.activation):
         raise ValueError(
             f"task.noise with a teacher of {task.activation.name} makes signs that are not those "
             'of a normal field; set it to 0, or task.activation to "linear", or simulate.'
@@ -115,6 +114,8 @@ def _check_field(task: ClassifyingTeacher) -> None:
 def _known_averages(problem: Problem) -> Callable:
     """The way to the averages of one update: closed forms where there are some."""
     loss = as_loss(problem.loss)
+    if not cast(ClassifyingTeacher, problem.task).is_sign_of_field:
+        return _by_nodes
     if is_linear(problem.student.activation):
         return _of_linear_students
     closed = not isinstance(_averages(problem), QuadratureAverages)
@@ -128,9 +129,11 @@ def _by_nodes(task: ClassifyingTeacher, problem: Problem, Q: Matrix, R, T, v) ->
     K = len(v)
     space = SignSpace(problem.student.activation, K)
     mean = space.averages(as_loss(problem.loss), task.law_of_fields(Q, R, T), v)
-    of_teachers = mean.J[:, K:] * task.v_star[None, :]
+    of_label = mean.J[:, K:]
+    if task.is_sign_of_field:
+        of_label = of_label * task.v_star[None, :]
     return Moments(
-        J=jnp.concatenate([mean.J[:, :K], of_teachers], axis=1),
+        J=jnp.concatenate([mean.J[:, :K], of_label], axis=1),
         D=mean.D,
         readout=mean.readout,
         bias=jnp.zeros_like(v),

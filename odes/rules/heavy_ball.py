@@ -137,7 +137,7 @@ def _along_momentum(problem: Problem, fixed: Fixed, state: State):
     """m_mean_kl = E[delta_k x_tau] m_l^tau."""
     K = state.v.shape[0]
     averages = cast(AveragesWithTeacher, averages_of(type(problem.task)))
-    J = averages.moments(problem.task, problem, fixed, state).J
+    J = averages.moments(problem.teacher, problem, fixed, state).J
     m = state.memory
     mean = along(J[:, :K], J[:, K:], fixed.rho, _transposed(m.c), _transposed(m.d))
     return jnp.asarray(problem.student.moving)[:, None, None] * mean

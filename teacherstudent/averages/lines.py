@@ -32,7 +32,7 @@ from teacherstudent.averages.rule import ball
 OF_AXIS = {2: 97, 3: 37}  # equidistant nodes on each other axis, by d
 OF_HALF_AXIS = 40  # Gauss-Legendre nodes on each side of zero
 LOG2_POINTS = 10  # the base-2 logarithm of the number of points, without their mirror images
-OF_PIECE = {1: 12, 2: 24, 3: 20}  # Gauss-Legendre nodes on a piece of a line, by d
+OF_PIECE = {1: 12, 2: 32, 3: 20}  # Gauss-Legendre nodes on a piece of a line, by d
 OF_PIECE_WITH_POINTS = 8
 RADIUS = 7.25
 RADIUS_OF_ONE_LINE = 8.5

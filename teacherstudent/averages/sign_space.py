@@ -83,19 +83,26 @@ class SignOfField(NamedTuple):
     kept: Number
 
     @property
+    def has_kinks(self) -> bool:
+        """Whether P(y | lambda) has kinks."""
+        return False
+
+    @property
     def numbers(self) -> int:
         """How many fields are integrated over: those of the student."""
         return len(self.C) - 1
 
     def direction(self, L: Root) -> Float[Array, " numbers"]:
         """Where E[u | xi] changes, the shorter the less xi tells of u."""
-        return ratio(L[-1, :-1], jnp.sqrt(self.C[-1, -1]))
+        return _over(L[-1, :-1], jnp.sqrt(self.C[-1, -1]))
 
     def cuts(self, lines: Lines, L: Root) -> Cuts:
         """Where P(y | xi) begins and ends to change on each line."""
         rho, s = L[-1, :-1], L[-1, -1]
-        slope = jnp.broadcast_to(rho @ lines.along, len(lines.weights))
-        return jnp.stack(crossings(-lines.foot @ rho, slope, s), axis=1)
+        every = len(lines.weights)
+        slope = jnp.broadcast_to(rho @ lines.along, every)
+        found = crossings(-lines.foot @ rho, slope, jnp.broadcast_to(s, every))
+        return jnp.stack(found, axis=1)
 
     def mean_label(self, xi: Nodes, L: Root) -> Float[Array, " nodes"]:
         """E[y | xi] = c erf(rho . xi / (sqrt(2) s))."""
@@ -123,6 +130,11 @@ class SignOfCommittee(NamedTuple):
     noise: Number
 
     @property
+    def has_kinks(self) -> bool:
+        """Whether the teacher's units have kinks."""
+        return bool(self.activation.cuts)
+
+    @property
     def numbers(self) -> int:
         """How many fields are integrated over: all of them."""
         return len(self.C)
@@ -130,7 +142,7 @@ class SignOfCommittee(NamedTuple):
     def direction(self, L: Root) -> Float[Array, " numbers"]:
         """Where sum_m v*_m nu_m changes."""
         along = self.v_star @ L[-len(self.v_star) :]
-        return along * ratio(jnp.ones(()), _length(along))
+        return _over(along, _length(along))
 
     def cuts(self, lines: Lines, L: Root) -> Cuts:
         """Where the teacher's output is zero on each line, and where its units have kinks."""
@@ -149,21 +161,21 @@ class SignOfCommittee(NamedTuple):
         return jnp.zeros((len(xi), 0))
 
 
+def description(numbers: int, kinks: bool) -> str:
+    """One line that names the nodes for so many fields that are integrated over."""
+    if numbers == 1:
+        return "quadrature over the field, on panels between kinks and the loss's margins"
+    where = "at nodes" if has_axes(numbers, kinks) else "at frozen Sobol points"
+    lines = len(line_rule(numbers, kinks).z)
+    return f"quadrature over {numbers} fields, {lines} lines {where}, cut at the loss's margins"
+
+
 class SignSpace:
     """Averages over the fields of K students with an activation g, and of labels +-1."""
 
     def __init__(self, activation: Activation, students: int):
         self.activation = activation
         self.students = students
-
-    def description(self, numbers: int) -> str:
-        """One line that names the nodes for so many fields that are integrated over."""
-        kinks = bool(self.activation.cuts)
-        lines = len(line_rule(numbers, kinks).z)
-        if numbers == 1:
-            return "quadrature over the field, on panels between kinks and the loss's margins"
-        where = "of nodes" if has_axes(numbers, kinks) else "at frozen Sobol points"
-        return f"quadrature over the fields, {lines} lines {where}, cut at the loss's margins"
 
     def averages(self, loss, law, v: Float[Array, " students"]) -> SignMoments:
         """J by all fields of the law, D, the readout's gradient and the loss.
@@ -237,12 +249,13 @@ class SignSpace:
     def _direction(self, law, L: Root, v) -> Float[Array, " numbers"]:
         """Where the output and the label change together."""
         along = v @ L[: self.students, : law.numbers]
-        along = along * ratio(jnp.ones(()), _length(along))
+        along = _over(along, _length(along))
         of_label = law.direction(L)
         return along + jnp.where(along @ of_label < 0, -1.0, 1.0) * of_label
 
     def _has_kinks(self, law) -> bool:
-        return bool(self.activation.cuts)
+        """Whether kinks of two units may meet on a line."""
+        return bool(self.activation.cuts) or law.has_kinks
 
 
 def _kinks(lines: Lines, rows: Float[Array, "fields numbers"], activation: Activation) -> Cuts:
@@ -253,7 +266,9 @@ def _kinks(lines: Lines, rows: Float[Array, "fields numbers"], activation: Activ
     return jnp.concatenate([jnp.zeros((len(at_foot), 0)), *found], axis=1)
 
 
-def _reached(lines: Lines, rows, activation: Activation, v, levels: tuple, kinks: Cuts) -> Cuts:
+def _reached(
+    lines: Lines, rows, activation: Activation, v, levels: tuple, kinks: Float[Array, "lines kinks"]
+) -> Cuts:
     """Where sum_k v_k g(h_k) has one of the levels on each line."""
     fields = lines.fields(rows)
     numbers = rows.shape[1]
@@ -270,7 +285,7 @@ def _reached(lines: Lines, rows, activation: Activation, v, levels: tuple, kinks
     return where_reached(output, levels, jax.lax.stop_gradient(grid), most)
 
 
-def _panels(centres: Cuts) -> Cuts:
+def _panels(centres: Float[Array, "lines centres"]) -> Cuts:
     """The ends of panels that shrink towards points of each line."""
     right = RADIUS_OF_ONE_LINE * 0.5 ** np.arange(PANELS)
     ends = jnp.asarray(np.concatenate([-right, [0.0], right]))
@@ -278,10 +293,19 @@ def _panels(centres: Cuts) -> Cuts:
 
 
 def _erf(mean: Float[Array, " nodes"], deviation: Number) -> Float[Array, " nodes"]:
-    """erf(mean / (sqrt(2) deviation)); the sign of the mean where there is no deviation."""
+    """erf(mean / (sqrt(2) deviation)); without deviation the sign of the mean, 1 at zero, where the
+    output of ReLU units may be.
+    """
     sharp = deviation <= 0
     safe = jnp.where(sharp, 1.0, deviation)
-    return jnp.where(sharp, jnp.sign(mean), jax.scipy.special.erf(mean / (safe * math.sqrt(2))))
+    signs = jnp.where(mean >= 0, 1.0, -1.0)
+    return jnp.where(sharp, signs, jax.scipy.special.erf(mean / (safe * math.sqrt(2))))
+
+
+def _over(x: Float[Array, " numbers"], length: Number) -> Float[Array, " numbers"]:
+    """x / length, and zero where the length is."""
+    moves = length > 0
+    return jnp.where(moves, x / jnp.where(moves, length, 1.0), 0.0)
 
 
 def _length(x: Float[Array, " numbers"]) -> Number:
