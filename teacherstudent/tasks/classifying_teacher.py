@@ -58,11 +58,11 @@ class ClassifyingTeacher(TeacherStudent):
 
     There is a theory for every student and every loss of ours.  Where the teacher's sign is that of
     one normal field (M linear units, or one unit with "erf", "tanh" or "sign") its averages are
-    closed forms or integrals, to 1e-10 for linear students of any width and for one unit with any
-    activation, 1e-5 and better for up to three smooth units and for most losses with two ReLU
-    units, and 1e-3 beyond, at frozen points.  Signs of all other teachers have averages at frozen
-    points, too.  The report of a result estimates the error.  One erf, tanh or sign unit has a
-    theory without noise only.
+    closed forms or integrals, to 1e-10 for linear students of any width, for one unit with any
+    activation and for two of variances of order one (1e-4 for two ReLU units with the hinge loss),
+    1e-4 for three smooth units, and 1e-3 beyond, at frozen points.  Signs of all other teachers
+    have averages at frozen points, too.  The report of a result estimates the error.  One erf,
+    tanh or sign unit has a theory without noise only.
 
     Time is t = updates / N (the examples per input dimension, alpha, for batches of one).
 
