@@ -18,7 +18,6 @@ import xarray as xr
 
 from odes.models.theory import ModelTheory
 from odes.options import Options
-from odes.phases import along_phases
 from odes.rules.theory import Nodes, require_theory, theory_of
 from odes.solving import cost, vector_field  # noqa: F401 (it registers what rules and tasks need)
 from odes.solving.calls import Stages, mark_of, solved_in_calls
@@ -26,6 +25,7 @@ from odes.solving.crossing import Crossing
 from odes.solving.curve import DRAWN, FEWEST, POINTS, DenseTimes, has_curve
 from odes.solving.drift import DRIFTS
 from odes.solving.moments import CHEAP_ERROR
+from odes.solving.phases import Solves, along_phases
 from odes.solving.quadrature_error import averages_used, quadrature_error, warn_of_error
 from odes.solving.reach import Reach, failure, reach, tolerance
 from odes.solving.resolution import Refinement, first_refinement
@@ -61,6 +61,7 @@ from teacherstudent.results.datasets import (
 from teacherstudent.results.dense_curves import with_curve
 from teacherstudent.results.description import describe_start
 from teacherstudent.results.floor import error_floor
+from teacherstudent.results.phases import values_of
 from teacherstudent.schedules import at_time, is_named_kind, schedules_in
 from teacherstudent.starts import Start, spectral_start
 from teacherstudent.states.kept import KeptTheory
@@ -88,6 +89,10 @@ class TwoLayerTheory:
         """Raise ValueError, with the reason, where a problem has no theory."""
         require_theory(problem)
 
+    def check_threshold(self, until: Until, problem: Problem) -> None:
+        """Raise ValueError unless a phase of this problem can end at this threshold."""
+        quantity_of(until, problem)
+
     def steps_together(self, problem: Problem, start: Start, solver: str) -> bool:
         """Whether points of a sweep with the shapes of this one can step together.
 
@@ -108,7 +113,7 @@ def _answer(
         if start.batch:  # each start of which has switches of its own
             points = 0
         run, crossing = partial(_run, options, points=points), partial(_crossing, options)
-        return along_phases(run, crossing, problem, start, times)
+        return along_phases(Solves(run, crossing, values_of), problem, start, times)
     check_over_time(problem, start.time, times[-1], times)
     return _run(options, problem, start, times)
 

@@ -16,6 +16,7 @@ from sims.inputs import (  # noqa: F401 (they register their inputs)
     gaussian_equivalent,
     hidden_manifold,
     mixture,
+    shifted_teacher_student,
     teacher_student,
     training_set,
 )

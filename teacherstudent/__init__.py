@@ -62,6 +62,7 @@ PUBLIC = {
     "teacherstudent.losses": ("Loss",),
     "teacherstudent.models.autoencoder": ("Autoencoder",),
     "teacherstudent.models.continual_learning": ("ContinualLearning",),
+    "teacherstudent.models.manifold_inputs": ("ManifoldInputs",),
     "teacherstudent.models.model": ("Model", "Quantity"),
     "teacherstudent.models.reinforcement": ("ReinforcementPerceptron",),
     "teacherstudent.models.rewards": (
@@ -143,6 +144,7 @@ PUBLIC = {
         "HiddenManifold",
         "LabelAttack",
         "MixedCumulant",
+        "ShiftedTeacherStudent",
         "SpikedCumulant",
         "TeacherStudent",
     ),
@@ -240,6 +242,7 @@ if TYPE_CHECKING:
     from teacherstudent.losses import Loss as Loss
     from teacherstudent.models.autoencoder import Autoencoder as Autoencoder
     from teacherstudent.models.continual_learning import ContinualLearning as ContinualLearning
+    from teacherstudent.models.manifold_inputs import ManifoldInputs as ManifoldInputs
     from teacherstudent.models.model import (
         Model as Model,
         Quantity as Quantity,
@@ -365,6 +368,7 @@ if TYPE_CHECKING:
         HiddenManifold as HiddenManifold,
         LabelAttack as LabelAttack,
         MixedCumulant as MixedCumulant,
+        ShiftedTeacherStudent as ShiftedTeacherStudent,
         SpikedCumulant as SpikedCumulant,
         TeacherStudent as TeacherStudent,
     )

@@ -18,6 +18,7 @@ from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.tasks import MixtureTask, Task, TeacherTask
 from teacherstudent.tasks.base import with_fields
+from teacherstudent.tasks.same_inputs import have_same_inputs
 from teacherstudent.tasks.sweeping import fields_of, stacked_for_programs, swept, swept_numbers
 
 
@@ -197,8 +198,8 @@ class Problem(Learnable):
             )
         if self.student.train_bias and not self.task.KNOWS_BIASES:
             raise ValueError(
-                "student.train_bias = true is known for tasks with two classes and for "
-                f"TeacherStudent, not for {type(self.task).__name__}; set it to false."
+                "student.train_bias = true is known for tasks with two classes, and for those with "
+                f"the output of a teacher, not for {type(self.task).__name__}; set it to false."
             )
 
     def _check_slope(self) -> None:
@@ -369,16 +370,7 @@ class Problem(Learnable):
                 )
 
     def _check_biases(self, start: OrderParameters | SpectralOverlaps) -> None:
-        """Raise ValueError where a start with a teacher has biases that the problem has not, or
-        none although they are trained.
-        """
-        if not isinstance(start, OrderParameters):
-            if self.student.train_bias:
-                raise ValueError(
-                    "start has overlaps by mode, which have no biases, but student.train_bias = "
-                    "true; give OrderParameters(Q=, R=, T=, v=, b=)."
-                )
-            return
+        """Raise ValueError where a start with a teacher has biases that the problem has not."""
         if not _any_nonzero(start.b):
             return
         if not self.task.KNOWS_BIASES:
@@ -418,9 +410,7 @@ class Problem(Learnable):
 
     def begun(self, start: OrderParameters | SpectralOverlaps) -> dict[str, np.ndarray]:
         """The order parameters of a start, by name."""
-        no_biases = np.zeros(np.shape(start.v))
-        state = {name: np.asarray(getattr(start, name)) for name in ("Q", "R", "T", "v")}
-        return {**state, "b": np.asarray(getattr(start, "b", no_biases))}
+        return {name: np.asarray(getattr(start, name)) for name in ("Q", "R", "T", "v", "b")}
 
     @property
     def named_parts(self) -> dict[str, Any]:
@@ -447,6 +437,45 @@ class Problem(Learnable):
     def with_checked_parts(self, changed: Mapping[str, Any]) -> "Problem":
         """The problem with parts in which numbers differ that have been checked."""
         return with_fields(self, changed)
+
+    def check_follows(self, first: "Problem", title: str) -> None:
+        """Raise ValueError unless networks of the problem `first` can go on with this one.
+
+        `title` is what this one is called, "phase 1 of the protocol".
+        """
+        if not isinstance(first, Problem):
+            raise ValueError(
+                f"{title} is {checks.kind_of(self)}, but phase 0 {checks.kind_of(first)}; give "
+                "phases of one kind."
+            )
+        student, other = self.student, first.student
+        if (student.width, student.activation) != (other.width, other.activation):
+            raise ValueError(
+                f"{title} has another student than phase 0 ({student} and {other}); its width and "
+                "activation cannot change."
+            )
+        if student.train_bias != other.train_bias and not self.task.HAS_CLASSES:
+            raise ValueError(
+                f"{title} has student.train_bias = {str(student.train_bias).lower()}, but phase 0 "
+                f"has {str(other.train_bias).lower()}; with a teacher set it to true in all "
+                "phases, with rule.bias_learning_rate = 0 where biases are to stay."
+            )
+        if self.task.directions != first.task.directions:
+            raise ValueError(
+                f"{title} has {self.task.directions} {self.task.FIXED_VECTORS}, but phase 0 "
+                f"{first.task.directions}; give both tasks all of them, with readout 0 where a "
+                "task does not use one."
+            )
+        if not have_same_inputs(self.task, first.task):
+            raise ValueError(
+                f"{title} has other inputs than phase 0 ({self.task} and {first.task}); only the "
+                "labels can change."
+            )
+        if (self.batch_ratio is None) != (first.batch_ratio is None):
+            raise ValueError(
+                f"{title} and phase 0 count time in different units, since only one of them has a "
+                "batch_ratio; give both one, or none."
+            )
 
     @property
     def units(self) -> dict[str, int]:

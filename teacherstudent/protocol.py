@@ -17,7 +17,6 @@ from teacherstudent.checking.warn import warn_user
 from teacherstudent.display import Described, shown_value
 from teacherstudent.models.learnable import Learnable
 from teacherstudent.observables.observable import Observable
-from teacherstudent.problem import Problem
 
 
 class Until(Described):
@@ -26,14 +25,16 @@ class Until(Described):
         the first t with quantity(t) < below (or > above), or the phase's duration `within`
 
     - `quantity`: "eps_g" (or "loss"), the name of a built-in observable that is one number, such as
-      "effective_rank", or a `ts.Observable` of the order parameters that is one number.
+      "effective_rank", or a `ts.Observable` of the order parameters that is one number.  Of another
+      model, one that it records, or an entry of it: "eps[1]".
     - `below`, `above`: the threshold, one of the two.
     - `within`: the longest duration of the phase; unless given it lasts until the threshold is
       crossed, however long that takes.
 
     The theory locates the crossing in time to the tolerance of the solver; a simulation looks at
-    its recorded times, for each seed by itself.  A crossing is looked for at the end of each step:
-    one that is taken back within a step is not seen.
+    its recorded times, for each seed by itself.  A crossing is looked for at the end of each step
+    of the solver, of models other than `ts.Problem` at 128 times of the phase: one that is taken
+    back in between is not seen.
 
     Raises ValueError unless one threshold is given and all numbers are finite.
 
@@ -129,9 +130,9 @@ def _threshold(name: str, value) -> float | None:
 
 @dataclass(frozen=True)
 class Phase:
-    """One problem of a protocol, and how long it lasts."""
+    """One problem, or other model, of a protocol, and how long it lasts."""
 
-    problem: Problem
+    problem: Any
     end: float | Until
 
     @property
@@ -150,7 +151,7 @@ class Phase:
 
 
 class Protocol(Described):
-    """Several problems one after the other: it goes where a problem goes.
+    """Several problems, or models of one kind, one after the other: it goes where one of them goes.
 
         ts.Protocol((first, 60.0), (second, ts.until("eps_g", below=1e-3)), (third, 60.0))
 
@@ -163,12 +164,16 @@ class Protocol(Described):
 
     From phase to phase may change: the rule and its numbers, the loss, the batch, the noise, the
     teacher's readout and activation, which layers are trained and which units are frozen; with two
-    classes the law along the same directions.  The inputs and the widths stay.  Several teachers
-    are the units of one: the first task reads some of them, the second others, and the overlaps
-    with all of them are followed from the start:
+    classes the law along the same directions, and of isotropic inputs their mean along the same
+    vectors.  The other inputs and the widths stay.  Several teachers are the units of one: the
+    first task reads some of them, the second others, and the overlaps with all of them are followed
+    from the start:
 
         first = ts.TeacherStudent(width=4, readout=[1, 1, 0, 0])
         second = ts.TeacherStudent(width=4, readout=[0, 0, 1, 1])
+
+    Phases of another model, such as `ts.ContinualLearning`, are of one class and have states of the
+    same shapes; its numbers may change.
 
     The answers of `integrate` and `simulate` have the number of the phase, `phase`, along time and
     the times of the switches, `switch_time`.
@@ -201,7 +206,7 @@ class Protocol(Described):
             raise ValueError("a protocol has no phases; give pairs (problem, duration).")
         first = self.phases[0].problem
         for index, phase in enumerate(self.phases[1:], start=1):
-            _check_fits(index, phase.problem, first)
+            phase.problem.check_follows(first, f"phase {index} of the protocol")
 
     def shown(self) -> dict[str, Any]:
         return {f"phase {index}": (one.problem, one.end) for index, one in enumerate(self.phases)}
@@ -214,7 +219,7 @@ class Protocol(Described):
         return "\n".join([*lines, ")"])
 
     @property
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[Any]:
         """The problems of all phases."""
         return [phase.problem for phase in self.phases]
 
@@ -255,12 +260,6 @@ def _phase(index: int, given) -> Phase:
             "duration)."
         )
     problem, end = given
-    if not isinstance(problem, Problem):
-        raise ValueError(
-            f"phase {index} of the protocol is {checks.kind_of(problem)}; phases are of "
-            "ts.Problem: integrate or simulate one model after the other, each from ts.last_state "
-            "of the one before."
-        )
     if problem.sweeps:
         raise ValueError(
             f"phase {index} of the protocol has a sequence for {', '.join(problem.sweeps)}; a "
@@ -269,61 +268,6 @@ def _phase(index: int, given) -> Phase:
     if isinstance(end, Until):
         return Phase(problem, end)
     return Phase(problem, checks.positive(f"phase {index} of the protocol: duration", end))
-
-
-def _check_fits(index: int, problem: Problem, first: Problem) -> None:
-    """Raise ValueError unless a problem can go on where the first one ended."""
-    title = f"phase {index} of the protocol"
-    student, other = problem.student, first.student
-    if (student.width, student.activation) != (other.width, other.activation):
-        raise ValueError(
-            f"{title} has another student than phase 0 ({student} and {other}); its width and "
-            "activation cannot change."
-        )
-    if student.train_bias != other.train_bias and not problem.task.HAS_CLASSES:
-        raise ValueError(
-            f"{title} has student.train_bias = {str(student.train_bias).lower()}, but phase 0 has "
-            f"{str(other.train_bias).lower()}; with a teacher set it to true in all phases, with "
-            "rule.bias_learning_rate = 0 where biases are to stay."
-        )
-    if problem.task.directions != first.task.directions:
-        raise ValueError(
-            f"{title} has {problem.task.directions} {problem.task.FIXED_VECTORS}, but phase 0 "
-            f"{first.task.directions}; give both tasks all of them, with readout 0 where a task "
-            "does not use one."
-        )
-    if not _same_inputs(problem, first):
-        raise ValueError(
-            f"{title} has other inputs than phase 0 ({problem.task} and {first.task}); only the "
-            "labels can change."
-        )
-    if (problem.batch_ratio is None) != (first.batch_ratio is None):
-        raise ValueError(
-            f"{title} and phase 0 count time in different units, since only one of them has a "
-            "batch_ratio; give both one, or none."
-        )
-
-
-def _same_inputs(problem: Problem, first: Problem) -> bool:
-    """Whether two tasks have the same inputs: with two classes, the same fixed directions."""
-    task, other = problem.task, first.task
-    if task.HAS_CLASSES or other.HAS_CLASSES:
-        return task.HAS_CLASSES and other.HAS_CLASSES
-    if type(task) is not type(other):
-        return not task.HAS_MODES and not other.HAS_MODES
-    for name in (*task.INPUT_FIELDS, *task.ARRAYS):
-        if not _equal(getattr(task, name, None), getattr(other, name, None)):
-            return False
-    return True
-
-
-def _equal(one, other) -> bool:
-    if one is other:
-        return True
-    try:
-        return bool(np.array_equal(np.asarray(one), np.asarray(other)))
-    except (TypeError, ValueError):
-        return bool(one == other)
 
 
 def warn_of_end(end: float, last: float) -> None:

@@ -231,13 +231,9 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Star
             f"{D})."
         )
     network = Weights(w, w_star)
-    if problem.task.HAS_MODES and b is not None:
-        raise ValueError(
-            f"b is given, but biases are not known for the task {type(problem.task).__name__}; "
-            "leave b out."
-        )
     if problem.task.HAS_MODES:
-        start: Start = _projected(problem.task.modes(N), network, v)  # type: ignore[attr-defined]
+        modes = problem.task.modes(N)  # type: ignore[attr-defined]
+        start: Start = _projected(modes, network, v, b)
     else:
         Q, R, T = w @ w.T / N, w @ w_star.T / N, w_star @ w_star.T / N
         start = OrderParameters(Q, R, T, v, network, b=b)
@@ -245,7 +241,7 @@ def start_from_weights(problem: Problem, w, v=None, w_star=None, b=None) -> Star
     return start
 
 
-def _projected(modes: Modes, network: Weights, v) -> SpectralOverlaps:
+def _projected(modes: Modes, network: Weights, v, b) -> SpectralOverlaps:
     """q, r, t of given weights along the eigenvectors; equal eigenvalues are merged.
 
     All that is orthogonal to the eigenvectors is one more mode.
@@ -264,7 +260,7 @@ def _projected(modes: Modes, network: Weights, v) -> SpectralOverlaps:
         rho = np.append(rho, modes.rest)
         weights = np.append(weights, others / N)
     rho, weights, q, r, t = merge_equal(rho, weights, *densities)
-    return SpectralOverlaps(rho, weights, q, r, t, w_star @ w_star.T / D, v, network)
+    return SpectralOverlaps(rho, weights, q, r, t, w_star @ w_star.T / D, v, network, b=b)
 
 
 def _densities(modes: Modes, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -408,8 +404,17 @@ def weights_on_inputs(
 
     Raises ValueError if no such weights have these overlaps.
     """
+    return weights_drawn_on_inputs(Omega, Phi, start, stream(seed, WEIGHTS_OF_A_NETWORK))
+
+
+def weights_drawn_on_inputs(
+    Omega: Float[np.ndarray, "inputs inputs"],
+    Phi: Float[np.ndarray, "inputs latents"],
+    start: OrderParameters,
+    rng: np.random.Generator,
+) -> Weights:
+    """`weights_on_inputs` of the numbers of a generator."""
     N, D = Phi.shape
-    rng = stream(seed, WEIGHTS_OF_A_NETWORK)
     K, M = start.students, start.teachers
     if N < K + 2 * M:
         raise ValueError(

@@ -40,6 +40,7 @@ VERBS: dict[type[BaseModel], Callable] = {
     tables.EscapeTable: ts.escape,
     tables.FixedPointTable: ts.follow_fixed_point,
     tables.ScheduleTable: ts.optimal_schedule,
+    tables.ForgettingTable: ts.continual_start,
 }
 # The tables of a file in the order in which one writes them, and the model that checks each.
 MODELS: dict[str, type[BaseModel]] = {
@@ -52,6 +53,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "[simulation]": tables.SimulationTable,
     "[[protocol]]": tables.PhaseTable,
     "[sweep]": tables.SweepTable,
+    "[forgetting]": tables.ForgettingTable,
+    "[scaling]": tables.ScalingTable,
     "[escape]": tables.EscapeTable,
     "[fixed_point]": tables.FixedPointTable,
     "[schedule]": tables.ScheduleTable,

@@ -31,7 +31,6 @@ from teacherstudent.checking import arguments, checks
 from teacherstudent.problem import Problem
 from teacherstudent.results.datasets import COORDINATES, dataset
 from teacherstudent.starts import Start
-from teacherstudent.states.spectral_overlaps import SpectralOverlaps
 from teacherstudent.sweeps.points import is_number, with_entries
 
 DIFFERENCE = 1e-6  # of the number p, by which df/dp is taken, relative to the whole range
@@ -270,11 +269,8 @@ def _labelled(line: Line, free: Basis, curve: list[Point], ends: str) -> xr.Data
     found = [stability(field, one.y, free) for field, one in zip(fields, curve, strict=True)]
     states = [field.unpack(one.y) for field, one in zip(fields, curve, strict=True)]
     values = np.array([line.value(one.p) for one in curve])
-    names = ["Q", "R", "v"]
-    if not isinstance(states[0], SpectralOverlaps):
-        names.append("b")
     variables = {}
-    for name in names:
+    for name in ("Q", "R", "v", "b"):
         variables[name] = np.stack([np.asarray(getattr(state, name)) for state in states])
     errors = [field.error(one.y) for field, one in zip(fields, curve, strict=True)]
     variables["eps_g"] = np.array([float(error) for error in errors])

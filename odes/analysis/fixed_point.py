@@ -392,7 +392,8 @@ def _modes(state: Start) -> dict[str, Any]:
 
 def _variables(field: FlatField, state: Start, y: np.ndarray) -> dict[str, np.ndarray]:
     """The order parameters and the error, by their names."""
-    variables = {"Q": state.Q, "R": state.R, "v": state.v, "eps_g": np.asarray(field.error(y))}
+    variables = {name: getattr(state, name) for name in ("Q", "R", "v", "b")}
+    variables["eps_g"] = np.asarray(field.error(y))
     if isinstance(state, SpectralOverlaps):
         return variables | {"q": state.q, "r": state.r}
-    return variables | {"b": state.b}
+    return variables

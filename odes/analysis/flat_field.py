@@ -286,7 +286,7 @@ def _as_start(problem: Problem, start: Start, parts: ByMode, state: State) -> St
     """The order parameters of a state, in the form of the start."""
     if isinstance(start, SpectralOverlaps):
         q, r, t = (jnp.moveaxis(part, -1, 0) for part in (state.q, state.r, parts.t))
-        arrays = _arrays(q=q, r=r, t=t, v=state.v)
+        arrays = _arrays(q=q, r=r, t=t, v=state.v, b=state.b)
         return SpectralOverlaps(start.rho, start.weights, T=start.T, **arrays)
     fixed = problem.task.name_of("R")
     arrays = _arrays(Q=state.q[..., 0], v=state.v, b=state.b, **{fixed: state.r[..., 0]})

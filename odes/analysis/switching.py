@@ -3,13 +3,17 @@
 import numpy as np
 
 from odes.integrate import integrate
+from odes.models.crossing import crossing_time
+from odes.models.theory import theory_of_model
+from odes.options import Options, checked
 from teacherstudent.checking import arguments, checks
 from teacherstudent.errors import ThresholdError
 from teacherstudent.models.continual_learning import ContinualLearning
 from teacherstudent.models.state import State
+from teacherstudent.protocol import Until
 
-POINTS = 65  # of the grids on which a crossing is bracketed
-FINEST = 1e-8  # of the time, to which a crossing is known
+POINTS = 65  # of the theory that an error shows
+MAX_STEPS = 100_000  # of the solver, as of `integrate`
 
 
 @arguments.checked
@@ -28,11 +32,12 @@ def time_learnt(
         t_s = min { t : eps_a(t) <= below }
 
     Another model with its frequencies piecewise at t_s then has its tasks switched by what was
-    learnt: its networks too, all at this same time.
+    learnt: its networks too, all at this same time.  In a `ts.Protocol` with
+    `ts.until("eps[0]", below=...)` each network is switched when it has learnt itself.
 
-    The crossing is bracketed on 65 times up to `latest`, and then on finer ones inside, until it is
-    known to 1e-8 of t_s; an error that falls below the threshold and rises again between two of the
-    first times is not seen.
+    The crossing is bracketed on 128 intervals up to `latest`, and then on finer ones inside, until
+    it is known to the solver's tolerance; an error that falls below the threshold and rises again
+    within one of the first intervals is not seen.
 
     - `below`: the threshold; `task`: a, from 0.
     - `latest`: the last time that is looked at.
@@ -56,21 +61,15 @@ def time_learnt(
         raise ValueError(f"{next(iter(model.sweeps))} is a sequence; give one number.")
     if latest <= start.time:
         raise ValueError(f"latest = {latest:g} is not after t = {start.time:g}, that of the start.")
-    times = np.linspace(start.time, latest, POINTS)
-    theory = integrate(model, start, times, rtol=rtol, atol=atol, curve=False)
-    learnt = theory.eps.values[:, task] <= below
-    if not learnt.any():
+    until = Until(f"eps[{task}]", below=below)
+    options = checked(Options(rtol, atol, "auto", MAX_STEPS, False, (), None, None, False))
+    found = crossing_time(theory_of_model(model), options, model, start, latest, until)
+    if found is None:
+        theory = integrate(model, start, np.linspace(start.time, latest, POINTS), curve=False)
         raise ThresholdError(
             f"eps of task {task} stays above {below:g} until t = {latest:g}, where it is "
             f"{float(theory.eps[-1, task]):.3g}; give a later time or a larger threshold.",
             latest,
             theory,
         )
-    first = int(np.argmax(learnt))
-    while first > 0 and times[first] - times[first - 1] > FINEST * times[first]:
-        times = np.linspace(times[first - 1], times[first], POINTS)
-        theory = integrate(model, start, times, rtol=rtol, atol=atol, curve=False)
-        learnt = theory.eps.values[:, task] <= below
-        learnt[-1] = True  # as the solve before found, to the solver's tolerance
-        first = int(np.argmax(learnt))
-    return float(times[first])
+    return found

@@ -17,12 +17,13 @@ and the readout's gradient
 Where a rule carries the error back through other numbers than v_k (`Rule.backward`), these stand
 for the v_k and v_l outside; the weights u inside the error keep v.
 
-A student with biases b has lambda_k + b_k in place of lambda_k, in all of these averages
-(`teacherstudent/averages/biased.py`).  The biases' gradient is the mean of delta_k,
+A student with biases b has lambda_k + b_k in place of lambda_k, and inputs with a mean give means
+to all fields, in all of these averages (`teacherstudent/averages/biased.py`).  The biases' gradient
+is the mean of delta_k,
 
     a_k = E[delta_k] = v_k sum_a u_a S2(k, a)
 
-which also multiplies the mean of the inputs, zero here.
+which also multiplies the mean of the inputs (`spectral.py`).
 """
 
 from typing import NamedTuple
@@ -41,8 +42,8 @@ class Moments(NamedTuple):
 
     - `J`: its Jacobian in the fields.
     - `D`: its covariance.
-    - `readout`, `bias`: the gradients of readout and biases; the latter is zero where the student
-      has no biases.
+    - `readout`, `bias`: the gradients of readout and biases; the latter is left zero where neither
+      student nor inputs have use for it.
     """
 
     J: Float[Array, "students fields"]
@@ -63,7 +64,7 @@ def moments(
     """
     u = output_weights(problem, v)
     back = problem.rule.backward(v)
-    one = moments_of_sample(averages_of(problem, b), C, u, back, problem.teacher.noise)
+    one = moments_of_sample(averages_of(problem, C, b), C, u, back, problem.teacher.noise)
     return one._replace(D=one.D / problem.batch_size)
 
 

@@ -11,6 +11,13 @@ h = (lambda, nu).  With q = w w^T, r = w f^T, t = f f^T of each mode (see
 
 where a rule takes something else than x, the last is `Fixed.noise` D.
 
+Isotropic inputs may have a mean sum_m mu_m w*_m / sqrt N, a vector of length O(1), so that
+|x|^2 / N stays 1.  Stein's lemma holds for what varies about it, and the mean comes with
+a_k = E[delta_k]:
+
+    E[delta x] w  = J_lambda Q + J_nu R^T + a (R mu)^T
+    E[delta x] w* = J_lambda R + J_nu T + a (T mu)^T
+
 The equations of Goldt et al., Phys. Rev. X 10, 041044 (2020) and MSML 2021, with their sums over I3
 done by linear algebra; their 2 x 2 determinants, which vanish where fields coincide, do not occur.
 """
@@ -59,7 +66,8 @@ class AveragesWithTeacher(InputTheory, task=TeacherTask):
     """
 
     def gradient(self, task: TeacherTask, problem: Problem, fixed: Fixed, state: State) -> Gradient:
-        return by_mode(self.moments(task, problem, fixed, state), fixed, state)
+        mean = self.moments(task, problem, fixed, state)
+        return along_mean(task, mean.bias, fixed, state, by_mode(mean, fixed, state))
 
     def moments(self, task: TeacherTask, problem: Problem, fixed: Fixed, state: State) -> Moments:
         """The same over the Gaussian fields."""
@@ -88,12 +96,16 @@ class AveragesWithTeacher(InputTheory, task=TeacherTask):
         z: Float[Array, "1 points numbers"],
     ) -> Samples:
         """The fields are C^(1/2) z, so that z are the coordinates of x in the span of all
-        vectors.
+        vectors; those of a mean mu are C^(1/2) (0, mu).
         """
         K = state.v.shape[0]
         C = covariance(*overlaps(fixed, state), fixed.T)
+        root = symmetric_root(C)
         inside = z[0, :, :-1]
-        h = inside @ symmetric_root(C)
+        mu = task.mean_coordinates
+        if mu is not None:
+            inside = inside + (root[:, K:] @ mu)[None, :]
+        h = inside @ root
         label = labels_at(task, h[:, K:], z[0, :, -1])
         ones = jnp.ones(len(h))
         return samples_of_fields(problem, state, ones, inside, ones, h[:, :K], h[:, K:], label)
@@ -111,6 +123,26 @@ def by_mode(mean: Moments, fixed: Fixed, state: State) -> Gradient:
         square=D[:, :, None] * fixed.noise[None, None, :],
         v=readout,
         b=bias,
+    )
+
+
+def along_mean(
+    task: TeacherTask,
+    a: Float[Array, " students"],
+    fixed: Fixed,
+    state: State,
+    centred: Gradient,
+) -> Gradient:
+    """The averages of one update on inputs with a mean, from a = E[delta] and those of what varies
+    about it.
+    """
+    mu = task.mean_coordinates
+    if mu is None:
+        return centred
+    _, R = overlaps(fixed, state)
+    return centred._replace(
+        q=centred.q + (a[:, None] * (R @ mu)[None, :])[..., None],
+        r=centred.r + (a[:, None] * (fixed.T @ mu)[None, :])[..., None],
     )
 
 

@@ -5,9 +5,12 @@ With m_kl = 1 for all pairs, or for l <= k with the truncated rule,
     dV_kt/dt  = eta_v [ s_t w_kt E g'_k - sum_l m_kl I2_kl V_lt ]
     dw_kt/dt  = eta_w s_t [ V_kt E g'_k + w_kt C_kk E g'''_k
                             - sum_l m_kl T0_kl ( w_kt E[g''_k g_l] + w_lt E[g'_k g'_l] ) ]
+    db_k/dt   = eta_b [ C_kk E g''_k - sum_l m_kl T0_kl E[g'_k g_l] ]
     dbeta/dt  = -eta_v ( X + X^T ),   X = (m * I2) beta   (* entry by entry)
 
-and dOmega/dt = 0.  Refinetti & Goldt, ICML 2022 (arXiv:2201.02115); the averages by Stein's lemma.
+and dOmega/dt = 0.  Of tied weights w = V, which moves by the sum of the first two; in the bulk the
+update of the encoder is smaller by 1 / N.  Refinetti & Goldt, ICML 2022 (arXiv:2201.02115); the
+averages by Stein's lemma.
 """
 
 from typing import Any
@@ -29,14 +32,16 @@ class AutoencoderTheory(ModelTheory, model=Autoencoder):
         seen = jnp.asarray(model.sees)
         reconstruction = seen * averages.I2
         decay = reconstruction @ state["beta"]
-        correlation = state["w"] * jnp.asarray(model.spikes)[None, :]  # E[lambda_k (x . e_t)]
+        correlation = model.encoder(state) * jnp.asarray(model.spikes)[None, :]  # E[l_k (x . e_t)]
         explained = averages.slopes[:, None] * correlation
-        return {
-            "w": model.encoder_rate * encoder_drift(model, state, averages, seen),
-            "V": model.decoder_rate * (explained - reconstruction @ state["V"]),
-            "beta": -model.decoder_rate * (decay + decay.T),
-            "bulk": jnp.zeros_like(state["bulk"]),
-        }
+        of_encoder = model.encoder_rate * encoder_drift(model, state, averages, seen)
+        of_decoder = model.decoder_rate * (explained - reconstruction @ state["V"])
+        velocity = {"beta": -model.decoder_rate * (decay + decay.T)}
+        if model.train_bias:
+            velocity["b"] = model.eta_b * bias_drift(model, state, averages, seen)
+        if model.tied:
+            return velocity | {"V": of_encoder + of_decoder}
+        return velocity | {"w": of_encoder, "V": of_decoder, "bulk": jnp.zeros_like(state["bulk"])}
 
     def averages(self, model: Any) -> str:
         """Closed forms, or quadrature."""
@@ -47,11 +52,23 @@ class AutoencoderTheory(ModelTheory, model=Autoencoder):
 
 def encoder_drift(model, state, averages, seen) -> Array:
     """The velocity of w for eta_w = 1."""
-    w, V = state["w"], state["V"]
+    w, V = model.encoder(state), state["V"]
     spikes = jnp.asarray(model.spikes)[None, :]
     weighted = seen * model.decoder_overlap(state)
-    aligned = jnp.sum(spikes * w * V, axis=1)  # C_kk
+    aligned = alignment(model, state)
     along_itself = aligned * averages.thirds - jnp.sum(weighted * averages.G2, axis=1)
     along_others = (weighted * averages.J2) @ w
     gain = V * averages.slopes[:, None] + w * along_itself[:, None] - along_others
     return spikes * gain
+
+
+def bias_drift(model, state, averages, seen) -> Array:
+    """The velocity of b for eta_b = 1."""
+    weighted = seen * model.decoder_overlap(state)
+    explained = alignment(model, state) * averages.curvatures
+    return explained - jnp.sum(weighted * averages.S2, axis=1)
+
+
+def alignment(model, state) -> Array:
+    """C_kk = sum_t s_t w_kt V_kt."""
+    return (model.encoder(state) * state["V"]) @ jnp.asarray(model.spikes)

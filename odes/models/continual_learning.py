@@ -10,13 +10,22 @@ By Stein's lemma E[delta_k h_b] = sum_c J_kc C_cb, so that all rows of weights, 
 w, their way s since the snapshot and the teachers W, move in their overlaps G by
 
     dG/dt = L G + G L^T + S
-    L = - eta_k J_kb - eta_k c f_k 1[b = s_k],   S_kl = eta_k eta_l D_kl
+    L = - eta_k J_kb - eta_k c f_k 1[b = s_k],   S_kl = eta_k eta_l D_kl / B
 
 with the entries of L and S in the rows of w, and from the time t_s of the snapshot on in those of s
-too.  The heads follow dh_ak/dt = - p_a eta_v E[g(lambda_k) e_a].
+too.  Of a batch of B samples only the squares of single ones count, B of them over B^2; products of
+two are smaller by a factor 1 / N.  The heads follow dh_ak/dt = - p_a eta_v E[g(lambda_k) e_a].
 
-S. Lee, S. Goldt & A. Saxe, ICML 2021 (arXiv:2107.04384), treat two tasks; the derivation here is
-our own.
+On inputs of a hidden manifold with the covariance Omega = sum_tau rho_tau u_tau u_tau^T the rows
+have overlaps G_tau in each mode, where the teachers' rows are f_m = u_tau . Phi W_m / sqrt delta.
+The weights u_a of all tasks share the eigenvectors, and
+
+    dG_tau/dt = L_tau G_tau + G_tau L_tau^T + rho_tau S,   Q = sum p rho q,   R = sum p r
+
+with L_tau = L but for its columns of w, which have the factor rho_tau.
+
+S. Lee, S. Goldt & A. Saxe, ICML 2021 (arXiv:2107.04384), treat two tasks on isotropic inputs; the
+derivation here is our own.
 """
 
 from functools import partial
@@ -40,8 +49,7 @@ class ContinualLearningTheory(ModelTheory, model=ContinualLearning):
         J = jnp.tensordot(p, moments.J, axes=1)
         D = jnp.tensordot(p, moments.D, axes=1)
         L, S = motion_of_rows(model, t, state, J, D)
-        half = L @ model.gram(state)
-        velocity = model.overlaps(half + half.T + S)
+        velocity = motion_of_overlaps(model, state, L, S)
         velocity["heads"] = motion_of_heads(model, p, moments.readout)
         if model.consolidation is not None:
             velocity["heads_shift"] = jnp.where(t >= model.snapshot, velocity["heads"], 0.0)
@@ -81,7 +89,7 @@ def motion_of_rows(
     K, M = model.width, sum(model.teachers)
     rates = model.rates()
     mean = -rates[:, None] * J
-    square = rates[:, None] * rates[None, :] * D
+    square = rates[:, None] * rates[None, :] * D / model.batch_size
     if model.consolidation is None:
         return jnp.pad(mean, ((0, M), (0, 0))), jnp.pad(square, (0, M))
     pull = -jnp.diag(rates * model.pull(state))
@@ -91,6 +99,27 @@ def motion_of_rows(
     moving = jnp.stack([jnp.ones_like(begun), begun])
     S = jnp.pad(jnp.kron(jnp.outer(moving, moving), square), (0, M))
     return L, S
+
+
+def motion_of_overlaps(
+    model: ContinualLearning,
+    state: dict[str, Array],
+    L: Float[Array, "rows rows"],
+    S: Float[Array, "rows rows"],
+) -> dict[str, Array]:
+    """dG/dt = L G + G L^T + S; on a hidden manifold for each eigenvalue rho of the inputs.
+
+    There the student's fields come from rows times rho, so that the columns of L that multiply w
+    have the factor rho, and S has it as the square of the inputs.
+    """
+    if model.inputs is None:
+        half = L @ model.gram(state)
+        return model.overlaps(half + half.T + S)
+    rho = jnp.asarray(model.inputs.spectrum.rho)[:, None, None]
+    of_student = (jnp.arange(len(L)) < model.width)[None, None, :]
+    half = jnp.where(of_student, rho, 1.0) * L[None] @ state["modes"]
+    modes = half + half.swapaxes(1, 2) + rho * S[None]
+    return model.overlaps(model.gram_of_modes(modes)) | {"modes": modes}
 
 
 def motion_of_heads(

@@ -4,6 +4,7 @@ import abc
 import itertools
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -11,7 +12,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array
 
+from odes.models.crossing import crossing_time
 from odes.models.solution import Solution
+from odes.solving.phases import Solves, along_phases
 from odes.solving.trajectory import EXPLICIT, chosen
 from teacherstudent.checking.contracts import changes, check_registration, is_ours, nearest
 from teacherstudent.checking.warn import warn_user
@@ -19,6 +22,8 @@ from teacherstudent.errors import DivergenceError, SolverError
 from teacherstudent.extensions.over_time import check_over_time
 from teacherstudent.models.model import Model
 from teacherstudent.models.state import State
+from teacherstudent.models.thresholds import check_quantity, values_along
+from teacherstudent.protocol import Protocol, Until, problems_of
 from teacherstudent.results.dense_curves import with_curve
 from teacherstudent.results.model_datasets import model_dataset
 from teacherstudent.schedules import break_times
@@ -76,10 +81,25 @@ class ModelTheory(abc.ABC):
         return solved(self, model, begin, start, times, options)
 
     def integrate(self, options: Any, model: Any, start: State, times: np.ndarray) -> xr.Dataset:
-        """What the verb `integrate` answers, with its options."""
-        _refuse(options, model)
+        """What the verb `integrate` answers, with its options: of a model, or of a protocol."""
+        for one in problems_of(model):
+            _refuse(options, one)
+            self.check(one)
         _check_no_networks(start)
-        self.check(model)
+        if not isinstance(model, Protocol):
+            return self._of_model(options, model, start, times)
+        for phase in model.phases:
+            if phase.threshold is not None:
+                self.check_threshold(phase.threshold, phase.problem)
+        run, crossing = partial(self._of_model, options), partial(crossing_time, self, options)
+        return along_phases(Solves(run, crossing, values_along), model, start, times)
+
+    def check_threshold(self, until: Until, model: Any) -> None:
+        """Raise ValueError unless a phase of this model can end at this threshold."""
+        check_quantity(until, model)
+
+    def _of_model(self, options: Any, model: Any, start: State, times: np.ndarray) -> xr.Dataset:
+        """The theory of one model."""
         check_over_time(model, start.time, times[-1], times)
         model.check_run(start.time, float(times[-1]))
         began = time.perf_counter()

@@ -284,12 +284,25 @@ def _require_gradient_alone(problem: Problem, theory: RuleTheory) -> None:
             "teacher is known for students without biases only; give SGD, SphericalSGD, "
             "HeavyBall(beta=) or GradientFlow, set it to false, or simulate."
         )
+    if not problem.task.HAS_CLASSES and problem.teacher.mean_coordinates is not None:
+        _require_gradient_on_shifted(problem, theory)
     if signs_of_teacher and not theory.holds_signs(problem.rule):
         raise ValueError(
             f"the theory of {type(problem.rule).__name__} takes averages of the square loss with "
             f"a teacher, which {type(problem.task).__name__} does not have; give a rule such as "
             "SGD, or simulate."
         )
+
+
+def _require_gradient_on_shifted(problem: Problem, theory: RuleTheory) -> None:
+    """Raise ValueError if a rule takes other averages than those known on inputs with a mean."""
+    if theory.takes_only_gradient(problem.rule):
+        return
+    raise ValueError(
+        f"the theory of {type(problem.rule).__name__} is known for inputs without a mean only, not "
+        f"for {type(problem.task).__name__}; give SGD, SphericalSGD, HeavyBall(beta=) or "
+        "GradientFlow, or simulate."
+    )
 
 
 def check_answers(problem: Problem, fixed: Fixed, state: State) -> None:

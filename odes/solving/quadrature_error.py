@@ -183,9 +183,10 @@ def _error_of_own_nodes(problem: Problem, T, Q, R, v, b) -> Float[Array, ""]:
 
 def _error_with_teacher(problem: Problem, T, Q, R, v, b) -> Float[Array, ""]:
     """The error of the averages at one state."""
-    averages = averages_of(problem, b)
+    C = covariance(Q, R, T)
+    averages = averages_of(problem, C, b)
     assert isinstance(averages, QuadratureAverages)
-    return averages.error(covariance(Q, R, T), output_weights(problem, v))
+    return averages.error(C, output_weights(problem, v))
 
 
 def _error_with_classes(problem: Problem, T, Q, m, v, b) -> Float[Array, ""]:

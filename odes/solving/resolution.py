@@ -19,7 +19,6 @@ from teacherstudent.averages.mixture_fields import component_fields
 from teacherstudent.averages.resolution import Quadrature
 from teacherstudent.problem import Problem
 from teacherstudent.starts import Start
-from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks.base import with_fields
 from teacherstudent.tasks.sweeping import each_task
 
@@ -75,10 +74,7 @@ def first_refinement(
         return None
     quadrature = quadrature or Quadrature()
     accuracy = quadrature.accuracy or float(np.clip(rtol, BEST, ROUGHEST))
-    b = np.zeros(np.shape(start.v))
-    if isinstance(start, OrderParameters):
-        b = start.b
-    variance = largest_variance(problem, start.T, start.Q, start.R, b)
+    variance = largest_variance(problem, start.T, start.Q, start.R, start.b)
     return Refinement(quadrature, accuracy, variance)
 
 

@@ -113,7 +113,7 @@ def by_mode(problem: Problem, start: Start) -> ByMode:
         t=_modes_last(prepared.t),
         T=prepared.T,
         v=v,
-        b=np.zeros(np.shape(v)),
+        b=prepared.b,
         memory=_nothing_remembered(v),
     )
 
@@ -131,10 +131,7 @@ def _continued(problem: Problem, start: Start, kept: KeptTheory) -> ByMode:
         memory = kept.memory
     elif np.size(begin.rho) > 1:
         _check_same_modes(kept.rule, type(problem.rule).__name__)
-    b = begin.b
-    if isinstance(start, OrderParameters):
-        b = start.b
-    return begin._replace(time=start.time, q=kept.q, r=kept.r, v=start.v, b=b, memory=memory)
+    return begin._replace(time=start.time, q=kept.q, r=kept.r, v=start.v, b=start.b, memory=memory)
 
 
 def _check_same_modes(before: str, now: str) -> None:

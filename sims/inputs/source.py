@@ -22,7 +22,6 @@ from teacherstudent.checking.checks import AnyArray
 from teacherstudent.checking.contracts import for_each_class
 from teacherstudent.schedules import Schedule, is_schedule
 from teacherstudent.starts import Start, one_of_batch
-from teacherstudent.states.order_parameters import OrderParameters
 from teacherstudent.tasks import Task
 from teacherstudent.tasks.base import Labels
 
@@ -227,14 +226,11 @@ def repeated(start: Start, seeds: list[int]) -> Begin:
 
 def stacked(start: Start, networks: list) -> Begin:
     """One network for each seed, with the readout and the biases of the start."""
-    b = np.zeros(start.students)
-    if isinstance(start, OrderParameters):
-        b = np.asarray(start.b)
     return Begin(
         w=np.stack([one.w for one in networks]),
         v=np.tile(np.asarray(start.v), (len(networks), 1)),
         w_star=np.stack([one.w_star for one in networks]),
-        b=np.tile(b, (len(networks), 1)),
+        b=np.tile(np.asarray(start.b), (len(networks), 1)),
     )
 
 

@@ -29,42 +29,58 @@ class AutoencoderSimulation(ModelSimulation, model=Autoencoder):
             )
 
     def begin(self, model, state, N, generator, method):
-        K, spikes = state["w"].shape
+        K, spikes = state["V"].shape
         frame = orthonormal_rows(generator.standard_normal((2 * K, N - spikes)))
         in_bulk = np.sqrt(N) * frame
-        w_bulk = root(state["bulk"]) @ in_bulk[:K]
         v_bulk = root(state["beta"]) @ in_bulk[K:]
-        return {
-            "w": np.concatenate([state["w"], w_bulk], axis=1),
-            "v": np.concatenate([np.sqrt(N) * state["V"], v_bulk], axis=1),
-        }
+        network = {"v": np.concatenate([np.sqrt(N) * state["V"], v_bulk], axis=1)}
+        if not model.tied:
+            w_bulk = root(state["bulk"]) @ in_bulk[:K]
+            network["w"] = np.concatenate([state["w"], w_bulk], axis=1)
+        if model.train_bias:
+            network["b"] = state["b"]
+        return network
 
     def step(self, model, N, method, number, network, key):
-        w, v = network["w"], network["v"]
-        now = model.at(number / model.updates_per_time(N), w.dtype)
-        x = inputs(now, N, key, w.dtype)
+        v = network["v"]
+        w = v / math.sqrt(N) if model.tied else network["w"]
+        now = model.at(number / model.updates_per_time(N), v.dtype)
+        x = inputs(now, N, key, v.dtype)
         fields = w @ x / math.sqrt(N)
+        if model.train_bias:
+            fields = fields + network["b"]
         values = now.activation(fields)
-        seen = jnp.asarray(now.sees, w.dtype) * values[None, :]
+        seen = jnp.asarray(now.sees, v.dtype) * values[None, :]
         missing = x[None, :] - seen @ v  # what each unit sees of x - xhat
         back = now.activation.derivative(fields) * jnp.sum(v * missing, axis=1) / N
-        encoder_rate = jnp.asarray(now.encoder_rate, w.dtype) / N
-        decoder_rate = jnp.asarray(now.decoder_rate, w.dtype) / N
-        return {
-            "w": w + encoder_rate * back[:, None] * x[None, :] / math.sqrt(N),
-            "v": v + decoder_rate * values[:, None] * missing,
-        }
+        of_encoder = _over(now.encoder_rate, N, v) * back[:, None] * x[None, :] / math.sqrt(N)
+        of_decoder = _over(now.decoder_rate, N, v) * values[:, None] * missing
+        moved = {"v": v + of_decoder}
+        if model.tied:
+            moved["v"] += math.sqrt(N) * of_encoder
+        else:
+            moved["w"] = w + of_encoder
+        if model.train_bias:
+            moved["b"] = network["b"] + _over(now.eta_b, N, v) * back
+        return moved
 
     def state(self, model, N, method, network):
         spikes = len(model.spikes)
-        w, v = network["w"].astype(float), network["v"].astype(float)
-        w_bulk, v_bulk = w[:, spikes:], v[:, spikes:]
-        return {
-            "w": w[:, :spikes],
-            "V": v[:, :spikes] / np.sqrt(N),
-            "beta": v_bulk @ v_bulk.T / N,
-            "bulk": w_bulk @ w_bulk.T / N,
-        }
+        v = network["v"].astype(float)
+        v_bulk = v[:, spikes:]
+        state = {"V": v[:, :spikes] / np.sqrt(N), "beta": v_bulk @ v_bulk.T / N}
+        if not model.tied:
+            w = network["w"].astype(float)
+            w_bulk = w[:, spikes:]
+            state |= {"w": w[:, :spikes], "bulk": w_bulk @ w_bulk.T / N}
+        if model.train_bias:
+            state["b"] = network["b"]
+        return state
+
+
+def _over(rate, N: int, like: Float[Array, "..."]) -> Array:
+    """A rate over N, in the type of some weights."""
+    return jnp.asarray(rate, like.dtype) / N
 
 
 def inputs(model: Any, N: int, key, dtype) -> Float[Array, " input"]:

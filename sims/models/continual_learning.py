@@ -3,23 +3,25 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from sims.models.rows import RowsSimulation, Update
+from sims.models import manifold
+from sims.models.rows import RowsSimulation, Update, triangular
 from teacherstudent.models.continual_learning import ContinualLearning
+from teacherstudent.states.order_parameters import OrderParameters
 
 ROUNDING = 0.05
 
 
 class ContinualLearningSimulation(RowsSimulation, model=ContinualLearning):
-    """One student and its teachers; an update draws a task, and one input with its label.
+    """One student and its teachers; an update draws inputs, each with a task and its label.
 
     The rows are the student's w, with consolidation their way s since the snapshot, and the
     teachers W.  From the snapshot on s moves as w does, so that w - s is the snapshot.
     """
 
     def samples(self, model):
-        return 1
+        return model.batch_size
 
     def gram(self, model, state):
         return np.asarray(model.gram(state))
@@ -27,33 +29,84 @@ class ContinualLearningSimulation(RowsSimulation, model=ContinualLearning):
     def others(self, model, state):
         return {name: state[name] for name in model.shapes if name.startswith("heads")}
 
+    def check(self, model, N, method):
+        super().check(model, N, method)
+        if model.inputs is None:
+            return
+        if method != "weights":
+            raise ValueError(
+                'on a hidden manifold the overlaps of all modes move, which method = "reduced" '
+                'does not follow; give method="weights".'
+            )
+        model.inputs.latent_dimension(N, sum(model.teachers))
+
     def begin(self, model, state, N, generator, method):
         """The heads move by 1 / N in an update, which therefore is kept beside them."""
-        network = super().begin(model, state, N, generator, method)
-        return {**network, "time_step": np.asarray(1 / N)}
+        time_step = {"time_step": np.asarray(1 / N)}
+        if model.inputs is None:
+            return super().begin(model, state, N, generator, method) | time_step
+        shifted = any(np.any(state[name]) for name in state if name.endswith("shift"))
+        if shifted or not np.allclose(state["modes"], model.modes_at_rest(state), atol=1e-9):
+            raise ValueError(
+                "the start is of a run that has begun, and networks begin from Q, R, T and heads "
+                "alone on a hidden manifold; give these, and the weights then know no direction "
+                "of the inputs but the teachers'."
+            )
+        start = OrderParameters(state["Q"], state["R"], state["T"])
+        rows = manifold.begin(model.inputs, start, model.moving_rows, N, generator)
+        return rows | self.others(model, state) | time_step
+
+    def entered(self, model, before, N, method, network):
+        """With a way s of zeros where the pull of a phase is to another snapshot."""
+        number = model.rows_before(before)
+        own = np.arange(before.moving_rows + sum(before.teachers))
+        if np.array_equal(number, own):
+            return network
+        shifts = {name: 0 * network["heads"] for name in model.shapes if name == "heads_shift"}
+        kept = {name: part for name, part in network.items() if name != "heads_shift"}
+        if model.inputs is not None:
+            kept["w"] = _rows_of(network["w"], number[: model.moving_rows])
+        elif method == "weights":
+            kept["rows"] = _rows_of(network["rows"], number)
+        else:
+            kept["rows"] = triangular(_rows_of(network["rows"], number))
+        return kept | shifts
+
+    def step(self, model, N, method, number, network, key):
+        if model.inputs is None:
+            return super().step(model, N, method, number, network, key)
+        return manifold.step(self, model, N, number, network, key)
+
+    def state(self, model, N, method, network):
+        """On a hidden manifold without the overlaps by mode, which only the theory has."""
+        if model.inputs is None:
+            return super().state(model, N, method, network)
+        return self.state_of(model, manifold.gram(model.inputs, network), network)
 
     def update(self, model, t, fields, others, key, gram):
         kind = fields.dtype
+        K, M, B = model.width, sum(model.teachers), model.batch_size
         of_task, of_noise = jax.random.split(key)
-        task = jax.random.choice(of_task, len(model.teachers), p=model.probabilities())
-        u = model.output_weights(others["heads"])[task]
-        noise = jnp.stack(model.label_noise)[task] * jax.random.normal(of_noise, (), kind)
-        K, M = model.width, sum(model.teachers)
-        student, teachers = fields[:K, 0], fields[-M:, 0]
+        task = jax.random.choice(of_task, len(model.teachers), (B,), p=model.probabilities())
+        u = model.output_weights(others["heads"])[task].T
+        noise = jnp.stack(model.label_noise)[task] * jax.random.normal(of_noise, (B,), kind)
+        student, teachers = fields[:K], fields[-M:]
         hidden = model.activation(student)
-        error = u[:K] @ hidden + u[K:] @ model.teacher_activation(teachers) - noise
-        inputs = -model.rates() * u[:K] * model.activation.derivative(student) * error
-        motion = _motion_of_heads(model, task, hidden * error)
+        output = jnp.sum(u[:K] * hidden, axis=0)
+        error = output + jnp.sum(u[K:] * model.teacher_activation(teachers), axis=0) - noise
+        back = u[:K] * model.activation.derivative(student) * error[None, :]
+        inputs = -model.rates()[:, None] * back / B
+        motion = _motion_of_heads(model, task, hidden * error[None, :])
         heads = others["heads"] + others["time_step"] * motion
         if model.consolidation is None:
-            return Update(inputs[:, None], None, {"heads": heads})
+            return Update(inputs, None, {"heads": heads})
         # In float32 the time of the snapshot is rounded: by less than this part of an update.
         early = ROUNDING * jnp.asarray(others["time_step"], jnp.asarray(t).dtype)
         begun = (t >= jnp.asarray(model.snapshot, early.dtype) - early).astype(kind)
         pull = -jnp.diag(model.rates() * model.pull(others))
         pulls = jnp.pad(pull, ((0, 0), (K, M)))
         return Update(
-            jnp.concatenate([inputs, begun * inputs])[:, None],
+            jnp.concatenate([inputs, begun * inputs]),
             jnp.concatenate([pulls, begun * pulls]),
             {
                 "heads": heads,
@@ -66,12 +119,21 @@ class ContinualLearningSimulation(RowsSimulation, model=ContinualLearning):
         return {**model.overlaps(gram), **heads}
 
 
+def _rows_of(
+    rows: Float[np.ndarray, "before columns"], number: Int[np.ndarray, " rows"]
+) -> Float[np.ndarray, "rows columns"]:
+    """The rows with these numbers, and rows of zeros where a number is -1."""
+    return np.where((number >= 0)[:, None], rows[number], 0).astype(rows.dtype)
+
+
 def _motion_of_heads(
-    model: ContinualLearning, task, gradient: Float[Array, " students"]
+    model: ContinualLearning,
+    task: Int[Array, " samples"],
+    gradients: Float[Array, "students samples"],
 ) -> Float[Array, "heads students"]:
-    """The motion of all heads by a sample of one task, times N: only its own head moves."""
-    motion = -model.eta_v * model.gates[task] * gradient
+    """The motion of all heads by the samples of an update, times N: each by those of its task."""
+    own = jnp.arange(len(model.teachers))[:, None] == task[None, :]
+    motion = -model.eta_v * model.gates * (own.astype(gradients.dtype) @ gradients.T)
     if model.shared_head:
-        return motion[None]
-    own = jnp.arange(len(model.teachers)) == task
-    return jnp.where(own[:, None], motion[None], 0.0)
+        motion = motion.sum(axis=0, keepdims=True)
+    return motion / model.batch_size

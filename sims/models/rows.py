@@ -87,7 +87,7 @@ class RowsSimulation(ModelSimulation):
 
     def begin(self, model, state, N, generator, method):
         others = {name: np.asarray(part) for name, part in self.others(model, state).items()}
-        triangle = _triangular(root(np.asarray(self.gram(model, state))))
+        triangle = triangular(root(np.asarray(self.gram(model, state))))
         P = len(triangle)
         if P + self.samples(model) > N:
             raise ValueError(
@@ -117,9 +117,10 @@ class RowsSimulation(ModelSimulation):
         return self.state_of(model, gram, others)
 
 
-def _triangular(rows: np.ndarray) -> np.ndarray:
+def triangular(rows: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows rows"]:
     """The lower triangular rows with the same overlaps."""
-    return np.transpose(np.linalg.qr(rows.T, mode="r"))
+    wide = np.pad(rows, ((0, 0), (0, max(0, len(rows) - rows.shape[1]))))
+    return np.transpose(np.linalg.qr(wide.T, mode="r"))
 
 
 def _of_weights(simulation: RowsSimulation, model, N: int, t, rows, others, key, of_update):

@@ -103,6 +103,14 @@ class ModelSimulation(abc.ABC):
     def state(self, model: Any, N: int, method: str, network: dict[str, Array]) -> dict[str, Array]:
         """The state of the model now."""
 
+    def entered(
+        self, model: Any, before: Any, N: int, method: str, network: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """The system of one seed with which a phase of a protocol begins, from that at the end of
+        the phase of the model `before`: the same unless the systems keep something else.
+        """
+        return network
+
     def bytes_of_seed(self, model: Any, N: int, network: Mapping[str, np.ndarray]) -> int:
         """The memory that one seed takes."""
         return 4 * sum(np.asarray(part).nbytes for part in network.values())

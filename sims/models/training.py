@@ -1,5 +1,6 @@
 """The training of a model's systems: all seeds at once, in the loop of `sims.running`."""
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from functools import cache, partial
@@ -18,17 +19,22 @@ from sims.running.devices import FIRST, SHARED, Place, place
 from sims.running.divergence import diverged
 from sims.running.groups import Bytes, Records, groups_that_fit, paths_of, run_groups
 from sims.running.loop import NEVER, TRAINING, Training, stream_keys
+from sims.running.phases import PhasedTraining
 from sims.running.requests import Request, own_checkpoint, recorded_steps
 from teacherstudent.checking import checks
 from teacherstudent.errors import DivergenceError
 from teacherstudent.extensions.over_time import check_over_time
+from teacherstudent.models.thresholds import check_quantity, value_of
 from teacherstudent.programs.compilation import options
+from teacherstudent.protocol import Protocol, Until, first_of, problems_of
 from teacherstudent.results import checkpoint_files
 from teacherstudent.results.model_datasets import model_dataset
+from teacherstudent.results.phases import with_protocol
 from teacherstudent.schedules import values_along
 from teacherstudent.states.kept import KeptNetworks
 from teacherstudent.states.physical_region import bound_of_divergence
 from teacherstudent.streams import WEIGHTS_OF_A_NETWORK, stream
+from teacherstudent.tasks.base import with_fields
 
 BLOCK = 1  # every update draws its own random numbers
 NO_MEANING = ("bank", "data", "test_samples")  # of a verb's arguments, for models
@@ -54,6 +60,7 @@ class Settings(NamedTuple):
     steps: list[int]
     place: Place
     keeps: bool  # whether the systems at the last time go into the answer
+    protocol: Protocol | None  # of which `model` is the first phase's, or that of the present one
 
     @property
     def first_step(self) -> int:
@@ -61,6 +68,19 @@ class Settings(NamedTuple):
         if self.start.kept is not None:
             return self.start.kept.step
         return round(self.start.time * self.model.updates_per_time(self.N))
+
+
+def begun_systems(settings: Settings, model: Any, seeds: list[int]) -> dict[str, np.ndarray]:
+    """The systems of a model at the start, the seeds first."""
+    state = model.begun(model.known_parts(settings.start))
+    systems = [
+        settings.simulation.begin(
+            model, state, settings.N, stream(seed, WEIGHTS_OF_A_NETWORK), settings.method
+        )
+        for seed in seeds
+    ]
+    kind = np.dtype("float64" if settings.method == "reduced" else settings.dtype)
+    return {name: _in_type(np.stack([one[name] for one in systems]), kind) for name in systems[0]}
 
 
 class ModelTraining(Training):
@@ -91,28 +111,13 @@ class ModelTraining(Training):
     def _begun(self, seeds: list[int]) -> dict[str, np.ndarray]:
         """The systems at the start: of a state that was kept the ones it has."""
         settings = self.settings
-        state = settings.model.begun(settings.start)
-        systems = [
-            settings.simulation.begin(
-                settings.model,
-                state,
-                self.N,
-                stream(seed, WEIGHTS_OF_A_NETWORK),
-                settings.method,
-            )
-            for seed in seeds
-        ]
-        exact = settings.method == "reduced"
-        kind = np.dtype("float64" if exact else settings.dtype)
-        networks = {
-            name: _in_type(np.stack([one[name] for one in systems]), kind) for name in systems[0]
-        }
+        systems = begun_systems(settings, settings.model, seeds)
         kept = settings.start.kept
         if kept is None:
-            return networks
+            return systems
         of_seeds = networks_of(kept, self.seeds)
         members = np.minimum(np.arange(len(seeds)), len(self.seeds) - 1)
-        return from_numbers(networks, np.asarray(of_seeds.chain)[members], 0)
+        return from_numbers(systems, np.asarray(of_seeds.chain)[members], 0)
 
     def advanced(self, first, count) -> Systems:
         settings = self.settings
@@ -129,20 +134,25 @@ class ModelTraining(Training):
     def observed(self, row):
         return {}
 
-    def check(self, row: dict[str, np.ndarray]) -> None:
-        """Raise DivergenceError where a quantity is not finite, or the state beyond all bounds."""
-        begin = (self.rows or [row])[0]
+    def check_seeds(self, row: dict[str, np.ndarray], begin: dict, inside: np.ndarray) -> None:
+        """Raise DivergenceError where a quantity of some seeds is not finite, or their state beyond
+        all bounds.
+        """
+        seeds = [seed for seed, one in zip(self.seeds, inside, strict=True) if one]
         for name, values in row.items():
-            of_seeds = np.abs(values).reshape(len(self.seeds), -1)
+            of_seeds = np.abs(values[inside]).reshape(len(seeds), -1)
             finite = np.isfinite(of_seeds).all(axis=1)
             if not finite.all():
-                raise diverged(self.seeds, finite, self.now, f"{name} is not finite")
+                raise diverged(seeds, finite, self.now, f"{name} is not finite")
             if name in self.settings.model.STATE:
-                bound = bound_of_divergence(begin[name])
-                inside = of_seeds.max(axis=1, initial=0.0) <= bound
-                if not inside.all():
+                bound = bound_of_divergence(begin.get(name, 0.0))
+                small = of_seeds.max(axis=1, initial=0.0) <= bound
+                if not small.all():
                     what = f"its {name} is {of_seeds.max():.3g}, more than {bound:.0e}"
-                    raise diverged(self.seeds, inside, self.now, what)
+                    raise diverged(seeds, small, self.now, what)
+
+    def quantity(self, until: Until, row: dict[str, np.ndarray]) -> np.ndarray:
+        return value_of(until, self.settings.model, row)
 
     def end(self) -> dict[str, np.ndarray]:
         if not self.settings.keeps:
@@ -222,12 +232,11 @@ def _recorded(simulation, N: int, method: str, model, t, networks) -> dict[str, 
 
 def simulated(simulation: Any, request: Request) -> xr.Dataset:
     """What the verb `simulate` answers for a model."""
-    model, start = request.problem, request.start
+    start = request.start
     _refuse(request)
     settings, all_seeds = _settings(simulation, request)
-    simulation.check(model, settings.N, settings.method)
-    check_over_time(model, start.time, request.times[-1], request.times)
-    model.check_run(start.time, float(request.times[-1]))
+    model = settings.model
+    _check_problems(settings, request)
     watcher = checked_callback(request.callback, model)
     seeds = hosts.share(all_seeds)
     checkpoint = own_checkpoint(request.checkpoint)
@@ -244,7 +253,7 @@ def simulated(simulation: Any, request: Request) -> xr.Dataset:
             with hosts.all_or_none():
                 records = run_groups(
                     groups,
-                    partial(ModelTraining, settings),
+                    partial(_training, settings),
                     checkpoint,
                     request.progress,
                     watcher,
@@ -267,22 +276,76 @@ def simulated(simulation: Any, request: Request) -> xr.Dataset:
     return _labelled(settings, all_seeds, Records(rows, end), report)
 
 
+def _training(settings: Settings, seeds: list[int]) -> Training:
+    """The training of some seeds, through all phases of a protocol."""
+    protocol = settings.protocol
+    if protocol is None:
+        return ModelTraining(settings, seeds)
+
+    def begin(number: int, kept: KeptNetworks | None, step: int) -> Training:
+        model, start = protocol.problems[number], settings.start
+        if kept is not None:
+            before = protocol.problems[number - 1]
+            kept = _entered(settings, model, before, kept)
+            time = step / model.updates_per_time(settings.N)
+            state = model.entered(start, before)
+            start = with_fields(state, {"kept": kept, "time": time})
+        return ModelTraining(settings._replace(model=model, start=start), seeds)
+
+    parts = {name: size for model in protocol.problems for name, size in model.shapes.items()}
+    recorded = {name: parts[name] for name in parts if name in settings.model.shapes}
+    only_in_some = {name: parts[name] for name in parts if name not in recorded}
+    return PhasedTraining(protocol, begin, settings.start, settings.first_step, only_in_some)
+
+
+def _entered(settings: Settings, model: Any, before: Any, kept: KeptNetworks) -> KeptNetworks:
+    """The systems with which a phase begins, from those with which the one before it ended."""
+    like = begun_systems(settings._replace(start=_without_kept(settings.start)), before, kept.seeds)
+    systems = from_numbers(like, np.asarray(kept.chain), 0)
+    entered = []
+    for index in range(len(kept.seeds)):
+        one = {name: part[index] for name, part in systems.items()}
+        entered.append(settings.simulation.entered(model, before, settings.N, settings.method, one))
+    together = {name: np.stack([one[name] for one in entered]) for name in entered[0]}
+    chain = all_numbers(together, len(kept.seeds), 0, np.float64)
+    return dataclasses.replace(kept, chain=chain)
+
+
+def _without_kept(start: Any) -> Any:
+    return with_fields(start, {"kept": None, "time": 0.0})
+
+
+def _check_problems(settings: Settings, request: Request) -> None:
+    """Raise ValueError for what the systems of a model, or of a phase, cannot do."""
+    start, times = request.start, request.times
+    for model in problems_of(request.problem):
+        settings.simulation.check(model, settings.N, settings.method)
+        check_over_time(model, start.time, times[-1], times)
+        model.check_run(start.time, float(times[-1]))
+    if settings.protocol is not None:
+        settings.protocol.check_times(start.time, times)
+        for phase in settings.protocol.phases:
+            if phase.threshold is not None:
+                check_quantity(phase.threshold, phase.problem)
+
+
 def _refuse(request: Request) -> None:
     """Raise ValueError for arguments without a meaning for models, and for sweeps."""
-    kind = type(request.problem).__name__
+    first = first_of(request.problem)
+    kind = type(first).__name__
     for name in NO_MEANING:
         if getattr(request, name) is not None:
             raise ValueError(f"{name} has no meaning for a {kind}; leave it out.")
     if list(request.observables):
-        recorded = ", ".join(request.problem.RECORDED)
+        recorded = ", ".join(first.RECORDED)
         raise ValueError(
             f"observables are of order parameters Q, R, v; a {kind} records {recorded}: leave "
             "them out."
         )
-    if request.problem.sweeps:
+    if first.sweeps:
         raise ValueError(
             "simulate runs one model, but was given a sequence for "
-            f"{', '.join(request.problem.sweeps)}; call it once for each value."
+            f"{', '.join(first.sweeps)}; call it once for each value."
         )
 
 
@@ -304,13 +367,14 @@ def _settings(simulation: Any, request: Request) -> tuple[Settings, list[int]]:
             f"{kept.dtype!r} and N = {kept.N}; go on with the same, or leave these out."
         )
     N = checks.integer("N", N)
-    steps = recorded_steps(request.times, request.problem.updates_per_time(N))
+    model, start = first_of(request.problem), request.start
+    steps = recorded_steps(request.times, model.updates_per_time(N))
     devices = place(request.device)
-    model, start = request.problem, request.start
+    protocol = request.problem if isinstance(request.problem, Protocol) else None
     if request.keep is not None:
         checks.one_of("keep", request.keep, ("weights",))
     keeps = method == "reduced" or request.keep is not None
-    found = Settings(simulation, model, start, N, method, dtype, steps, devices, keeps)
+    found = Settings(simulation, model, start, N, method, dtype, steps, devices, keeps, protocol)
     return found, checks.seeds(seeds)
 
 
@@ -339,7 +403,7 @@ def _labelled(
     recorded = np.asarray(settings.steps[: len(rows)]) / per_time
     values = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
     coordinates = {"seed": np.asarray(seeds), "time": recorded}
-    return model_dataset(
+    data = model_dataset(
         "simulation",
         settings.model,
         settings.start,
@@ -348,3 +412,6 @@ def _labelled(
         ("seed",),
         report,
     )
+    if settings.protocol is not None:
+        data = with_protocol(data, settings.protocol)
+    return data

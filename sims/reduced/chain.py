@@ -78,6 +78,7 @@ class Setting(eqx.Module):
     v_star: list  # a number for each unit of the teacher, or one schedule for all of them
     noise: Any  # a number or a schedule
     basis: list[list[Float[Array, ""]]]  # T = basis basis^T
+    mean: list[Float[Array, ""]] | None  # of inputs, along the frame's fixed vectors; None if zero
     N: Float[Array, ""]
     per_time: Float[Array, ""]  # how many updates the time 1 is
 
@@ -102,11 +103,14 @@ def setting(problem: Problem, basis, N: int, dtype) -> Setting:
     task = None
     if labels_by_method(problem.task):
         task = as_arrays(problem.task.for_programs(), dtype)
-    teacher, v_star, noise = None, [], 0.0
+    teacher, v_star, noise, mean = None, [], 0.0, None
     if not problem.task.HAS_CLASSES:
         teacher = problem.teacher.activation
         v_star = readouts(problem, dtype)
         noise = problem.teacher.noise
+        mu = problem.teacher.mean_coordinates
+        if mu is not None:
+            mean = [number(entry) for entry in np.asarray(mu, np.float64) @ np.asarray(basis)]
     return Setting(
         width=problem.student.width,
         activation=problem.student.activation,
@@ -120,6 +124,7 @@ def setting(problem: Problem, basis, N: int, dtype) -> Setting:
         v_star=v_star,
         noise=as_arrays(noise, dtype),
         basis=[[number(entry) for entry in line] for line in basis],
+        mean=mean,
         N=number(N),
         per_time=number(problem.updates_per_time(N)),
     )
@@ -230,6 +235,9 @@ def _sample_sums(
     delta_k = v_k g'(lambda_k) l'(phi), or what the rule has in place of v_k (`Rule.backward`).
     """
     activation = setting.activation
+    if setting.mean is not None:
+        shifted = [entry + mean for entry, mean in zip(one.s, setting.mean, strict=True)]
+        one = one._replace(s=shifted)
     e = one.e
     if one.sigma is not None:
         e = [one.sigma * entry for entry in one.e]

@@ -28,7 +28,9 @@ from teacherstudent.observables.observable import (
     at_overlaps,
     at_weights,
 )
+from teacherstudent.observables.thresholds import quantity_of_networks
 from teacherstudent.progress import Bar, progress_bar
+from teacherstudent.protocol import Until
 from teacherstudent.results import checkpoint_files
 from teacherstudent.schedules import values_along
 from teacherstudent.starts import Start
@@ -304,11 +306,27 @@ class Training(abc.ABC):
         begin: dict[str, np.ndarray] = {}
         if self.steps[0] == 0:
             begin = (self.rows or [row])[0]
-        T = np.asarray(self.T)[: len(self.seeds)]
-        doubt = check_record(self.problem, self.seeds, T, row, begin, self.now)
+        self.check_seeds(row, begin, np.ones(len(self.seeds), bool))
+
+    def check_seeds(self, row: dict[str, np.ndarray], begin: dict, inside: np.ndarray) -> None:
+        """The same of some seeds; `begin` is the record at t = 0, empty if there is none."""
+        seeds = [seed for seed, one in zip(self.seeds, inside, strict=True) if one]
+        row = {name: values[inside] for name, values in row.items()}
+        begin = {name: values[inside] for name, values in begin.items()}
+        T = np.asarray(self.T)[: len(self.seeds)][inside]
+        doubt = check_record(self.problem, seeds, T, row, begin, self.now)
         if doubt is not None and not self.warned:
             self.warned = True
             warn_user(doubt)
+
+    def quantity(self, until: Until, row: dict[str, np.ndarray]) -> np.ndarray:
+        """The quantity of a threshold for each seed; `row` has its order parameters."""
+        quantity = quantity_of_networks(until, self.problem)
+        if not isinstance(quantity, Observable):
+            return row["eps_g"]
+        T = np.asarray(self.T)[: len(self.seeds)]
+        values = at_overlaps([quantity], row["Q"], row["R"], T, row["v"], row["b"])
+        return values[quantity.name]
 
     def _without_fill(self) -> Any:
         """The state without the seeds that only fill up the devices: it goes on on any number of

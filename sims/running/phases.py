@@ -7,7 +7,8 @@ bit by bit.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -15,16 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from sims.running import checkpoints
-from sims.running.divergence import check_record
 from sims.running.loop import MOMENTS, Training
 from teacherstudent.checking.warn import warn_user
-from teacherstudent.observables.observable import Observable, at_overlaps
-from teacherstudent.observables.thresholds import quantity_of_networks
-from teacherstudent.protocol import Phase, Protocol, Until
+from teacherstudent.protocol import Phase, Protocol
 from teacherstudent.results import checkpoint_files
 from teacherstudent.results.description import describe_protocol
 from teacherstudent.schedules import values_along
-from teacherstudent.starts import Start
 from teacherstudent.states.kept import KeptNetworks
 
 NOT_YET = -1  # the step at which a phase begins that has not begun
@@ -39,9 +36,17 @@ class PhasedTraining(Training):
     - `begun`: the steps at which each seed's phases began, (seeds, phases).
     """
 
-    def __init__(self, protocol: Protocol, begin: Begin, start: Start, first_step: int):
+    def __init__(
+        self,
+        protocol: Protocol,
+        begin: Begin,
+        start: Any,
+        first_step: int,
+        only_in_some: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    ):
         """`begin(number, networks, step)` makes the training of a phase, of networks that go on
-        from the step, or of the start.
+        from the step, or of the start.  `only_in_some` are the shapes of what only some phases
+        record, and is nan in the others.
         """
         first = begin(0, None, first_step)
         super().__init__(
@@ -54,16 +59,16 @@ class PhasedTraining(Training):
             first_step,
         )
         self.protocol = protocol
+        self.only_in_some = only_in_some
         self.begin = begin
         self.start = start
-        self.T = first.T
         self.blocks = first.blocks
         self.fused = first.fused
         described = [describe_protocol(protocol), first.mark]
         values = []
         for problem in protocol.problems:
             times = np.linspace(0, first.steps[-1], MOMENTS) / problem.updates_per_time(first.N)
-            values += values_along((problem.task, problem.rule), times)
+            values += values_along(problem.schedules, times)
         self.mark = checkpoint_files.fingerprint(first.problem, values, described)
         self.trainings = {0: first}
         self.latest: dict[int, dict[str, np.ndarray]] = {}  # what each phase recorded last
@@ -118,12 +123,16 @@ class PhasedTraining(Training):
         """Of each seed what its phase has; nan where its last phase has ended."""
         if not rows:
             return {name: np.full_like(part, np.nan) for name, part in self._empty.items()}
-        merged = {}
-        for name, like in next(iter(rows.values())).items():
-            merged[name] = np.full(like.shape, np.nan)
-            for number, row in rows.items():
-                inside = self.phase == number
-                merged[name][inside] = row[name][inside]
+        seeds = len(self.seeds)
+        merged = {
+            name: np.full((seeds, *shape), np.nan) for name, shape in self.only_in_some.items()
+        }
+        for number, row in rows.items():
+            inside = self.phase == number
+            for name, values in row.items():
+                if name not in merged:
+                    merged[name] = np.full(values.shape, np.nan)
+                merged[name][inside] = values[inside]
         return merged
 
     @property
@@ -135,13 +144,10 @@ class PhasedTraining(Training):
             inside = self.phase == number
             if not inside.any():
                 continue
-            seeds = [seed for seed, one in zip(self.seeds, inside, strict=True) if one]
-            part = {name: values[inside] for name, values in row.items()}
-            T = np.asarray(self.T)[: len(self.seeds)][inside]
-            doubt = check_record(training.problem, seeds, T, part, {}, self.now)
-            if doubt is not None and not self.warned:
-                self.warned = True
-                warn_user(doubt)
+            training.warned = self.warned  # once in all phases
+            own = {name: row[name] for name in self.latest[number]}
+            training.check_seeds(own, {}, inside)
+            self.warned = training.warned
 
     def turn(self, row: dict[str, np.ndarray]) -> None:
         """Let the seeds go on whose phase has ended; at the last step there is nowhere to go."""
@@ -169,21 +175,11 @@ class PhasedTraining(Training):
             inside = self.phase == number
             if until is None or not inside.any():
                 continue
-            values = self._quantity(until, number)
+            values = self.trainings[number].quantity(until, self.latest[number])
             nearest = until.nearest(values[inside])
             self.nearest[number] = until.nearest([nearest, self.nearest.get(number, nearest)])
             crossed |= inside & until.is_met(values)
         return crossed
-
-    def _quantity(self, until: Until, number: int) -> np.ndarray:
-        """The quantity of a threshold at the last record, for each seed."""
-        training, row = self.trainings[number], self.latest[number]
-        quantity = quantity_of_networks(until, training.problem)
-        if not isinstance(quantity, Observable):
-            return row["eps_g"]
-        T = np.asarray(self.T)[: len(self.seeds)]
-        values = at_overlaps([quantity], row["Q"], row["R"], T, row["v"], row["b"])
-        return values[quantity.name]
 
     def _move(self, number: int, moving: np.ndarray) -> None:
         """Let some seeds go on from a phase to the next."""
@@ -208,7 +204,7 @@ class PhasedTraining(Training):
 
         there.run = jax.tree.map(chosen, fresh.run, there.run)
 
-    def kept(self, start: Start) -> KeptNetworks:
+    def kept(self, start: Any) -> KeptNetworks:
         (training,) = self.trainings.values()
         return training.kept(start)
 
@@ -248,12 +244,15 @@ class PhasedTraining(Training):
         if saved is None:
             return
         self.begun, self.phase, *leaves = saved.run
-        first = self.trainings[0].kept(self.start)
+        training = self.trainings[0]
         self.trainings = {}
-        for number in np.unique(self.phase).tolist():
+        for number in range(int(self.phase.max()) + 1):
             if number == len(self.phases):
                 continue
-            training = self.begin(number, first if number else None, saved.done)
+            if number:  # networks of the shapes of this phase, which are those of the one before
+                training = self.begin(number, training.kept(self.start), saved.done)
+            if number not in self.phase:
+                continue
             like = training._without_fill()
             count = len(jax.tree.leaves(like))
             own, leaves = leaves[:count], leaves[count:]

@@ -1,14 +1,16 @@
-"""The Gaussian averages of a student with biases and of its teacher, which has none.
+"""The Gaussian averages of a student and its teacher whose fields have means: of a student with
+biases, or on inputs with a mean.
 
 The fields of the student's units are lambda_k + b_k, those of the teacher's are nu_m; together they
-are Gaussian with the mean (b, 0) and the covariance C = [[Q, R], [R^T, T]] of `base.py`.  Beside
-the averages of `base.py`, at this mean, the biases' gradient takes
+are Gaussian with the covariance C = [[Q, R], [R^T, T]] of `base.py` and a mean: (b, 0) on centred
+inputs, where the teacher has no biases.  Beside the averages of `base.py`, at this mean, the
+gradient of the biases takes
 
-    S2(k, c) = E[g'(lambda_k + b_k) g_c(h_c)].
+    S2(k, c) = E[g'(h_k) g_c(h_c)].
 
-A teacher's unit with the student's activation is one more unit, of mean zero, so that all of it are
-averages of `shifted.py` for K + M units.  Two polynomials are so too.  For all other pairs there is
-quadrature (`biased_quadrature.py`).
+A teacher's unit with the student's activation is one more unit, so that all of it are averages of
+`shifted.py` for K + M units.  Two polynomials are so too.  For all other pairs there is quadrature
+(`biased_quadrature.py`).
 """
 
 import abc
@@ -21,7 +23,7 @@ from teacherstudent.averages.shifted import ShiftedAverages
 
 
 class BiasedAverages(Averages):
-    """Averages over the fields h ~ N((b, 0), C) of K student and M teacher units."""
+    """Averages over the fields h ~ N(mean, C) of K student and M teacher units."""
 
     @abc.abstractmethod
     def S2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:
@@ -31,10 +33,10 @@ class BiasedAverages(Averages):
 class ShiftedFields(BiasedAverages):
     """The same from closed forms of K + M units with any means."""
 
-    def __init__(self, shifted: ShiftedAverages, b: Float[Array, " students"]):
-        super().__init__(len(b), shifted.students - len(b))
+    def __init__(self, shifted: ShiftedAverages, mean: Float[Array, " fields"], students: int):
+        super().__init__(students, shifted.students - students)
         self.shifted = shifted
-        self.mean = jnp.concatenate([b, jnp.zeros(self.teachers, b.dtype)])
+        self.mean = mean
 
     def I2(self, C: Float[Array, "fields fields"]) -> Float[Array, "fields fields"]:
         return self.shifted.I2(self.mean, C)

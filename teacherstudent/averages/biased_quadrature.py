@@ -1,4 +1,4 @@
-"""Averages for a student with biases and a teacher, of any two activations, by quadrature."""
+"""Averages of fields with means, for a student and a teacher of any activations, by quadrature."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -12,7 +12,7 @@ from teacherstudent.averages.rule import Rule
 
 
 class BiasedQuadrature(QuadratureAverages, BiasedAverages):
-    """Averages over the fields h ~ N((b, 0), C) for a student with any g and a teacher with any g*.
+    """Averages over the fields h ~ N(mean, C) for a student with any g and a teacher with any g*.
 
     `error` is that of `QuadratureAverages`: Stein's lemma holds for the fields without their means.
     """
@@ -23,13 +23,13 @@ class BiasedQuadrature(QuadratureAverages, BiasedAverages):
         self,
         student: Activation,
         teacher: Activation,
-        b: Float[Array, " students"],
-        teachers: int,
+        mean: Float[Array, " fields"],
+        students: int,
         resolution: Resolution = DEFAULT,
         rule: Rule | None = None,
     ):
-        self.b = b
-        super().__init__(student, teacher, len(b), teachers, resolution, rule)
+        self.mean = mean
+        super().__init__(student, teacher, students, len(mean) - students, resolution, rule)
 
     @property
     def symmetric(self) -> bool:
@@ -37,11 +37,11 @@ class BiasedQuadrature(QuadratureAverages, BiasedAverages):
         return False
 
     def law(self, C: Float[Array, "fields fields"]) -> Law:
-        return Law(jnp.concatenate([self.b, jnp.zeros(self.teachers, self.b.dtype)]), C)
+        return Law(self.mean, C)
 
     def with_rule(self, rule: Rule) -> "BiasedQuadrature":
         return BiasedQuadrature(
-            self.student, self.teacher, self.b, self.teachers, self.resolution, rule
+            self.student, self.teacher, self.mean, self.students, self.resolution, rule
         )
 
     def S2(self, C: Float[Array, "fields fields"]) -> Float[Array, "students fields"]:

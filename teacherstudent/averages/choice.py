@@ -88,12 +88,12 @@ def shifted_averages_for(activation: Activation, students: int) -> ShiftedAverag
 def biased_averages_for(
     student: Activation,
     teacher: Activation,
-    b: Float[Array, " students"],
-    teachers: int,
+    mean: Float[Array, " fields"],
+    students: int,
     resolution: Resolution | None = None,
 ) -> BiasedAverages:
-    """The averages for K units with activation g and biases b, and M = `teachers` units with
-    activation g* and none.
+    """The averages for fields with these means, first those of K = `students` units with activation
+    g, then those of units with activation g*.
 
     These are closed forms where both are polynomials, and where both are the same activation and it
     has closed forms for fields with any means: erf, ReLU, and that of a user's own which brings
@@ -101,10 +101,10 @@ def biased_averages_for(
 
     Raises ValueError if an activation answers with something else than averages.
     """
-    closed = _shifted_averages_of_both(student, teacher, len(b), teachers)
+    closed = _shifted_averages_of_both(student, teacher, students, len(mean) - students)
     if closed is None:
-        return BiasedQuadrature(student, teacher, b, teachers, resolution or DEFAULT)
-    return ShiftedFields(closed, b)
+        return BiasedQuadrature(student, teacher, mean, students, resolution or DEFAULT)
+    return ShiftedFields(closed, mean, students)
 
 
 def _shifted_averages_of_both(

@@ -118,7 +118,7 @@ class Curves:
             theory = parts.part("theory", work)
         return with_oracle(self.problem, theory)
 
-    def solution(self, problem: Problem | Protocol, checkpoint: Path | None = None) -> xr.Dataset:
+    def solution(self, problem: Any, checkpoint: Path | None = None) -> xr.Dataset:
         """What `integrate` answers for a problem, with the options of this experiment."""
         options = self.theory.options()
         if self.theory.band:

@@ -2,7 +2,8 @@
 
 What there is to do is a plan: curves in time (`Curves`), the same with clones of the inputs
 (`Clones`), escapes from random starts (`Escape`), a problem at many values of its parameters
-(`Sweep`), fixed points of the equations (`FixedPoints`), the best learning rate in time
+(`Sweep`), forgetting against the similarity of tasks (`Forgetting`), losses at given resources
+(`Scaling`), fixed points of the equations (`FixedPoints`), the best learning rate in time
 (`BestSchedule`), or several of these curves, sweeps or fixed points side by side (`Variants`).  The
 tables of a file say which.  A plan is made by `from_tables` and answers with `run`.
 """
@@ -26,7 +27,9 @@ from teacherstudent.command.best_schedules import BestSchedule
 from teacherstudent.command.curves import Clones, Curves
 from teacherstudent.command.escapes import Escape
 from teacherstudent.command.fixed_points import FixedPoints
+from teacherstudent.command.forgetting import Forgetting
 from teacherstudent.command.model_curves import ModelCurves
+from teacherstudent.command.scaling import Scaling
 from teacherstudent.command.swept import Sweep
 from teacherstudent.command.tables import TEXTS, changed, hint_on_types
 from teacherstudent.command.unfinished import Parts, Unfinished
@@ -38,6 +41,8 @@ Plan = BestSchedule | Curves | Escape | FixedPoints | Sweep | Variants
 PLANS: dict[str, type[Plan]] = {
     "variants": Variants,
     "escape": Escape,
+    "forgetting": Forgetting,
+    "scaling": Scaling,
     "sweep": Sweep,
     "fixed_point": FixedPoints,
     "schedule": BestSchedule,
@@ -68,9 +73,10 @@ class Experiment:
     - `tables`: all tables of the file, changed as `changes` say.
     - `plan`: what there is to do.  `Curves` have a `problem`, a `start`, `times` (in updates / N)
       and the options `theory` and `simulation`; `Escape` has a `problem` and the options `escape`;
-      `Sweep` has `curves`, what it goes `over`, and whether it is `theory_only`; `FixedPoints` have
-      a `problem`, a `start`, the `options` and, if there are times, `curves`; `Variants` have a
-      dictionary `variants` of curves, sweeps or fixed points.
+      `Sweep` has `curves`, what it goes `over`, and whether it is `theory_only`, and `Forgetting`
+      besides these the `similarity` of the teachers and the time of the `switch`; `FixedPoints`
+      have a `problem`, a `start`, the `options` and, if there are times, `curves`; `Variants` have
+      a dictionary `variants` of curves, sweeps or fixed points.
 
     The tables of a file and their entries are in the manual; an entry that is left out keeps the
     default of the function that takes it (`integrate`, `simulate`, `random_start`, ...).

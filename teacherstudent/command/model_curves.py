@@ -10,15 +10,17 @@ from typing import Any, ClassVar
 import xarray as xr
 
 from teacherstudent.command.curves import LARGER, LONG_SOLVE, NOWHERE, Curves, waiting
+from teacherstudent.command.protocols import learnt
 from teacherstudent.command.tables import TheoryTable, outer_tables, read_simulation, read_times
 from teacherstudent.command.unfinished import Parts
+from teacherstudent.protocol import Protocol, first_of
 from teacherstudent.results.datasets import description
-from teacherstudent.results.description import Sentences, model_from, parsed, state_from
+from teacherstudent.results.description import Sentences, parsed, state_from
 from teacherstudent.schedules import scaled
 from teacherstudent.tasks.base import with_fields
 
 # What no model has: these are of a task, a student and a rule.
-NOT_WITH_MODEL = ("task", "student", "rule", "loss", "batch_size", "batch_ratio", "protocol")
+NOT_WITH_MODEL = ("task", "student", "rule", "loss", "batch_size", "batch_ratio")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class ModelCurves(Curves):
             )
         sentences = Sentences()
         with sentences.collected():
-            model = model_from(outer.model or {})
+            model = learnt(outer)
         with sentences.collected():
             times = read_times(outer.times or {})
         with sentences.collected():
@@ -49,7 +51,7 @@ class ModelCurves(Curves):
         with sentences.collected():
             start = state_from(outer.start or {})
         sentences.raise_together()
-        model.check_start(start)
+        first_of(model).check_start(start)
         return cls(model, start, times, theory, simulation)
 
     def integrated(self, progress: bool | None, parts: Parts = NOWHERE) -> xr.Dataset:
@@ -62,13 +64,17 @@ class ModelCurves(Curves):
             return parts.part("theory", work)
 
     def with_larger_rates(self, theory: xr.Dataset) -> xr.Dataset | None:
-        """The theory at slightly larger learning rates; None where the model has none."""
+        """The theory at slightly larger learning rates; None where the model has none, and of a
+        protocol.
+        """
         from teacherstudent.results.comparison import RATES
 
         model: Any = self.problem
         rates = {name: getattr(model, name, None) for name in RATES}
         larger = {name: scaled(rate, LARGER) for name, rate in rates.items() if rate is not None}
-        if not larger or description(theory)["report"]["seconds"] > LONG_SOLVE:
+        if isinstance(model, Protocol) or not larger:
+            return None
+        if description(theory)["report"]["seconds"] > LONG_SOLVE:
             return None
         try:
             return self.solution(with_fields(model, larger))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 INDENT = "  "
 MOST_LETTERS = 60  # of a value that is written out
-PARTS = ("task", "student", "rule")
+PARTS = ("model", "task", "student", "rule")  # a model has all of its own
 ENDS = ("duration", "until")  # of a phase of a protocol
 KINDS = {"theory": "Theory", "simulation": "Networks", "comparison": "Comparison"}
 # What a report says, with the words around it; what is not here is in `--json`.
@@ -90,7 +90,7 @@ def problem_lines(problem: Mapping[str, Any], phases: list[Mapping[str, Any]]) -
             yield f"phase {number}, {end}"
             yield from (INDENT + line for line in problem_lines(phase, []))
         return
-    for part in PARTS:
+    for part in [one for one in PARTS if one in problem]:
         entries = dict(problem[part])
         name = entries.pop("type", "Student" if part == "student" else "")
         words = [f"{key} {in_words(value)}" for key, value in entries.items()]
@@ -99,7 +99,8 @@ def problem_lines(problem: Mapping[str, Any], phases: list[Mapping[str, Any]]) -
     for key, value in problem.items():
         if key not in PARTS and key not in ENDS:
             words.append(f"{key.replace('_', ' ')} {in_words(value)}")
-    yield f"{'':<8} {', '.join(words)}"
+    if words:
+        yield f"{'':<8} {', '.join(words)}"
 
 
 def in_words(value: Any) -> str:

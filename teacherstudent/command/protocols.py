@@ -1,23 +1,22 @@
 """The tables `[[protocol]]` of an experiment's file: several problems one after the other.
 
 Each table is a phase: how long it lasts, and the entries in which its problem differs from the one
-of the tables task, student and rule beside it.
+of the tables task, student and rule, or of the table model, beside it.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from odes.models.theory import theory_of_model
 from teacherstudent.command.tables import PhaseTable, Tables
-from teacherstudent.observables.thresholds import quantity_of
-from teacherstudent.problem import Problem
 from teacherstudent.protocol import Protocol, Until
 from teacherstudent.results.description import Sentences, parsed, phase_end_from, problem_from
 
 KINDS = ("type", "schedule")  # a table that names another one has other entries
 
 
-def learnt(outer: Tables) -> Problem | Protocol:
-    """The problem of a file, or the protocol, if it has one.
+def learnt(outer: Tables) -> Any:
+    """The problem of a file, or its other model, or the protocol, if it has one.
 
     Raises ValueError with everything that is wrong.
     """
@@ -45,10 +44,20 @@ def _phase(shared: Mapping, entries: Mapping, where: str) -> tuple:
     """The problem of one phase, and its end."""
     given = dict(parsed(PhaseTable, entries, f"{where}.").options())
     end = phase_end_from(given, where)
+    _check_kind(shared, given, where)
     problem = problem_from(_with_entries(shared, given))
     if isinstance(end, Until):
-        quantity_of(end, problem)  # raises ValueError if it is none
+        theory_of_model(problem).check_threshold(end, problem)
     return problem, end
+
+
+def _check_kind(shared: Mapping, given: Mapping, where: str) -> None:
+    """Raise ValueError for entries of a model in a problem, or of a problem in a model."""
+    of_model = "model" in shared
+    extra = [name for name in given if (name == "model") != of_model]
+    if extra:
+        whole = "a table model" if of_model else "no table model"
+        raise ValueError(f"{where} has {', '.join(extra)}, but the file has {whole}; leave it out.")
 
 
 def _with_entries(table: Mapping, entries: Mapping) -> dict[str, Any]:

@@ -165,11 +165,43 @@ class SweepTable(Table):
     theory_only: bool | None = None
 
 
+class ForgettingTable(Table):
+    """Options of `continual_start`, and the similarities of teachers at which forgetting is known.
+
+    The second task begins at `switch`.
+    """
+
+    similarity: Any
+    switch: PositiveFloat
+    N: PositiveInt = SIZE
+    seed: int | None = Field(default=None, ge=0)
+    scale: PositiveFloat | None = None
+    head_scale: PositiveFloat | None = None
+    theory_only: bool | None = None
+
+    def options(self) -> dict[str, Any]:
+        """The entries that the file has, as arguments of `continual_start`."""
+        others = {"similarity", "switch", "theory_only"}
+        return self.model_dump(exclude_none=True, exclude=others)
+
+
+class ScalingTable(Table):
+    """The strength of all skills at the start, and the amounts of resources at which losses are
+    known.
+    """
+
+    initial: PositiveFloat
+    samples: Any
+    sizes: Any
+    compute: Any
+
+
 class PhaseTable(Table):
     """A phase of a protocol: its end, and in what its problem differs from that of the file."""
 
     duration: Any = None
     until: Any = None
+    model: dict | None = None
     task: dict | None = None
     student: dict | None = None
     rule: dict | None = None
@@ -203,6 +235,8 @@ class Tables(Table):
     escape: dict | None = None
     variants: dict[str, dict] | None = None
     sweep: dict | None = None
+    forgetting: dict | None = None
+    scaling: dict | None = None
     fixed_point: dict | None = None
     schedule: dict | None = None
 

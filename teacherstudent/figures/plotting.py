@@ -21,9 +21,11 @@ from teacherstudent.figures.curves import (
 from teacherstudent.figures.drawing import figure_style
 from teacherstudent.figures.escape import EscapeKind
 from teacherstudent.figures.fixed_points import BranchKind, FixedPointKind
+from teacherstudent.figures.forgetting import ForgettingKind
 from teacherstudent.figures.heatmaps import HeatmapsKind
 from teacherstudent.figures.layout import Kind, Layout
 from teacherstudent.figures.results import Results
+from teacherstudent.figures.scaling import ScalingKind
 from teacherstudent.figures.schedules import ScheduleKind
 from teacherstudent.figures.spectrum import SpectrumKind
 from teacherstudent.figures.sweep import SweepKind
@@ -39,6 +41,8 @@ KINDS: dict[str, Kind] = {
     "variant sweeps": VariantSweepsKind(),
     "variants": VariantsKind(),
     "escape": EscapeKind(),
+    "forgetting": ForgettingKind(),
+    "scaling": ScalingKind(),
     "sweep": SweepKind(),
     "curves": CurvesKind(),
     "error": ErrorKind(),
@@ -71,8 +75,10 @@ def plot(
       an observable; "spectrum", r(rho, t) of `integrate(..., spectral=True)`; "escape";
       "fixed point", its eigenvalues and the trajectory that passes it; "branches", curves of fixed
       points; "schedule", a best schedule and what it gains; "fluctuations", the scatter of networks
-      beside the predicted one; "sweep", curves over one and maps over two parameters; "variants",
-      the errors of several problems; "variant sweeps", those of several sweeps at the last time.
+      beside the predicted one; "forgetting", what tasks lose and gain against their similarity;
+      "scaling", losses against time, data, size and compute;
+      "sweep", curves over one and maps over two parameters; "variants", the errors of several
+      problems; "variant sweeps", those of several sweeps at the last time.
     - `axes`: matplotlib's Axes to draw into, as many as the kind has panels (one for "error", or a
       single variable).
 

@@ -1,7 +1,7 @@
 """A shallow non-linear autoencoder on inputs with a few leading principal components.
 
     x = sum_t sqrt(N s_t) c_t e_t + sigma xi,    c ~ N(0, I_P),  xi ~ N(0, I_N),  e_t orthonormal
-    xhat = sum_k v_k g(lambda_k),    lambda_k = w_k . x / sqrt N
+    xhat = sum_k v_k g(lambda_k),    lambda_k = w_k . x / sqrt N + b_k
 
 The order parameters are those of encoder and decoder along the spikes and in the bulk,
 
@@ -13,6 +13,9 @@ of which Omega, here `bulk`, does not move.  From them
     Q   = sum_t s_t w_t w_t^T + sigma^2 Omega       the covariance of the fields
     C   = sum_t s_t w_t V_t^T                       C_kl = E[lambda_k (v_l . x)] / N
     T0  = sum_t V_t V_t^T + beta                    v v^T / N.
+
+Tied weights are w = v / sqrt N.  Encoder and decoder are then the same along the spikes,
+w_kt = V_kt, since the decoder has components of order sqrt N there; Omega is of order 1 / N.
 
 Refinetti & Goldt, ICML 2022 (arXiv:2201.02115).
 """
@@ -27,7 +30,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from teacherstudent.activations.activation import Activation, as_activation
-from teacherstudent.averages.centred import CentredAverages, centred_averages
+from teacherstudent.averages.layer import LayerAverages, layer_averages
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.checks import AnyArray
 from teacherstudent.models.model import Model, Quantity, registered
@@ -42,10 +45,11 @@ class Autoencoder(Model):
     """A shallow autoencoder that learns principal components, one input at a time.
 
     Inputs have variance N s_t along P directions and sigma^2 along all others.  Each update is one
-    step of gradient descent on |x - xhat|^2 / 2, with xhat = sum_k v_k g(w_k.x / sqrt N):
+    step of gradient descent on |x - xhat|^2 / 2, with xhat = sum_k v_k g(w_k.x / sqrt N + b_k):
 
         v_k <- v_k + (eta_v / N) g(lambda_k) (x - xhat)
         w_k <- w_k + (eta_w / N^2) g'(lambda_k) [v_k . (x - xhat)] x / sqrt N
+        b_k <- b_k + (eta_b / N^2) g'(lambda_k) [v_k . (x - xhat)]
 
     Time is t = updates / N.  With these scalings there are no terms of second order in the rates:
     they only say how fast decoder and encoder move.
@@ -57,18 +61,21 @@ class Autoencoder(Model):
     - `encoder_rate`, `decoder_rate`: eta_w and eta_v, which may be schedules or sequences.
     - `truncated`: whether unit k sees the reconstruction by the units 1..k only, which makes it
       find single components, in order, where the full rule finds a rotated basis of them.
+    - `train_bias`: whether units have biases b, which move with the rate `bias_rate`, eta_b, that
+      of the encoder unless given; at rate 0 they stay.
+    - `tied`: whether encoder and decoder are one, w_k = v_k / sqrt N, which moves by both updates:
+      lambda_k = v_k.x / N + b_k.  With another factor, w = v, fields of order one would have a
+      reconstruction that captures nothing of the spikes as N grows.
 
     Its state is `ts.State(w=..., V=..., beta=..., bulk=...)`: the encoder (K, P), the decoder
-    (K, P), the bulk of the decoder (K, K) and that of the encoder (K, K).  A start may leave out V
-    and beta, which are zero then, and `bulk`, which is the identity.  `random_start` draws one.
+    (K, P), the bulk of the decoder (K, K) and that of the encoder (K, K); with biases also `b`
+    (K,); tied weights have V and beta alone.  A start may leave out beta and b, and V of untied
+    weights, which are zero then, and `bulk`, which is the identity.  `random_start` draws one.
 
     Recorded besides: `Q`, the covariance of the fields; `encoder_alignment` and
     `decoder_alignment` (K, P), cosines of sqrt(s_t) w_kt with the fields and of V_kt with the
     decoder; `pmse`, the error |x - xhat|^2 / N, and `pca_error`, the smallest that K linear units
     can reach.
-
-    Decoders tied to encoders and biases are not built in: with v = w of entries of order one the
-    reconstruction captures nothing of the spikes as N grows.
 
     Raises ValueError if a variance or a rate is negative, or the activation jumps.
 
@@ -81,13 +88,14 @@ class Autoencoder(Model):
     True
     """
 
-    NUMBERS = ("bulk_variance", "encoder_rate", "decoder_rate")
+    NUMBERS = ("bulk_variance", "encoder_rate", "decoder_rate", "bias_rate")
     STATE: ClassVar[Mapping[str, Quantity]] = MappingProxyType(
         {
             "w": Quantity(("student", "spike"), "encoder along the spikes", r"$w_{k\tau}$"),
             "V": Quantity(("student", "spike"), "decoder along the spikes", r"$V_{k\tau}$"),
             "beta": Quantity(UNITS, "overlap of decoders in the bulk", r"$\beta_{kl}$"),
             "bulk": Quantity(UNITS, "overlap of encoders in the bulk", r"$\Omega_{kl}$", False),
+            "b": Quantity(("student",), "biases of the units", "$b_k$"),
         }
     )
     RECORDED: ClassVar[Mapping[str, Quantity]] = MappingProxyType(
@@ -112,6 +120,9 @@ class Autoencoder(Model):
     encoder_rate: checks.Parameter
     decoder_rate: checks.Parameter
     truncated: bool = eqx.field(static=True)
+    train_bias: bool = eqx.field(static=True)
+    bias_rate: checks.Parameter | None
+    tied: bool = eqx.field(static=True)
 
     @arguments.of("model.")
     def __init__(
@@ -123,6 +134,9 @@ class Autoencoder(Model):
         encoder_rate=1.0,
         decoder_rate=1.0,
         truncated: bool = False,
+        train_bias: bool = False,
+        bias_rate=None,
+        tied: bool = False,
     ):
         self.spikes = _variances(spikes)
         self.bulk_variance = checks.parameter(bulk_variance)
@@ -131,28 +145,52 @@ class Autoencoder(Model):
         self.encoder_rate = checks.parameter(encoder_rate)
         self.decoder_rate = checks.parameter(decoder_rate)
         self.truncated = truncated
-        for name in self.NUMBERS:
+        self.train_bias = train_bias
+        self.bias_rate = checks.parameter(bias_rate)
+        self.tied = tied
+        for name in ("bulk_variance", "encoder_rate", "decoder_rate"):
             checks.number(f"model.{name}", getattr(self, name))
+        checks.optional_number("model.bias_rate", self.bias_rate)
+        if bias_rate is not None and not train_bias:
+            raise ValueError(
+                "model.bias_rate is given, but there are no biases; give model.train_bias = True "
+                "as well."
+            )
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         K, P = self.width, len(self.spikes)
-        return {"w": (K, P), "V": (K, P), "beta": (K, K), "bulk": (K, K)}
+        shapes: dict[str, tuple[int, ...]] = {"w": (K, P), "V": (K, P), "beta": (K, K)}
+        shapes["bulk"] = (K, K)
+        if self.tied:
+            shapes = {"V": (K, P), "beta": (K, K)}
+        if self.train_bias:
+            shapes["b"] = (K,)
+        return shapes
 
     def defaults(self) -> dict[str, Any]:
-        K = self.width
-        return {"V": np.zeros((K, len(self.spikes))), "beta": np.zeros((K, K)), "bulk": np.eye(K)}
+        shapes = dict(self.shapes)
+        zero = ["beta", "b"] if self.tied else ["beta", "b", "V"]
+        values = {name: np.zeros(shapes[name]) for name in zero if name in shapes}
+        if not self.tied:
+            values["bulk"] = np.eye(self.width)
+        return values
 
     def check_state(self, state: Mapping[str, np.ndarray]) -> None:
         for name in ("beta", "bulk"):
-            _check_covariance(f"start.{name}", state[name])
+            if name in state:
+                _check_covariance(f"start.{name}", state[name])
 
     def random_start(self, seed: int = 0, encoder: float = 1.0, decoder: float = 0.1) -> State:
         """The state of Gaussian weights with these standard deviations, for N -> infinity.
 
             w_kt ~ N(0, encoder^2),  V = 0,  beta = decoder^2 I,  Omega = encoder^2 I
 
-        V vanishes because a random decoder has v_k . e_t of order one.
+        V vanishes because a random decoder has v_k . e_t of order one.  Tied weights begin with
+
+            V_kt ~ N(0, encoder^2),  beta = decoder^2 I,
+
+        since they would learn nothing from V = 0.  Biases begin at zero.
 
         Raises ValueError if a deviation is negative.
 
@@ -164,12 +202,12 @@ class Autoencoder(Model):
         encoder = checks.single("encoder", encoder)
         decoder = checks.single("decoder", decoder)
         shapes = self.shapes
-        return State(
-            w=encoder * np.random.default_rng(seed).standard_normal(shapes["w"]),
-            V=np.zeros(shapes["V"]),
-            beta=decoder**2 * np.eye(self.width),
-            bulk=encoder**2 * np.eye(self.width),
-        )
+        drawn = encoder * np.random.default_rng(seed).standard_normal(shapes["V"])
+        beta = decoder**2 * np.eye(self.width)
+        if self.tied:
+            return State(V=drawn, beta=beta)
+        bulk = encoder**2 * np.eye(self.width)
+        return State(w=drawn, V=np.zeros(shapes["V"]), beta=beta, bulk=bulk)
 
     @property
     def sees(self) -> Float[np.ndarray, "student student_"]:
@@ -179,14 +217,28 @@ class Autoencoder(Model):
             return np.tril(everything)
         return everything
 
-    def field_covariance(self, state: Mapping[str, Array]) -> Array:
-        """Q = sum_t s_t w_t w_t^T + sigma^2 Omega."""
-        weighted = state["w"] * jnp.asarray(self.spikes)[None, :]
-        return weighted @ state["w"].T + self.bulk_variance * state["bulk"]
+    @property
+    def eta_b(self) -> Any:
+        """The rate of the biases: that of the encoder unless given."""
+        return self.encoder_rate if self.bias_rate is None else self.bias_rate
 
-    def averages(self, state: Mapping[str, Array]) -> CentredAverages:
+    def encoder(self, state: Mapping[str, Array]) -> Float[Array, "student spike"]:
+        """w_kt, which is V_kt of tied weights."""
+        return state["V"] if self.tied else state["w"]
+
+    def field_covariance(self, state: Mapping[str, Array]) -> Array:
+        """Q = sum_t s_t w_t w_t^T + sigma^2 Omega, where Omega = 0 of tied weights."""
+        w = self.encoder(state)
+        along_spikes = (w * jnp.asarray(self.spikes)[None, :]) @ w.T
+        if self.tied:
+            return along_spikes
+        return along_spikes + self.bulk_variance * state["bulk"]
+
+    def averages(self, state: Mapping[str, Array]) -> LayerAverages:
         """The averages of the units over their fields."""
-        return centred_averages(self.activation, self.field_covariance(state))
+        Q = self.field_covariance(state)
+        b = state["b"] if self.train_bias else jnp.zeros(self.width, Q.dtype)
+        return layer_averages(self.activation, b, Q)
 
     def decoder_overlap(self, state: Mapping[str, Array]) -> Array:
         """T0 = sum_t V_t V_t^T + beta, which is v v^T / N."""
@@ -196,9 +248,10 @@ class Autoencoder(Model):
         Q = self.field_covariance(state)
         T0 = self.decoder_overlap(state)
         spikes = jnp.asarray(self.spikes)
+        roots = jnp.sqrt(spikes)
         return {
             "Q": Q,
-            "encoder_alignment": state["w"] * jnp.sqrt(spikes)[None, :] * _inverse_root(Q)[:, None],
+            "encoder_alignment": _inverse_root(Q)[:, None] * self.encoder(state) * roots[None, :],
             "decoder_alignment": state["V"] * _inverse_root(T0)[:, None],
             "pmse": self._error(state, T0),
             "pca_error": self.bulk_variance + jnp.sum(jnp.sort(spikes)[: -self.width]),
@@ -208,7 +261,8 @@ class Autoencoder(Model):
         """pmse = sum_t s_t + sigma^2 - 2 sum_k C_kk E g'_k + sum_kl T0_kl I2_kl."""
         averages = self.averages(state)
         spikes = jnp.asarray(self.spikes)
-        explained = jnp.sum(state["w"] * state["V"] * spikes[None, :] * averages.slopes[:, None])
+        along = self.encoder(state) * state["V"] * spikes[None, :]
+        explained = jnp.sum(along * averages.slopes[:, None])
         return jnp.sum(spikes) + self.bulk_variance - 2 * explained + jnp.sum(T0 * averages.I2)
 
 

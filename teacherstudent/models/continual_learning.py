@@ -1,15 +1,16 @@
 """Continual learning: several teachers, one after the other or mixed, and one student.
 
 Task a = 1..A is a teacher of M_a units W_a with the readout v*_a.  The student has one first layer
-w, and a readout h_a ("head") for each task or one for all.  Every update draws one sample
-x ~ N(0, I_N), whose task is a with the probability p_a(t):
+w, and a readout h_a ("head") for each task or one for all.  Every update draws B samples
+x ~ N(0, I_N), each with a task of its own, which is a with the probability p_a(t):
 
     lambda = w x / sqrt N,   nu_a = W_a x / sqrt N
     e = h_a . g(lambda) - v*_a . g*(nu_a) - sigma_a zeta
-    w_k  <- w_k - (eta_k / sqrt N) h_ak g'(lambda_k) e x - (eta_k c / N) f_k (w_k - w~_k)
-    h_ak <- h_ak - (eta_v / N) g(lambda_k) e
+    w_k  <- w_k - (eta_k / sqrt N) <h_ak g'(lambda_k) e x> - (eta_k c / N) f_k (w_k - w~_k)
+    h_ak <- h_ak - (eta_v / N) <g(lambda_k) e>
 
-The last term of w is the consolidation: a pull to the snapshot w~ = w(t_s), absent before t_s.  The
+where <.> is the sum over the samples, for a head over those of its task, divided by B.  The last
+term of w is the consolidation: a pull to the snapshot w~ = w(t_s), absent before t_s.  The
 state holds the way s = w - w~ that the units have gone since then, zero before it.
 """
 
@@ -19,13 +20,15 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from teacherstudent.activations.activation import Activation, ActivationLike, as_activation
 from teacherstudent.averages import Averages, averages_for
 from teacherstudent.checking import arguments, checks
 from teacherstudent.models import per_task
+from teacherstudent.models.manifold_inputs import ManifoldInputs, as_inputs
 from teacherstudent.models.model import Model, Quantity, registered
+from teacherstudent.models.state import State
 
 HEADS = ("head", "student")
 UNITS = ("student", "student_")
@@ -48,18 +51,23 @@ class ContinualLearning(Model):
       `ts.piecewise([0.0, 1.0], [t_s])`; with `[0.0, 0.5]` for the first, half as much replay.
     - `shared_head`: one readout for all tasks, in place of one per task.
     - `learning_rate`, `readout_learning_rate`: eta_w, and eta_v (the same unless given).
+    - `batch_size`: B, the fresh samples of one update, each of which draws its own task; w and the
+      heads move by the mean over all B.
     - `unit_rates`: for each unit a factor of eta_w, number or schedule: eta_k = eta_w factor_k.
       A unit is frozen where it is 0: `ts.piecewise([1.0, 0.0], [t_s])` freezes it from t_s on.
     - `gates`: A x K factors of the units in the output of each task; 0 takes a unit out of it.
-    - `consolidation`: c, the strength of the pull to the weights at `snapshot`, the time t_s.  The
-      importances f_k are `importance`, or h_ak(t_s)^2 of the task `consolidated_task` (from 0).
+    - `consolidation`: c, the strength of the pull to the weights at `snapshot`, the time t_s; where
+      that is before the time of the start, to the weights at the start.  The importances f_k are
+      `importance`, or h_ak(t_s)^2 of the task `consolidated_task` (from 0).
+    - `inputs`: `ts.ManifoldInputs(...)` for inputs of a hidden manifold, isotropic unless given.
+      The teachers then see the latent, nu_a = W_a c / sqrt D; Q and R are the covariances of the
+      fields, Q = w Omega w^T / N and R = w Phi W^T / sqrt(N D), and T = W W^T / D.  The state has
+      the overlaps of all rows for each eigenvalue, `modes`, which a start leaves out.
 
     The state: Q, R, T with the units of all teachers in one row, `heads` (A x K, or 1 x K), and
     with consolidation the overlaps `Q_shift`, `R_shift`, `shift` and the change `heads_shift` since
     the snapshot, which a start leaves out.  Recorded are `eps`, the error of every task at all
-    times, `eps_g` and the probabilities `p`.  Time is t = updates / N.
-
-    Inputs are isotropic; there is no theory yet for those of a hidden manifold.
+    times, `eps_g` and the probabilities `p`.  Time counts updates, t = updates / N, whatever B is.
 
     Raises ValueError if a value is outside its range, or the parts do not fit together.
 
@@ -106,6 +114,9 @@ class ContinualLearning(Model):
             ),
             "shift": Quantity(UNITS, "overlap of the ways since the snapshot", r"$s_k \cdot s_l$"),
             "heads_shift": Quantity(HEADS, "change of readouts since the snapshot", r"$\Delta h$"),
+            "modes": Quantity(
+                ("mode", "row", "row_"), "overlap of all rows by mode", r"$G_{ab}(\rho)$"
+            ),
         }
     )
     RECORDED = MappingProxyType(
@@ -126,12 +137,14 @@ class ContinualLearning(Model):
     shared_head: bool = eqx.field(static=True)
     learning_rate: checks.Parameter
     readout_learning_rate: checks.Parameter | None
+    batch_size: int = eqx.field(static=True)
     unit_rates: tuple
     gates: Any
     consolidation: checks.Parameter | None
     snapshot: float | None
     consolidated_task: int = eqx.field(static=True)
     importance: Any
+    inputs: ManifoldInputs | None
 
     @arguments.of("model.")
     def __init__(
@@ -147,12 +160,14 @@ class ContinualLearning(Model):
         shared_head: bool = False,
         learning_rate=1.0,
         readout_learning_rate=None,
+        batch_size: int = 1,
         unit_rates=1.0,
         gates=1.0,
         consolidation=None,
         snapshot=None,
         consolidated_task: int = 0,
         importance=None,
+        inputs=None,
     ):
         self.width = checks.integer("model.width", width)
         self.teachers = per_task.widths("model.teachers", teachers)
@@ -168,6 +183,7 @@ class ContinualLearning(Model):
         self.shared_head = shared_head
         self.learning_rate = checks.parameter(learning_rate)
         self.readout_learning_rate = checks.parameter(readout_learning_rate)
+        self.batch_size = checks.integer("model.batch_size", batch_size)
         self.unit_rates = per_task.numbers("model.unit_rates", unit_rates, self.width)
         self.gates = per_task.matrix("model.gates", gates, (A, self.width))
         self.consolidation = checks.parameter(consolidation)
@@ -176,6 +192,7 @@ class ContinualLearning(Model):
         self.importance = None
         if importance is not None:
             self.importance = per_task.matrix("model.importance", importance, (self.width,))
+        self.inputs = as_inputs(inputs)
 
     def __check_init__(self):
         checks.number("model.learning_rate", self.learning_rate)
@@ -197,6 +214,17 @@ class ContinualLearning(Model):
                 "gradient there is a delta function, which no sample sees; give a continuous one "
                 "(a teacher may jump)."
             )
+
+    def check_follows(self, first: Any, title: str) -> None:
+        """Raise ValueError unless the inputs, activations and teachers stay from phase to phase."""
+        super().check_follows(first, title)
+        for name in ("inputs", "activation", "teacher_activation", "teachers"):
+            mine, before = getattr(self, name), getattr(first, name)
+            if mine != before:
+                raise ValueError(
+                    f"{title} has {name} = {checks.shortened(mine)}, but in phase 0 they are "
+                    f"{checks.shortened(before)}; these stay from phase to phase."
+                )
 
     def check_run(self, begin: float, last: float) -> None:
         """Raise ValueError if the snapshot is taken at no time of a run."""
@@ -229,15 +257,89 @@ class ContinualLearning(Model):
         if self.consolidation is not None:
             shapes |= {"Q_shift": (K, K), "R_shift": (K, M), "shift": (K, K)}
             shapes["heads_shift"] = (heads, K)
+        if self.inputs is not None:
+            rows = self.moving_rows + M
+            shapes["modes"] = (self.inputs.modes, rows, rows)
         return shapes
 
+    @property
+    def moving_rows(self) -> int:
+        """The number of rows that live with the inputs: w, and with consolidation s."""
+        return self.width * (1 if self.consolidation is None else 2)
+
     def defaults(self) -> dict[str, np.ndarray]:
-        """The way since the snapshot is zero until then."""
-        shifts = [name for name in self.shapes if name.endswith("shift")]
-        return {name: np.zeros(self.shapes[name]) for name in shifts}
+        """The way since the snapshot is zero until then; the modes follow from Q, R and T."""
+        left_out = [name for name in self.shapes if name.endswith("shift") or name == "modes"]
+        return {name: np.zeros(self.shapes[name]) for name in left_out}
+
+    def begun(self, start) -> dict[str, np.ndarray]:
+        state = super().begun(start)
+        if self.inputs is not None and "modes" not in start.values:
+            state["modes"] = self.modes_at_rest(state)
+        return state
+
+    def entered(self, state: State, before) -> State:
+        """The state with which a phase of a protocol begins: a pull to another snapshot than that
+        of the phase before it begins with a way that is zero.
+        """
+        values = dict(state.values)
+        if not self._shares_snapshot(before):
+            values = {name: part for name, part in values.items() if not name.endswith("shift")}
+        if "modes" in values:
+            values["modes"] = with_rows(values["modes"], self.rows_before(before))
+        return super().entered(State(time=state.time, kept=state.kept, **values), before)
+
+    def rows_before(self, before) -> Int[np.ndarray, " rows"]:
+        """The number of each row of weights in the phase before, -1 of rows of zeros."""
+        K, M = self.width, sum(self.teachers)
+        way = np.arange(K, 2 * K) if self._shares_snapshot(before) else np.full(K, -1)
+        if self.consolidation is None:
+            way = way[:0]
+        return np.concatenate([np.arange(K), way, before.moving_rows + np.arange(M)])
+
+    def _shares_snapshot(self, before) -> bool:
+        """Whether the pull is to the same weights as in the phase before."""
+        if self.consolidation is None or before.consolidation is None:
+            return False
+        return self.snapshot == before.snapshot
+
+    def modes_at_rest(self, state) -> Float[np.ndarray, "modes rows rows"]:
+        """The overlaps by mode of weights that know no direction but the teachers', at s = 0.
+
+        Raises ValueError if no such weights have the overlaps Q, R and T, or s is not zero.
+        """
+        assert self.inputs is not None, "asked of models with modes only"
+        shifts = [name for name in self.defaults() if name != "modes"]
+        moved = [name for name in shifts if np.any(state[name])]
+        if moved:
+            raise ValueError(
+                f"start.{moved[0]} is not zero, but start.modes, its overlaps by mode, is missing; "
+                "go on from ts.last_state of a theory, or leave the shifts out."
+            )
+        found = self.inputs.by_mode(state["Q"], state["R"], state["T"])
+        K, M = self.width, sum(self.teachers)
+        modes = np.zeros(self.shapes["modes"])
+        modes[:, :K, :K], modes[:, :K, -M:], modes[:, -M:, -M:] = found.q, found.r, found.t
+        modes[:, -M:, :K] = np.swapaxes(found.r, 1, 2)
+        return modes
+
+    def gram_of_modes(
+        self, modes: Float[checks.AnyArray, "modes rows rows"]
+    ) -> Float[checks.AnyArray, "rows rows"]:
+        """The covariance of the fields of all rows, but for that of the teachers: sum_tau p rho q
+        of rows that live with the inputs, and sum_tau p r of these and the teachers.
+        """
+        assert self.inputs is not None, "asked of models with modes only"
+        rho, p, _ = self.inputs.spectrum
+        with_inputs = np.arange(modes.shape[1]) < self.moving_rows
+        both = with_inputs[:, None] & with_inputs[None, :]
+        weights = np.where(both[None], (p * rho)[:, None, None], p[:, None, None])
+        return (weights * modes).sum(axis=0)
 
     def check_state(self, state) -> None:
         """Raise ValueError if no weights have these overlaps."""
+        if self.inputs is not None:
+            self._check_modes(state)
         gram = np.asarray(self.gram(state))
         lowest = np.linalg.eigvalsh((gram + gram.T) / 2)[0]
         size = max(1.0, np.abs(gram).max())
@@ -248,6 +350,16 @@ class ContinualLearning(Model):
                 "them of one set of weights, as ts.continual_start does."
             )
 
+    def _check_modes(self, state) -> None:
+        """Raise ValueError unless Q and R are the sums over the modes."""
+        summed = self.overlaps(self.gram_of_modes(state["modes"]))
+        for name in [name for name in summed if name != "T"]:
+            if not np.allclose(summed[name], state[name], rtol=0, atol=1e-6):
+                raise ValueError(
+                    f"start.{name} is not the sum of start.modes over the eigenvalues of the "
+                    "inputs; leave start.modes out, or take both of one state."
+                )
+
     def gram(self, state) -> Float[Array, "rows rows"]:
         """The overlaps of all rows: the student w, its way s since the snapshot, the teachers W."""
         Q, R, T = state["Q"], state["R"], state["T"]
@@ -256,7 +368,7 @@ class ContinualLearning(Model):
         with_w, with_W, own = state["Q_shift"], state["R_shift"], state["shift"]
         return jnp.block([[Q, with_w.T, R], [with_w, own, with_W], [R.T, with_W.T, T]])
 
-    def overlaps(self, gram: Float[Array, "rows rows"]) -> dict[str, Array]:
+    def overlaps(self, gram: Float[checks.AnyArray, "rows rows"]) -> dict[str, Any]:
         """The parts of the state that are overlaps, cut out of those of all rows."""
         K, M = self.width, sum(self.teachers)
         state = {"Q": gram[:K, :K], "R": gram[:K, -M:], "T": gram[-M:, -M:]}
@@ -316,3 +428,12 @@ class ContinualLearning(Model):
         eps = jnp.einsum("ca,ab,cb->c", u, self.averages().I2(C), u) / 2
         p = self.probabilities()
         return {"eps": eps, "eps_g": p @ eps, "p": p}
+
+
+def with_rows(
+    modes: Float[np.ndarray, "modes before before"], number: Int[np.ndarray, " rows"]
+) -> Float[np.ndarray, "modes rows rows"]:
+    """Overlaps by mode of the rows with these numbers; zero where a number is -1."""
+    known = number >= 0
+    both = known[:, None] & known[None, :]
+    return np.where(both[None], modes[:, number][:, :, number], 0.0)

@@ -39,6 +39,19 @@ class Learnable(Described):
     def check_start(self, start: Any) -> None:
         """Raise ValueError if the start does not fit."""
 
+    @abc.abstractmethod
+    def check_follows(self, first: Any, title: str) -> None:
+        """Raise ValueError unless what has learnt `first` can go on with this, in a protocol.
+
+        `title` is what this is called there, "phase 1 of the protocol".
+        """
+
+    def entered(self, state: Any, before: Any) -> Any:
+        """The state with which a phase of a protocol begins, from that in which the phase `before`
+        ended.
+        """
+        return state
+
     @property
     @abc.abstractmethod
     def family(self) -> Any:

@@ -147,6 +147,37 @@ class Model(Learnable):
             )
         self.check_state(self.begun(start))
 
+    def check_follows(self, first: Any, title: str) -> None:
+        """Raise ValueError unless what has learnt `first` can go on with this: it must be of the
+        same class, and its state have the same shapes.  Parts of a state that a start may leave
+        out may be new.
+        """
+        if type(first) is not type(self):
+            raise ValueError(
+                f"{title} is {checks.kind_of(self)}, but phase 0 {checks.kind_of(first)}; give "
+                "phases of one kind."
+            )
+        mine, before = dict(self.shapes), dict(first.shapes)
+        new = set(self.defaults()) | set(first.defaults())
+        for name in [*mine, *before]:
+            if mine.get(name) != before.get(name) and name not in new:
+                raise ValueError(
+                    f"{title} has a state in which {name} has the shape {mine.get(name)}, but in "
+                    f"phase 0 it has {before.get(name)}; only numbers can change from phase to "
+                    "phase."
+                )
+
+    def entered(self, state: State, before: Any) -> State:
+        """The state with which a phase of a protocol begins, from that in which the phase `before`
+        ended: without the parts that this model does not have.
+        """
+        return self.known_parts(state)
+
+    def known_parts(self, state: State) -> State:
+        """The state without the parts that this model does not have."""
+        known = {name: value for name, value in state.values.items() if name in self.shapes}
+        return State(time=state.time, kept=state.kept, **known)
+
     def begun(self, start: State) -> dict[str, np.ndarray]:
         """All parts of the state at a start, in the order of `STATE`.
 

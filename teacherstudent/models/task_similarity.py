@@ -117,7 +117,10 @@ def continual_start(
         Q = w w^T / N,   R = w W^T / N,   T = W W^T / N
 
     With `T` given (`teachers_of_similarity`) the teachers have exactly these overlaps; otherwise
-    their entries are N(0, 1).  Equal seeds give equal student weights and heads, whatever T is.
+    their entries are N(0, 1).  Equal seeds give equal student weights and heads, whatever T is.  On
+    a hidden manifold Q and R have the size that they have there,
+
+        Q = E[x_i^2] w w^T / N,   R = b delta^(-1/2) w W^T / N
 
     Raises ValueError if N is smaller than the number of teacher units, or T is no matrix of
     overlaps.
@@ -137,7 +140,11 @@ def continual_start(
     W = rng.standard_normal((M, N))
     if T is not None:
         W = root(_overlaps_of_teachers(T, M)) @ orthonormal_rows(W) * np.sqrt(N)
-    start = State(Q=w @ w.T / N, R=w @ W.T / N, T=W @ W.T / N, heads=heads)
+    of_Q, of_R = 1.0, 1.0
+    if model.inputs is not None:
+        rho, p, signal = model.inputs.spectrum
+        of_Q, of_R = p @ rho, np.sqrt(p @ signal)
+    start = State(Q=of_Q * w @ w.T / N, R=of_R * w @ W.T / N, T=W @ W.T / N, heads=heads)
     model.check_start(start)
     return start
 

@@ -2,7 +2,8 @@
 
     agreement = P(phi phi* > 0) + P(phi phi* = 0) / 2
 
-The fields (lambda, nu) are jointly normal with covariance [[Q, R], [R^T, T]].  The indicator is no
+The fields (lambda, nu) are jointly normal with covariance [[Q, R], [R^T, T]], with the means that
+biases and inputs give them.  The indicator is no
 smooth function of them, so this is a mean over frozen points: 2^18 scrambled Sobol points in K + M
 dimensions, the same ones at each call.  For K = M = 1 and odd increasing activations it is known,
 1 - arccos(rho) / pi with the correlation rho.  Largest measured error: 1e-4 there, and for K + M =
@@ -52,11 +53,15 @@ def sign_agreement(problem: Problem) -> Observable:
 
     # One state at a time: many of them with all their points would fill the memory.
     @jax.custom_batching.sequential_vmap
-    def probability(C, v, b):
-        return agreement(*activations, C, v, jnp.asarray(v_star), b)
+    def probability(C, mean, v):
+        return agreement(*activations, C, mean, v, jnp.asarray(v_star))
 
     def of(state: OrderParameters) -> Float[Array, ""]:
-        return probability(covariance(state.Q, state.R, state.T), state.v, state.b)
+        C = covariance(state.Q, state.R, state.T)
+        mean = teacher.mean_of_fields(problem.student, state.R, state.T, state.b)
+        if mean is None:
+            mean = jnp.zeros(len(C), C.dtype)
+        return probability(C, mean, state.v)
 
     return Observable(
         "sign_agreement",
@@ -71,15 +76,15 @@ def agreement(
     of_student,
     of_teacher,
     C: Float[Array, "fields fields"],
+    mean: Float[Array, " fields"],
     v: Float[Array, " students"],
     v_star: Float[Array, " teachers"],
-    b: Float[Array, " students"],
     replica: int = 0,
 ) -> Float[Array, ""]:
-    """P(phi phi* > 0) + P(phi phi* = 0) / 2 for fields of covariance C, and biases b."""
+    """P(phi phi* > 0) + P(phi phi* = 0) / 2 for fields of covariance C with these means."""
     K = v.shape[0]
-    fields = jnp.asarray(_points(len(C), replica)) @ cholesky(C).T
-    phi = of_student(fields[:, :K] + b[None, :]) @ v
+    fields = mean[None, :] + jnp.asarray(_points(len(C), replica)) @ cholesky(C).T
+    phi = of_student(fields[:, :K]) @ v
     phi_star = of_teacher(fields[:, K:]) @ v_star
     return 0.5 + 0.5 * jnp.mean(jnp.sign(phi) * jnp.sign(phi_star))
 

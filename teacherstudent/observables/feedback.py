@@ -73,10 +73,10 @@ def gradient_alignment(problem: Problem) -> Observable:
     1.0
     """
     _check_known(problem)
-    averages = averages_of(problem)
 
     def of(state: OrderParameters) -> Float[Array, ""]:
         C, v = jnp.asarray(covariance(state.Q, state.R, state.T)), jnp.asarray(state.v)
+        averages = averages_of(problem, C, jnp.asarray(state.b))
         K = v.shape[0]
         without_noise = averages.I4(C, output_weights(problem, v))
         B = without_noise + problem.teacher.noise**2 * averages.J2(C)[:, :K]

@@ -127,13 +127,24 @@ def error_of(
     return problem.task.error(problem.student, problem.loss, Q, R, T, v, b)
 
 
-def averages_of(problem: Problem, b: Float[Array, " students"] | None = None) -> Averages:
-    """The Gaussian averages for the problem's two activations and widths, and for a student that
-    trains its biases those at the biases b, zero unless given.
+def averages_of(
+    problem: Problem,
+    C: Float[Array, "fields fields"] | None = None,
+    b: Float[Array, " students"] | None = None,
+) -> Averages:
+    """The Gaussian averages for the problem's two activations and widths.
+
+    Where fields have means, which follow from their covariance C and the biases b, they are at
+    these, and at zero unless C and b are given.
     """
-    return averages_of_fields(
-        problem.student, problem.teacher.activation, problem.teacher.width, b, problem.resolution
-    )
+    student, teacher = problem.student, problem.teacher
+    K, M = student.width, teacher.width
+    if C is None:
+        C = jnp.zeros((K + M, K + M))
+    if b is None:
+        b = jnp.zeros(K)
+    mean = teacher.mean_of_fields(student, C[:K, K:], C[K:, K:], b)
+    return averages_of_fields(student, teacher.activation, M, mean, problem.resolution)
 
 
 def output_weights(problem: Problem, v: Float[Array, " students"]) -> Float[Array, " fields"]:

@@ -28,10 +28,10 @@ def model_dataset(
     quantities = type(model).quantities()
     data = {}
     for name, found in values.items():
-        if name in OF_THE_END:
-            data[name] = _of_the_end(name, found, leading)
-        else:
+        if name in quantities:
             data[name] = _variable(quantities[name], found, leading)
+        else:
+            data[name] = _of_all_results(name, found, leading)
     coords = {name: _coordinate(name, value, model) for name, value in coordinates.items()}
     named = {"error": model.ERROR, "state": list(model.STATE)}
     report = {**report, "quantities": named}
@@ -51,11 +51,11 @@ def _variable(quantity: Quantity, values: np.ndarray, leading: Sequence[str]) ->
     return quantity.dims, first, attributes
 
 
-def _of_the_end(name: str, values: np.ndarray, leading: Sequence[str]) -> tuple:
-    """What another run needs to go on."""
+def _of_all_results(name: str, values: np.ndarray, leading: Sequence[str]) -> tuple:
+    """What results of every problem may have: of a protocol, or for another run to go on."""
     dims, long_name, symbol = VARIABLES[name]
     attributes = {"long_name": long_name, "symbol": symbol, "units": "1"}
-    encoding = {"zlib": True, "shuffle": True, "complevel": 4}
+    encoding = {"zlib": True, "shuffle": True, "complevel": 4} if name in OF_THE_END else {}
     return (*leading, *dims), np.asarray(values), attributes, encoding
 
 

@@ -14,7 +14,7 @@ from teacherstudent.protocol import Protocol, Until, warn_of_end
 from teacherstudent.results.continuing import state_orders
 from teacherstudent.results.datasets import DESCRIPTION, OF_THE_END, VARIABLES, description
 from teacherstudent.results.dense_curves import is_of_curve, joined_curve
-from teacherstudent.results.description import describe_protocol, type_name
+from teacherstudent.results.description import describe_protocol
 
 SUMMED = ("seconds", "steps", "rejected_steps")  # entries of the report that add up
 
@@ -35,13 +35,14 @@ def joined(
         phase = np.full(piece.sizes["time"], number)
         chosen.append(piece.assign(phase=("time", phase)))
     data: dict[Any, Any] = {}
-    for name in chosen[0].data_vars:
+    first_with = {name: piece for piece in reversed(chosen) for name in piece.data_vars}
+    for name, piece in first_with.items():
         if name in OF_THE_END or is_of_curve(name):
             continue
-        if "time" in chosen[0][name].dims:
-            data[name] = xr.concat([piece[name] for piece in chosen], "time")
+        if "time" in piece[name].dims:
+            data[name] = xr.concat([_along(one, name, piece) for one in chosen], "time")
         else:
-            data[name] = chosen[0][name]
+            data[name] = piece[name]
     for name in OF_THE_END:
         if name in chosen[-1]:
             data[name] = chosen[-1][name]
@@ -56,6 +57,13 @@ def joined(
             together[name].attrs = attributes_of(name)
     together.attrs = _attributes(protocol, parts, together["time"].values)
     return together
+
+
+def _along(piece: xr.Dataset, name: Any, other: xr.Dataset) -> xr.DataArray:
+    """A variable of one phase; nan where only another one has it."""
+    if name in piece:
+        return piece[name]
+    return xr.full_like(other[name], np.nan).isel(time=0, drop=True).expand_dims(time=piece["time"])
 
 
 def attributes_of(name: str) -> dict[str, str]:
@@ -78,7 +86,7 @@ def _attributes(
         found = [one[name] for one in reports if name in one]
         if found:
             report[name] = max(found)
-    report["last_rule"] = description(parts[-1])["problem"]["rule"]["type"]
+    report["last_rule"] = description(parts[-1])["problem"].get("rule", {}).get("type", "")
     if len(times):
         report["first_time"], report["last_time"] = float(times[0]), float(times[-1])
     facts = facts | {"protocol": describe_protocol(protocol), "report": report}
@@ -102,10 +110,10 @@ def with_protocol(data: xr.Dataset, protocol: Protocol) -> xr.Dataset:
     report = facts["report"]
     report["last_time"] = float(data["time"][-1])
     phases = np.unique(data["phase"].values[..., -1])
+    described = describe_protocol(protocol)
     if len(phases) == 1 and phases[0] < len(protocol.phases):
-        rule = type(protocol.problems[int(phases[0])].rule)
-        report["last_rule"] = type_name(rule)
-    facts = facts | {"protocol": describe_protocol(protocol), "report": report}
+        report["last_rule"] = described[int(phases[0])].get("rule", {}).get("type", "")
+    facts = facts | {"protocol": described, "report": report}
     return data.assign_attrs({DESCRIPTION: json.dumps(facts)})
 
 

@@ -256,7 +256,7 @@ def _run_start(data: xr.Dataset, record: Mapping, whole: bool = False) -> Any:
         rho, weights, q, r, t = (
             data[name].values for name in ("rho", "weights", "q_start", "r_start", "t")
         )
-        return SpectralOverlaps(rho, weights, q, r, t, start.T, start.v, time=start.time)
+        return SpectralOverlaps(rho, weights, q, r, t, start.T, start.v, b=start.b, time=start.time)
     if "w_start" not in data:
         return start
     task = family_of(record["problem"])
@@ -264,7 +264,7 @@ def _run_start(data: xr.Dataset, record: Mapping, whole: bool = False) -> Any:
     fixed = data[task.name_of("w_star")].values
     if not task.HAS_MODES:
         return OrderParameters(start.Q, start.R, start.T, start.v, Weights(w, fixed), b=start.b)
-    return start_from_weights(first_of(problem_of(data)), w, start.v, fixed)
+    return start_from_weights(first_of(problem_of(data)), w, start.v, fixed, start.b)
 
 
 def _of_batch(data: xr.Dataset, start: Mapping) -> dict:
@@ -312,9 +312,15 @@ def is_of_model(record: Mapping) -> bool:
 
 
 def _state_of_model(data: xr.Dataset, kind: Any, time: float) -> Any:
-    """The state of a model at the one time of the data."""
+    """The state of a model at the one time of the data.
+
+    What the model has only with some options may be absent, and is nan in phases of a protocol
+    that do not have it.
+    """
     values = {}
     for name, quantity in kind.STATE.items():
+        if name not in data:
+            continue
         extra = [str(dim) for dim in data[name].dims if dim not in quantity.dims]
         if extra:
             example = ", ".join(f"{dim}=0" for dim in extra)
@@ -322,7 +328,10 @@ def _state_of_model(data: xr.Dataset, kind: Any, time: float) -> Any:
                 f"at t = {time:g} the data have a state for each {' and '.join(extra)}; select "
                 f"one, isel({example}, time=...)."
             )
-        values[name] = data[name].values
+        if not np.isnan(data[name].values).all():
+            values[name] = data[name].values
+    if not values:
+        raise ValueError(f"the run did not reach t = {time:g}: its state is not finite there.")
     return State(time=time, **values)
 
 
@@ -368,7 +377,10 @@ def _state_by_mode(data: xr.Dataset, T, time: float) -> SpectralOverlaps:
             f"the overlaps by mode at t = {time:g} are those of the modes of signs, which are not "
             "the eigenvectors of the inputs; there is no start with them."
         )
-    return SpectralOverlaps(rho, weights, q, r, t, T, v)
+    b = np.zeros(v.shape)
+    if "b" in data:
+        b = data["b"].values
+    return SpectralOverlaps(rho, weights, q, r, t, T, v, b=b)
 
 
 def _symmetric(matrix: np.ndarray) -> np.ndarray:

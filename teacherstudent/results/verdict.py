@@ -227,10 +227,10 @@ class Decision:
         how = ""
         if self.beyond_bias() or any(test.excess > 1 for test in self.report.tests):
             how = ", which falls as 1/N as the sizes show"
-        return (
-            f"{within} plus a finite-size bias of {bias:.1f}/N ({bias / self.N:.2%}){how} "
-            f"({self.place()}){sight}"
-        )
+        size = f"a finite-size bias of {bias:.1f}/N ({bias / self.N:.2%})"
+        if bias > self.N:  # relative to a theory that has become zero, no number says anything
+            size = "a finite-size bias, larger than what the theory leaves of a quantity"
+        return f"{within} plus {size}{how} ({self.place()}){sight}"
 
 
 def _standard_error(test: Test) -> float:

@@ -53,9 +53,9 @@ class SpectralOverlaps(Described):
     - `rho`: eigenvalues of the input covariance, shape (modes,); `weights`: their weights p, with
       sum 1.
     - `q` (modes, K, K), `r` (modes, K, M), `t` (modes, M, M): the overlaps of each mode; a leading
-      axis common to these and to T and v is a batch of starts.
+      axis common to these and to T, v and b is a batch of starts.
     - `T` (M, M): w* w*^T / D, the unit matrix unless given (it is not the mean of t); `v` (K,): the
-      readout, ones unless given.
+      readout, ones unless given; `b` (K,): the biases, zero unless given.
     - `network`: first-layer weights with these overlaps, if the simulation is to begin from them.
     - `time`: the time t at which a run begins from them.
 
@@ -83,13 +83,25 @@ class SpectralOverlaps(Described):
     t: Float[AnyArray, "*batch modes teachers teachers"]
     T: Float[AnyArray, "*batch teachers teachers"]
     v: Float[AnyArray, "*batch students"]
+    b: Float[AnyArray, "*batch students"]
     network: Weights | None = None
     time: float = eqx.field(static=True, default=0.0)
     kept: Any = eqx.field(static=True, default=None)
 
     @arguments.of("start.")
     def __init__(
-        self, rho, weights, q, r, t, T=None, v=None, network: Weights | None = None, *, time=0.0
+        self,
+        rho,
+        weights,
+        q,
+        r,
+        t,
+        T=None,
+        v=None,
+        network: Weights | None = None,
+        *,
+        b=None,
+        time=0.0,
     ):
         for name, value in (("rho", rho), ("weights", weights), ("q", q), ("r", r), ("t", t)):
             setattr(self, name, checks.array(f"start.{name}", value))
@@ -105,6 +117,7 @@ class SpectralOverlaps(Described):
             )
         self.T = given_or_default("start.T", T, np.eye(self.teachers), self.batch)
         self.v = given_or_default("start.v", v, np.ones(self.students), self.batch)
+        self.b = given_or_default("start.b", b, np.zeros(self.students), self.batch)
         self.network = as_weights("start.network", network)
         self.time = checks.single("start.time", time)
         self.kept = None
@@ -119,6 +132,7 @@ class SpectralOverlaps(Described):
             "t": (*batch, modes, M, M),
             "T": (*batch, M, M),
             "v": (*batch, K),
+            "b": (*batch, K),
         }
         arrays = {name: getattr(self, name) for name in shapes}
         for name, shape in shapes.items():
@@ -134,14 +148,18 @@ class SpectralOverlaps(Described):
         _check_explained(self)
 
     def shown(self) -> dict[str, Any]:
-        """The arguments that make these overlaps, without T = 1 and v = 1."""
+        """The arguments that make these overlaps, without T = 1, v = 1 and b = 0."""
         arguments: dict[str, Any] = {}
         for name in ("rho", "weights", "q", "r", "t"):
             arguments[name] = getattr(self, name)
-        if differs_from_default(self.T, np.eye(self.teachers)):
-            arguments["T"] = self.T
-        if differs_from_default(self.v, np.ones(self.students)):
-            arguments["v"] = self.v
+        defaults = {
+            "T": np.eye(self.teachers),
+            "v": np.ones(self.students),
+            "b": np.zeros(self.students),
+        }
+        for name, default in defaults.items():
+            if differs_from_default(getattr(self, name), default):
+                arguments[name] = getattr(self, name)
         if self.network is not None:
             arguments["network"] = self.network
         if self.time:
@@ -317,6 +335,7 @@ def spectral_overlaps(spectrum: Spectrum, start: OrderParameters) -> SpectralOve
         t=_in_each_mode(T, signal),
         T=start.T,
         v=start.v,
+        b=start.b,
     )
 
 

@@ -9,6 +9,7 @@ from teacherstudent.tasks.hidden_manifold import HiddenManifold
 from teacherstudent.tasks.label_attack import LabelAttack
 from teacherstudent.tasks.mixed_cumulant import MixedCumulant
 from teacherstudent.tasks.mixture import Components, MixtureTask
+from teacherstudent.tasks.shifted_teacher_student import ShiftedTeacherStudent
 from teacherstudent.tasks.spiked_cumulant import SpikedCumulant
 from teacherstudent.tasks.teacher_student import TeacherStudent
 
@@ -24,6 +25,7 @@ TASKS = {
         GaussianMixture,
         BoxMixture,
         LabelAttack,
+        ShiftedTeacherStudent,
     )
 }
 
@@ -38,6 +40,7 @@ __all__ = [
     "LabelAttack",
     "MixedCumulant",
     "MixtureTask",
+    "ShiftedTeacherStudent",
     "SpikedCumulant",
     "StructuredTask",
     "Task",

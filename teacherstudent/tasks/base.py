@@ -220,19 +220,17 @@ def averages_of_fields(
     student,
     teacher: Activation,
     teachers: int,
-    b: Float[Array, " students"] | None = None,
+    mean: Float[Array, " fields"] | None = None,
     resolution: Resolution | None = None,
 ) -> Averages:
     """The averages over the fields of a student and of M = `teachers` units with activation g*.
 
-    Those of a student that trains its biases are at the biases b, zero unless given; all others
-    have none, and keep the formulas for fields without means.
+    Fields have the means that `TeacherTask.mean_of_fields` answers; with None they have none, and
+    keep the formulas for these.
     """
-    if not student.train_bias:
+    if mean is None:
         return averages_for(student.activation, teacher, student.width, teachers, resolution)
-    if b is None:
-        b = jnp.zeros(student.width)
-    return biased_averages_for(student.activation, teacher, b, teachers, resolution)
+    return biased_averages_for(student.activation, teacher, mean, student.width, resolution)
 
 
 class TeacherTask(Task):
@@ -329,9 +327,26 @@ class TeacherTask(Task):
 
     def error(self, student, loss, Q, R, T, v, b) -> Float[Array, ""]:
         """eps_g = 1/2 E[(phi - phi*)^2] = 1/2 sum_ab u_a u_b I2(a, b), u = (v, -v*)."""
-        averages = averages_of_fields(student, self.activation, len(T), b)
+        mean = self.mean_of_fields(student, R, T, b)
+        averages = averages_of_fields(student, self.activation, len(T), mean)
         u = jnp.concatenate([v, -self.v_star])
         return 0.5 * u @ averages.I2(covariance(Q, R, T)) @ u
+
+    @property
+    def mean_coordinates(self) -> Float[Array, " teachers"] | None:
+        """mu, where the mean of the inputs is sum_m mu_m w*_m / sqrt N; None if it is zero."""
+        return None
+
+    def mean_of_fields(self, student, R, T, b) -> Float[Array, " fields"] | None:
+        """The means (R mu + b, T mu) of the fields; None if they are zero by themselves, on centred
+        inputs and without trained biases.
+        """
+        mu = self.mean_coordinates
+        if mu is not None:
+            return jnp.concatenate([R @ mu + b, T @ mu])
+        if student.train_bias:
+            return jnp.concatenate([b, jnp.zeros(len(T), b.dtype)])
+        return None
 
     @property
     def input_mean(self):
@@ -346,7 +361,6 @@ class StructuredTask(TeacherTask):
     """
 
     HAS_MODES: ClassVar = True
-    KNOWS_BIASES: ClassVar = False
 
     @abc.abstractmethod
     def modes(self, N: int) -> Modes:

@@ -47,7 +47,8 @@ def by_hand(kind):
 
 def averages_of(student, teacher, b, M):
     activations = as_activation(student), as_activation(teacher)
-    return biased_averages_for(*activations, jnp.asarray(b), M)
+    mean = jnp.concatenate([jnp.asarray(b), jnp.zeros(M)])
+    return biased_averages_for(*activations, mean, len(b))
 
 
 def found_averages(averages, C, u):
@@ -163,7 +164,8 @@ def test_quadrature_agrees_with_closed_forms_and_knows_its_error():
     erf = as_activation("erf")
     C = random_covariance(4, seed=2)
     u = jnp.array([0.8, -0.5, 0.4, -1.0])
-    quadrature = BiasedQuadrature(erf, erf, jnp.asarray(B), 1)
+    mean = jnp.concatenate([jnp.asarray(B), jnp.zeros(1)])
+    quadrature = BiasedQuadrature(erf, erf, mean, len(B))
     closed = found_averages(averages_of("erf", "erf", B, 1), C, u)
     found = found_averages(quadrature, C, u)
     error = max(float(jnp.abs(found[name] - closed[name]).max()) for name in closed)

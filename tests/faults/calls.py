@@ -135,6 +135,7 @@ CALLS: dict[str, Call] = dict(
     (
         # the parts of a problem
         _call("TeacherStudent", lambda: {"width": 1}, TEACHER),
+        _call("ShiftedTeacherStudent", lambda: {"width": 1}, f"{TEACHER}, mean: reals"),
         _call(
             "Student",
             lambda: {"width": 1},
@@ -235,7 +236,7 @@ CALLS: dict[str, Call] = dict(
                 "t": [[[1.0]]],
             },
             "rho: reals, weights: reals, q: reals, r: reals, t: reals, T: reals?, v: reals?, "
-            "network: pair?",
+            "b: reals?, network: pair?",
         ),
         _call(
             "SpectralOverlaps.from_latent_modes",

@@ -12,7 +12,10 @@ import pytest
 from scipy.special import erf
 
 import teacherstudent as ts
+from odes.inputs.one_update import Fixed, State as OneUpdateState
 from odes.models.continual_learning import ContinualLearningTheory
+from odes.solving.vector_field import vector_field
+from sims.models.continual_learning import ContinualLearningSimulation
 from tests.long import marked_as_long, mostly_long
 
 CASES = {
@@ -81,7 +84,7 @@ SLOPES = {
 }
 
 
-def everything_at_once(student, teacher, shared_head):
+def everything_at_once(student, teacher, shared_head, label_noise=(0.1, 0.4), **fields):
     """A model in which nothing is at its default, and a state in which all is different."""
     model = ts.ContinualLearning(
         3,
@@ -89,7 +92,7 @@ def everything_at_once(student, teacher, shared_head):
         student,
         teacher,
         readouts=[[1.0, -0.6], 0.8],
-        label_noise=[0.1, 0.4],
+        label_noise=label_noise,
         frequencies=[0.3, 0.9],
         shared_head=shared_head,
         learning_rate=0.8,
@@ -99,6 +102,7 @@ def everything_at_once(student, teacher, shared_head):
         consolidation=0.7,
         snapshot=2.0,
         consolidated_task=1,
+        **fields,
     )
     rng = np.random.default_rng(3)
     rows = rng.standard_normal((9, 12)) / 12**0.5
@@ -106,6 +110,11 @@ def everything_at_once(student, teacher, shared_head):
     heads = rng.standard_normal(model.shapes["heads"])
     state = {**model.overlaps(jnp.asarray(gram)), "heads": heads}
     state["heads_shift"] = 0.3 * rng.standard_normal(heads.shape)
+    if model.inputs is not None:
+        rows = rng.standard_normal((model.inputs.modes, 9, 12)) / 12**0.5
+        state["modes"] = rows @ rows.swapaxes(1, 2)
+        summed = model.overlaps(model.gram_of_modes(state["modes"]))
+        state |= {name: jnp.asarray(part) for name, part in summed.items() if name != "T"}
     return model, {name: jnp.asarray(state[name]) for name in model.shapes}
 
 
@@ -180,7 +189,98 @@ def test_nothing_is_pulled_before_the_snapshot():
         assert not np.any(velocity[name])
 
 
+# Batches.
+
+
+def test_a_batch_divides_the_square_of_an_update_alone():
+    """What is left of large batches is linear in the rates: the drift at a rate that vanishes."""
+    single, state = everything_at_once("erf", "erf", False)
+    one = velocity_of(single, 3.0, state)
+    drift = velocity_of(everything_at_once("erf", "erf", False, batch_size=10**12)[0], 3.0, state)
+    batch = velocity_of(everything_at_once("erf", "erf", False, batch_size=5)[0], 3.0, state)
+    fields = {name: getattr(single, name) for name in single.shown()}
+    slow = ts.ContinualLearning(**(fields | {"learning_rate": 0.8e-9}))
+    for name in ("Q", "shift", "Q_shift"):
+        assert np.abs(one[name] - drift[name]).max() > 0.01, name
+        expected = drift[name] + (one[name] - drift[name]) / 5
+        np.testing.assert_allclose(batch[name], expected, atol=1e-10)
+        slowly = velocity_of(slow, 3.0, state)[name] * 1e9
+        np.testing.assert_allclose(drift[name], slowly, rtol=1e-6, atol=1e-8)
+    for name in ("R", "R_shift", "heads"):
+        np.testing.assert_allclose(batch[name], one[name], atol=1e-12)
+
+
+@pytest.mark.parametrize("shared_head", [False, marked_as_long(True)])
+def test_every_sample_of_a_batch_has_its_own_task(shared_head):
+    """At given fields the update is in the mean over the tasks that of the rule, by plain NumPy."""
+    B, N = 6, 50
+    model, state = everything_at_once("erf", "erf", shared_head, batch_size=B, label_noise=0.0)
+    fields = np.random.default_rng(0).standard_normal((9, B))
+    others = {name: state[name] for name in ("heads", "heads_shift")}
+    others["time_step"] = jnp.asarray(1 / N)
+
+    def move(key):
+        found = ContinualLearningSimulation().update(
+            model, 3.0, jnp.asarray(fields), others, key, None
+        )
+        return found.inputs[:3], (found.others["heads"] - state["heads"]) * N
+
+    inputs, heads = jax.vmap(move)(jax.random.split(jax.random.key(1), 4000))
+    lam, nu = fields[:3], fields[6:]
+    g, slope = SLOPES["erf"]
+    mean_inputs, mean_heads = 0.0, np.zeros(state["heads"].shape)
+    for task, (p, units, v_star) in enumerate(
+        [(0.25, slice(0, 2), np.array([1.0, -0.6])), (0.75, slice(2, 3), np.array([0.8]))]
+    ):
+        row = 0 if shared_head else task
+        head = model.gates[task] * np.asarray(state["heads"][row])
+        e = head @ g(lam) - v_star @ g(nu[units])
+        rates = 0.8 * np.array([1.0, 0.0, 0.6])
+        mean_inputs += -p / B * (rates * head)[:, None] * slope(lam) * e
+        mean_heads[row] += -0.5 * p / B * model.gates[task] * (g(lam) @ e)
+    for found, mean in ((inputs, mean_inputs), (heads, mean_heads)):
+        error = np.std(found, axis=0) / 4000**0.5
+        assert np.all(np.abs(np.mean(found, axis=0) - mean) < 4.5 * error + 1e-12)
+    if not shared_head:
+        both_move = np.all(np.any(heads != 0, axis=2), axis=1)
+        assert np.mean(both_move) > 0.75  # 1 - 0.25^6 - 0.75^6 = 0.82 of all updates
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "N"), [("reduced", 60), ("weights", 60), ("reduced", 300)])
+def test_networks_with_batches_follow_the_theory(method, N):
+    """A theory without the division by B would be off by 0.1 in Q."""
+    noisy = {"frequencies": [0.4, 0.6], "label_noise": [1.0, 0.8]}
+    model, start = random_model(**noisy, batch_size=4)
+    times = [0.0, 2.0, 6.0]
+    theory = ts.integrate(model, start, times, curve=False)
+    networks = ts.simulate(model, start, times, N=N, seeds=64, method=method)
+    for quantity in ("Q", "R", "heads", "eps"):
+        error = networks[quantity].std("seed", ddof=1) / 64**0.5
+        gap = np.abs(networks[quantity].mean("seed") - theory[quantity])
+        assert float((gap - 4.5 * error).max()) < 1.5 / N, quantity
+    single, _ = random_model(**noisy)
+    other = ts.integrate(single, start, times, curve=False)
+    assert float(np.abs(other.Q - theory.Q).max()) > 0.1
+
+
 # Limits.
+
+
+@pytest.mark.long
+def test_a_snapshot_before_the_start_is_the_start():
+    """A run that goes on with a pull to where it goes on from has no need to know when that was."""
+    pull = {"consolidation": 0.7, "consolidated_task": 0}
+    whole, start = random_model(frequencies=switched(3.0), snapshot=3.0, **pull)
+    theory = ts.integrate(whole, start, [0.0, 3.0, 6.0], **TIGHT, curve=False)
+    first, _ = random_model(frequencies=[1.0, 0.0])
+    end = ts.integrate(first, start, [0.0, 3.0], **TIGHT, curve=False)
+    state = ts.State(Q=end.Q[-1], R=end.R[-1], T=start.T, heads=end.heads[-1], time=3.0)
+    second, _ = random_model(frequencies=[0.0, 1.0], snapshot=0.0, **pull)
+    more = ts.integrate(second, state, [3.0, 6.0], **TIGHT, curve=False)
+    for name in ("Q", "heads", "shift", "heads_shift"):
+        np.testing.assert_allclose(more[name][-1], theory[name][-1], atol=1e-8)
 
 
 def random_model(**fields):
@@ -322,6 +422,191 @@ def test_frozen_and_gated_units_of_networks_stay():
     np.testing.assert_allclose(networks.Q[:, 1, 0, 0], networks.Q[:, 0, 0, 0], rtol=1e-6)
     np.testing.assert_array_equal(networks.heads[:, 1, 1, 1], networks.heads[:, 0, 1, 1])
     assert np.all(networks.heads[:, 1, 0, 1] != networks.heads[:, 0, 0, 1])
+
+
+# Inputs of a hidden manifold.
+
+SIGN = ts.ManifoldInputs(0.5, "sign")
+
+
+def start_on_manifold(K, T):
+    """Overlaps of K units of different lengths, small ones with the teachers."""
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((K, 9)) / 3
+    R = 0.12 * rng.standard_normal((K, len(T)))
+    return ts.State(Q=w @ w.T, R=R, T=T, heads=rng.standard_normal((2, K)))
+
+
+def test_the_velocity_on_a_manifold_is_that_of_the_problem():
+    """The theory of `HiddenManifold` mode by mode, at a state in which all modes differ."""
+    fields = {"consolidation": None, "snapshot": None, "unit_rates": 1.0, "gates": 1.0}
+    everything, _ = everything_at_once("erf", "erf", False)
+    fields = {name: getattr(everything, name) for name in everything.shown()} | fields
+    fields |= {"frequencies": [0.0, 1.0], "inputs": SIGN, "batch_size": 2}
+    model = ts.ContinualLearning(**fields)
+    rng = np.random.default_rng(5)
+    rows = rng.standard_normal((SIGN.modes, 6, 9)) / 3
+    modes = rows @ rows.swapaxes(1, 2)
+    heads = rng.standard_normal((2, 3))
+    T = jnp.eye(3) * 9.0
+    state = {"T": T, "heads": jnp.asarray(heads), "modes": jnp.asarray(modes)}
+    summed = model.overlaps(model.gram_of_modes(modes))
+    state |= {name: jnp.asarray(summed[name]) for name in "QR"}
+    found = velocity_of(model, 3.0, state)
+    manifold = ts.HiddenManifold(
+        3, nonlinearity="sign", latent_ratio=0.5, readout=[0.0, 0.0, 0.8], noise=0.4
+    )
+    rule = ts.SGD(0.8, readout_learning_rate=0.5)
+    problem = ts.Problem(manifold, ts.Student(3, train_readout=True), rule, batch_size=2)
+    rho, p, _ = SIGN.spectrum
+    last = jnp.moveaxis(state["modes"], 0, -1)
+    fixed = Fixed(jnp.asarray(rho), jnp.asarray(p), last[3:, 3:], T, jnp.asarray(rho))
+    now = OneUpdateState(last[:3, :3], last[:3, 3:], state["heads"][1], jnp.zeros(3))
+    known = vector_field(problem, fixed, now)
+    by_mode = jnp.moveaxis(found["modes"], 0, -1)
+    np.testing.assert_allclose(by_mode[:3, :3], known.q, atol=1e-12)
+    np.testing.assert_allclose(by_mode[:3, 3:], known.r, atol=1e-12)
+    np.testing.assert_allclose(found["heads"][1], known.v, atol=1e-12)
+    assert np.abs(known.q).max() > 0.1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("inputs", "task"), [(SIGN, 1), (ts.ManifoldInputs(2.0, "relu"), 0)])
+def test_one_task_on_a_manifold_is_that_of_the_problem(inputs, task):
+    """The theory of `HiddenManifold`, written for problems: noise, batch, and a spectator."""
+    p = [float(a == task) for a in range(2)]
+    fields = {"learning_rate": 0.5, "readout_learning_rate": 0.3, "batch_size": 2}
+    model = ts.ContinualLearning(3, [1, 1], frequencies=p, inputs=inputs, label_noise=0.2, **fields)
+    T = ts.teachers_of_similarity(0.3)
+    start = start_on_manifold(3, T)
+    manifold = ts.HiddenManifold(
+        2, "erf", inputs.nonlinearity, inputs.latent_ratio, readout=p, noise=0.2
+    )
+    rule = ts.SGD(0.5, readout_learning_rate=0.3)
+    problem = ts.Problem(manifold, ts.Student(3, train_readout=True), rule, batch_size=2)
+    alone = ts.OrderParameters(start.Q, start.R, T, v=start.heads[task])
+    times = [0.0, 2.0, 8.0]
+    theory = ts.integrate(model, start, times, **TIGHT, curve=False)
+    plain = ts.integrate(problem, alone, times, **TIGHT, curve=False)
+    assert float(np.abs(plain.R[-1] - plain.R[0]).max()) > 0.05
+    for found, known in (("Q", "Q"), ("R", "R"), ("eps_g", "eps_g")):
+        np.testing.assert_allclose(theory[found], plain[known], atol=1e-8)
+    np.testing.assert_allclose(theory.heads[:, task], plain.v, atol=1e-8)
+
+
+def test_what_does_not_move_on_a_manifold():
+    """The snapshot w - s has constant overlaps, Q and R are sums over the modes, and the
+    probabilities enter linearly.
+    """
+    model, state = everything_at_once("erf", "erf", False, inputs=SIGN)
+    moved = velocity_of(model, 3.0, state)
+    snapshot = moved["Q"] - moved["Q_shift"] - moved["Q_shift"].T + moved["shift"]
+    np.testing.assert_allclose(snapshot, 0.0, atol=1e-13)
+    np.testing.assert_allclose(moved["R"], moved["R_shift"], atol=1e-13)
+    summed = model.overlaps(model.gram_of_modes(moved["modes"]))
+    for name in ("Q", "R", "shift"):
+        assert np.abs(moved[name]).max() > 0.01
+        np.testing.assert_allclose(summed[name], moved[name], atol=1e-13)
+    assert not np.any(moved["modes"][:, -3:, -3:]) and not np.any(moved["T"])
+    fields = {name: getattr(model, name) for name in model.shown()}
+    alone = [
+        velocity_of(ts.ContinualLearning(**(fields | {"frequencies": p})), 3.0, state)["modes"]
+        for p in ([1.0, 0.0], [0.0, 1.0])
+    ]
+    np.testing.assert_allclose(moved["modes"], 0.25 * alone[0] + 0.75 * alone[1], atol=1e-12)
+
+
+def switched_on_manifold():
+    """Two tasks one after the other on a manifold, with all that the model has."""
+    T = ts.teachers_of_similarity([0.5, 0.0], TASKS)
+    model = ts.ContinualLearning(
+        2,
+        TASKS,
+        frequencies=switched(3.0),
+        inputs=SIGN,
+        learning_rate=0.6,
+        readout_learning_rate=0.4,
+        label_noise=[0.1, 0.3],
+        consolidation=0.8,
+        snapshot=3.0,
+    )
+    return model, start_on_manifold(2, T)
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_networks_on_manifolds_approach_the_theory_as_one_over_N():
+    model, start = switched_on_manifold()
+    times = [0.0, 1.5, 3.0, 4.0, 6.0]
+    theory = ts.integrate(model, start, times, curve=False)
+    for N, seeds in ((60, 120), (240, 60)):
+        networks = ts.simulate(model, start, times, N=N, seeds=seeds, progress=False)
+        assert "modes" not in networks
+        for quantity in ("Q", "R", "heads", "eps", "Q_shift", "R_shift", "shift", "heads_shift"):
+            error = networks[quantity].std("seed", ddof=1) / seeds**0.5
+            gap = np.abs(networks[quantity].mean("seed") - theory[quantity])
+            assert float((gap - 4.5 * error).max()) < 4 / N, quantity
+            assert float(gap[0].max()) < 1e-5, quantity
+    none = {name: getattr(model, name) for name in model.shown()} | {"consolidation": 0.0}
+    free = ts.integrate(ts.ContinualLearning(**none), start, times, curve=False)
+    assert float(np.abs(free.Q - theory.Q).max()) > 0.05  # a pull that is missing is seen
+
+
+@pytest.mark.long
+def test_a_run_on_a_manifold_goes_on_and_has_a_file(tmp_path):
+    model, start = switched_on_manifold()
+    theory = ts.integrate(model, start, [0.0, 4.0, 6.0], **TIGHT, curve=False)
+    ts.save(tmp_path / "one.h5", theory=theory)
+    read = ts.load(tmp_path / "one.h5")["theory"].to_dataset()
+    again = ts.problem_of(read)
+    assert repr(again) == repr(model)
+    repeated = ts.integrate(again, ts.start_of(read), [0.0, 4.0], **TIGHT, curve=False)
+    half = {name: repeated[name][-1].values for name in model.shapes if name != "T"}
+    later = ts.State(**half, T=start.T, time=4.0)
+    more = ts.integrate(again, later, [4.0, 6.0], **TIGHT, curve=False)
+    np.testing.assert_allclose(more.Q[-1], theory.Q[-1], atol=1e-8)
+    with pytest.raises(ValueError, match="the start is of a run that has begun"):
+        ts.simulate(model, later, [4.0, 6.0], N=40, seeds=1)
+    parts = {name: value for name, value in half.items() if name != "modes"}
+    with pytest.raises(ValueError, match="is not zero, but start.modes"):
+        ts.integrate(model, ts.State(**parts, T=start.T, time=4.0), [4.0, 6.0])
+    with pytest.raises(ValueError, match="start.Q is not the sum of start.modes"):
+        changed = half | {"Q": 1.1 * half["Q"]}
+        ts.integrate(model, ts.State(**changed, T=start.T, time=4.0), [4.0, 6.0])
+
+
+def test_what_a_manifold_refuses():
+    model = ts.ContinualLearning(1, [2, 1], inputs=ts.ManifoldInputs(0.05, "erf"))
+    start = ts.continual_start(model, N=100, scale=0.5)
+    with pytest.raises(ValueError, match=r'method = "reduced" does not follow'):
+        ts.simulate(model, start, [0.0, 1.0], N=100, method="reduced")
+    with pytest.raises(ValueError, match="N = 40 gives D = 2 latents, fewer than 3 teacher units"):
+        ts.simulate(model, start, [0.0, 1.0], N=40)
+    with pytest.raises(ValueError, match=r"start.R is too large for start.Q on these inputs"):
+        wide = ts.ContinualLearning(1, [1], inputs=ts.ManifoldInputs(2.0))
+        tight = ts.State(Q=[[0.04]], R=[[0.15]], T=[[1.0]], heads=[[1.0]])
+        ts.integrate(wide, tight, [0.0, 1.0])
+    for given, says in (
+        ("sign", "model.inputs = 'sign' are no inputs; give ts.ManifoldInputs"),
+        ({"type": "ManifoldInputs", "latent_ratio": -1.0}, "inputs.latent_ratio = -1.0"),
+        ({"type": "ManifoldInputs", "latent_ratio": 0.5, "nonlinearity": [1.0]}, "is constant"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            ts.ContinualLearning(1, [1], inputs=given)
+
+
+def test_a_start_on_a_manifold_has_the_size_of_random_weights():
+    """The mean square of R is that of weights with entries N(0, 1) on a manifold that is drawn."""
+    rng = np.random.default_rng(0)
+    N, D = 400, 200
+    F = rng.standard_normal((N, D))
+    w, W = rng.standard_normal((30, N)), rng.standard_normal((30, D))
+    b = (2 / np.pi) ** 0.5
+    R = w @ (b * F / D**0.5) @ W.T / (N * D) ** 0.5
+    model = ts.ContinualLearning(30, [30], inputs=SIGN)
+    start = ts.continual_start(model, N=N, seed=1)
+    np.testing.assert_allclose(np.mean(start.R**2), np.mean(R**2), rtol=0.15)
+    np.testing.assert_allclose(np.mean(np.diagonal(start.Q)), 1.0, rtol=0.05)
 
 
 # Numbers that change, sweeps, files.

@@ -90,17 +90,11 @@ REFUSED = {
         ),
         r"student.train_bias = false; set it to true, with rule.bias_learning_rate = 0",
     ),
-    "modes": (
-        lambda: ts.Problem(
-            ts.HiddenManifold(1, latent_ratio=0.5), ts.Student(1, train_bias=True), ts.SGD(0.1)
-        ),
-        "train_bias = true is known for tasks with two classes and for TeacherStudent, not for Hid",
-    ),
     "signs": (
         lambda: ts.Problem(
             ts.ClassifyingTeacher(1), ts.Student(1, "linear", train_bias=True), ts.SGD(0.1)
         ),
-        "not for ClassifyingTeacher; set it to false",
+        "known for tasks with two classes, and for those with the output of a teacher, not for Cl",
     ),
     "phases": (
         lambda: ts.Protocol(

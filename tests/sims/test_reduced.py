@@ -44,6 +44,11 @@ def classes(task, rule=None, **rest):
     return ts.Problem(task, student, ts.SGD(0.8) if rule is None else rule, **rest)
 
 
+def shifted(**rest):
+    task = ts.ShiftedTeacherStudent(3, "erf", readout=[1.0, -0.5, 0.0], mean=[0.5, 0.0, 1.0])
+    return ts.Problem(task, ts.Student(2, train_bias=True), ts.SGD(0.5), **rest)
+
+
 LAWS = {
     "SGD, decay": committee(ts.SGD(0.8, weight_decay=0.3)),
     "SGD, both layers": committee(ts.SGD(0.8, 0.3), K=4, M=2, readout=True),
@@ -63,6 +68,7 @@ LAWS = {
     "spike": classes(ts.SpikedCumulant(5)),
     "mixed cumulant": classes(ts.MixedCumulant(2, 5, coupling="sign")),
     "clusters, batch": classes(ts.GaussianMixture.xor(0.3), batch_size=2),
+    "inputs with a mean, batch above K": shifted(batch_size=3),
     "box": classes(ts.BoxMixture([0.4, 0.6], [1, -1], [[[0.2, 1.0]], [[-1.0, 0.1]]]), ts.SGD(0.4)),
 }
 
@@ -189,7 +195,12 @@ def training(problem, seeds=40, N=100, place_=CPU):
         )
 
 
-KERNELS = ("SGD, decay", "spike", "SGD, ReLU, batch above K")  # rules are written for it one by one
+KERNELS = (
+    "SGD, decay",
+    "spike",
+    "SGD, ReLU, batch above K",
+    "inputs with a mean, batch above K",
+)  # rules are written for it one by one
 
 
 @has_kernel

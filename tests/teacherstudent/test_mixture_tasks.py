@@ -190,7 +190,7 @@ def test_what_does_not_go_with_classes_is_refused():
     with pytest.raises(ValueError, match='loss = "logistic" is known for tasks with labels'):
         ts.Problem(ts.TeacherStudent(2), ts.Student(2), ts.SGD(0.1), loss="logistic")
     with pytest.raises(ValueError, match="train_bias = true is known for tasks with two classes"):
-        problem(ts.HiddenManifold(2, latent_ratio=0.5), train_bias=True)
+        problem(ts.ClassifyingTeacher(2), train_bias=True)
     with pytest.raises(
         ValueError, match="rule.bias_learning_rate is given but the student's biases are frozen"
     ):

@@ -1,9 +1,9 @@
-"""The averages of one layer of units over centred fields, with the third derivative of g.
+"""The averages of one layer of units, with the third derivative of g.
 
-Fields lambda ~ N(0, Q) of K units with one activation g.  All of them but E g''' are those of
-`shifted.py` at mean zero, and by differentiation with respect to the mean m of a field
+Fields lambda ~ N(b, Q) of K units with one activation g.  All of them but E g''' are those of
+`shifted.py`, and by differentiation with respect to the mean b of a field
 
-    E[g'''(lambda_k)] = d E[g''(m_k + lambda_k)] / d m_k   at m = 0,
+    E[g'''(lambda_k)] = d E[g''(lambda_k)] / d b_k,
 
 which holds for activations with kinks as well.
 """
@@ -22,49 +22,54 @@ from teacherstudent.averages.shifted import ShiftedAverages
 from teacherstudent.averages.shifted_quadrature import ShiftedQuadrature
 
 
-class CentredAverages(NamedTuple):
-    """Averages over lambda ~ N(0, Q).
+class LayerAverages(NamedTuple):
+    """Averages over lambda ~ N(b, Q).
 
     - `slopes` (K,): E[g'(lambda_k)].
+    - `curvatures` (K,): E[g''(lambda_k)].
     - `thirds` (K,): E[g'''(lambda_k)].
     - `I2` (K, K): E[g(lambda_k) g(lambda_l)].
+    - `S2` (K, K): E[g'(lambda_k) g(lambda_l)].
     - `J2` (K, K): E[g'(lambda_k) g'(lambda_l)].
     - `G2` (K, K): E[g''(lambda_k) g(lambda_l)].
     """
 
     slopes: Float[Array, " students"]
+    curvatures: Float[Array, " students"]
     thirds: Float[Array, " students"]
     I2: Float[Array, "students students"]
+    S2: Float[Array, "students students"]
     J2: Float[Array, "students students"]
     G2: Float[Array, "students students"]
 
 
-def centred_averages(
-    activation: Activation, Q: Float[Array, "students students"]
-) -> CentredAverages:
+def layer_averages(
+    activation: Activation, b: Float[Array, " students"], Q: Float[Array, "students students"]
+) -> LayerAverages:
     """The averages of units with this activation: closed forms where it has them, else quadrature.
 
     >>> import jax.numpy as jnp
     >>> from teacherstudent.activations.activation import as_activation
-    >>> from teacherstudent.averages.centred import centred_averages
-    >>> cubic = centred_averages(as_activation([0, 0, 0, 1.0]), jnp.array([[2.0]]))
-    >>> print(cubic.slopes, cubic.thirds)
-    [6.] [6.]
+    >>> from teacherstudent.averages.layer import layer_averages
+    >>> cubic = layer_averages(as_activation([0, 0, 0, 1.0]), jnp.array([1.0]), jnp.array([[2.0]]))
+    >>> print(cubic.slopes, cubic.curvatures, cubic.thirds)
+    [9.] [6.] [6.]
     """
     shifted = _shifted(activation, len(Q))
-    mean = jnp.zeros(len(Q), Q.dtype)
 
-    def curvatures(mean):
-        return shifted.curvatures(mean, Q)
+    def of_means(b):
+        return shifted.curvatures(b, Q)
 
     # The curvature of a unit depends on its own mean alone: one derivative serves all units.
-    thirds = jax.jvp(curvatures, (mean,), (jnp.ones_like(mean),))[1]
-    return CentredAverages(
-        slopes=shifted.slopes(mean, Q),
+    curvatures, thirds = jax.jvp(of_means, (b,), (jnp.ones_like(b),))
+    return LayerAverages(
+        slopes=shifted.slopes(b, Q),
+        curvatures=curvatures,
         thirds=thirds,
-        I2=shifted.I2(mean, Q),
-        J2=shifted.J2(mean, Q),
-        G2=shifted.G2(mean, Q),
+        I2=shifted.I2(b, Q),
+        S2=shifted.S2(b, Q),
+        J2=shifted.J2(b, Q),
+        G2=shifted.G2(b, Q),
     )
 
 
