@@ -37,8 +37,8 @@ def report_of(theory):
     return json.loads(theory.attrs["teacherstudent"])["report"]
 
 
-def assert_networks_agree(problem, begin, observables=()):
-    theory = ts.integrate(problem, begin, [0.0, 1.5, 3.0], observables=observables)
+def assert_networks_agree(problem, begin, observables=(), rtol=1e-6):
+    theory = ts.integrate(problem, begin, [0.0, 1.5, 3.0], observables=observables, rtol=rtol)
     networks = ts.simulate(
         problem,
         begin,
@@ -56,7 +56,7 @@ def assert_networks_agree(problem, begin, observables=()):
     return theory
 
 
-@pytest.mark.parametrize("loss", mostly_long(list(LOSSES), ["perceptron"]))
+@pytest.mark.parametrize("loss", mostly_long(list(LOSSES), []))
 @pytest.mark.parametrize(
     "g, K",
     mostly_long(
@@ -102,15 +102,29 @@ def test_whole_networks_come_closer_as_they_grow(loss):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("loss", ["hinge", "logistic"])
-@pytest.mark.parametrize("g, teacher, noise", [("erf", "erf", 0.0), ("relu", "tanh", 0.4)])
+@pytest.mark.parametrize(
+    "g, teacher, noise, loss", [("erf", "erf", 0.0, "hinge"), ("relu", "tanh", 0.4, "logistic")]
+)
 def test_committees_that_teach_have_a_theory_that_says_how_good_it_is(loss, g, teacher, noise):
     task = ts.ClassifyingTeacher(2, teacher, readout=[1.0, -0.7], noise=noise, flips=0.1)
     problem = ts.Problem(task, ts.Student(2, g, train_readout=True), ts.SGD(0.5), loss=loss)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theory = assert_networks_agree(problem, start(2, M=2), ["expected_loss"])
+        theory = assert_networks_agree(problem, start(2, M=2), ["expected_loss"], rtol=1e-3)
     assert 1e-6 < report_of(theory)["quadrature_error"] < 0.03
+
+
+def test_one_update_is_that_of_a_linear_student():
+    """The polynomial x goes the way of all activations; two teachers, flips, noise, batches."""
+    task = ts.ClassifyingTeacher(2, readout=[1.0, -0.4], flips=0.1, noise=0.3)
+    rule = ts.SGD(0.4, weight_decay=0.1)
+    velocities = []
+    for g in ("linear", [0.0, 1.0]):
+        student = ts.Student(1, g, train_readout=True)
+        problem = ts.Problem(task, student, rule, loss="hinge", batch_size=2)
+        field = ts.vector_field(problem, start(1, M=2))
+        velocities.append(field.velocity(field.y))
+    np.testing.assert_allclose(velocities[0], velocities[1], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", mostly_long(["hinge", "logistic", "adatron"], []))
