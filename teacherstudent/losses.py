@@ -43,9 +43,9 @@ class Loss:
     5. If the averages of an update follow from averages of g, write `averages`; without it they
        are taken by quadrature over the K fields.  Jumps of l' cost that quadrature digits, and the
        result says how many.
-    6. For labels of a teacher (`ts.ClassifyingTeacher`) the theory takes averages over the output
-       of a linear student: name all values of y phi at which l' bends or jumps, `margins = (1.0,)`,
-       or `margins = ()` where l' is smooth.
+    6. For labels of a teacher (`ts.ClassifyingTeacher`) the integrals of the theory are divided
+       where l' is not smooth: name all values of y phi at which it bends or jumps, `margins =
+       (1.0,)`, or `margins = ()` where there are none.
 
     Give an object of it, `ts.Problem(..., loss=Huber(0.5))`.  A result file names the class and its
     parameters, but a problem with a loss of one's own cannot be read back from it.

@@ -158,6 +158,18 @@ class InputTheory(abc.ABC):
         """One line that names the averages; None where those of the activations are taken."""
         return None
 
+    def estimates_error(self, problem: Problem) -> bool:
+        """Whether `error_at` is known: the averages have nodes of their own."""
+        return False
+
+    def error_at(self, problem: Problem, T, Q, R, v) -> Float[Array, ""]:
+        """A cautious estimate of the largest error of the averages at one state."""
+        raise NotImplementedError(f"{type(self).__name__} has no method error_at")
+
+    def remedy(self, problem: Problem) -> str | None:
+        """What makes that error smaller; None where it is that of all averages by quadrature."""
+        return None
+
     @abc.abstractmethod
     def gradient(self, task: Any, problem: Problem, fixed: Fixed, state: State) -> Gradient:
         """The averages of one update on the inputs of the task."""

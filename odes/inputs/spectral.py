@@ -66,9 +66,13 @@ class AveragesWithTeacher(InputTheory, task=TeacherTask):
     """
 
     def gradient(self, task: TeacherTask, problem: Problem, fixed: Fixed, state: State) -> Gradient:
-        C = covariance(*overlaps(fixed, state), fixed.T)
-        mean = moments(problem, C, state.v, state.b)
+        mean = self.moments(task, problem, fixed, state)
         return along_mean(task, mean.bias, fixed, state, by_mode(mean, fixed, state))
+
+    def moments(self, task: TeacherTask, problem: Problem, fixed: Fixed, state: State) -> Moments:
+        """The same over the Gaussian fields."""
+        C = covariance(*overlaps(fixed, state), fixed.T)
+        return moments(problem, C, state.v, state.b)
 
     def random_numbers(self, task: TeacherTask, problem: Problem) -> RandomNumbers:
         if task.HAS_MODES:

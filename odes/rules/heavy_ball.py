@@ -19,19 +19,17 @@ with m_mean_kl = E[delta_k x_tau] m_l^tau.  The readout and its momentum m_v mov
     dv/dt   = -eta_v m_v
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from odes.inputs.moments import moments
-from odes.inputs.one_update import Fixed, Gradient, State, gradient, overlaps
-from odes.inputs.spectral import along
+from odes.inputs.one_update import Fixed, Gradient, State, averages_of, gradient
+from odes.inputs.spectral import AveragesWithTeacher, along
 from odes.rules.sgd import descent
 from odes.rules.theory import RuleTheory
 from teacherstudent.problem import Problem
 from teacherstudent.rules import HeavyBall
-from teacherstudent.states.order_parameters import covariance
 
 
 class Buffer(NamedTuple):
@@ -50,6 +48,9 @@ class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
 
     def takes_only_gradient(self, rule: HeavyBall) -> bool:
         return rule.gamma is None
+
+    def holds_signs(self, rule: HeavyBall) -> bool:
+        return True
 
     def holds_frozen_units(self, rule: HeavyBall) -> bool:
         return True
@@ -135,8 +136,8 @@ class TheoryOfHeavyBall(RuleTheory, rule=HeavyBall):
 def _along_momentum(problem: Problem, fixed: Fixed, state: State):
     """m_mean_kl = E[delta_k x_tau] m_l^tau."""
     K = state.v.shape[0]
-    Q, R = overlaps(fixed, state)
-    J = moments(problem, covariance(Q, R, fixed.T), state.v, state.b).J
+    averages = cast(AveragesWithTeacher, averages_of(type(problem.task)))
+    J = averages.moments(problem.teacher, problem, fixed, state).J
     m = state.memory
     mean = along(J[:, :K], J[:, K:], fixed.rho, _transposed(m.c), _transposed(m.d))
     return jnp.asarray(problem.student.moving)[:, None, None] * mean

@@ -158,6 +158,12 @@ class RuleTheory(abc.ABC):
         """
         return True
 
+    def holds_signs(self, rule: Any) -> bool:
+        """Whether the velocity is known where a teacher tells signs, by the averages of one update
+        that belong to the task.
+        """
+        return self.takes_only_gradient(rule)
+
     def holds_frozen_units(self, rule: Any) -> bool:
         """Whether the velocity is that of a student with frozen units (`Student.frozen`).
 
@@ -280,7 +286,7 @@ def _require_gradient_alone(problem: Problem, theory: RuleTheory) -> None:
         )
     if not problem.task.HAS_CLASSES and problem.teacher.mean_coordinates is not None:
         _require_gradient_on_shifted(problem, theory)
-    if signs_of_teacher and not theory.takes_only_gradient(problem.rule):
+    if signs_of_teacher and not theory.holds_signs(problem.rule):
         raise ValueError(
             f"the theory of {type(problem.rule).__name__} takes averages of the square loss with "
             f"a teacher, which {type(problem.task).__name__} does not have; give a rule such as "

@@ -74,12 +74,13 @@ def quadrature_error(problem: Problem, T, Q, R, v, b) -> float | None:
     Shapes: T (teachers, teachers) or (*batch, 1, teachers, teachers), the others (*batch, time,
     ...).
     """
-    if not needs_quadrature(problem):
+    estimate_at = _estimate_of(problem)
+    if estimate_at is None:
         return None
     errors = []
     for task, parts in _curves_of_each_task(problem, (Q, R, v, b)):
         one = with_fields(problem, {"task": task})
-        estimate = _estimate(problem.task.HAS_CLASSES, default_platform())
+        estimate = _compiled(estimate_at, default_platform())
         for state in _states_at_risk(T, *parts):
             errors.append(float(estimate(_for_estimate(one), *state)))
     return max(errors, default=None)
@@ -98,6 +99,9 @@ def warn_of_error(problem: Problem, error: float, wanted: float | None) -> None:
 
 def _remedy(problem: Problem) -> str:
     """What makes averages by quadrature better."""
+    of_task = averages_of_one_update(type(problem.task)).remedy(problem)
+    if of_task is not None:
+        return of_task
     if isinstance(problem.loss, Loss):
         return (
             f"where the slope of the loss {problem.loss} jumps, quadrature loses digits: a loss "
@@ -112,10 +116,11 @@ def _remedy(problem: Problem) -> str:
 def _curves_of_each_task(problem: Problem, parts: tuple) -> Iterator[tuple[Task, list]]:
     """The tasks of a sweep as programs take them, each with its part of the answers.
 
-    With a teacher of ours the averages are those of the activations, the same for all noises.
+    With a teacher of ours whose labels are its outputs, the averages are those of the activations,
+    the same for all noises.
     """
     swept = swept_numbers(problem.task)
-    if not problem.task.HAS_CLASSES and is_ours(type(problem.task)):
+    if not problem.task.BINARY_LABELS and is_ours(type(problem.task)):
         yield exact(first_task(problem.task).for_programs()), list(parts)
         return
     shape = [len(values) for values in swept.values()]
@@ -154,13 +159,26 @@ def _for_estimate(problem: Problem) -> Problem:
     return with_fields(problem, {"rule": None})
 
 
+def _estimate_of(problem: Problem) -> Callable | None:
+    """The estimate at one state; None if the averages are closed forms."""
+    if averages_of_one_update(type(problem.task)).estimates_error(problem):
+        return _error_of_own_nodes
+    if not needs_quadrature(problem):
+        return None
+    if problem.task.HAS_CLASSES:
+        return _error_with_classes
+    return _error_with_teacher
+
+
 @cache
-def _estimate(classes: bool, platform: str) -> Callable:
-    """The estimate at one state, compiled for a kind of device."""
-    estimate: Callable = _error_with_teacher
-    if classes:
-        estimate = _error_with_classes
+def _compiled(estimate: Callable, platform: str) -> Callable:
+    """An estimate at one state, compiled for a kind of device."""
     return jax.jit(estimate, compiler_options=options(platform, quick=True))
+
+
+def _error_of_own_nodes(problem: Problem, T, Q, R, v, b) -> Float[Array, ""]:
+    """The error at one state of averages that have nodes of their own."""
+    return averages_of_one_update(type(problem.task)).error_at(problem, T, Q, R, v)
 
 
 def _error_with_teacher(problem: Problem, T, Q, R, v, b) -> Float[Array, ""]:

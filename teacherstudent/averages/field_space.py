@@ -45,7 +45,6 @@ a given state from rules with fewer nodes on a shorter range, or from other poin
 
 from functools import cache
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -55,7 +54,7 @@ from teacherstudent.averages.field_averages import FieldAverages
 from teacherstudent.averages.nodes import CutField, Piece, cut_line, cut_plane
 from teacherstudent.averages.quasi_random import CAUTION, REPLICAS, normals, uniform_points
 from teacherstudent.averages.rule import ball
-from teacherstudent.averages.triangle import ROUNDING, cholesky
+from teacherstudent.averages.triangle import ROUNDING, cholesky, over_triangle
 from teacherstudent.losses import Loss
 
 RADIUS = 7.25
@@ -112,7 +111,7 @@ class FieldSpace:
         weighted = weights[:, None] * delta
         return FieldAverages(
             a=jnp.sum(weighted, axis=0),
-            J=_over_triangle(weighted.T @ xi, L),
+            J=over_triangle(weighted.T @ xi, L),
             D=weighted.T @ delta,
             b=(weights * slope) @ hidden,
             loss=weights @ self.loss.value(phi, label),
@@ -192,16 +191,6 @@ class FieldSpace:
 def _largest(parts) -> Float[Array, ""]:
     """The largest absolute value of several arrays."""
     return jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in parts]))
-
-
-def _over_triangle(
-    Y: Float[Array, "students students"], L: Float[Array, "students students"]
-) -> Float[Array, "students students"]:
-    """J with J L = Y, L lower triangular; a column of zeros in L gives one in J."""
-    dead = jnp.diag(L) == 0
-    Y = jnp.where(dead[None, :], 0.0, Y)
-    L = L + jnp.diag(jnp.where(dead, 1.0, 0.0))
-    return jax.scipy.linalg.solve_triangular(L.T, Y.T, lower=False).T
 
 
 @cache

@@ -1,5 +1,6 @@
 """The triangular root of a covariance that may be singular."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -21,3 +22,11 @@ def cholesky(S: Float[Array, "d d"]) -> Float[Array, "d d"]:
         columns.append(jnp.where(np.arange(len(S)) < j, 0.0, column))
         S = S - columns[j][:, None] * columns[j][None, :]
     return jnp.stack(columns, axis=1)
+
+
+def over_triangle(Y: Float[Array, "rows d"], L: Float[Array, "d d"]) -> Float[Array, "rows d"]:
+    """J with J L = Y, L lower triangular; a column of zeros in L gives one in J."""
+    dead = jnp.diag(L) == 0
+    Y = jnp.where(dead[None, :], 0.0, Y)
+    L = L + jnp.diag(jnp.where(dead, 1.0, 0.0))
+    return jax.scipy.linalg.solve_triangular(L.T, Y.T, lower=False).T

@@ -17,8 +17,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from teacherstudent.activations.activation import Activation, ActivationLike
+from teacherstudent.averages.lines import has_axes
 from teacherstudent.averages.quasi_random import normals, uniform_points
 from teacherstudent.averages.sign_labels import SignFields
+from teacherstudent.averages.sign_space import SignOfCommittee, SignOfField, SignSpace
 from teacherstudent.averages.triangle import cholesky
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.checks import AnyArray
@@ -53,9 +55,14 @@ class ClassifyingTeacher(TeacherStudent):
         eps_g = P(phi phi* < 0) = arccos(R / sqrt(Q T)) / pi
 
     the latter for one linear unit each; the observable "expected_loss" is the loss beside it.
-    There is a theory for linear students, with every loss of ours, where the teacher's sign is that
-    of one normal field: M linear units, or one unit with "erf", "tanh" or "sign".  For students
-    with "erf" or "relu" it is known with the losses "square" and "correlation".
+
+    There is a theory for every student and every loss of ours.  Where the teacher's sign is that of
+    one normal field (M linear units, or one unit with "erf", "tanh" or "sign") its averages are
+    closed forms or integrals, to 1e-10 for linear students of any width, for one unit with any
+    activation and for two of variances of order one (1e-4 for two ReLU units with the hinge loss),
+    1e-4 for three smooth units, and 1e-3 beyond, at frozen points.  Signs of all other teachers
+    have averages at frozen points, too.  The report of a result estimates the error.  One erf,
+    tanh or sign unit has a theory without noise only.
 
     Time is t = updates / N (the examples per input dimension, alpha, for batches of one).
 
@@ -135,6 +142,9 @@ class ClassifyingTeacher(TeacherStudent):
         """P(phi phi* < 0) + P(phi = 0) / 2, without noise and flips."""
         if self.is_sign_of_field and is_linear(student.activation):
             return self.law_of_signs(Q, R, T, v, noiseless=True).error
+        if self._has_accurate_nodes(student):
+            law = self.law_of_fields(Q, R, T, noiseless=True)
+            return SignSpace(student.activation, len(Q)).wrong_sign(law, v)
         phi, phi_star = self._outputs(student, Q, R, T, v)
         return 0.5 - 0.5 * jnp.mean(jnp.sign(phi) * sign(phi_star))
 
@@ -142,6 +152,9 @@ class ClassifyingTeacher(TeacherStudent):
         """E[l(phi, y)] over labels as the student is told them, with noise and flips."""
         if self.is_linear_perceptron(student) and loss.knows_signs:
             return loss.averages_with_signs(self.law_of_signs(Q, R, T, v)).loss
+        if self._has_accurate_nodes(student) and loss.margins is not None:
+            space = SignSpace(student.activation, len(Q))
+            return space.averages(loss, self.law_of_fields(Q, R, T), v).loss
         phi, phi_star = self._outputs(student, Q, R, T, v)
         noise = jnp.asarray(self.noise)
         noisy = noise > 0
@@ -157,6 +170,10 @@ class ClassifyingTeacher(TeacherStudent):
         fields = jnp.asarray(_points(K + len(T))) @ cholesky(covariance(Q, R, T)).T
         phi = student.activation(fields[:, :K]) @ v
         return phi, self.activation(fields[:, K:]) @ self.v_star
+
+    def _has_accurate_nodes(self, student) -> bool:
+        """Whether nodes for the student's fields are better than frozen points."""
+        return self.is_sign_of_field and has_axes(student.width, bool(student.activation.cuts))
 
     def is_linear_perceptron(self, student) -> bool:
         """Whether student and teacher are one normal field each, of which labels are signs."""
@@ -179,6 +196,18 @@ class ClassifyingTeacher(TeacherStudent):
             variance = variance + self.noise**2
             kept = 1 - 2 * jnp.asarray(self.flips) * kept
         return SignFields(v @ Q @ v, v @ R @ v_star, variance, kept)
+
+    def law_of_fields(self, Q, R, T, noiseless: bool = False) -> SignOfField | SignOfCommittee:
+        """The law of the student's fields and of the label."""
+        v_star = self.v_star
+        noise = jnp.zeros_like(T[0, 0]) if noiseless else jnp.asarray(self.noise)
+        kept = jnp.ones_like(T[0, 0])
+        if not noiseless:
+            kept = 1 - 2 * jnp.asarray(self.flips) * kept
+        if not self.is_sign_of_field:
+            return SignOfCommittee(covariance(Q, R, T), kept, self.activation, v_star, noise)
+        variance = v_star @ T @ v_star + noise**2
+        return SignOfField(covariance(Q, (R @ v_star)[:, None], variance[None, None]), kept)
 
 
 def is_linear(activation: Activation) -> bool:
