@@ -184,7 +184,7 @@ def test_points_say_how_far_averages_may_be_off():
 
 
 @pytest.mark.long
-def test_bands_vector_fields_and_schedules():
+def test_bands_and_vector_fields():
     problem = ts.Problem(ts.ClassifyingTeacher(1), ts.Student(1, "tanh"), ts.SGD(0.5), loss="hinge")
     band = ts.fluctuations(problem, start(1), [0.0, 2.0])
     networks = ts.simulate(problem, start(1), [0.0, 2.0], N=400, seeds=64, method="reduced")
@@ -194,6 +194,11 @@ def test_bands_vector_fields_and_schedules():
     step = np.array([1e-6, 0.0])
     slope = (field(field.y + step) - field(field.y - step)) / 2e-6
     np.testing.assert_allclose(field.jacobian(field.y)[:, 0], slope, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.long
+def test_the_best_rate_goes_through_nodes_that_move():
+    problem = ts.Problem(ts.ClassifyingTeacher(1), ts.Student(1, "tanh"), ts.SGD(0.5), loss="hinge")
     best = ts.optimal_schedule(problem, start(1), stop=5.0)
     constant = ts.integrate(problem, start(1), [0.0, 5.0])
     assert float(best.eps_g[-1]) <= float(constant.eps_g[-1])
