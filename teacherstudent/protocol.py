@@ -207,6 +207,8 @@ class Protocol(Described):
         first = self.phases[0].problem
         for index, phase in enumerate(self.phases[1:], start=1):
             phase.problem.check_follows(first, f"phase {index} of the protocol")
+        alike = first.with_states_alike(self.problems)
+        self.phases = tuple(map(Phase, alike, [phase.end for phase in self.phases]))
 
     def shown(self) -> dict[str, Any]:
         return {f"phase {index}": (one.problem, one.end) for index, one in enumerate(self.phases)}

@@ -85,6 +85,8 @@ class ModelTheory(abc.ABC):
         for one in problems_of(model):
             _refuse(options, one)
             self.check(one)
+            check_over_time(one, start.time, times[-1], times)
+            one.check_run(start.time, float(times[-1]))
         _check_no_networks(start)
         if not isinstance(model, Protocol):
             return self._of_model(options, model, start, times)
@@ -100,8 +102,6 @@ class ModelTheory(abc.ABC):
 
     def _of_model(self, options: Any, model: Any, start: State, times: np.ndarray) -> xr.Dataset:
         """The theory of one model."""
-        check_over_time(model, start.time, times[-1], times)
-        model.check_run(start.time, float(times[-1]))
         began = time.perf_counter()
         dense = _with_between(times, start.time, bool(options.curve and not model.sweeps))
         solutions = self._of_all_values(model, start, dense, options)

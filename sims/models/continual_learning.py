@@ -57,20 +57,15 @@ class ContinualLearningSimulation(RowsSimulation, model=ContinualLearning):
         return rows | self.others(model, state) | time_step
 
     def entered(self, model, before, N, method, network):
-        """With a way s of zeros where the pull of a phase is to another snapshot."""
-        number = model.rows_before(before)
-        own = np.arange(before.moving_rows + sum(before.teachers))
-        if np.array_equal(number, own):
+        """With a way of zero where the pull of a phase is to another snapshot."""
+        if model.consolidation is None or model.keeps_way(before):
             return network
-        shifts = {name: 0 * network["heads"] for name in model.shapes if name == "heads_shift"}
-        kept = {name: part for name, part in network.items() if name != "heads_shift"}
-        if model.inputs is not None:
-            kept["w"] = _rows_of(network["w"], number[: model.moving_rows])
-        elif method == "weights":
-            kept["rows"] = _rows_of(network["rows"], number)
-        else:
-            kept["rows"] = triangular(_rows_of(network["rows"], number))
-        return kept | shifts
+        name = "rows" if model.inputs is None else "w"
+        rows = network[name].copy()
+        rows[model.rows_of_way] = 0
+        if method == "reduced":
+            rows = triangular(rows)
+        return {**network, name: rows, "heads_shift": 0 * network["heads_shift"]}
 
     def step(self, model, N, method, number, network, key):
         if model.inputs is None:
@@ -117,13 +112,6 @@ class ContinualLearningSimulation(RowsSimulation, model=ContinualLearning):
     def state_of(self, model, gram, others):
         heads = {name: others[name] for name in model.shapes if name.startswith("heads")}
         return {**model.overlaps(gram), **heads}
-
-
-def _rows_of(
-    rows: Float[np.ndarray, "before columns"], number: Int[np.ndarray, " rows"]
-) -> Float[np.ndarray, "rows columns"]:
-    """The rows with these numbers, and rows of zeros where a number is -1."""
-    return np.where((number >= 0)[:, None], rows[number], 0).astype(rows.dtype)
 
 
 def _motion_of_heads(

@@ -119,8 +119,7 @@ class RowsSimulation(ModelSimulation):
 
 def triangular(rows: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows rows"]:
     """The lower triangular rows with the same overlaps."""
-    wide = np.pad(rows, ((0, 0), (0, max(0, len(rows) - rows.shape[1]))))
-    return np.transpose(np.linalg.qr(wide.T, mode="r"))
+    return np.transpose(np.linalg.qr(rows.T, mode="r"))
 
 
 def _of_weights(simulation: RowsSimulation, model, N: int, t, rows, others, key, of_update):

@@ -72,7 +72,7 @@ class Settings(NamedTuple):
 
 def begun_systems(settings: Settings, model: Any, seeds: list[int]) -> dict[str, np.ndarray]:
     """The systems of a model at the start, the seeds first."""
-    state = model.begun(model.known_parts(settings.start))
+    state = model.begun(settings.start)
     systems = [
         settings.simulation.begin(
             model, state, settings.N, stream(seed, WEIGHTS_OF_A_NETWORK), settings.method
@@ -288,14 +288,10 @@ def _training(settings: Settings, seeds: list[int]) -> Training:
             before = protocol.problems[number - 1]
             kept = _entered(settings, model, before, kept)
             time = step / model.updates_per_time(settings.N)
-            state = model.entered(start, before)
-            start = with_fields(state, {"kept": kept, "time": time})
+            start = with_fields(start, {"kept": kept, "time": time})
         return ModelTraining(settings._replace(model=model, start=start), seeds)
 
-    parts = {name: size for model in protocol.problems for name, size in model.shapes.items()}
-    recorded = {name: parts[name] for name in parts if name in settings.model.shapes}
-    only_in_some = {name: parts[name] for name in parts if name not in recorded}
-    return PhasedTraining(protocol, begin, settings.start, settings.first_step, only_in_some)
+    return PhasedTraining(protocol, begin, settings.start, settings.first_step)
 
 
 def _entered(settings: Settings, model: Any, before: Any, kept: KeptNetworks) -> KeptNetworks:

@@ -7,8 +7,7 @@ bit by bit.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -36,17 +35,9 @@ class PhasedTraining(Training):
     - `begun`: the steps at which each seed's phases began, (seeds, phases).
     """
 
-    def __init__(
-        self,
-        protocol: Protocol,
-        begin: Begin,
-        start: Any,
-        first_step: int,
-        only_in_some: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
-    ):
+    def __init__(self, protocol: Protocol, begin: Begin, start: Any, first_step: int):
         """`begin(number, networks, step)` makes the training of a phase, of networks that go on
-        from the step, or of the start.  `only_in_some` are the shapes of what only some phases
-        record, and is nan in the others.
+        from the step, or of the start.
         """
         first = begin(0, None, first_step)
         super().__init__(
@@ -59,7 +50,6 @@ class PhasedTraining(Training):
             first_step,
         )
         self.protocol = protocol
-        self.only_in_some = only_in_some
         self.begin = begin
         self.start = start
         self.blocks = first.blocks
@@ -123,10 +113,7 @@ class PhasedTraining(Training):
         """Of each seed what its phase has; nan where its last phase has ended."""
         if not rows:
             return {name: np.full_like(part, np.nan) for name, part in self._empty.items()}
-        seeds = len(self.seeds)
-        merged = {
-            name: np.full((seeds, *shape), np.nan) for name, shape in self.only_in_some.items()
-        }
+        merged: dict[str, np.ndarray] = {}
         for number, row in rows.items():
             inside = self.phase == number
             for name, values in row.items():
@@ -145,8 +132,7 @@ class PhasedTraining(Training):
             if not inside.any():
                 continue
             training.warned = self.warned  # once in all phases
-            own = {name: row[name] for name in self.latest[number]}
-            training.check_seeds(own, {}, inside)
+            training.check_seeds(row, {}, inside)
             self.warned = training.warned
 
     def turn(self, row: dict[str, np.ndarray]) -> None:

@@ -309,8 +309,8 @@ def plot(
         str | None,
         typer.Option(
             help="What is drawn: curves, error, overlaps, heatmaps, spectrum, escape, sweep, "
-            "forgetting, variants, variant sweeps, fixed point, branches, schedule, fluctuations, "
-            "or a variable by its name; what says most of the result unless given."
+            "forgetting, scaling, variants, variant sweeps, fixed point, branches, schedule, "
+            "fluctuations, or a variable by its name; what says most of the result unless given."
         ),
     ] = None,
     force: Force = False,

@@ -30,7 +30,16 @@ from teacherstudent.models.state import State
 from teacherstudent.results.datasets import as_tree
 from teacherstudent.results.description import model_from, parsed
 
-NOT_WITH_FORGETTING = ("start", "sweep", "protocol", "clones", "escape", "fixed_point", "schedule")
+NOT_WITH_FORGETTING = (
+    "start",
+    "sweep",
+    "protocol",
+    "clones",
+    "escape",
+    "fixed_point",
+    "schedule",
+    "scaling",
+)
 OF_VALUES = {
     "forgetting": (ts.forgetting, "forgetting of the first task", r"$\Delta\epsilon_1$"),
     "transfer": (ts.transfer, "transfer to the second task", r"$-\Delta\epsilon_2$"),
@@ -66,10 +75,10 @@ class Forgetting(Sweep):
         base = {key: value for key, value in tables.items() if key != "forgetting"}
         base["start"] = {name: part.tolist() for name, part in starts[0].values.items()}
         curves = ModelCurves.from_tables(base)
-        if not np.any(np.isclose(curves.times, table.switch, rtol=1e-9)):
+        if not np.any(np.isclose(curves.times[:-1], table.switch, rtol=1e-9)):
             raise ValueError(
-                f"forgetting.switch = {table.switch:g} is not among the times at which to record; "
-                "give times that have it."
+                f"forgetting.switch = {table.switch:g} is not among the times at which to record, "
+                "before the last one; give times that have it."
             )
         planned = Sweep.of_curves(curves, base, {"start": starts}, bool(table.theory_only))
         parts = {field.name: getattr(planned, field.name) for field in fields(planned)}

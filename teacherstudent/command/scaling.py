@@ -28,7 +28,16 @@ from teacherstudent.command.unfinished import Parts
 from teacherstudent.models.sparse_parity import SparseParity
 from teacherstudent.results.description import model_from, parsed
 
-NOT_WITH_SCALING = ("start", "sweep", "protocol", "clones", "escape", "fixed_point", "schedule")
+NOT_WITH_SCALING = (
+    "start",
+    "sweep",
+    "protocol",
+    "clones",
+    "escape",
+    "fixed_point",
+    "schedule",
+    "forgetting",
+)
 LATER = "later"  # the times after the start, at which the law of time is a number
 RESOURCES = {
     "samples": ("number of training samples", "$D$"),

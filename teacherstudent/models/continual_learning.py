@@ -29,9 +29,11 @@ from teacherstudent.models import per_task
 from teacherstudent.models.manifold_inputs import ManifoldInputs, as_inputs
 from teacherstudent.models.model import Model, Quantity, registered
 from teacherstudent.models.state import State
+from teacherstudent.tasks.base import with_fields
 
 HEADS = ("head", "student")
 UNITS = ("student", "student_")
+NEVER = 1e12  # the time of a snapshot that no run reaches
 
 
 @registered
@@ -228,7 +230,8 @@ class ContinualLearning(Model):
 
     def check_run(self, begin: float, last: float) -> None:
         """Raise ValueError if the snapshot is taken at no time of a run."""
-        if self.snapshot is not None and not self.snapshot < last:
+        absent = isinstance(self.consolidation, float) and self.consolidation == 0
+        if self.snapshot is not None and not absent and not self.snapshot < last:
             raise ValueError(
                 f"model.snapshot = {self.snapshot:g} is not before the last time, t = {last:g}, "
                 "so that nothing is consolidated; give an earlier one, or later times."
@@ -278,30 +281,60 @@ class ContinualLearning(Model):
             state["modes"] = self.modes_at_rest(state)
         return state
 
-    def entered(self, state: State, before) -> State:
-        """The state with which a phase of a protocol begins: a pull to another snapshot than that
-        of the phase before it begins with a way that is zero.
+    def check_start(self, start: Any) -> None:
+        """Raise ValueError if the start does not fit, or has a way since another snapshot."""
+        super().check_start(start)
+        before = start.before
+        if self.consolidation is None or not isinstance(before, ContinualLearning):
+            return
+        if before.consolidation is None or self.keeps_way(before):
+            return
+        moved = [name for name in start.values if name.endswith("shift")]
+        has_way = any(np.any(start.values[name]) for name in moved)
+        if has_way or (start.kept is not None and before.snapshot < start.time):
+            raise ValueError(
+                f"the start has a way since t = {before.snapshot:g}, the snapshot of its run, but "
+                f"model.snapshot = {self.snapshot:g}; give that snapshot, or make a ts.Protocol of "
+                "both models, in which a pull to another snapshot begins anew."
+            )
+
+    @property
+    def shapes_in_protocol(self) -> dict[str, tuple[int, ...]]:
+        """Without those of the pull, which any phase may have (`with_states_alike`)."""
+        own = [name for name in self.shapes if not name.endswith("shift") and name != "modes"]
+        return {name: self.shapes[name] for name in own}
+
+    def with_states_alike(self, problems: list) -> list:
+        """The phases of a protocol: where one of them has a pull, all have one, some of strength 0
+        to a snapshot that is never taken.
         """
-        values = dict(state.values)
-        if not self._shares_snapshot(before):
-            values = {name: part for name, part in values.items() if not name.endswith("shift")}
-        if "modes" in values:
-            values["modes"] = with_rows(values["modes"], self.rows_before(before))
-        return super().entered(State(time=state.time, kept=state.kept, **values), before)
+        if all(one.consolidation is None for one in problems):
+            return problems
+        absent = {"consolidation": 0.0, "snapshot": NEVER}
+        return [
+            one if one.consolidation is not None else with_fields(one, absent) for one in problems
+        ]
 
-    def rows_before(self, before) -> Int[np.ndarray, " rows"]:
-        """The number of each row of weights in the phase before, -1 of rows of zeros."""
-        K, M = self.width, sum(self.teachers)
-        way = np.arange(K, 2 * K) if self._shares_snapshot(before) else np.full(K, -1)
-        if self.consolidation is None:
-            way = way[:0]
-        return np.concatenate([np.arange(K), way, before.moving_rows + np.arange(M)])
+    def entered(self, state: State, before) -> State:
+        """The state with which a phase of a protocol begins: with a way of zero where its pull is
+        to another snapshot than that of the phase before.
+        """
+        if self.keeps_way(before):
+            return state
+        moving = {name: part for name, part in state.values.items() if not name.endswith("shift")}
+        if "modes" in moving:
+            of_way = np.isin(np.arange(moving["modes"].shape[1]), self.rows_of_way)
+            moving["modes"] = np.where(of_way[:, None] | of_way[None, :], 0.0, moving["modes"])
+        return State(time=state.time, kept=state.kept, **moving)
 
-    def _shares_snapshot(self, before) -> bool:
-        """Whether the pull is to the same weights as in the phase before."""
-        if self.consolidation is None or before.consolidation is None:
-            return False
+    def keeps_way(self, before) -> bool:
+        """Whether the way since the snapshot goes on from the phase before."""
         return self.snapshot == before.snapshot
+
+    @property
+    def rows_of_way(self) -> Int[np.ndarray, " students"]:
+        """The rows of weights, among all, with the way since the snapshot."""
+        return np.arange(self.width, self.moving_rows)
 
     def modes_at_rest(self, state) -> Float[np.ndarray, "modes rows rows"]:
         """The overlaps by mode of weights that know no direction but the teachers', at s = 0.
@@ -428,12 +461,3 @@ class ContinualLearning(Model):
         eps = jnp.einsum("ca,ab,cb->c", u, self.averages().I2(C), u) / 2
         p = self.probabilities()
         return {"eps": eps, "eps_g": p @ eps, "p": p}
-
-
-def with_rows(
-    modes: Float[np.ndarray, "modes before before"], number: Int[np.ndarray, " rows"]
-) -> Float[np.ndarray, "modes rows rows"]:
-    """Overlaps by mode of the rows with these numbers; zero where a number is -1."""
-    known = number >= 0
-    both = known[:, None] & known[None, :]
-    return np.where(both[None], modes[:, number][:, :, number], 0.0)

@@ -46,6 +46,10 @@ class Learnable(Described):
         `title` is what this is called there, "phase 1 of the protocol".
         """
 
+    def with_states_alike(self, problems: list) -> list:
+        """The problems of all phases of a protocol, with states of the same parts."""
+        return problems
+
     def entered(self, state: Any, before: Any) -> Any:
         """The state with which a phase of a protocol begins, from that in which the phase `before`
         ended.

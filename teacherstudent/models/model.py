@@ -149,34 +149,31 @@ class Model(Learnable):
 
     def check_follows(self, first: Any, title: str) -> None:
         """Raise ValueError unless what has learnt `first` can go on with this: it must be of the
-        same class, and its state have the same shapes.  Parts of a state that a start may leave
-        out may be new.
+        same class, and its state have the same shapes.
         """
         if type(first) is not type(self):
             raise ValueError(
                 f"{title} is {checks.kind_of(self)}, but phase 0 {checks.kind_of(first)}; give "
                 "phases of one kind."
             )
-        mine, before = dict(self.shapes), dict(first.shapes)
-        new = set(self.defaults()) | set(first.defaults())
+        mine, before = self.shapes_in_protocol, first.shapes_in_protocol
         for name in [*mine, *before]:
-            if mine.get(name) != before.get(name) and name not in new:
+            if mine.get(name) != before.get(name):
                 raise ValueError(
-                    f"{title} has a state in which {name} has the shape {mine.get(name)}, but in "
-                    f"phase 0 it has {before.get(name)}; only numbers can change from phase to "
-                    "phase."
+                    f"{title} has a state with {_part(name, mine)}, but phase 0 has "
+                    f"{_part(name, before)}; only numbers can change from phase to phase."
                 )
+
+    @property
+    def shapes_in_protocol(self) -> dict[str, tuple[int, ...]]:
+        """The shapes that phases of a protocol share."""
+        return dict(self.shapes)
 
     def entered(self, state: State, before: Any) -> State:
         """The state with which a phase of a protocol begins, from that in which the phase `before`
-        ended: without the parts that this model does not have.
+        ended.
         """
-        return self.known_parts(state)
-
-    def known_parts(self, state: State) -> State:
-        """The state without the parts that this model does not have."""
-        known = {name: value for name, value in state.values.items() if name in self.shapes}
-        return State(time=state.time, kept=state.kept, **known)
+        return state
 
     def begun(self, start: State) -> dict[str, np.ndarray]:
         """All parts of the state at a start, in the order of `STATE`.
@@ -270,6 +267,13 @@ class Model(Learnable):
         if not self.changes_with_time:
             return self
         return at_time(self, t, dtype)
+
+
+def _part(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """A part of a state in words."""
+    if name not in shapes:
+        return f"no {name}"
+    return f"{name} of the shape {shapes[name]}"
 
 
 MODELS: dict[str, type[Model]] = {}

@@ -29,14 +29,16 @@ class State(Described):
     values: dict[str, np.ndarray]
     time: float = eqx.field(static=True)
     kept: Any = eqx.field(static=True)  # what another run goes on from, of a state of its end
+    before: Any = eqx.field(static=True)  # the model of the run that it is a state of, if known
 
-    def __init__(self, *, time: float = 0.0, kept: Any = None, **values):
+    def __init__(self, *, time: float = 0.0, kept: Any = None, before: Any = None, **values):
         self.values = {
             name: np.asarray(checks.finite_array(f"state.{name}", value), np.float64)
             for name, value in values.items()
         }
         self.time = checks.single("state.time", time)
         self.kept = kept
+        self.before = before
 
     def __getattr__(self, name: str) -> np.ndarray:
         values = vars(self).get("values", {})  # empty while a copy of a state is made

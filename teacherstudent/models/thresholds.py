@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import xarray as xr
 
@@ -24,20 +25,29 @@ def check_quantity(until: Until, model: Model) -> None:
         if not dims:
             of = f"is one number; give {name!r}"
         raise ValueError(f"until.quantity = {until.quantity!r}: {name} {of}.")
+    shape = _shapes(model).get(name)
+    if shape is None:
+        raise ValueError(
+            f"until.quantity = {until.quantity!r}, but this {type(model).__name__} has no {name}."
+        )
+    if any(index >= size for index, size in zip(entry, shape, strict=True)):
+        raise ValueError(
+            f"until.quantity = {until.quantity!r}, but {name} has the shape {shape}; give an "
+            "entry of it, from 0."
+        )
+
+
+def _shapes(model: Model) -> dict[str, tuple[int, ...]]:
+    """The shapes of all that a model records."""
+    state = {name: jax.ShapeDtypeStruct(size, float) for name, size in model.shapes.items()}
+    with jax.enable_x64(True):
+        observed = jax.eval_shape(lambda parts: model.at(0.0).observed(0.0, parts), state)
+    return dict(model.shapes) | {name: tuple(one.shape) for name, one in observed.items()}
 
 
 def value_of(until: Until, model: Model, values: Mapping[str, Any], leading: int = 1) -> Any:
-    """The quantity, from all that the model records: arrays with so many leading dimensions.
-
-    Raises ValueError for an entry that an array does not have.
-    """
+    """The quantity, from all that the model records: arrays with so many leading dimensions."""
     name, entry = _parts(until, model)
-    sizes = values[name].shape[leading:]
-    if any(index >= size for index, size in zip(entry, sizes, strict=True)):
-        raise ValueError(
-            f"until.quantity = {until.quantity!r}, but {name} has the shape {tuple(sizes)}; give "
-            "an entry of it, from 0."
-        )
     return values[name][(slice(None),) * leading + entry]
 
 

@@ -11,8 +11,16 @@ import xarray as xr
 
 from teacherstudent.checking import arguments, checks
 from teacherstudent.checking.warn import warn_user
+from teacherstudent.protocol import problems_of
+from teacherstudent.results.datasets import error_name
 from teacherstudent.results.description import family_of
-from teacherstudent.results.selection import described_run, is_of_model, state_of, whole_start
+from teacherstudent.results.selection import (
+    described_run,
+    is_of_model,
+    problem_of,
+    state_of,
+    whole_start,
+)
 from teacherstudent.starts import some_of_batch
 from teacherstudent.states.kept import KeptNetworks, KeptTheory
 from teacherstudent.states.order_parameters import OrderParameters
@@ -98,9 +106,9 @@ def state_at(data: xr.Dataset, t: float) -> Any:
         )
     now = data.isel(time=index)
     if is_of_model(record):
-        state: Any = state_of(now)
-    elif "seed" in data.dims:
-        state = _unchecked(now, record, _start_of_seeds(data, record))
+        return _of_model(state_of(now), now, float(times[index]))
+    if "seed" in data.dims:
+        state: Any = _unchecked(now, record, _start_of_seeds(data, record))
     else:
         state = state_of(now, batch="start")
     return _with_time(state, float(times[index]))
@@ -136,11 +144,28 @@ def _with_time(state: Any, time: float, kept: Any = None) -> Any:
     return with_fields(state, {"time": time, "kept": kept})
 
 
+def _of_model(state: Any, end: xr.Dataset, time: float, kept: Any = None) -> Any:
+    """The state of a model, with the model that it is of: in a protocol that of its phase."""
+    return with_fields(state, {"time": time, "kept": kept, "before": _model_of(end)})
+
+
+def _model_of(end: xr.Dataset) -> Any:
+    """The model at one time; None where a file does not have it, or seeds are in several phases."""
+    try:
+        problem = problem_of(end)
+    except ValueError:
+        return None
+    phases = np.unique(end["phase"]) if "phase" in end else np.zeros(1)
+    if len(phases) > 1 or phases[0] >= len(problems_of(problem)):
+        return None
+    return problems_of(problem)[int(phases[0])]
+
+
 def _last_of_theory(data: xr.Dataset, record: dict) -> Any:
     """The order parameters at the end, with the modes and the memory of the solver."""
     end, time = data.isel(time=-1), float(data["time"][-1])
     if is_of_model(record):
-        return _with_time(state_of(end), time)
+        return _of_model(state_of(end), end, time)
     several = "q_last" in data
     if several:
         q = np.moveaxis(data["q_last"].values, -3, -1)
@@ -192,10 +217,10 @@ def _last_networks(data: xr.Dataset, record: dict) -> Any:
     report = record["report"]
     end, time = data.isel(time=-1), float(data["time"][-1])
     start = _start_of_seeds(data, record)
+    _check_all_there(data, time)
     if is_of_model(record):
         state: Any = start  # each network has a state of its own, in its chain
     else:
-        _check_all_there(data, time)
         state = _unchecked(end, record, start)
     facts = {
         "rule": _rule(record),
@@ -210,8 +235,15 @@ def _last_networks(data: xr.Dataset, record: dict) -> Any:
         chain = KeptNetworks(
             **facts, chain=data["chain_last"].values, chain_rows=report.get("chain_rows", 0)
         )
+        if is_of_model(record):
+            return _of_model(state, end, time, chain)
         return _with_time(state, time, chain)
     if is_of_model(record):
+        if "phase" in data and len(np.unique(end["phase"])) > 1:
+            raise ValueError(
+                f"the seeds are in different phases of the protocol at t = {time:g}, and cannot go "
+                "on together; select those of one phase, or let the run last until all are in one."
+            )
         raise ValueError(
             "the simulation kept no systems from which another one could go on; simulate with "
             'keep="weights", or by the method "reduced".'
@@ -238,8 +270,8 @@ def _last_networks(data: xr.Dataset, record: dict) -> Any:
 
 def _check_all_there(data: xr.Dataset, time: float) -> None:
     """Raise ValueError if some seeds ended the last phase of a protocol before the others."""
-    Q = data["Q"].isel(time=-1).transpose("seed", ...).values
-    finite = np.isfinite(Q).all(axis=(1, 2))
+    end = data[error_name(data)].isel(time=-1).transpose("seed", ...).values
+    finite = np.isfinite(end.reshape(len(end), -1)).all(axis=1)
     if not finite.all():
         raise ValueError(
             f"seed {int(data['seed'][np.argmin(finite)])} ended the protocol before "

@@ -35,14 +35,13 @@ def joined(
         phase = np.full(piece.sizes["time"], number)
         chosen.append(piece.assign(phase=("time", phase)))
     data: dict[Any, Any] = {}
-    first_with = {name: piece for piece in reversed(chosen) for name in piece.data_vars}
-    for name, piece in first_with.items():
+    for name in chosen[0].data_vars:
         if name in OF_THE_END or is_of_curve(name):
             continue
-        if "time" in piece[name].dims:
-            data[name] = xr.concat([_along(one, name, piece) for one in chosen], "time")
+        if "time" in chosen[0][name].dims:
+            data[name] = xr.concat([piece[name] for piece in chosen], "time")
         else:
-            data[name] = piece[name]
+            data[name] = chosen[0][name]
     for name in OF_THE_END:
         if name in chosen[-1]:
             data[name] = chosen[-1][name]
@@ -57,13 +56,6 @@ def joined(
             together[name].attrs = attributes_of(name)
     together.attrs = _attributes(protocol, parts, together["time"].values)
     return together
-
-
-def _along(piece: xr.Dataset, name: Any, other: xr.Dataset) -> xr.DataArray:
-    """A variable of one phase; nan where only another one has it."""
-    if name in piece:
-        return piece[name]
-    return xr.full_like(other[name], np.nan).isel(time=0, drop=True).expand_dims(time=piece["time"])
 
 
 def attributes_of(name: str) -> dict[str, str]:

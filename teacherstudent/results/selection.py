@@ -314,8 +314,7 @@ def is_of_model(record: Mapping) -> bool:
 def _state_of_model(data: xr.Dataset, kind: Any, time: float) -> Any:
     """The state of a model at the one time of the data.
 
-    What the model has only with some options may be absent, and is nan in phases of a protocol
-    that do not have it.
+    What the model has only with some options may be absent.
     """
     values = {}
     for name, quantity in kind.STATE.items():
@@ -328,10 +327,9 @@ def _state_of_model(data: xr.Dataset, kind: Any, time: float) -> Any:
                 f"at t = {time:g} the data have a state for each {' and '.join(extra)}; select "
                 f"one, isel({example}, time=...)."
             )
-        if not np.isnan(data[name].values).all():
-            values[name] = data[name].values
-    if not values:
-        raise ValueError(f"the run did not reach t = {time:g}: its state is not finite there.")
+        values[name] = data[name].values
+        if not np.isfinite(values[name]).all():
+            raise ValueError(f"the run did not reach t = {time:g}: its {name} is not finite there.")
     return State(time=time, **values)
 
 

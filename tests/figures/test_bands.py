@@ -60,6 +60,7 @@ def test_without_a_band_there_is_no_such_figure(results):
     plt.close("all")
 
 
+@pytest.mark.long
 def test_a_set_up_may_ask_for_the_band():
     tables = {
         "title": "a band",

@@ -144,9 +144,8 @@ def test_tied_linear_units_find_the_components():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "given", [{"tied": True, "activation": "relu"}, marked_as_long({"truncated": True})]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("given", [{"tied": True, "activation": "relu"}, {"truncated": True}])
 def test_networks_with_biases_follow_the_theory(given):
     """Means of 16 networks of 300 inputs, within 4 standard errors and 2 / N of finite size."""
     case = {"spikes": [1.0, 0.6, 0.3], "bulk_variance": 0.5, "width": 2, "bias_rate": 0.7}

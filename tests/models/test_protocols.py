@@ -101,6 +101,7 @@ def test_a_threshold_that_is_not_reached_says_how_near_it_came():
         ("eps", "give an entry, such as 'eps\\[0\\]'"),
         ("eps_g[0]", "eps_g is one number"),
         ("epsilon[0]", "no quantity of a ContinualLearning"),
+        ("Q_shift[0,0]", "this ContinualLearning has no Q_shift"),
         ("eps[2]", "has the shape \\(2,\\)"),
     ],
 )
@@ -161,7 +162,7 @@ def test_phases_are_of_one_kind_and_have_one_shape():
         ts.Protocol((on_task(0), 1.0), (problem, 1.0))
     with pytest.raises(ValueError, match="phase 1 of the protocol is a ContinualLearning, but"):
         ts.Protocol((problem, 1.0), (on_task(0), 1.0))
-    with pytest.raises(ValueError, match="in which heads has the shape"):
+    with pytest.raises(ValueError, match="a state with heads of the shape"):
         ts.Protocol((on_task(0), 1.0), (on_task(1, shared_head=True), 1.0))
 
 
@@ -204,7 +205,7 @@ def test_a_phase_is_pulled_to_the_weights_at_its_begin():
     for name in ("Q", "R", "heads", "eps"):
         np.testing.assert_allclose(theory[name], once[name], rtol=0, atol=1e-6, err_msg=name)
     assert theory.eps[-1, 0] < 0.5 * free.eps[-1, 0]
-    assert np.isnan(theory["shift"].isel(time=0)).all()  # there is no snapshot yet
+    assert np.all(theory["shift"].isel(time=0) == 0)  # there is no snapshot yet
 
 
 @pytest.mark.long
@@ -224,6 +225,7 @@ def test_systems_are_pulled_to_their_own_weights_at_the_begin_of_a_phase(method)
     np.testing.assert_allclose(way, expected, rtol=0, atol=atol)
 
 
+@pytest.mark.long
 def test_an_interrupted_run_goes_on_in_a_phase_of_another_shape(tmp_path):
     class Interrupted(Exception):
         pass
@@ -241,3 +243,55 @@ def test_an_interrupted_run_goes_on_in_a_phase_of_another_shape(tmp_path):
     once = ts.simulate(protocol, begin(), TIMES, **settings)
     np.testing.assert_array_equal(went_on.Q, once.Q)
     np.testing.assert_array_equal(went_on["shift"], once["shift"])
+
+
+def test_a_pull_may_begin_and_end_and_networks_agree():
+    pulled = on_task(1, snapshot=0.0, **PULL)
+    protocol = ts.Protocol((on_task(0), 4.0), (pulled, 6.0), (on_task(0), 20.0))
+    times = [0.0, 2.0, 4.0, 7.0, 10.0, 12.0]
+    theory = ts.integrate(protocol, begin(), times)
+    systems = ts.simulate(
+        protocol, begin(), times, N=100, seeds=6, method="reduced", progress=False
+    )
+    assert not ts.compare(theory, systems).attrs["verdict"].startswith(("INVALID", "DISAGREE"))
+    for data in (theory, systems):
+        way = np.abs(data["shift"]).max(["student", "student_"])
+        np.testing.assert_allclose(way.isel(time=slice(0, 3)), 0.0, atol=1e-12)
+        assert np.all(way.isel(time=slice(3, 5)) > 1e-4)
+    later = ts.integrate(protocol, begin(), [11.0, 12.0])  # no time is in the first phases
+    np.testing.assert_allclose(later.Q[-1], theory.Q[-1], atol=1e-7)
+
+
+def test_a_way_since_another_snapshot_is_not_taken_for_ones_own():
+    first = on_task(0, consolidation=1.0, snapshot=1.0)
+    later = on_task(1, consolidation=20.0, snapshot=4.0)
+    end = ts.last_state(ts.integrate(first, begin(), [0.0, 2.0]))
+    with pytest.raises(ValueError, match="has a way since t = 1, .* model.snapshot = 4"):
+        ts.integrate(later, end, [2.0, 8.0])
+    systems = ts.simulate(
+        first, begin(), [0.0, 2.0], N=40, seeds=2, method="reduced", progress=False
+    )
+    with pytest.raises(ValueError, match="has a way since t = 1, .* model.snapshot = 4"):
+        ts.simulate(later, ts.last_state(systems), [2.0, 3.0])
+
+
+def test_checks_of_times_are_of_the_whole_protocol():
+    """A snapshot or a jump may lie in a later phase."""
+    first = on_task(0, learning_rate=ts.piecewise([0.5, 0.1], [3.0]), consolidation=1.0, snapshot=3)
+    protocol = ts.Protocol((first, 2.0), (first, 2.0))
+    theory = ts.integrate(protocol, begin(), [0.0, 2.0, 4.0])
+    once = ts.integrate(first, begin(), [0.0, 2.0, 4.0])
+    np.testing.assert_allclose(theory.Q, once.Q, atol=1e-7)
+
+
+def test_systems_that_have_ended_do_not_go_on():
+    protocol = ts.Protocol((on_task(0), ts.until("eps[0]", below=0.05)))
+    times = np.arange(0.0, 3.0, 0.25)
+    systems = ts.simulate(protocol, begin(), times, N=60, seeds=6, method="reduced", progress=False)
+    ended = np.isnan(systems.eps_g[:, -1].values)
+    assert ended.any() and not ended.all()
+    with pytest.raises(ValueError, match="ended the protocol before"):
+        ts.last_state(systems)
+    seed = int(np.argmax(ended))
+    with pytest.raises(ValueError, match="the run did not reach"):
+        ts.start_of(systems.isel(seed=seed, time=-1))

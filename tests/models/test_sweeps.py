@@ -199,9 +199,12 @@ def test_what_no_sweep_of_a_model_has_gets_a_sentence():
         ts.sweep(Growth(2), start, TIMES, {"model.rate": [1.0]}, **OPTIONS)
 
 
-def test_a_protocol_has_no_models():
-    with pytest.raises(ValueError, match="phase 0 of the protocol is a ReinforcementPerceptron"):
-        ts.Protocol((MODEL, 1.0), (MODEL, 1.0))
+def test_a_protocol_has_no_sequences():
+    swept = ts.ReinforcementPerceptron(2, learning_rate=[0.5, 1.0])
+    with pytest.raises(
+        ValueError, match="phase 1 of the protocol has a sequence for learning_rate"
+    ):
+        ts.Protocol((MODEL, 1.0), (swept, 1.0))
 
 
 def test_a_set_up_may_sweep_a_model():

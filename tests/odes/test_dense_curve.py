@@ -122,6 +122,7 @@ def test_curve_is_a_truth_value():
         ts.integrate(committee(), random_overlaps(3, 2), TIMES, curve="yes")
 
 
+@pytest.mark.long
 def test_a_protocol_whose_phases_have_other_curves_keeps_what_they_share():
     first = committee()
     other = ts.Problem(ts.TeacherStudent(2, "tanh"), ts.Student(3), ts.SGD(0.3))

@@ -106,6 +106,7 @@ def test_averages_without_closed_forms_have_forward_mode(activation):
     assert float(jax.jacfwd(error)(0.3)) == pytest.approx(difference, rel=1e-4)
 
 
+@pytest.mark.long
 def test_a_jump_of_the_learning_rate_has_derivatives():
     """R(t) = 1 - exp(-integral of eta): with respect to both rates."""
 

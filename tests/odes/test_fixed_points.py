@@ -203,6 +203,7 @@ def test_linear_units_have_a_closed_form():
     assert np.abs(found.eigenvalues - rate).min() < 1e-9
 
 
+@pytest.mark.long
 def test_readouts_of_linear_and_relu_units_slide_along_their_scales():
     for activation, expected in (("relu", 2), ("linear", 4)):
         task, student = ts.TeacherStudent(3, activation), ts.Student(2, activation, True)
@@ -301,6 +302,7 @@ def test_a_fold_of_a_noisy_relu_unit():
         ts.integrate(problem(1.02 * fold), start, [0.0, 2000.0])
 
 
+@pytest.mark.long
 def test_specialisation_ends_in_a_pitchfork_of_weight_decay():
     def problem(decay):
         rule = ts.SGD(0.1, weight_decay=decay)

@@ -98,7 +98,7 @@ def test_one_update_scatters_as_the_equations_say(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", mostly_long(CASES, keep=["erf, K = 2, M = 3", "xor, batch of 2"]))
+@pytest.mark.parametrize("name", mostly_long(CASES, keep=["erf, K = 2, M = 3"]))
 def test_networks_scatter_as_the_band_says(name):
     N, seeds = 1000, 2000
     case = CASES[name]()
@@ -160,6 +160,7 @@ def test_times_in_between_change_nothing():
     assert np.all(once.propagated_from == 0)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_frozen_unit_does_not_fluctuate():
     problem, start = CASES["frozen unit, schedule"]()
@@ -226,6 +227,7 @@ def test_a_band_is_a_theory(tmp_path):
     assert facts["relative_error"] < 1e-6
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_escape_from_a_plateau_ends_the_linear_theory():
     # S grows by the factor exp(2 lambda t), so that ten times the N holds log 10 / (2 lambda)

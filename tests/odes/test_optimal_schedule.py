@@ -60,6 +60,7 @@ def constant_error(eta):
     return 0.5 * np.exp(slope * STOP) + drive * np.expm1(slope * STOP) / slope
 
 
+@pytest.mark.long
 def test_the_best_constant_and_the_best_decay(best):
     exact = minimize_scalar(constant_error, bounds=(0.01, 1.0), options={"xatol": 1e-9})
     assert best.best_constant == pytest.approx(exact.x, rel=1e-3)
@@ -155,6 +156,7 @@ def test_leaving_the_plateau_is_found_where_staying_is_a_minimum_too():
     assert found.gain_over_constant > 2.3
 
 
+@pytest.mark.long
 def test_a_solve_that_diverges_does_not_end_the_search():
     """Above eta = 2 the linear unit diverges; the bounds reach to 60."""
     found = ts.optimal_schedule(linear_unit(2.0), begin(), 40.0, nodes=4, bounds=(0.01, 60.0))

@@ -165,6 +165,7 @@ def test_overlaps_become_modes_with_their_biases():
     assert "b=[ 0.6, -0.4,  0.9]" in repr(modes)
 
 
+@pytest.mark.long
 def test_a_run_in_two_parts_is_that_in_one(tmp_path):
     problem = problem_of("linear")
     whole = ts.integrate(problem, start_of(problem), [0.0, 1.0, 2.0])

@@ -54,6 +54,7 @@ def test_the_deviation_shrinks_with_the_square_root_of_the_dimension():
         assert abs(exponent + 0.5) < 0.05 + 3.5 * error, (quantity, exponent, error)
 
 
+@pytest.mark.long
 def test_whole_weights_and_the_chain_have_the_same_law_far_from_the_limit():
     # Eight updates far from the limit, where a wrong term of order 1 / N would show.
     problem = problem_with([1.0, -0.6])

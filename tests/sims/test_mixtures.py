@@ -211,6 +211,7 @@ def usual():
     return ts.simulate(committee(), WIDTH_2, TIMES, N=100, seeds=5, test_samples=20_000)
 
 
+@pytest.mark.long
 def test_a_seed_does_not_depend_on_what_runs_beside_it(usual):
     alone = ts.simulate(committee(), WIDTH_2, TIMES, N=100, seeds=[3], test_samples=20_000)
     for name in ("Q", "m", "v", "b", "loss", "test_loss", "test_accuracy"):

@@ -53,6 +53,7 @@ def test_the_figure_shows_the_rates_and_what_they_leave(tree):
     plt.close("all")
 
 
+@pytest.mark.long
 def test_without_networks_it_is_the_theory_alone():
     found = experiment(schedule=True).run(progress=False, theory_only=True)
     assert set(found.children) == {"theory"}

@@ -48,7 +48,7 @@ def test_every_published_set_up_is_valid(name):
         if one.theory.band:  # bands are shown at very different sizes
             largest = 4000
         if isinstance(one, ModelCurves):  # whose cost does not always grow with N
-            smallest, largest = 100, 2000
+            smallest, largest = 20, 2000
         assert all(smallest <= N <= largest for N in one.simulation.sizes)
 
 
