@@ -11,6 +11,7 @@ III (1996).
 import math
 from typing import ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -143,28 +144,21 @@ class ClassifyingTeacher(TeacherStudent):
         if self.is_sign_of_field and is_linear(student.activation):
             return self.law_of_signs(Q, R, T, v, noiseless=True).error
         if self._has_accurate_nodes(student):
-            law = self.law_of_fields(Q, R, T, noiseless=True)
-            return SignSpace(student.activation, len(Q)).wrong_sign(law, v)
-        phi, phi_star = self._outputs(student, Q, R, T, v)
-        return 0.5 - 0.5 * jnp.mean(jnp.sign(phi) * sign(phi_star))
+            return error_by_nodes(self, student, Q, R, T, v)
+        return error_at_points(self, student, Q, R, T, v)
 
     def expected_loss(self, student, loss: Loss, Q, R, T, v) -> Float[Array, ""]:
-        """E[l(phi, y)] over labels as the student is told them, with noise and flips."""
+        """E[l(phi, y)] over labels as the student is told them, with noise and flips.
+
+        Raises ValueError where it is differentiated for a loss that names no margins.
+        """
         if self.is_linear_perceptron(student) and loss.knows_signs:
             return loss.averages_with_signs(self.law_of_signs(Q, R, T, v)).loss
         if self._has_accurate_nodes(student) and loss.margins is not None:
-            space = SignSpace(student.activation, len(Q))
-            return space.averages(loss, self.law_of_fields(Q, R, T), v).loss
-        phi, phi_star = self._outputs(student, Q, R, T, v)
-        noise = jnp.asarray(self.noise)
-        noisy = noise > 0
-        smooth = jax.scipy.special.erf(phi_star / (jnp.where(noisy, noise, 1.0) * math.sqrt(2)))
-        mean_label = (1 - 2 * jnp.asarray(self.flips)) * jnp.where(noisy, smooth, sign(phi_star))
-        y = jnp.ones_like(phi)
-        of_plus, of_minus = loss.value(phi, y), loss.value(phi, -y)
-        return jnp.mean((1 + mean_label) / 2 * of_plus + (1 - mean_label) / 2 * of_minus)
+            return loss_by_nodes(self, student, loss, Q, R, T, v)
+        return loss_at_points(self, student, loss, Q, R, T, v)
 
-    def _outputs(self, student, Q, R, T, v):
+    def outputs_at_points(self, student, Q, R, T, v):
         """phi and phi* at frozen points."""
         K = len(Q)
         fields = jnp.asarray(_points(K + len(T))) @ cholesky(covariance(Q, R, T)).T
@@ -172,8 +166,11 @@ class ClassifyingTeacher(TeacherStudent):
         return phi, self.activation(fields[:, K:]) @ self.v_star
 
     def _has_accurate_nodes(self, student) -> bool:
-        """Whether nodes for the student's fields are better than frozen points."""
-        return self.is_sign_of_field and has_axes(student.width, bool(student.activation.cuts))
+        """Whether nodes for the fields are better than frozen points."""
+        if self.is_sign_of_field:
+            return has_axes(student.width, bool(student.activation.cuts))
+        kinks = bool(student.activation.cuts) or bool(self.activation.cuts)
+        return has_axes(student.width + self.width, kinks)
 
     def is_linear_perceptron(self, student) -> bool:
         """Whether student and teacher are one normal field each, of which labels are signs."""
@@ -208,6 +205,56 @@ class ClassifyingTeacher(TeacherStudent):
             return SignOfCommittee(covariance(Q, R, T), kept, self.activation, v_star, noise)
         variance = v_star @ T @ v_star + noise**2
         return SignOfField(covariance(Q, (R @ v_star)[:, None], variance[None, None]), kept)
+
+
+def error_by_nodes(task: ClassifyingTeacher, student, Q, R, T, v) -> Float[Array, ""]:
+    """The error by nodes that move with its jumps, so that it has derivatives."""
+    law = task.law_of_fields(Q, R, T, noiseless=True)
+    return SignSpace(student.activation, len(Q)).wrong_sign(law, v)
+
+
+# Frozen points take a tenth of the time of nodes, and most errors are only recorded.  But a mean of
+# signs at points that stay has the derivative zero, so that derivatives are those by nodes.
+@eqx.filter_custom_jvp
+def error_at_points(task: ClassifyingTeacher, student, Q, R, T, v) -> Float[Array, ""]:
+    """The error at frozen points, which has the derivatives of the one by nodes."""
+    phi, phi_star = task.outputs_at_points(student, Q, R, T, v)
+    return 0.5 - 0.5 * jnp.mean(jnp.sign(phi) * sign(phi_star))
+
+
+@error_at_points.def_jvp
+def _error_with_derivative(primals, tangents):
+    return eqx.filter_jvp(error_by_nodes, primals, tangents)
+
+
+def loss_by_nodes(task: ClassifyingTeacher, student, loss: Loss, Q, R, T, v) -> Float[Array, ""]:
+    """The expected loss by nodes that move with the jumps of label and loss."""
+    space = SignSpace(student.activation, len(Q))
+    return space.averages(loss, task.law_of_fields(Q, R, T), v).loss
+
+
+@eqx.filter_custom_jvp
+def loss_at_points(task: ClassifyingTeacher, student, loss: Loss, Q, R, T, v) -> Float[Array, ""]:
+    """The expected loss at frozen points, which has the derivatives of the one by nodes."""
+    phi, phi_star = task.outputs_at_points(student, Q, R, T, v)
+    noise = jnp.asarray(task.noise)
+    noisy = noise > 0
+    smooth = jax.scipy.special.erf(phi_star / (jnp.where(noisy, noise, 1.0) * math.sqrt(2)))
+    mean_label = (1 - 2 * jnp.asarray(task.flips)) * jnp.where(noisy, smooth, sign(phi_star))
+    y = jnp.ones_like(phi)
+    of_plus, of_minus = loss.value(phi, y), loss.value(phi, -y)
+    return jnp.mean((1 + mean_label) / 2 * of_plus + (1 - mean_label) / 2 * of_minus)
+
+
+@loss_at_points.def_jvp
+def _loss_with_derivative(primals, tangents):
+    loss = primals[2]
+    if loss.margins is None:
+        raise ValueError(
+            f"the loss {loss} does not say where its slope bends or jumps, so that derivatives of "
+            "its mean are not known; give its class margins, or () where it is smooth."
+        )
+    return eqx.filter_jvp(loss_by_nodes, primals, tangents)
 
 
 def is_linear(activation: Activation) -> bool:
