@@ -78,7 +78,7 @@ class AveragesOfSigns(AveragesWithTeacher, task=ClassifyingTeacher):
     def error_at(self, problem: Problem, T, Q, R, v) -> Float[Array, ""]:
         task = cast(ClassifyingTeacher, problem.task)
         space = SignSpace(problem.student.activation, problem.student.width)
-        return space.error(as_loss(problem.loss), task.law_of_fields(Q, R, T), v)
+        return space.error(as_loss(problem.loss), _law_of_fields(task, Q, R, T), v)
 
     def remedy(self, problem: Problem) -> str:
         return (
@@ -104,11 +104,17 @@ def _check_noise(task: ClassifyingTeacher) -> None:
     It is added to g*(nu), and changes the sign in another way than noise in nu.
     """
     noisy = is_schedule(task.noise) or jnp.any(jnp.asarray(task.noise) != 0)
-    if noisy and task.is_sign_of_field and not is_linear(task.activation):
+    if noisy and task.is_sign_of_field and not task.has_normal_field:
         raise ValueError(
             f"task.noise with a teacher of {task.activation.name} makes signs that are not those "
             'of a normal field; set it to 0, or task.activation to "linear", or simulate.'
         )
+
+
+def _law_of_fields(task: ClassifyingTeacher, Q: Matrix, R, T):
+    """The law of fields and label; there is no noise where it is no part of a normal field."""
+    noiseless = task.is_sign_of_field and not task.has_normal_field
+    return task.law_of_fields(Q, R, T, noiseless=noiseless)
 
 
 def _known_averages(problem: Problem) -> Callable:
@@ -128,7 +134,7 @@ def _by_nodes(task: ClassifyingTeacher, problem: Problem, Q: Matrix, R, T, v) ->
     """J, D and the readout's gradient by quadrature over the fields."""
     K = len(v)
     space = SignSpace(problem.student.activation, K)
-    mean = space.averages(as_loss(problem.loss), task.law_of_fields(Q, R, T), v)
+    mean = space.averages(as_loss(problem.loss), _law_of_fields(task, Q, R, T), v)
     of_label = mean.J[:, K:]
     if task.is_sign_of_field:
         of_label = of_label * task.v_star[None, :]

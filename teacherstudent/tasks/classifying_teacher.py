@@ -194,14 +194,24 @@ class ClassifyingTeacher(TeacherStudent):
             kept = 1 - 2 * jnp.asarray(self.flips) * kept
         return SignFields(v @ Q @ v, v @ R @ v_star, variance, kept)
 
-    def law_of_fields(self, Q, R, T, noiseless: bool = False) -> SignOfField | SignOfCommittee:
-        """The law of the student's fields and of the label."""
+    @property
+    def has_normal_field(self) -> bool:
+        """Whether the label, with the noise, is the sign of one normal field.
+
+        Noise is added to g*(nu), which changes the sign in another way than noise in nu.
+        """
+        return is_linear(self.activation)
+
+    def law_of_fields(
+        self, Q, R, T, noiseless: bool = False, flipped: bool = True
+    ) -> SignOfField | SignOfCommittee:
+        """The law of the student's fields and of the label, without noise or flips if so asked."""
         v_star = self.v_star
         noise = jnp.zeros_like(T[0, 0]) if noiseless else jnp.asarray(self.noise)
         kept = jnp.ones_like(T[0, 0])
-        if not noiseless:
+        if flipped:
             kept = 1 - 2 * jnp.asarray(self.flips) * kept
-        if not self.is_sign_of_field:
+        if not (self.has_normal_field or (noiseless and self.is_sign_of_field)):
             return SignOfCommittee(covariance(Q, R, T), kept, self.activation, v_star, noise)
         variance = v_star @ T @ v_star + noise**2
         return SignOfField(covariance(Q, (R @ v_star)[:, None], variance[None, None]), kept)
@@ -209,7 +219,7 @@ class ClassifyingTeacher(TeacherStudent):
 
 def error_by_nodes(task: ClassifyingTeacher, student, Q, R, T, v) -> Float[Array, ""]:
     """The error by nodes that move with its jumps, so that it has derivatives."""
-    law = task.law_of_fields(Q, R, T, noiseless=True)
+    law = task.law_of_fields(Q, R, T, noiseless=True, flipped=False)
     return SignSpace(student.activation, len(Q)).wrong_sign(law, v)
 
 

@@ -358,3 +358,27 @@ def test_one_normal_number_makes_a_coin_and_a_normal_number():
             assert abs((part**power).mean() - moment) < 4 * spread
     _, same = coin_and_normal(jnp.asarray(z, jnp.float32), 0.0)
     np.testing.assert_allclose(same, z, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "teacher, student, loss",
+    mostly_long(
+        [("erf", "linear", "hinge"), ("erf", "linear", "square"), ("erf", "linear", "logistic")]
+        + [("sign", "relu", "hinge"), ("tanh", "erf", "logistic")],
+        [("erf", "linear", "hinge")],
+    ),
+)
+def test_expected_losses_see_noise_outside_of_the_teachers_unit(teacher, student, loss):
+    """Against random samples: noise added to g*(nu) is no noise in nu."""
+    task = ts.ClassifyingTeacher(1, teacher, noise=0.5, flips=0.1)
+    problem = ts.Problem(task, ts.Student(1, student), ts.SGD(0.1), loss=loss)
+    at = ts.OrderParameters(Q=[[1.0]], R=[[0.8]], T=[[4.0]])
+    found = float(ts.expected_loss(problem, at))
+    numbers = np.random.default_rng(3).standard_normal((3, 2 * 10**5))
+    nu = 2 * numbers[0]
+    phi = problem.student.activation(jnp.asarray(0.4 * numbers[0] + np.sqrt(0.84) * numbers[1]))
+    told = jnp.sign(task.activation(jnp.asarray(nu)) + 0.5 * numbers[2])
+    values = sum(
+        share * LOSSES[loss].value(phi, label) for share, label in ((0.9, told), (0.1, -told))
+    )
+    assert abs(found - float(values.mean())) < 4.5 * float(values.std()) / math.sqrt(nu.size)
