@@ -474,7 +474,25 @@ def _check(loss: Loss, argument: str) -> None:
             f"{argument}: the attributes of class {kind} must be hashable ({error}); give numbers "
             "or tuples."
         ) from error
+    _check_margins(loss, argument)
     _check_methods(loss, argument)
+
+
+def _check_margins(loss: Loss, argument: str) -> None:
+    """Raise ValueError unless the margins are finite numbers, or None."""
+    margins = loss.margins
+    if margins is None:
+        return
+    known = isinstance(margins, tuple | list)
+    if known and len(margins):
+        numbers = checks.real_numbers(list(margins))
+        known = numbers is not None and numbers.ndim == 1 and bool(np.isfinite(numbers).all())
+    if not known:
+        raise ValueError(
+            f"{argument}: {type(loss).__name__}.margins = {checks.shortened(margins)} must be a "
+            "tuple of finite numbers, the values of y phi where the slope bends or jumps, such as "
+            "(1.0,), or None."
+        )
 
 
 @functools.lru_cache(maxsize=256)

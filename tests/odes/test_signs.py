@@ -382,3 +382,13 @@ def test_expected_losses_see_noise_outside_of_the_teachers_unit(teacher, student
         share * LOSSES[loss].value(phi, label) for share, label in ((0.9, told), (0.1, -told))
     )
     assert abs(found - float(values.mean())) < 4.5 * float(values.std()) / math.sqrt(nu.size)
+
+
+@pytest.mark.parametrize("given", [1.0, ("a",), (math.nan,), (math.inf,), ((1.0,),), "1"])
+def test_margins_are_finite_numbers(given):
+    class Marked(Smooth):
+        name = "marked"
+        margins = given
+
+    with pytest.raises(ValueError, match="loss: Marked.margins = .* must be a tuple of finite"):
+        perceptron(Marked(), 0.5)
