@@ -22,6 +22,13 @@ TRIAL_OUTPUTS = (-1.3, 0.4, 0.7, -0.6, 2.1)
 TRIAL_LABELS = (1.0, -1.0, 1.0, -1.0, -1.0)
 # By which rounding in float32 may make two ways to one number differ.
 TRIAL_TOLERANCE = 1e-3
+# Where y phi is looked at for jumps of l', at numbers that nobody writes; how often an interval is
+# halved; what is left of a change that is a jump, relative to the largest slope; and how close to a
+# margin a jump is that of the margin.
+JUMP_GRID = (-5.000347, 5.000259, 5001)
+JUMP_HALVINGS = 26
+JUMP = 1e-5
+AT_A_MARGIN = 1e-6
 # What a loss says of itself beside its formulas.
 NOT_FORMULAS = ("averages", "averages_of_signs", "linear_slope", "margins", "name")
 
@@ -62,7 +69,8 @@ class Loss:
     8.0
 
     `Problem` raises ValueError if a method cannot be traced by JAX, has an answer of another shape,
-    or if `slope` is not the derivative of `value`.
+    if `slope` is not the derivative of `value`, or if it jumps at a y phi in [-5, 5] that is not
+    among the margins.
     """
 
     name: ClassVar[str]
@@ -516,6 +524,44 @@ def _check_methods(loss: Loss, argument: str) -> None:
             f"but the derivative of {kind}.value with respect to the output is {expected[n]:.5g} "
             "there; correct one of them, or leave slope out."
         )
+    if loss.margins is not None:
+        _check_jumps(loss, argument)
+
+
+def _check_jumps(loss: Loss, argument: str) -> None:
+    """Raise ValueError if the slope jumps where the loss names no margin."""
+    for label in (1.0, -1.0):
+        for place in _jumps_of_slope(loss, label):
+            if all(abs(place - margin) > AT_A_MARGIN for margin in loss.margins):
+                raise ValueError(
+                    f"{argument}: {type(loss).__name__}.slope jumps at y phi = {place:.5g}, which "
+                    f"is not in its margins = {tuple(loss.margins)}; name all places where it "
+                    "bends or jumps, or give margins = None."
+                )
+
+
+def _jumps_of_slope(loss: Loss, label: float) -> Float[np.ndarray, " jumps"]:
+    """The values of y phi, for one label y, where the slope jumps.
+
+    Each interval of a grid is halved to where the slope changes more: what is left is a jump.
+    """
+
+    def slope(margin):
+        return loss.slope(label * margin, jnp.full_like(margin, label))
+
+    with jax.enable_x64(True), jax.ensure_compile_time_eval():
+        grid = jnp.asarray(np.linspace(*JUMP_GRID), jnp.float64)
+        lower, upper = grid[:-1], grid[1:]
+        for _ in range(JUMP_HALVINGS):
+            middle = (lower + upper) / 2
+            below, at, above = slope(lower), slope(middle), slope(upper)
+            first = jnp.abs(at - below) >= jnp.abs(above - at)
+            lower, upper = jnp.where(first, lower, middle), jnp.where(first, middle, upper)
+        ends = np.asarray(slope(lower)), np.asarray(slope(upper))
+        places = np.asarray(upper)
+    height = np.abs(ends[1] - ends[0])
+    size = np.max(np.abs(ends), initial=0.0, where=np.isfinite(ends))
+    return places[height > JUMP * size]
 
 
 def _tried(method: Callable, where: str) -> Float[np.ndarray, " samples"]:

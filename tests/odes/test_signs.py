@@ -392,3 +392,32 @@ def test_margins_are_finite_numbers(given):
 
     with pytest.raises(ValueError, match="loss: Marked.margins = .* must be a tuple of finite"):
         perceptron(Marked(), 0.5)
+
+
+class Hinged(ts.Loss):
+    """A hinge that has its corner at 0.7, and is steep and smooth elsewhere."""
+
+    name = "hinged"
+    margins = ()
+
+    def value(self, output, label):
+        smooth = jnp.logaddexp(0.0, -100 * label * output) / 100
+        return jnp.maximum(0.7 - label * output, 0) + smooth
+
+
+class HingedElsewhere(Hinged):
+    name = "hinged elsewhere"
+    margins = (1.0, 0.0)
+
+
+class HingedAndSaid(Hinged):
+    name = "hinged, and said so"
+    margins = (0.7,)
+
+
+def test_jumps_that_are_no_margins_are_found():
+    for loss in (Hinged(), HingedElsewhere()):
+        with pytest.raises(ValueError, match=r"slope jumps at y phi = 0\.7, which"):
+            perceptron(loss, 0.5)
+    perceptron(HingedAndSaid(), 0.5)
+    perceptron(SmoothSaid(), 0.5)
