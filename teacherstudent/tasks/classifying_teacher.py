@@ -32,6 +32,8 @@ from teacherstudent.tasks.base import Labels
 from teacherstudent.tasks.teacher_student import TeacherStudent
 
 CANCELLED = 1e-12  # a variance that is rounding, relative to its terms
+TRIALS = 64  # fields at which a committee's output is looked at,
+RARE = 8.0  # and as many times these, where units may be that are silent for most inputs
 LOG2_POINTS = 15  # of the error where it is no angle
 # Odd activations that grow, of which one unit has the sign of its field.
 SIGNS_OF_FIELDS = ("linear", "erf", "tanh", "sign")
@@ -61,9 +63,9 @@ class ClassifyingTeacher(TeacherStudent):
     one normal field (M linear units, or one unit with "erf", "tanh" or "sign") its averages are
     closed forms or integrals, to 1e-10 for linear students of any width, for one unit with any
     activation and for two of variances of order one (1e-4 for two ReLU units with the hinge loss),
-    1e-4 for three smooth units, and 1e-3 beyond, at frozen points.  Signs of all other teachers
-    have averages at frozen points, too.  The report of a result estimates the error.  One erf,
-    tanh or sign unit has a theory without noise only.
+    1e-4 for three smooth units, and 1e-3 to 1e-2 beyond, at frozen points, and worse for fields of
+    large variance.  Signs of all other teachers have averages at frozen points, too.  The report of
+    a result estimates the error.  One erf, tanh or sign unit has a theory without noise only.
 
     Time is t = updates / N (the examples per input dimension, alpha, for batches of one).
 
@@ -112,8 +114,11 @@ class ClassifyingTeacher(TeacherStudent):
             )
 
     def check_fixed_overlaps(self, T: Float[AnyArray, "*batch teachers teachers"]) -> None:
-        """Raise ValueError if the field u whose sign is the label is zero for every input."""
-        if not self.is_sign_of_field or schedules_in(self.readout):
+        """Raise ValueError if the output whose sign is the label is zero for every input."""
+        if schedules_in(self.readout):
+            return
+        if not self.is_sign_of_field:
+            self._check_output(np.asarray(T, np.float64))
             return
         v_star = np.broadcast_to(np.asarray(self.readout), (self.width,))
         variance = np.einsum("m,...mn,n->...", v_star, np.asarray(T), v_star)
@@ -122,6 +127,25 @@ class ClassifyingTeacher(TeacherStudent):
             raise ValueError(
                 "the teacher's output is zero for every input, sum_mn v*_m T_mn v*_n = "
                 f"{variance.min():.3g}, and has no sign; give other start.T or task.readout."
+            )
+
+    def _check_output(self, T: Float[np.ndarray, "*batch teachers teachers"]) -> None:
+        """Raise ValueError if phi* vanishes, but for rounding, at fields of common and of rare
+        sizes.
+        """
+        v_star = np.broadcast_to(np.asarray(self.readout, np.float64), (self.width,))
+        values, vectors = np.linalg.eigh(T)
+        values = np.where(values > CANCELLED * values[..., -1:], values, 0.0)
+        points = np.random.default_rng(0).standard_normal((TRIALS, self.width))
+        points = np.concatenate([points, RARE * points])
+        fields = np.einsum("...ma,...a,pa->...pm", vectors, np.sqrt(values), points)
+        with jax.enable_x64(True), jax.ensure_compile_time_eval():
+            terms = np.asarray(self.activation(jnp.asarray(fields, jnp.float64))) * v_star
+        size = np.abs(terms).sum(axis=-1)
+        if (np.abs(terms.sum(axis=-1)) <= CANCELLED * size).all(axis=-1).any():
+            raise ValueError(
+                "the teacher's output is zero for every input, and has no sign; give other start.T "
+                "or task.readout."
             )
 
     def label(

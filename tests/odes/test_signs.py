@@ -421,3 +421,25 @@ def test_jumps_that_are_no_margins_are_found():
             perceptron(loss, 0.5)
     perceptron(HingedAndSaid(), 0.5)
     perceptron(SmoothSaid(), 0.5)
+
+
+def test_committees_without_output_tell_no_signs():
+    at = {"Q": [[1.0]], "R": [[0.1, 0.1]]}
+    same = ts.OrderParameters(**at, T=[[1.0, 1.0], [1.0, 1.0]])
+    apart = ts.OrderParameters(**at, T=[[1.0, 0.5], [0.5, 1.0]])
+
+    def check(activation, readout, begin):
+        task = ts.ClassifyingTeacher(2, activation, readout=readout)
+        ts.Problem(task, PERCEPTRON, ts.SGD(0.1), loss="hinge").check_start(begin)
+
+    for activation, readout, begin in [
+        ("erf", [1.0, -1.0], same),
+        ("relu", [0.3, -0.3], same),
+        ("erf", [0.0, 0.0], apart),
+        ("linear", [0.0, 0.0], apart),
+    ]:
+        with pytest.raises(ValueError, match="the teacher's output is zero for every input"):
+            check(activation, readout, begin)
+    check("erf", [1.0, -1.0], apart)
+    check("erf", [1.0, -0.9], same)
+    check(lambda x: jnp.maximum(x - 5.0, 0.0), [1.0, -0.9], apart)
