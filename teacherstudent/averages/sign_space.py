@@ -54,8 +54,8 @@ from teacherstudent.averages.triangle import ROUNDING, cholesky, over_triangle
 PANELS = 26  # of a single line, on each side of a point, each half as long as the next
 GRID = {1: 401}  # points of a line between which a level may be reached, by their dimension d
 GRID_OF_MANY = 33
-MOST_OF_ONE_LINE = 6  # times that a level is reached on it
-MOST = 4  # the same where there are many lines
+MOST_OF_ONE_LINE = 6  # times that a level is reached on it, or by one unit,
+MOST = 4  # and by several units where there are many lines
 
 Number = Float[Array, ""]
 Nodes = Float[Array, "nodes numbers"]
@@ -272,7 +272,9 @@ def _reached(
     """Where sum_k v_k g(h_k) has one of the levels on each line."""
     fields = lines.fields(rows)
     numbers = rows.shape[1]
-    most = MOST_OF_ONE_LINE if numbers == 1 else min(MOST, len(rows) + 1)
+    most = min(MOST, len(rows) + 1)
+    if numbers == 1 or len(rows) == 1:  # one unit may go up and down by itself
+        most = MOST_OF_ONE_LINE
     radius = lines.piece.radius
     even = jnp.asarray(np.linspace(-1, 1, GRID.get(numbers, GRID_OF_MANY))) * radius
     grid = jnp.broadcast_to(even, (len(kinks), len(even)))

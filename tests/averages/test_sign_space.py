@@ -10,6 +10,7 @@ import pytest
 import teacherstudent as ts
 from teacherstudent.activations.signs import SIGN
 from teacherstudent.averages import averages_for
+from teacherstudent.averages.lines import line_rule, lines_along
 from teacherstudent.averages.sign_space import SignOfCommittee, SignOfField, SignSpace
 from teacherstudent.losses import LOSSES
 from tests.long import mostly_long
@@ -175,3 +176,19 @@ def test_derivatives_see_the_nodes_move():
     step = 1e-4
     difference = (square(1.3 + step) - square(1.3 - step)) / (2 * step)
     np.testing.assert_allclose(jax.grad(square)(1.3), difference, rtol=1e-6)
+
+
+def test_one_unit_that_goes_up_and_down_is_cut_at_all_of_its_zeros():
+    """nu^3 - 3 nu has three of them on each line that reaches so far."""
+    C = jnp.array([[1.0, 0.6], [0.6, 1.5]])
+    L = jnp.linalg.cholesky(C)
+    cubic = activation((0.0, -3.0, 0.0, 1.0))
+    law = SignOfCommittee(C, jnp.array(KEPT), cubic, jnp.ones(1), jnp.array(0.0))
+    lines = lines_along(jnp.array([0.3, 1.0]), line_rule(2, False))
+    cuts = law.cuts(lines, L)
+    nu = np.asarray(lines.fields(L[-1:])(cuts))[0]
+    for zero in (-math.sqrt(3), 0.0, math.sqrt(3)):
+        nearest = np.abs(nu - zero).min(axis=1)
+        central = np.linalg.norm(lines.foot, axis=1) < 2
+        assert central.sum() > 10
+        np.testing.assert_allclose(nearest[central], 0, atol=1e-6)
