@@ -73,8 +73,12 @@ class ShiftedTeacherStudent(TeacherStudent):
         self.mean = checks.parameter(mean)
 
     def __check_init__(self):
-        checks.number("task.mean", self.mean, minimum=-np.inf)
-        if np.shape(self.mean) not in ((), (self.width,)):
+        fitting = ((), (self.width,))
+        given = checks.real_numbers(self.mean)
+        # A mean is no sweep, of which `number` would speak where the shape is wrong.
+        if given is None or given.shape in fitting:
+            checks.number("task.mean", self.mean, minimum=-np.inf)
+        if np.shape(self.mean) not in fitting:
             raise ValueError(
                 f"task.mean has shape {np.shape(self.mean)} but task.width = {self.width}; give "
                 "one number for all of the teacher's vectors, or one for each."

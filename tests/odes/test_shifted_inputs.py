@@ -267,6 +267,11 @@ def test_rules_without_a_theory_say_so(rule):
     "mean, words",
     [
         ([1.0, 2.0], r"task.mean has shape \(2,\) but task.width = 3"),
+        (
+            [[0.0, 1.0], [2.0, 1.0]],
+            r"shape \(2, 2\) but .* of the teacher's vectors, or one for each",
+        ),
+        ([], r"shape \(0,\) but .* of the teacher's vectors, or one for each"),
         (np.nan, "task.mean"),
         (ts.exponential(1.0, 0.1), "task.mean cannot change with time"),
     ],
