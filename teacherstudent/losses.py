@@ -525,17 +525,17 @@ def _check_methods(loss: Loss, argument: str) -> None:
             "there; correct one of them, or leave slope out."
         )
     if loss.margins is not None:
-        _check_jumps(loss, argument)
+        _check_jumps(loss, tuple(loss.margins), argument)
 
 
-def _check_jumps(loss: Loss, argument: str) -> None:
+def _check_jumps(loss: Loss, margins: tuple[float, ...], argument: str) -> None:
     """Raise ValueError if the slope jumps where the loss names no margin."""
     for label in (1.0, -1.0):
         for place in _jumps_of_slope(loss, label):
-            if all(abs(place - margin) > AT_A_MARGIN for margin in loss.margins):
+            if all(abs(place - margin) > AT_A_MARGIN for margin in margins):
                 raise ValueError(
                     f"{argument}: {type(loss).__name__}.slope jumps at y phi = {place:.5g}, which "
-                    f"is not in its margins = {tuple(loss.margins)}; name all places where it "
+                    f"is not in its margins = {margins}; name all places where it "
                     "bends or jumps, or give margins = None."
                 )
 
