@@ -127,7 +127,7 @@ def test_equal_eigenvalues_are_isotropic_inputs(pair):
     several = problem_of(pair, task=ts.GaussianEquivalent(**teacher_of(pair)))
     expected = ts.integrate(flat, ts.OrderParameters(Q, R, T, V, b=B), TIMES, **TIGHT)
     theory = ts.integrate(several, modes, TIMES, **TIGHT)
-    assert theory.sizes["rho"] == 2 and np.abs(theory.b[-1] - B).min() > 0.02
+    assert theory.sizes["rho"] == 2 and np.abs(theory.b[-1] - B).max() > 0.02
     for name in ("Q", "R", "v", "b", "eps_g"):
         np.testing.assert_allclose(theory[name], expected[name], rtol=0, atol=1e-9, err_msg=name)
 
