@@ -230,15 +230,12 @@ class PhasedTraining(Training):
         if saved is None:
             return
         self.begun, self.phase, *leaves = saved.run
-        training = self.trainings[0]
+        first = self.trainings[0].kept(self.start)
         self.trainings = {}
-        for number in range(int(self.phase.max()) + 1):
+        for number in np.unique(self.phase).tolist():
             if number == len(self.phases):
                 continue
-            if number:  # networks of the shapes of this phase, which are those of the one before
-                training = self.begin(number, training.kept(self.start), saved.done)
-            if number not in self.phase:
-                continue
+            training = self.begin(number, first if number else None, saved.done)
             like = training._without_fill()
             count = len(jax.tree.leaves(like))
             own, leaves = leaves[:count], leaves[count:]

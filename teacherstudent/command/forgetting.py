@@ -20,15 +20,16 @@ import xarray as xr
 
 import teacherstudent as ts
 from teacherstudent.checking import checks
-from teacherstudent.command.model_curves import ModelCurves
+from teacherstudent.command.model_curves import ModelCurves, refuse_others, with_start
 from teacherstudent.command.swept import Sweep
-from teacherstudent.command.swept_values import values_of
+from teacherstudent.command.swept_values import numbers_of
 from teacherstudent.command.tables import ForgettingTable, outer_tables
 from teacherstudent.command.unfinished import Parts
 from teacherstudent.models.continual_learning import ContinualLearning
 from teacherstudent.models.state import State
 from teacherstudent.results.datasets import as_tree
 from teacherstudent.results.description import model_from, parsed
+from teacherstudent.schedules import schedules_in
 
 NOT_WITH_FORGETTING = (
     "start",
@@ -57,12 +58,12 @@ class Forgetting(Sweep):
     def from_tables(cls, tables: Mapping[str, Any]) -> Forgetting:
         """What the tables of a file say; ValueError with what is wrong."""
         outer = outer_tables(tables, ("model", "times"))
-        extra = [name for name in NOT_WITH_FORGETTING if tables.get(name)]
-        if extra:
-            raise ValueError(
-                f"forgetting makes the starts of all similarities itself, and has no "
-                f"{', '.join(extra)}; leave one of them out."
-            )
+        refuse_others(
+            tables,
+            "forgetting",
+            NOT_WITH_FORGETTING,
+            "makes the starts of all similarities itself",
+        )
         table = parsed(ForgettingTable, outer.forgetting or {}, "forgetting.")
         model = model_from(outer.model or {})
         if not isinstance(model, ContinualLearning) or len(model.teachers) < 2:
@@ -72,14 +73,14 @@ class Forgetting(Sweep):
             )
         values = _similarities(table.similarity)
         starts = [_start(model, V, table) for V in values]
-        base = {key: value for key, value in tables.items() if key != "forgetting"}
-        base["start"] = {name: part.tolist() for name, part in starts[0].values.items()}
+        base = with_start(tables, "forgetting", starts[0])
         curves = ModelCurves.from_tables(base)
         if not np.any(np.isclose(curves.times[:-1], table.switch, rtol=1e-9)):
             raise ValueError(
                 f"forgetting.switch = {table.switch:g} is not among the times at which to record, "
                 "before the last one; give times that have it."
             )
+        _check_switch(model, table.switch)
         planned = Sweep.of_curves(curves, base, {"start": starts}, bool(table.theory_only))
         parts = {field.name: getattr(planned, field.name) for field in fields(planned)}
         return cls(**parts, similarity=tuple(values), switch=table.switch)
@@ -103,11 +104,19 @@ class Forgetting(Sweep):
         return data
 
 
+def _check_switch(model: ContinualLearning, switch: float) -> None:
+    """Raise ValueError if the tasks are switched at other times than this one."""
+    jumps = [float(t) for one in schedules_in(model.frequencies) for t in one.jump_times()]
+    if jumps and not np.any(np.isclose(jumps, switch, rtol=1e-9)):
+        raise ValueError(
+            f"forgetting.switch = {switch:g}, but model.frequencies switch at t = "
+            f"{', '.join(f'{t:g}' for t in sorted(set(jumps)))}; give one time to both."
+        )
+
+
 def _similarities(given: Any) -> list[float]:
     """The values of V, of a list or a text."""
-    if isinstance(given, str):
-        given = values_of(given.strip(), f"forgetting.similarity = {given!r}")
-    values = checks.finite_array("forgetting.similarity", given)
+    values = numbers_of("forgetting.similarity", given)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(
             f"forgetting.similarity = {checks.shortened(given)}; give two values or more, as a "

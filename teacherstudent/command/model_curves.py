@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ from teacherstudent.command.curves import LARGER, LONG_SOLVE, NOWHERE, Curves, w
 from teacherstudent.command.protocols import learnt
 from teacherstudent.command.tables import TheoryTable, outer_tables, read_simulation, read_times
 from teacherstudent.command.unfinished import Parts
+from teacherstudent.models.state import State
 from teacherstudent.protocol import Protocol, first_of
 from teacherstudent.results.datasets import description
 from teacherstudent.results.description import Sentences, parsed, state_from
@@ -80,6 +81,19 @@ class ModelCurves(Curves):
             return self.solution(with_fields(model, larger))
         except RuntimeError:  # it diverges, or takes too many steps
             return None
+
+
+def refuse_others(tables: Mapping[str, Any], own: str, others: Iterable[str], why: str) -> None:
+    """Raise ValueError for tables that have no place beside the table `own`."""
+    extra = [name for name in others if tables.get(name)]
+    if extra:
+        raise ValueError(f"{own} {why}, and has no {', '.join(extra)}; leave one of them out.")
+
+
+def with_start(tables: Mapping[str, Any], own: str, start: State) -> dict[str, Any]:
+    """The tables of a file with a start that its table `own` makes, in the place of that table."""
+    others = {key: value for key, value in tables.items() if key != own}
+    return {**others, "start": {name: part.tolist() for name, part in start.values.items()}}
 
 
 def curves_of(tables: Mapping[str, Any]) -> Curves:

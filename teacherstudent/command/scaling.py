@@ -21,8 +21,8 @@ import xarray as xr
 import teacherstudent as ts
 from teacherstudent.checking import checks
 from teacherstudent.command.curves import NOWHERE
-from teacherstudent.command.model_curves import ModelCurves
-from teacherstudent.command.swept_values import values_of
+from teacherstudent.command.model_curves import ModelCurves, refuse_others, with_start
+from teacherstudent.command.swept_values import numbers_of
 from teacherstudent.command.tables import ScalingTable, outer_tables
 from teacherstudent.command.unfinished import Parts
 from teacherstudent.models.sparse_parity import SparseParity
@@ -57,12 +57,9 @@ class Scaling(ModelCurves):
     def from_tables(cls, tables: Mapping[str, Any]) -> Scaling:
         """What the tables of a file say; ValueError with what is wrong."""
         outer = outer_tables(tables, ("model", "times"))
-        extra = [name for name in NOT_WITH_SCALING if tables.get(name)]
-        if extra:
-            raise ValueError(
-                f"scaling begins from equal strengths of all skills, and has no "
-                f"{', '.join(extra)}; leave one of them out."
-            )
+        refuse_others(
+            tables, "scaling", NOT_WITH_SCALING, "begins from equal strengths of all skills"
+        )
         table = parsed(ScalingTable, outer.scaling or {}, "scaling.")
         model = model_from(outer.model or {})
         if not isinstance(model, SparseParity):
@@ -74,9 +71,7 @@ class Scaling(ModelCurves):
         given = {"samples": table.samples, "size": table.sizes, "compute": table.compute}
         resources = {name: _values(name, text) for name, text in given.items()}
         start = model.even_start(table.initial)
-        base = {key: value for key, value in tables.items() if key != "scaling"}
-        base["start"] = {name: part.tolist() for name, part in start.values.items()}
-        curves = ModelCurves.from_tables(base)
+        curves = ModelCurves.from_tables(with_start(tables, "scaling", start))
         parts = {field.name: getattr(curves, field.name) for field in fields(curves)}
         return cls(**parts, initial=table.initial, resources=resources)
 
@@ -121,9 +116,7 @@ def with_scaling(theory: xr.Dataset, plan: Scaling) -> xr.Dataset:
 def _values(name: str, given: Any) -> np.ndarray:
     """The amounts of a resource, of a list or a text."""
     where = f"scaling.{'sizes' if name == 'size' else name}"
-    if isinstance(given, str):
-        given = values_of(given.strip(), f"{where} = {given!r}")
-    values = checks.finite_array(where, given)
+    values = numbers_of(where, given)
     if values.ndim != 1 or len(values) < 2 or (np.diff(values) <= 0).any() or values[0] <= 0:
         raise ValueError(
             f"{where} = {checks.shortened(given)}; give increasing positive numbers, two or more, "

@@ -117,3 +117,10 @@ def _cell(text: str) -> Any:
         return tomllib.loads(f"value = {text.strip()}")["value"]
     except ValueError:
         return text.strip()
+
+
+def numbers_of(where: str, given: Any) -> Any:
+    """The numbers of an entry that is a list, or a text such as "linspace(0,1,11)"."""
+    if isinstance(given, str):
+        given = values_of(given.strip(), f"{where} = {given!r}")
+    return checks.finite_array(where, given)

@@ -42,6 +42,11 @@ class State(Described):
 
     def __getattr__(self, name: str) -> np.ndarray:
         values = vars(self).get("values", {})  # empty while a copy of a state is made
+        if name in values and vars(self).get("kept") is not None:
+            raise AttributeError(
+                f"the state is that of {len(self.kept.seeds)} networks, each with {name} of its "
+                "own; read them from the simulation, isel(time=-1)."
+            )
         if name in values:
             return values[name]
         raise AttributeError(f"the state has no {name}; it has {', '.join(values)}.")
@@ -57,6 +62,8 @@ class State(Described):
 
     def shown(self) -> dict[str, Any]:
         shown: dict[str, Any] = dict(self.values)
+        if self.kept is not None:
+            shown = {"networks": len(self.kept.seeds)}
         if self.time:
             shown["time"] = self.time
         return shown

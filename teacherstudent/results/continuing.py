@@ -75,8 +75,9 @@ def state_at(data: xr.Dataset, t: float) -> Any:
     """The state at a recorded time of a theory or a simulation, from which another run goes on.
 
     At the last time it is `last_state`.  At an earlier one it has the order parameters alone: of a
-    simulation those of every seed, a batch of starts, without weights; on inputs with several
-    eigenvalues a theory has them by mode only with `integrate(..., spectral=True)`.
+    simulation those of every seed, a batch of starts, without weights (of other models than
+    `ts.Problem` those of one seed, which is to be selected); on inputs with several eigenvalues a
+    theory has them by mode only with `integrate(..., spectral=True)`.
 
     Raises ValueError if the time was not recorded, and names the nearest one; or if the rule
     remembers something, which is known at the last time only.

@@ -295,3 +295,13 @@ def test_systems_that_have_ended_do_not_go_on():
     seed = int(np.argmax(ended))
     with pytest.raises(ValueError, match="the run did not reach"):
         ts.start_of(systems.isel(seed=seed, time=-1))
+
+
+def test_the_state_of_several_networks_has_no_numbers_of_its_own():
+    systems = ts.simulate(
+        on_task(0), begin(), [0.0, 0.5], N=40, seeds=3, method="reduced", progress=False
+    )
+    state = ts.last_state(systems)
+    assert repr(state) == "State(networks=3, time=0.5)"
+    with pytest.raises(AttributeError, match="that of 3 networks, each with Q of its own"):
+        _ = state.Q

@@ -62,6 +62,7 @@ def test_networks_have_forgetting_of_each_seed():
     ("changes", "message"),
     [
         ({"forgetting.switch": 3.0}, "forgetting.switch = 3 is not among the times"),
+        ({"forgetting.switch": 2.0}, "model.frequencies switch at t = 4; give one time to both"),
         ({"forgetting.similarity": [0.5]}, "give two values or more"),
         ({"forgetting.similarity": [0.5, 1.5]}, "similarity = 1.5 is not possible"),
         ({"forgetting.similarity": "many"}, "forgetting.similarity"),
